@@ -1,0 +1,120 @@
+//! Addresses, ports and protocols as they stand in a packet: the byte order is in the type.
+
+use bytemuck::{Pod, Zeroable};
+use core::{fmt, net::Ipv4Addr};
+
+/// A 16-bit value in network byte order, such as a port.
+#[repr(transparent)]
+#[derive(Clone, Copy, Default, Eq, Hash, Ord, PartialEq, PartialOrd, Pod, Zeroable)]
+pub struct Be16(u16);
+
+impl Be16 {
+    /// From a number of this machine, such as `443`.
+    #[inline(always)]
+    pub const fn new(host: u16) -> Self {
+        Self(host.to_be())
+    }
+
+    /// As a number of this machine.
+    #[inline(always)]
+    pub const fn host(self) -> u16 {
+        u16::from_be(self.0)
+    }
+
+    /// The bits as they stand in memory, for checksums, which do not depend on the byte order (RFC 1071 §2).
+    #[inline(always)]
+    pub const fn raw(self) -> u16 {
+        self.0
+    }
+
+    /// From bits as they stand in memory.
+    #[inline(always)]
+    pub const fn from_raw(raw: u16) -> Self {
+        Self(raw)
+    }
+}
+
+impl fmt::Debug for Be16 {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&self.host(), f)
+    }
+}
+
+/// A 32-bit value in network byte order: an IPv4 address, mostly.
+#[repr(transparent)]
+#[derive(Clone, Copy, Default, Eq, Hash, Ord, PartialEq, PartialOrd, Pod, Zeroable)]
+pub struct Be32(u32);
+
+impl Be32 {
+    /// The bits as they stand in memory, for checksums and hashing.
+    #[inline(always)]
+    pub const fn raw(self) -> u32 {
+        self.0
+    }
+
+    /// From bits as they stand in memory.
+    #[inline(always)]
+    pub const fn from_raw(raw: u32) -> Self {
+        Self(raw)
+    }
+
+    /// As an address.
+    #[inline(always)]
+    pub const fn ip(self) -> Ipv4Addr {
+        let [a, b, c, d] = self.0.to_ne_bytes();
+        Ipv4Addr::new(a, b, c, d)
+    }
+}
+
+impl From<Ipv4Addr> for Be32 {
+    #[inline(always)]
+    fn from(address: Ipv4Addr) -> Self {
+        Self(u32::from_ne_bytes(address.octets()))
+    }
+}
+
+impl fmt::Debug for Be32 {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(&self.ip(), f)
+    }
+}
+
+/// An Ethernet address.
+pub type Mac = [u8; 6];
+
+/// A transport protocol that we balance.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+#[repr(u8)]
+pub enum Protocol {
+    /// RFC 9293.
+    Tcp = 6,
+    /// RFC 768.
+    Udp = 17,
+}
+
+impl Protocol {
+    /// The protocol of an IP header's number (IANA "Protocol Numbers"), if we balance it.
+    #[inline(always)]
+    pub const fn from_number(number: u8) -> Option<Self> {
+        match number {
+            6 => Some(Self::Tcp),
+            17 => Some(Self::Udp),
+            _ => None,
+        }
+    }
+
+    /// The number in an IP header.
+    #[inline(always)]
+    pub const fn number(self) -> u8 {
+        self as u8
+    }
+}
+
+impl fmt::Display for Protocol {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Tcp => "tcp",
+            Self::Udp => "udp",
+        })
+    }
+}

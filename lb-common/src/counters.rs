@@ -1,0 +1,33 @@
+//! Counters: one row a CPU, summed when read.
+
+use crate::layout::map_type;
+use bytemuck::{Pod, Zeroable};
+use core::ops::AddAssign;
+
+/// The value of `VIP_COUNTERS` and `SERVER_COUNTERS`.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq, Pod, Zeroable)]
+pub struct Counters {
+    /// Packets forwarded to servers.
+    pub packets: u64,
+    /// Bytes of those packets as they arrived, from the Ethernet header on.
+    pub bytes: u64,
+    /// TCP connections opened: packets with SYN and without ACK. A repeated SYN counts again.
+    pub connections: u64,
+    /// Packets on their way back to clients (`nat` only).
+    pub return_packets: u64,
+    /// Bytes of those.
+    pub return_bytes: u64,
+}
+map_type!(Counters, size = 40, { packets = 0, bytes = 8, connections = 16, return_packets = 24, return_bytes = 32 });
+
+impl AddAssign for Counters {
+    fn add_assign(&mut self, other: Self) {
+        let Self { packets, bytes, connections, return_packets, return_bytes } = other;
+        self.packets += packets;
+        self.bytes += bytes;
+        self.connections += connections;
+        self.return_packets += return_packets;
+        self.return_bytes += return_bytes;
+    }
+}

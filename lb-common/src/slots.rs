@@ -1,0 +1,54 @@
+//! Ring: the slots of a backend, each naming a server.
+
+use crate::{ServerId, layout::map_type};
+use bytemuck::{Pod, Zeroable};
+
+/// Slots of a ring. A prime, as Maglev needs (Eisenbud et al., NSDI 2016 §3.4), small enough that a half is 64 KiB.
+pub const SLOTS: usize = 16_381;
+
+/// Halves of a ring: the live one and the one that is written.
+pub const HALVES: u32 = 2;
+
+/// Names the row of a backend's ring. 0 is never given out.
+pub type RingId = u16;
+
+/// One entry of a ring.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq, Pod, Zeroable)]
+pub struct Slot {
+    /// The server that new flows of this slot go to; 0 when the backend has none.
+    pub current: ServerId,
+    /// Zero.
+    pub reserved: u16,
+}
+map_type!(Slot, size = 4, { current = 0 });
+
+/// Which half of a ring is live: the value of `RING_HEADS`.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq, Pod, Zeroable)]
+pub struct RingHead {
+    /// Identity of the backend ([`name_hash`](crate::hash::name_hash) of its name); 0 in an unused row.
+    pub identity: u64,
+    /// 0 or 1.
+    pub half: u32,
+    /// Zero.
+    pub reserved: u32,
+}
+map_type!(RingHead, size = 16, { identity = 0, half = 8 });
+
+/// The slot of a flow: the hash scaled to the ring, without a division.
+#[inline(always)]
+pub const fn slot_of(hash: u32) -> usize {
+    ((hash as u64 * SLOTS as u64) >> 32) as usize
+}
+
+/// Where a flow looks next when its slot's server cannot take it. Adding a constant to a prime modulus visits every slot.
+///
+/// The daemon refills the slots of unavailable servers along the same chain, so that a flow which finds a dead server
+/// before the ring is rewritten goes where the rewritten ring will send it.
+#[inline(always)]
+pub const fn next_slot(slot: usize) -> usize {
+    const STEP: usize = 6_151;
+    let next = slot + STEP;
+    if next >= SLOTS { next - SLOTS } else { next }
+}

@@ -1,0 +1,1 @@
+//! How the kernel object is built: the choice of compiler and linker, and the build itself.

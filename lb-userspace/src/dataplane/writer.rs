@@ -1,0 +1,37 @@
+//! The seam between the planner and the kernel.
+
+use crate::plan::{Tables, Write};
+use lb_common::{RingId, ServerId, Vip4Key};
+use std::io;
+
+/// Carries out the planner's writes, in order.
+pub trait MapWriter {
+    /// What the maps hold now, read back: after a restart this is what the last daemon left.
+    fn read(&mut self) -> Result<Tables, WriteError>;
+
+    /// Applies `writes` one after the other and stops at the first that fails; those before it hold.
+    fn apply(&mut self, writes: &[Write]) -> Result<(), WriteError>;
+}
+
+/// A write that the kernel refused.
+#[derive(Debug, thiserror::Error)]
+pub enum WriteError {
+    /// A row of `SERVERS`.
+    #[error("cannot write server {0}")]
+    Server(ServerId, #[source] io::Error),
+    /// A ring or its head.
+    #[error("cannot write ring {0}")]
+    Ring(RingId, #[source] io::Error),
+    /// The supervisor has not yet made the map of a new ring.
+    #[error("ring {0} does not exist")]
+    NoRing(RingId),
+    /// An entry of `VIPS4`.
+    #[error("cannot write VIP {0:?}")]
+    Vip(Vip4Key, #[source] io::Error),
+    /// An entry of `RETURNS4`.
+    #[error("cannot write the return path of a server")]
+    Return(#[source] io::Error),
+    /// A map cannot be read.
+    #[error("cannot read map {0}")]
+    Read(&'static str, #[source] io::Error),
+}

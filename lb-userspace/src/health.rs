@@ -1,0 +1,1 @@
+//! HEALTH PATH 1: probes in, outcomes out.

@@ -1,0 +1,1 @@
+//! L7 PATH: one connection, in the order it goes.

@@ -1,0 +1,9 @@
+//! The daemon of Sluice and its command line. Start reading at `supervisor.rs`, then `worker.rs`.
+
+pub mod config;
+pub mod model;
+pub mod health;
+pub mod servers;
+pub mod plan;
+pub mod dataplane;
+pub mod l7;

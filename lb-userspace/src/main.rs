@@ -1,0 +1,3 @@
+//! `sluice`: one binary, daemon and command line.
+
+fn main() {}

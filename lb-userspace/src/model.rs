@@ -1,0 +1,50 @@
+//! CONTROL PATH 2: the configuration as the rest of the program sees it. Immutable, and valid by construction: only
+//! `config::validate` makes one, so nobody after it checks again.
+
+pub mod global;
+pub mod frontend;
+pub mod rule;
+pub mod backend;
+pub mod server;
+pub mod check;
+
+pub use backend::{Backend, Balance};
+pub use check::{Check, CheckKind};
+pub use frontend::{Bind, Certificate, Frontend, FrontendKind, HttpFrontend};
+pub use global::{Global, OnStop};
+pub use rule::{Condition, Rule, Term};
+pub use server::Server;
+
+/// Which backend: an index into [`Model::backends`].
+pub type BackendIndex = usize;
+
+/// One configuration. Frontends and backends are sorted by name, so that equal files give equal models.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Model {
+    /// What concerns the process, not the traffic.
+    pub global: Global,
+    /// Where clients connect.
+    pub frontends: Vec<Frontend>,
+    /// Where requests and packets go.
+    pub backends: Vec<Backend>,
+}
+
+impl Model {
+    /// The backends that kernel frontends use: each owns a ring.
+    pub fn kernel_backends(&self) -> impl Iterator<Item = BackendIndex> + '_ {
+        let used = |index: &BackendIndex| {
+            self.frontends.iter().any(|frontend| matches!(frontend.kind, FrontendKind::L4 { backend } if backend == *index))
+        };
+        (0..self.backends.len()).filter(used)
+    }
+
+    /// Whether anything here needs the kernel half.
+    pub fn needs_kernel(&self) -> bool {
+        self.kernel_backends().next().is_some()
+    }
+
+    /// The backend of that name.
+    pub fn backend(&self, name: &str) -> Option<&Backend> {
+        self.backends.iter().find(|backend| backend.name == name)
+    }
+}

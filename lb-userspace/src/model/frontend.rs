@@ -1,0 +1,76 @@
+//! Frontend: where clients connect.
+
+use super::{BackendIndex, Rule};
+use lb_common::Protocol;
+use std::{fmt, net::SocketAddr, path::PathBuf, time::Duration};
+
+/// Where clients connect.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Frontend {
+    /// Unique among frontends.
+    pub name: String,
+    /// Addresses; not empty.
+    pub binds: Vec<Bind>,
+    /// `mode` and what belongs to it.
+    pub kind: FrontendKind,
+    /// Longest silence of a client (`tcp`, `http`). Default: 60 s.
+    pub timeout_client: Duration,
+}
+
+/// `mode` of a frontend and what only that mode has.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum FrontendKind {
+    /// Packets are forwarded by the kernel half.
+    L4 {
+        /// Whose ring serves the VIPs.
+        backend: BackendIndex,
+    },
+    /// Bytes are relayed.
+    Tcp {
+        /// Where connections go.
+        backend: BackendIndex,
+    },
+    /// Requests are routed.
+    Http(HttpFrontend),
+}
+
+/// What only an `http` frontend has.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct HttpFrontend {
+    /// Tried in order; the first whose condition holds decides.
+    pub rules: Vec<Rule>,
+    /// Where requests go that no rule takes; without one they get 503, as with HAProxy.
+    pub default_backend: Option<BackendIndex>,
+    /// Add the client's address to X-Forwarded-For. Default: true.
+    pub forwarded_for: bool,
+    /// Longest time from the first byte of a request to the end of its headers. Default: 10 s.
+    pub timeout_request: Duration,
+    /// Longest wait for the next request on a kept connection. Default: 60 s.
+    pub timeout_keep_alive: Duration,
+}
+
+/// One address of a frontend.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Bind {
+    /// Address and port. An unspecified address (`*`) is for `tcp` and `http` only.
+    pub address: SocketAddr,
+    /// `udp` is for `l4` only.
+    pub protocol: Protocol,
+    /// Certificates; empty: clear text. The first is the default for clients that send no or an unknown name.
+    pub certificates: Vec<Certificate>,
+}
+
+/// A certificate chain with its key, as read from one PEM file. `Debug` shows the path alone.
+#[derive(Clone, Eq, PartialEq)]
+pub struct Certificate {
+    /// Where it was read from.
+    pub path: PathBuf,
+    /// The whole file: chain and key.
+    pub pem: String,
+}
+
+impl fmt::Debug for Certificate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Certificate").field("path", &self.path).finish_non_exhaustive()
+    }
+}

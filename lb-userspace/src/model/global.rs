@@ -1,0 +1,37 @@
+//! `[global]`: what concerns the process, not the traffic.
+
+use lb_common::hash::HashKey;
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
+
+/// What concerns the process.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Global {
+    /// Network interfaces that the kernel half is attached to. Not empty when an `l4` frontend exists.
+    pub interfaces: Vec<String>,
+    /// Key of the flow hash, equal on all balancers of a group. Default: 0, 0.
+    pub hash_key: HashKey,
+    /// User of the worker process. Default: `sluice` where it exists, else `nobody`.
+    pub user: Option<String>,
+    /// The control socket. Default: `/run/sluice/sluice.sock`.
+    pub control_socket: PathBuf,
+    /// Where maps and links are pinned, a directory below a BPF file system. Default: `/sys/fs/bpf/sluice`.
+    pub pin_dir: PathBuf,
+    /// Threads that serve connections. Default: one a CPU.
+    pub threads: usize,
+    /// What a stop leaves behind. Default: detach.
+    pub on_stop: OnStop,
+    /// How long connections may go on after a stop was asked for. Default: 30 s.
+    pub stop_timeout: Duration,
+    /// Where `/metrics` is served, without TLS. Default: nowhere.
+    pub metrics: Option<SocketAddr>,
+}
+
+/// What a stop leaves behind in the kernel.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum OnStop {
+    /// Nothing: the program is detached and the pins are removed.
+    #[default]
+    Detach,
+    /// The program and its maps: packets go on being forwarded as they were.
+    Keep,
+}

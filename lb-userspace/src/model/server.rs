@@ -1,0 +1,24 @@
+//! Server: one machine of a backend.
+
+use lb_common::hash::name_hash;
+use std::net::SocketAddr;
+
+/// One machine of a backend.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Server {
+    /// Unique in its backend.
+    pub name: String,
+    /// Where it listens.
+    pub address: SocketAddr,
+    /// Share of the traffic relative to the other servers: 1 to 256. Default: 1.
+    pub weight: u16,
+    /// Takes traffic only when no other server can. Default: false.
+    pub backup: bool,
+}
+
+impl Server {
+    /// Who this is, across reloads and restarts: backend, name and address. Never 0.
+    pub fn identity(&self, backend: &str) -> u64 {
+        name_hash(0x7365_7276, format!("{backend}/{}@{}", self.name, self.address).as_bytes()).max(1)
+    }
+}

@@ -1,0 +1,10 @@
+//! CONTROL PATH 3: what the kernel should hold, and the way there. No I/O, no clock.
+
+pub mod maglev;
+pub mod tables;
+pub mod desired;
+pub mod diff;
+
+// pub use desired::desired;
+// pub use diff::diff;
+pub use tables::{Ring, Tables, Write};

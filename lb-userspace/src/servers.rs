@@ -1,0 +1,8 @@
+//! HEALTH PATH 2: what we know of each server now, and who may therefore take traffic. One truth for both halves.
+
+pub mod state;
+pub mod live;
+pub mod registry;
+
+pub use live::{BackendLive, Live, ServerLive};
+pub use state::{Admin, Health, Standing, available};

@@ -1,0 +1,127 @@
+//! The standing of a server: what the operator wants × what the checks found. Pure.
+
+use lb_common::{ServerEntry, ServerState};
+use serde::{Deserialize, Serialize};
+use std::fmt;
+
+/// What the operator wants of a server: `sluice server ready|drain|maint`.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Admin {
+    /// It may take traffic, if it is healthy.
+    #[default]
+    Ready = 0,
+    /// It keeps what it has and takes nothing new.
+    Drain = 1,
+    /// It is out for maintenance: no traffic at all.
+    Maint = 2,
+}
+
+/// What the checks found.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Health {
+    /// Not yet checked; counts as up, as with HAProxy, until the first check says otherwise.
+    #[default]
+    Unknown = 0,
+    /// `rise` checks in a row succeeded.
+    Up = 1,
+    /// `fall` checks in a row failed.
+    Down = 2,
+}
+
+/// Both together.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+pub struct Standing {
+    /// What the operator wants.
+    pub admin: Admin,
+    /// What the checks found.
+    pub health: Health,
+}
+
+impl Standing {
+    /// Whether new flows, connections and requests may go there.
+    pub fn takes_new(self) -> bool {
+        self.admin == Admin::Ready && self.health != Health::Down
+    }
+
+    /// Whether flows and connections that are there may stay.
+    pub fn keeps_existing(self) -> bool {
+        self.admin != Admin::Maint && self.health != Health::Down
+    }
+
+    /// What the packet path may do.
+    pub fn kernel_state(self) -> ServerState {
+        match (self.keeps_existing(), self.takes_new()) {
+            (false, _) => ServerState::Down,
+            (true, false) => ServerState::Drain,
+            (true, true) => ServerState::Up,
+        }
+    }
+
+    /// What the maps remember of a server after a restart of the daemon.
+    pub fn from_entry(entry: &ServerEntry) -> Self {
+        let admin = match entry.admin {
+            1 => Admin::Drain,
+            2 => Admin::Maint,
+            _ => Admin::Ready,
+        };
+        let health = match entry.health {
+            1 => Health::Up,
+            2 => Health::Down,
+            _ => Health::Unknown,
+        };
+        Self { admin, health }
+    }
+}
+
+impl fmt::Display for Standing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match (self.admin, self.health) {
+            (Admin::Maint, _) => "maint",
+            (_, Health::Down) => "down",
+            (Admin::Drain, _) => "drain",
+            (Admin::Ready, Health::Up) => "up",
+            (Admin::Ready, Health::Unknown) => "up (unchecked)",
+        })
+    }
+}
+
+/// Which servers of a backend may take new traffic: all that can, but backup servers only when no other can, and then
+/// the first of them alone (HAProxy's rule without `option allbackups`).
+pub fn available(servers: &[(Standing, IsBackup)]) -> Vec<bool> {
+    let can = |(standing, backup): &(Standing, IsBackup), want: bool| standing.takes_new() && backup.0 == want;
+    if servers.iter().any(|server| can(server, false)) {
+        return servers.iter().map(|server| can(server, false)).collect();
+    }
+    let first = servers.iter().position(|server| can(server, true));
+    (0..servers.len()).map(|index| Some(index) == first).collect()
+}
+
+/// Whether a server is a backup server.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct IsBackup(pub bool);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const UP: Standing = Standing { admin: Admin::Ready, health: Health::Up };
+    const DOWN: Standing = Standing { admin: Admin::Ready, health: Health::Down };
+    const DRAIN: Standing = Standing { admin: Admin::Drain, health: Health::Up };
+    const MAINT: Standing = Standing { admin: Admin::Maint, health: Health::Up };
+
+    #[test]
+    fn what_the_packet_path_may_do() {
+        let states = [UP, DOWN, DRAIN, MAINT, Standing::default()].map(Standing::kernel_state);
+        assert_eq!(states, [ServerState::Up, ServerState::Down, ServerState::Drain, ServerState::Down, ServerState::Up]);
+    }
+
+    #[test]
+    fn a_backup_steps_in_alone_and_only_when_all_others_are_out() {
+        let servers = |a, b| available(&[(a, IsBackup(false)), (b, IsBackup(false)), (UP, IsBackup(true)), (UP, IsBackup(true))]);
+        assert_eq!(servers(UP, DOWN), [true, false, false, false]);
+        assert_eq!(servers(DOWN, DRAIN), [false, false, true, false]);
+        assert_eq!(available(&[(DOWN, IsBackup(true)), (DOWN, IsBackup(false))]), [false, false]);
+    }
+}
