@@ -1,0 +1,7 @@
+//! Operating a running daemon: the control socket, its requests, and the metrics.
+
+pub mod protocol;
+pub mod socket;
+pub mod status;
+pub mod kernel;
+pub mod metrics;

@@ -1,0 +1,221 @@
+//! What the kernel half holds and counts, with names: what `sluice maps` shows and `/metrics` exports.
+
+use super::status::Status;
+use crate::{dataplane::counters::Totals, plan::Tables};
+use lb_common::{Counters, Forward, Protocol, ServerState, Stop};
+use serde::Serialize;
+use std::{collections::BTreeMap, net::SocketAddr};
+
+/// The kernel's maps in words.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct KernelReport {
+    /// VIPs, by address.
+    pub vips: Vec<VipReport>,
+    /// Servers, by row.
+    pub servers: Vec<ServerReport>,
+    /// Rings, by row.
+    pub rings: Vec<RingReport>,
+    /// Why packets left the path early; all reasons, also those never met.
+    pub stops: Vec<StopReport>,
+}
+
+/// A VIP.
+#[derive(Clone, Debug, Serialize)]
+pub struct VipReport {
+    /// The frontend's name; `None` when no daemon runs that knows it.
+    pub frontend: Option<String>,
+    /// Address and port.
+    pub address: SocketAddr,
+    /// `tcp` or `udp`.
+    pub protocol: String,
+    /// `direct` or `nat`.
+    pub forward: &'static str,
+    /// The backend's name; `None` when no daemon runs that knows it.
+    pub backend: Option<String>,
+    /// Row of the backend's ring.
+    pub ring: u16,
+    /// What was forwarded.
+    #[serde(flatten)]
+    pub counters: CountersReport,
+}
+
+/// A server.
+#[derive(Clone, Debug, Serialize)]
+pub struct ServerReport {
+    /// Row.
+    pub id: u16,
+    /// The backend's name; `None` when no daemon runs that knows it.
+    pub backend: Option<String>,
+    /// The server's name; `None` when no daemon runs that knows it.
+    pub name: Option<String>,
+    /// Address and port; port 0 keeps the port of the packet.
+    pub address: SocketAddr,
+    /// `up`, `drain` or `down`: what the packet path may do.
+    pub state: &'static str,
+    /// Row of its next hop.
+    pub next_hop: u16,
+    /// What was forwarded.
+    #[serde(flatten)]
+    pub counters: CountersReport,
+}
+
+/// A ring.
+#[derive(Clone, Debug, Serialize)]
+pub struct RingReport {
+    /// Row.
+    pub id: u16,
+    /// The backend's name; `None` when no daemon runs that knows it.
+    pub backend: Option<String>,
+    /// How many slots each server has, largest first.
+    pub shares: Vec<ShareReport>,
+}
+
+/// A server's part of a ring.
+#[derive(Clone, Debug, Serialize)]
+pub struct ShareReport {
+    /// The server's name, or its row.
+    pub server: String,
+    /// Slots.
+    pub slots: usize,
+    /// Slots as a part of all: 0 to 1.
+    pub share: f64,
+}
+
+/// A reason.
+#[derive(Clone, Debug, Serialize)]
+pub struct StopReport {
+    /// Its name.
+    pub name: &'static str,
+    /// What it means.
+    pub help: &'static str,
+    /// Packets.
+    pub packets: u64,
+}
+
+/// [`Counters`] by name.
+#[derive(Clone, Copy, Debug, Default, Serialize)]
+pub struct CountersReport {
+    /// See [`Counters::packets`].
+    pub packets: u64,
+    /// See [`Counters::bytes`].
+    pub bytes: u64,
+    /// See [`Counters::connections`].
+    pub connections: u64,
+    /// See [`Counters::return_packets`].
+    pub return_packets: u64,
+    /// See [`Counters::return_bytes`].
+    pub return_bytes: u64,
+}
+
+impl From<Counters> for CountersReport {
+    fn from(counters: Counters) -> Self {
+        let Counters { packets, bytes, connections, return_packets, return_bytes } = counters;
+        Self { packets, bytes, connections, return_packets, return_bytes }
+    }
+}
+
+impl KernelReport {
+    /// Puts rows, counts and the daemon's names together; without a daemon there are numbers in place of names.
+    pub fn new(tables: &Tables, totals: &Totals, status: Option<&Status>) -> Self {
+        let names = Names::new(status);
+        let counters = |totals: &BTreeMap<u16, Counters>, id: u16| totals.get(&id).copied().unwrap_or_default().into();
+        let vips = tables.vips.iter().filter(|(key, _)| !key.is_address_entry()).map(|(key, vip)| {
+            let address = SocketAddr::from((key.addr.ip(), key.port.host()));
+            let protocol = Protocol::from_number(key.protocol).map_or_else(|| key.protocol.to_string(), |known| known.to_string());
+            VipReport {
+                frontend: names.frontends.get(&(address.to_string(), protocol.clone())).cloned(),
+                backend: tables.rings.get(&vip.ring).and_then(|ring| names.backends.get(&ring.identity)).cloned(),
+                ring: vip.ring,
+                forward: Forward::from_byte(vip.forward).map_or("unknown", forward_name),
+                counters: counters(&totals.vips, vip.id),
+                address,
+                protocol,
+            }
+        });
+        let servers = tables.servers.iter().map(|(id, entry)| {
+            let (backend, name) = names.servers.get(id).cloned().unzip();
+            ServerReport {
+                id: *id,
+                backend,
+                name,
+                address: SocketAddr::from((entry.addr.ip(), entry.port.host())),
+                state: state_name(ServerState::from_byte(entry.state)),
+                next_hop: entry.next_hop,
+                counters: counters(&totals.servers, *id),
+            }
+        });
+        let rings = tables.rings.iter().map(|(id, ring)| RingReport {
+            id: *id,
+            backend: names.backends.get(&ring.identity).cloned(),
+            shares: shares(ring.slots.iter().map(|slot| slot.current), &names),
+        });
+        let stops = Stop::ALL.into_iter().map(|stop| StopReport {
+            name: stop.name(),
+            help: stop.help(),
+            packets: totals.stops.get(stop as usize).copied().unwrap_or_default(),
+        });
+        Self { vips: vips.collect(), servers: servers.collect(), rings: rings.collect(), stops: stops.collect() }
+    }
+}
+
+/// What a running daemon calls the rows.
+#[derive(Default)]
+struct Names {
+    frontends: BTreeMap<(String, String), String>,
+    backends: BTreeMap<u64, String>,
+    servers: BTreeMap<u16, (String, String)>,
+}
+
+impl Names {
+    fn new(status: Option<&Status>) -> Self {
+        let mut names = Self::default();
+        let Some(status) = status else { return names };
+        for frontend in status.frontends.iter().filter(|frontend| frontend.mode == "l4") {
+            for bind in &frontend.binds {
+                names.frontends.insert((bind.address.clone(), bind.protocol.clone()), frontend.name.clone());
+            }
+        }
+        for backend in &status.backends {
+            names.backends.insert(backend.identity, backend.name.clone());
+            for server in &backend.servers {
+                names.servers.insert(server.id, (backend.name.clone(), server.name.clone()));
+            }
+        }
+        names
+    }
+}
+
+fn shares(slots: impl Iterator<Item = u16>, names: &Names) -> Vec<ShareReport> {
+    let mut counts = BTreeMap::<u16, usize>::new();
+    for server in slots {
+        *counts.entry(server).or_default() += 1;
+    }
+    let mut counts: Vec<_> = counts.into_iter().collect();
+    counts.sort_by_key(|(server, slots)| (std::cmp::Reverse(*slots), *server));
+    let shares = counts.into_iter().map(|(server, slots)| ShareReport {
+        server: match (server, names.servers.get(&server)) {
+            (0, _) => "(none)".to_owned(),
+            (_, Some((_, name))) => name.clone(),
+            (_, None) => format!("#{server}"),
+        },
+        slots,
+        share: f64::from(u32::try_from(slots).unwrap_or(u32::MAX)) / lb_common::SLOTS as f64,
+    });
+    shares.collect()
+}
+
+fn forward_name(forward: Forward) -> &'static str {
+    match forward {
+        Forward::Direct => "direct",
+        Forward::Nat => "nat",
+    }
+}
+
+fn state_name(state: ServerState) -> &'static str {
+    match state {
+        ServerState::Free => "free",
+        ServerState::Up => "up",
+        ServerState::Drain => "drain",
+        ServerState::Down => "down",
+    }
+}

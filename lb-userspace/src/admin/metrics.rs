@@ -1,0 +1,202 @@
+//! Metrics: each is declared once, with its help text, and collected when somebody asks.
+//!
+//! Names say the unit. A server is named by `backend` and `server`, a VIP by `frontend`, `address` and `protocol`.
+
+use super::{
+    kernel::{CountersReport, KernelReport},
+    protocol::{Answer, Request},
+    socket::Asked,
+    status::Status,
+};
+use bytes::Bytes;
+use http::{Method, Response, StatusCode, header};
+use http_body_util::Full;
+use hyper::{body::Incoming, service::service_fn};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use prometheus_client::{
+    collector::Collector,
+    encoding::{DescriptorEncoder, EncodeMetric, text},
+    metrics::{MetricType, counter::ConstCounter, gauge::ConstGauge},
+    registry::Registry,
+};
+use std::{convert::Infallible, fmt, io, net::TcpListener as StdListener, time::Duration};
+use tokio::{
+    net::TcpListener,
+    sync::{mpsc, oneshot},
+};
+use tracing::debug;
+
+/// A scraper must send its request within this time.
+const HEADER_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// All that is exported, as the text format of OpenMetrics.
+pub fn text(status: Status, kernel: Option<KernelReport>) -> String {
+    let mut registry = Registry::with_prefix("sluice");
+    registry.register_collector(Box::new(Snapshot { status, kernel }));
+    let mut text = String::new();
+    // Writing to a string cannot fail; an empty answer would tell if it did.
+    text::encode(&mut text, &registry).unwrap_or_default();
+    text
+}
+
+/// One moment of the daemon.
+#[derive(Debug)]
+struct Snapshot {
+    status: Status,
+    kernel: Option<KernelReport>,
+}
+
+/// A metric's name and help text.
+type Name = (&'static str, &'static str);
+/// Its rows: labels and value.
+type Rows<const N: usize> = Vec<([(&'static str, String); N], u64)>;
+
+impl Collector for Snapshot {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        self.encode_daemon(&mut encoder)?;
+        self.encode_servers(&mut encoder)?;
+        self.kernel.as_ref().map_or(Ok(()), |kernel| encode_kernel(kernel, &mut encoder))
+    }
+}
+
+impl Snapshot {
+    fn encode_daemon(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let Status { generation, connections, failovers, .. } = &self.status;
+        let last = failovers.last().map(|failover| failover.probe_to_map_us);
+        let none = |value| vec![([], value)];
+        gauges(encoder, ("config_generation", "Configurations taken up since the start"), none(*generation))?;
+        gauges(encoder, ("connections", "Connections open now in the proxy"), none(*connections as u64))?;
+        let name = ("failover_microseconds", "From the end of the deciding probe until both halves had the last verdict");
+        gauges(encoder, name, last.map(|last| ([], last)).into_iter().collect())
+    }
+
+    fn encode_servers(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let rows = |value: fn(&super::status::ServerStatus) -> u64| -> Rows<2> {
+            let servers = self.status.backends.iter().flat_map(|backend| backend.servers.iter().map(move |server| (backend, server)));
+            servers.map(|(backend, server)| ([("backend", backend.name.clone()), ("server", server.name.clone())], value(server))).collect()
+        };
+        gauges(encoder, ("server_available", "1 if the server takes new traffic now"), rows(|server| server.available.into()))?;
+        gauges(encoder, ("server_connections", "Connections of the proxy open now"), rows(|server| server.connections as u64))?;
+        counters(encoder, ("server_requests", "Connections or requests that the proxy sent there"), rows(|server| server.total))?;
+        let name = ("server_connect_errors", "Connections that the proxy could not open");
+        counters(encoder, name, rows(|server| server.connect_errors))
+    }
+}
+
+fn encode_kernel(kernel: &KernelReport, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+    const VIP: [Name; 5] = [
+        ("vip_packets", "Packets to the VIP that were forwarded"),
+        ("vip_bytes", "Bytes of those, from the Ethernet header on"),
+        ("vip_connections", "TCP connections opened: packets with SYN and without ACK"),
+        ("vip_return_packets", "Packets from servers to clients (nat only)"),
+        ("vip_return_bytes", "Bytes of those"),
+    ];
+    const SERVER: [Name; 5] = [
+        ("server_packets", "Packets that the kernel half forwarded to the server"),
+        ("server_bytes", "Bytes of those, from the Ethernet header on"),
+        ("server_flows", "TCP connections opened through the kernel half: packets with SYN and without ACK"),
+        ("server_return_packets", "Packets from the server to clients (nat only)"),
+        ("server_return_bytes", "Bytes of those"),
+    ];
+    for (column, name) in VIP.into_iter().enumerate() {
+        let rows = kernel.vips.iter().map(|vip| {
+            let frontend = vip.frontend.clone().unwrap_or_default();
+            let labels = [("frontend", frontend), ("address", vip.address.to_string()), ("protocol", vip.protocol.clone())];
+            (labels, value(vip.counters, column))
+        });
+        counters(encoder, name, rows.collect())?;
+    }
+    for (column, name) in SERVER.into_iter().enumerate() {
+        let rows = kernel.servers.iter().map(|server| {
+            let labels = [("backend", server.backend.clone().unwrap_or_default()), ("server", server.name.clone().unwrap_or_default())];
+            (labels, value(server.counters, column))
+        });
+        counters(encoder, name, rows.collect())?;
+    }
+    let stops = kernel.stops.iter().map(|stop| ([("reason", stop.name.to_owned())], stop.packets));
+    counters(encoder, ("stopped_packets", "Packets that left the kernel half early, by reason"), stops.collect())
+}
+
+fn value(counters: CountersReport, column: usize) -> u64 {
+    let CountersReport { packets, bytes, connections, return_packets, return_bytes } = counters;
+    [packets, bytes, connections, return_packets, return_bytes].get(column).copied().unwrap_or_default()
+}
+
+fn counters<const N: usize>(encoder: &mut DescriptorEncoder<'_>, (name, help): Name, rows: Rows<N>) -> fmt::Result {
+    let mut family = encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
+    for (labels, value) in rows {
+        ConstCounter::new(value).encode(family.encode_family(&labels)?)?;
+    }
+    Ok(())
+}
+
+fn gauges<const N: usize>(encoder: &mut DescriptorEncoder<'_>, (name, help): Name, rows: Rows<N>) -> fmt::Result {
+    let mut family = encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;
+    for (labels, value) in rows {
+        ConstGauge::new(value).encode(family.encode_family(&labels)?)?;
+    }
+    Ok(())
+}
+
+/// Serves `GET /metrics` until the worker ends.
+pub async fn serve(listener: StdListener, requests: mpsc::Sender<Asked>) -> io::Result<()> {
+    let listener = TcpListener::from_std(listener)?;
+    loop {
+        let (client, _) = match listener.accept().await {
+            Ok(accepted) => accepted,
+            Err(error) => {
+                debug!(%error, "cannot accept on the metrics socket");
+                tokio::time::sleep(Duration::from_millis(100)).await;
+                continue;
+            }
+        };
+        let requests = requests.clone();
+        tokio::task::spawn_local(async move {
+            let service = service_fn(|request| respond(request, requests.clone()));
+            let mut server = hyper::server::conn::http1::Builder::new();
+            server.timer(TokioTimer::new()).header_read_timeout(HEADER_TIMEOUT).keep_alive(false);
+            if let Err(error) = server.serve_connection(TokioIo::new(client), service).await {
+                debug!(%error, "a scraper went away");
+            }
+        });
+    }
+}
+
+async fn respond(request: http::Request<Incoming>, requests: mpsc::Sender<Asked>) -> Result<Response<Full<Bytes>>, Infallible> {
+    let plain = |status: StatusCode, text: String| {
+        let mut response = Response::new(Full::from(text));
+        *response.status_mut() = status;
+        response
+    };
+    if request.uri().path() != "/metrics" {
+        return Ok(plain(StatusCode::NOT_FOUND, "only /metrics is here\n".to_owned()));
+    }
+    if !matches!(*request.method(), Method::GET | Method::HEAD) {
+        return Ok(plain(StatusCode::METHOD_NOT_ALLOWED, String::new()));
+    }
+    let (answer, answered) = oneshot::channel();
+    _ = requests.send(Asked { request: Request::Metrics, answer }).await;
+    let Ok(Answer::Ok(serde_json::Value::String(text))) = answered.await else {
+        return Ok(plain(StatusCode::SERVICE_UNAVAILABLE, "the daemon is starting or stopping\n".to_owned()));
+    };
+    let mut response = plain(StatusCode::OK, text);
+    let kind = header::HeaderValue::from_static("application/openmetrics-text; version=1.0.0; charset=utf-8");
+    response.headers_mut().insert(header::CONTENT_TYPE, kind);
+    Ok(response)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::admin::status::{BackendStatus, ServerStatus};
+
+    #[test]
+    fn a_server_is_exported_by_its_names() {
+        let server = ServerStatus { name: "web1".to_owned(), available: true, total: 7, ..ServerStatus::default() };
+        let backend = BackendStatus { name: "web".to_owned(), servers: vec![server], ..BackendStatus::default() };
+        let text = text(Status { backends: vec![backend], ..Status::default() }, None);
+        assert!(text.contains("sluice_server_available{backend=\"web\",server=\"web1\"} 1\n"), "{text}");
+        assert!(text.contains("sluice_server_requests_total{backend=\"web\",server=\"web1\"} 7\n"), "{text}");
+        assert!(text.ends_with("# EOF\n"), "{text}");
+    }
+}

@@ -1,0 +1,48 @@
+//! What the command line asks over the control socket: one line of JSON each way, one request a connection.
+
+use crate::servers::Admin;
+use serde::{Deserialize, Serialize};
+
+/// Longest request in bytes.
+pub const REQUEST_LIMIT: u64 = 64 << 10;
+
+/// A verb and its arguments.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(tag = "verb", rename_all = "lowercase", deny_unknown_fields)]
+pub enum Request {
+    /// How things stand; answered by a [`Status`](super::status::Status).
+    Status,
+    /// Everything that is counted; answered by the text that a scraper reads.
+    Metrics,
+    /// Read the configuration again; answered by a [`ReloadReport`](crate::channel::message::ReloadReport).
+    Reload,
+    /// Change the administrative state of a server; answered by a sentence.
+    Server {
+        /// The backend's name.
+        backend: String,
+        /// The server's name.
+        server: String,
+        /// What the operator wants.
+        admin: Admin,
+    },
+}
+
+impl Request {
+    /// Whether only the owner of the daemon may ask this.
+    pub fn changes_something(&self) -> bool {
+        match self {
+            Self::Status | Self::Metrics => false,
+            Self::Reload | Self::Server { .. } => true,
+        }
+    }
+}
+
+/// The answer to a [`Request`].
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Answer {
+    /// What was asked for.
+    Ok(serde_json::Value),
+    /// Why not.
+    Error(String),
+}

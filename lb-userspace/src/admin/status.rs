@@ -1,0 +1,112 @@
+//! How a daemon stands: what `sluice status` shows and `--json` prints.
+
+use crate::{
+    channel::message::Interface,
+    servers::{Admin, Health},
+};
+use serde::{Deserialize, Serialize};
+
+/// How a daemon stands.
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+pub struct Status {
+    /// Version of the daemon.
+    pub version: String,
+    /// Process of the supervisor.
+    pub pid: u32,
+    /// Process of the worker; the same as `pid` with `--single-process`.
+    pub worker_pid: u32,
+    /// Configurations taken up since the supervisor started, from 1.
+    pub generation: u64,
+    /// Where the kernel half runs; empty without kernel frontends.
+    pub interfaces: Vec<Interface>,
+    /// Where clients connect.
+    pub frontends: Vec<FrontendStatus>,
+    /// Where they are sent.
+    pub backends: Vec<BackendStatus>,
+    /// Connections open now in the proxy.
+    pub connections: usize,
+    /// The last changes of health, newest last, at most [`FAILOVERS`].
+    pub failovers: Vec<Failover>,
+}
+
+/// Changes of health that are remembered.
+pub const FAILOVERS: usize = 64;
+
+/// A frontend.
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+pub struct FrontendStatus {
+    /// Its name.
+    pub name: String,
+    /// `l4`, `tcp` or `http`.
+    pub mode: String,
+    /// Its addresses.
+    pub binds: Vec<BindStatus>,
+    /// The backend of a kernel frontend, the default backend of others.
+    pub backend: Option<String>,
+}
+
+/// An address of a frontend.
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+pub struct BindStatus {
+    /// Address and port.
+    pub address: String,
+    /// `tcp` or `udp`.
+    pub protocol: String,
+}
+
+/// A backend.
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+pub struct BackendStatus {
+    /// Its name.
+    pub name: String,
+    /// Identity in the kernel's maps.
+    pub identity: u64,
+    /// In the order of the file.
+    pub servers: Vec<ServerStatus>,
+}
+
+/// A server.
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+pub struct ServerStatus {
+    /// Its name.
+    pub name: String,
+    /// Its address.
+    pub address: String,
+    /// Row in the kernel's maps.
+    pub id: u16,
+    /// In one word.
+    pub state: String,
+    /// Whether it takes new traffic now: a backup server may be up and yet idle.
+    pub available: bool,
+    /// What the operator wants.
+    pub admin: Admin,
+    /// What the checks found.
+    pub health: Health,
+    /// The last probe in words; `None` before the first.
+    pub last_check: Option<String>,
+    /// Share of the traffic relative to the others.
+    pub weight: u16,
+    /// Whether it is a backup server.
+    pub backup: bool,
+    /// Connections of the proxy open now.
+    pub connections: usize,
+    /// Connections or requests of the proxy ever sent there.
+    pub total: u64,
+    /// Connections of the proxy that could not be opened.
+    pub connect_errors: u64,
+}
+
+/// One change of health and how fast it took effect.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub struct Failover {
+    /// The backend's name.
+    pub backend: String,
+    /// The server's name.
+    pub server: String,
+    /// What it became.
+    pub to: Health,
+    /// The probe that decided, in words.
+    pub reason: String,
+    /// From the end of that probe until both halves had the verdict, in microseconds.
+    pub probe_to_map_us: u64,
+}

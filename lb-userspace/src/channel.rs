@@ -1,0 +1,195 @@
+//! The line between supervisor and worker: typed messages over a SEQPACKET socket pair, descriptors beside them.
+//!
+//! A message is one packet of JSON, at most [`MESSAGE_LIMIT`] bytes; what may be larger (the configuration) travels as a
+//! sealed memory file among the descriptors. Each side trusts the other no further than the types: the supervisor
+//! refuses what does not parse, and acts on nothing but the variants of [`ToSupervisor`].
+
+pub mod message;
+
+pub use message::{ToSupervisor, ToWorker};
+
+use rustix::{
+    fs::{MemfdFlags, SealFlags},
+    net::{
+        AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags, SendAncillaryBuffer,
+        SendAncillaryMessage, SendFlags, SocketFlags, SocketType,
+    },
+};
+use serde::{Serialize, de::DeserializeOwned};
+use std::{
+    fs::File,
+    io::{self, IoSlice, IoSliceMut, Read, Seek, Write},
+    mem::MaybeUninit,
+    os::fd::{AsFd, BorrowedFd, OwnedFd},
+};
+use tokio::io::unix::AsyncFd;
+
+/// Longest message in bytes; far below the default send buffer, so that a message never half fits.
+pub const MESSAGE_LIMIT: usize = 64 << 10;
+
+/// Most descriptors beside one message; the kernel's own bound is 253 (`SCM_MAX_FD`).
+pub const DESCRIPTOR_LIMIT: usize = 128;
+
+/// One end of the line.
+#[derive(Debug)]
+pub struct Channel {
+    socket: AsyncFd<OwnedFd>,
+}
+
+/// Why the line failed. All but `Io` mean that the other side is not what it should be.
+#[derive(Debug, thiserror::Error)]
+pub enum ChannelError {
+    /// The socket failed.
+    #[error("the line between supervisor and worker failed")]
+    Io(#[from] io::Error),
+    /// A message is not one of ours.
+    #[error("a message between supervisor and worker cannot be read")]
+    Malformed(#[source] serde_json::Error),
+    /// A message is longer than allowed.
+    #[error("a message of {0} bytes between supervisor and worker; at most {MESSAGE_LIMIT} are allowed")]
+    TooLong(usize),
+    /// Descriptors got lost: the process is at its limit of open files.
+    #[error("descriptors were lost between supervisor and worker: raise the limit of open files")]
+    DescriptorsLost,
+}
+
+impl Channel {
+    /// Two connected ends, closed on exec.
+    pub fn pair() -> io::Result<(OwnedFd, OwnedFd)> {
+        let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+        Ok(rustix::net::socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, flags, None)?)
+    }
+
+    /// Takes an end into use; needs a tokio runtime.
+    pub fn new(end: OwnedFd) -> io::Result<Self> {
+        rustix::io::ioctl_fionbio(&end, true)?;
+        Ok(Self { socket: AsyncFd::new(end)? })
+    }
+
+    /// Sends a message with its descriptors.
+    pub async fn send<M: Serialize>(&self, message: &M, descriptors: &[BorrowedFd<'_>]) -> Result<(), ChannelError> {
+        let bytes = serde_json::to_vec(message).map_err(ChannelError::Malformed)?;
+        if bytes.len() > MESSAGE_LIMIT {
+            return Err(ChannelError::TooLong(bytes.len()));
+        }
+        loop {
+            let mut ready = self.socket.writable().await?;
+            if let Ok(sent) = ready.try_io(|socket| send_packet(socket.as_fd(), &bytes, descriptors)) {
+                return Ok(sent?);
+            }
+        }
+    }
+
+    /// The next message with its descriptors; `None` when the other side is gone.
+    pub async fn receive<M: DeserializeOwned>(&self) -> Result<Option<(M, Vec<OwnedFd>)>, ChannelError> {
+        let mut buffer = vec![0; MESSAGE_LIMIT];
+        loop {
+            let mut ready = self.socket.readable().await?;
+            let Ok(received) = ready.try_io(|socket| receive_packet(socket.as_fd(), &mut buffer)) else { continue };
+            let (length, flags, descriptors) = match received {
+                Ok(received) => received,
+                Err(error) if error.kind() == io::ErrorKind::ConnectionReset => return Ok(None),
+                Err(error) => return Err(error.into()),
+            };
+            if flags.contains(ReturnFlags::CTRUNC) {
+                return Err(ChannelError::DescriptorsLost);
+            }
+            if flags.contains(ReturnFlags::TRUNC) {
+                return Err(ChannelError::TooLong(length));
+            }
+            let Some(bytes) = buffer.get(..length).filter(|bytes| !bytes.is_empty()) else { return Ok(None) };
+            let message = serde_json::from_slice(bytes).map_err(ChannelError::Malformed)?;
+            return Ok(Some((message, descriptors)));
+        }
+    }
+}
+
+fn send_packet(socket: BorrowedFd<'_>, bytes: &[u8], descriptors: &[BorrowedFd<'_>]) -> io::Result<()> {
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(DESCRIPTOR_LIMIT))];
+    let mut control = SendAncillaryBuffer::new(&mut space);
+    if !descriptors.is_empty() && !control.push(SendAncillaryMessage::ScmRights(descriptors)) {
+        return Err(io::ErrorKind::InvalidInput.into());
+    }
+    rustix::net::sendmsg(socket, &[IoSlice::new(bytes)], &mut control, SendFlags::NOSIGNAL)?;
+    Ok(())
+}
+
+fn receive_packet(socket: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<(usize, ReturnFlags, Vec<OwnedFd>)> {
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(DESCRIPTOR_LIMIT))];
+    let mut control = RecvAncillaryBuffer::new(&mut space);
+    let received =
+        rustix::net::recvmsg(socket, &mut [IoSliceMut::new(buffer)], &mut control, RecvFlags::CMSG_CLOEXEC)?;
+    let mut descriptors = Vec::new();
+    for message in control.drain() {
+        if let RecvAncillaryMessage::ScmRights(rights) = message {
+            descriptors.extend(rights);
+        }
+    }
+    Ok((received.bytes, received.flags, descriptors))
+}
+
+/// Puts a value of any size into a sealed memory file, to travel as a descriptor.
+pub fn to_memory_file<T: Serialize>(value: &T) -> io::Result<OwnedFd> {
+    let file = rustix::fs::memfd_create("sluice", MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING)?;
+    let mut file = File::from(file);
+    file.write_all(&serde_json::to_vec(value)?)?;
+    rustix::fs::fcntl_add_seals(&file, SealFlags::WRITE | SealFlags::GROW | SealFlags::SHRINK | SealFlags::SEAL)?;
+    Ok(file.into())
+}
+
+/// Reads back what [`to_memory_file`] wrote.
+pub fn from_memory_file<T: DeserializeOwned>(file: OwnedFd) -> io::Result<T> {
+    let mut file = File::from(file);
+    file.rewind()?;
+    let mut text = String::new();
+    file.read_to_string(&mut text)?;
+    Ok(serde_json::from_str(&text)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::{io::Read, net::TcpListener};
+
+    fn ends() -> (Channel, Channel) {
+        let (one, other) = Channel::pair().unwrap();
+        (Channel::new(one).unwrap(), Channel::new(other).unwrap())
+    }
+
+    #[tokio::test]
+    async fn messages_and_descriptors_arrive_in_order_and_the_end_is_seen() {
+        let (one, other) = ends();
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let file = to_memory_file(&vec!["x"; 100_000]).unwrap();
+        one.send(&ToSupervisor::CreateRing { ring: 7 }, &[]).await.unwrap();
+        one.send(&ToSupervisor::Reload, &[file.as_fd(), listener.as_fd()]).await.unwrap();
+        drop(one);
+        let (first, none) = other.receive::<ToSupervisor>().await.unwrap().unwrap();
+        assert!(matches!(first, ToSupervisor::CreateRing { ring: 7 }) && none.is_empty());
+        let (_, mut descriptors) = other.receive::<ToSupervisor>().await.unwrap().unwrap();
+        let copy = TcpListener::from(descriptors.pop().unwrap());
+        assert_eq!(copy.local_addr().unwrap(), listener.local_addr().unwrap());
+        let text: Vec<String> = from_memory_file(descriptors.pop().unwrap()).unwrap();
+        assert_eq!(text.len(), 100_000);
+        assert!(other.receive::<ToSupervisor>().await.unwrap().is_none());
+    }
+
+    #[tokio::test]
+    async fn a_strange_message_is_refused() {
+        let (one, other) = ends();
+        one.send(&"open sesame", &[]).await.unwrap();
+        assert!(matches!(other.receive::<ToSupervisor>().await, Err(ChannelError::Malformed(_))));
+        let long = "x".repeat(MESSAGE_LIMIT);
+        assert!(matches!(one.send(&long, &[]).await, Err(ChannelError::TooLong(_))));
+    }
+
+    #[test]
+    fn a_sealed_file_cannot_change() {
+        let mut file = File::from(to_memory_file(&1).unwrap());
+        assert!(file.write_all(b"2").is_err());
+        file.rewind().unwrap();
+        let mut text = String::new();
+        file.read_to_string(&mut text).unwrap();
+        assert_eq!(text, "1");
+    }
+}

@@ -1,0 +1,94 @@
+//! What supervisor and worker say to each other. Descriptors travel beside a message, in the order named here.
+
+use lb_common::RingId;
+use serde::{Deserialize, Serialize};
+use std::{
+    collections::BTreeMap,
+    net::{IpAddr, SocketAddr},
+    time::Duration,
+};
+
+/// From the supervisor, which has the rights, to the worker, which has none.
+#[derive(Debug, Deserialize, Serialize)]
+pub enum ToWorker {
+    /// The planner's maps and the counters; descriptors: as named.
+    Maps(Vec<String>),
+    /// The two halves of a ring; one descriptor.
+    RingMap {
+        /// Which.
+        ring: RingId,
+    },
+    /// Listening sockets of an address; descriptors: one a thread, in the order of the threads.
+    Listeners {
+        /// Where they listen.
+        address: SocketAddr,
+    },
+    /// The control socket, listening; one descriptor.
+    ControlSocket {
+        /// The user that started the daemon, who may change things beside root.
+        owner: u32,
+    },
+    /// The metrics socket, listening; one descriptor.
+    MetricsSocket,
+    /// Run with this configuration; all it needs was sent before. Answered by [`ToSupervisor::Configured`]. Descriptor:
+    /// a memory file with the [`Bundle`](crate::config::Bundle).
+    Configure {
+        /// Counts the configurations of the supervisor, from 1.
+        generation: u64,
+        /// The supervisor's process, for status reports.
+        supervisor: u32,
+        /// How the kernel half runs, for status reports.
+        interfaces: Vec<Interface>,
+    },
+    /// Rows of `NEXT_HOPS` for the addresses asked for by [`ToSupervisor::Watch`].
+    NextHops(BTreeMap<IpAddr, u16>),
+    /// How a reload that was asked for by [`ToSupervisor::Reload`] ended; descriptor: a memory file with a
+    /// [`ReloadReport`].
+    Reloaded,
+    /// Drain and exit.
+    Stop {
+        /// Connections that are then still open are cut.
+        within: Duration,
+    },
+}
+
+/// From the worker to the supervisor. The supervisor does nothing for the worker beyond these.
+#[derive(Debug, Deserialize, Serialize)]
+pub enum ToSupervisor {
+    /// The end of a [`ToWorker::Configure`].
+    Configured {
+        /// Which.
+        generation: u64,
+        /// Why not, if not; then the configuration before it goes on.
+        error: Option<String>,
+    },
+    /// Keep next hops for exactly these addresses.
+    Watch(Vec<IpAddr>),
+    /// Make the map of a ring.
+    CreateRing {
+        /// Which.
+        ring: RingId,
+    },
+    /// Read the configuration again.
+    Reload,
+}
+
+/// How the kernel half runs on an interface.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub struct Interface {
+    /// Its name.
+    pub name: String,
+    /// `native` or `generic`.
+    pub mode: String,
+    /// Whether the program of a daemon before us was found and taken over.
+    pub adopted: bool,
+}
+
+/// How a reload ended.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub struct ReloadReport {
+    /// Whether the new configuration runs.
+    pub done: bool,
+    /// Errors, or warnings, as the operator should read them.
+    pub report: String,
+}

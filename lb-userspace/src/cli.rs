@@ -1,0 +1,154 @@
+//! The command line: what was typed, and which verb does it. Verbs use the control socket or the pins, nothing else.
+
+mod check;
+mod client;
+mod detach;
+mod maps;
+mod run;
+mod server;
+mod status;
+
+use crate::servers::Admin;
+use clap::{Args, Parser, Subcommand};
+use std::{
+    io::{self, Write},
+    path::PathBuf,
+    process::ExitCode,
+};
+
+/// A load balancer with an XDP half in the kernel and a TLS and HTTP half in userspace.
+#[derive(Debug, Parser)]
+#[command(name = "sluice", version, disable_help_subcommand = true)]
+struct Arguments {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// Run the daemon until it is told to stop (SIGTERM, SIGINT); SIGHUP reloads
+    Run {
+        #[command(flatten)]
+        config: Config,
+        /// Run the part that faces the network as a thread, with all rights: for development
+        #[arg(long)]
+        single_process: bool,
+    },
+    /// Check a configuration and show all its errors at once
+    Check {
+        #[command(flatten)]
+        config: Config,
+        /// One line an error, for editors: file:line:column: message
+        #[arg(long)]
+        short: bool,
+    },
+    /// Take up the changed configuration, whole or not at all
+    Reload {
+        #[command(flatten)]
+        daemon: Daemon,
+    },
+    /// Show how the daemon, its backends and servers stand
+    Status {
+        #[command(flatten)]
+        daemon: Daemon,
+    },
+    /// Show what the kernel holds: VIPs, servers, rings, counters, reasons
+    Maps {
+        #[command(flatten)]
+        daemon: Daemon,
+        #[command(flatten)]
+        pins: Pins,
+    },
+    /// Change the administrative state of a server
+    Server {
+        /// ready: takes traffic; drain: keeps what it has; maint: takes nothing
+        #[arg(value_parser = parse_admin)]
+        state: Admin,
+        /// Which, as BACKEND/NAME
+        server: String,
+        #[command(flatten)]
+        daemon: Daemon,
+    },
+    /// Remove the program and its maps from the kernel, when no daemon runs
+    Detach {
+        #[command(flatten)]
+        daemon: Daemon,
+        #[command(flatten)]
+        pins: Pins,
+    },
+    /// What `run` starts for the part that faces the network
+    #[command(hide = true)]
+    Worker {
+        #[arg(long, requires = "gid")]
+        uid: Option<u32>,
+        #[arg(long, requires = "uid")]
+        gid: Option<u32>,
+    },
+}
+
+#[derive(Debug, Args)]
+struct Config {
+    /// The configuration: a file, or a directory of .toml files
+    #[arg(long, short = 'f', value_name = "FILE", default_value = "/etc/sluice/sluice.toml")]
+    config: PathBuf,
+}
+
+#[derive(Debug, Args)]
+struct Daemon {
+    /// The daemon's control socket
+    #[arg(long, value_name = "FILE", default_value = "/run/sluice/sluice.sock")]
+    socket: PathBuf,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, Args)]
+struct Pins {
+    /// Where the daemon pins its maps
+    #[arg(long, value_name = "DIRECTORY", default_value = "/sys/fs/bpf/sluice")]
+    pins: PathBuf,
+}
+
+fn parse_admin(word: &str) -> Result<Admin, String> {
+    match word {
+        "ready" => Ok(Admin::Ready),
+        "drain" => Ok(Admin::Drain),
+        "maint" => Ok(Admin::Maint),
+        _ => Err("one of ready, drain, maint".to_owned()),
+    }
+}
+
+/// Runs what the command line asks for.
+pub fn main() -> ExitCode {
+    let done = match Arguments::parse().verb {
+        Verb::Run { config, single_process } => run::run(config.config, single_process),
+        Verb::Worker { uid, gid } => run::worker(uid.zip(gid)),
+        Verb::Check { config, short } => check::run(&config.config, short),
+        Verb::Reload { daemon } => server::reload(&daemon),
+        Verb::Status { daemon } => status::run(&daemon),
+        Verb::Maps { daemon, pins } => maps::run(&daemon, &pins.pins),
+        Verb::Server { state, server, daemon } => server::run(&daemon, state, &server),
+        Verb::Detach { daemon, pins } => detach::run(&daemon, &pins.pins),
+    };
+    match done {
+        Ok(code) => code,
+        Err(error) => {
+            complain(&format!("error: {error:#}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Prints for the reader of standard output, who may have gone away.
+fn print(text: &str) -> anyhow::Result<()> {
+    match writeln!(io::stdout(), "{}", text.trim_end()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error.into()),
+        Ok(()) | Err(_) => Ok(()),
+    }
+}
+
+/// Prints for the operator. Standard error that is closed is no reason to fail.
+fn complain(text: &str) {
+    _ = writeln!(io::stderr(), "{}", text.trim_end());
+}

@@ -1,0 +1,52 @@
+//! `sluice check`: a configuration and all its errors, without running it.
+
+use super::{complain, print};
+use crate::{
+    config::{self, Format},
+    model::{FrontendKind, Model},
+};
+use std::{io, net::UdpSocket, path::Path, process::ExitCode};
+
+pub(super) fn run(path: &Path, short: bool) -> anyhow::Result<ExitCode> {
+    let colour = io::IsTerminal::is_terminal(&io::stderr());
+    let format = if short { Format::Short } else { Format::Full { colour } };
+    let bundle = config::collect(path)?;
+    let loaded = match config::load(&bundle) {
+        Ok(loaded) => loaded,
+        Err(diagnostics) => {
+            complain(&diagnostics.render(&bundle, format));
+            return Ok(ExitCode::FAILURE);
+        }
+    };
+    complain(&loaded.warnings.render(&bundle, format));
+    for line in preflight(&loaded.model) {
+        complain(&line);
+    }
+    let Model { frontends, backends, .. } = &loaded.model;
+    let servers: usize = backends.iter().map(|backend| backend.servers.len()).sum();
+    print(&format!(
+        "{}: {} frontends, {} backends, {servers} servers",
+        path.display(),
+        frontends.len(),
+        backends.len()
+    ))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// What this machine lacks for the configuration. None of it is an error: a floating IP may be on the other balancer.
+fn preflight(model: &Model) -> Vec<String> {
+    let mut lines = Vec::new();
+    let kernel = model.frontends.iter().filter(|frontend| matches!(frontend.kind, FrontendKind::L4 { .. }));
+    for bind in kernel.flat_map(|frontend| &frontend.binds) {
+        let absent = UdpSocket::bind((bind.address.ip(), 0)).is_err_and(|error| error.kind() == io::ErrorKind::AddrNotAvailable);
+        if absent {
+            lines.push(format!("note: this machine does not have the VIP {}; packets for it must be routed here", bind.address.ip()));
+        }
+    }
+    if model.needs_kernel() {
+        let missing = model.global.interfaces.iter().filter(|name| !Path::new("/sys/class/net").join(name).exists());
+        lines.extend(missing.map(|name| format!("warning: this machine has no interface `{name}`")));
+    }
+    lines.dedup();
+    lines
+}

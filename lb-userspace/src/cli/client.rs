@@ -1,0 +1,34 @@
+//! The other end of the control socket.
+
+use crate::admin::protocol::{Answer, Request};
+use anyhow::{Context, anyhow, bail};
+use serde::de::DeserializeOwned;
+use std::{
+    io::{self, BufRead, BufReader, Write},
+    os::unix::net::UnixStream,
+    path::Path,
+};
+
+/// Asks the daemon behind `socket`.
+pub(super) fn ask<T: DeserializeOwned>(socket: &Path, request: &Request) -> anyhow::Result<T> {
+    let mut stream = UnixStream::connect(socket).map_err(|error| explain(socket, error))?;
+    let mut line = serde_json::to_vec(request)?;
+    line.push(b'\n');
+    stream.write_all(&line)?;
+    let mut text = String::new();
+    BufReader::new(stream).read_line(&mut text).context("the daemon went away")?;
+    match serde_json::from_str(&text).context("the daemon's answer cannot be read; is it of another version?")? {
+        Answer::Ok(value) => Ok(serde_json::from_value(value)?),
+        Answer::Error(error) => bail!(error),
+    }
+}
+
+fn explain(socket: &Path, error: io::Error) -> anyhow::Error {
+    let socket = socket.display();
+    match error.kind() {
+        io::ErrorKind::NotFound => anyhow!("no daemon is running: there is no control socket {socket} (start one with `sluice run`, or name its socket with --socket)"),
+        io::ErrorKind::ConnectionRefused => anyhow!("no daemon is running: nobody listens on the control socket {socket}, which one left behind"),
+        io::ErrorKind::PermissionDenied => anyhow!("no permission to use the control socket {socket}; try as root"),
+        _ => anyhow!(error).context(format!("cannot use the control socket {socket}")),
+    }
+}

@@ -1,0 +1,37 @@
+//! `sluice run` and the worker that it starts.
+
+use crate::{
+    supervisor::{self, Options},
+    worker::{
+        self,
+        privileges::{self, Identity},
+    },
+};
+use anyhow::Context;
+use std::{io, os::fd::AsFd, path::PathBuf, process::ExitCode};
+use tracing_subscriber::EnvFilter;
+
+pub(super) fn run(config: PathBuf, single_process: bool) -> anyhow::Result<ExitCode> {
+    start_log();
+    supervisor::run(Options { config, single_process })
+}
+
+/// The worker: standard input is its line to the supervisor.
+pub(super) fn worker(identity: Option<(u32, u32)>) -> anyhow::Result<ExitCode> {
+    match identity {
+        Some((uid, gid)) => privileges::drop_all(Identity { uid, gid }),
+        None => privileges::give_up_capabilities(),
+    }
+    .context("the worker cannot give up its rights")?;
+    start_log();
+    let line = io::stdin().as_fd().try_clone_to_owned()?;
+    worker::run(line).context("the worker failed")?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Diagnostics go to standard error; `RUST_LOG` chooses, `info` is the default.
+fn start_log() {
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_unset| EnvFilter::new("info"));
+    let colour = io::IsTerminal::is_terminal(&io::stderr());
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).with_ansi(colour).with_target(false).init();
+}

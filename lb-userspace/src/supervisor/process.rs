@@ -1,0 +1,114 @@
+//! The worker as the supervisor sees it: a process without rights, or, for development, a thread.
+
+use super::Event;
+use crate::{channel::{Channel, ChannelError, ToWorker}, worker::{self, privileges::Identity}};
+use anyhow::Context;
+use std::{os::fd::{BorrowedFd, OwnedFd}, process::Stdio, time::Duration};
+use tokio::{process::{Child, Command}, sync::oneshot, time::{Instant, timeout}};
+use tracing::warn;
+
+/// A running worker and the line to it.
+pub(super) struct Worker {
+    channel: Channel,
+    body: Body,
+    since: Instant,
+}
+
+enum Body {
+    Process(Child),
+    Thread(oneshot::Receiver<()>),
+    Gone,
+}
+
+impl Worker {
+    /// Starts the worker as a process of its own. With an identity it becomes that user; without, it stays who we are.
+    pub(super) fn process(identity: Option<Identity>) -> anyhow::Result<Self> {
+        let (ours, theirs) = Channel::pair()?;
+        let mut command = Command::new("/proc/self/exe");
+        command.arg0("sluice").arg("worker").stdin(Stdio::from(theirs));
+        if let Some(Identity { uid, gid }) = identity {
+            command.args(["--uid", &uid.to_string(), "--gid", &gid.to_string()]);
+        }
+        let child = command.spawn().context("cannot start the worker")?;
+        Self::new(ours, Body::Process(child))
+    }
+
+    /// Starts the worker as a thread.
+    pub(super) fn thread() -> anyhow::Result<Self> {
+        warn!("--single-process: the part that faces the network keeps all rights of this process; for development only");
+        let (ours, theirs) = Channel::pair()?;
+        let (alive, ended) = oneshot::channel();
+        std::thread::Builder::new().name("worker".to_owned()).spawn(move || {
+            let _alive = alive;
+            if let Err(error) = worker::run(theirs) {
+                warn!(error = format!("{error:#}"), "the worker failed");
+            }
+        })?;
+        Self::new(ours, Body::Thread(ended))
+    }
+
+    fn new(ours: OwnedFd, body: Body) -> anyhow::Result<Self> {
+        Ok(Self { channel: Channel::new(ours)?, body, since: Instant::now() })
+    }
+
+    /// The process of the worker; this one with `--single-process`.
+    pub(super) fn pid(&self) -> u32 {
+        match &self.body {
+            Body::Process(child) => child.id().unwrap_or_default(),
+            Body::Thread(_) | Body::Gone => std::process::id(),
+        }
+    }
+
+    /// How long it has been running.
+    pub(super) fn age(&self) -> Duration {
+        self.since.elapsed()
+    }
+
+    /// Sends a message with its descriptors.
+    pub(super) async fn send(&self, message: &ToWorker, descriptors: &[BorrowedFd<'_>]) -> Result<(), ChannelError> {
+        self.channel.send(message, descriptors).await
+    }
+
+    /// What the worker says next, or how it ended.
+    pub(super) async fn event(&mut self) -> Event {
+        match self.channel.receive().await {
+            Ok(Some((message, _))) => Event::Said(message),
+            Ok(None) => Event::WorkerGone(self.how_it_ended().await),
+            Err(error) => {
+                self.kill().await;
+                Event::WorkerGone(format!("broke the line ({error})"))
+            }
+        }
+    }
+
+    /// Waits for the end, and brings it about after `patience`.
+    pub(super) async fn ended(&mut self, patience: Duration) {
+        if timeout(patience, self.how_it_ended()).await.is_err() {
+            warn!("the worker does not stop; killing it");
+            self.kill().await;
+        }
+    }
+
+    async fn how_it_ended(&mut self) -> String {
+        match &mut self.body {
+            Body::Process(child) => match child.wait().await {
+                Ok(status) => format!("ended with {status}"),
+                Err(error) => format!("ended unseen ({error})"),
+            },
+            Body::Thread(ended) => {
+                _ = ended.await;
+                self.body = Body::Gone;
+                "ended".to_owned()
+            }
+            Body::Gone => "ended".to_owned(),
+        }
+    }
+
+    async fn kill(&mut self) {
+        if let Body::Process(child) = &mut self.body
+            && let Err(error) = child.kill().await
+        {
+            warn!(%error, "cannot kill the worker");
+        }
+    }
+}

@@ -1,0 +1,85 @@
+//! What the worker tells about itself: a [`Status`], and the metrics made of it.
+
+use super::Running;
+use crate::{
+    admin::{
+        kernel::KernelReport,
+        metrics,
+        protocol::Answer,
+        status::{BackendStatus, BindStatus, FrontendStatus, ServerStatus, Status},
+    },
+    model::{Backend, Frontend, FrontendKind, Model, backend},
+};
+use std::sync::atomic::Ordering::Relaxed;
+
+impl Running {
+    /// How things stand now.
+    pub(super) fn status(&self) -> Status {
+        let model = &self.halves.model;
+        Status {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            pid: self.source.supervisor,
+            worker_pid: std::process::id(),
+            generation: self.source.generation,
+            interfaces: self.source.interfaces.clone(),
+            frontends: model.frontends.iter().map(|frontend| frontend_status(model, frontend)).collect(),
+            backends: model.backends.iter().map(|backend| self.backend_status(backend)).collect(),
+            connections: self.threads.connections(),
+            failovers: self.failovers.iter().cloned().collect(),
+        }
+    }
+
+    /// The text that a scraper reads.
+    pub(super) fn metrics(&self) -> Answer {
+        let status = self.status();
+        let kernel = match self.counters.as_ref().map(|counters| counters.totals()).transpose() {
+            Ok(totals) => totals.map(|totals| KernelReport::new(self.halves.tables(), &totals, Some(&status))),
+            Err(error) => return Answer::Error(format!("cannot read the kernel's counters: {error}")),
+        };
+        Answer::Ok(serde_json::Value::String(metrics::text(status, kernel)))
+    }
+
+    fn backend_status(&self, backend: &Backend) -> BackendStatus {
+        let live = self.halves.live.backend(&backend.name);
+        let available = live.map(|live| live.available.load_full()).unwrap_or_default();
+        let servers = backend.servers.iter().enumerate().map(|(index, server)| {
+            let identity = server.identity(&backend.name);
+            let standing = self.halves.registry.standing(identity);
+            let mut status = ServerStatus {
+                name: server.name.clone(),
+                address: server.address.to_string(),
+                id: self.halves.registry.server_id(identity).unwrap_or_default(),
+                state: standing.to_string(),
+                available: available.contains(&index),
+                admin: standing.admin,
+                health: standing.health,
+                last_check: self.verdicts.last(identity),
+                weight: server.weight,
+                backup: server.backup,
+                ..ServerStatus::default()
+            };
+            if let Some(live) = live.and_then(|live| live.servers.get(index)) {
+                status.connections = live.connections.0.load(Relaxed);
+                status.total = live.total.0.load(Relaxed);
+                status.connect_errors = live.connect_errors.0.load(Relaxed);
+            }
+            status
+        });
+        BackendStatus { name: backend.name.clone(), identity: backend::identity(&backend.name), servers: servers.collect() }
+    }
+}
+
+fn frontend_status(model: &Model, frontend: &Frontend) -> FrontendStatus {
+    let (mode, backend) = match &frontend.kind {
+        FrontendKind::L4 { backend } => ("l4", Some(*backend)),
+        FrontendKind::Tcp { backend } => ("tcp", Some(*backend)),
+        FrontendKind::Http(http) => ("http", http.default_backend),
+    };
+    let binds = frontend.binds.iter().map(|bind| BindStatus { address: bind.address.to_string(), protocol: bind.protocol.to_string() });
+    FrontendStatus {
+        name: frontend.name.clone(),
+        mode: mode.to_owned(),
+        binds: binds.collect(),
+        backend: backend.and_then(|index| Some(model.backends.get(index)?.name.clone())),
+    }
+}
