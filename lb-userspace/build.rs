@@ -1,7 +1,11 @@
 //! Puts the kernel object into the daemon: an ordinary `cargo build` makes both.
 //!
 //! The object lands in `OUT_DIR/lb-ebpf`; it is empty with `SLUICE_EBPF_SKIP=1`, which `dataplane::object` refuses.
-#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a build script speaks to cargo by its output")]
+#![expect(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a build script speaks to cargo by its output"
+)]
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -10,8 +14,14 @@ use std::{env, fs};
 use lb_ebpf_build::{Diagnostics, Error, Object, Overrides, Places, VARIABLES};
 
 /// What the object is made of, from the root of the workspace.
-const SOURCES: [&str; 6] =
-    ["lb-ebpf/src", "lb-ebpf/Cargo.toml", "lb-common/src", "lb-common/Cargo.toml", "Cargo.toml", "Cargo.lock"];
+const SOURCES: [&str; 6] = [
+    "lb-ebpf/src",
+    "lb-ebpf/Cargo.toml",
+    "lb-common/src",
+    "lb-common/Cargo.toml",
+    "Cargo.toml",
+    "Cargo.lock",
+];
 
 fn main() -> ExitCode {
     match build() {
@@ -40,7 +50,10 @@ fn build() -> Result<(), Error> {
         }
         Object::Given(path) => {
             println!("cargo::rerun-if-changed={}", path.display());
-            println!("cargo::warning=the kernel object is {}, as SLUICE_EBPF_OBJECT says", path.display());
+            println!(
+                "cargo::warning=the kernel object is {}, as SLUICE_EBPF_OBJECT says",
+                path.display()
+            );
             copy(&path, &embedded)
         }
         Object::Compiled { path, warnings, .. } => {

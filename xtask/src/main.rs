@@ -1,3 +1,62 @@
 //! `cargo xtask`: every developer command.
+//!
+//! It depends on nothing of the product but `lb-ebpf-build`, because it must run on a machine that cannot yet build
+//! the product.
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command line speaks by printing")]
 
-fn main() {}
+mod run;
+mod setup;
+mod ebpf;
+mod check;
+mod tidy;
+mod test;
+mod demo;
+
+use std::env;
+use std::process::ExitCode;
+
+use anyhow::{Context as _, Result};
+use lb_ebpf_build::Places;
+
+const HELP: &str = "\
+Usage: cargo xtask COMMAND
+
+  setup        install what the build and the tests need; without root, say what is missing
+  build-ebpf   build the kernel object and say with what
+  check        formatting, lints, tidy, documentation; as the CI does
+  tidy         the rules of this repository that no other tool knows
+  test         all tests; --host, --kernel, --network for some of them; the rest goes to the test programs
+  demo         build the daemon and show it at work in network namespaces; arguments go to the demo
+";
+
+fn main() -> ExitCode {
+    match dispatch() {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn dispatch() -> Result<ExitCode> {
+    let mut arguments = env::args().skip(1);
+    let command = arguments.next().unwrap_or_default();
+    let rest: Vec<String> = arguments.collect();
+    let places = Places::of(&env::current_exe().context("cannot tell where this program lies")?);
+    env::set_current_dir(&places.workspace).context("cannot enter the workspace")?;
+    match command.as_str() {
+        "setup" => setup::setup(&places)?,
+        "build-ebpf" => ebpf::build(&places)?,
+        "check" => check::check(&places)?,
+        "tidy" => tidy::tidy(&places)?,
+        "test" => return test::test(&places, &rest),
+        "demo" => demo::demo(&rest)?,
+        "" | "help" | "--help" | "-h" => print!("{HELP}"),
+        unknown => {
+            eprint!("there is no command `{unknown}`\n\n{HELP}");
+            return Ok(ExitCode::from(2));
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}

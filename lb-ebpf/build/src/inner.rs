@@ -5,6 +5,7 @@
 
 use std::env;
 use std::ffi::OsStr;
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -72,15 +73,15 @@ pub(crate) fn compile(
 fn flags(places: &Places, compiler: &Compiler, linker: &Linker) -> String {
     let home = env::var_os("CARGO_HOME").map(PathBuf::from);
     let home = home.or_else(|| env::home_dir().map(|home| home.join(".cargo"))).unwrap_or_default();
+    let source = compiler.root.join("lib/rustlib/src/rust");
+    let resolved = fs::canonicalize(&source).unwrap_or_else(|_| source.clone()); // Debian's is a link
     [
         format!("-Clinker={}", linker.path.display()),
         "-Clink-arg=--btf".to_owned(),
         format!("-Ctarget-cpu={PROCESSOR}"),
         format!("--remap-path-prefix={}=/cargo", home.display()),
-        format!(
-            "--remap-path-prefix={}=/rust",
-            compiler.root.join("lib/rustlib/src/rust").display()
-        ),
+        format!("--remap-path-prefix={}=/rust", source.display()),
+        format!("--remap-path-prefix={}=/rust", resolved.display()),
         format!("--remap-path-prefix={}=/sluice", places.workspace.display()),
     ]
     .join("\u{1f}")

@@ -1,0 +1,207 @@
+//! `setup`: what the build and the tests need, on a machine that has only Rust and a C compiler.
+//!
+//! Idempotent, and quick when all is there. With root and apt it installs; otherwise it prints what to type. The linker
+//! of the kernel object needs no root: it is built into the target directory.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+use std::process::Command;
+
+use anyhow::{Context as _, Result, bail};
+use lb_ebpf_build::{Compiler, Linker, Overrides, Places};
+
+use crate::run::{cargo, find, is_root, run};
+
+/// A program, the package of Debian and Ubuntu that has it, and who asks for it.
+struct Tool {
+    program: &'static str,
+    package: &'static str,
+    purpose: &'static str,
+}
+
+const TOOLS: [Tool; 12] = [
+    Tool { program: "cc", package: "gcc libc6-dev", purpose: "build" },
+    Tool { program: "ip", package: "iproute2", purpose: "network tests" },
+    Tool { program: "ethtool", package: "ethtool", purpose: "network tests" },
+    Tool { program: "bpftool", package: "bpftool", purpose: "kernel tests" },
+    Tool { program: "curl", package: "curl", purpose: "network tests" },
+    Tool { program: "jq", package: "jq", purpose: "network tests" },
+    Tool { program: "tcpdump", package: "tcpdump", purpose: "network tests" },
+    Tool { program: "nginx", package: "nginx-light", purpose: "network tests" },
+    Tool { program: "haproxy", package: "haproxy", purpose: "comparisons" },
+    Tool { program: "keepalived", package: "keepalived", purpose: "network tests" },
+    Tool { program: "wrk", package: "wrk", purpose: "benchmarks" },
+    Tool { program: "ping", package: "iputils-ping", purpose: "network tests" },
+];
+
+/// What apt installs for the kernel object where no compiler serves.
+const COMPILER_PACKAGES: [&str; 3] = ["rustc-web", "cargo-web", "rust-web-src"];
+
+/// What is not here yet.
+#[derive(Default)]
+pub(crate) struct Missing {
+    packages: Vec<&'static str>,
+    purposes: Vec<String>,
+    compiler: bool,
+    linker: bool,
+    lints: bool,
+}
+
+impl Missing {
+    /// Looks at this machine; starts a few programs and changes nothing.
+    pub(crate) fn here(places: &Places) -> Self {
+        let mut missing = Self::default();
+        for tool in TOOLS.iter().filter(|tool| find(tool.program).is_none()) {
+            missing.packages.extend(tool.package.split(' '));
+            missing.purposes.push(format!("{} ({})", tool.program, tool.purpose));
+        }
+        let overrides = Overrides::from_environment();
+        if overrides.skip || overrides.object.is_some() {
+            // The object is not built here, so neither compiler nor linker is needed.
+        } else if let Ok(compiler) = Compiler::choose(&overrides) {
+            missing.linker = Linker::choose(&overrides, places, compiler.llvm).is_err();
+        } else {
+            missing.compiler = true;
+            missing.linker = true;
+            missing.packages.extend(COMPILER_PACKAGES);
+            missing.purposes.push("a Rust compiler with rust-src (kernel object)".to_owned());
+        }
+        if missing.linker {
+            missing.purposes.push("bpf-linker (kernel object)".to_owned());
+        }
+        missing.lints = !(has_component("fmt") && has_component("clippy"));
+        if missing.lints {
+            missing.purposes.push("rustfmt and clippy (check)".to_owned());
+        }
+        missing
+    }
+
+    /// What is missing, for whom; one line.
+    pub(crate) fn summary(&self) -> String {
+        self.purposes.join(", ")
+    }
+
+    /// Whether everything is here.
+    pub(crate) fn is_nothing(&self) -> bool {
+        self.purposes.is_empty()
+    }
+}
+
+/// Makes the machine ready, or says what is left to do and fails.
+pub(crate) fn setup(places: &Places) -> Result<()> {
+    let missing = Missing::here(places);
+    if missing.is_nothing() {
+        println!("setup: all is here");
+        return Ok(());
+    }
+    println!("setup: missing {}", missing.summary());
+    if missing.lints {
+        install_lints()?;
+    }
+    if !missing.packages.is_empty() {
+        install_packages(&missing)?;
+    }
+    if missing.linker {
+        let compiler = Compiler::choose(&Overrides::from_environment())?;
+        println!("setup: building bpf-linker for {compiler}; takes a minute or two, once");
+        println!("setup: {}", Linker::install(places, &compiler)?);
+    }
+    let left = Missing::here(places);
+    if !left.is_nothing() {
+        bail!("still missing: {}", left.summary());
+    }
+    println!("setup: done");
+    Ok(())
+}
+
+fn has_component(subcommand: &str) -> bool {
+    cargo().args([subcommand, "--version"]).output().is_ok_and(|output| output.status.success())
+}
+
+/// Rustup's components for rustup's cargo, Debian's packages for Debian's.
+fn install_lints() -> Result<()> {
+    if find("rustup").is_some() {
+        return run(Command::new("rustup").args(["component", "add", "rustfmt", "clippy"]));
+    }
+    apt(&["rustfmt-web", "rust-web-clippy"])
+}
+
+fn install_packages(missing: &Missing) -> Result<()> {
+    if missing.compiler && find("apt-get").is_none() {
+        // Our own error has the commands for every system.
+        Compiler::choose(&Overrides::from_environment())?;
+    }
+    apt(&missing.packages)
+}
+
+/// Installs packages. The lists are fetched only when there are none, or when they turn out to be stale.
+fn apt(packages: &[&str]) -> Result<()> {
+    let typed = format!("apt-get install --no-install-recommends {}", packages.join(" "));
+    if find("apt-get").is_none() {
+        bail!(
+            "this system has no apt-get; install what these packages of Debian have: {}",
+            packages.join(" ")
+        );
+    }
+    if !is_root() {
+        bail!("as root, either of these goes on from here:\n  {typed}\n  cargo xtask setup");
+    }
+    let _quiet = NoServices::declare()?;
+    let mut updated = false;
+    if !has_package_lists() {
+        run(apt_get().arg("update"))?;
+        updated = true;
+    }
+    let install =
+        || run(apt_get().args(["install", "--yes", "--no-install-recommends"]).args(packages));
+    match install() {
+        Err(_) if !updated => {
+            run(apt_get().arg("update"))?;
+            install()
+        }
+        outcome => outcome,
+    }
+}
+
+fn apt_get() -> Command {
+    let mut command = Command::new("apt-get");
+    command.env("DEBIAN_FRONTEND", "noninteractive").arg("--quiet");
+    command
+}
+
+fn has_package_lists() -> bool {
+    let mut lists = fs::read_dir("/var/lib/apt/lists").into_iter().flatten().flatten();
+    lists.any(|list| list.file_name().to_string_lossy().contains("_Packages"))
+}
+
+/// Debian starts a service as soon as it is installed, and a web server on port 80 is not what a developer asked for.
+/// While this lives, the system's own policy file says no.
+struct NoServices {
+    ours: bool,
+}
+
+const POLICY: &str = "/usr/sbin/policy-rc.d";
+
+impl NoServices {
+    fn declare() -> Result<Self> {
+        if Path::new(POLICY).exists() {
+            return Ok(Self { ours: false });
+        }
+        let written = fs::write(POLICY, "#!/bin/sh\nexit 101\n");
+        written
+            .and_then(|()| fs::set_permissions(POLICY, fs::Permissions::from_mode(0o755)))
+            .context(POLICY)?;
+        Ok(Self { ours: true })
+    }
+}
+
+impl Drop for NoServices {
+    fn drop(&mut self) {
+        if self.ours && fs::remove_file(POLICY).is_err() {
+            eprintln!(
+                "setup: could not remove {POLICY}; while it is there, no service starts on installation"
+            );
+        }
+    }
+}
