@@ -15,6 +15,9 @@ pub use global::{Global, OnStop};
 pub use rule::{Condition, Rule, Term};
 pub use server::Server;
 
+use lb_common::{Be16, Vip4Key};
+use std::{collections::BTreeMap, net::IpAddr};
+
 /// Which backend: an index into [`Model::backends`].
 pub type BackendIndex = usize;
 
@@ -36,6 +39,23 @@ impl Model {
             self.frontends.iter().any(|frontend| matches!(frontend.kind, FrontendKind::L4 { backend } if backend == *index))
         };
         (0..self.backends.len()).filter(used)
+    }
+
+    /// The VIPs of kernel frontends, and which backend serves each.
+    pub fn vips(&self) -> BTreeMap<Vip4Key, BackendIndex> {
+        let mut vips = BTreeMap::new();
+        for frontend in &self.frontends {
+            let FrontendKind::L4 { backend } = frontend.kind else { continue };
+            for bind in &frontend.binds {
+                if let IpAddr::V4(address) = bind.address.ip() {
+                    vips.insert(
+                        Vip4Key::new(address.into(), Be16::new(bind.address.port()), bind.protocol),
+                        backend,
+                    );
+                }
+            }
+        }
+        vips
     }
 
     /// Whether anything here needs the kernel half.

@@ -5,6 +5,11 @@ pub mod tables;
 pub mod desired;
 pub mod diff;
 
-// pub use desired::desired;
-// pub use diff::diff;
+pub use desired::{Planner, desired};
+pub use diff::diff;
 pub use tables::{Ring, Tables, Write};
+
+#[cfg(test)]
+mod properties;
+#[cfg(test)]
+pub(crate) mod testing;

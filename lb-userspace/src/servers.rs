@@ -5,4 +5,5 @@ pub mod live;
 pub mod registry;
 
 pub use live::{BackendLive, Live, ServerLive};
+pub use registry::{Registry, RegistryError};
 pub use state::{Admin, Health, Standing, available};

@@ -1,1 +1,154 @@
-//! (stub)
+//! The kernel's maps in memory: for tests, and for a plan that is shown and not carried out.
+
+use super::writer::{MapWriter, WriteError};
+use crate::plan::{Ring, Tables, Write, tables::Slots};
+use lb_common::{
+    Return4, Return4Key, RingHead, RingId, SLOTS, ServerEntry, ServerId, Slot, Vip, Vip4Key,
+};
+use std::{collections::BTreeMap, io, sync::Arc};
+
+/// Maps with the kernel's semantics: rings have two halves, and what is not there cannot be removed.
+#[derive(Clone, Debug, Default)]
+pub struct MemoryMaps {
+    servers: BTreeMap<ServerId, ServerEntry>,
+    rings: BTreeMap<RingId, MemoryRing>,
+    vips: BTreeMap<Vip4Key, Vip>,
+    returns: BTreeMap<Return4Key, Return4>,
+    writes_left: Option<usize>,
+}
+
+#[derive(Clone, Debug)]
+struct MemoryRing {
+    halves: [Slots; 2],
+    head: RingHead,
+}
+
+impl MemoryMaps {
+    /// Lets this many writes succeed, and none after them; `None`: all succeed.
+    pub fn fail_after(&mut self, writes: Option<usize>) {
+        self.writes_left = writes;
+    }
+
+    /// What the maps hold.
+    pub fn tables(&self) -> Tables {
+        let rings = self.rings.iter().filter(|(_, ring)| ring.head.identity != 0);
+        Tables {
+            servers: self.servers.clone(),
+            rings: rings.map(|(id, ring)| (*id, ring.live())).collect(),
+            vips: self.vips.clone(),
+            returns: self.returns.clone(),
+        }
+    }
+
+    fn write(&mut self, write: &Write) -> Result<(), WriteError> {
+        if let Some(left) = &mut self.writes_left {
+            *left =
+                left.checked_sub(1).ok_or_else(|| error_of(write, io::ErrorKind::Other.into()))?;
+        }
+        let missing = || error_of(write, io::ErrorKind::NotFound.into());
+        match write {
+            Write::PutServer(id, entry) => drop(self.servers.insert(*id, *entry)),
+            Write::PutRingHalf(id, slots) => {
+                *self.rings.entry(*id).or_default().idle() = Arc::clone(slots)
+            }
+            Write::FlipRing(id, identity) => {
+                self.rings.get_mut(id).ok_or(WriteError::NoRing(*id))?.flip(*identity)
+            }
+            Write::PutReturn(key, entry) => drop(self.returns.insert(*key, *entry)),
+            Write::PutVip(key, vip) => drop(self.vips.insert(*key, *vip)),
+            Write::RemoveVip(key) => drop(self.vips.remove(key).ok_or_else(missing)?),
+            Write::RemoveReturn(key) => drop(self.returns.remove(key).ok_or_else(missing)?),
+            Write::RemoveRing(id) => drop(self.rings.remove(id).ok_or_else(missing)?),
+            Write::RemoveServer(id) => drop(self.servers.remove(id).ok_or_else(missing)?),
+        }
+        Ok(())
+    }
+}
+
+impl MapWriter for MemoryMaps {
+    fn read(&mut self) -> Result<Tables, WriteError> {
+        Ok(self.tables())
+    }
+
+    fn apply(&mut self, writes: &[Write]) -> Result<(), WriteError> {
+        writes.iter().try_for_each(|write| self.write(write))
+    }
+}
+
+impl MemoryRing {
+    fn live(&self) -> Ring {
+        let [first, second] = &self.halves;
+        let slots = if self.head.half == 0 { first } else { second };
+        Ring { identity: self.head.identity, slots: Arc::clone(slots) }
+    }
+
+    fn idle(&mut self) -> &mut Slots {
+        let [first, second] = &mut self.halves;
+        if self.head.half == 0 { second } else { first }
+    }
+
+    fn flip(&mut self, identity: u64) {
+        self.head = RingHead { identity, half: 1 - self.head.half, reserved: 0 };
+    }
+}
+
+impl Default for MemoryRing {
+    fn default() -> Self {
+        let empty = || Arc::new([Slot::default(); SLOTS]);
+        Self { halves: [empty(), empty()], head: RingHead::default() }
+    }
+}
+
+fn error_of(write: &Write, source: io::Error) -> WriteError {
+    match write {
+        Write::PutServer(id, _) | Write::RemoveServer(id) => WriteError::Server(*id, source),
+        Write::PutRingHalf(id, _) | Write::FlipRing(id, _) | Write::RemoveRing(id) => {
+            WriteError::Ring(*id, source)
+        }
+        Write::PutReturn(..) | Write::RemoveReturn(_) => WriteError::Return(source),
+        Write::PutVip(key, _) | Write::RemoveVip(key) => WriteError::Vip(*key, source),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn slots(server: ServerId) -> Slots {
+        Arc::new([Slot { current: server, reserved: 0 }; SLOTS])
+    }
+
+    #[test]
+    fn a_ring_changes_by_the_flip_alone() {
+        let mut maps = MemoryMaps::default();
+        maps.apply(&[Write::PutRingHalf(1, slots(7))]).unwrap();
+        assert!(maps.tables().rings.is_empty());
+        maps.apply(&[Write::FlipRing(1, 99), Write::PutRingHalf(1, slots(8))]).unwrap();
+        assert_eq!(maps.tables().rings[&1], Ring { identity: 99, slots: slots(7) });
+        maps.apply(&[Write::FlipRing(1, 99)]).unwrap();
+        assert_eq!(maps.tables().rings[&1].slots, slots(8));
+    }
+
+    #[test]
+    fn a_failing_write_stops_the_rest_and_undoes_nothing() {
+        let mut maps = MemoryMaps::default();
+        maps.fail_after(Some(1));
+        let writes = [
+            Write::PutRingHalf(1, slots(7)),
+            Write::FlipRing(1, 99),
+            Write::PutRingHalf(2, slots(7)),
+        ];
+        assert!(matches!(maps.apply(&writes), Err(WriteError::Ring(1, _))));
+        assert_eq!(maps.rings.len(), 1);
+        maps.fail_after(None);
+        maps.apply(&writes).unwrap();
+        assert_eq!(maps.rings.len(), 2);
+    }
+
+    #[test]
+    fn what_is_not_there_is_an_error() {
+        let mut maps = MemoryMaps::default();
+        assert!(matches!(maps.apply(&[Write::FlipRing(3, 1)]), Err(WriteError::NoRing(3))));
+        assert!(matches!(maps.apply(&[Write::RemoveServer(4)]), Err(WriteError::Server(4, _))));
+    }
+}

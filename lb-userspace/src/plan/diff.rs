@@ -1,1 +1,134 @@
-//! (stub)
+//! The way from what the kernel holds to what it should hold, in an order no packet can trip over.
+
+use super::{Ring, Tables, Write, maglev, tables::Slots};
+use lb_common::{RingId, SLOTS, ServerId, Slot};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
+
+/// Turns `current` into `wanted`.
+///
+/// Servers come first, then rings, returns and VIPs; then VIPs, returns, rings and servers go. So after each single
+/// write every VIP has a ring and every slot of it names a server, or none.
+///
+/// Where an id has changed hands, the way leads over tables in which nobody has it, so that no packet meant for the old
+/// owner finds the new one.
+pub fn diff(current: &Tables, wanted: &Tables) -> Vec<Write> {
+    let hands = ChangedHands::between(current, wanted);
+    if hands.servers.is_empty() && hands.rings.is_empty() {
+        return straight(current, wanted);
+    }
+    let between = hands.tables_without(wanted);
+    let mut writes = straight(current, &between);
+    writes.extend(straight(&between, wanted));
+    writes
+}
+
+/// Ids that mean one thing in the current tables and another in the wanted ones.
+struct ChangedHands {
+    servers: BTreeSet<ServerId>,
+    rings: BTreeSet<RingId>,
+}
+
+impl ChangedHands {
+    fn between(current: &Tables, wanted: &Tables) -> Self {
+        Self {
+            servers: changed(&current.servers, &wanted.servers, |before, after| {
+                before.identity != after.identity
+            })
+            .collect(),
+            rings: changed(&current.rings, &wanted.rings, |before, after| {
+                before.identity != after.identity
+            })
+            .collect(),
+        }
+    }
+
+    /// `wanted` without those ids. Address entries stay, so that packets to a VIP that is missing for the moment are
+    /// dropped and sent again, not answered by this host.
+    fn tables_without(&self, wanted: &Tables) -> Tables {
+        let mut tables = wanted.clone();
+        tables.servers.retain(|id, _| !self.servers.contains(id));
+        tables.rings.retain(|id, _| !self.rings.contains(id));
+        tables.rings.values_mut().for_each(|ring| self.lend_slots(ring));
+        tables.vips.retain(|_, vip| !self.rings.contains(&vip.ring));
+        tables.returns.retain(|_, entry| !self.servers.contains(&entry.server));
+        tables
+    }
+
+    /// Lends the slots of those servers to the next server on the chain, as for servers that are down.
+    fn lend_slots(&self, ring: &mut Ring) {
+        if !ring.slots.iter().any(|slot| self.servers.contains(&slot.current)) {
+            return;
+        }
+        let stays = |slot: Slot| !self.servers.contains(&slot.current);
+        let slots = maglev::lend(&ring.slots, stays).unwrap_or([Slot::default(); SLOTS]);
+        ring.slots = Arc::new(slots);
+    }
+}
+
+/// `current` to `wanted` where every id in both means the same in both.
+fn straight(current: &Tables, wanted: &Tables) -> Vec<Write> {
+    let mut writes = Vec::new();
+    writes.extend(
+        put(&current.servers, &wanted.servers).map(|(id, entry)| Write::PutServer(id, entry)),
+    );
+    for (id, ring) in &wanted.rings {
+        let before = current.rings.get(id);
+        if before.is_none_or(|before| !same_slots(&before.slots, &ring.slots)) {
+            writes.push(Write::PutRingHalf(*id, Arc::clone(&ring.slots)));
+            writes.push(Write::FlipRing(*id, ring.identity));
+        }
+    }
+    writes.extend(
+        put(&current.returns, &wanted.returns).map(|(key, entry)| Write::PutReturn(key, entry)),
+    );
+    // An address entry sorts before the VIPs of its address: it comes before them and goes after them.
+    writes.extend(put(&current.vips, &wanted.vips).map(|(key, vip)| Write::PutVip(key, vip)));
+
+    writes.extend(gone(&current.vips, &wanted.vips).rev().map(Write::RemoveVip));
+    writes.extend(gone(&current.returns, &wanted.returns).map(Write::RemoveReturn));
+    writes.extend(gone(&current.rings, &wanted.rings).map(Write::RemoveRing));
+    writes.extend(gone(&current.servers, &wanted.servers).map(Write::RemoveServer));
+    writes
+}
+
+/// Rings that did not change share their slots from one plan to the next, which spares comparing them.
+fn same_slots(before: &Slots, after: &Slots) -> bool {
+    Arc::ptr_eq(before, after) || before == after
+}
+
+/// What is new or changed.
+fn put<K: Copy + Ord, V: Copy + PartialEq>(
+    current: &BTreeMap<K, V>,
+    wanted: &BTreeMap<K, V>,
+) -> impl Iterator<Item = (K, V)> {
+    wanted
+        .iter()
+        .filter(|(key, value)| current.get(key) != Some(value))
+        .map(|(key, value)| (*key, *value))
+}
+
+/// The keys in both whose values differ in that way.
+fn changed<K: Copy + Ord, V>(
+    current: &BTreeMap<K, V>,
+    wanted: &BTreeMap<K, V>,
+    differ: impl Fn(&V, &V) -> bool,
+) -> impl Iterator<Item = K> {
+    current
+        .iter()
+        .filter(move |(key, before)| wanted.get(key).is_some_and(|after| differ(before, after)))
+        .map(|(key, _)| *key)
+}
+
+/// The keys that are no longer wanted.
+fn gone<K: Copy + Ord, V>(
+    current: &BTreeMap<K, V>,
+    wanted: &BTreeMap<K, V>,
+) -> impl DoubleEndedIterator<Item = K> {
+    current.keys().filter(|key| !wanted.contains_key(key)).copied()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,172 @@
+//! What the tables say of small models.
+
+use super::*;
+use crate::{
+    plan::testing::{backend, bind, model, server, servers},
+    servers::{Admin, Health},
+};
+use lb_common::{Protocol, ServerState};
+
+fn key(address: &str, protocol: Protocol) -> Vip4Key {
+    let address: std::net::SocketAddrV4 = address.parse().unwrap();
+    Vip4Key::new((*address.ip()).into(), Be16::new(address.port()), protocol)
+}
+
+fn registry(model: &Model) -> Registry {
+    let mut registry = Registry::default();
+    registry.update(model).unwrap();
+    registry
+}
+
+fn tables(model: &Model) -> Tables {
+    desired(model, &registry(model), &NextHops::new())
+}
+
+#[test]
+fn a_vip_names_the_ring_of_its_backend_and_has_an_address_entry() {
+    let model = model(
+        vec![backend("web", servers(2)), backend("api", servers(1))],
+        vec![
+            (bind("192.0.2.10:80", Protocol::Tcp), "web"),
+            (bind("192.0.2.10:443", Protocol::Tcp), "api"),
+        ],
+    );
+    let tables = tables(&model);
+    assert_eq!(tables.vips.len(), 3);
+    let entry = tables.vips[&Vip4Key::address_entry(Ipv4Addr::new(192, 0, 2, 10).into())];
+    assert_eq!((entry.id, entry.ring, entry.forward), (0, 0, 0));
+    for (address, name) in [("192.0.2.10:80", "web"), ("192.0.2.10:443", "api")] {
+        let vip = tables.vips[&key(address, Protocol::Tcp)];
+        assert_eq!(tables.rings[&vip.ring].identity, backend::identity(name));
+        assert_eq!(vip.forward, Forward::Direct as u8);
+        assert_ne!(vip.id, 0);
+    }
+}
+
+#[test]
+fn a_direct_server_keeps_the_port_of_the_packet_and_a_nat_server_has_its_own() {
+    let direct = backend("direct", vec![server("a", "10.0.0.1:8080")]);
+    let nat =
+        Backend { forward: Forward::Nat, ..backend("nat", vec![server("a", "10.0.0.1:8080")]) };
+    let model = model(vec![direct, nat], vec![]);
+    let next_hops = NextHops::from([(IpAddr::from([10, 0, 0, 1]), 17)]);
+    let tables = desired(&model, &registry(&model), &next_hops);
+    let rows: Vec<_> = tables
+        .servers
+        .values()
+        .map(|entry| (entry.addr.ip(), entry.port.host(), entry.next_hop))
+        .collect();
+    let address = Ipv4Addr::new(10, 0, 0, 1);
+    assert_eq!(rows, [(address, 0, 17), (address, 8080, 17)]);
+}
+
+#[test]
+fn a_server_without_next_hop_has_row_0() {
+    let model = model(vec![backend("web", servers(1))], vec![]);
+    assert!(tables(&model).servers.values().all(|entry| entry.next_hop == 0));
+}
+
+#[test]
+fn backends_of_no_l4_frontend_have_server_rows_and_no_ring() {
+    let tables = tables(&model(
+        vec![backend("web", vec![server("a", "10.0.0.1:80"), server("b", "[2001:db8::1]:80")])],
+        vec![],
+    ));
+    assert_eq!(tables.servers.len(), 2);
+    assert_eq!(tables.servers[&2].addr.ip(), Ipv4Addr::UNSPECIFIED);
+    assert!(tables.rings.is_empty() && tables.vips.is_empty() && tables.returns.is_empty());
+}
+
+#[test]
+fn replies_of_nat_servers_get_the_vip_of_their_protocol() {
+    let nat =
+        Backend { forward: Forward::Nat, ..backend("dns", vec![server("a", "10.0.0.1:5353")]) };
+    let binds =
+        [Protocol::Tcp, Protocol::Udp].map(|protocol| (bind("192.0.2.10:53", protocol), "dns"));
+    let model = model(vec![nat], binds.into());
+    let tables = tables(&model);
+    assert_eq!(tables.returns.len(), 2);
+    for protocol in [Protocol::Tcp, Protocol::Udp] {
+        let source = Return4Key {
+            addr: Ipv4Addr::new(10, 0, 0, 1).into(),
+            port: Be16::new(5353),
+            protocol: protocol.number(),
+            reserved: 0,
+        };
+        let entry = tables.returns[&source];
+        assert_eq!(
+            (entry.vip_addr.ip(), entry.vip_port.host()),
+            (Ipv4Addr::new(192, 0, 2, 10), 53)
+        );
+        assert_eq!(entry.vip, tables.vips[&key("192.0.2.10:53", protocol)].id);
+        assert!(tables.servers.contains_key(&entry.server));
+    }
+}
+
+#[test]
+fn slots_name_servers_that_take_new_flows_and_nobody_when_there_is_none() {
+    let web = backend("web", servers(3));
+    let model = model(vec![web.clone()], vec![(bind("192.0.2.10:80", Protocol::Tcp), "web")]);
+    let mut registry = registry(&model);
+    let identities: Vec<_> = web.servers.iter().map(|server| server.identity("web")).collect();
+    let named = |registry: &Registry| {
+        let tables = desired(&model, registry, &NextHops::new());
+        let mut ids: Vec<_> = tables.rings[&1].slots.iter().map(|slot| slot.current).collect();
+        ids.sort_unstable();
+        ids.dedup();
+        let states: Vec<_> =
+            tables.servers.values().map(|entry| ServerState::from_byte(entry.state)).collect();
+        (ids, states)
+    };
+    let (up, drain, down) = (ServerState::Up, ServerState::Drain, ServerState::Down);
+    assert_eq!(named(&registry), (vec![1, 2, 3], vec![up; 3]));
+    registry.set_admin(identities[0], Admin::Drain);
+    registry.set_health(identities[1], Health::Down);
+    assert_eq!(named(&registry), (vec![3], vec![drain, down, up]));
+    registry.set_admin(identities[2], Admin::Maint);
+    assert_eq!(named(&registry), (vec![0], vec![drain, down, down]));
+}
+
+#[test]
+fn a_planner_makes_only_the_rings_that_changed() {
+    let model = model(
+        vec![backend("api", servers(2)), backend("web", servers(2))],
+        vec![
+            (bind("192.0.2.10:80", Protocol::Tcp), "web"),
+            (bind("192.0.2.10:81", Protocol::Tcp), "api"),
+        ],
+    );
+    let mut registry = registry(&model);
+    let mut planner = Planner::default();
+    let before = planner.desired(&model, &registry, &NextHops::new());
+    registry.set_health(model.backends[0].servers[0].identity("api"), Health::Down);
+    let after = planner.desired(&model, &registry, &NextHops::new());
+    let same = |id| Arc::ptr_eq(&before.rings[&id].slots, &after.rings[&id].slots);
+    assert_eq!([same(1), same(2)], [false, true]);
+    assert_eq!(after, desired(&model, &registry, &NextHops::new()));
+}
+
+/// Prints what a failover costs the planner: `cargo test --release -p lb-userspace --lib -- --ignored --nocapture cost_of`.
+#[test]
+#[ignore = "a measurement, not a test"]
+#[expect(clippy::disallowed_methods, reason = "it measures")]
+fn cost_of_a_failover() {
+    for count in [3, 100, 1_000] {
+        let model = model(
+            vec![backend("web", servers(count))],
+            vec![(bind("192.0.2.10:80", Protocol::Tcp), "web")],
+        );
+        let mut registry = registry(&model);
+        let mut planner = Planner::default();
+        let mut current = planner.desired(&model, &registry, &NextHops::new());
+        let start = std::time::Instant::now();
+        for turn in 0..100 {
+            let health = if turn % 2 == 0 { Health::Down } else { Health::Up };
+            registry.set_health(model.backends[0].servers[1].identity("web"), health);
+            let wanted = planner.desired(&model, &registry, &NextHops::new());
+            assert_eq!(crate::plan::diff(&current, &wanted).len(), 3);
+            current = wanted;
+        }
+        println!("{count} servers: verdict to writes {:?}", start.elapsed() / 100);
+    }
+}

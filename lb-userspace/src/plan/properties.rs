@@ -1,0 +1,313 @@
+//! What holds of any chain of plans: reloads, verdicts and restarts in any order, with so few ids that they change
+//! hands all the time.
+
+use super::{
+    Planner, Tables, desired, diff,
+    tables::Slots,
+    testing::{backend, bind, model, server},
+};
+use crate::{
+    dataplane::{memory::MemoryMaps, writer::MapWriter},
+    model::{Backend, Model, backend},
+    servers::{Admin, Health, Registry, Standing},
+};
+use lb_common::{Forward, Protocol, ServerId, Vip4Key};
+use proptest::{collection::vec, prelude::*, sample::Index};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::IpAddr,
+    sync::Arc,
+};
+
+/// A configuration, how its servers stand, and the next hops that are known.
+#[derive(Clone, Debug)]
+struct World {
+    model: Model,
+    standings: BTreeMap<u64, Standing>,
+    next_hops: BTreeMap<IpAddr, u16>,
+}
+
+impl World {
+    fn empty() -> Self {
+        Self {
+            model: model(vec![], vec![]),
+            standings: BTreeMap::new(),
+            next_hops: BTreeMap::new(),
+        }
+    }
+
+    fn enter(&self, registry: &mut Registry) {
+        registry.update(&self.model).unwrap();
+        for (identity, standing) in &self.standings {
+            registry.set_admin(*identity, standing.admin);
+            registry.set_health(*identity, standing.health);
+        }
+    }
+
+    /// The identities of the servers of a backend that may take new traffic.
+    fn available(&self, backend: &Backend) -> BTreeSet<u64> {
+        let mut registry = Registry::default();
+        self.enter(&mut registry);
+        let servers = backend.servers.iter().map(|server| server.identity(&backend.name));
+        servers
+            .zip(registry.available(backend))
+            .filter_map(|(identity, takes)| takes.then_some(identity))
+            .collect()
+    }
+}
+
+fn any_world() -> impl Strategy<Value = World> {
+    let server = (0_u8..5, 0_u8..2, 1_u16..4, any::<Index>(), proptest::bool::weighted(0.2));
+    let one_backend = (vec(server, 0..5), any::<bool>());
+    (vec(one_backend, 3), vec(proptest::option::of(any::<Index>()), 4), any::<u8>()).prop_map(
+        |(backends, vips, hops)| {
+            let mut standings = BTreeMap::new();
+            let mut of_model = Vec::new();
+            for ((servers, nat), name) in backends.into_iter().zip(["api", "dns", "web"]) {
+                let mut of_backend = BTreeMap::new();
+                for (number, place, weight, standing, backup) in servers {
+                    let mut server = server_at(name, number, place);
+                    (server.weight, server.backup) = (weight, backup);
+                    standings.insert(server.identity(name), *standing.get(&STANDINGS));
+                    of_backend.insert(number, server);
+                }
+                let forward = if nat { Forward::Nat } else { Forward::Direct };
+                // In the order of the file, which is not that of the names.
+                let servers: Vec<_> = of_backend.into_values().rev().collect();
+                if !servers.is_empty() {
+                    of_model.push(Backend { forward, ..backend(name, servers) });
+                }
+            }
+            let names: Vec<_> = of_model.iter().map(|backend| backend.name.clone()).collect();
+            let served = VIPS.into_iter().zip(vips).filter(|_| !names.is_empty());
+            let frontends = served.filter_map(|((address, protocol), index)| {
+                Some((bind(address, protocol), index?.get(&names).as_str()))
+            });
+            let model = model(of_model, frontends.collect());
+            let servers = model.backends.iter().flat_map(|backend| &backend.servers);
+            let next_hops = servers
+                .zip(1..)
+                .map(|(server, row)| (server.address.ip(), row * u16::from(hops)))
+                .collect();
+            World { model, standings, next_hops }
+        },
+    )
+}
+
+const VIPS: [(&str, Protocol); 4] = [
+    ("192.0.2.1:80", Protocol::Tcp),
+    ("192.0.2.1:53", Protocol::Udp),
+    ("192.0.2.2:80", Protocol::Tcp),
+    ("192.0.2.2:443", Protocol::Tcp),
+];
+
+const STANDINGS: [Standing; 5] = [
+    Standing { admin: Admin::Ready, health: Health::Up },
+    Standing { admin: Admin::Ready, health: Health::Unknown },
+    Standing { admin: Admin::Ready, health: Health::Down },
+    Standing { admin: Admin::Drain, health: Health::Up },
+    Standing { admin: Admin::Maint, health: Health::Up },
+];
+
+fn server_at(backend: &str, number: u8, place: u8) -> crate::model::Server {
+    server(
+        &format!("s{number}"),
+        &format!("10.{}.{place}.{number}:80", backend.len() + usize::from(backend.as_bytes()[0])),
+    )
+}
+
+/// Just as many ids as the largest of these worlds needs, so that every change makes some change hands.
+fn tight(worlds: &[World], tables: &Tables) -> Registry {
+    let most = |count: &dyn Fn(&Model) -> usize| {
+        let most = worlds.iter().map(|world| count(&world.model)).max().unwrap_or(0);
+        u32::try_from(most).unwrap() + 1
+    };
+    let servers = most(&|model| model.backends.iter().map(|backend| backend.servers.len()).sum());
+    let rings = most(&|model| model.kernel_backends().count());
+    Registry::with_rows(tables, [servers, rings, most(&|model| model.vips().len())], 99)
+}
+
+/// The servers that the slots of a ring name.
+fn named(slots: &Slots, seen: &mut Vec<(Slots, BTreeSet<ServerId>)>) -> BTreeSet<ServerId> {
+    if let Some((_, ids)) = seen.iter().find(|(known, _)| Arc::ptr_eq(known, slots)) {
+        return ids.clone();
+    }
+    let ids: BTreeSet<_> = slots.iter().map(|slot| slot.current).collect();
+    seen.push((Arc::clone(slots), ids.clone()));
+    ids
+}
+
+/// What a packet may find between two worlds, at any moment.
+fn check(
+    tables: &Tables,
+    before: &World,
+    after: &World,
+    seen: &mut Vec<(Slots, BTreeSet<ServerId>)>,
+) {
+    let both = || [before, after].into_iter();
+    for (key, vip) in tables.vips.iter().filter(|(key, _)| !key.is_address_entry()) {
+        assert!(
+            tables.vips.contains_key(&Vip4Key::address_entry(key.addr)),
+            "{key:?} has no address entry"
+        );
+        let ring = tables.rings.get(&vip.ring).unwrap_or_else(|| panic!("{key:?} has no ring"));
+        let meant = both().filter_map(|world| Some((world, world.model.vips().get(key).copied()?)));
+        let meant = meant.map(|(world, index)| &world.model.backends[index]);
+        assert!(
+            { meant }.any(|backend| backend::identity(&backend.name) == ring.identity),
+            "{key:?} has a stranger's ring"
+        );
+    }
+    for (id, ring) in &tables.rings {
+        let of = |world: &World| {
+            world
+                .model
+                .backends
+                .iter()
+                .find(|backend| backend::identity(&backend.name) == ring.identity)
+                .cloned()
+        };
+        let meant: BTreeSet<_> = both()
+            .filter_map(of)
+            .flat_map(|backend| {
+                backend
+                    .servers
+                    .iter()
+                    .map(|server| server.identity(&backend.name))
+                    .collect::<Vec<_>>()
+            })
+            .collect();
+        for server in named(&ring.slots, seen) {
+            if server == 0 {
+                let available = |world: &World| {
+                    of(world).map(|backend| world.available(&backend)).unwrap_or_default()
+                };
+                let always: Vec<_> =
+                    available(before).intersection(&available(after)).copied().collect();
+                assert!(
+                    always.is_empty(),
+                    "a slot of ring {id} has nobody, though {always:?} could take it"
+                );
+            } else {
+                let row = tables
+                    .servers
+                    .get(&server)
+                    .unwrap_or_else(|| panic!("ring {id} names server {server}, who is gone"));
+                assert!(
+                    meant.contains(&row.identity),
+                    "ring {id} names server {server}, who is a stranger"
+                );
+            }
+        }
+    }
+    for (source, entry) in &tables.returns {
+        assert_eq!(
+            tables.servers.get(&entry.server).map(|row| row.addr),
+            Some(source.addr),
+            "{source:?} names a stranger"
+        );
+    }
+}
+
+/// Tables with names in place of ids.
+fn without_ids(tables: &Tables) -> impl PartialEq + std::fmt::Debug + use<> {
+    let name = |id: &ServerId| tables.servers.get(id).map(|entry| entry.identity);
+    let servers: BTreeMap<_, _> =
+        tables.servers.values().map(|entry| (entry.identity, *entry)).collect();
+    let ring = |ring: &super::Ring| {
+        (ring.identity, ring.slots.iter().map(|slot| name(&slot.current)).collect::<Vec<_>>())
+    };
+    let rings: BTreeMap<_, _> = tables.rings.values().map(ring).collect();
+    let vip = |id: u16| tables.rings.get(&id).map(|ring| ring.identity);
+    let vips: BTreeMap<_, _> =
+        tables.vips.iter().map(|(key, entry)| (*key, (entry.forward, vip(entry.ring)))).collect();
+    let returns: BTreeMap<_, _> = tables
+        .returns
+        .iter()
+        .map(|(key, entry)| (*key, (entry.vip_addr, entry.vip_port, name(&entry.server))))
+        .collect();
+    (servers, rings, vips, returns)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+
+    #[test]
+    fn every_moment_of_every_change_is_safe(worlds in vec(any_world(), 2..4)) {
+        let mut maps = MemoryMaps::default();
+        let mut registry = tight(&worlds, &Tables::default());
+        let mut planner = Planner::default();
+        let mut before = World::empty();
+        let mut seen = Vec::new();
+        for world in worlds {
+            world.enter(&mut registry);
+            let wanted = planner.desired(&world.model, &registry, &world.next_hops);
+            for write in diff(&maps.tables(), &wanted) {
+                maps.apply(&[write]).unwrap();
+                check(&maps.tables(), &before, &world, &mut seen);
+            }
+            prop_assert!(maps.tables() == wanted, "the writes do not lead where they should");
+            prop_assert_eq!(diff(&wanted, &wanted), []);
+            before = world;
+        }
+    }
+
+    #[test]
+    fn what_a_failed_write_left_undone_the_next_plan_does(first in any_world(), second in any_world(), done: Index) {
+        let mut maps = MemoryMaps::default();
+        let mut registry = tight(&[first.clone(), second.clone()], &Tables::default());
+        first.enter(&mut registry);
+        maps.apply(&diff(&Tables::default(), &desired(&first.model, &registry, &first.next_hops))).unwrap();
+
+        second.enter(&mut registry);
+        let wanted = desired(&second.model, &registry, &second.next_hops);
+        let writes = diff(&maps.tables(), &wanted);
+        prop_assume!(!writes.is_empty());
+        maps.fail_after(Some(done.index(writes.len())));
+        prop_assert!(maps.apply(&writes).is_err());
+        maps.fail_after(None);
+        let mut seen = Vec::new();
+        for write in diff(&maps.read().unwrap(), &wanted) {
+            maps.apply(&[write]).unwrap();
+            check(&maps.tables(), &first, &second, &mut seen);
+        }
+        prop_assert!(maps.tables() == wanted);
+    }
+
+    #[test]
+    fn a_restart_is_a_reload(worlds in vec(any_world(), 2..4)) {
+        let mut kept = tight(&worlds, &Tables::default());
+        let mut planner = Planner::default();
+        let mut last = Tables::default();
+        for world in &worlds {
+            let mut restarted = tight(&worlds, &last);
+            for registry in [&mut kept, &mut restarted] {
+                world.enter(registry);
+            }
+            let wanted = planner.desired(&world.model, &kept, &world.next_hops);
+            let after_restart = desired(&world.model, &restarted, &world.next_hops);
+            prop_assert!(without_ids(&wanted) == without_ids(&after_restart), "another plan after a restart");
+
+            // The same model once more, all that was known being read back from the maps: ids and standings too.
+            let mut restarted = tight(&worlds, &wanted);
+            restarted.update(&world.model).unwrap();
+            prop_assert!(desired(&world.model, &restarted, &world.next_hops) == wanted, "a restart changes the maps");
+            last = wanted;
+        }
+    }
+
+    #[test]
+    fn the_order_in_the_file_does_not_count(world in any_world()) {
+        let plan = |world: &World| {
+            let mut registry = Registry::default();
+            world.enter(&mut registry);
+            desired(&world.model, &registry, &world.next_hops)
+        };
+        // But the first backup server is the first in the file.
+        let mut world = world;
+        world.model.backends.iter_mut().flat_map(|backend| &mut backend.servers).for_each(|server| server.backup = false);
+        let mut turned = world.clone();
+        turned.model.backends.iter_mut().for_each(|backend| backend.servers.reverse());
+        prop_assert!(plan(&world) == plan(&turned));
+    }
+}

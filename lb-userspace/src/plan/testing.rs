@@ -1,0 +1,69 @@
+//! Small models for the tests of the planner and the registry.
+
+use crate::model::{
+    Backend, Balance, Bind, Check, CheckKind, Frontend, FrontendKind, Global, Model, OnStop, Server,
+};
+use lb_common::{Forward, Protocol};
+use std::time::Duration;
+
+pub(crate) fn server(name: &str, address: &str) -> Server {
+    Server { name: name.to_owned(), address: address.parse().unwrap(), weight: 1, backup: false }
+}
+
+/// Servers `web1` to `web{count}`, at addresses of their own.
+pub(crate) fn servers(count: usize) -> Vec<Server> {
+    (1..=count)
+        .map(|n| server(&format!("web{n}"), &format!("10.1.{}.{}:8080", n / 256, n % 256)))
+        .collect()
+}
+
+/// A `direct` backend with a check.
+pub(crate) fn backend(name: &str, servers: Vec<Server>) -> Backend {
+    let check = Check {
+        kind: CheckKind::Tcp,
+        interval: Duration::from_secs(2),
+        timeout: Duration::from_secs(2),
+        rise: 2,
+        fall: 3,
+        port: None,
+    };
+    Backend {
+        name: name.to_owned(),
+        balance: Balance::Maglev,
+        forward: Forward::Direct,
+        check: Some(check),
+        servers,
+        timeout_connect: Duration::from_secs(5),
+        timeout_server: Duration::from_secs(60),
+    }
+}
+
+pub(crate) fn bind(address: &str, protocol: Protocol) -> Bind {
+    Bind { address: address.parse().unwrap(), protocol, certificates: Vec::new() }
+}
+
+/// A model of these backends; each pair is an `l4` frontend of one bind and the name of its backend.
+pub(crate) fn model(mut backends: Vec<Backend>, frontends: Vec<(Bind, &str)>) -> Model {
+    backends.sort_by(|a, b| a.name.cmp(&b.name));
+    let frontend = |(number, (bind, name)): (usize, (Bind, &str))| Frontend {
+        name: format!("frontend{number}"),
+        binds: vec![bind],
+        kind: FrontendKind::L4 {
+            backend: backends.iter().position(|backend| backend.name == name).unwrap(),
+        },
+        timeout_client: Duration::from_secs(60),
+    };
+    let frontends = frontends.into_iter().enumerate().map(frontend).collect();
+    let global = Global {
+        interfaces: vec!["eth0".to_owned()],
+        hash_key: [0, 0],
+        user: None,
+        control_socket: "/run/sluice/sluice.sock".into(),
+        pin_dir: "/sys/fs/bpf/sluice".into(),
+        threads: 1,
+        on_stop: OnStop::Detach,
+        stop_timeout: Duration::from_secs(30),
+        metrics: None,
+    };
+    Model { global, frontends, backends }
+}

@@ -1,0 +1,148 @@
+//! Ids stay, standings survive, and a full map is an error that changes nothing.
+
+use super::*;
+use crate::{
+    model::Check,
+    plan::{
+        desired,
+        testing::{backend, bind, model, server, servers},
+    },
+};
+use lb_common::Protocol;
+
+fn web(names: &[&str]) -> Model {
+    let servers = names.iter().map(|name| server(name, "10.0.0.1:80")).collect();
+    model(vec![backend("web", servers)], vec![(bind("192.0.2.10:80", Protocol::Tcp), "web")])
+}
+
+fn ids(registry: &Registry, model: &Model) -> Vec<u16> {
+    let backend = &model.backends[0];
+    backend.servers.iter().map(|server| registry.server_id(backend, server).unwrap()).collect()
+}
+
+/// A registry with this many ids for servers.
+fn with_servers(room: u32) -> Registry {
+    Registry::with_rows(&Tables::default(), [room + 1, 9, 9], 9)
+}
+
+#[test]
+fn what_exists_keeps_its_id_and_the_last_freed_comes_last() {
+    let mut registry = with_servers(4);
+    let mut ids_of = |names: &[&str]| {
+        let model = web(names);
+        registry.update(&model).unwrap();
+        ids(&registry, &model)
+    };
+    assert_eq!(ids_of(&["a", "b", "c"]), [1, 2, 3]);
+    assert_eq!(ids_of(&["c", "d"]), [3, 4]);
+    assert_eq!(ids_of(&["d"]), [4]);
+    assert_eq!(ids_of(&["a", "b", "c", "d"]), [1, 2, 3, 4], "1 and 2 were freed before 3");
+    assert_eq!(ids_of(&["e", "f"]), [1, 2]);
+}
+
+#[test]
+fn ids_do_not_follow_the_order_of_the_file() {
+    let mut registry = with_servers(4);
+    let model = web(&["c", "a", "b"]);
+    registry.update(&model).unwrap();
+    assert_eq!(ids(&registry, &model), [3, 1, 2]);
+}
+
+#[test]
+fn a_server_at_another_address_is_another_server() {
+    let mut registry = with_servers(4);
+    registry.update(&web(&["a"])).unwrap();
+    let moved = model(vec![backend("web", vec![server("a", "10.0.0.2:80")])], vec![]);
+    registry.update(&moved).unwrap();
+    assert_eq!(ids(&registry, &moved), [2]);
+}
+
+#[test]
+fn a_full_map_is_an_error_and_changes_nothing() {
+    let mut registry = with_servers(2);
+    let small = web(&["a", "b"]);
+    registry.update(&small).unwrap();
+    registry.set_health(small.backends[0].servers[0].identity("web"), Health::Down);
+    let before = desired(&small, &registry, &BTreeMap::new());
+    assert_eq!(
+        registry.update(&web(&["c", "d", "e"])),
+        Err(RegistryError::Servers { wanted: 3, room: 2 })
+    );
+    assert_eq!(desired(&small, &registry, &BTreeMap::new()), before);
+    assert!(registry.update(&web(&["c", "d"])).is_ok(), "all of them may change hands");
+}
+
+#[test]
+fn addresses_of_vips_need_room_too() {
+    let mut registry = Registry::with_rows(&Tables::default(), [9, 9, 9], 3);
+    let vips = |addresses: [&str; 2]| {
+        let frontends = addresses.map(|address| (bind(address, Protocol::Tcp), "web"));
+        model(vec![backend("web", servers(1))], frontends.into())
+    };
+    assert!(registry.update(&vips(["192.0.2.1:80", "192.0.2.1:81"])).is_ok());
+    let error = registry.update(&vips(["192.0.2.1:80", "192.0.2.2:80"]));
+    assert_eq!(error, Err(RegistryError::VipEntries { wanted: 4, room: 3 }));
+}
+
+#[test]
+fn the_kernel_has_room_for_all_rows_but_row_0() {
+    let registry = Registry::default();
+    let room = [registry.servers.room(), registry.rings.room(), registry.vips.room()];
+    assert_eq!(room, [MAX_SERVERS, MAX_RINGS, MAX_VIPS].map(|rows| rows as usize - 1));
+    assert!(!registry.servers.free.contains(&0));
+}
+
+#[test]
+fn standings_survive_reload_and_restart() {
+    let model = web(&["a", "b", "c"]);
+    let [a, b, c] = ["a", "b", "c"].map(|name| server(name, "10.0.0.1:80").identity("web"));
+    let mut registry = Registry::default();
+    registry.update(&model).unwrap();
+    assert!(registry.set_health(a, Health::Down));
+    assert!(registry.set_admin(b, Admin::Drain));
+    assert!(registry.set_health(b, Health::Up));
+    let expected =
+        [(Admin::Ready, Health::Down), (Admin::Drain, Health::Up), (Admin::Ready, Health::Unknown)];
+    let expected = expected.map(|(admin, health)| Standing { admin, health });
+
+    let mut restarted = Registry::adopt(&desired(&model, &registry, &BTreeMap::new()));
+    for registry in [&mut registry, &mut restarted] {
+        registry.update(&model).unwrap();
+        assert_eq!([a, b, c].map(|identity| registry.standing(identity)), expected);
+    }
+}
+
+#[test]
+fn only_a_change_is_a_change() {
+    let mut registry = Registry::default();
+    registry.update(&web(&["a"])).unwrap();
+    let a = server("a", "10.0.0.1:80").identity("web");
+    let changes =
+        [Health::Up, Health::Up, Health::Down].map(|health| registry.set_health(a, health));
+    assert_eq!(changes, [true, false, true]);
+    assert_eq!(
+        [Admin::Ready, Admin::Maint].map(|admin| registry.set_admin(a, admin)),
+        [false, true]
+    );
+    assert!(!registry.set_health(1, Health::Down), "nobody has that identity");
+}
+
+#[test]
+fn a_server_that_is_no_longer_checked_counts_as_up_but_stays_in_maintenance() {
+    let mut model = web(&["a"]);
+    let a = server("a", "10.0.0.1:80").identity("web");
+    let mut registry = Registry::default();
+    registry.update(&model).unwrap();
+    registry.set_health(a, Health::Down);
+    registry.set_admin(a, Admin::Maint);
+    model.backends[0].check = None::<Check>;
+    registry.update(&model).unwrap();
+    assert_eq!(registry.standing(a), Standing { admin: Admin::Maint, health: Health::Unknown });
+}
+
+#[test]
+fn after_a_restart_ids_above_those_in_use_come_first() {
+    let mut ids = Ids::adopt([("a", 1), ("c", 3)].into_iter(), 6);
+    ids.assign(&["a", "b", "c", "d", "e"]);
+    assert_eq!(["a", "b", "c", "d", "e"].map(|key| ids.id(key)), [1, 4, 3, 5, 2].map(Some));
+}
