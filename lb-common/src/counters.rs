@@ -21,6 +21,23 @@ pub struct Counters {
 }
 map_type!(Counters, size = 40, { packets = 0, bytes = 8, connections = 16, return_packets = 24, return_bytes = 32 });
 
+impl Counters {
+    /// Counts a packet to a server, and the connection if it opened one.
+    #[inline(always)]
+    pub const fn forwarded(&mut self, bytes: u64, opened: u64) {
+        self.packets += 1;
+        self.bytes += bytes;
+        self.connections += opened;
+    }
+
+    /// Counts a packet to a client.
+    #[inline(always)]
+    pub const fn returned(&mut self, bytes: u64) {
+        self.return_packets += 1;
+        self.return_bytes += bytes;
+    }
+}
+
 impl AddAssign for Counters {
     fn add_assign(&mut self, other: Self) {
         let Self { packets, bytes, connections, return_packets, return_bytes } = other;

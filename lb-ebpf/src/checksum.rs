@@ -1,0 +1,66 @@
+//! The Internet checksum after a change, without reading the rest of the packet: RFC 1624 equation 3,
+//! `HC' = ~(~HC + ~m + m')` in one's complement arithmetic.
+//!
+//! The arithmetic does not depend on the byte order (RFC 1071 §2), so the bits are taken as they stand in memory. A wrong
+//! checksum stays wrong: nobody downstream must take a damaged packet for a sound one.
+
+use lb_common::{Be16, Be32};
+
+/// What a rewrite adds to a sum: `~m + m'` for every word changed, not folded yet.
+#[derive(Clone, Copy, Debug, Default)]
+#[must_use = "a change that is not applied leaves a wrong checksum"]
+pub struct Change(u64);
+
+impl Change {
+    /// Replaces 16 bits.
+    #[inline(always)]
+    pub const fn word(self, old: Be16, new: Be16) -> Self {
+        Self(self.0 + !old.raw() as u64 + new.raw() as u64)
+    }
+
+    /// Replaces 32 bits: two words at once, because 2^16 is 1 in this arithmetic.
+    #[inline(always)]
+    pub const fn long(self, old: Be32, new: Be32) -> Self {
+        Self(self.0 + !old.raw() as u64 + new.raw() as u64)
+    }
+
+    /// Replaces the first byte of a word whose second byte stays.
+    #[inline(always)]
+    pub const fn byte(self, old: u8, new: u8) -> Self {
+        self.word(Be16::from_raw(u16::from_ne_bytes([old, 0])), Be16::from_raw(u16::from_ne_bytes([new, 0])))
+    }
+
+    /// Both changes.
+    #[inline(always)]
+    pub const fn and(self, other: Self) -> Self {
+        Self(self.0 + other.0)
+    }
+
+    /// The checksum after the change.
+    #[inline(always)]
+    pub const fn applied_to(self, checksum: Be16) -> Be16 {
+        Be16::from_raw(!fold(self.0 + !checksum.raw() as u64))
+    }
+
+    /// The checksum of a UDP datagram over IPv4 after the change, or `None` if it has none and gets none. A sum that comes
+    /// out as 0 is sent as 0xffff, because 0 means "none" (RFC 768).
+    #[inline(always)]
+    pub const fn applied_to_udp(self, checksum: Be16) -> Option<Be16> {
+        if checksum.raw() == 0 {
+            return None;
+        }
+        match self.applied_to(checksum).raw() {
+            0 => Some(Be16::from_raw(0xffff)),
+            raw => Some(Be16::from_raw(raw)),
+        }
+    }
+}
+
+/// Adds the carries back in. A change has at most eight summands of 32 bits, so that 35 bits come in: three steps leave 16.
+#[inline(always)]
+const fn fold(sum: u64) -> u16 {
+    let sum = (sum & 0xffff_ffff) + (sum >> 32);
+    let sum = (sum & 0xffff) + (sum >> 16);
+    let sum = (sum & 0xffff) + (sum >> 16);
+    ((sum & 0xffff) + (sum >> 16)) as u16
+}
