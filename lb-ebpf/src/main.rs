@@ -1,11 +1,39 @@
-//! The kernel shell: the XDP entry point round the packet path of the library.
+//! The kernel shell: the XDP entry point round the packet path of the library. Nothing here decides anything; it is the
+//! only place where XDP's action numbers stand.
 #![cfg_attr(target_arch = "bpf", no_std, no_main)]
+#![cfg_attr(target_arch = "bpf", expect(unsafe_code, reason = "the kernel finds entry point and licence by symbol and section"))]
+
+#[cfg(target_arch = "bpf")]
+mod kernel;
+
+#[cfg(target_arch = "bpf")]
+mod entry {
+    use crate::kernel::{Frame, Maps};
+    use aya_ebpf::{bindings::xdp_action, macros::xdp, programs::XdpContext};
+    use lb_ebpf::Verdict;
+
+    /// Takes every frame of an interface; `frags` because frames may be larger than a page.
+    #[xdp(frags)]
+    fn sluice(context: XdpContext) -> u32 {
+        match lb_ebpf::run(&mut Frame::new(&context), &Maps) {
+            Ok(Verdict::Transmit) => xdp_action::XDP_TX,
+            Ok(Verdict::Redirect) => xdp_action::XDP_REDIRECT,
+            Err(stop) if stop.passes() => xdp_action::XDP_PASS,
+            Err(_) => xdp_action::XDP_DROP,
+        }
+    }
+
+    /// Some of the kernel's helpers are for GPL-compatible programs only.
+    #[unsafe(link_section = "license")]
+    #[unsafe(no_mangle)]
+    static LICENSE: [u8; 13] = *b"Dual MIT/GPL\0";
+
+    /// Never called: the packet path has nothing that panics, and the verifier refuses this loop if that changes.
+    #[panic_handler]
+    fn panic(_info: &core::panic::PanicInfo<'_>) -> ! {
+        loop {}
+    }
+}
 
 #[cfg(not(target_arch = "bpf"))]
 fn main() {}
-
-#[cfg(target_arch = "bpf")]
-#[panic_handler]
-fn panic(_info: &core::panic::PanicInfo<'_>) -> ! {
-    loop {}
-}

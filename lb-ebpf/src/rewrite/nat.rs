@@ -5,7 +5,7 @@ use crate::{
     checksum::Change,
     parse::{Ipv4, L4, ipv4, l4},
 };
-use lb_common::{Be16, Be32, Protocol, Return4, ServerEntry};
+use lb_common::{Be16, Protocol, Return4, ServerEntry};
 
 /// Rewrites a packet to a server: the VIP becomes the server.
 #[inline(always)]
