@@ -1,8 +1,16 @@
-//! CONTROL PATH 4: the kernel as userspace sees it. Only this folder names aya.
+//! CONTROL PATH 4: the kernel as userspace sees it. Only this folder names aya and netlink.
 //!
-//! The supervisor loads, attaches and pins (`load`, `attach`) and writes what comes from netlink (`routing`); the
-//! worker writes what comes from the planner (`maps`), through descriptors that it was given.
+//! Two processes use it. The privileged supervisor loads, attaches and pins (`load`, `attach`, `pins`), creates the maps
+//! of new rings (`rings`) and writes what comes from netlink (`routing`). The worker has no capability: it writes what
+//! comes from the planner (`maps`) and reads the counters (`counters`) through descriptors that it was given.
 
 pub mod object;
 pub mod writer;
 pub mod memory;
+pub mod raw;
+pub mod shape;
+pub mod pins;
+pub mod load;
+pub mod rings;
+pub mod maps;
+pub mod counters;
