@@ -12,17 +12,17 @@ use crate::{
     admin::{self, protocol::{Answer, Request}, socket::Asked, status::Failover},
     channel::{Channel, ToSupervisor, ToWorker, from_memory_file, message::{Interface, ReloadReport}},
     config::{self, Bundle},
-    dataplane::{KernelMaps, memory::MemoryMaps, writer::MapWriter},
+    dataplane::{counters::KernelCounters, maps::{KernelMaps, WorkerMaps}, memory::MemoryMaps},
     health::{Checker, Outcome, Verdicts},
     l7,
     model::Model,
-    servers::{Admin, registry::Registry},
+    servers::{Admin, Registry},
 };
 use anyhow::{Context, anyhow};
 use halves::Halves;
 use std::{collections::{BTreeMap, VecDeque}, net::{SocketAddr, TcpListener}, os::{fd::OwnedFd, unix::net::UnixListener}, sync::Arc, time::Duration};
 use tokio::{sync::{mpsc, oneshot}, time::Instant};
-use tracing::{debug, info, warn};
+use tracing::{debug, info};
 
 /// Outcomes and requests that may wait for the loop.
 const WAITING: usize = 1_024;
@@ -67,7 +67,8 @@ struct Source {
 struct Running {
     source: Source,
     halves: Halves,
-    counters: Option<crate::dataplane::counters::KernelCounters>,
+    /// `None` without kernel frontends.
+    counters: Option<KernelCounters>,
     checker: Checker,
     verdicts: Verdicts,
     threads: l7::Threads,
@@ -122,7 +123,7 @@ impl Worker {
             return;
         }
         let model = Arc::clone(&running.halves.model);
-        let Some(backend) = model.backends.iter().position(|backend| backend.name == transition.backend) else { return };
+        let Some(backend) = model.backend(&transition.backend) else { return };
         running.halves.standing_changed(backend, Instant::now());
         let took = transition.finished_at.elapsed();
         info!(
@@ -153,7 +154,7 @@ impl Worker {
                 let map = descriptors.pop().context("a ring without its map")?;
                 match &mut self.running {
                     Some(running) => {
-                        running.halves.ring_arrived(ring, map)?;
+                        running.halves.add_ring(ring, map)?;
                         running.halves.rebuild(Instant::now());
                     }
                     None => self.given.rings.push((ring, map)),
@@ -181,7 +182,7 @@ impl Worker {
             }
             ToWorker::NextHops(next_hops) => {
                 if let Some(running) = &mut self.running {
-                    running.halves.next_hops = next_hops;
+                    running.halves.set_next_hops(next_hops);
                     running.halves.rebuild(Instant::now());
                 }
             }
@@ -203,8 +204,11 @@ impl Worker {
         let given = std::mem::take(&mut self.given);
         let mut running = match self.running.take() {
             Some(running) => running,
-            None => Running::first(&model, given.maps, given.rings)?,
+            None => Running::first(&model)?,
         };
+        if !given.maps.is_empty() {
+            running.adopt(WorkerMaps::from_named(given.maps, given.rings)?, &model)?;
+        }
         let prepared = running.prepare(&model);
         let result = match prepared {
             Ok((registry, snapshot)) => {
@@ -272,25 +276,26 @@ impl Worker {
 }
 
 impl Running {
-    /// What the maps tell of the daemon before us, and nothing configured yet.
-    fn first(model: &Arc<Model>, maps: BTreeMap<String, OwnedFd>, rings: Vec<(lb_common::RingId, OwnedFd)>) -> anyhow::Result<Self> {
-        let (writer, counters): (Box<dyn MapWriter>, _) = if maps.is_empty() {
-            (Box::new(MemoryMaps::default()), None)
-        } else {
-            let counters = crate::dataplane::counters::KernelCounters::from_fds(&maps)?;
-            (Box::new(KernelMaps::from_fds(maps, rings)?), Some(counters))
-        };
-        let halves = Halves::adopt(writer, Arc::clone(model)).context("cannot read the kernel's maps")?;
+    /// Nothing configured yet, and no kernel half.
+    fn first(model: &Arc<Model>) -> anyhow::Result<Self> {
         Ok(Self {
             source: Source::default(),
             verdicts: Verdicts::default(),
             checker: Checker::default(),
             threads: l7::Threads::start(model.global.threads)?,
-            halves,
-            counters,
+            halves: Halves::adopt(Box::new(MemoryMaps::default()), Arc::clone(model))?,
+            counters: None,
             failovers: VecDeque::new(),
             unconfirmed: None,
         })
+    }
+
+    /// Takes the kernel's maps over, and with them what the daemon before us knew of the servers.
+    fn adopt(&mut self, maps: WorkerMaps, model: &Arc<Model>) -> anyhow::Result<()> {
+        self.counters = Some(KernelCounters::from_fds(maps.counters)?);
+        let writer = KernelMaps::from_fds(maps.tables)?;
+        self.halves = Halves::adopt(Box::new(writer), Arc::clone(model)).context("cannot read the kernel's maps")?;
+        Ok(())
     }
 
     /// All of a change that can fail.
@@ -319,18 +324,17 @@ impl Running {
 
     fn set_admin(&mut self, backend: &str, server: &str, admin: Admin) -> Answer {
         let model = Arc::clone(&self.halves.model);
-        let Some(index) = model.backends.iter().position(|candidate| candidate.name == backend) else {
+        let Some(found) = model.backend(backend) else {
             return Answer::Error(format!("there is no backend `{backend}`"));
         };
-        let found = model.backends.get(index).and_then(|backend| backend.servers.iter().find(|candidate| candidate.name == server));
-        let Some(found) = found else {
+        let Some(known) = found.servers.iter().find(|known| known.name == server) else {
             return Answer::Error(format!("backend `{backend}` has no server `{server}`"));
         };
-        if self.halves.registry.set_admin(found.identity(backend), admin) {
-            self.halves.standing_changed(index, Instant::now());
-            warn!(backend, server, ?admin, "administrative state changed");
+        if self.halves.registry.set_admin(known.identity(backend), admin) {
+            self.halves.standing_changed(found, Instant::now());
+            info!(backend, server, ?admin, "administrative state changed");
         }
-        Answer::Ok(serde_json::Value::String(format!("{backend}/{server} is now {admin:?}").to_lowercase()))
+        Answer::Ok(serde_json::Value::String(format!("{backend}/{server}: {admin}")))
     }
 }
 

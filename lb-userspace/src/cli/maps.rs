@@ -3,15 +3,21 @@
 use super::{Daemon, client::ask, print, status::table};
 use crate::{
     admin::{kernel::{CountersReport, KernelReport}, protocol::Request, status::Status},
-    dataplane::pins,
+    dataplane::{counters::KernelCounters, maps::KernelMaps, pins::Pins, writer::MapWriter},
 };
+use anyhow::{Context, bail};
 use std::{fmt::Write, path::Path, process::ExitCode};
 
 /// Columns of a bar that stands for a whole ring.
 const BAR: usize = 40;
 
 pub(super) fn run(daemon: &Daemon, pins: &Path) -> anyhow::Result<ExitCode> {
-    let (tables, totals) = pins::read(pins)?;
+    let pins = Pins::new(pins);
+    if !pins.maps().try_exists().with_context(|| format!("cannot look below {}; try as root", pins.root().display()))? {
+        bail!("nothing is loaded: no maps of this version are pinned below {}", pins.root().display());
+    }
+    let tables = KernelMaps::from_pins(&pins)?.read()?;
+    let totals = KernelCounters::from_pins(&pins)?.totals(&tables)?;
     let status: Option<Status> = ask(&daemon.socket, &Request::Status).ok();
     let report = KernelReport::new(&tables, &totals, status.as_ref());
     print(&if daemon.json { serde_json::to_string_pretty(&report)? } else { render(&report, status.is_some()) })?;

@@ -5,6 +5,7 @@ use super::{
     raw::Raw,
     shape::{MapUnusable, Shape, descriptor, from_fd, typed, unusable},
 };
+use crate::plan::Tables;
 use aya::{
     Pod,
     maps::{MapData, PerCpuArray, PerCpuValues},
@@ -40,7 +41,24 @@ pub struct KernelCounters {
     stops: PerCpuArray<MapData, u64>,
 }
 
+/// What was counted, summed over the CPUs.
+#[derive(Clone, Debug, Default)]
+pub struct Totals {
+    /// By VIP.
+    pub vips: BTreeMap<VipId, Counters>,
+    /// By server.
+    pub servers: BTreeMap<ServerId, Counters>,
+    /// Packets by reason, in the order of [`Stop::ALL`].
+    pub stops: [u64; Stop::ALL.len()],
+}
+
 impl KernelCounters {
+    /// All that was counted for the VIPs and servers in `tables`.
+    pub fn totals(&self, tables: &Tables) -> Result<Totals, MapUnusable> {
+        let vips = tables.vips.iter().filter(|(key, _)| !key.is_address_entry()).map(|(_, vip)| vip.id);
+        Ok(Totals { vips: self.vips(vips)?, servers: self.servers(tables.servers.keys().copied())?, stops: self.stops()? })
+    }
+
     /// From descriptors that were handed over. Needs no capability.
     pub fn from_fds(fds: CounterMaps) -> Result<Self, MapUnusable> {
         Ok(Self {

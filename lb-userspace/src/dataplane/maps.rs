@@ -13,9 +13,9 @@ use aya::maps::{Array, HashMap, MapData, MapError};
 use bytemuck::Zeroable as _;
 use lb_common::{
     Return4, Return4Key, RingHead, RingId, ServerEntry, ServerId, Vip, Vip4Key,
-    maps::{RETURNS4, RING_HEADS, RINGS, SERVERS, VIPS4},
+    maps::{RETURNS4, RING_HEADS, RINGS, SERVER_COUNTERS, SERVERS, STOP_COUNTERS, VIP_COUNTERS, VIPS4},
 };
-use std::{collections::BTreeMap, io, os::fd::OwnedFd, sync::Arc, thread, time::Duration};
+use std::{collections::BTreeMap, io, os::fd::{AsFd, BorrowedFd, OwnedFd}, sync::Arc, thread, time::Duration};
 use tokio::time::Instant;
 
 /// How long a half that was live may still be read: a packet's way through the program takes microseconds.
@@ -46,6 +46,29 @@ pub struct TableMaps {
 }
 
 impl WorkerMaps {
+    /// All but the rings, as the supervisor sends them: a name and a descriptor each.
+    pub fn named(&self) -> [(&'static str, BorrowedFd<'_>); 7] {
+        let Self { tables: TableMaps { vips, heads, servers, returns, rings: _ }, counters } = self;
+        [
+            (VIPS4, vips.as_fd()),
+            (RING_HEADS, heads.as_fd()),
+            (SERVERS, servers.as_fd()),
+            (RETURNS4, returns.as_fd()),
+            (VIP_COUNTERS, counters.vips.as_fd()),
+            (SERVER_COUNTERS, counters.servers.as_fd()),
+            (STOP_COUNTERS, counters.stops.as_fd()),
+        ]
+    }
+
+    /// Back from what [`named`](Self::named) gave.
+    pub fn from_named(mut fds: BTreeMap<String, OwnedFd>, rings: Vec<(RingId, OwnedFd)>) -> Result<Self, MapUnusable> {
+        let mut take = |name: &str| fds.remove(name).ok_or_else(|| MapUnusable::Unknown(name.to_owned()));
+        Ok(Self {
+            tables: TableMaps { vips: take(VIPS4)?, heads: take(RING_HEADS)?, servers: take(SERVERS)?, returns: take(RETURNS4)?, rings },
+            counters: CounterMaps { vips: take(VIP_COUNTERS)?, servers: take(SERVER_COUNTERS)?, stops: take(STOP_COUNTERS)? },
+        })
+    }
+
     /// The supervisor opens the maps that [`load`](super::load::load) pinned, to hand them over.
     pub fn open(pins: &Pins, rings: &RingMaps) -> Result<Self, RingError> {
         let open = |name| descriptor(name, &pins.open(name)?);
@@ -79,7 +102,7 @@ impl KernelMaps {
             returns: from_fd(RETURNS4, Shape::of(RETURNS4)?, fds.returns)?,
             rings: BTreeMap::new(),
         };
-        fds.rings.into_iter().try_for_each(|(ring, fd)| maps.add_ring(ring, fd))?;
+        fds.rings.into_iter().try_for_each(|(ring, fd)| maps.insert_ring(ring, fd))?;
         Ok(maps)
     }
 
@@ -95,15 +118,9 @@ impl KernelMaps {
         })
     }
 
-    /// Takes the map of a ring that the supervisor has just made.
-    pub fn add_ring(&mut self, ring: RingId, fd: OwnedFd) -> Result<(), MapUnusable> {
+    fn insert_ring(&mut self, ring: RingId, fd: OwnedFd) -> Result<(), MapUnusable> {
         self.rings.insert(ring, RingMap::new(from_fd(&format!("ring {ring}"), Shape::of_ring(), fd)?));
         Ok(())
-    }
-
-    /// Whether the map of `ring` is there. If not, the supervisor must make it before the ring is written.
-    pub fn has_ring(&self, ring: RingId) -> bool {
-        self.rings.contains_key(&ring)
     }
 
     fn head(&self, ring: RingId) -> Result<RingHead, WriteError> {
@@ -186,6 +203,14 @@ impl MapWriter for KernelMaps {
 
     fn apply(&mut self, writes: &[Write]) -> Result<(), WriteError> {
         writes.iter().try_for_each(|write| self.write(write))
+    }
+
+    fn has_ring(&self, ring: RingId) -> bool {
+        self.rings.contains_key(&ring)
+    }
+
+    fn add_ring(&mut self, ring: RingId, map: OwnedFd) -> Result<(), WriteError> {
+        self.insert_ring(ring, map).map_err(|error| WriteError::Ring(ring, io::Error::other(error)))
     }
 }
 

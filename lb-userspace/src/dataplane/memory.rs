@@ -5,7 +5,7 @@ use crate::plan::{Ring, Tables, Write, tables::Slots};
 use lb_common::{
     Return4, Return4Key, RingHead, RingId, SLOTS, ServerEntry, ServerId, Slot, Vip, Vip4Key,
 };
-use std::{collections::BTreeMap, io, sync::Arc};
+use std::{collections::BTreeMap, io, os::fd::OwnedFd, sync::Arc};
 
 /// Maps with the kernel's semantics: rings have two halves, and what is not there cannot be removed.
 #[derive(Clone, Debug, Default)]
@@ -72,6 +72,14 @@ impl MapWriter for MemoryMaps {
 
     fn apply(&mut self, writes: &[Write]) -> Result<(), WriteError> {
         writes.iter().try_for_each(|write| self.write(write))
+    }
+
+    fn has_ring(&self, _: RingId) -> bool {
+        true // Rings are made when they are written.
+    }
+
+    fn add_ring(&mut self, _: RingId, _: OwnedFd) -> Result<(), WriteError> {
+        Ok(())
     }
 }
 

@@ -2,7 +2,7 @@
 
 use crate::plan::{Tables, Write};
 use lb_common::{RingId, ServerId, Vip4Key};
-use std::io;
+use std::{io, os::fd::OwnedFd};
 
 /// Carries out the planner's writes, in order.
 pub trait MapWriter {
@@ -11,6 +11,12 @@ pub trait MapWriter {
 
     /// Applies `writes` one after the other and stops at the first that fails; those before it hold.
     fn apply(&mut self, writes: &[Write]) -> Result<(), WriteError>;
+
+    /// Whether the map of `ring` is there, so that the ring can be written.
+    fn has_ring(&self, ring: RingId) -> bool;
+
+    /// Takes the map of a ring that was made for us.
+    fn add_ring(&mut self, ring: RingId, map: OwnedFd) -> Result<(), WriteError>;
 }
 
 /// A write that the kernel refused.

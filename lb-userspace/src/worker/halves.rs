@@ -1,74 +1,79 @@
-//! The one place where a verdict takes effect: the kernel's maps and the proxy's lists of servers, from the same standing.
+//! The one place where a verdict takes effect: the proxy's lists of servers and the kernel's maps, from one standing.
 //!
-//! A change of standing goes three ways, in this order: the proxy's list of available servers (a pointer swap), the
-//! server's state byte in the kernel (one write, never delayed), the rings (at most ten rebuilds a second; the first
-//! after [`QUIET`] of quiet at once). Until the ring follows, the packet path walks past a server that is down.
+//! A change goes three ways, in this order: the proxy's list of available servers (a pointer swap), the server's state
+//! byte in the kernel (one write, never delayed), the ring (at most ten rebuilds a second; after [`QUIET`] of quiet at
+//! once). Until the ring follows, the packet path walks past a server that is down.
 
 use crate::{
     dataplane::writer::{MapWriter, WriteError},
-    model::Model,
-    plan::{self, Tables, Write},
-    servers::{BackendLive, Live, available, registry::Registry, state::IsBackup},
+    model::{Backend, Model},
+    plan::{self, Planner, Tables, Write, desired::NextHops},
+    servers::{Live, Registry},
 };
 use lb_common::RingId;
-use std::{collections::BTreeMap, net::IpAddr, sync::Arc, time::Duration};
+use std::{net::IpAddr, os::fd::OwnedFd, sync::Arc, time::Duration};
 use tokio::time::Instant;
 use tracing::error;
 
 /// Ring rebuilds keep this distance.
 pub const QUIET: Duration = Duration::from_millis(100);
-/// After a failed write the maps are read back and tried again.
+/// After a failed write the maps are read back and written again.
 const RETRY: Duration = Duration::from_secs(1);
 
-/// Both halves and what they are built from.
+/// Both halves and what they are made from.
 pub struct Halves {
     /// What is configured.
     pub model: Arc<Model>,
-    /// Ids and standing of servers.
+    /// Ids and standings of servers.
     pub registry: Registry,
     /// What the proxy reads.
     pub live: Arc<Live>,
-    /// Rows of the servers' next hops.
-    pub next_hops: BTreeMap<IpAddr, u16>,
+    next_hops: NextHops,
+    planner: Planner,
     writer: Box<dyn MapWriter>,
+    /// What the maps hold.
     current: Tables,
-    last_rebuild: Option<Instant>,
+    rebuilt: Option<Instant>,
     due: Option<Instant>,
+    settled: bool,
 }
 
 impl Halves {
-    /// Takes over what `writer` finds in the maps: servers keep their ids and their standing.
+    /// Takes over what `writer` finds in the maps: servers keep their rows and their standings.
     pub fn adopt(mut writer: Box<dyn MapWriter>, model: Arc<Model>) -> Result<Self, WriteError> {
         let current = writer.read()?;
         Ok(Self {
             registry: Registry::adopt(&current),
             live: Arc::new(Live::default()),
-            next_hops: BTreeMap::new(),
+            next_hops: NextHops::new(),
+            planner: Planner::default(),
             model,
             writer,
             current,
-            last_rebuild: None,
+            rebuilt: None,
             due: None,
+            settled: false,
         })
     }
 
-    /// Changes to another configuration, whose ids are in `registry` already. The maps follow with [`rebuild`](Self::rebuild).
+    /// Changes to another configuration, whose rows `registry` has. The maps follow once [`rebuild`](Self::rebuild)
+    /// finds the rings and next hops that it needs.
     pub fn configure(&mut self, model: Arc<Model>, registry: Registry, live: Arc<Live>) {
-        (self.model, self.registry, self.live) = (model, registry, live);
-        for backend in 0..self.model.backends.len() {
+        (self.model, self.registry, self.live, self.settled) = (model, registry, live, false);
+        for backend in &self.model.backends {
             self.publish_available(backend);
         }
     }
 
-    /// Lets a new standing of a server of `backend` take effect at once, the ring included if it was quiet.
-    pub fn standing_changed(&mut self, backend: usize, now: Instant) {
+    /// Lets a new standing of a server of `backend` take effect.
+    pub fn standing_changed(&mut self, backend: &Backend, now: Instant) {
         self.publish_available(backend);
-        let ready = self.last_rebuild.is_none_or(|last| now >= last + QUIET);
-        if ready {
-            self.rebuild(now);
-        } else {
-            self.write_states(now);
-            self.due.get_or_insert_with(|| self.last_rebuild.unwrap_or(now) + QUIET);
+        match self.rebuilt.map(|rebuilt| rebuilt + QUIET).filter(|again| now < *again) {
+            None => self.rebuild(now),
+            Some(again) => {
+                self.write_servers(now);
+                self.due.get_or_insert(again);
+            }
         }
     }
 
@@ -77,34 +82,48 @@ impl Halves {
         self.due
     }
 
-    /// Makes the maps what they should be.
+    /// Whether both halves have what is configured.
+    pub fn settled(&self) -> bool {
+        self.settled
+    }
+
+    /// What the maps hold.
+    pub fn tables(&self) -> &Tables {
+        &self.current
+    }
+
+    /// Makes the maps what they should be, if all they need is there.
     pub fn rebuild(&mut self, now: Instant) {
         self.due = None;
-        if !self.has_next_hops() {
-            return; // The supervisor answers soon and this runs again.
+        if self.missing_rings().next().is_some() || !self.has_next_hops() {
+            return; // The supervisor was asked, and its answer calls this again.
         }
-        self.last_rebuild = Some(now);
-        let wanted = plan::desired(&self.model, &self.registry, &self.next_hops);
-        let writes = plan::diff(&self.current, &wanted);
-        if self.write(&writes, now) {
-            self.current = wanted;
-        }
+        self.rebuilt = Some(now);
+        let wanted = self.planner.desired(&self.model, &self.registry, &self.next_hops);
+        self.settled = self.change_to(wanted, now);
     }
 
-    /// Rings that the configuration needs and whose maps the writer does not have yet.
-    pub fn rings(&self) -> impl Iterator<Item = RingId> + '_ {
-        self.model.kernel_backends().filter_map(|backend| self.registry.ring_id(&self.model.backends.get(backend)?.name))
+    /// Rings whose maps the supervisor must make first.
+    pub fn missing_rings(&self) -> impl Iterator<Item = RingId> {
+        let backends = self.model.kernel_backends().filter_map(|index| self.model.backends.get(index));
+        backends.filter_map(|backend| self.registry.ring_id(backend)).filter(|ring| !self.writer.has_ring(*ring))
     }
 
-    /// Hands the writer the map of a ring.
-    pub fn ring_arrived(&mut self, ring: RingId, map: std::os::fd::OwnedFd) -> Result<(), WriteError> {
+    /// Takes the map of a ring.
+    pub fn add_ring(&mut self, ring: RingId, map: OwnedFd) -> Result<(), WriteError> {
         self.writer.add_ring(ring, map)
+    }
+
+    /// Takes the rows of the servers' next hops.
+    pub fn set_next_hops(&mut self, next_hops: NextHops) {
+        self.next_hops = next_hops;
     }
 
     /// Addresses whose next hops the kernel half needs.
     pub fn watched(model: &Model) -> Vec<IpAddr> {
-        let servers = model.kernel_backends().filter_map(|backend| model.backends.get(backend)).flat_map(|backend| &backend.servers);
-        let mut addresses: Vec<IpAddr> = servers.map(|server| server.address.ip()).collect();
+        let backends = model.kernel_backends().filter_map(|index| model.backends.get(index));
+        let mut addresses: Vec<_> =
+            backends.flat_map(|backend| &backend.servers).map(|server| server.address.ip()).collect();
         addresses.sort_unstable();
         addresses.dedup();
         addresses
@@ -114,45 +133,46 @@ impl Halves {
         Self::watched(&self.model).iter().all(|address| self.next_hops.contains_key(address))
     }
 
-    fn publish_available(&self, backend: usize) {
-        let Some(backend) = self.model.backends.get(backend) else { return };
+    fn publish_available(&self, backend: &Backend) {
         let Some(live) = self.live.backend(&backend.name) else { return };
-        let standing = backend.servers.iter().map(|server| {
-            (self.registry.standing(server.identity(&backend.name)), IsBackup(server.backup))
-        });
-        let takes = available(&standing.collect::<Vec<_>>());
-        store_available(live, &takes);
+        let takes = self.registry.available(backend).into_iter().enumerate();
+        live.available.store(Arc::new(takes.filter_map(|(index, takes)| takes.then_some(index)).collect()));
     }
 
-    /// The state bytes alone, while the rings wait.
-    fn write_states(&mut self, now: Instant) {
+    /// The rows of servers that are in use already; the rings stay as they are.
+    fn write_servers(&mut self, now: Instant) {
         let mut wanted = self.current.clone();
-        for (id, entry) in &mut wanted.servers {
-            let standing = self.registry.standing(entry.identity);
-            if self.registry.is_known(entry.identity) {
-                (entry.state, entry.admin, entry.health) = (standing.kernel_state() as u8, standing.admin as u8, standing.health as u8);
-            }
-            let _: &u16 = id;
+        let rows = plan::desired::servers(&self.model, &self.registry, &self.next_hops);
+        for (id, row) in rows {
+            wanted.servers.entry(id).and_modify(|known| {
+                if known.identity == row.identity {
+                    *known = row;
+                }
+            });
         }
+        self.change_to(wanted, now);
+    }
+
+    fn change_to(&mut self, wanted: Tables, now: Instant) -> bool {
         let writes = plan::diff(&self.current, &wanted);
-        if self.write(&writes, now) {
-            self.current = wanted;
+        match self.write(&writes) {
+            Ok(()) => {
+                self.current = wanted;
+                true
+            }
+            Err(error) => {
+                error!(error = &error as &dyn std::error::Error, "cannot write the kernel's maps; trying again");
+                self.due = Some(now + RETRY);
+                false
+            }
         }
     }
 
-    fn write(&mut self, writes: &[Write], now: Instant) -> bool {
-        let Err(error) = self.writer.apply(writes) else { return true };
-        error!(error = &error as &dyn std::error::Error, "the kernel's maps could not be written; trying again");
-        match self.writer.read() {
-            Ok(current) => self.current = current,
-            Err(error) => error!(error = &error as &dyn std::error::Error, "the kernel's maps could not be read back"),
+    fn write(&mut self, writes: &[Write]) -> Result<(), WriteError> {
+        let result = self.writer.apply(writes);
+        if result.is_err() {
+            self.current = self.writer.read()?;
         }
-        self.due = Some(now + RETRY);
-        false
+        result
     }
-}
-
-fn store_available(live: &BackendLive, takes: &[bool]) {
-    let indices = takes.iter().enumerate().filter(|(_, takes)| **takes).map(|(index, _)| index);
-    live.available.store(Arc::new(indices.collect()));
 }

@@ -32,7 +32,7 @@ impl Running {
     /// The text that a scraper reads.
     pub(super) fn metrics(&self) -> Answer {
         let status = self.status();
-        let kernel = match self.counters.as_ref().map(|counters| counters.totals()).transpose() {
+        let kernel = match self.counters.as_ref().map(|counters| counters.totals(self.halves.tables())).transpose() {
             Ok(totals) => totals.map(|totals| KernelReport::new(self.halves.tables(), &totals, Some(&status))),
             Err(error) => return Answer::Error(format!("cannot read the kernel's counters: {error}")),
         };
@@ -48,7 +48,7 @@ impl Running {
             let mut status = ServerStatus {
                 name: server.name.clone(),
                 address: server.address.to_string(),
-                id: self.halves.registry.server_id(identity).unwrap_or_default(),
+                id: self.halves.registry.server_id(backend, server).unwrap_or_default(),
                 state: standing.to_string(),
                 available: available.contains(&index),
                 admin: standing.admin,
