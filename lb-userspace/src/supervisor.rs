@@ -13,7 +13,7 @@ pub mod process;
 use crate::{
     admin,
     channel::{ChannelError, ToSupervisor, ToWorker, message::{Interface, ReloadReport}, to_memory_file},
-    config::{self, Bundle},
+    config::{self, Bundle, Format},
     model::{Global, Model, OnStop},
 };
 use anyhow::{Context, anyhow, bail};
@@ -74,8 +74,8 @@ struct Configuration {
 impl Configuration {
     fn read(options: &Options) -> anyhow::Result<Self> {
         let bundle = config::collect(&options.config)?;
-        let loaded = config::load(&bundle).map_err(|diagnostics| anyhow!("{}", diagnostics.render(&bundle)))?;
-        let warnings = loaded.warnings.render(&bundle);
+        let loaded = config::load(&bundle).map_err(|diagnostics| anyhow!("the configuration is refused\n{}", diagnostics.render(Format::default())))?;
+        let warnings = loaded.warnings.render(Format::default());
         Ok(Self { model: loaded.model, warnings, bundle })
     }
 }
@@ -258,10 +258,11 @@ impl Supervisor {
     async fn send_kernel(&self) -> anyhow::Result<()> {
         let Some(kernel) = &self.kernel else { return Ok(()) };
         let maps = kernel.worker_maps()?;
-        let (names, descriptors): (Vec<_>, Vec<_>) = maps.iter().map(|(name, map)| (name.clone(), map.as_fd())).unzip();
+        let (names, descriptors): (Vec<_>, Vec<_>) = maps.named().into_iter().unzip();
+        let names = names.into_iter().map(str::to_owned).collect();
         self.worker.send(&ToWorker::Maps(names), &descriptors).await?;
-        for (ring, map) in kernel.rings()? {
-            self.worker.send(&ToWorker::RingMap { ring }, &[map.as_fd()]).await?;
+        for (ring, map) in &maps.tables.rings {
+            self.worker.send(&ToWorker::RingMap { ring: *ring }, &[map.as_fd()]).await?;
         }
         Ok(())
     }

@@ -11,7 +11,7 @@ pub mod reports;
 use crate::{
     admin::{self, protocol::{Answer, Request}, socket::Asked, status::Failover},
     channel::{Channel, ToSupervisor, ToWorker, from_memory_file, message::{Interface, ReloadReport}},
-    config::{self, Bundle},
+    config::{self, Bundle, Format},
     dataplane::{counters::KernelCounters, maps::{KernelMaps, WorkerMaps}, memory::MemoryMaps},
     health::{Checker, Outcome, Verdicts},
     l7,
@@ -199,7 +199,7 @@ impl Worker {
 
     /// Takes up a configuration: first all that can fail, on the side; then the change, which cannot.
     async fn configure(&mut self, source: Source, bundle: &Bundle) -> anyhow::Result<()> {
-        let loaded = config::load(bundle).map_err(|diagnostics| anyhow!("{}", diagnostics.render(bundle)))?;
+        let loaded = config::load(bundle).map_err(|diagnostics| anyhow!("{}", diagnostics.render(Format::default())))?;
         let model = Arc::new(loaded.model);
         let given = std::mem::take(&mut self.given);
         let mut running = match self.running.take() {

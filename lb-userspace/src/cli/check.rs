@@ -14,11 +14,11 @@ pub(super) fn run(path: &Path, short: bool) -> anyhow::Result<ExitCode> {
     let loaded = match config::load(&bundle) {
         Ok(loaded) => loaded,
         Err(diagnostics) => {
-            complain(&diagnostics.render(&bundle, format));
+            complain(&diagnostics.render(format));
             return Ok(ExitCode::FAILURE);
         }
     };
-    complain(&loaded.warnings.render(&bundle, format));
+    complain(&loaded.warnings.render(format));
     for line in preflight(&loaded.model) {
         complain(&line);
     }

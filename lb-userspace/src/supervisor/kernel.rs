@@ -1,0 +1,101 @@
+//! The kernel half as the supervisor holds it: loaded, attached, pinned, and kept on top of the host's network.
+
+use crate::{
+    channel::message::Interface,
+    dataplane::{
+        attach::{self, Attached, Mode},
+        load::load,
+        maps::{KernelMaps, WorkerMaps},
+        object::object,
+        pins::Pins,
+        rings::RingMaps,
+        routing::{Routing, RoutingMaps},
+        writer::MapWriter,
+    },
+    model::Global,
+};
+use anyhow::Context;
+use lb_common::RingId;
+use std::{collections::BTreeMap, net::IpAddr, os::fd::OwnedFd, time::Duration};
+use tokio::time::timeout;
+use tracing::{info, warn};
+
+/// The network must have been read once within this time.
+const SYNC_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// The running kernel half.
+pub(super) struct Kernel {
+    pins: Pins,
+    rings: RingMaps,
+    routing: Routing,
+    attached: Vec<Attached>,
+}
+
+impl Kernel {
+    /// Loads and attaches, or takes over what a daemon before us left.
+    pub(super) async fn start(global: &Global) -> anyhow::Result<Self> {
+        let pins = Pins::new(&global.pin_dir);
+        let mut loaded = load(object()?, &pins, global.hash_key)?;
+        let attached = attach::attach(&mut loaded, &pins, &global.interfaces)?;
+        for interface in attach::detach_others(&pins, &global.interfaces)? {
+            info!(interface, "detached: the configuration no longer names it");
+        }
+        pins.remove(&loaded.stale)?;
+        for Attached { interface, mode, adopted, .. } in &attached {
+            match mode {
+                Mode::Native => info!(interface, adopted, "XDP runs in the driver"),
+                Mode::Generic => warn!(
+                    interface,
+                    adopted,
+                    "XDP RUNS IN GENERIC MODE: the driver of this interface has no native XDP, and every packet costs \
+                     many times more"
+                ),
+            }
+        }
+        let servers = KernelMaps::from_pins(&pins)?.read()?.servers;
+        let devices: Vec<u32> = attached.iter().map(|attached| attached.ifindex).collect();
+        let routing = Routing::start(RoutingMaps::open(&pins)?, &devices, &servers)?;
+        timeout(SYNC_TIMEOUT, routing.synced()).await.context("the network could not be read in time")??;
+        Ok(Self { rings: RingMaps::open(&pins)?, pins, routing, attached })
+    }
+
+    /// What the worker gets.
+    pub(super) fn worker_maps(&self) -> anyhow::Result<WorkerMaps> {
+        Ok(WorkerMaps::open(&self.pins, &self.rings)?)
+    }
+
+    /// The map of a ring, made if need be.
+    pub(super) fn ring(&mut self, ring: RingId) -> anyhow::Result<OwnedFd> {
+        Ok(self.rings.create(ring)?)
+    }
+
+    /// Keeps next hops for exactly these addresses, and says in which rows.
+    pub(super) async fn watch(&self, addresses: &[IpAddr]) -> anyhow::Result<BTreeMap<IpAddr, u16>> {
+        Ok(self.routing.watch(addresses).await?)
+    }
+
+    /// Where the program runs.
+    pub(super) fn interfaces(&self) -> Vec<Interface> {
+        let interface = |attached: &Attached| Interface {
+            name: attached.interface.clone(),
+            mode: match attached.mode {
+                Mode::Native => "native",
+                Mode::Generic => "generic",
+            }
+            .to_owned(),
+            adopted: attached.adopted,
+        };
+        self.attached.iter().map(interface).collect()
+    }
+
+    /// Ends; what is in the kernel stays, or goes.
+    pub(super) async fn stop(self, keep: bool) -> anyhow::Result<()> {
+        if keep {
+            return Ok(()); // Dropping the handle leaves neighbours alive, and forwarding needs them.
+        }
+        self.routing.stop().await?;
+        let detached = attach::detach(&self.pins)?;
+        info!(interfaces = ?detached.interfaces, "detached");
+        Ok(())
+    }
+}
