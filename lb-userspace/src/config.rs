@@ -1,1 +1,65 @@
-//! CONTROL PATH 1: from a file to a valid [`Model`](crate::model::Model), or to all its errors at once.
+//! CONTROL PATH 1: from a file to a valid [`Model`], or to all its errors at once.
+//!
+//! In two steps, because a privileged supervisor reads files and an unprivileged worker loads them again:
+//! [`collect`] does all reading, [`load`] none. Inside `load`:
+//!
+//! 1. [`document`]: text → spanned TOML tree (all errors of syntax);
+//! 2. [`read`]: tree → structs of [`file`], by hand instead of by serde, which stops at the first error;
+//! 3. [`validate`]: structs → model, where the nouns meet each other.
+//!
+//! Each step reports into the same list and goes on with what is left, so that one run shows everything.
+
+pub mod error;
+pub mod bundle;
+pub mod file;
+pub mod units;
+
+mod source;
+mod suggest;
+mod text;
+mod address;
+mod read;
+mod document;
+mod acl;
+mod validate;
+#[cfg(test)]
+mod tests;
+
+pub use bundle::{Bundle, CollectError, ConfigFile, PemFile, collect};
+pub use error::{Diagnostic, Diagnostics, Format, Severity};
+pub use source::{Position, Span};
+
+use crate::model::Model;
+
+/// A configuration that can be used.
+#[derive(Clone, Debug)]
+pub struct Loaded {
+    /// The configuration.
+    pub model: Model,
+    /// What to look at all the same.
+    pub warnings: Diagnostics,
+}
+
+/// From what [`collect`] read to the model. Pure: no files, no environment, no clock.
+///
+/// # Errors
+/// Every error of every file, in their order; no warnings then, many of which would be mere consequences.
+pub fn load(bundle: &Bundle) -> Result<Loaded, Diagnostics> {
+    let (file, mut found) = document::read(bundle).map_err(|errors| Diagnostics::new(bundle, errors))?;
+    let model = validate::validate(&file, bundle, &mut found);
+    let is_error = |diagnostic: &Diagnostic| diagnostic.severity == Severity::Error;
+    if found.iter().any(is_error) {
+        found.retain(is_error);
+        return Err(Diagnostics::new(bundle, found));
+    }
+    Ok(Loaded { model, warnings: Diagnostics::new(bundle, found) })
+}
+
+/// [`load`] of one text with an empty environment, one CPU and no certificate.
+///
+/// # Errors
+/// As [`load`].
+pub fn parse(text: &str) -> Result<Loaded, Diagnostics> {
+    let file = ConfigFile { path: "sluice.toml".to_owned(), text: text.to_owned() };
+    load(&Bundle { files: vec![file], cpus: 1, ..Bundle::default() })
+}

@@ -1,0 +1,186 @@
+//! Everything a configuration is made of, read once by the process that may: the supervisor. The worker, which may not,
+//! gets it as JSON and loads it again.
+
+use super::{document, file::File, read::OneOrMany, text};
+use serde::{Deserialize, Serialize};
+use std::{
+    collections::BTreeMap,
+    fmt, fs,
+    io::{self, Read},
+    path::{Path, PathBuf},
+    thread,
+};
+use thiserror::Error;
+
+/// All inputs of a configuration. `Debug` shows no certificate, no key and no value of the environment.
+#[derive(Clone, Default, Deserialize, Eq, PartialEq, Serialize)]
+pub struct Bundle {
+    /// The TOML files, in the order they are merged.
+    pub files: Vec<ConfigFile>,
+    /// The variables that the files name and the environment has.
+    pub environment: BTreeMap<String, String>,
+    /// What the files name as certificates, as typed (with `${NAME}` replaced) → the PEM files found there, or why not.
+    pub certificates: BTreeMap<String, Result<Vec<PemFile>, String>>,
+    /// CPUs that this process may use: the default of `threads`.
+    pub cpus: usize,
+}
+
+/// One TOML file.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub struct ConfigFile {
+    /// For messages.
+    pub path: String,
+    /// Its content.
+    pub text: String,
+}
+
+/// One PEM file: chain and key.
+#[derive(Clone, Deserialize, Eq, PartialEq, Serialize)]
+pub struct PemFile {
+    /// Where it was read from.
+    pub path: String,
+    /// Its content, followed by that of FILE.key if there is one.
+    pub pem: String,
+}
+
+/// Why a configuration could not be read at all. What is wrong inside it is for [`load`](super::load).
+#[derive(Debug, Error)]
+pub enum CollectError {
+    /// The file or directory cannot be read.
+    #[error("cannot read {path}")]
+    Read {
+        /// The file or directory.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// A directory without configuration.
+    #[error("{path} has no file whose name ends in .toml")]
+    NoFiles {
+        /// The directory.
+        path: PathBuf,
+    },
+}
+
+/// Reads the configuration at `path`: one file, or the `*.toml` of a directory in the order of their names; then the
+/// environment variables and certificates that it names.
+pub fn collect(path: &Path) -> Result<Bundle, CollectError> {
+    let failed = |path: &Path| {
+        let path = path.to_owned();
+        move |source| CollectError::Read { path, source }
+    };
+    let is_directory = fs::metadata(path).map_err(failed(path))?.is_dir();
+    let (directory, paths) = if is_directory {
+        let mut paths = visible_files(path).map_err(failed(path))?;
+        paths.retain(|path| path.extension().is_some_and(|extension| extension == "toml"));
+        (path, paths)
+    } else {
+        (path.parent().unwrap_or(path), vec![path.to_owned()])
+    };
+    if paths.is_empty() {
+        return Err(CollectError::NoFiles { path: path.to_owned() });
+    }
+    let read = |path: PathBuf| {
+        let text = read_text(&path).map_err(failed(&path))?;
+        Ok(ConfigFile { path: path.display().to_string(), text })
+    };
+    let files = paths.into_iter().map(read).collect::<Result<Vec<_>, _>>()?;
+    let cpus = thread::available_parallelism().map_or(1, usize::from);
+    let mut bundle = Bundle { environment: environment(&files), files, cpus, ..Bundle::default() };
+    // What is wrong with the files is for `load` to say.
+    let file = document::read(&bundle).map(|(file, _)| file).unwrap_or_default();
+    bundle.certificates =
+        named_certificates(&file).map(|named| (named.to_owned(), certificates(&directory.join(named)))).collect();
+    Ok(bundle)
+}
+
+/// The variables that the files name, as far as they are set.
+fn environment(files: &[ConfigFile]) -> BTreeMap<String, String> {
+    let names = files.iter().flat_map(|file| text::names(&file.text));
+    names.filter(|name| !name.is_empty()).filter_map(|name| Some((name.to_owned(), std::env::var(name).ok()?))).collect()
+}
+
+/// What `file` names as certificates.
+fn named_certificates(file: &File) -> impl Iterator<Item = &str> {
+    let frontends = file.frontend.value().into_iter().flat_map(|named| &named.0);
+    let binds = frontends.filter_map(|(_, frontend)| frontend.bind.value()).flat_map(|OneOrMany(binds)| binds);
+    let tls = binds.filter_map(|bind| bind.value.0.tls.value());
+    let certificates = tls.filter_map(|tls| tls.certificates.value()).flat_map(|OneOrMany(texts)| texts);
+    certificates.map(|text| text.value.value.as_str())
+}
+
+/// The PEM files at `path`: itself, or what is in it, as HAProxy's `crt` does it: in the order of names, without hidden
+/// files and without what belongs to another file.
+fn certificates(path: &Path) -> Result<Vec<PemFile>, String> {
+    let read = || {
+        if !fs::metadata(path)?.is_dir() {
+            return Ok(vec![pem_file(path)?]);
+        }
+        let belongs = |path: &Path| path.extension().is_some_and(|extension| COMPANIONS.iter().any(|known| extension == *known));
+        visible_files(path)?.iter().filter(|path| !belongs(path)).map(|path| pem_file(path)).collect()
+    };
+    read().map_err(|error: io::Error| error.to_string())
+}
+
+fn pem_file(path: &Path) -> io::Result<PemFile> {
+    let mut pem = read_text(path)?;
+    let mut key = path.as_os_str().to_owned();
+    key.push(".key");
+    if fs::exists(&key)? {
+        pem = pem + "\n" + &read_text(Path::new(&key))?;
+    }
+    Ok(PemFile { path: path.display().to_string(), pem })
+}
+
+/// The files of a directory in the order of their names, without hidden ones and without directories.
+fn visible_files(directory: &Path) -> io::Result<Vec<PathBuf>> {
+    let mut paths = Vec::new();
+    for entry in fs::read_dir(directory)? {
+        let entry = entry?;
+        let hidden = entry.file_name().as_encoded_bytes().starts_with(b".");
+        if !hidden && fs::metadata(entry.path()).is_ok_and(|metadata| !metadata.is_dir()) {
+            paths.push(entry.path());
+        }
+    }
+    paths.sort();
+    Ok(paths)
+}
+
+/// Reads a regular file of bounded size: this runs with privileges, and a path may name a device or a pipe.
+fn read_text(path: &Path) -> io::Result<String> {
+    let metadata = fs::metadata(path)?;
+    if !metadata.is_file() {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file"));
+    }
+    let mut text = String::new();
+    fs::File::open(path)?.take(MAX_FILE + 1).read_to_string(&mut text)?;
+    if text.len() as u64 > MAX_FILE {
+        return Err(io::Error::new(io::ErrorKind::FileTooLarge, "larger than 16 MiB"));
+    }
+    Ok(text)
+}
+
+impl fmt::Debug for Bundle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let files: Vec<_> = self.files.iter().map(|file| &file.path).collect();
+        let environment: Vec<_> = self.environment.keys().collect();
+        f.debug_struct("Bundle")
+            .field("files", &files)
+            .field("environment", &environment)
+            .field("certificates", &self.certificates)
+            .field("cpus", &self.cpus)
+            .finish()
+    }
+}
+
+impl fmt::Debug for PemFile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PemFile").field("path", &self.path).finish_non_exhaustive()
+    }
+}
+
+/// No configuration and no chain comes near this.
+const MAX_FILE: u64 = 16 << 20;
+
+/// Endings of files that belong to a certificate.
+const COMPANIONS: [&str; 4] = ["key", "issuer", "ocsp", "sctl"];

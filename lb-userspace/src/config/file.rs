@@ -1,0 +1,334 @@
+//! The configuration as typed by the operator: every knob with its meaning, unit, default and source. Nothing here is
+//! checked beyond its type; [`validate`](super::validate) does that. The doc comments are the reference.
+
+use super::{
+    address::ServerAddress,
+    error::Diagnostic,
+    read::{FromToml, Knob, KnobDoc, Named, OneOrMany, Reader, Table, Word, table},
+    source::At,
+    text::Text,
+};
+use crate::model::{Balance, OnStop};
+use lb_common::{Forward, Protocol};
+use std::{net::SocketAddr, time::Duration};
+use toml::{Spanned, de::DeValue};
+
+table! {
+    /// A whole file, or several merged.
+    struct File, "the configuration" {
+        /// What concerns the process, not the traffic.
+        global: Global,
+        /// What frontends and backends use where they do not say otherwise.
+        defaults: Defaults,
+        /// Where clients connect, by name.
+        frontend: Named<Frontend>,
+        /// Where requests and packets go, by name.
+        backend: Named<Backend>,
+    }
+}
+
+table! {
+    /// `[global]`.
+    struct Global, "`[global]`" {
+        /// Network interfaces that the kernel half is attached to. Needed by `l4` frontends. Default: none.
+        interfaces: OneOrMany<Text>,
+        /// Key of the flow hash: 32 hexadecimal digits, equal on all balancers of a group, secret from clients.
+        /// Default: zeros.
+        hash_key: Text,
+        /// User of the worker process. Default: `sluice` where it exists, else `nobody`.
+        user: Text,
+        /// The control socket, as HAProxy's `stats socket`. Default: "/run/sluice/sluice.sock".
+        control_socket: Text,
+        /// Where maps and links are pinned, a directory below a BPF file system. Default: "/sys/fs/bpf/sluice".
+        pin_dir: Text,
+        /// Threads that serve connections, 1 to 1024, as HAProxy's `nbthread`. Default: one a CPU.
+        threads: i64,
+        /// What a stop leaves behind in the kernel: `detach` (nothing) or `keep` (packets go on being forwarded).
+        /// Default: `detach`.
+        on_stop: OnStop,
+        /// How long connections may go on after a stop was asked for, as HAProxy's `hard-stop-after`. Default: 30s.
+        stop_timeout: Duration,
+        /// Where `/metrics` is served, without TLS: an address that clients do not reach. Default: nowhere.
+        metrics: SocketAddr,
+    }
+}
+
+table! {
+    /// `[defaults]`: as in HAProxy, inherited by frontends and backends.
+    struct Defaults, "`[defaults]`" {
+        /// See `frontend`.
+        timeout_client: Duration,
+        /// See `frontend`.
+        timeout_http_request: Duration,
+        /// See `frontend`.
+        timeout_http_keep_alive: Duration,
+        /// See `backend`.
+        timeout_connect: Duration,
+        /// See `backend`.
+        timeout_server: Duration,
+    }
+}
+
+table! {
+    /// `[frontend.NAME]`.
+    struct Frontend, "a frontend" {
+        /// `l4` (packets, in the kernel), `tcp` (bytes) or `http` (requests). Required: HAProxy's default differs from
+        /// what most want.
+        mode: Mode,
+        /// Where it listens: "address:port", or a table of [`Bind`]; one or an array. Required.
+        bind: OneOrMany<BindForm>,
+        /// `acl.NAME`: HAProxy's ACL expression; in an array any may hold. `http` only.
+        acl: Named<OneOrMany<Text>>,
+        /// `[[frontend.NAME.rule]]`: tried in order, the first whose condition holds decides. `http` only.
+        rule: Vec<At<Rule>>,
+        /// The backend of whatever no rule takes. Required, but for `http` frontends with rules: those answer 503.
+        default_backend: Text,
+        /// Add the client's address to X-Forwarded-For, as HAProxy's `option forwardfor`. `http` only. Default: true.
+        forwarded_for: bool,
+        /// Longest silence of a client (`tcp`, `http`), HAProxy's `timeout client`. Default: 60s.
+        timeout_client: Duration,
+        /// Longest time from the first byte of a request to the end of its headers (`http`), HAProxy's
+        /// `timeout http-request`. Default: 10s.
+        timeout_http_request: Duration,
+        /// Longest wait for the next request on a kept connection (`http`), HAProxy's `timeout http-keep-alive`.
+        /// Default: 60s.
+        timeout_http_keep_alive: Duration,
+    }
+}
+
+table! {
+    /// One address of a frontend.
+    struct Bind, "a bind" {
+        /// "address:port"; `*` is every IPv4 address, `[::]` every IPv6 address. Required.
+        address: SocketAddr,
+        /// `tcp` or `udp` (`l4` only). Default: `tcp`.
+        protocol: Protocol,
+        /// Terminates TLS here (`tcp`, `http`). Default: clear text.
+        tls: Tls,
+    }
+}
+
+table! {
+    /// TLS of a bind.
+    struct Tls, "`tls`" {
+        /// PEM files of chain and key (the key also in FILE.key), or directories of such, as HAProxy's `crt`; one or an
+        /// array; relative to the configuration. The first is for clients that send no or an unknown name. Required.
+        certificates: OneOrMany<Text>,
+    }
+}
+
+table! {
+    /// `[[frontend.NAME.rule]]`: HAProxy's `use_backend`.
+    struct Rule, "a rule" {
+        /// Names of ACLs: all must hold; `!` negates, `or` begins an alternative. This or `unless` is required.
+        r#if: Text,
+        /// The same, the other way round.
+        unless: Text,
+        /// The backend. Required.
+        r#use: Text,
+    }
+}
+
+table! {
+    /// `[backend.NAME]`.
+    struct Backend, "a backend" {
+        /// `tcp` or `http`, if frontends of another mode must not use it. Default: that of its frontends.
+        mode: Mode,
+        /// `roundrobin` or `maglev`. Default: `maglev` if an `l4` frontend uses the backend, else `roundrobin`.
+        balance: Balance,
+        /// How packets of `l4` frontends reach the servers: `direct` (layer 2, servers own the VIP and answer clients
+        /// themselves) or `nat`. Required by `l4` frontends.
+        forward: Forward,
+        /// How servers are checked. Default: not at all, they count as up.
+        check: Check,
+        /// `[[backend.NAME.server]]`: at least one.
+        server: Vec<At<Server>>,
+        /// Longest wait for a connection to a server, HAProxy's `timeout connect`. Default: 5s.
+        timeout_connect: Duration,
+        /// Longest silence of a server, HAProxy's `timeout server`. Default: 60s.
+        timeout_server: Duration,
+    }
+}
+
+table! {
+    /// `check` of a backend.
+    struct Check, "a check" {
+        /// `tcp` (a connection opens) or `http` (a request is answered with an expected status). Required.
+        r#type: CheckType,
+        /// Method of the request (`http`). Default: "HEAD"; HAProxy's is OPTIONS.
+        method: Text,
+        /// Path of the request (`http`). Default: "/".
+        path: Text,
+        /// Sent as `Host` (`http`). Default: the server's address.
+        host: Text,
+        /// Status codes that pass (`http`): 200, "200-399", or an array of these. Default: "200-399", as HAProxy.
+        expect: OneOrMany<Statuses>,
+        /// From the start of one probe to the start of the next, at least 10ms, HAProxy's `inter`. Default: 2s.
+        interval: Duration,
+        /// Longest time of one probe. Default: the interval.
+        timeout: Duration,
+        /// Successes in a row that bring a server up. Default: 2, as HAProxy.
+        rise: i64,
+        /// Failures in a row that take a server down. Default: 3, as HAProxy.
+        fall: i64,
+        /// Port to probe. Default: the server's.
+        port: i64,
+    }
+}
+
+table! {
+    /// `[[backend.NAME.server]]`.
+    struct Server, "a server" {
+        /// Unique in its backend. Required.
+        name: Text,
+        /// "address:port"; without a port: that of the frontend, as in HAProxy. Required.
+        address: ServerAddress,
+        /// Share of the traffic relative to the other servers, 1 to 256. Default: 1, as HAProxy.
+        weight: i64,
+        /// Takes traffic only when no other server can. Default: false.
+        backup: bool,
+    }
+}
+
+/// Every table with its keys, for the reference.
+pub const TABLES: &[(&str, &[KnobDoc])] = &[
+    ("global", Global::KNOBS),
+    ("defaults", Defaults::KNOBS),
+    ("frontend.NAME", Frontend::KNOBS),
+    ("frontend.NAME.bind", Bind::KNOBS),
+    ("frontend.NAME.bind.tls", Tls::KNOBS),
+    ("frontend.NAME.rule", Rule::KNOBS),
+    ("backend.NAME", Backend::KNOBS),
+    ("backend.NAME.check", Check::KNOBS),
+    ("backend.NAME.server", Server::KNOBS),
+];
+
+/// `mode`.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Mode {
+    L4,
+    Tcp,
+    Http,
+}
+
+impl Mode {
+    /// As typed.
+    pub(crate) fn word(self) -> &'static str {
+        match self {
+            Self::L4 => "l4",
+            Self::Tcp => "tcp",
+            Self::Http => "http",
+        }
+    }
+}
+
+impl Word for Mode {
+    const WHAT: &'static str = "a mode";
+    const WORDS: &'static [(&'static str, Self)] = &[("l4", Self::L4), ("tcp", Self::Tcp), ("http", Self::Http)];
+}
+
+impl Word for Protocol {
+    const WHAT: &'static str = "a protocol";
+    const WORDS: &'static [(&'static str, Self)] = &[("tcp", Self::Tcp), ("udp", Self::Udp)];
+    const LATER: &'static [&'static str] = &["quic", "sctp"];
+}
+
+impl Word for Balance {
+    const WHAT: &'static str = "a way to balance";
+    const WORDS: &'static [(&'static str, Self)] = &[("roundrobin", Self::RoundRobin), ("maglev", Self::Maglev)];
+    const LATER: &'static [&'static str] =
+        &["leastconn", "source", "static-rr", "random", "first", "uri", "url_param", "hdr", "hash", "rdp-cookie"];
+}
+
+impl Word for Forward {
+    const WHAT: &'static str = "a way to forward";
+    const WORDS: &'static [(&'static str, Self)] = &[("direct", Self::Direct), ("nat", Self::Nat)];
+    const LATER: &'static [&'static str] = &["ipip", "gue", "fullnat"];
+}
+
+impl Word for OnStop {
+    const WHAT: &'static str = "something to do on a stop";
+    const WORDS: &'static [(&'static str, Self)] = &[("detach", Self::Detach), ("keep", Self::Keep)];
+}
+
+/// `type` of a check.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum CheckType {
+    Tcp,
+    Http,
+}
+
+impl Word for CheckType {
+    const WHAT: &'static str = "a type of check";
+    const WORDS: &'static [(&'static str, Self)] = &[("tcp", Self::Tcp), ("http", Self::Http)];
+    const LATER: &'static [&'static str] =
+        &["mysql", "pgsql", "redis", "smtp", "ftp", "ssh", "ldap", "tls", "grpc", "script", "exec", "agent"];
+}
+
+/// A bind is a table, or its address alone.
+#[derive(Clone, Debug)]
+pub(crate) struct BindForm(pub(crate) Bind);
+
+impl FromToml for BindForm {
+    fn from_toml(value: &Spanned<DeValue<'_>>, reader: &mut Reader<'_>) -> Option<Self> {
+        if value.get_ref().is_table() {
+            return Bind::from_toml(value, reader).map(Self);
+        }
+        let address = At { value: SocketAddr::from_toml(value, reader)?, span: reader.span(value) };
+        Some(Self(Bind { address: Knob::Given(address), ..Bind::default() }))
+    }
+}
+
+/// A range of status codes.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) struct Statuses {
+    pub(crate) first: u16,
+    pub(crate) last: u16,
+}
+
+impl FromToml for Statuses {
+    fn from_toml(value: &Spanned<DeValue<'_>>, reader: &mut Reader<'_>) -> Option<Self> {
+        let span = reader.span(value);
+        let typed = match value.get_ref().as_integer() {
+            Some(integer) => integer.as_str().to_owned(),
+            None => Text::from_toml(value, reader)?.value,
+        };
+        let status = |text: &str| text.parse::<u16>().ok().filter(|status| (100..=599).contains(status));
+        let (first, last) = typed.split_once('-').unwrap_or((&typed, &typed));
+        match (status(first), status(last)) {
+            (Some(first), Some(last)) if first <= last => Some(Self { first, last }),
+            (Some(_) | None, Some(_) | None) => {
+                let error = Diagnostic::error(span, "this is no status code from 100 to 599, nor a range of them");
+                reader.error(error.help("such as 200, \"200-399\" or [200, 204]"));
+                None
+            }
+        }
+    }
+}
+
+impl File {
+    /// Takes what another file says. `[global]` and `[defaults]` may be spread over files key by key; two frontends of
+    /// one name are left for `validate` to refuse.
+    pub(crate) fn absorb(&mut self, later: Self, out: &mut Vec<Diagnostic>) {
+        absorb_table(&mut self.global, later.global, out);
+        absorb_table(&mut self.defaults, later.defaults, out);
+        absorb_named(&mut self.frontend, later.frontend);
+        absorb_named(&mut self.backend, later.backend);
+    }
+}
+
+fn absorb_table<T: Table>(first: &mut Knob<T>, later: Knob<T>, out: &mut Vec<Diagnostic>) {
+    match (first, later) {
+        (Knob::Given(first), Knob::Given(later)) => first.value.merge(later.value, out),
+        (first @ (Knob::Absent | Knob::Faulty), later) => *first = later,
+        (Knob::Given(_), Knob::Absent | Knob::Faulty) => {}
+    }
+}
+
+fn absorb_named<T>(first: &mut Knob<Named<T>>, later: Knob<Named<T>>) {
+    match (first, later) {
+        (Knob::Given(first), Knob::Given(later)) => first.value.0.extend(later.value.0),
+        (first @ (Knob::Absent | Knob::Faulty), later) => *first = later,
+        (Knob::Given(_), Knob::Absent | Knob::Faulty) => {}
+    }
+}

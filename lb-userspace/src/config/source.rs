@@ -1,0 +1,126 @@
+//! Where something stands in the configuration, over all its files at once.
+
+use super::bundle::ConfigFile;
+use std::ops::Range;
+
+/// A range of bytes in the files of one configuration, laid end to end: so a span needs no file beside it, spans sort
+/// in the order of the files, and tables of several files can be merged without losing where each line came from.
+#[derive(Clone, Copy, Debug, Default, Eq, Ord, PartialEq, PartialOrd)]
+pub struct Span {
+    /// The first byte.
+    pub start: usize,
+    /// The byte after the last.
+    pub end: usize,
+}
+
+/// A value and where it stands.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(crate) struct At<T> {
+    pub(crate) value: T,
+    pub(crate) span: Span,
+}
+
+/// A line and a column, both counted from 1; a column counts characters.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Position {
+    /// From 1.
+    pub line: usize,
+    /// From 1, in characters.
+    pub column: usize,
+}
+
+/// The texts that spans point into.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Sources {
+    files: Vec<Source>,
+}
+
+/// One text.
+#[derive(Clone, Debug)]
+pub(crate) struct Source {
+    pub(crate) path: String,
+    /// As it may be shown: secrets are masked, byte by byte, so that every span still fits.
+    pub(crate) text: String,
+    /// Where the text begins among all texts.
+    pub(crate) base: usize,
+}
+
+impl Sources {
+    pub(crate) fn new(files: &[ConfigFile]) -> Self {
+        let mut base = 0;
+        let files = files.iter().map(|file| {
+            let source = Source { path: file.path.clone(), text: mask_secrets(&file.text), base };
+            // One byte between two texts: an error at the very end of one is not at the start of the next.
+            base += file.text.len() + 1;
+            source
+        });
+        Self { files: files.collect() }
+    }
+
+    pub(crate) fn bases(&self) -> impl Iterator<Item = usize> + '_ {
+        self.files.iter().map(|source| source.base)
+    }
+
+    /// The file that `span` begins in.
+    pub(crate) fn of(&self, span: Span) -> Option<&Source> {
+        self.files.iter().rev().find(|source| source.base <= span.start)
+    }
+}
+
+impl Source {
+    /// `span` as a range of this text, never outside it.
+    pub(crate) fn range(&self, span: Span) -> Range<usize> {
+        let inside = |at: usize| self.text.floor_char_boundary(at.saturating_sub(self.base).min(self.text.len()));
+        inside(span.start)..inside(span.end).max(inside(span.start))
+    }
+
+    /// Where `span` begins, for people.
+    pub(crate) fn position(&self, span: Span) -> Position {
+        let before = self.text.get(..self.range(span).start).unwrap_or_default();
+        let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
+        let column = before.get(line_start..).unwrap_or_default().chars().count() + 1;
+        Position { line: before.matches('\n').count() + 1, column }
+    }
+}
+
+/// Replaces what follows `hash_key` on its line: whoever reads an error message, in a log say, must not learn the key.
+/// By text and not by the parsed tree, so that it holds for files that do not parse.
+fn mask_secrets(text: &str) -> String {
+    let mut shown = String::with_capacity(text.len());
+    for line in text.split_inclusive('\n') {
+        let secret = line.find(SECRET_KEY).and_then(|key| Some(key + line.get(key..)?.find('=')? + 1));
+        let (clear, hidden) = line.split_at(secret.unwrap_or(line.len()));
+        shown.push_str(clear);
+        // An equal number of bytes in ASCII, so that spans stay on the boundaries of characters.
+        shown.extend(hidden.bytes().map(|byte| if byte.is_ascii_alphanumeric() || !byte.is_ascii() { '*' } else { char::from(byte) }));
+    }
+    shown
+}
+
+const SECRET_KEY: &str = "hash_key";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sources(texts: [&str; 2]) -> Sources {
+        Sources::new(&texts.map(|text| ConfigFile { path: format!("{}.toml", text.len()), text: text.to_owned() }))
+    }
+
+    #[test]
+    fn a_span_finds_its_file_line_and_column() {
+        let sources = sources(["a = 1\n", "é = 2\nbc = 3\n"]);
+        let span = Span { start: 7 + 7 + 3, end: 7 + 7 + 4 };
+        let source = sources.of(span).expect("a file");
+        assert_eq!(source.position(span), Position { line: 2, column: 4 });
+        assert_eq!(source.path, "14.toml");
+        assert_eq!(sources.of(Span { start: 6, end: 6 }).expect("a file").path, "6.toml");
+    }
+
+    #[test]
+    fn the_hash_key_is_never_part_of_a_shown_text() {
+        let sources = sources(["hash_key = \"00ff é\"\nuser = \"00ff\"\n", ""]);
+        let text = &sources.of(Span::default()).expect("a file").text;
+        assert_eq!(text, "hash_key = \"**** **\"\nuser = \"00ff\"\n");
+    }
+}

@@ -1,0 +1,100 @@
+//! From what the operator typed to a [`Model`], where the nouns meet: every rule is checked, whatever else is wrong.
+//!
+//! A faulty value gets a stand-in and is reported, so that the rest can still be checked; a model with stand-ins never
+//! leaves [`load`](super::load).
+
+mod backend;
+mod bind;
+mod check;
+mod frontend;
+mod global;
+mod kernel;
+mod names;
+mod range;
+
+use super::{
+    bundle::Bundle,
+    error::Diagnostic,
+    file::{Backend, BindForm, Defaults, File, Frontend, Mode},
+    read::{Named, OneOrMany},
+    source::{At, Span},
+};
+use crate::model::Model;
+use names::Names;
+
+/// A table under the name that the operator gave it.
+type Entry<T> = (At<String>, T);
+
+/// One place where a frontend names a backend.
+struct Use<'a> {
+    /// Index of the backend.
+    backend: usize,
+    frontend: &'a str,
+    mode: Mode,
+    /// Where the backend is named.
+    span: Span,
+    /// Where the frontend listens.
+    binds: &'a [At<BindForm>],
+}
+
+impl Use<'_> {
+    /// The ports that the frontend listens on.
+    fn ports(&self) -> impl Iterator<Item = u16> {
+        self.binds.iter().filter_map(|bind| Some(bind.value.0.address.value()?.port()))
+    }
+}
+
+/// The model that `file` describes. What is wrong goes to `out`; with errors there, the model is not to be used.
+pub(crate) fn validate(file: &File, bundle: &Bundle, out: &mut Vec<Diagnostic>) -> Model {
+    let no_defaults = Defaults::default();
+    let defaults = file.defaults.value().unwrap_or(&no_defaults);
+    let frontends: Vec<&Entry<Frontend>> = names::sorted("frontend", file.frontend.value(), out);
+    let backends: Vec<&Entry<Backend>> = names::sorted("backend", file.backend.value(), out);
+    let names = Names::new(&backends);
+    let uses = uses(&frontends, &names, out);
+    warn_of_unused(&backends, &uses, out);
+    bind::check_conflicts(&frontends, out);
+    let model = Model {
+        global: global::global(file.global.value(), bundle.cpus, out),
+        frontends: frontends.iter().map(|entry| frontend::frontend(entry, &names, defaults, bundle, out)).collect(),
+        backends: backends
+            .iter()
+            .enumerate()
+            .map(|(index, entry)| {
+                let uses: Vec<_> = uses.iter().filter(|used| used.backend == index).collect();
+                backend::backend(entry, &uses, defaults, out)
+            })
+            .collect(),
+    };
+    kernel::check(file, &backends, &uses, out);
+    if file.frontend.value().is_none_or(|Named(all)| all.is_empty()) && out.is_empty() {
+        let help = "begin with `[frontend.NAME]`, `mode`, `bind` and `default_backend`";
+        out.push(Diagnostic::error(Span::default(), "no frontend: nothing would be served").help(help));
+    }
+    model
+}
+
+/// Every place where a frontend names a backend that exists; names that do not exist are reported.
+fn uses<'a>(frontends: &[&'a Entry<Frontend>], names: &Names<'_>, out: &mut Vec<Diagnostic>) -> Vec<Use<'a>> {
+    let mut uses = Vec::new();
+    for (name, frontend) in frontends {
+        for text in frontend::references(frontend) {
+            let Some(backend) = names.find(&text.value) else {
+                out.push(names.unknown(&name.value, text));
+                continue;
+            };
+            let binds = frontend.bind.value().map_or(&[][..], |OneOrMany(binds)| binds);
+            // With a faulty mode nothing can be said about how the backend is used; but it is.
+            let mode = frontend.mode.or(Mode::Http);
+            uses.push(Use { backend, frontend: &name.value, mode, span: text.span, binds });
+        }
+    }
+    uses
+}
+
+fn warn_of_unused(backends: &[&Entry<Backend>], uses: &[Use<'_>], out: &mut Vec<Diagnostic>) {
+    let unused = backends.iter().enumerate().filter(|(index, _)| uses.iter().all(|used| used.backend != *index));
+    for (_, (name, _)) in unused {
+        out.push(Diagnostic::warning(name.span, format!("no frontend uses backend `{}`", name.value)));
+    }
+}

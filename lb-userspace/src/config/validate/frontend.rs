@@ -1,0 +1,177 @@
+//! Frontends: what each mode has and has not, their rules.
+
+use super::{Entry, bind, names::Names, range};
+use crate::{
+    config::{
+        acl::{
+            self,
+            condition::{self, Acls},
+        },
+        bundle::Bundle,
+        error::Diagnostic,
+        file::{Defaults, Frontend as Typed, Mode, Rule as TypedRule},
+        read::{Knob, Named, OneOrMany},
+        source::{At, Span},
+        text::Text,
+    },
+    model::{Condition, Frontend, FrontendKind, HttpFrontend, Rule},
+};
+use std::time::Duration;
+
+/// Every name of a backend in a frontend.
+pub(super) fn references(typed: &Typed) -> impl Iterator<Item = &Text> {
+    let rules = typed.rule.value().into_iter().flatten().filter_map(|rule| rule.value.r#use.value());
+    typed.default_backend.value().into_iter().chain(rules)
+}
+
+pub(super) fn frontend(
+    (name, typed): &Entry<Typed>,
+    names: &Names<'_>,
+    defaults: &Defaults,
+    bundle: &Bundle,
+    out: &mut Vec<Diagnostic>,
+) -> Frontend {
+    if typed.mode.is_absent() {
+        let error = Diagnostic::error(name.span, format!("frontend `{}` has no `mode`", name.value));
+        out.push(error.help("`l4` forwards packets in the kernel, `tcp` relays bytes, `http` routes requests"));
+    }
+    let mode = typed.mode.value().copied();
+    if let Some(mode) = mode {
+        refuse_knobs_of_other_modes(typed, mode, out);
+    }
+    require_backend(name, typed, mode, out);
+    let backend = typed.default_backend.value().and_then(|text| names.find(&text.value));
+    let client = [&typed.timeout_client, &defaults.timeout_client];
+    Frontend {
+        name: name.value.clone(),
+        binds: bind::binds(name, &typed.bind, mode, bundle, out),
+        kind: match mode {
+            Some(Mode::L4) => FrontendKind::L4 { backend: backend.unwrap_or_default() },
+            Some(Mode::Tcp) => FrontendKind::Tcp { backend: backend.unwrap_or_default() },
+            Some(Mode::Http) | None => FrontendKind::Http(HttpFrontend {
+                rules: rules(typed, names, out),
+                default_backend: backend,
+                forwarded_for: typed.forwarded_for.or(true),
+                timeout_request: range::duration(
+                    [&typed.timeout_http_request, &defaults.timeout_http_request],
+                    "timeout_http_request",
+                    range::LEAST_TIMEOUT,
+                    TIMEOUT_REQUEST,
+                    out,
+                ),
+                timeout_keep_alive: range::duration(
+                    [&typed.timeout_http_keep_alive, &defaults.timeout_http_keep_alive],
+                    "timeout_http_keep_alive",
+                    range::LEAST_TIMEOUT,
+                    TIMEOUT,
+                    out,
+                ),
+            }),
+        },
+        timeout_client: range::duration(client, "timeout_client", range::LEAST_TIMEOUT, TIMEOUT, out),
+    }
+}
+
+/// A knob without effect is a misunderstanding: say so instead of ignoring it.
+fn refuse_knobs_of_other_modes(typed: &Typed, mode: Mode, out: &mut Vec<Diagnostic>) {
+    let tcp_and_http: &[Mode] = &[Mode::Tcp, Mode::Http];
+    let http: &[Mode] = &[Mode::Http];
+    let span_of_first = |span: Option<&At<Text>>| span.map(|at| at.span);
+    let acl = typed.acl.value().and_then(|Named(acls)| acls.first()).map(|(name, _)| name.span);
+    let rule = typed.rule.value().and_then(|rules| rules.first());
+    let rule = rule.map(|rule| span_of_first(rule.value.r#use.given()).unwrap_or(rule.span));
+    let knobs = [
+        ("acl", acl, http),
+        ("rule", rule, http),
+        ("forwarded_for", span(&typed.forwarded_for), http),
+        ("timeout_client", span(&typed.timeout_client), tcp_and_http),
+        ("timeout_http_request", span(&typed.timeout_http_request), http),
+        ("timeout_http_keep_alive", span(&typed.timeout_http_keep_alive), http),
+    ];
+    for (key, span, modes) in knobs {
+        let Some(span) = span.filter(|_| !modes.contains(&mode)) else { continue };
+        let error = Diagnostic::error(span, format!("`{key}` has no meaning in mode `{}`", mode.word()));
+        out.push(error.help(match mode {
+            Mode::L4 => "the kernel half sees single packets: neither connections nor requests",
+            Mode::Tcp | Mode::Http => "only mode `http` reads requests",
+        }));
+    }
+}
+
+fn span<T>(knob: &Knob<T>) -> Option<Span> {
+    knob.given().map(|at| at.span)
+}
+
+fn require_backend(name: &At<String>, typed: &Typed, mode: Option<Mode>, out: &mut Vec<Diagnostic>) {
+    let routed_by_rules = mode != Some(Mode::L4) && mode != Some(Mode::Tcp) && !typed.rule.is_absent();
+    if typed.default_backend.is_absent() && !routed_by_rules {
+        let error = Diagnostic::error(name.span, format!("frontend `{}` has no `default_backend`", name.value));
+        out.push(error.help("name the backend that serves it: default_backend = \"…\""));
+    }
+}
+
+fn rules(typed: &Typed, names: &Names<'_>, out: &mut Vec<Diagnostic>) -> Vec<Rule> {
+    let mut acls = acls(typed, out);
+    let typed_rules = typed.rule.value().into_iter().flatten();
+    let rules: Vec<_> = typed_rules.filter_map(|rule| one_rule(rule, names, &mut acls, out)).collect();
+    for (name, span) in acls.unused() {
+        out.push(Diagnostic::warning(span, format!("no rule uses ACL `{name}`")));
+    }
+    rules
+}
+
+fn acls<'a>(typed: &'a Typed, out: &mut Vec<Diagnostic>) -> Acls<'a> {
+    let mut acls = Acls::default();
+    for (name, OneOrMany(expressions)) in typed.acl.value().into_iter().flat_map(|Named(acls)| acls) {
+        super::names::check("ACL", &name.value, name.span, out);
+        if expressions.is_empty() {
+            out.push(Diagnostic::error(name.span, format!("ACL `{}` has no expression and would never hold", name.value)));
+        }
+        let mut parsed = Vec::new();
+        for expression in expressions {
+            match acl::parse(&expression.value, out) {
+                Ok(acl) => parsed.push(acl),
+                Err(error) => out.push(error),
+            }
+        }
+        acls.insert(&name.value, name.span, parsed);
+    }
+    acls
+}
+
+fn one_rule(rule: &At<TypedRule>, names: &Names<'_>, acls: &mut Acls<'_>, out: &mut Vec<Diagnostic>) -> Option<Rule> {
+    let At { value: typed, span } = rule;
+    if typed.r#use.is_absent() {
+        out.push(Diagnostic::error(*span, "a rule needs `use`: the backend"));
+    }
+    let condition = match (&typed.r#if, &typed.unless) {
+        (Knob::Given(text), Knob::Absent) => condition::parse(&text.value, acls).map_err(|errors| out.extend(errors)).ok(),
+        (Knob::Absent, Knob::Given(text)) => unless(&text.value, acls, out),
+        (Knob::Given(_), Knob::Given(unless)) => {
+            let error = Diagnostic::error(unless.span, "a rule has `if` or `unless`, not both");
+            out.push(error.help("negate a single ACL with `!`"));
+            None
+        }
+        (Knob::Absent, Knob::Absent) => {
+            let error = Diagnostic::error(*span, "a rule needs `if` or `unless`");
+            out.push(error.help("what always holds is the `default_backend`"));
+            None
+        }
+        (Knob::Faulty, _) | (_, Knob::Faulty) => None,
+    };
+    let backend = typed.r#use.value().and_then(|text| names.find(&text.value));
+    Some(Rule { condition: condition?, backend: backend? })
+}
+
+fn unless(text: &Text, acls: &mut Acls<'_>, out: &mut Vec<Diagnostic>) -> Option<Condition> {
+    let condition = condition::parse(text, acls).map_err(|errors| out.extend(errors)).ok()?;
+    let opposite = condition::opposite(&condition);
+    if opposite.is_none() {
+        let error = Diagnostic::error(text.span, "this `unless` is too complicated");
+        out.push(error.help("write what must hold with `if`, in several rules"));
+    }
+    opposite
+}
+
+const TIMEOUT: Duration = Duration::from_secs(60);
+const TIMEOUT_REQUEST: Duration = Duration::from_secs(10);

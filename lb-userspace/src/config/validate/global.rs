@@ -1,0 +1,87 @@
+//! `[global]`.
+
+use super::range;
+use crate::{
+    config::{
+        error::Diagnostic,
+        file::Global as Typed,
+        read::{Knob, OneOrMany},
+        text::Text,
+    },
+    model::Global,
+};
+use lb_common::hash::HashKey;
+use std::{collections::BTreeSet, path::PathBuf, time::Duration};
+
+pub(super) fn global(typed: Option<&Typed>, cpus: usize, out: &mut Vec<Diagnostic>) -> Global {
+    let nothing = Typed::default();
+    let typed = typed.unwrap_or(&nothing);
+    Global {
+        interfaces: interfaces(&typed.interfaces, out),
+        hash_key: typed.hash_key.value().map_or([0, 0], |text| hash_key(text, out)),
+        user: user(&typed.user, out),
+        control_socket: path(&typed.control_socket, "control_socket", "/run/sluice/sluice.sock", out),
+        pin_dir: path(&typed.pin_dir, "pin_dir", "/sys/fs/bpf/sluice", out),
+        threads: range::number(&typed.threads, "threads", 1_u16..=1024, 0, out).into(),
+        on_stop: typed.on_stop.value().copied().unwrap_or_default(),
+        stop_timeout: range::duration([&typed.stop_timeout, &Knob::Absent], "stop_timeout", Duration::ZERO, STOP_TIMEOUT, out),
+        metrics: typed.metrics.value().copied(),
+    }
+    .with_threads(cpus)
+}
+
+impl Global {
+    /// 0 threads: one a CPU.
+    fn with_threads(self, cpus: usize) -> Self {
+        Self { threads: if self.threads == 0 { cpus.max(1) } else { self.threads }, ..self }
+    }
+}
+
+fn interfaces(knob: &Knob<OneOrMany<Text>>, out: &mut Vec<Diagnostic>) -> Vec<String> {
+    let mut seen = BTreeSet::new();
+    let mut names = Vec::new();
+    for text in knob.value().into_iter().flat_map(|OneOrMany(texts)| texts).map(|text| &text.value) {
+        // dev_valid_name() of the kernel; IFNAMSIZ counts the final zero.
+        let bad = |c: char| c == '/' || c == ':' || c.is_whitespace() || c.is_control();
+        if text.value.is_empty() || text.value.len() > 15 || text.value.contains(bad) || matches!(text.value.as_str(), "." | "..") {
+            out.push(Diagnostic::error(text.span, format!("`{text}` cannot be the name of a network interface")));
+        } else if !seen.insert(&text.value) {
+            out.push(Diagnostic::error(text.span, format!("interface `{text}` is listed twice")));
+        }
+        names.push(text.value.clone());
+    }
+    names
+}
+
+/// 32 hexadecimal digits. What is wrong with them is said without showing any.
+fn hash_key(text: &Text, out: &mut Vec<Diagnostic>) -> HashKey {
+    let digits = text.value.as_str();
+    let half = |half: Option<&str>| u64::from_str_radix(half.unwrap_or_default(), 16).ok();
+    if digits.len() == 32 && digits.bytes().all(|digit| digit.is_ascii_hexdigit())
+        && let (Some(first), Some(second)) = (half(digits.get(..16)), half(digits.get(16..)))
+    {
+        return [first, second];
+    }
+    let message = format!("`hash_key` must be 32 hexadecimal digits, not {} characters of any kind", digits.chars().count());
+    out.push(Diagnostic::error(text.span, message).help("make one: openssl rand -hex 16"));
+    [0, 0]
+}
+
+fn user(knob: &Knob<Text>, out: &mut Vec<Diagnostic>) -> Option<String> {
+    let text = knob.value()?;
+    if text.value.is_empty() || text.value.contains([':', '\0', '\n', '/']) {
+        out.push(Diagnostic::error(text.span, format!("`{text}` cannot be the name of a user")));
+    }
+    Some(text.value.clone())
+}
+
+fn path(knob: &Knob<Text>, key: &str, default: &str, out: &mut Vec<Diagnostic>) -> PathBuf {
+    let Some(text) = knob.value() else { return default.into() };
+    if !text.value.starts_with('/') || text.value.contains('\0') {
+        let error = Diagnostic::error(text.span, format!("`{key}` must be an absolute path"));
+        out.push(error.help("it must mean the same in every directory that the daemon or its tools start from"));
+    }
+    PathBuf::from(&text.value)
+}
+
+const STOP_TIMEOUT: Duration = Duration::from_secs(30);

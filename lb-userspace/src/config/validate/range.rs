@@ -1,0 +1,46 @@
+//! Numbers and durations within their bounds.
+
+use crate::config::{error::Diagnostic, read::Knob, units::show_duration};
+use std::{ops::RangeInclusive, time::Duration};
+
+/// A whole number in `range`; `default` where it is missing or wrong.
+pub(super) fn number<T>(knob: &Knob<i64>, key: &str, range: RangeInclusive<T>, default: T, out: &mut Vec<Diagnostic>) -> T
+where
+    T: TryFrom<i64> + PartialOrd + std::fmt::Display + Copy,
+{
+    let Some(typed) = knob.given() else { return default };
+    match T::try_from(typed.value) {
+        Ok(value) if range.contains(&value) => value,
+        Ok(_) | Err(_) => {
+            let message = format!("`{key}` must be from {} to {}", range.start(), range.end());
+            out.push(Diagnostic::error(typed.span, message));
+            default
+        }
+    }
+}
+
+/// The first of `knobs` that is given: a duration from `least` to a year, so that adding it to the time of day never
+/// overflows. `default` where all are missing or it is wrong.
+pub(super) fn duration(
+    knobs: [&Knob<Duration>; 2],
+    key: &str,
+    least: Duration,
+    default: Duration,
+    out: &mut Vec<Diagnostic>,
+) -> Duration {
+    let Some(typed) = knobs.into_iter().find_map(Knob::given) else { return default };
+    if (least..=LONGEST).contains(&typed.value) {
+        return typed.value;
+    }
+    let (least, longest) = (show_duration(least), show_duration(LONGEST));
+    let error = Diagnostic::error(typed.span, format!("`{key}` must be from {least} to {longest}"));
+    // A value of `[defaults]` is seen by everyone who inherits it.
+    if !out.contains(&error) {
+        out.push(error);
+    }
+    default
+}
+
+/// A timeout of zero would end everything at once; HAProxy takes it for "never", which nobody should want.
+pub(super) const LEAST_TIMEOUT: Duration = Duration::from_millis(1);
+const LONGEST: Duration = Duration::from_hours(24 * 365);
