@@ -7,6 +7,7 @@ use super::{
     read::{FromToml, Reader},
     source::{Sources, Span},
 };
+use std::collections::BTreeSet;
 use toml::{
     Spanned,
     de::{DeTable, DeValue, Error},
@@ -23,7 +24,7 @@ pub(crate) fn read(bundle: &Bundle) -> Result<(File, Vec<Diagnostic>), Vec<Diagn
     let mut documents = Vec::new();
     for (file, base) in bundle.files.iter().zip(sources.bases()) {
         let (document, errors) = DeTable::parse_recoverable(&file.text);
-        out.extend(errors.iter().map(|error| syntax_error(error, base, &file.text)));
+        out.extend(syntax_errors(&errors, base, &file.text));
         documents.push((file, base, document));
     }
     if !out.is_empty() {
@@ -40,8 +41,17 @@ pub(crate) fn read(bundle: &Bundle) -> Result<(File, Vec<Diagnostic>), Vec<Diagn
     Ok((merged, out))
 }
 
-fn syntax_error(error: &Error, base: usize, text: &str) -> Diagnostic {
-    let range = error.span().unwrap_or(text.len()..text.len());
-    let span = Span { start: base + range.start, end: base + range.end };
-    Diagnostic::error(span, format!("not valid TOML: {}", error.message()))
+/// One error a line: what else the parser stumbles over there is a consequence.
+fn syntax_errors(errors: &[Error], base: usize, text: &str) -> Vec<Diagnostic> {
+    let mut lines = BTreeSet::new();
+    let mut found = Vec::new();
+    for error in errors {
+        let range = error.span().unwrap_or(text.len()..text.len());
+        let before = text.get(..range.start).unwrap_or(text);
+        if lines.insert(before.matches('\n').count()) {
+            let span = Span { start: base + range.start, end: base + range.end };
+            found.push(Diagnostic::error(span, format!("not valid TOML: {}", error.message())));
+        }
+    }
+    found
 }

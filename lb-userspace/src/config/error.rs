@@ -20,8 +20,9 @@ pub struct Diagnostic {
     pub label: String,
     /// How to go on.
     pub help: Option<String>,
-    /// A second place that belongs to it, and what to say there.
-    pub related: Option<(Span, String)>,
+    /// A second place that belongs to it, and what to say there. Boxed: most have none, and a diagnostic is often an
+    /// `Err`.
+    pub related: Option<Box<(Span, String)>>,
 }
 
 /// Whether a diagnostic keeps the configuration from being used.
@@ -71,7 +72,7 @@ impl Diagnostic {
     }
 
     pub(crate) fn related(self, span: Span, label: impl Into<String>) -> Self {
-        Self { related: Some((span, label.into())), ..self }
+        Self { related: Some(Box::new((span, label.into()))), ..self }
     }
 }
 
@@ -143,7 +144,7 @@ impl Diagnostics {
         let title = level.primary_title(normalize_untrusted_str(&diagnostic.message));
         let mut group = Group::with_title(title);
         let first = self.sources.of(diagnostic.span);
-        let related = diagnostic.related.as_ref().and_then(|(span, label)| Some((self.sources.of(*span)?, *span, label)));
+        let related = diagnostic.related.as_deref().and_then(|(span, label)| Some((self.sources.of(*span)?, *span, label)));
         if let Some(source) = first {
             let mut snippet = snippet(source).annotation(annotation(source, AnnotationKind::Primary, diagnostic.span, &diagnostic.label));
             if let Some((at, span, label)) = related
@@ -165,7 +166,7 @@ impl Diagnostics {
     }
 }
 
-fn snippet<'a>(source: &'a Source) -> Snippet<'a, Annotation<'a>> {
+fn snippet(source: &Source) -> Snippet<'_, Annotation<'_>> {
     Snippet::source(&source.text).path(&source.path).fold(true)
 }
 

@@ -55,6 +55,7 @@ table! {
 
 table! {
     /// `[defaults]`: as in HAProxy, inherited by frontends and backends.
+    #[expect(clippy::struct_field_names, reason = "only timeouts can be inherited so far")]
     struct Defaults, "`[defaults]`" {
         /// See `frontend`.
         timeout_client: Duration,

@@ -122,4 +122,4 @@ fn check_unique(name: &At<String>, servers: &[At<TypedServer>], out: &mut Vec<Di
 }
 
 const TIMEOUT_CONNECT: Duration = Duration::from_secs(5);
-const TIMEOUT_SERVER: Duration = Duration::from_secs(60);
+const TIMEOUT_SERVER: Duration = Duration::from_mins(1);

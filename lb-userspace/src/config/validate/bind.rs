@@ -124,9 +124,12 @@ fn problem(file: &PemFile) -> Option<&'static str> {
     }
 }
 
+/// An address, where it stands, and the frontend that claims it.
+type Claim<'a> = (IpAddr, &'a At<SocketAddr>, &'a str);
+
 /// Reports binds that claim the same packets. `*` and `[::]` claim all of their family.
 pub(super) fn check_conflicts(frontends: &[&Entry<Frontend>], out: &mut Vec<Diagnostic>) {
-    let mut binds: BTreeMap<(u8, u16), Vec<(IpAddr, &At<SocketAddr>, &str)>> = BTreeMap::new();
+    let mut binds: BTreeMap<(u8, u16), Vec<Claim<'_>>> = BTreeMap::new();
     for (name, frontend) in frontends {
         for At { value: BindForm(bind), .. } in frontend.bind.value().into_iter().flat_map(|OneOrMany(binds)| binds) {
             let (Some(address), false) = (bind.address.given(), matches!(bind.protocol, Knob::Faulty)) else { continue };
@@ -136,7 +139,7 @@ pub(super) fn check_conflicts(frontends: &[&Entry<Frontend>], out: &mut Vec<Diag
     }
     for same_port in binds.values_mut() {
         same_port.sort_by_key(|(_, address, _)| address.span);
-        let mut before: Vec<(IpAddr, &At<SocketAddr>, &str)> = Vec::new();
+        let mut before: Vec<Claim<'_>> = Vec::new();
         for &(ip, address, name) in same_port.iter() {
             if let Some((_, first, first_name)) = before.iter().find(|(other, ..)| overlap(ip, *other)) {
                 let message = format!("`{}` is taken already, by `{}` of frontend `{first_name}`", address.value, first.value);

@@ -173,5 +173,5 @@ fn unless(text: &Text, acls: &mut Acls<'_>, out: &mut Vec<Diagnostic>) -> Option
     opposite
 }
 
-const TIMEOUT: Duration = Duration::from_secs(60);
+const TIMEOUT: Duration = Duration::from_mins(1);
 const TIMEOUT_REQUEST: Duration = Duration::from_secs(10);

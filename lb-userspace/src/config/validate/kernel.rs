@@ -133,7 +133,7 @@ fn check_replies_are_unambiguous(vips: &[Vip<'_>], out: &mut Vec<Diagnostic>) {
     let mut reported = BTreeSet::new();
     for vip in vips.iter().filter(|vip| vip.backend.1.forward.value() == Some(&Forward::Nat)) {
         for (_, address, port, _) in servers(vip.backend) {
-            let port = port.unwrap_or(vip.address.port());
+            let port = port.unwrap_or_else(|| vip.address.port());
             let owner = owners.entry((address, port, vip.protocol.number())).or_insert(vip);
             // The same VIP twice is another error, reported where binds are compared.
             let other = (owner.address, owner.protocol) != (vip.address, vip.protocol);
