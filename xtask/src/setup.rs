@@ -45,7 +45,8 @@ pub(crate) struct Missing {
     purposes: Vec<String>,
     compiler: bool,
     linker: bool,
-    lints: bool,
+    /// Components that rustup can add.
+    components: bool,
 }
 
 impl Missing {
@@ -70,9 +71,12 @@ impl Missing {
         if missing.linker {
             missing.purposes.push("bpf-linker (kernel object)".to_owned());
         }
-        missing.lints = !(has_component("fmt") && has_component("clippy"));
-        if missing.lints {
+        if !(has_component("fmt") && has_component("clippy")) {
             missing.purposes.push("rustfmt and clippy (check)".to_owned());
+            missing.components = find("rustup").is_some();
+            if !missing.components {
+                missing.packages.extend(["rustfmt-web", "rust-web-clippy"]);
+            }
         }
         missing
     }
@@ -96,16 +100,18 @@ pub(crate) fn setup(places: &Places) -> Result<()> {
         return Ok(());
     }
     println!("setup: missing {}", missing.summary());
-    if missing.lints {
-        install_lints()?;
+    // What needs no root comes first, so that without root as much as possible is done.
+    if missing.components {
+        run(Command::new("rustup").args(["component", "add", "rustfmt", "clippy"]))?;
+    }
+    if missing.linker && !missing.compiler {
+        install_linker(places)?;
     }
     if !missing.packages.is_empty() {
         install_packages(&missing)?;
     }
-    if missing.linker {
-        let compiler = Compiler::choose(&Overrides::from_environment())?;
-        println!("setup: building bpf-linker for {compiler}; takes a minute or two, once");
-        println!("setup: {}", Linker::install(places, &compiler)?);
+    if missing.linker && missing.compiler {
+        install_linker(places)?;
     }
     let left = Missing::here(places);
     if !left.is_nothing() {
@@ -119,12 +125,11 @@ fn has_component(subcommand: &str) -> bool {
     cargo().args([subcommand, "--version"]).output().is_ok_and(|output| output.status.success())
 }
 
-/// Rustup's components for rustup's cargo, Debian's packages for Debian's.
-fn install_lints() -> Result<()> {
-    if find("rustup").is_some() {
-        return run(Command::new("rustup").args(["component", "add", "rustfmt", "clippy"]));
-    }
-    apt(&["rustfmt-web", "rust-web-clippy"])
+fn install_linker(places: &Places) -> Result<()> {
+    let compiler = Compiler::choose(&Overrides::from_environment())?;
+    println!("setup: building bpf-linker for {compiler}; takes a minute or two, once");
+    println!("setup: {}", Linker::install(places, &compiler)?);
+    Ok(())
 }
 
 fn install_packages(missing: &Missing) -> Result<()> {
