@@ -146,7 +146,7 @@ fn probe(root: &Path) -> Result<(Version, u32), Rejection> {
             return Err(Rejection::Missing(path));
         }
     }
-    if !root.join("lib/rustlib/src/rust/library/core/src/lib.rs").is_file() {
+    if !root.join("lib/rustlib/src/rust/library/Cargo.lock").is_file() {
         return Err(Rejection::NoSource);
     }
     let output = Command::new(root.join("bin/rustc")).arg("-vV").output();
