@@ -60,7 +60,7 @@ pub const fn next_slot(slot: usize) -> usize {
 #[inline(always)]
 const fn step(x: usize) -> usize {
     const { assert!(SLOTS <= 1 << 14 && SLOTS + 3 >= 1 << 14) };
-    (x + (x * x | 7)) & ((1 << 14) - 1)
+    (x + ((x * x) | 7)) & ((1 << 14) - 1)
 }
 
 #[cfg(test)]

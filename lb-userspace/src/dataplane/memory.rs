@@ -1,10 +1,11 @@
 //! The kernel's maps in memory: for tests, and for a plan that is shown and not carried out.
 
 use super::writer::{MapWriter, WriteError};
-use crate::plan::{Ring, Tables, Write, tables::Slots};
-use lb_common::{
-    Return4, Return4Key, RingHead, RingId, SLOTS, ServerEntry, ServerId, Slot, Vip, Vip4Key,
+use crate::plan::{
+    Ring, Tables, Write,
+    tables::{Slots, empty_slots},
 };
+use lb_common::{Return4, Return4Key, RingHead, RingId, ServerEntry, ServerId, Vip, Vip4Key};
 use std::{collections::BTreeMap, io, os::fd::OwnedFd, sync::Arc};
 
 /// Maps with the kernel's semantics: rings have two halves, and what is not there cannot be removed.
@@ -48,11 +49,9 @@ impl MemoryMaps {
         let missing = || error_of(write, io::ErrorKind::NotFound.into());
         match write {
             Write::PutServer(id, entry) => drop(self.servers.insert(*id, *entry)),
-            Write::PutRingHalf(id, slots) => {
-                *self.rings.entry(*id).or_default().idle() = Arc::clone(slots)
-            }
+            Write::PutRingHalf(id, slots) => self.rings.entry(*id).or_default().fill_idle(slots),
             Write::FlipRing(id, identity) => {
-                self.rings.get_mut(id).ok_or(WriteError::NoRing(*id))?.flip(*identity)
+                self.rings.get_mut(id).ok_or(WriteError::NoRing(*id))?.flip(*identity);
             }
             Write::PutReturn(key, entry) => drop(self.returns.insert(*key, *entry)),
             Write::PutVip(key, vip) => drop(self.vips.insert(*key, *vip)),
@@ -90,9 +89,9 @@ impl MemoryRing {
         Ring { identity: self.head.identity, slots: Arc::clone(slots) }
     }
 
-    fn idle(&mut self) -> &mut Slots {
+    fn fill_idle(&mut self, slots: &Slots) {
         let [first, second] = &mut self.halves;
-        if self.head.half == 0 { second } else { first }
+        *(if self.head.half == 0 { second } else { first }) = Arc::clone(slots);
     }
 
     fn flip(&mut self, identity: u64) {
@@ -102,8 +101,7 @@ impl MemoryRing {
 
 impl Default for MemoryRing {
     fn default() -> Self {
-        let empty = || Arc::new([Slot::default(); SLOTS]);
-        Self { halves: [empty(), empty()], head: RingHead::default() }
+        Self { halves: [empty_slots(), empty_slots()], head: RingHead::default() }
     }
 }
 
@@ -121,9 +119,12 @@ fn error_of(write: &Write, source: io::Error) -> WriteError {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use lb_common::Slot;
 
     fn slots(server: ServerId) -> Slots {
-        Arc::new([Slot { current: server, reserved: 0 }; SLOTS])
+        let mut slots = empty_slots();
+        Arc::make_mut(&mut slots).fill(Slot { current: server, reserved: 0 });
+        slots
     }
 
     #[test]

@@ -19,7 +19,6 @@ pub struct Server {
 impl Server {
     /// Who this is, across reloads and restarts: backend, name and address. Never 0.
     pub fn identity(&self, backend: &str) -> u64 {
-        name_hash(0x7365_7276, format!("{backend}/{}@{}", self.name, self.address).as_bytes())
-            .max(1)
+        name_hash(0x7365_7276, format!("{backend}/{}@{}", self.name, self.address).as_bytes()).max(1)
     }
 }

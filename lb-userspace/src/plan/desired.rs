@@ -1,13 +1,15 @@
 //! What the kernel should hold: configuration × standings × next hops → tables. Same inputs, same tables.
 
-use super::{Ring, Tables, maglev::Owners, tables::Slots};
+use super::{
+    Ring, Tables,
+    maglev::Owners,
+    tables::{Slots, empty_slots},
+};
 use crate::{
     model::{Backend, Model, Server, backend},
-    servers::Registry,
+    servers::{Registry, Standing, available, state::IsBackup},
 };
-use lb_common::{
-    Be16, Be32, Forward, Return4, Return4Key, SLOTS, ServerEntry, ServerId, Slot, Vip, Vip4Key,
-};
+use lb_common::{Be16, Forward, Return4, Return4Key, RingId, ServerEntry, ServerId, Vip, Vip4Key};
 use std::{
     collections::BTreeMap,
     mem,
@@ -24,16 +26,23 @@ pub fn desired(model: &Model, registry: &Registry, next_hops: &NextHops) -> Tabl
     Planner::default().desired(model, registry, next_hops)
 }
 
-/// Remembers the rings of the last plan. Changes how long a plan takes, never what it says.
+/// Remembers what the last plan worked out. Changes how long a plan takes, never what it says.
 #[derive(Debug, Default)]
 pub struct Planner {
-    rings: BTreeMap<String, KnownRing>,
+    backends: BTreeMap<String, Known>,
 }
 
-/// A ring and all that it was made from.
+/// What is known of a backend as long as its servers stay the same.
+#[derive(Debug)]
+struct Known {
+    servers: Vec<Server>,
+    identities: Vec<u64>,
+    ring: Option<KnownRing>,
+}
+
+/// A ring and what it was made from.
 #[derive(Debug)]
 struct KnownRing {
-    servers: Vec<Server>,
     base: Owners,
     available: Vec<bool>,
     ids: Vec<ServerId>,
@@ -43,88 +52,167 @@ struct KnownRing {
 impl Planner {
     /// See [`desired`].
     pub fn desired(&mut self, model: &Model, registry: &Registry, next_hops: &NextHops) -> Tables {
+        self.learn(model);
         Tables {
-            servers: servers(model, registry, next_hops),
+            servers: self.server_rows(model, registry, next_hops),
             rings: self.rings(model, registry),
             vips: vips(model, registry),
-            returns: returns(model, registry),
+            returns: self.returns(model, registry),
         }
     }
 
-    fn rings(&mut self, model: &Model, registry: &Registry) -> BTreeMap<u16, Ring> {
-        let mut known = mem::take(&mut self.rings);
+    /// The rows of `SERVERS` alone: what a verdict changes at once, before any ring.
+    pub fn servers(
+        &mut self,
+        model: &Model,
+        registry: &Registry,
+        next_hops: &NextHops,
+    ) -> BTreeMap<ServerId, ServerEntry> {
+        self.learn(model);
+        self.server_rows(model, registry, next_hops)
+    }
+
+    /// Forgets backends that are gone and works out the identities of servers that are new.
+    fn learn(&mut self, model: &Model) {
+        let mut old = mem::take(&mut self.backends);
+        for backend in &model.backends {
+            let known = old.remove(&backend.name).filter(|known| known.servers == backend.servers);
+            let known = known.unwrap_or_else(|| Known {
+                servers: backend.servers.clone(),
+                identities: backend
+                    .servers
+                    .iter()
+                    .map(|server| server.identity(&backend.name))
+                    .collect(),
+                ring: None,
+            });
+            self.backends.insert(backend.name.clone(), known);
+        }
+    }
+
+    /// Servers of backends that no `l4` frontend uses have rows too, because the maps are the daemon's memory across a
+    /// restart.
+    fn server_rows(
+        &self,
+        model: &Model,
+        registry: &Registry,
+        next_hops: &NextHops,
+    ) -> BTreeMap<ServerId, ServerEntry> {
+        let mut rows = BTreeMap::new();
+        for backend in &model.backends {
+            for (server, identity) in self.members(backend) {
+                if let Some(id) = registry.server_id(identity) {
+                    rows.insert(
+                        id,
+                        entry(
+                            backend.forward,
+                            server,
+                            identity,
+                            registry.standing(identity),
+                            next_hops,
+                        ),
+                    );
+                }
+            }
+        }
+        rows
+    }
+
+    fn rings(&mut self, model: &Model, registry: &Registry) -> BTreeMap<RingId, Ring> {
         let mut rings = BTreeMap::new();
         for backend in model.kernel_backends().filter_map(|index| model.backends.get(index)) {
-            let Some(id) = registry.ring_id(backend) else { continue };
-            let ring = KnownRing::of(backend, registry, known.remove(&backend.name));
-            rings.insert(
-                id,
-                Ring { identity: backend::identity(&backend.name), slots: Arc::clone(&ring.slots) },
-            );
-            self.rings.insert(backend.name.clone(), ring);
+            let identity = backend::identity(&backend.name);
+            if let (Some(id), Some(known)) =
+                (registry.ring_id(identity), self.backends.get_mut(&backend.name))
+            {
+                rings.insert(id, Ring { identity, slots: known.slots(registry) });
+            }
         }
         rings
     }
+
+    /// Where replies of `nat` servers come from. Of two VIPs that would need the same entry the lower address wins; the
+    /// configuration check refuses such a pair.
+    fn returns(&self, model: &Model, registry: &Registry) -> BTreeMap<Return4Key, Return4> {
+        let mut returns = BTreeMap::new();
+        for (key, vip, backend) in
+            known_vips(model, registry).filter(|(_, _, backend)| backend.forward == Forward::Nat)
+        {
+            for (server, identity) in self.members(backend) {
+                let (Some(address), Some(id)) = (ipv4(server), registry.server_id(identity)) else {
+                    continue;
+                };
+                let port = Be16::new(server.address.port());
+                let source =
+                    Return4Key { addr: address.into(), port, protocol: key.protocol, reserved: 0 };
+                let seen_as = Return4 {
+                    vip_addr: key.addr,
+                    vip_port: key.port,
+                    vip,
+                    server: id,
+                    reserved: 0,
+                };
+                returns.entry(source).or_insert(seen_as);
+            }
+        }
+        returns
+    }
+
+    /// The servers of a backend with their identities.
+    fn members<'a>(&'a self, backend: &'a Backend) -> impl Iterator<Item = (&'a Server, u64)> {
+        let known = self.backends.get(&backend.name);
+        known
+            .into_iter()
+            .flat_map(|known| known.servers.iter().zip(known.identities.iter().copied()))
+    }
 }
 
-impl KnownRing {
-    fn of(backend: &Backend, registry: &Registry, last: Option<Self>) -> Self {
-        let available = registry.available(backend);
-        let ids: Vec<_> = backend
-            .servers
+impl Known {
+    /// The slots of the ring, the last ones if nothing has changed.
+    fn slots(&mut self, registry: &Registry) -> Slots {
+        let standing = |(server, identity): (&Server, &u64)| {
+            (registry.standing(*identity), IsBackup(server.backup))
+        };
+        let available =
+            available(&self.servers.iter().zip(&self.identities).map(standing).collect::<Vec<_>>());
+        let ids: Vec<_> = self
+            .identities
             .iter()
-            .map(|server| registry.server_id(backend, server).unwrap_or(0))
+            .map(|identity| registry.server_id(*identity).unwrap_or(0))
             .collect();
-        let (servers, base) = match last.filter(|last| last.servers == backend.servers) {
-            Some(last) if last.available == available && last.ids == ids => return last,
-            Some(last) => (last.servers, last.base),
-            None => (backend.servers.clone(), Owners::base(&backend.servers)),
+        let base = match self.ring.take() {
+            Some(ring) if ring.available == available && ring.ids == ids => {
+                return Arc::clone(&self.ring.insert(ring).slots);
+            }
+            Some(ring) => ring.base,
+            None => Owners::base(&self.servers),
         };
         let slots = slots(&base.refilled(&available), &ids);
-        Self { servers, base, available, ids, slots }
+        self.ring = Some(KnownRing { base, available, ids, slots: Arc::clone(&slots) });
+        slots
     }
 }
 
 /// The owners by their rows in `SERVERS`.
 fn slots(owners: &Owners, ids: &[ServerId]) -> Slots {
-    let mut slots = [Slot::default(); SLOTS];
-    for (slot, owner) in slots.iter_mut().zip(owners.iter()) {
+    let mut slots = empty_slots();
+    for (slot, owner) in Arc::make_mut(&mut slots).iter_mut().zip(owners.iter()) {
         slot.current = owner.and_then(|index| ids.get(index)).copied().unwrap_or(0);
     }
-    Arc::new(slots)
-}
-
-/// The rows of `SERVERS` alone: what a verdict changes at once, before any ring. Servers of backends that no `l4`
-/// frontend uses have rows too, because the maps are the daemon's memory across a restart.
-pub fn servers(
-    model: &Model,
-    registry: &Registry,
-    next_hops: &NextHops,
-) -> BTreeMap<ServerId, ServerEntry> {
-    let of_backend = |backend: &Backend| {
-        let row = |server: &Server| {
-            Some((
-                registry.server_id(backend, server)?,
-                entry(backend, server, registry, next_hops),
-            ))
-        };
-        backend.servers.iter().filter_map(row).collect::<Vec<_>>()
-    };
-    model.backends.iter().flat_map(of_backend).collect()
+    slots
 }
 
 fn entry(
-    backend: &Backend,
+    forward: Forward,
     server: &Server,
-    registry: &Registry,
+    identity: u64,
+    standing: Standing,
     next_hops: &NextHops,
 ) -> ServerEntry {
-    let identity = server.identity(&backend.name);
-    let standing = registry.standing(identity);
     ServerEntry {
         identity,
         addr: ipv4(server).unwrap_or(Ipv4Addr::UNSPECIFIED).into(),
-        port: match backend.forward {
+        port: match forward {
             Forward::Direct => Be16::new(0),
             Forward::Nat => Be16::new(server.address.port()),
         },
@@ -148,7 +236,7 @@ fn ipv4(server: &Server) -> Option<Ipv4Addr> {
 fn vips(model: &Model, registry: &Registry) -> BTreeMap<Vip4Key, Vip> {
     let mut vips = BTreeMap::new();
     for (key, id, backend) in known_vips(model, registry) {
-        let Some(ring) = registry.ring_id(backend) else { continue };
+        let Some(ring) = registry.ring_id(backend::identity(&backend.name)) else { continue };
         vips.insert(
             Vip4Key::address_entry(key.addr),
             Vip { id: 0, ring: 0, forward: 0, reserved: [0; 3] },
@@ -156,32 +244,6 @@ fn vips(model: &Model, registry: &Registry) -> BTreeMap<Vip4Key, Vip> {
         vips.insert(key, Vip { id, ring, forward: backend.forward as u8, reserved: [0; 3] });
     }
     vips
-}
-
-/// Where replies of `nat` servers come from. Of two VIPs that would need the same entry the lower address wins; the
-/// configuration check refuses such a pair.
-fn returns(model: &Model, registry: &Registry) -> BTreeMap<Return4Key, Return4> {
-    let mut returns = BTreeMap::new();
-    for (key, vip, backend) in
-        known_vips(model, registry).filter(|(_, _, backend)| backend.forward == Forward::Nat)
-    {
-        for server in &backend.servers {
-            let (Some(address), Some(id)) = (ipv4(server), registry.server_id(backend, server))
-            else {
-                continue;
-            };
-            let source = Return4Key {
-                addr: Be32::from(address),
-                port: Be16::new(server.address.port()),
-                protocol: key.protocol,
-                reserved: 0,
-            };
-            let seen_as =
-                Return4 { vip_addr: key.addr, vip_port: key.port, vip, server: id, reserved: 0 };
-            returns.entry(source).or_insert(seen_as);
-        }
-    }
-    returns
 }
 
 fn known_vips<'a>(

@@ -1,7 +1,10 @@
 //! The way from what the kernel holds to what it should hold, in an order no packet can trip over.
 
-use super::{Ring, Tables, Write, maglev, tables::Slots};
-use lb_common::{RingId, SLOTS, ServerId, Slot};
+use super::{
+    Ring, Tables, Write, maglev,
+    tables::{Slots, empty_slots},
+};
+use lb_common::{RingId, ServerId, Slot};
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::Arc,
@@ -59,12 +62,12 @@ impl ChangedHands {
 
     /// Lends the slots of those servers to the next server on the chain, as for servers that are down.
     fn lend_slots(&self, ring: &mut Ring) {
-        if !ring.slots.iter().any(|slot| self.servers.contains(&slot.current)) {
-            return;
-        }
         let stays = |slot: Slot| !self.servers.contains(&slot.current);
-        let slots = maglev::lend(&ring.slots, stays).unwrap_or([Slot::default(); SLOTS]);
-        ring.slots = Arc::new(slots);
+        if !ring.slots.iter().copied().all(stays)
+            && !maglev::lend(Arc::make_mut(&mut ring.slots).as_mut_slice(), stays)
+        {
+            ring.slots = empty_slots();
+        }
     }
 }
 

@@ -6,6 +6,12 @@ use std::{collections::BTreeMap, sync::Arc};
 /// The slots of one half of a ring; always [`SLOTS`] of them.
 pub type Slots = Arc<[Slot; SLOTS]>;
 
+/// Slots that name nobody.
+pub fn empty_slots() -> Slots {
+    static EMPTY: [Slot; SLOTS] = [Slot { current: 0, reserved: 0 }; SLOTS];
+    Arc::new(EMPTY)
+}
+
 /// The maps that the planner writes, as a value.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct Tables {

@@ -34,7 +34,7 @@ pub(crate) fn backend(name: &str, servers: Vec<Server>) -> Backend {
         check: Some(check),
         servers,
         timeout_connect: Duration::from_secs(5),
-        timeout_server: Duration::from_secs(60),
+        timeout_server: Duration::from_mins(1),
     }
 }
 
@@ -51,7 +51,7 @@ pub(crate) fn model(mut backends: Vec<Backend>, frontends: Vec<(Bind, &str)>) ->
         kind: FrontendKind::L4 {
             backend: backends.iter().position(|backend| backend.name == name).unwrap(),
         },
-        timeout_client: Duration::from_secs(60),
+        timeout_client: Duration::from_mins(1),
     };
     let frontends = frontends.into_iter().enumerate().map(frontend).collect();
     let global = Global {

@@ -19,12 +19,7 @@ pub struct Live {
 impl Live {
     /// The live state for `model`: that of `self` where backend and servers are still the same, new elsewhere.
     pub fn for_model(&self, model: &Model) -> Self {
-        let keep = |backend: &Backend| {
-            (
-                backend.name.clone(),
-                Arc::new(BackendLive::adopt(backend, self.backends.get(&backend.name))),
-            )
-        };
+        let keep = |backend: &Backend| (backend.name.clone(), Arc::new(BackendLive::adopt(backend, self.backends.get(&backend.name))));
         Self { backends: model.backends.iter().map(keep).collect() }
     }
 
@@ -49,9 +44,7 @@ pub struct BackendLive {
 
 impl BackendLive {
     fn adopt(backend: &Backend, old: Option<&Arc<Self>>) -> Self {
-        let known = |identity| {
-            old?.servers.iter().find(|server| server.identity == identity).map(Arc::clone)
-        };
+        let known = |identity| old?.servers.iter().find(|server| server.identity == identity).map(Arc::clone);
         let servers = backend.servers.iter().map(|server| {
             let identity = server.identity(&backend.name);
             known(identity).unwrap_or_else(|| Arc::new(ServerLive::new(identity)))

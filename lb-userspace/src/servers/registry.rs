@@ -3,7 +3,7 @@
 
 use super::{Admin, Health, Standing, available, state::IsBackup};
 use crate::{
-    model::{Backend, Model, Server, backend},
+    model::{Backend, Model, backend},
     plan::Tables,
 };
 use lb_common::{
@@ -150,14 +150,15 @@ impl Registry {
             .map_or(Ok(()), |(wanted, room, error)| Err(error(wanted, room)))
     }
 
-    /// The row of a server of the model last given to [`update`](Self::update).
-    pub fn server_id(&self, backend: &Backend, server: &Server) -> Option<ServerId> {
-        self.servers.id(server.identity(&backend.name))
+    /// The row of the server of that [identity](crate::model::Server::identity), if it is in the model last given to
+    /// [`update`](Self::update).
+    pub fn server_id(&self, identity: u64) -> Option<ServerId> {
+        self.servers.id(identity)
     }
 
-    /// The ring of a backend of that model, if an `l4` frontend uses it.
-    pub fn ring_id(&self, backend: &Backend) -> Option<RingId> {
-        self.rings.id(backend::identity(&backend.name))
+    /// The ring of the backend of that [identity](backend::identity), if an `l4` frontend of that model uses it.
+    pub fn ring_id(&self, identity: u64) -> Option<RingId> {
+        self.rings.id(identity)
     }
 
     /// The counters of a VIP of that model.
@@ -165,7 +166,7 @@ impl Registry {
         self.vips.id(vip)
     }
 
-    /// How the server of that [identity](Server::identity) stands. A server that nobody knows is ready and unchecked.
+    /// How the server of that [identity](crate::model::Server::identity) stands. A server that nobody knows is ready and unchecked.
     pub fn standing(&self, identity: u64) -> Standing {
         self.standings.get(&identity).copied().unwrap_or_default()
     }

@@ -159,14 +159,16 @@ fn cost_of_a_failover() {
         let mut registry = registry(&model);
         let mut planner = Planner::default();
         let mut current = planner.desired(&model, &registry, &NextHops::new());
-        let start = std::time::Instant::now();
+        let mut best = std::time::Duration::MAX;
         for turn in 0..100 {
+            let start = std::time::Instant::now();
             let health = if turn % 2 == 0 { Health::Down } else { Health::Up };
             registry.set_health(model.backends[0].servers[1].identity("web"), health);
             let wanted = planner.desired(&model, &registry, &NextHops::new());
             assert_eq!(crate::plan::diff(&current, &wanted).len(), 3);
             current = wanted;
+            best = best.min(start.elapsed());
         }
-        println!("{count} servers: verdict to writes {:?}", start.elapsed() / 100);
+        println!("{count} servers: verdict to writes {best:?}");
     }
 }

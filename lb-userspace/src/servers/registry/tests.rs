@@ -17,7 +17,11 @@ fn web(names: &[&str]) -> Model {
 
 fn ids(registry: &Registry, model: &Model) -> Vec<u16> {
     let backend = &model.backends[0];
-    backend.servers.iter().map(|server| registry.server_id(backend, server).unwrap()).collect()
+    backend
+        .servers
+        .iter()
+        .map(|server| registry.server_id(server.identity(&backend.name)).unwrap())
+        .collect()
 }
 
 /// A registry with this many ids for servers.
