@@ -7,3 +7,8 @@ pub mod servers;
 pub mod plan;
 pub mod dataplane;
 pub mod l7;
+pub mod channel;
+pub mod supervisor;
+pub mod worker;
+pub mod admin;
+pub mod cli;

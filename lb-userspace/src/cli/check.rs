@@ -9,7 +9,11 @@ use std::{io, net::UdpSocket, path::Path, process::ExitCode};
 
 pub(super) fn run(path: &Path, short: bool) -> anyhow::Result<ExitCode> {
     let colour = io::IsTerminal::is_terminal(&io::stderr());
-    let format = if short { Format::Short } else { Format::Full { colour } };
+    let format = match (short, colour) {
+        (true, _) => Format::Short,
+        (false, true) => Format::Colour,
+        (false, false) => Format::Full,
+    };
     let bundle = config::collect(path)?;
     let loaded = match config::load(&bundle) {
         Ok(loaded) => loaded,

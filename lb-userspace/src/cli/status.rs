@@ -5,7 +5,7 @@ use crate::admin::{
     protocol::Request,
     status::{Failover, FrontendStatus, ServerStatus, Status},
 };
-use comfy_table::{Table, presets::NOTHING};
+use comfy_table::{Table, style::presets::NOTHING};
 use std::{fmt::Write, process::ExitCode};
 
 pub(super) fn run(daemon: &Daemon) -> anyhow::Result<ExitCode> {
@@ -17,7 +17,7 @@ pub(super) fn run(daemon: &Daemon) -> anyhow::Result<ExitCode> {
 /// An empty table with these column heads.
 pub(super) fn table(heads: &[&str]) -> Table {
     let mut table = Table::new();
-    table.load_preset(NOTHING).set_header(heads);
+    table.set_style(NOTHING).set_header(heads);
     table
 }
 

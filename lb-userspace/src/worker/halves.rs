@@ -6,7 +6,7 @@
 
 use crate::{
     dataplane::writer::{MapWriter, WriteError},
-    model::{Backend, Model},
+    model::{Backend, Model, backend},
     plan::{self, Planner, Tables, Write, desired::NextHops},
     servers::{Live, Registry},
 };
@@ -106,7 +106,8 @@ impl Halves {
     /// Rings whose maps the supervisor must make first.
     pub fn missing_rings(&self) -> impl Iterator<Item = RingId> {
         let backends = self.model.kernel_backends().filter_map(|index| self.model.backends.get(index));
-        backends.filter_map(|backend| self.registry.ring_id(backend)).filter(|ring| !self.writer.has_ring(*ring))
+        let rings = backends.filter_map(|backend| self.registry.ring_id(backend::identity(&backend.name)));
+        rings.filter(|ring| !self.writer.has_ring(*ring))
     }
 
     /// Takes the map of a ring.
@@ -142,7 +143,7 @@ impl Halves {
     /// The rows of servers that are in use already; the rings stay as they are.
     fn write_servers(&mut self, now: Instant) {
         let mut wanted = self.current.clone();
-        let rows = plan::desired::servers(&self.model, &self.registry, &self.next_hops);
+        let rows = self.planner.servers(&self.model, &self.registry, &self.next_hops);
         for (id, row) in rows {
             wanted.servers.entry(id).and_modify(|known| {
                 if known.identity == row.identity {

@@ -48,7 +48,7 @@ impl Running {
             let mut status = ServerStatus {
                 name: server.name.clone(),
                 address: server.address.to_string(),
-                id: self.halves.registry.server_id(backend, server).unwrap_or_default(),
+                id: self.halves.registry.server_id(identity).unwrap_or_default(),
                 state: standing.to_string(),
                 available: available.contains(&index),
                 admin: standing.admin,
