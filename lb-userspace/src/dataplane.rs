@@ -11,6 +11,8 @@ pub mod raw;
 pub mod shape;
 pub mod pins;
 pub mod load;
+pub mod attach;
 pub mod rings;
 pub mod maps;
 pub mod counters;
+pub mod routing;

@@ -17,7 +17,7 @@ pub(super) fn run(daemon: &Daemon) -> anyhow::Result<ExitCode> {
 /// An empty table with these column heads.
 pub(super) fn table(heads: &[&str]) -> Table {
     let mut table = Table::new();
-    table.set_style(NOTHING).set_header(heads);
+    table.load_style(NOTHING).set_header(heads);
     table
 }
 

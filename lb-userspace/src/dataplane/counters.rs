@@ -30,7 +30,11 @@ pub struct CounterMaps {
 impl CounterMaps {
     pub(super) fn open(pins: &Pins) -> Result<Self, MapUnusable> {
         let open = |name| descriptor(name, &pins.open(name)?);
-        Ok(Self { vips: open(VIP_COUNTERS)?, servers: open(SERVER_COUNTERS)?, stops: open(STOP_COUNTERS)? })
+        Ok(Self {
+            vips: open(VIP_COUNTERS)?,
+            servers: open(SERVER_COUNTERS)?,
+            stops: open(STOP_COUNTERS)?,
+        })
     }
 }
 
@@ -78,13 +82,23 @@ impl KernelCounters {
     }
 
     /// What was counted for these VIPs. Costs a system call a VIP.
-    pub fn vips(&self, ids: impl IntoIterator<Item = VipId>) -> Result<BTreeMap<VipId, Counters>, MapUnusable> {
-        ids.into_iter().map(|id| Ok((id, total(&row(VIP_COUNTERS, &self.vips, u32::from(id))?)))).collect()
+    pub fn vips(
+        &self,
+        ids: impl IntoIterator<Item = VipId>,
+    ) -> Result<BTreeMap<VipId, Counters>, MapUnusable> {
+        ids.into_iter()
+            .map(|id| Ok((id, total(&row(VIP_COUNTERS, &self.vips, u32::from(id))?))))
+            .collect()
     }
 
     /// What was counted for these servers. Costs a system call a server.
-    pub fn servers(&self, ids: impl IntoIterator<Item = ServerId>) -> Result<BTreeMap<ServerId, Counters>, MapUnusable> {
-        ids.into_iter().map(|id| Ok((id, total(&row(SERVER_COUNTERS, &self.servers, u32::from(id))?)))).collect()
+    pub fn servers(
+        &self,
+        ids: impl IntoIterator<Item = ServerId>,
+    ) -> Result<BTreeMap<ServerId, Counters>, MapUnusable> {
+        ids.into_iter()
+            .map(|id| Ok((id, total(&row(SERVER_COUNTERS, &self.servers, u32::from(id))?))))
+            .collect()
     }
 
     /// Packets that stopped early, by [`Stop`], in the order of [`Stop::ALL`].
@@ -97,7 +111,11 @@ impl KernelCounters {
     }
 }
 
-fn row<T: Pod>(name: &str, map: &PerCpuArray<MapData, T>, id: u32) -> Result<PerCpuValues<T>, MapUnusable> {
+fn row<T: Pod>(
+    name: &str,
+    map: &PerCpuArray<MapData, T>,
+    id: u32,
+) -> Result<PerCpuValues<T>, MapUnusable> {
     map.get(&id, 0).map_err(|error| unusable(name, error))
 }
 

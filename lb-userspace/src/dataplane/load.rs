@@ -2,16 +2,15 @@
 
 use super::{
     pins::{Pins, PinsError},
-    shape::{MapUnusable, io_error},
+    shape::MapUnusable,
 };
 use aya::{
     Ebpf, EbpfError, EbpfLoader,
-    maps::MapError,
     programs::{ProgramError, Xdp},
 };
 use lb_common::{hash::HashKey, maps::ALL};
 use rustix::thread::{CapabilitySet, capabilities};
-use std::{io, path::PathBuf};
+use std::{error::Error, io, path::PathBuf};
 
 /// The name of the XDP program in the object.
 const PROGRAM: &str = "sluice";
@@ -35,7 +34,7 @@ impl Loaded {
     /// The XDP program.
     pub(super) fn program(&mut self) -> Result<&mut Xdp, LoadError> {
         let program = self.object.program_mut(PROGRAM).ok_or(LoadError::NoProgram)?;
-        program.try_into().map_err(|_: ProgramError| LoadError::NoProgram)
+        program.try_into().map_err(program_error)
     }
 
     /// The kernel's id of the program.
@@ -48,7 +47,9 @@ impl Loaded {
 #[derive(Debug, thiserror::Error)]
 pub enum LoadError {
     /// Built where no compiler for the kernel half was.
-    #[error("this build of Sluice has no kernel half, so it cannot serve l4 frontends; build it again with `cargo xtask setup` done")]
+    #[error(
+        "this build of Sluice has no kernel half, so it cannot serve l4 frontends; build it again with `cargo xtask setup` done"
+    )]
     NoObject,
     /// Not what the build makes.
     #[error("the kernel object has no XDP program `{PROGRAM}`")]
@@ -57,13 +58,17 @@ pub enum LoadError {
     #[error(transparent)]
     Pins(#[from] PinsError),
     /// A pinned map is not one of ours, or of another shape.
-    #[error("a pinned map cannot be adopted; `sluice detach` removes all pins, and forwarding stops until the next start")]
+    #[error(
+        "a pinned map cannot be adopted; `sluice detach` removes all pins, and forwarding stops until the next start"
+    )]
     Map(#[from] MapUnusable),
     /// Some privilege is missing.
     #[error("not permitted to load the kernel half: {0}")]
-    NotPermitted(&'static str, #[source] io::Error),
+    NotPermitted(&'static str, #[source] Box<dyn Error + Send + Sync>),
     /// The kernel knows no BTF, or not that of our maps.
-    #[error("the kernel does not take the object's type information (BTF); it needs CONFIG_DEBUG_INFO_BTF and Linux 5.15 or later")]
+    #[error(
+        "the kernel does not take the object's type information (BTF); it needs CONFIG_DEBUG_INFO_BTF and Linux 5.15 or later"
+    )]
     NoBtf(#[source] Box<EbpfError>),
     /// The verifier says no.
     #[error("the kernel's verifier refuses the program:\n{log}")]
@@ -76,7 +81,7 @@ pub enum LoadError {
     },
     /// Anything else.
     #[error("cannot load the kernel half")]
-    Other(#[source] Box<EbpfError>),
+    Other(#[source] Box<dyn Error + Send + Sync>),
 }
 
 /// Loads `object`, with its maps pinned below `pins` and `hash_key` as the key of the flow hash. Nothing is attached.
@@ -91,7 +96,7 @@ pub fn load(object: &[u8], pins: &Pins, hash_key: HashKey) -> Result<Loaded, Loa
     for (name, ..) in ALL {
         loader.map_pin_path(name, pins.map(name));
     }
-    let object = loader.load(object).map_err(ebpf_error)?;
+    let object = loader.load(object).map_err(object_error)?;
     let mut loaded = Loaded { object, adopted, stale: pins.stale()? };
     for (name, ..) in ALL {
         pins.open(name)?; // a map that the object makes smaller than lb-common says would be read past its end
@@ -112,61 +117,67 @@ fn check_pinned(pins: &Pins) -> Result<bool, LoadError> {
     Ok(any)
 }
 
-fn ebpf_error(error: EbpfError) -> LoadError {
-    match error {
-        EbpfError::MapError(error) => map_error(error),
-        EbpfError::ProgramError(error) => program_error(error),
-        error if matches!(error, EbpfError::BtfError(_) | EbpfError::BtfRelocationError(_) | EbpfError::NoBTF) => LoadError::NoBtf(Box::new(error)),
-        error => LoadError::Other(Box::new(error)),
+fn object_error(error: EbpfError) -> LoadError {
+    if matches!(error, EbpfError::BtfError(_) | EbpfError::BtfRelocationError(_) | EbpfError::NoBTF)
+    {
+        return LoadError::NoBtf(Box::new(error));
     }
-}
-
-fn map_error(error: MapError) -> LoadError {
-    match error {
-        error @ (MapError::CreateError { .. } | MapError::SyscallError(_) | MapError::IoError(_)) => {
-            system_error(io_error(error), |error| EbpfError::MapError(MapError::IoError(error)))
-        }
-        error => LoadError::Other(Box::new(EbpfError::MapError(error))),
-    }
+    other_error(Box::new(error))
 }
 
 fn program_error(error: ProgramError) -> LoadError {
-    match error {
-        // Without privilege the kernel says EPERM before the verifier runs, and the log is empty.
-        ProgramError::LoadError { io_error, verifier_log } => {
-            let log = verifier_log.to_string();
-            if log.trim().is_empty() {
-                return system_error(io_error, |error| EbpfError::ProgramError(ProgramError::IOError(error)));
-            }
+    if let ProgramError::LoadError { io_error, verifier_log } = error {
+        let log = verifier_log.to_string();
+        // Without privilege the kernel refuses before the verifier runs, and the log is empty.
+        return if log.trim().is_empty() {
+            other_error(Box::new(io_error))
+        } else {
             LoadError::Verifier { log: tail(&log), error: io_error }
-        }
-        ProgramError::SyscallError(error) => system_error(error.io_error, |error| EbpfError::ProgramError(ProgramError::IOError(error))),
-        error => LoadError::Other(Box::new(EbpfError::ProgramError(error))),
+        };
+    }
+    other_error(Box::new(error))
+}
+
+fn other_error(error: Box<dyn Error + Send + Sync>) -> LoadError {
+    if is_denied(&*error) {
+        LoadError::NotPermitted(missing_privilege(), error)
+    } else {
+        LoadError::Other(error)
     }
 }
 
-fn system_error(error: io::Error, other: impl FnOnce(io::Error) -> EbpfError) -> LoadError {
-    if error.kind() == io::ErrorKind::PermissionDenied {
-        return LoadError::NotPermitted(missing_privilege(), error);
-    }
-    LoadError::Other(Box::new(other(error)))
+/// Whether `error` or a cause of it is EPERM.
+fn is_denied(error: &(dyn Error + 'static)) -> bool {
+    let denied = error
+        .downcast_ref()
+        .is_some_and(|error: &io::Error| error.kind() == io::ErrorKind::PermissionDenied);
+    denied || error.source().is_some_and(is_denied)
 }
 
 /// What a process needs that got EPERM from bpf(2).
 pub(super) fn missing_privilege() -> &'static str {
     let held = capabilities(None).map_or(CapabilitySet::empty(), |sets| sets.effective);
     let has = |capability| held.intersects(capability | CapabilitySet::SYS_ADMIN);
-    match (has(CapabilitySet::BPF), has(CapabilitySet::PERFMON), held.contains(CapabilitySet::NET_ADMIN)) {
+    match (
+        has(CapabilitySet::BPF),
+        has(CapabilitySet::PERFMON),
+        held.contains(CapabilitySet::NET_ADMIN),
+    ) {
         (false, ..) => "CAP_BPF is missing (run as root, or by the unit that the package installs)",
         (_, false, _) => "CAP_PERFMON is missing",
         (.., false) => "CAP_NET_ADMIN is missing",
-        (true, true, true) => "the limit of locked memory is too low (before Linux 5.11: LimitMEMLOCK=infinity), or a security module forbids it",
+        (true, true, true) => {
+            "the limit of locked memory is too low (before Linux 5.11: LimitMEMLOCK=infinity), or a security module forbids it"
+        }
     }
 }
 
 /// The last lines of a verifier log, without the statistics after them.
 fn tail(log: &str) -> String {
-    let lines: Vec<_> = log.lines().filter(|line| !line.trim().is_empty() && !line.starts_with("processed ")).collect();
+    let lines: Vec<_> = log
+        .lines()
+        .filter(|line| !line.trim().is_empty() && !line.starts_with("processed "))
+        .collect();
     lines.get(lines.len().saturating_sub(LOG_LINES)..).unwrap_or_default().join("\n")
 }
 
@@ -182,8 +193,11 @@ mod tests {
 
     #[test]
     fn the_end_of_a_verifier_log_is_what_matters() {
-        let log = (0..100).map(|line| format!("{line}: (b7) r0 = 0\n")).collect::<String>() + "R1 invalid mem access\nprocessed 7 insns\n\n";
+        let log = "7: (b7) r0 = 0\n".repeat(100) + "R1 invalid mem access\nprocessed 7 insns\n\n";
         let tail = tail(&log);
-        assert_eq!((tail.lines().count(), tail.lines().next_back()), (LOG_LINES, Some("R1 invalid mem access")));
+        assert_eq!(
+            (tail.lines().count(), tail.lines().next_back()),
+            (LOG_LINES, Some("R1 invalid mem access"))
+        );
     }
 }

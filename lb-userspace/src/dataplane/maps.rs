@@ -72,7 +72,13 @@ impl WorkerMaps {
     /// The supervisor opens the maps that [`load`](super::load::load) pinned, to hand them over.
     pub fn open(pins: &Pins, rings: &RingMaps) -> Result<Self, RingError> {
         let open = |name| descriptor(name, &pins.open(name)?);
-        let tables = TableMaps { vips: open(VIPS4)?, heads: open(RING_HEADS)?, servers: open(SERVERS)?, returns: open(RETURNS4)?, rings: rings.all()? };
+        let tables = TableMaps {
+            vips: open(VIPS4)?,
+            heads: open(RING_HEADS)?,
+            servers: open(SERVERS)?,
+            returns: open(RETURNS4)?,
+            rings: rings.all()?,
+        };
         Ok(Self { tables, counters: CounterMaps::open(pins)? })
     }
 }
@@ -108,7 +114,9 @@ impl KernelMaps {
 
     /// From the pins, for the command line.
     pub fn from_pins(pins: &Pins) -> Result<Self, RingError> {
-        let ring = |ring| -> Result<_, MapUnusable> { Ok((ring, RingMap::new(typed("ring", pins.open_ring(ring)?)?))) };
+        let ring = |ring| -> Result<_, MapUnusable> {
+            Ok((ring, RingMap::new(typed("ring", pins.open_ring(ring)?)?)))
+        };
         Ok(Self {
             vips: typed(VIPS4, pins.open(VIPS4)?)?,
             heads: typed(RING_HEADS, pins.open(RING_HEADS)?)?,
@@ -124,16 +132,26 @@ impl KernelMaps {
     }
 
     fn head(&self, ring: RingId) -> Result<RingHead, WriteError> {
-        Ok(self.heads.get(&u32::from(ring), 0).map_err(|error| WriteError::Ring(ring, io_error(error)))?.0)
+        Ok(self
+            .heads
+            .get(&u32::from(ring), 0)
+            .map_err(|error| WriteError::Ring(ring, io_error(error)))?
+            .0)
     }
 
     fn put_head(&mut self, ring: RingId, head: RingHead) -> Result<(), WriteError> {
-        self.heads.set(u32::from(ring), Raw(head), 0).map_err(|error| WriteError::Ring(ring, io_error(error)))
+        self.heads
+            .set(u32::from(ring), Raw(head), 0)
+            .map_err(|error| WriteError::Ring(ring, io_error(error)))
     }
 
     fn put_half(&mut self, ring: RingId, slots: &Slots) -> Result<(), WriteError> {
         let idle = 1 - self.head(ring)?.half.min(1);
-        self.rings.get_mut(&ring).ok_or(WriteError::NoRing(ring))?.put(idle, slots).map_err(|error| WriteError::Ring(ring, io_error(error)))
+        self.rings
+            .get_mut(&ring)
+            .ok_or(WriteError::NoRing(ring))?
+            .put(idle, slots)
+            .map_err(|error| WriteError::Ring(ring, io_error(error)))
     }
 
     fn flip(&mut self, ring: RingId, identity: u64) -> Result<(), WriteError> {
@@ -155,7 +173,9 @@ impl KernelMaps {
     }
 
     fn put_server(&mut self, id: ServerId, entry: ServerEntry) -> Result<(), WriteError> {
-        self.servers.set(u32::from(id), Raw(entry), 0).map_err(|error| WriteError::Server(id, io_error(error)))
+        self.servers
+            .set(u32::from(id), Raw(entry), 0)
+            .map_err(|error| WriteError::Server(id, io_error(error)))
     }
 
     fn write(&mut self, write: &Write) -> Result<(), WriteError> {
@@ -165,15 +185,27 @@ impl KernelMaps {
             Write::PutRingHalf(ring, slots) => self.put_half(*ring, slots),
             Write::FlipRing(ring, identity) => self.flip(*ring, *identity),
             Write::RemoveRing(ring) => self.free_ring(*ring),
-            Write::PutVip(key, vip) => self.vips.insert(Raw(*key), Raw(*vip), 0).map_err(|error| WriteError::Vip(*key, io_error(error))),
-            Write::RemoveVip(key) => removed(self.vips.remove(&Raw(*key))).map_err(|error| WriteError::Vip(*key, error)),
-            Write::PutReturn(key, value) => self.returns.insert(Raw(*key), Raw(*value), 0).map_err(|error| WriteError::Return(io_error(error))),
-            Write::RemoveReturn(key) => removed(self.returns.remove(&Raw(*key))).map_err(WriteError::Return),
+            Write::PutVip(key, vip) => self
+                .vips
+                .insert(Raw(*key), Raw(*vip), 0)
+                .map_err(|error| WriteError::Vip(*key, io_error(error))),
+            Write::RemoveVip(key) => {
+                removed(self.vips.remove(&Raw(*key))).map_err(|error| WriteError::Vip(*key, error))
+            }
+            Write::PutReturn(key, value) => self
+                .returns
+                .insert(Raw(*key), Raw(*value), 0)
+                .map_err(|error| WriteError::Return(io_error(error))),
+            Write::RemoveReturn(key) => {
+                removed(self.returns.remove(&Raw(*key))).map_err(WriteError::Return)
+            }
         }
     }
 
     fn read_servers(&self) -> Result<BTreeMap<ServerId, ServerEntry>, WriteError> {
-        let rows = (0..).zip(self.servers.iter()).map(|(id, row)| Ok((id, row.map_err(|error| read_error(SERVERS, error))?.0)));
+        let rows = (0..)
+            .zip(self.servers.iter())
+            .map(|(id, row)| Ok((id, row.map_err(|error| read_error(SERVERS, error))?.0)));
         rows.filter(|row| !matches!(row, Ok((_, entry)) if entry.identity == 0)).collect()
     }
 
@@ -183,7 +215,8 @@ impl KernelMaps {
             let Raw(head) = head.map_err(|error| read_error(RING_HEADS, error))?;
             if head.identity != 0 {
                 let map = self.rings.get(&ring).ok_or(WriteError::NoRing(ring))?;
-                let Raw(slots) = map.halves.get(&head.half, 0).map_err(|error| read_error(RINGS, error))?;
+                let Raw(slots) =
+                    map.halves.get(&head.half, 0).map_err(|error| read_error(RINGS, error))?;
                 rings.insert(ring, Ring { identity: head.identity, slots: Arc::new(slots) });
             }
         }
@@ -227,8 +260,15 @@ impl RingMap {
     }
 }
 
-fn read_hash<K: bytemuck::Pod + Ord, V: bytemuck::Pod>(name: &'static str, map: &HashMap<MapData, Raw<K>, Raw<V>>) -> Result<BTreeMap<K, V>, WriteError> {
-    map.iter().map(|row| row.map(|(key, value)| (key.0, value.0)).map_err(|error| read_error(name, error))).collect()
+fn read_hash<K: bytemuck::Pod + Ord, V: bytemuck::Pod>(
+    name: &'static str,
+    map: &HashMap<MapData, Raw<K>, Raw<V>>,
+) -> Result<BTreeMap<K, V>, WriteError> {
+    map.iter()
+        .map(|row| {
+            row.map(|(key, value)| (key.0, value.0)).map_err(|error| read_error(name, error))
+        })
+        .collect()
 }
 
 fn read_error(name: &'static str, error: MapError) -> WriteError {

@@ -7,10 +7,7 @@ use super::{
 };
 use aya::maps::{Array, ArrayOfMaps, MapData, MapError};
 use lb_common::{RingId, SLOTS, Slot, maps::RINGS, slots::HALVES};
-use std::{
-    io,
-    os::fd::OwnedFd,
-};
+use std::{io, os::fd::OwnedFd};
 
 /// Both halves of a ring: one element each, so that a half is written at once.
 pub(super) type Halves = Array<MapData, Raw<[Slot; SLOTS]>>;

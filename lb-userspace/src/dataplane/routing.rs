@@ -1,0 +1,137 @@
+//! The supervisor keeps `NEXT_HOPS`, `ROUTES4`, `LOCAL4` and `DEVICES` as the host's network is.
+//!
+//! Netlink's announcements (`netlink`, `event`) change what we know of the network (`network`); from that and from the
+//! servers follow the rows (`table`, `rows`), and the difference to what the maps hold is written (`tables`, `kernel`).
+//! All but `netlink`, `kernel` and `task` is pure.
+//!
+//! Only table main is followed: no policy routing. A prefix that leads out of anything but Ethernet, or nowhere, gets
+//! row 0, which drops: without it, its packets would go along a shorter prefix to where the host would never send them.
+
+pub mod event;
+pub mod kernel;
+pub mod network;
+pub mod rows;
+pub mod table;
+pub mod tables;
+mod netlink;
+mod task;
+#[cfg(test)]
+mod tests;
+
+use lb_common::{ServerEntry, ServerId};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    io,
+    net::{IpAddr, Ipv4Addr},
+};
+use table::RoutingTable;
+use tables::RowWriter;
+use task::{Command, Task};
+use tokio::sync::{mpsc, oneshot, watch};
+
+pub use kernel::RoutingMaps;
+
+/// The supervisor's handle of the task that follows the network. Dropped, the task ends and leaves all as it is:
+/// what the kernel half needs to go on forwarding.
+#[derive(Debug)]
+pub struct Routing {
+    commands: mpsc::UnboundedSender<Command>,
+    status: watch::Receiver<Status>,
+}
+
+/// What is installed.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Status {
+    /// Times that the network was read anew because announcements were lost.
+    pub overruns: u64,
+    /// Whether the maps have been as the network is, once.
+    pub synced: bool,
+    /// Next hops that packets can take.
+    pub next_hops: usize,
+    /// Servers that no frame reaches now: no route, link down, or no answer to ARP.
+    pub unresolved: BTreeSet<Ipv4Addr>,
+    /// Prefixes and neighbours that replies can go to.
+    pub routes: usize,
+    /// Addresses of this host.
+    pub local: usize,
+    /// Interfaces that frames may leave through.
+    pub devices: usize,
+    /// Entries that found no room. Not 0: the maps are too small for this host, and some replies are dropped.
+    pub left_out: usize,
+    /// Changes that the kernel refused and that will be tried again.
+    pub refused: usize,
+}
+
+/// Why the network cannot be followed.
+#[derive(Debug, thiserror::Error)]
+pub enum RoutingError {
+    /// No netlink socket.
+    #[error("cannot ask the kernel about the network (netlink)")]
+    Netlink(#[source] io::Error),
+    /// The maps cannot be read back.
+    #[error("cannot read the routing maps")]
+    Maps(#[source] io::Error),
+    /// The task has ended.
+    #[error("the network is no longer followed")]
+    Ended,
+}
+
+impl Routing {
+    /// Starts to follow the network of the calling thread's namespace, on the current tokio runtime.
+    ///
+    /// `attached`: the interfaces that the program is attached to. `servers`: what `SERVERS` holds, so that a restarted
+    /// daemon goes on with the rows that forwarding uses.
+    pub fn start(
+        mut maps: impl RowWriter + 'static,
+        attached: &[u32],
+        servers: &BTreeMap<ServerId, ServerEntry>,
+    ) -> Result<Self, RoutingError> {
+        let installed = maps.read().map_err(RoutingError::Maps)?;
+        let known = servers.values().map(|entry| (entry.addr.ip(), entry.next_hop)).collect();
+        let table = RoutingTable::new(attached.iter().copied(), &known, &installed.routes);
+        let netlink = netlink::Netlink::connect().map_err(RoutingError::Netlink)?;
+        let (commands, received) = mpsc::unbounded_channel();
+        let (report, status) = watch::channel(Status::default());
+        tokio::spawn(Task::new(Box::new(maps), installed, table, netlink, report).run(received));
+        Ok(Self { commands, status })
+    }
+
+    /// From now on these are all servers: each gets a row in `NEXT_HOPS`, which follows the way to it. IPv6 addresses and
+    /// servers beyond the map's capacity are left out of the answer.
+    ///
+    /// A row is freed when its server is no longer named. So name old and new servers before the planner writes, and
+    /// the new ones alone after it.
+    pub async fn watch(&self, addresses: &[IpAddr]) -> Result<BTreeMap<IpAddr, u16>, RoutingError> {
+        let v4 = |address: &IpAddr| {
+            if let IpAddr::V4(address) = address { Some(*address) } else { None }
+        };
+        let servers = addresses.iter().filter_map(v4).collect();
+        let (answer, answered) = oneshot::channel();
+        self.send(Command::Watch { servers, answer })?;
+        let rows = answered.await.map_err(|_closed| RoutingError::Ended)?;
+        Ok(rows.into_iter().map(|(address, row)| (address.into(), row)).collect())
+    }
+
+    /// Waits until the maps are as the network is, for the first time.
+    pub async fn synced(&self) -> Result<(), RoutingError> {
+        let mut status = self.status.clone();
+        status.wait_for(|status| status.synced).await.map_err(|_closed| RoutingError::Ended)?;
+        Ok(())
+    }
+
+    /// What is installed now. Wait on it to hear of changes.
+    pub fn status(&self) -> watch::Receiver<Status> {
+        self.status.clone()
+    }
+
+    /// Ends, and the kernel no longer keeps neighbours alive for us: for when the program is detached.
+    pub async fn stop(self) -> Result<(), RoutingError> {
+        let (answer, answered) = oneshot::channel();
+        self.send(Command::Stop { answer })?;
+        answered.await.map_err(|_closed| RoutingError::Ended)
+    }
+
+    fn send(&self, command: Command) -> Result<(), RoutingError> {
+        self.commands.send(command).map_err(|_closed| RoutingError::Ended)
+    }
+}

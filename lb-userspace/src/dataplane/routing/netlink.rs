@@ -1,0 +1,158 @@
+//! The host's network by netlink: what it is now, what happens to it, and the neighbours that the kernel keeps alive.
+
+use super::event::{self, Event, Link, Neighbour, On, Route};
+use futures_util::{FutureExt as _, Stream, StreamExt as _};
+use rtnetlink::{
+    Error, Handle, MulticastGroup, RouteMessageBuilder, new_connection, new_multicast_connection,
+    packet_core::{NetlinkMessage, NetlinkPayload},
+    packet_route::{
+        AddressFamily, RouteNetlinkMessage,
+        neighbour::{NeighbourAttribute, NeighbourExtFlags, NeighbourFlags, NeighbourState},
+    },
+    sys::AsyncSocket as _,
+};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    io,
+    net::Ipv4Addr,
+    pin::Pin,
+};
+use tokio::task::JoinHandle;
+
+/// Bytes of announcements that may wait for us. The kernel's default of 208 KiB holds a few hundred.
+const RECEIVE_BUFFER: usize = 1 << 20;
+
+type Announcements = Pin<Box<dyn Stream<Item = NetlinkMessage<RouteNetlinkMessage>> + Send + Sync>>;
+
+/// Two connections to the kernel: one asks, one listens, so that a flood of announcements disturbs no answer.
+pub(super) struct Netlink {
+    handle: Handle,
+    announcements: Announcements,
+    tasks: [JoinHandle<()>; 2],
+}
+
+/// Links, addresses and routes.
+#[derive(Debug, Default)]
+pub(super) struct Reread {
+    /// By number.
+    pub(super) links: BTreeMap<u32, Link>,
+    /// Of this host.
+    pub(super) addresses: BTreeSet<Ipv4Addr>,
+    /// Of table main.
+    pub(super) routes: Vec<Route>,
+}
+
+/// What a listener hears.
+#[derive(Debug, Eq, PartialEq)]
+pub(super) enum Heard {
+    /// Something happened.
+    Event(Event),
+    /// Too much happened; announcements were lost.
+    Overrun,
+    /// Nothing will be heard any more on this connection.
+    Closed,
+}
+
+impl Netlink {
+    /// Connects in the network namespace of the calling thread. Needs a tokio runtime, but no privilege.
+    pub(super) fn connect() -> io::Result<Self> {
+        let groups = [
+            MulticastGroup::Link,
+            MulticastGroup::Neigh,
+            MulticastGroup::Ipv4Ifaddr,
+            MulticastGroup::Ipv4Route,
+        ];
+        let (mut listening, _, announcements) = new_multicast_connection(&groups)?;
+        listening.socket_mut().socket_mut().set_rx_buf_sz(RECEIVE_BUFFER)?;
+        let (asking, handle, _) = new_connection()?;
+        let tasks = [tokio::spawn(listening), tokio::spawn(asking)];
+        Ok(Self {
+            handle,
+            announcements: Box::pin(announcements.map(|(message, _)| message)),
+            tasks,
+        })
+    }
+
+    /// Waits for the next announcement that concerns us. Cancel-safe.
+    pub(super) async fn listen(&mut self) -> Heard {
+        loop {
+            match self.announcements.next().await.map(|message| heard(&message)) {
+                Some(Some(heard)) => return heard,
+                Some(None) => {}
+                None => return Heard::Closed,
+            }
+        }
+    }
+
+    /// What else was announced already.
+    pub(super) fn waiting(&mut self) -> Option<Heard> {
+        self.listen().now_or_never()
+    }
+
+    /// Reads links, addresses and routes.
+    pub(super) async fn reread(&self) -> Result<Reread, Error> {
+        let links =
+            collect(self.handle.link().get().execute(), |message| Some(event::link(&message)))
+                .await?;
+        let addresses =
+            collect(self.handle.address().get().execute(), |message| event::address(&message))
+                .await?;
+        let every = RouteMessageBuilder::<Ipv4Addr>::new().build();
+        let routes =
+            collect(self.handle.route().get(every).execute(), |message| event::route(&message))
+                .await?;
+        Ok(Reread { links, addresses, routes })
+    }
+
+    /// Reads the neighbours.
+    pub(super) async fn neighbours(&self) -> Result<BTreeMap<On, Neighbour>, Error> {
+        let every = self.handle.neighbours().get().set_address_family(AddressFamily::Inet);
+        collect(every.execute(), |message| event::neighbour(&message)).await
+    }
+
+    /// Asks the kernel to keep a neighbour alive (`true`), or to treat it as any other again. Needs CAP_NET_ADMIN.
+    ///
+    /// NTF_EXT_MANAGED does so since Linux 5.16. Older kernels ignore it, but NTF_USE makes them look for the neighbour
+    /// once; asked again and again, they keep it alive too.
+    pub(super) async fn manage(&self, on: On, managed: bool) -> Result<(), Error> {
+        let mut request = self.handle.neighbours().add(on.ifindex, on.address.into()).replace();
+        request = request.state(NeighbourState::None).flags(NeighbourFlags::Use);
+        if managed {
+            request
+                .message_mut()
+                .attributes
+                .push(NeighbourAttribute::ExtFlags(NeighbourExtFlags::Managed));
+        }
+        request.execute().await
+    }
+}
+
+impl Drop for Netlink {
+    fn drop(&mut self) {
+        self.tasks.iter().for_each(JoinHandle::abort);
+    }
+}
+
+fn heard(message: &NetlinkMessage<RouteNetlinkMessage>) -> Option<Heard> {
+    if matches!(message.payload, NetlinkPayload::Overrun(_)) {
+        return Some(Heard::Overrun);
+    }
+    if let NetlinkPayload::InnerMessage(message) = &message.payload {
+        event::event(message).map(Heard::Event)
+    } else {
+        None
+    }
+}
+
+/// Collects an answer of many messages.
+async fn collect<M, T, C: Default + Extend<T>>(
+    answers: impl Stream<Item = Result<M, Error>>,
+    take: impl Fn(M) -> Option<T>,
+) -> Result<C, Error> {
+    let mut answers = std::pin::pin!(answers);
+    let mut all = C::default();
+    while let Some(answer) = answers.next().await {
+        all.extend(take(answer?));
+    }
+    Ok(all)
+}

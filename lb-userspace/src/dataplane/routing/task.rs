@@ -1,0 +1,267 @@
+//! The loop: hear what happened, bring the maps after it.
+
+use super::{
+    Status,
+    event::{Event, On},
+    netlink::{Heard, Netlink},
+    table::{Desired, RoutingTable},
+    tables::{RoutingTables, RowWriter},
+};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::Ipv4Addr,
+    time::Duration,
+};
+use tokio::{
+    sync::{mpsc, oneshot, watch},
+    time::{Instant, sleep_until},
+};
+
+/// How long after a refusal, or after a neighbour did not answer, we ask again.
+const RETRY: Duration = Duration::from_secs(1);
+/// Reading links, addresses and routes may take one part in so many of the time, however often they change.
+const REREAD_SHARE: u32 = 10;
+
+/// What the supervisor wants of the task.
+#[derive(Debug)]
+pub(super) enum Command {
+    /// See [`Routing::watch`](super::Routing::watch).
+    Watch { servers: BTreeSet<Ipv4Addr>, answer: oneshot::Sender<BTreeMap<Ipv4Addr, u16>> },
+    /// See [`Routing::stop`](super::Routing::stop).
+    Stop { answer: oneshot::Sender<()> },
+}
+
+/// What must be done before the maps can follow.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+struct Due {
+    /// Links, addresses and routes changed.
+    reread: bool,
+    /// Neighbours were lost track of.
+    neighbours: bool,
+    /// The connection is gone.
+    reconnect: bool,
+}
+
+pub(super) struct Task {
+    maps: Box<dyn RowWriter>,
+    installed: RoutingTables,
+    table: RoutingTable,
+    netlink: Netlink,
+    report: watch::Sender<Status>,
+    due: Due,
+    /// No reading before then.
+    not_before: Instant,
+    /// Neighbours that we asked the kernel to keep alive, and when.
+    managed: BTreeMap<On, Instant>,
+}
+
+impl Task {
+    pub(super) fn new(
+        maps: Box<dyn RowWriter>,
+        installed: RoutingTables,
+        table: RoutingTable,
+        netlink: Netlink,
+        report: watch::Sender<Status>,
+    ) -> Self {
+        let due = Due { reread: true, neighbours: true, reconnect: false };
+        Self {
+            maps,
+            installed,
+            table,
+            netlink,
+            report,
+            due,
+            not_before: Instant::now(),
+            managed: BTreeMap::new(),
+        }
+    }
+
+    /// Until told to stop, or until nobody holds the other end of `commands`.
+    pub(super) async fn run(mut self, mut commands: mpsc::UnboundedReceiver<Command>) {
+        let mut retry = Instant::now() + RETRY;
+        loop {
+            let due = self.due != Due::default();
+            tokio::select! {
+                biased;
+                command = commands.recv() => match command {
+                    Some(Command::Watch { servers, answer }) => self.watch(servers, answer).await,
+                    Some(Command::Stop { answer }) => return self.stop(answer).await,
+                    None => return,
+                },
+                () = sleep_until(self.not_before), if due => self.catch_up().await,
+                heard = self.netlink.listen(), if !self.due.reconnect => {
+                    if self.hear_all(heard) {
+                        self.follow().await;
+                    }
+                }
+                () = sleep_until(retry) => {
+                    retry = Instant::now() + RETRY;
+                    self.follow().await;
+                }
+            }
+        }
+    }
+
+    /// Takes what was heard and all that waits behind it. Whether the maps must follow at once.
+    fn hear_all(&mut self, first: Heard) -> bool {
+        let mut changed = false;
+        let mut next = Some(first);
+        while let Some(heard) = next {
+            changed |= self.hear(&heard);
+            next = if self.due.reconnect { None } else { self.netlink.waiting() };
+        }
+        changed
+    }
+
+    fn hear(&mut self, heard: &Heard) -> bool {
+        match heard {
+            Heard::Event(Event::Neighbour(on, neighbour)) => {
+                return self.table.network.set_neighbour(*on, *neighbour);
+            }
+            Heard::Event(Event::Reread) => self.due.reread = true,
+            Heard::Overrun => {
+                tracing::warn!("announcements of the network were lost; reading all of it again");
+                self.report.send_modify(|status| status.overruns += 1);
+                self.due = Due { reread: true, neighbours: true, ..self.due };
+            }
+            Heard::Closed => {
+                tracing::error!("the netlink connection broke; connecting again");
+                self.due = Due { reread: true, neighbours: true, reconnect: true };
+                self.not_before = Instant::now() + RETRY;
+            }
+        }
+        false
+    }
+
+    /// Reads what is due, then follows.
+    async fn catch_up(&mut self) {
+        let begun = Instant::now();
+        let due = std::mem::take(&mut self.due);
+        let caught = self.read(due).await;
+        self.not_before = Instant::now() + begun.elapsed() * REREAD_SHARE;
+        match caught {
+            Ok(()) => self.follow().await,
+            Err(error) => {
+                tracing::error!(%error, "cannot read the network; trying again");
+                self.due = due;
+                self.not_before = Instant::now() + RETRY;
+            }
+        }
+    }
+
+    async fn read(&mut self, due: Due) -> anyhow::Result<()> {
+        if due.reconnect {
+            self.netlink = Netlink::connect()?;
+        }
+        if due.neighbours {
+            let neighbours = self.netlink.neighbours().await?;
+            self.table.network.replace_neighbours(neighbours);
+        }
+        if due.reread {
+            let read = self.netlink.reread().await?;
+            self.table.network.reread(read.links, read.addresses, read.routes);
+        }
+        Ok(())
+    }
+
+    async fn watch(
+        &mut self,
+        servers: BTreeSet<Ipv4Addr>,
+        answer: oneshot::Sender<BTreeMap<Ipv4Addr, u16>>,
+    ) {
+        let rows = self.table.watch(servers);
+        self.follow().await;
+        if answer.send(rows).is_err() {
+            tracing::debug!("nobody waits for the rows");
+        }
+    }
+
+    /// Writes what differs, reports, and sees to the neighbours.
+    async fn follow(&mut self) {
+        let known = !self.due.neighbours; // before the first reading we know nothing, and write nothing
+        if known {
+            let desired = self.table.desired();
+            let refused = self.write(&desired);
+            self.tell(&desired, refused);
+            self.manage(desired.managed).await;
+        }
+    }
+
+    /// The number of changes that were refused.
+    fn write(&mut self, desired: &Desired) -> usize {
+        let mut refused = 0;
+        for change in self.installed.changes(&desired.tables) {
+            match self.maps.write(change) {
+                Ok(()) => self.installed.apply(change),
+                Err(error) => {
+                    tracing::error!(?change, %error, "cannot write a routing map; trying again");
+                    refused += 1;
+                }
+            }
+        }
+        if refused == 0 {
+            self.table.written();
+        }
+        refused
+    }
+
+    fn tell(&self, desired: &Desired, refused: usize) {
+        let status = Status {
+            overruns: self.report.borrow().overruns,
+            synced: true,
+            next_hops: self.installed.next_hops.len(),
+            unresolved: desired.unresolved.clone(),
+            routes: self.installed.routes.len(),
+            local: self.installed.local.len(),
+            devices: self.installed.devices.len(),
+            left_out: desired.left_out,
+            refused,
+        };
+        if status.left_out > 0 && self.report.borrow().left_out == 0 {
+            tracing::error!(
+                left_out = status.left_out,
+                "this host has more routes and neighbours than the maps hold; replies to the rest are dropped"
+            );
+        }
+        self.report.send_if_modified(|old| std::mem::replace(old, status.clone()) != status);
+    }
+
+    /// Asks for neighbours that the kernel does not yet keep alive, and lets those go that nobody needs any more.
+    async fn manage(&mut self, wanted: BTreeSet<On>) {
+        let released: Vec<_> = self.managed.extract_if(.., |on, _| !wanted.contains(on)).collect();
+        for (on, _) in released {
+            self.release(on).await;
+        }
+        for on in wanted {
+            let now = Instant::now();
+            let asked = self.managed.get(&on);
+            if self.table.network.wants_managing(on)
+                && asked.is_none_or(|asked| now - *asked >= RETRY)
+            {
+                self.managed.insert(on, now);
+                if let Err(error) = self.netlink.manage(on, true).await {
+                    tracing::warn!(?on, %error, "the kernel does not look for a neighbour");
+                }
+            } else if self.table.network.is_managed(on) {
+                self.managed.entry(on).or_insert(now); // asked for by the last daemon
+            }
+        }
+    }
+
+    async fn release(&mut self, on: On) {
+        if self.table.network.is_managed(on)
+            && let Err(error) = self.netlink.manage(on, false).await
+        {
+            tracing::debug!(?on, %error, "a neighbour stays managed");
+        }
+    }
+
+    async fn stop(mut self, answer: oneshot::Sender<()>) {
+        for (on, _) in std::mem::take(&mut self.managed) {
+            self.release(on).await;
+        }
+        if answer.send(()).is_err() {
+            tracing::debug!("nobody waits for the end");
+        }
+    }
+}
