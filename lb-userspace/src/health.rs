@@ -1,1 +1,28 @@
-//! HEALTH PATH 1: probes in, outcomes out.
+//! HEALTH PATH 1: probes in, verdicts out.
+//!
+//! The `checker` runs a probe a server, at its interval; each ends as an [`Outcome`]. [`Verdicts`] counts outcomes by rise
+//! and fall, and says when a server's health changes. What follows from that is `worker::halves`' business.
+
+pub mod rise_fall;
+pub mod verdicts;
+pub mod checker;
+pub mod probe;
+mod tcp;
+mod http;
+
+pub use checker::Checker;
+pub use probe::{Code, Report};
+pub use verdicts::{Transition, Verdicts};
+
+use tokio::time::Instant;
+
+/// The end of one probe.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Outcome {
+    /// Which server; see [`Server::identity`](crate::model::Server::identity).
+    pub identity: u64,
+    /// What the probe found.
+    pub report: Report,
+    /// When it ended.
+    pub finished_at: Instant,
+}

@@ -5,7 +5,7 @@ use crate::admin::{
     protocol::Request,
     status::{Failover, FrontendStatus, ServerStatus, Status},
 };
-use comfy_table::{Table, style::presets::NOTHING};
+use comfy_table::{Table, presets::NOTHING};
 use std::{fmt::Write, process::ExitCode};
 
 pub(super) fn run(daemon: &Daemon) -> anyhow::Result<ExitCode> {

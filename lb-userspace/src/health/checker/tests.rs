@@ -1,0 +1,133 @@
+//! Probes against real sockets.
+
+use super::*;
+use crate::{
+    health::Code,
+    model::{Backend, Balance, Check, CheckKind, Global, OnStop, Server},
+};
+use lb_common::Forward;
+use std::{
+    collections::BTreeSet,
+    io::{Read, Write},
+    net::{SocketAddr, TcpListener},
+    thread,
+};
+use tokio::{task::LocalSet, time::timeout};
+
+fn check(kind: CheckKind) -> Check {
+    Check { kind, interval: Duration::from_millis(50), timeout: Duration::from_millis(200), rise: 1, fall: 1, port: None }
+}
+
+fn http() -> Check {
+    let kind = CheckKind::Http {
+        method: "HEAD".to_owned(),
+        path: "/health".to_owned(),
+        host: None,
+        expect: BTreeSet::from([200]),
+    };
+    check(kind)
+}
+
+fn model(check: Check, addresses: &[SocketAddr]) -> Model {
+    let server = |(index, address): (usize, &SocketAddr)| Server {
+        name: format!("s{index}"),
+        address: *address,
+        weight: 1,
+        backup: false,
+    };
+    let backend = Backend {
+        name: "b".to_owned(),
+        balance: Balance::RoundRobin,
+        forward: Forward::Nat,
+        check: Some(check),
+        servers: addresses.iter().enumerate().map(server).collect(),
+        timeout_connect: Duration::from_secs(1),
+        timeout_server: Duration::from_secs(1),
+    };
+    let global = Global {
+        interfaces: Vec::new(),
+        hash_key: [0, 0],
+        user: None,
+        control_socket: "unused".into(),
+        pin_dir: "unused".into(),
+        threads: 1,
+        on_stop: OnStop::Detach,
+        stop_timeout: Duration::from_secs(1),
+        metrics: None,
+    };
+    Model { global, frontends: Vec::new(), backends: vec![backend] }
+}
+
+/// A server that answers every connection with `answer` after reading something, or says nothing if it is empty.
+fn origin(answer: &'static str) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    thread::spawn(move || {
+        let mut silent = Vec::new();
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            if answer.is_empty() {
+                silent.push(stream);
+            } else if stream.read(&mut [0; 512]).is_ok_and(|length| length > 0) {
+                drop(stream.write_all(answer.as_bytes()));
+            }
+        }
+    });
+    address
+}
+
+fn refused() -> SocketAddr {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
+}
+
+/// The first outcome of each server, in the order of the servers.
+async fn codes(check: Check, addresses: &[SocketAddr]) -> Vec<Code> {
+    let model = model(check, addresses);
+    let (outcomes, mut received) = mpsc::channel(64);
+    let mut checker = Checker::default();
+    checker.update(&model, &outcomes);
+    let mut found = BTreeMap::new();
+    while found.len() < addresses.len() {
+        let outcome = timeout(Duration::from_secs(5), received.recv()).await.unwrap().unwrap();
+        found.entry(outcome.identity).or_insert(outcome.report.code);
+    }
+    let backend = &model.backends[0];
+    backend.servers.iter().map(|server| found[&server.identity("b")]).collect()
+}
+
+#[tokio::test]
+async fn a_tcp_check_wants_a_connection_and_no_more() {
+    let probing = async { codes(check(CheckKind::Tcp), &[origin(""), refused()]).await };
+    assert_eq!(LocalSet::new().run_until(probing).await, [Code::L4Ok, Code::L4Connection]);
+}
+
+#[tokio::test]
+async fn an_http_check_wants_the_expected_status_in_time() {
+    let origins = [origin("HTTP/1.1 200 OK\r\n\r\n"), origin("HTTP/1.1 503 No\r\n\r\n"), origin("junk\r\n"), origin(""), refused()];
+    let probing = async { codes(http(), &origins).await };
+    let expected = [Code::L7Ok, Code::L7Status, Code::L7Response, Code::L7Timeout, Code::L4Connection];
+    assert_eq!(LocalSet::new().run_until(probing).await, expected);
+}
+
+#[tokio::test]
+async fn a_reload_leaves_unchanged_probes_alone_and_ends_those_of_servers_that_are_gone() {
+    let probing = async {
+        let (stays, goes) = (origin(""), origin(""));
+        let before = model(check(CheckKind::Tcp), &[stays, goes]);
+        let after = model(check(CheckKind::Tcp), &[stays]);
+        let (outcomes, mut received) = mpsc::channel(64);
+        let mut checker = Checker::default();
+        checker.update(&before, &outcomes);
+        let task = |checker: &Checker| checker.tasks[&before.backends[0].servers[0].identity("b")].1.id();
+        let first = task(&checker);
+        checker.update(&after, &outcomes);
+        assert_eq!(task(&checker), first);
+        assert_eq!(checker.tasks.len(), 1);
+        while received.try_recv().is_ok() {}
+        let gone = before.backends[0].servers[1].identity("b");
+        for _ in 0..3 {
+            assert_ne!(received.recv().await.unwrap().identity, gone);
+        }
+    };
+    LocalSet::new().run_until(probing).await;
+}

@@ -1,0 +1,119 @@
+//! One probe: what it is aimed at, and what it found.
+
+use super::{http, tcp};
+use crate::model::{Check, CheckKind, Server};
+use std::{
+    fmt,
+    net::SocketAddr,
+    time::Duration,
+};
+use tokio::{net::TcpStream, time::timeout};
+
+/// What a probe found, by HAProxy's codes.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Code {
+    /// Connected.
+    L4Ok,
+    /// No connection in time.
+    L4Timeout,
+    /// Connection refused, unreachable, reset.
+    L4Connection,
+    /// Answered as expected.
+    L7Ok,
+    /// Connected, but no whole answer in time.
+    L7Timeout,
+    /// Answered with something that is not the protocol.
+    L7Response,
+    /// Answered properly, but not as expected.
+    L7Status,
+}
+
+impl Code {
+    /// As HAProxy's `check_status` has it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::L4Ok => "L4OK",
+            Self::L4Timeout => "L4TOUT",
+            Self::L4Connection => "L4CON",
+            Self::L7Ok => "L7OK",
+            Self::L7Timeout => "L7TOUT",
+            Self::L7Response => "L7RSP",
+            Self::L7Status => "L7STS",
+        }
+    }
+}
+
+/// The end of a probe.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Report {
+    /// In one word.
+    pub code: Code,
+    /// In a few words, such as `status 503`; may be empty.
+    pub detail: String,
+    /// How long it took.
+    pub took: Duration,
+}
+
+impl Report {
+    /// Whether the probe speaks for the server.
+    pub fn passed(&self) -> bool {
+        matches!(self.code, Code::L4Ok | Code::L7Ok)
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { code, detail, took } = self;
+        f.write_str(code.name())?;
+        if !detail.is_empty() {
+            write!(f, " {detail}")?;
+        }
+        write!(f, " in {:.1} ms", took.as_secs_f64() * 1_000.0)
+    }
+}
+
+/// What a probe is aimed at.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(super) struct Target {
+    pub(super) address: SocketAddr,
+    pub(super) check: Check,
+}
+
+impl Target {
+    pub(super) fn new(server: &Server, check: &Check) -> Self {
+        let port = check.port.unwrap_or(server.address.port());
+        Self { address: SocketAddr::new(server.address.ip(), port), check: check.clone() }
+    }
+
+    /// One probe, at most as long as the check's timeout.
+    pub(super) async fn probe(&self) -> (Code, String) {
+        let connected = async {
+            let stream = TcpStream::connect(self.address).await;
+            stream.map_err(|error| (Code::L4Connection, reason(&error)))
+        };
+        let deadline = tokio::time::Instant::now() + self.check.timeout;
+        let stream = match tokio::time::timeout_at(deadline, connected).await {
+            Ok(Ok(stream)) => stream,
+            Ok(Err(failed)) => return failed,
+            Err(_elapsed) => return (Code::L4Timeout, String::new()),
+        };
+        match &self.check.kind {
+            CheckKind::Tcp => tcp::close(stream),
+            CheckKind::Http { method, path, host, expect } => {
+                let host = host.clone().unwrap_or_else(|| self.address.to_string());
+                let left = deadline.saturating_duration_since(tokio::time::Instant::now());
+                let answer = timeout(left, http::ask(stream, method, path, &host)).await;
+                answer.map_or((Code::L7Timeout, String::new()), |answer| http::judge(answer, expect))
+            }
+        }
+    }
+}
+
+/// An I/O error in the operator's words.
+pub(super) fn reason(error: &std::io::Error) -> String {
+    match error.kind() {
+        std::io::ErrorKind::ConnectionRefused => "connection refused".to_owned(),
+        std::io::ErrorKind::ConnectionReset => "connection reset".to_owned(),
+        _ => error.to_string(),
+    }
+}
