@@ -1,11 +1,13 @@
 //! `demo`: the daemon as it ships, at work in network namespaces.
 
 use anyhow::Result;
+use lb_ebpf_build::Places;
 
 use crate::run::{cargo, run};
 
 /// Builds the daemon as it ships and hands over to the demo, which the test package has.
-pub(crate) fn demo(arguments: &[String]) -> Result<()> {
+pub(crate) fn demo(places: &Places, arguments: &[String]) -> Result<()> {
+    let package = "--package=lb-tests";
     run(cargo().args([
         "build",
         "--locked",
@@ -13,5 +15,10 @@ pub(crate) fn demo(arguments: &[String]) -> Result<()> {
         "--package=lb-userspace",
         "--bin=sluice",
     ]))?;
-    run(cargo().args(["run", "--locked", "--package=lb-tests", "--bin=demo", "--"]).args(arguments))
+    // The demo starts other programs of its package, so all of them are built.
+    run(cargo().args(["build", "--locked", package, "--bins"]))?;
+    run(cargo()
+        .args(["run", "--locked", "--quiet", package, "--bin=demo", "--"])
+        .args(arguments)
+        .env("SLUICE_BIN", places.target.join("release/sluice")))
 }

@@ -51,7 +51,7 @@ fn dispatch() -> Result<ExitCode> {
         "check" => check::check(&places)?,
         "tidy" => tidy::tidy(&places)?,
         "test" => return test::test(&places, &rest),
-        "demo" => demo::demo(&rest)?,
+        "demo" => demo::demo(&places, &rest)?,
         "" | "help" | "--help" | "-h" => print!("{HELP}"),
         unknown => {
             eprint!("there is no command `{unknown}`\n\n{HELP}");

@@ -26,7 +26,7 @@ pub enum Error {
     },
     /// The linker cannot be built against this compiler's LLVM.
     #[error(
-        "bpf-linker {LINKER_VERSION} can be built against LLVM 21 to 23, and the compiler has LLVM {llvm}"
+        "bpf-linker {LINKER_VERSION} can be built against LLVM 22 and 23, and the compiler has LLVM {llvm}"
     )]
     LlvmUnknownToLinker {
         /// The LLVM of the compiler that was chosen.

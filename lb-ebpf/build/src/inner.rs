@@ -78,6 +78,8 @@ fn flags(places: &Places, compiler: &Compiler, linker: &Linker) -> String {
     [
         format!("-Clinker={}", linker.path.display()),
         "-Clink-arg=--btf".to_owned(),
+        // Headers lie at any address in a frame; without this their fields are read byte by byte.
+        "-Clink-arg=--cpu-features=+allows-misaligned-mem-access".to_owned(),
         format!("-Ctarget-cpu={PROCESSOR}"),
         format!("--remap-path-prefix={}=/cargo", home.display()),
         format!("--remap-path-prefix={}=/rust", source.display()),

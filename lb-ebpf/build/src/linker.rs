@@ -74,7 +74,7 @@ impl Linker {
     /// and bpf-linker needs no header.
     pub fn install(places: &Places, compiler: &Compiler) -> Result<Self, Error> {
         let llvm = compiler.llvm;
-        if !(21..=23).contains(&llvm) {
+        if !(22..=23).contains(&llvm) {
             return Err(Error::LlvmUnknownToLinker { llvm });
         }
         let root = project_root(places, llvm);
