@@ -39,7 +39,7 @@ pub const NEXT_HOPS: &str = "NEXT_HOPS";
 pub const ROUTES4: &str = "ROUTES4";
 /// HASH [`Be32`](crate::Be32) → `u32`, always 1: addresses of this host. Written by the supervisor.
 pub const LOCAL4: &str = "LOCAL4";
-/// DEVMAP_HASH ifindex → ifindex. Written by the supervisor.
+/// DEVMAP_HASH ifindex → ifindex, and 4 bytes for a program that we never set. Written by the supervisor.
 pub const DEVICES: &str = "DEVICES";
 /// PERCPU_ARRAY [`VipId`](crate::VipId) → [`Counters`].
 pub const VIP_COUNTERS: &str = "VIP_COUNTERS";
@@ -58,7 +58,7 @@ pub const ALL: [(&str, usize, usize, u32); 12] = [
     (NEXT_HOPS, 4, size_of::<NextHop>(), MAX_NEXT_HOPS),
     (ROUTES4, size_of::<Route4Key>(), 4, MAX_ROUTES),
     (LOCAL4, 4, 4, MAX_LOCAL),
-    (DEVICES, 4, 4, MAX_DEVICES),
+    (DEVICES, 4, 8, MAX_DEVICES),
     (VIP_COUNTERS, 4, size_of::<Counters>(), MAX_VIPS),
     (SERVER_COUNTERS, 4, size_of::<Counters>(), MAX_SERVERS),
     (STOP_COUNTERS, 4, 8, MAX_STOPS),
@@ -86,8 +86,8 @@ mod tests {
     #[test]
     fn capacities_hold_what_they_must() {
         assert!(Stop::ALL.len() <= MAX_STOPS as usize);
-        assert!(MAX_SERVERS <= 1 << 14, "a server id has 14 bits");
-        assert!(MAX_NEXT_HOPS <= 1 << 16, "a server names its next hop in 16 bits");
+        const { assert!(MAX_SERVERS <= 1 << 14, "a server id has 14 bits") };
+        const { assert!(MAX_NEXT_HOPS <= 1 << 16, "a server names its next hop in 16 bits") };
     }
 
     #[test]

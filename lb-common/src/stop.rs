@@ -19,11 +19,11 @@ pub enum Stop {
     ToHost = 5,
     /// Dropped: to a VIP's address, but to a port that no frontend has.
     UnknownPort = 6,
-    /// Dropped: a fragment to or from a VIP, whose ports cannot be known.
+    /// Dropped: a fragment to a VIP, whose ports cannot be known.
     Fragment = 7,
     /// Dropped: no server of the backend can take it.
     NoServer = 8,
-    /// Dropped: the Ethernet address of the next machine is not known.
+    /// Dropped: the Ethernet address of the next machine is not known, or the interface to it is gone.
     NoNextHop = 9,
     /// Dropped: no route leads to the client of a reply.
     NoRoute = 10,
@@ -82,7 +82,7 @@ impl Stop {
             Self::UnknownPort => "dropped: to a VIP's address, but no frontend has that port",
             Self::Fragment => "dropped: a fragment, its ports cannot be known",
             Self::NoServer => "dropped: no server of the backend is up",
-            Self::NoNextHop => "dropped: the next machine's Ethernet address is not known",
+            Self::NoNextHop => "dropped: the next machine's Ethernet address is not known, or its interface is gone",
             Self::NoRoute => "dropped: no route to the client of a reply",
             Self::TtlExpired => "dropped: time to live used up",
             Self::BadTables => "dropped: the maps contradict each other; please report this",

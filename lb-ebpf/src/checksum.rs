@@ -27,7 +27,10 @@ impl Change {
     /// Replaces the first byte of a word whose second byte stays.
     #[inline(always)]
     pub const fn byte(self, old: u8, new: u8) -> Self {
-        self.word(Be16::from_raw(u16::from_ne_bytes([old, 0])), Be16::from_raw(u16::from_ne_bytes([new, 0])))
+        self.word(
+            Be16::from_raw(u16::from_ne_bytes([old, 0])),
+            Be16::from_raw(u16::from_ne_bytes([new, 0])),
+        )
     }
 
     /// Both changes.
@@ -58,9 +61,56 @@ impl Change {
 
 /// Adds the carries back in. A change has at most eight summands of 32 bits, so that 35 bits come in: three steps leave 16.
 #[inline(always)]
+#[expect(clippy::cast_possible_truncation, reason = "16 bits are left")]
 const fn fold(sum: u64) -> u16 {
     let sum = (sum & 0xffff_ffff) + (sum >> 32);
     let sum = (sum & 0xffff) + (sum >> 16);
     let sum = (sum & 0xffff) + (sum >> 16);
     ((sum & 0xffff) + (sum >> 16)) as u16
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The checksum of `words`, from all of them (RFC 1071 §4.1).
+    fn full(words: &[u16]) -> Be16 {
+        let mut sum: u32 = words.iter().map(|word| u32::from(*word)).sum();
+        while sum > 0xffff {
+            sum = (sum & 0xffff) + (sum >> 16);
+        }
+        Be16::from_raw(!u16::try_from(sum).unwrap())
+    }
+
+    #[test]
+    fn example_of_rfc_1624() {
+        let word = |bits: u16| Be16::from_raw(bits);
+        let change = Change::default().word(word(0x5555), word(0x3285));
+        assert_eq!(change.applied_to(word(0xdd2f)), word(0x0000), "equation 2 would give 0xffff");
+    }
+
+    #[test]
+    fn every_change_of_a_word_equals_the_full_sum() {
+        for old in (0..=u16::MAX).step_by(251) {
+            for new in (0..=u16::MAX).step_by(241) {
+                let change = Change::default().word(Be16::from_raw(old), Be16::from_raw(new));
+                assert_eq!(change.applied_to(full(&[0x4500, old, 0x1234])), full(&[0x4500, new, 0x1234]));
+            }
+        }
+    }
+
+    #[test]
+    fn the_largest_change_folds() {
+        let zero = Be32::from_raw(0);
+        let ones = Be32::from_raw(u32::MAX);
+        let change = (0..8).fold(Change::default(), |change, _| change.long(zero, ones));
+        assert_eq!(change.applied_to(full(&[1])), full(&[1]));
+    }
+
+    #[test]
+    fn udp_without_checksum_gets_none_and_a_sum_of_zero_is_all_ones() {
+        let change = Change::default().word(Be16::from_raw(0x5555), Be16::from_raw(0x3285));
+        assert_eq!(change.applied_to_udp(Be16::from_raw(0)), None);
+        assert_eq!(change.applied_to_udp(Be16::from_raw(0xdd2f)), Some(Be16::from_raw(0xffff)));
+    }
 }

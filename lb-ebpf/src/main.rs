@@ -1,7 +1,10 @@
 //! The kernel shell: the XDP entry point round the packet path of the library. Nothing here decides anything; it is the
 //! only place where XDP's action numbers stand.
 #![cfg_attr(target_arch = "bpf", no_std, no_main)]
-#![cfg_attr(target_arch = "bpf", expect(unsafe_code, reason = "the kernel finds entry point and licence by symbol and section"))]
+#![cfg_attr(
+    target_arch = "bpf",
+    expect(unsafe_code, reason = "the kernel finds entry point and licence by symbol and section")
+)]
 
 #[cfg(target_arch = "bpf")]
 mod kernel;
