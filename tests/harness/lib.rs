@@ -1,1 +1,3 @@
 //! What the tests share: networks, processes, packets.
+
+pub mod packet;

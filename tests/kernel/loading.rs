@@ -1,0 +1,124 @@
+//! Loading: what the verifier walks through, who may load, with what tools, and what it costs to run.
+
+use crate::{
+    cases::world::*,
+    object::{Loaded, PROGRAM},
+    world,
+};
+use anyhow::{Context as _, Result, ensure};
+use lb_common::{Protocol, Return4Key, Vip4Key};
+use lb_tests::packet::Frame;
+use std::{
+    env, fs,
+    os::fd::{AsFd as _, AsRawFd as _},
+    path::PathBuf,
+    process::Command,
+    time::Duration,
+};
+
+/// Instructions that the verifier walked through when this was written. A jump is a warning: the limit is a million, but
+/// each branch multiplies.
+const VERIFIED: u32 = 1_800;
+
+#[test]
+fn verifier_walks_through_no_more_than_it_did() -> Result<()> {
+    let verified = Loaded::with(&tables())?.verified_instructions()?;
+    println!("{verified} instructions verified");
+    ensure!(verified <= VERIFIED / 5 * 6, "{verified} instructions verified, more than {VERIFIED} + 20 %");
+    ensure!(verified >= VERIFIED / 2, "{verified} instructions verified: record the better number");
+    Ok(())
+}
+
+/// Katran's rings cost 8 bytes a slot, because the kernel rounds elements of an array up.
+#[test]
+fn katran_a_slot_costs_four_bytes() -> Result<()> {
+    let ring = Loaded::with(&tables())?.ring(NAT_RING)?;
+    let text = fs::read_to_string(format!("/proc/self/fdinfo/{}", ring.fd().as_fd().as_raw_fd()))?;
+    let line = text.lines().find_map(|line| line.strip_prefix("memlock:")).context("no memlock")?;
+    let bytes: usize = line.trim().parse()?;
+    ensure!(bytes < 2 * 16_384 * 4 + 4_096, "{bytes} bytes for two halves");
+    Ok(())
+}
+
+#[test]
+fn bpftool_loads_the_object() -> Result<()> {
+    let directory = tempfile::tempdir()?;
+    let object = directory.path().join("object");
+    fs::write(&object, lb_userspace::dataplane::object::object()?)?;
+    let pin = PathBuf::from(format!("/sys/fs/bpf/lb-tests-{}", std::process::id()));
+    let loaded = Command::new("bpftool").args(["prog", "load"]).arg(&object).arg(&pin).args(["type", "xdp"]).output();
+    let shown = Command::new("bpftool").args(["prog", "show", "pinned"]).arg(&pin).output();
+    let unpinned = fs::remove_file(&pin);
+    let loaded = loaded.context("bpftool is needed")?;
+    ensure!(loaded.status.success(), "{}", String::from_utf8_lossy(&loaded.stderr));
+    unpinned?;
+    let shown = String::from_utf8(shown?.stdout)?;
+    ensure!(shown.contains(&format!("name {PROGRAM}")) && shown.contains("gpl"), "{shown}");
+    Ok(())
+}
+
+const CHILD: &str = "loading::loads_in_a_child";
+
+/// Loads in a child process with these capabilities and the user id of nobody; false if loading fails there.
+fn loads_with(capabilities: &[&str]) -> Result<bool> {
+    let plus = |separator: &str| capabilities.iter().map(|name| format!("+{name}")).collect::<Vec<_>>().join(separator);
+    let set = format!("-all,{}", plus(","));
+    let output = Command::new("setpriv")
+        .args(["--reuid", "65534", "--regid", "65534", "--clear-groups"])
+        .args(["--inh-caps", &set, "--ambient-caps", &set, "--bounding-set", &set])
+        .arg(env::current_exe()?)
+        .args(["--exact", CHILD, "--ignored", "--nocapture"])
+        .output()?;
+    let said = String::from_utf8_lossy(&output.stdout);
+    // Without this a child that never came to loading would pass for one that could not.
+    ensure!(said.contains("running 1 test"), "{said}\n{}", String::from_utf8_lossy(&output.stderr));
+    println!("with {capabilities:?}: {}\n{said}", output.status);
+    Ok(output.status.success())
+}
+
+#[test]
+#[ignore = "run by loads_with_two_capabilities, with few capabilities"]
+fn loads_in_a_child() -> Result<()> {
+    let status = fs::read_to_string("/proc/self/status")?;
+    let effective = status.lines().find_map(|line| line.strip_prefix("CapEff:")).context("no CapEff")?;
+    println!("effective capabilities {}", effective.trim());
+    Loaded::with(&tables()).map(drop)
+}
+
+#[test]
+fn loads_with_two_capabilities() -> Result<()> {
+    ensure!(loads_with(&["bpf", "net_admin"])?, "CAP_BPF and CAP_NET_ADMIN do not suffice");
+    ensure!(!loads_with(&["net_admin"])?, "loads without CAP_BPF: this test proves nothing");
+    Ok(())
+}
+
+/// For information: the machine is shared. The kernel feeds a run with the output of the one before, so the addresses are
+/// such that a rewritten packet is what it was; only its time to live sinks.
+#[test]
+fn nanoseconds_per_packet() -> Result<()> {
+    world::enter()?;
+    let mut tables = tables();
+    // A server that has the VIP's own address and port, and answers from there.
+    if let Some(server) = tables.servers.get_mut(&1) {
+        (server.addr, server.port) = (addr(NAT_VIP), port(NAT_VIP));
+    }
+    let own = Return4Key { addr: addr(SERVERS[1]), port: port(SERVERS[1]), protocol: Protocol::Tcp.number(), reserved: 0 };
+    if let Some(row) = tables.returns.get_mut(&own) {
+        (row.vip_addr, row.vip_port) = (own.addr, own.port);
+    }
+    ensure!(tables.vips.contains_key(&Vip4Key::address_entry(addr(NAT_VIP))), "rows changed");
+    let loaded = Loaded::with(&tables)?;
+    let frames = [
+        ("not IPv4", [&[0; 12][..], &[0x08, 0x06], &[0; 50]].concat()),
+        ("not ours", Frame::tcp(CLIENT, UNKNOWN_NEIGHBOUR).bytes()),
+        ("direct", Frame::tcp(CLIENT, DIRECT_VIP).ttl(255).bytes()),
+        ("nat forward", Frame::tcp(CLIENT, NAT_VIP).ttl(255).bytes()),
+        ("nat back", Frame::tcp(SERVERS[1], CLIENT).ttl(255).bytes()),
+    ];
+    for (name, frame) in frames {
+        let mut times: Vec<Duration> = (0..1_000).map(|_| loaded.time(&frame, 250)).collect::<Result<_>>()?;
+        times.sort_unstable();
+        println!("{name}: {} ns", times[times.len() / 2].as_nanos());
+    }
+    Ok(())
+}

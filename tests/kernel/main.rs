@@ -1,0 +1,37 @@
+//! The kernel object: the golden rows through `BPF_PROG_TEST_RUN`, and that kernel and host agree on many more packets.
+//! Needs root, or CAP_BPF with CAP_NET_ADMIN and CAP_SYS_ADMIN for the namespaces.
+
+#[path = "../cases/all.rs"]
+mod cases;
+mod agreement;
+mod loading;
+mod object;
+mod raw;
+mod world;
+
+use anyhow::{Result, ensure};
+use cases::{Case, Expect};
+use lb_ebpf::{Verdict, testing::PacketBuf};
+use object::{Action, Loaded};
+
+#[test]
+fn every_row_comes_out_as_promised() -> Result<()> {
+    world::enter()?;
+    for Case { name, tables, ingress, input, expect } in cases::all() {
+        let loaded = Loaded::with(&tables)?;
+        let (action, output) = loaded.run(ingress, &input)?;
+        let (wanted, bytes) = match expect {
+            Expect::Transmit(bytes) => (Action::Sent(Verdict::Transmit), bytes),
+            Expect::Redirect(bytes) => (Action::Sent(Verdict::Redirect), bytes),
+            Expect::Stop(stop) => (Action::of(Err(stop)), input.clone()),
+        };
+        ensure!(action == wanted, "{name}: {action:?}, not {wanted:?}");
+        ensure!(output == bytes, "{name}:\n{output:02x?}, not\n{bytes:02x?}");
+
+        let mut packet = PacketBuf { bytes: input, ingress };
+        let _host = lb_ebpf::run(&mut packet, &tables);
+        let (kernel, host) = (loaded.counted()?, tables.counted.borrow().clone());
+        ensure!(kernel == host, "{name}: the kernel counted {kernel:?}, the host {host:?}");
+    }
+    Ok(())
+}

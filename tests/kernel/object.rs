@@ -1,0 +1,205 @@
+//! The kernel object, loaded with the maps that a golden row describes.
+
+use crate::raw::Raw;
+use anyhow::{Context as _, Result, anyhow, ensure};
+use aya::{
+    Ebpf, EbpfLoader,
+    maps::{Array, ArrayOfMaps, HashMap, LpmTrie, MapData, PerCpuArray, lpm_trie::Key, xdp::DevMapHash},
+    programs::{TestRun as _, TestRunOptions, Xdp},
+};
+use lb_common::{
+    Counters, RingId, SLOTS, Slot, Stop,
+    maps::{DEVICES, LOCAL4, NEXT_HOPS, RETURNS4, RING_HEADS, RINGS, ROUTES4, SERVER_COUNTERS, SERVERS, STOP_COUNTERS, VIP_COUNTERS, VIPS4},
+    slots::HALVES,
+};
+use lb_ebpf::{
+    Verdict,
+    testing::{Counted, MemoryTables},
+};
+use std::{collections::BTreeMap, time::Duration};
+
+/// The entry point's name in the object.
+pub(crate) const PROGRAM: &str = "sluice";
+
+/// Rows of counters that the tests use; the maps have more.
+const COUNTED_ROWS: u32 = 128;
+/// Room behind a frame, which the kernel wants for whatever a program may add.
+const SLACK: usize = 256;
+
+const ABORTED: u32 = 0;
+const DROP: u32 = 1;
+const PASS: u32 = 2;
+const TX: u32 = 3;
+const REDIRECT: u32 = 4;
+
+type Half = [Raw<Slot>; SLOTS];
+
+/// One loaded object.
+pub(crate) struct Loaded {
+    ebpf: Ebpf,
+}
+
+/// What the program answered.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Action {
+    Sent(Verdict),
+    Passed,
+    Dropped,
+}
+
+impl Action {
+    /// What the kernel must answer where the host's run came out so.
+    pub(crate) fn of(outcome: Result<Verdict, Stop>) -> Self {
+        match outcome {
+            Ok(verdict) => Self::Sent(verdict),
+            Err(stop) if stop.passes() => Self::Passed,
+            Err(_) => Self::Dropped,
+        }
+    }
+}
+
+impl Loaded {
+    /// Loads the object with these tables.
+    pub(crate) fn with(tables: &MemoryTables) -> Result<Self> {
+        let ebpf = EbpfLoader::new()
+            .override_global("HASH_KEY", &tables.hash_key, true)
+            .load(lb_userspace::dataplane::object::object()?)?;
+        let mut loaded = Self { ebpf };
+        loaded.fill(tables)?;
+        loaded.program_mut()?.load()?;
+        Ok(loaded)
+    }
+
+    /// Runs the program once over a frame, and returns the frame afterwards.
+    pub(crate) fn run(&self, ingress: u32, input: &[u8]) -> Result<(Action, Vec<u8>)> {
+        let mut output = vec![0; input.len() + SLACK];
+        let context = context(ingress, input.len())?;
+        let result = self.program()?.test_run(TestRunOptions {
+            data_in: Some(input),
+            data_out: Some(&mut output),
+            ctx_in: Some(&context),
+            ..TestRunOptions::default()
+        })?;
+        output.truncate(result.data_size_out as usize);
+        let action = match result.return_value {
+            TX => Action::Sent(Verdict::Transmit),
+            REDIRECT => Action::Sent(Verdict::Redirect),
+            PASS => Action::Passed,
+            DROP => Action::Dropped,
+            ABORTED => return Err(anyhow!("aborted")),
+            other => return Err(anyhow!("unknown action {other}")),
+        };
+        Ok((action, output))
+    }
+
+    /// Mean time of one of `repeat` runs, each of which takes the output of the one before.
+    pub(crate) fn time(&self, input: &[u8], repeat: u32) -> Result<Duration> {
+        let options = TestRunOptions { data_in: Some(input), repeat, ..TestRunOptions::default() };
+        Ok(self.program()?.test_run(options)?.duration)
+    }
+
+    /// Adds up the counters of all CPUs.
+    pub(crate) fn counted(&self) -> Result<Counted> {
+        let rows = |name: &str| -> Result<BTreeMap<u16, Counters>> {
+            let map: PerCpuArray<_, Raw<Counters>> = PerCpuArray::try_from(self.map(name)?)?;
+            let mut rows = BTreeMap::new();
+            for row in 0..COUNTED_ROWS {
+                let mut sum = Counters::default();
+                map.get(&row, 0)?.iter().for_each(|cpu| sum += cpu.0);
+                if sum != Counters::default() {
+                    rows.insert(u16::try_from(row)?, sum);
+                }
+            }
+            Ok(rows)
+        };
+        let map: PerCpuArray<_, u64> = PerCpuArray::try_from(self.map(STOP_COUNTERS)?)?;
+        let mut stops = BTreeMap::new();
+        for row in 0..map.len() {
+            let sum: u64 = map.get(&row, 0)?.iter().sum();
+            if sum > 0 {
+                stops.insert(row, sum);
+            }
+        }
+        Ok(Counted { vips: rows(VIP_COUNTERS)?, servers: rows(SERVER_COUNTERS)?, stops })
+    }
+
+    /// Instructions that the verifier walked through.
+    pub(crate) fn verified_instructions(&self) -> Result<u32> {
+        self.program()?.info()?.verified_instruction_count().context("kernel does not say")
+    }
+
+    /// The map of a ring's halves.
+    pub(crate) fn ring(&self, ring: RingId) -> Result<MapData> {
+        let rings: ArrayOfMaps<_, MapData> = ArrayOfMaps::try_from(self.map(RINGS)?)?;
+        Ok(rings.get(&ring.into(), 0)?)
+    }
+
+    fn fill(&mut self, tables: &MemoryTables) -> Result<()> {
+        let mut vips: HashMap<_, Raw<_>, Raw<_>> = HashMap::try_from(self.map_mut(VIPS4)?)?;
+        for (key, vip) in &tables.vips {
+            vips.insert(Raw(*key), Raw(*vip), 0)?;
+        }
+        let mut local: HashMap<_, Raw<_>, u32> = HashMap::try_from(self.map_mut(LOCAL4)?)?;
+        for addr in &tables.local {
+            local.insert(Raw(*addr), 1, 0)?;
+        }
+        let mut returns: HashMap<_, Raw<_>, Raw<_>> = HashMap::try_from(self.map_mut(RETURNS4)?)?;
+        for (key, row) in &tables.returns {
+            returns.insert(Raw(*key), Raw(*row), 0)?;
+        }
+        let mut routes: LpmTrie<_, Raw<_>, u32> = LpmTrie::try_from(self.map_mut(ROUTES4)?)?;
+        for (key, row) in &tables.routes {
+            routes.insert(&Key::new(key.prefix_len, Raw(key.addr)), row, 0)?;
+        }
+        let mut servers: Array<_, Raw<_>> = Array::try_from(self.map_mut(SERVERS)?)?;
+        for (id, server) in &tables.servers {
+            servers.set((*id).into(), Raw(*server), 0)?;
+        }
+        let mut next_hops: Array<_, Raw<_>> = Array::try_from(self.map_mut(NEXT_HOPS)?)?;
+        for (row, next_hop) in &tables.next_hops {
+            next_hops.set(*row, Raw(*next_hop), 0)?;
+        }
+        let mut devices: DevMapHash<_> = DevMapHash::try_from(self.map_mut(DEVICES)?)?;
+        for ifindex in &tables.devices {
+            devices.insert(*ifindex, *ifindex, None, 0)?;
+        }
+        self.fill_rings(tables)
+    }
+
+    fn fill_rings(&mut self, tables: &MemoryTables) -> Result<()> {
+        for (id, ring) in &tables.rings {
+            let mut heads: Array<_, Raw<_>> = Array::try_from(self.map_mut(RING_HEADS)?)?;
+            heads.set((*id).into(), Raw(ring.head), 0)?;
+            let mut halves: Array<_, Half> = Array::create(HALVES, 0)?;
+            for (half, slots) in (0..HALVES).zip(&ring.halves) {
+                halves.set(half, slots.map(Raw), 0)?;
+            }
+            let mut rings: ArrayOfMaps<_, Array<MapData, Half>> = ArrayOfMaps::try_from(self.map_mut(RINGS)?)?;
+            rings.set((*id).into(), &halves, 0)?;
+        }
+        Ok(())
+    }
+
+    fn map(&self, name: &str) -> Result<&aya::maps::Map> {
+        self.ebpf.map(name).with_context(|| format!("no map {name}"))
+    }
+
+    fn map_mut(&mut self, name: &str) -> Result<&mut aya::maps::Map> {
+        self.ebpf.map_mut(name).with_context(|| format!("no map {name}"))
+    }
+
+    fn program(&self) -> Result<&Xdp> {
+        Ok(self.ebpf.program(PROGRAM).context("no program")?.try_into()?)
+    }
+
+    fn program_mut(&mut self) -> Result<&mut Xdp> {
+        Ok(self.ebpf.program_mut(PROGRAM).context("no program")?.try_into()?)
+    }
+}
+
+/// `struct xdp_md`: the frame's bounds, its metadata (none), interface and queue of arrival, and no interface of departure.
+fn context(ingress: u32, length: usize) -> Result<Vec<u8>> {
+    let length = u32::try_from(length)?;
+    ensure!(length >= 14, "the kernel takes no frame shorter than an Ethernet header");
+    Ok([0, length, 0, ingress, 0, 0].map(u32::to_ne_bytes).concat())
+}

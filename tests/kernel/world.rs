@@ -1,0 +1,17 @@
+//! A network namespace of this thread's own, with the two interfaces of the golden rows: a ring buffer of devices is of
+//! no use without devices.
+#![expect(unsafe_code, reason = "unshare may be unsafe with other flags")]
+
+use anyhow::{Result, ensure};
+use rustix::thread::{UnshareFlags, unshare_unsafe};
+use std::process::Command;
+
+/// Moves this thread into a new namespace. It vanishes with the thread.
+pub(crate) fn enter() -> Result<()> {
+    // SAFETY: a network namespace concerns neither memory nor descriptors of other threads.
+    unsafe { unshare_unsafe(UnshareFlags::NEWNET) }?;
+    // The loopback device of a new namespace has index 1 (`world::OUTSIDE`); this one gets 2 (`world::INSIDE`).
+    let arguments = ["link", "add", "name", "inside", "index", "2", "type", "veth", "peer", "name", "far", "index", "3"];
+    ensure!(Command::new("ip").args(arguments).status()?.success(), "no second interface");
+    Ok(())
+}
