@@ -27,6 +27,7 @@ mod tests;
 
 pub use bundle::{Bundle, CollectError, ConfigFile, PemFile, collect};
 pub use error::{Diagnostic, Diagnostics, Format, Severity};
+pub use read::KnobDoc;
 pub use source::{Position, Span};
 
 use crate::model::Model;
@@ -45,7 +46,8 @@ pub struct Loaded {
 /// # Errors
 /// Every error of every file, in their order; no warnings then, many of which would be mere consequences.
 pub fn load(bundle: &Bundle) -> Result<Loaded, Diagnostics> {
-    let (file, mut found) = document::read(bundle).map_err(|errors| Diagnostics::new(bundle, errors))?;
+    let (file, mut found) =
+        document::read(bundle).map_err(|errors| Diagnostics::new(bundle, errors))?;
     let model = validate::validate(&file, bundle, &mut found);
     let is_error = |diagnostic: &Diagnostic| diagnostic.severity == Severity::Error;
     if found.iter().any(is_error) {

@@ -89,23 +89,30 @@ pub fn collect(path: &Path) -> Result<Bundle, CollectError> {
     let mut bundle = Bundle { environment: environment(&files), files, cpus, ..Bundle::default() };
     // What is wrong with the files is for `load` to say.
     let file = document::read(&bundle).map(|(file, _)| file).unwrap_or_default();
-    bundle.certificates =
-        named_certificates(&file).map(|named| (named.to_owned(), certificates(&directory.join(named)))).collect();
+    bundle.certificates = named_certificates(&file)
+        .map(|named| (named.to_owned(), certificates(&directory.join(named))))
+        .collect();
     Ok(bundle)
 }
 
 /// The variables that the files name, as far as they are set.
 fn environment(files: &[ConfigFile]) -> BTreeMap<String, String> {
     let names = files.iter().flat_map(|file| text::names(&file.text));
-    names.filter(|name| !name.is_empty()).filter_map(|name| Some((name.to_owned(), std::env::var(name).ok()?))).collect()
+    names
+        .filter(|name| !name.is_empty())
+        .filter_map(|name| Some((name.to_owned(), std::env::var(name).ok()?)))
+        .collect()
 }
 
 /// What `file` names as certificates.
 fn named_certificates(file: &File) -> impl Iterator<Item = &str> {
     let frontends = file.frontend.value().into_iter().flat_map(|named| &named.0);
-    let binds = frontends.filter_map(|(_, frontend)| frontend.bind.value()).flat_map(|OneOrMany(binds)| binds);
+    let binds = frontends
+        .filter_map(|(_, frontend)| frontend.bind.value())
+        .flat_map(|OneOrMany(binds)| binds);
     let tls = binds.filter_map(|bind| bind.value.0.tls.value());
-    let certificates = tls.filter_map(|tls| tls.certificates.value()).flat_map(|OneOrMany(texts)| texts);
+    let certificates =
+        tls.filter_map(|tls| tls.certificates.value()).flat_map(|OneOrMany(texts)| texts);
     certificates.map(|text| text.value.value.as_str())
 }
 
@@ -116,8 +123,15 @@ fn certificates(path: &Path) -> Result<Vec<PemFile>, String> {
         if !fs::metadata(path)?.is_dir() {
             return Ok(vec![pem_file(path)?]);
         }
-        let belongs = |path: &Path| path.extension().is_some_and(|extension| COMPANIONS.iter().any(|known| extension == *known));
-        visible_files(path)?.iter().filter(|path| !belongs(path)).map(|path| pem_file(path)).collect()
+        let belongs = |path: &Path| {
+            path.extension()
+                .is_some_and(|extension| COMPANIONS.iter().any(|known| extension == *known))
+        };
+        visible_files(path)?
+            .iter()
+            .filter(|path| !belongs(path))
+            .map(|path| pem_file(path))
+            .collect()
     };
     read().map_err(|error: io::Error| error.to_string())
 }

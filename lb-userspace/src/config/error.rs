@@ -4,7 +4,9 @@ use super::{
     bundle::Bundle,
     source::{Position, Source, Sources, Span},
 };
-use annotate_snippets::{Annotation, AnnotationKind, Group, Level, Renderer, Snippet, normalize_untrusted_str};
+use annotate_snippets::{
+    Annotation, AnnotationKind, Group, Level, Renderer, Snippet, normalize_untrusted_str,
+};
 use std::{error::Error, fmt};
 
 /// One error or warning.
@@ -131,7 +133,9 @@ impl Diagnostics {
             Severity::Warning => "warning",
         };
         match self.place(diagnostic) {
-            Some((path, Position { line, column })) => format!("{path}:{line}:{column}: {severity}: {message}"),
+            Some((path, Position { line, column })) => {
+                format!("{path}:{line}:{column}: {severity}: {message}")
+            }
             None => format!("{severity}: {message}"),
         }
     }
@@ -144,9 +148,17 @@ impl Diagnostics {
         let title = level.primary_title(normalize_untrusted_str(&diagnostic.message));
         let mut group = Group::with_title(title);
         let first = self.sources.of(diagnostic.span);
-        let related = diagnostic.related.as_deref().and_then(|(span, label)| Some((self.sources.of(*span)?, *span, label)));
+        let related = diagnostic
+            .related
+            .as_deref()
+            .and_then(|(span, label)| Some((self.sources.of(*span)?, *span, label)));
         if let Some(source) = first {
-            let mut snippet = snippet(source).annotation(annotation(source, AnnotationKind::Primary, diagnostic.span, &diagnostic.label));
+            let mut snippet = snippet(source).annotation(annotation(
+                source,
+                AnnotationKind::Primary,
+                diagnostic.span,
+                &diagnostic.label,
+            ));
             if let Some((at, span, label)) = related
                 && at.base == source.base
             {
@@ -157,7 +169,12 @@ impl Diagnostics {
         if let Some((at, span, label)) = related
             && first.is_none_or(|source| source.base != at.base)
         {
-            group = group.element(snippet(at).annotation(annotation(at, AnnotationKind::Context, span, label)));
+            group = group.element(snippet(at).annotation(annotation(
+                at,
+                AnnotationKind::Context,
+                span,
+                label,
+            )));
         }
         if let Some(help) = &diagnostic.help {
             group = group.element(Level::HELP.message(normalize_untrusted_str(help)));
@@ -170,7 +187,12 @@ fn snippet(source: &Source) -> Snippet<'_, Annotation<'_>> {
     Snippet::source(&source.text).path(&source.path).fold(true)
 }
 
-fn annotation<'a>(source: &Source, kind: AnnotationKind, span: Span, label: &str) -> Annotation<'a> {
+fn annotation<'a>(
+    source: &Source,
+    kind: AnnotationKind,
+    span: Span,
+    label: &str,
+) -> Annotation<'a> {
     let label = (!label.is_empty()).then(|| normalize_untrusted_str(label));
     kind.span(source.range(span)).label(label)
 }

@@ -58,7 +58,10 @@ impl<T> Knob<T> {
         match (&*self, later) {
             (_, Self::Absent) => {}
             (Self::Given(first), Self::Given(second)) => {
-                out.push(Diagnostic::error(second.span, format!("`{key}` is given in two files")).related(first.span, "first here"));
+                out.push(
+                    Diagnostic::error(second.span, format!("`{key}` is given in two files"))
+                        .related(first.span, "first here"),
+                );
             }
             (_, later) => *self = later,
         }
@@ -78,6 +81,8 @@ pub(crate) struct Reader<'a> {
     pub(crate) base: usize,
     /// For `${NAME}`.
     pub(crate) environment: &'a BTreeMap<String, String>,
+    /// The key being read, for messages.
+    pub(crate) key: String,
     /// What was wrong so far.
     pub(crate) out: Vec<Diagnostic>,
 }
@@ -95,10 +100,17 @@ impl Reader<'_> {
     /// Reports that `value` should have been `expected`, say "a string".
     pub(crate) fn expected(&mut self, expected: &str, value: &Spanned<DeValue<'_>>) {
         let found = kind(value.get_ref());
-        self.error(Diagnostic::error(self.span(value), format!("expected {expected}, found {found}")));
+        self.error(Diagnostic::error(
+            self.span(value),
+            format!("`{}`: expected {expected}, found {found}", self.key),
+        ));
     }
 
-    pub(crate) fn string<'v>(&mut self, expected: &str, value: &'v Spanned<DeValue<'_>>) -> Option<&'v str> {
+    pub(crate) fn string<'v>(
+        &mut self,
+        expected: &str,
+        value: &'v Spanned<DeValue<'_>>,
+    ) -> Option<&'v str> {
         let found = value.get_ref().as_str();
         if found.is_none() {
             self.expected(expected, value);
@@ -106,7 +118,11 @@ impl Reader<'_> {
         found
     }
 
-    pub(crate) fn table<'t, 'v>(&mut self, expected: &str, value: &'t Spanned<DeValue<'v>>) -> Option<&'t DeTable<'v>> {
+    pub(crate) fn table<'t, 'v>(
+        &mut self,
+        expected: &str,
+        value: &'t Spanned<DeValue<'v>>,
+    ) -> Option<&'t DeTable<'v>> {
         let found = value.get_ref().as_table();
         if found.is_none() {
             self.expected(expected, value);
@@ -118,19 +134,32 @@ impl Reader<'_> {
     pub(crate) fn knob<T: FromToml>(&mut self, table: &DeTable<'_>, key: &str) -> Knob<T> {
         match table.get(key) {
             None => Knob::Absent,
-            Some(value) => match T::from_toml(value, self) {
+            Some(value) => match self.within(key, |reader| T::from_toml(value, reader)) {
                 Some(read) => Knob::Given(At { value: read, span: self.span(value) }),
                 None => Knob::Faulty,
             },
         }
     }
 
+    /// Reads the value of `key`.
+    fn within<T>(&mut self, key: &str, read: impl FnOnce(&mut Self) -> T) -> T {
+        let outer = std::mem::replace(&mut self.key, key.to_owned());
+        let value = read(self);
+        self.key = outer;
+        value
+    }
+
     /// Reports the keys of `table`, which is `what`, that are not among `known`.
     pub(crate) fn refuse_unknown(&mut self, table: &DeTable<'_>, what: &str, known: &[KnobDoc]) {
         let names = || known.iter().map(|knob| knob.key);
         for key in table.keys().filter(|key| !names().any(|name| name == key.get_ref())) {
-            let help = did_you_mean(key.get_ref(), names()).unwrap_or_else(|| format!("{what} has: {}", listed(names())));
-            let error = Diagnostic::error(self.span(key), format!("unknown key `{}` in {what}", key.get_ref())).help(help);
+            let help = did_you_mean(key.get_ref(), names())
+                .unwrap_or_else(|| format!("{what} has: {}", listed(names())));
+            let error = Diagnostic::error(
+                self.span(key),
+                format!("unknown key `{}` in {what}", key.get_ref()),
+            )
+            .help(help);
             self.error(error);
         }
     }
@@ -229,7 +258,8 @@ impl<W: Word> FromToml for W {
             let names = || Self::WORDS.iter().map(|(name, _)| *name);
             let supported = format!("supported: {}", listed(names()));
             let error = if Self::LATER.contains(&text.value.as_str()) {
-                Diagnostic::error(text.span, format!("`{text}` is not supported yet")).help(supported)
+                Diagnostic::error(text.span, format!("`{text}` is not supported yet"))
+                    .help(supported)
             } else {
                 let help = did_you_mean(&text.value, names()).unwrap_or(supported);
                 Diagnostic::error(text.span, format!("`{text}` is not {}", Self::WHAT)).help(help)
@@ -309,7 +339,10 @@ impl<T: FromToml> FromToml for Vec<At<T>> {
     }
 }
 
-fn item_from_toml<T: FromToml>(item: &Spanned<DeValue<'_>>, reader: &mut Reader<'_>) -> Option<At<T>> {
+fn item_from_toml<T: FromToml>(
+    item: &Spanned<DeValue<'_>>,
+    reader: &mut Reader<'_>,
+) -> Option<At<T>> {
     let span = reader.span(item);
     T::from_toml(item, reader).map(|value| At { value, span })
 }
@@ -329,7 +362,9 @@ impl<T: FromToml> FromToml for Named<T> {
         let table = reader.table("a table", value)?;
         let read = table.iter().filter_map(|(key, value)| {
             let name = At { value: key.get_ref().to_string(), span: reader.span(key) };
-            T::from_toml(value, reader).map(|value| (name, value))
+            reader
+                .within(key.get_ref(), |reader| T::from_toml(value, reader))
+                .map(|value| (name, value))
         });
         Some(Self(read.collect()))
     }

@@ -70,7 +70,9 @@ impl Sources {
 impl Source {
     /// `span` as a range of this text, never outside it.
     pub(crate) fn range(&self, span: Span) -> Range<usize> {
-        let inside = |at: usize| self.text.floor_char_boundary(at.saturating_sub(self.base).min(self.text.len()));
+        let inside = |at: usize| {
+            self.text.floor_char_boundary(at.saturating_sub(self.base).min(self.text.len()))
+        };
         inside(span.start)..inside(span.end).max(inside(span.start))
     }
 
@@ -88,11 +90,14 @@ impl Source {
 fn mask_secrets(text: &str) -> String {
     let mut shown = String::with_capacity(text.len());
     for line in text.split_inclusive('\n') {
-        let secret = line.find(SECRET_KEY).and_then(|key| Some(key + line.get(key..)?.find('=')? + 1));
+        let secret =
+            line.find(SECRET_KEY).and_then(|key| Some(key + line.get(key..)?.find('=')? + 1));
         let (clear, hidden) = line.split_at(secret.unwrap_or(line.len()));
         shown.push_str(clear);
         // An equal number of bytes in ASCII, so that spans stay on the boundaries of characters.
-        shown.extend(hidden.bytes().map(|byte| if byte.is_ascii_alphanumeric() || !byte.is_ascii() { '*' } else { char::from(byte) }));
+        shown.extend(hidden.bytes().map(|byte| {
+            if byte.is_ascii_alphanumeric() || !byte.is_ascii() { '*' } else { char::from(byte) }
+        }));
     }
     shown
 }
@@ -104,7 +109,12 @@ mod tests {
     use super::*;
 
     fn sources(texts: [&str; 2]) -> Sources {
-        Sources::new(&texts.map(|text| ConfigFile { path: format!("{}.toml", text.len()), text: text.to_owned() }))
+        Sources::new(
+            &texts.map(|text| ConfigFile {
+                path: format!("{}.toml", text.len()),
+                text: text.to_owned(),
+            }),
+        )
     }
 
     #[test]

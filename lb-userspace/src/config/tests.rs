@@ -1,10 +1,24 @@
-use super::*;
-#[test]
-fn dump() {
-    let mut paths: Vec<_> = std::fs::read_dir("/tmp/config-cases").unwrap().map(|e| e.unwrap().path()).collect();
-    paths.sort();
-    for path in paths.iter().filter(|p| p.extension().is_some_and(|e| e == "toml")) {
-        let out = match parse(&std::fs::read_to_string(path).unwrap()) { Ok(loaded) => format!("OK\n{}", loaded.warnings.render(Format::Full)), Err(e) => e.render(Format::Full) };
-        std::fs::write(path.with_extension("out"), out).unwrap();
+//! What the operator gets: models, or errors word for word.
+
+mod bundle;
+mod kernel;
+mod model;
+mod rules;
+mod syntax;
+mod traffic;
+
+use super::{Format, parse};
+
+/// `text` is refused with exactly the errors `expected`.
+fn assert_errors(text: &str, expected: &str) {
+    match parse(text) {
+        Ok(loaded) => panic!("no error, but {loaded:?}"),
+        Err(errors) => assert_eq!(errors.render(Format::Full), expected, "got:\n{errors}"),
     }
+}
+
+/// `text` is accepted with exactly the warnings `expected`.
+fn assert_warnings(text: &str, expected: &str) {
+    let warnings = parse(text).expect("a configuration that can be used").warnings;
+    assert_eq!(warnings.render(Format::Full), expected, "got:\n{warnings}");
 }

@@ -30,7 +30,8 @@ struct Use<'a> {
     /// Index of the backend.
     backend: usize,
     frontend: &'a str,
-    mode: Mode,
+    /// `None`: a faulty one, with which nothing can be said about how the backend is used; but it is.
+    mode: Option<Mode>,
     /// Where the backend is named.
     span: Span,
     /// Where the frontend listens.
@@ -56,7 +57,10 @@ pub(crate) fn validate(file: &File, bundle: &Bundle, out: &mut Vec<Diagnostic>) 
     bind::check_conflicts(&frontends, out);
     let model = Model {
         global: global::global(file.global.value(), bundle.cpus, out),
-        frontends: frontends.iter().map(|entry| frontend::frontend(entry, &names, defaults, bundle, out)).collect(),
+        frontends: frontends
+            .iter()
+            .map(|entry| frontend::frontend(entry, &names, defaults, bundle, out))
+            .collect(),
         backends: backends
             .iter()
             .enumerate()
@@ -69,13 +73,19 @@ pub(crate) fn validate(file: &File, bundle: &Bundle, out: &mut Vec<Diagnostic>) 
     kernel::check(file, &backends, &uses, out);
     if file.frontend.value().is_none_or(|Named(all)| all.is_empty()) && out.is_empty() {
         let help = "begin with `[frontend.NAME]`, `mode`, `bind` and `default_backend`";
-        out.push(Diagnostic::error(Span::default(), "no frontend: nothing would be served").help(help));
+        out.push(
+            Diagnostic::error(Span::default(), "no frontend: nothing would be served").help(help),
+        );
     }
     model
 }
 
 /// Every place where a frontend names a backend that exists; names that do not exist are reported.
-fn uses<'a>(frontends: &[&'a Entry<Frontend>], names: &Names<'_>, out: &mut Vec<Diagnostic>) -> Vec<Use<'a>> {
+fn uses<'a>(
+    frontends: &[&'a Entry<Frontend>],
+    names: &Names<'_>,
+    out: &mut Vec<Diagnostic>,
+) -> Vec<Use<'a>> {
     let mut uses = Vec::new();
     for (name, frontend) in frontends {
         for text in frontend::references(frontend) {
@@ -84,8 +94,7 @@ fn uses<'a>(frontends: &[&'a Entry<Frontend>], names: &Names<'_>, out: &mut Vec<
                 continue;
             };
             let binds = frontend.bind.value().map_or(&[][..], |OneOrMany(binds)| binds);
-            // With a faulty mode nothing can be said about how the backend is used; but it is.
-            let mode = frontend.mode.or(Mode::Http);
+            let mode = frontend.mode.value().copied();
             uses.push(Use { backend, frontend: &name.value, mode, span: text.span, binds });
         }
     }
@@ -93,8 +102,14 @@ fn uses<'a>(frontends: &[&'a Entry<Frontend>], names: &Names<'_>, out: &mut Vec<
 }
 
 fn warn_of_unused(backends: &[&Entry<Backend>], uses: &[Use<'_>], out: &mut Vec<Diagnostic>) {
-    let unused = backends.iter().enumerate().filter(|(index, _)| uses.iter().all(|used| used.backend != *index));
+    let unused = backends
+        .iter()
+        .enumerate()
+        .filter(|(index, _)| uses.iter().all(|used| used.backend != *index));
     for (_, (name, _)) in unused {
-        out.push(Diagnostic::warning(name.span, format!("no frontend uses backend `{}`", name.value)));
+        out.push(Diagnostic::warning(
+            name.span,
+            format!("no frontend uses backend `{}`", name.value),
+        ));
     }
 }

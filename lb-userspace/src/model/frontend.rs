@@ -52,7 +52,8 @@ pub struct HttpFrontend {
 /// One address of a frontend.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Bind {
-    /// Address and port. An unspecified address (`*`) is for `tcp` and `http` only.
+    /// Address and port. An unspecified address is for `tcp` and `http` only: `0.0.0.0` is every IPv4 address, `::` every
+    /// IPv6 address and no IPv4 one (IPV6_V6ONLY), so that both can be bound side by side.
     pub address: SocketAddr,
     /// `udp` is for `l4` only.
     pub protocol: Protocol,

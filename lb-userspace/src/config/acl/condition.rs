@@ -36,8 +36,12 @@ impl<'a> Acls<'a> {
         Err(match name {
             "and" | "&&" | "AND" => error.help("terms side by side must all hold: leave it out"),
             "OR" | "|" => error.help("alternatives are joined by `or` or `||`"),
-            _ if name.starts_with(['{', '}']) => error.help("anonymous ACLs are not supported yet: give it a name"),
-            _ if PREDEFINED.contains(&name) => error.help("predefined ACLs are not supported yet: define one"),
+            _ if name.starts_with(['{', '}']) => {
+                error.help("anonymous ACLs are not supported yet: give it a name")
+            }
+            _ if PREDEFINED.contains(&name) => {
+                error.help("predefined ACLs are not supported yet: define one")
+            }
             _ => error.maybe_help(did_you_mean(name, self.0.keys().copied())),
         })
     }
@@ -50,7 +54,8 @@ pub(crate) fn parse(text: &Text, acls: &mut Acls<'_>) -> Result<Condition, Vec<D
     let mut negated = false;
     // Where something must follow: after `or`, after `!`, and at the start.
     let mut open = Some(text.span);
-    for word in text.value.split_whitespace() {
+    let mut words = text.value.split_whitespace();
+    while let Some(word) = words.next() {
         // A word of `split_whitespace` is a part of the text it splits.
         let start = word.as_ptr().addr() - text.value.as_ptr().addr();
         let span = text.part(start..start + word.len());
@@ -74,11 +79,17 @@ pub(crate) fn parse(text: &Text, acls: &mut Acls<'_>) -> Result<Condition, Vec<D
             (Ok(_), None) => {}
             (Err(error), _) => errors.push(error),
         }
+        if name.starts_with('{') && !word.ends_with('}') {
+            // The rest of an anonymous ACL: its words are no names.
+            words.by_ref().find(|word| word.ends_with('}'));
+        }
         negated = false;
         open = None;
     }
     match open {
-        Some(span) if span == text.span => errors.push(Diagnostic::error(span, "an empty condition")),
+        Some(span) if span == text.span => {
+            errors.push(Diagnostic::error(span, "an empty condition"))
+        }
         Some(span) => errors.push(Diagnostic::error(span, "a name of an ACL must follow")),
         None => {}
     }
@@ -109,7 +120,26 @@ const MAX_ALTERNATIVES: usize = 256;
 
 /// What HAProxy defines by itself (configuration.txt, section 7.4).
 const PREDEFINED: [&str; 22] = [
-    "FALSE", "HTTP", "HTTP_1.0", "HTTP_1.1", "HTTP_2.0", "HTTP_3.0", "HTTP_CONTENT", "HTTP_URL_ABS", "HTTP_URL_SLASH",
-    "HTTP_URL_STAR", "LOCALHOST", "METH_CONNECT", "METH_DELETE", "METH_GET", "METH_HEAD", "METH_OPTIONS", "METH_POST",
-    "METH_PUT", "METH_TRACE", "RDP_COOKIE", "REQ_CONTENT", "TRUE",
+    "FALSE",
+    "HTTP",
+    "HTTP_1.0",
+    "HTTP_1.1",
+    "HTTP_2.0",
+    "HTTP_3.0",
+    "HTTP_CONTENT",
+    "HTTP_URL_ABS",
+    "HTTP_URL_SLASH",
+    "HTTP_URL_STAR",
+    "LOCALHOST",
+    "METH_CONNECT",
+    "METH_DELETE",
+    "METH_GET",
+    "METH_HEAD",
+    "METH_OPTIONS",
+    "METH_POST",
+    "METH_PUT",
+    "METH_TRACE",
+    "RDP_COOKIE",
+    "REQ_CONTENT",
+    "TRUE",
 ];

@@ -31,7 +31,8 @@ pub(super) fn binds(
         Knob::Given(At { value: OneOrMany(binds), .. }) if !binds.is_empty() => binds,
         Knob::Faulty => return Vec::new(),
         Knob::Given(_) | Knob::Absent => {
-            let error = Diagnostic::error(name.span, format!("frontend `{}` listens nowhere", name.value));
+            let error =
+                Diagnostic::error(name.span, format!("frontend `{}` listens nowhere", name.value));
             out.push(error.help("give it an address: bind = [\"*:80\"]"));
             return Vec::new();
         }
@@ -39,7 +40,12 @@ pub(super) fn binds(
     typed.iter().map(|bind| one(bind, mode, bundle, out)).collect()
 }
 
-fn one(At { value: BindForm(typed), span }: &At<BindForm>, mode: Option<Mode>, bundle: &Bundle, out: &mut Vec<Diagnostic>) -> Bind {
+fn one(
+    At { value: BindForm(typed), span }: &At<BindForm>,
+    mode: Option<Mode>,
+    bundle: &Bundle,
+    out: &mut Vec<Diagnostic>,
+) -> Bind {
     if typed.address.is_absent() {
         out.push(Diagnostic::error(*span, "a bind needs an `address`"));
     }
@@ -47,7 +53,8 @@ fn one(At { value: BindForm(typed), span }: &At<BindForm>, mode: Option<Mode>, b
         Some(Mode::L4) => check_l4(typed, out),
         Some(mode @ (Mode::Tcp | Mode::Http)) => {
             if let Some(At { value: Protocol::Udp, span }) = typed.protocol.given() {
-                let error = Diagnostic::error(*span, format!("mode `{}` cannot serve udp", mode.word()));
+                let error =
+                    Diagnostic::error(*span, format!("mode `{}` cannot serve udp", mode.word()));
                 out.push(error.help("udp is balanced by the kernel half: mode = \"l4\""));
             }
         }
@@ -73,10 +80,15 @@ fn check_l4(typed: &Typed, out: &mut Vec<Diagnostic>) {
     if let Some(At { value: address, span }) = typed.address.given() {
         let ip = address.ip();
         let wrong = match ip {
-            IpAddr::V4(v4) if ip.is_unspecified() || v4.is_multicast() || v4.is_broadcast() => Some(
-                Diagnostic::error(*span, format!("an l4 frontend needs one address of its own, not `{ip}`"))
+            IpAddr::V4(v4) if ip.is_unspecified() || v4.is_multicast() || v4.is_broadcast() => {
+                Some(
+                    Diagnostic::error(
+                        *span,
+                        format!("an l4 frontend needs one address of its own, not `{ip}`"),
+                    )
                     .help("the kernel half forwards every packet to that address: name the VIP"),
-            ),
+                )
+            }
             IpAddr::V4(_) => None,
             IpAddr::V6(_) => Some(
                 Diagnostic::error(*span, "IPv6 in l4 frontends is not supported yet")
@@ -86,7 +98,10 @@ fn check_l4(typed: &Typed, out: &mut Vec<Diagnostic>) {
         out.extend(wrong);
     }
     if let Some(tls) = typed.tls.given() {
-        let error = Diagnostic::error(tls.span, "an l4 frontend cannot terminate TLS: it forwards packets as they are");
+        let error = Diagnostic::error(
+            tls.span,
+            "an l4 frontend cannot terminate TLS: it forwards packets as they are",
+        );
         out.push(error.help("use mode \"tcp\" or \"http\", or let the servers terminate TLS"));
     }
 }
@@ -97,14 +112,19 @@ fn certificates(source: &Text, bundle: &Bundle, out: &mut Vec<Diagnostic>) -> Ve
     match bundle.certificates.get(&source.value) {
         None => failed(format!("the certificates in `{source}` were not read")),
         Some(Err(reason)) => failed(format!("cannot read certificates from `{source}`: {reason}")),
-        Some(Ok(files)) if files.is_empty() => failed(format!("there is no certificate in `{source}`")),
+        Some(Ok(files)) if files.is_empty() => {
+            failed(format!("there is no certificate in `{source}`"))
+        }
         Some(Ok(files)) => {
             for file in files {
                 if let Some(problem) = problem(file) {
                     failed(format!("{}: {problem}", file.path));
                 }
             }
-            return files.iter().map(|file| Certificate { path: (&file.path).into(), pem: file.pem.clone() }).collect();
+            return files
+                .iter()
+                .map(|file| Certificate { path: (&file.path).into(), pem: file.pem.clone() })
+                .collect();
         }
     }
     Vec::new()
@@ -118,7 +138,9 @@ fn problem(file: &PemFile) -> Option<&'static str> {
     match (chain, keys) {
         (Err(_), _) | (_, Err(_)) => Some("not a PEM file, or a damaged one"),
         (Ok(chain), _) if chain.is_empty() => Some("no certificate in it"),
-        (_, Ok(keys)) if keys.is_empty() => Some("no private key in it, nor beside it in a file of the same name and .key"),
+        (_, Ok(keys)) if keys.is_empty() => {
+            Some("no private key in it, nor beside it in a file of the same name and .key")
+        }
         (_, Ok(keys)) if keys.len() > 1 => Some("more than one private key in it"),
         (Ok(_), Ok(_)) => None,
     }
@@ -131,8 +153,14 @@ type Claim<'a> = (IpAddr, &'a At<SocketAddr>, &'a str);
 pub(super) fn check_conflicts(frontends: &[&Entry<Frontend>], out: &mut Vec<Diagnostic>) {
     let mut binds: BTreeMap<(u8, u16), Vec<Claim<'_>>> = BTreeMap::new();
     for (name, frontend) in frontends {
-        for At { value: BindForm(bind), .. } in frontend.bind.value().into_iter().flat_map(|OneOrMany(binds)| binds) {
-            let (Some(address), false) = (bind.address.given(), matches!(bind.protocol, Knob::Faulty)) else { continue };
+        for At { value: BindForm(bind), .. } in
+            frontend.bind.value().into_iter().flat_map(|OneOrMany(binds)| binds)
+        {
+            let (Some(address), false) =
+                (bind.address.given(), matches!(bind.protocol, Knob::Faulty))
+            else {
+                continue;
+            };
             let key = (bind.protocol.or(Protocol::Tcp).number(), address.value.port());
             binds.entry(key).or_default().push((address.value.ip(), address, &name.value));
         }
@@ -140,13 +168,30 @@ pub(super) fn check_conflicts(frontends: &[&Entry<Frontend>], out: &mut Vec<Diag
     for same_port in binds.values_mut() {
         same_port.sort_by_key(|(_, address, _)| address.span);
         let mut before: Vec<Claim<'_>> = Vec::new();
-        for &(ip, address, name) in same_port.iter() {
-            if let Some((_, first, first_name)) = before.iter().find(|(other, ..)| overlap(ip, *other)) {
-                let message = format!("`{}` is taken already, by `{}` of frontend `{first_name}`", address.value, first.value);
-                out.push(Diagnostic::error(address.span, message).label(format!("frontend `{name}`")).related(first.span, "first here"));
+        for &(ip, claimed, name) in same_port.iter() {
+            if let Some((_, first_at, first_name)) =
+                before.iter().find(|(other, ..)| overlap(ip, *other))
+            {
+                let (address, first) = (show(claimed.value), show(first_at.value));
+                let message = format!(
+                    "`{address}` is taken already, by `{first}` of frontend `{first_name}`"
+                );
+                out.push(
+                    Diagnostic::error(claimed.span, message)
+                        .label(format!("frontend `{name}`"))
+                        .related(first_at.span, "first here"),
+                );
             }
-            before.push((ip, address, name));
+            before.push((ip, claimed, name));
         }
+    }
+}
+
+/// As typed in a bind.
+fn show(address: SocketAddr) -> String {
+    match address.ip() {
+        IpAddr::V4(Ipv4Addr::UNSPECIFIED) => format!("*:{}", address.port()),
+        IpAddr::V4(_) | IpAddr::V6(_) => address.to_string(),
     }
 }
 

@@ -20,7 +20,8 @@ use std::time::Duration;
 
 /// Every name of a backend in a frontend.
 pub(super) fn references(typed: &Typed) -> impl Iterator<Item = &Text> {
-    let rules = typed.rule.value().into_iter().flatten().filter_map(|rule| rule.value.r#use.value());
+    let rules =
+        typed.rule.value().into_iter().flatten().filter_map(|rule| rule.value.r#use.value());
     typed.default_backend.value().into_iter().chain(rules)
 }
 
@@ -32,8 +33,11 @@ pub(super) fn frontend(
     out: &mut Vec<Diagnostic>,
 ) -> Frontend {
     if typed.mode.is_absent() {
-        let error = Diagnostic::error(name.span, format!("frontend `{}` has no `mode`", name.value));
-        out.push(error.help("`l4` forwards packets in the kernel, `tcp` relays bytes, `http` routes requests"));
+        let error =
+            Diagnostic::error(name.span, format!("frontend `{}` has no `mode`", name.value));
+        out.push(error.help(
+            "`l4` forwards packets in the kernel, `tcp` relays bytes, `http` routes requests",
+        ));
     }
     let mode = typed.mode.value().copied();
     if let Some(mode) = mode {
@@ -68,7 +72,13 @@ pub(super) fn frontend(
                 ),
             }),
         },
-        timeout_client: range::duration(client, "timeout_client", range::LEAST_TIMEOUT, TIMEOUT, out),
+        timeout_client: range::duration(
+            client,
+            "timeout_client",
+            range::LEAST_TIMEOUT,
+            TIMEOUT,
+            out,
+        ),
     }
 }
 
@@ -90,7 +100,8 @@ fn refuse_knobs_of_other_modes(typed: &Typed, mode: Mode, out: &mut Vec<Diagnost
     ];
     for (key, span, modes) in knobs {
         let Some(span) = span.filter(|_| !modes.contains(&mode)) else { continue };
-        let error = Diagnostic::error(span, format!("`{key}` has no meaning in mode `{}`", mode.word()));
+        let error =
+            Diagnostic::error(span, format!("`{key}` has no meaning in mode `{}`", mode.word()));
         out.push(error.help(match mode {
             Mode::L4 => "the kernel half sees single packets: neither connections nor requests",
             Mode::Tcp | Mode::Http => "only mode `http` reads requests",
@@ -102,10 +113,19 @@ fn span<T>(knob: &Knob<T>) -> Option<Span> {
     knob.given().map(|at| at.span)
 }
 
-fn require_backend(name: &At<String>, typed: &Typed, mode: Option<Mode>, out: &mut Vec<Diagnostic>) {
-    let routed_by_rules = mode != Some(Mode::L4) && mode != Some(Mode::Tcp) && !typed.rule.is_absent();
+fn require_backend(
+    name: &At<String>,
+    typed: &Typed,
+    mode: Option<Mode>,
+    out: &mut Vec<Diagnostic>,
+) {
+    let routed_by_rules =
+        mode != Some(Mode::L4) && mode != Some(Mode::Tcp) && !typed.rule.is_absent();
     if typed.default_backend.is_absent() && !routed_by_rules {
-        let error = Diagnostic::error(name.span, format!("frontend `{}` has no `default_backend`", name.value));
+        let error = Diagnostic::error(
+            name.span,
+            format!("frontend `{}` has no `default_backend`", name.value),
+        );
         out.push(error.help("name the backend that serves it: default_backend = \"…\""));
     }
 }
@@ -113,7 +133,8 @@ fn require_backend(name: &At<String>, typed: &Typed, mode: Option<Mode>, out: &m
 fn rules(typed: &Typed, names: &Names<'_>, out: &mut Vec<Diagnostic>) -> Vec<Rule> {
     let mut acls = acls(typed, out);
     let typed_rules = typed.rule.value().into_iter().flatten();
-    let rules: Vec<_> = typed_rules.filter_map(|rule| one_rule(rule, names, &mut acls, out)).collect();
+    let rules: Vec<_> =
+        typed_rules.filter_map(|rule| one_rule(rule, names, &mut acls, out)).collect();
     for (name, span) in acls.unused() {
         out.push(Diagnostic::warning(span, format!("no rule uses ACL `{name}`")));
     }
@@ -122,10 +143,14 @@ fn rules(typed: &Typed, names: &Names<'_>, out: &mut Vec<Diagnostic>) -> Vec<Rul
 
 fn acls<'a>(typed: &'a Typed, out: &mut Vec<Diagnostic>) -> Acls<'a> {
     let mut acls = Acls::default();
-    for (name, OneOrMany(expressions)) in typed.acl.value().into_iter().flat_map(|Named(acls)| acls) {
+    for (name, OneOrMany(expressions)) in typed.acl.value().into_iter().flat_map(|Named(acls)| acls)
+    {
         super::names::check("ACL", &name.value, name.span, out);
         if expressions.is_empty() {
-            out.push(Diagnostic::error(name.span, format!("ACL `{}` has no expression and would never hold", name.value)));
+            out.push(Diagnostic::error(
+                name.span,
+                format!("ACL `{}` has no expression and would never hold", name.value),
+            ));
         }
         let mut parsed = Vec::new();
         for expression in expressions {
@@ -139,13 +164,20 @@ fn acls<'a>(typed: &'a Typed, out: &mut Vec<Diagnostic>) -> Acls<'a> {
     acls
 }
 
-fn one_rule(rule: &At<TypedRule>, names: &Names<'_>, acls: &mut Acls<'_>, out: &mut Vec<Diagnostic>) -> Option<Rule> {
+fn one_rule(
+    rule: &At<TypedRule>,
+    names: &Names<'_>,
+    acls: &mut Acls<'_>,
+    out: &mut Vec<Diagnostic>,
+) -> Option<Rule> {
     let At { value: typed, span } = rule;
     if typed.r#use.is_absent() {
         out.push(Diagnostic::error(*span, "a rule needs `use`: the backend"));
     }
     let condition = match (&typed.r#if, &typed.unless) {
-        (Knob::Given(text), Knob::Absent) => condition::parse(&text.value, acls).map_err(|errors| out.extend(errors)).ok(),
+        (Knob::Given(text), Knob::Absent) => {
+            condition::parse(&text.value, acls).map_err(|errors| out.extend(errors)).ok()
+        }
         (Knob::Absent, Knob::Given(text)) => unless(&text.value, acls, out),
         (Knob::Given(_), Knob::Given(unless)) => {
             let error = Diagnostic::error(unless.span, "a rule has `if` or `unless`, not both");

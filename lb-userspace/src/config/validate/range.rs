@@ -4,7 +4,13 @@ use crate::config::{error::Diagnostic, read::Knob, units::show_duration};
 use std::{ops::RangeInclusive, time::Duration};
 
 /// A whole number in `range`; `default` where it is missing or wrong.
-pub(super) fn number<T>(knob: &Knob<i64>, key: &str, range: RangeInclusive<T>, default: T, out: &mut Vec<Diagnostic>) -> T
+pub(super) fn number<T>(
+    knob: &Knob<i64>,
+    key: &str,
+    range: RangeInclusive<T>,
+    default: T,
+    out: &mut Vec<Diagnostic>,
+) -> T
 where
     T: TryFrom<i64> + PartialOrd + std::fmt::Display + Copy,
 {

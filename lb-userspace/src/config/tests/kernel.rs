@@ -1,0 +1,255 @@
+//! Errors that only the kernel half knows.
+
+use super::{assert_errors, assert_warnings};
+
+#[test]
+fn l4_needs_what_the_kernel_half_needs() {
+    let text = r##"[frontend.dns]
+mode = "l4"
+bind = ["*:53", "[2001:db8::1]:53"]
+timeout_client = "1m"
+default_backend = "resolvers"
+
+[backend.resolvers]
+balance = "roundrobin"
+
+[[backend.resolvers.server]]
+name = "one"
+address = "[2001:db8::2]:53"
+"##;
+    let expected = r##"error: l4 frontends need the network interfaces that their packets come in by
+ --> sluice.toml:2:8
+  |
+2 | mode = "l4"
+  |        ^^^^
+  |
+  = help: name them: `[global]` interfaces = ["eth0"]
+
+error: an l4 frontend needs one address of its own, not `0.0.0.0`
+ --> sluice.toml:3:9
+  |
+3 | bind = ["*:53", "[2001:db8::1]:53"]
+  |         ^^^^^^
+  |
+  = help: the kernel half forwards every packet to that address: name the VIP
+
+error: IPv6 in l4 frontends is not supported yet
+ --> sluice.toml:3:17
+  |
+3 | bind = ["*:53", "[2001:db8::1]:53"]
+  |                 ^^^^^^^^^^^^^^^^^^
+  |
+  = help: supported: an IPv4 address; modes `tcp` and `http` serve IPv6
+
+error: `timeout_client` has no meaning in mode `l4`
+ --> sluice.toml:4:18
+  |
+4 | timeout_client = "1m"
+  |                  ^^^^
+  |
+  = help: the kernel half sees single packets: neither connections nor requests
+
+error: backend `resolvers` does not say how packets reach its servers
+ --> sluice.toml:7:10
+  |
+5 | default_backend = "resolvers"
+  |                   ----------- used by l4 frontend `dns` here
+6 |
+7 | [backend.resolvers]
+  |          ^^^^^^^^^
+  |
+  = help: forward = "direct" if the servers own the VIP and answer clients themselves; forward = "nat" if their replies pass here
+
+error: l4 frontends balance by maglev, but backend `resolvers` by roundrobin
+ --> sluice.toml:8:11
+  |
+5 | default_backend = "resolvers"
+  |                   ----------- used by l4 frontend `dns` here
+...
+8 | balance = "roundrobin"
+  |           ^^^^^^^^^^^^
+  |
+  = help: the kernel half keeps no turn: it hashes each packet, so that every balancer of a group picks the same server; set "maglev"
+
+error: the server 2001:db8::2 of an l4 frontend has an IPv6 address: not supported yet
+  --> sluice.toml:12:11
+   |
+ 5 | default_backend = "resolvers"
+   |                   ----------- used by an l4 frontend here
+...
+12 | address = "[2001:db8::2]:53"
+   |           ^^^^^^^^^^^^^^^^^^
+   |
+   = help: supported: an IPv4 address
+"##;
+    assert_errors(text, expected);
+}
+
+#[test]
+fn l4_has_neither_tls_nor_rules() {
+    let text = r##"[global]
+interfaces = ["eth0"]
+hash_key = "000102030405060708090a0b0c0d0e0f"
+
+[frontend.www]
+mode = "l4"
+bind = [{ address = "192.0.2.10:443", tls = { certificates = "certs" } }]
+acl.admin = "path_beg /admin/"
+rule = [{ if = "admin", use = "web" }]
+default_backend = "web"
+
+[backend.web]
+forward = "nat"
+server = [{ name = "web1", address = "10.0.0.1:80" }]
+"##;
+    let expected = r##"error: an l4 frontend cannot terminate TLS: it forwards packets as they are
+ --> sluice.toml:7:45
+  |
+7 | bind = [{ address = "192.0.2.10:443", tls = { certificates = "certs" } }]
+  |                                             ^^^^^^^^^^^^^^^^^^^^^^^^^^
+  |
+  = help: use mode "tcp" or "http", or let the servers terminate TLS
+
+error: the certificates in `certs` were not read
+ --> sluice.toml:7:62
+  |
+7 | bind = [{ address = "192.0.2.10:443", tls = { certificates = "certs" } }]
+  |                                                              ^^^^^^^
+
+error: `acl` has no meaning in mode `l4`
+ --> sluice.toml:8:5
+  |
+8 | acl.admin = "path_beg /admin/"
+  |     ^^^^^
+  |
+  = help: the kernel half sees single packets: neither connections nor requests
+
+error: `rule` has no meaning in mode `l4`
+ --> sluice.toml:9:31
+  |
+9 | rule = [{ if = "admin", use = "web" }]
+  |                               ^^^^^
+  |
+  = help: the kernel half sees single packets: neither connections nor requests
+"##;
+    assert_errors(text, expected);
+}
+
+#[test]
+fn direct_cannot_map_ports() {
+    let text = r##"[global]
+interfaces = ["eth0"]
+hash_key = "000102030405060708090a0b0c0d0e0f"
+
+[frontend.dns]
+mode = "l4"
+bind = [{ address = "192.0.2.10:53", protocol = "udp" }]
+default_backend = "resolvers"
+
+[backend.resolvers]
+forward = "direct"
+server = [{ name = "one", address = "10.0.0.1:5353" }, { name = "two", address = "10.0.0.2" }]
+"##;
+    let expected = r##"error: `direct` cannot map port 53 of the VIP to port 5353 of the server
+  --> sluice.toml:12:37
+   |
+ 7 | bind = [{ address = "192.0.2.10:53", protocol = "udp" }]
+   |                     --------------- the VIP
+...
+12 | server = [{ name = "one", address = "10.0.0.1:5353" }, { name = "two", address = "10.0.0.2" }]
+   |                                     ^^^^^^^^^^^^^^^
+   |
+   = help: the server gets the client's packet unchanged: leave the port out, or use forward = "nat"
+"##;
+    assert_errors(text, expected);
+}
+
+#[test]
+fn nat_replies_must_be_unambiguous() {
+    let text = r##"[global]
+interfaces = ["eth0"]
+hash_key = "000102030405060708090a0b0c0d0e0f"
+
+[frontend.a]
+mode = "l4"
+bind = "192.0.2.10:80"
+default_backend = "web"
+
+[frontend.b]
+mode = "l4"
+bind = "192.0.2.11:80"
+default_backend = "other"
+
+[backend.web]
+forward = "nat"
+server = [{ name = "web1", address = "10.0.0.1" }]
+
+[backend.other]
+forward = "nat"
+server = [{ name = "web1", address = "10.0.0.1:80" }]
+"##;
+    let expected = r##"error: server 10.0.0.1:80 would serve two `nat` VIPs, 192.0.2.10:80 and 192.0.2.11:80
+  --> sluice.toml:12:8
+   |
+ 7 | bind = "192.0.2.10:80"
+   |        --------------- the other VIP
+...
+12 | bind = "192.0.2.11:80"
+   |        ^^^^^^^^^^^^^^^
+   |
+   = help: nothing in a server's reply tells which VIP it belongs to: give each VIP a port or address of the server
+"##;
+    assert_errors(text, expected);
+}
+
+#[test]
+fn a_server_is_no_vip() {
+    let text = r##"[global]
+interfaces = ["eth0"]
+hash_key = "000102030405060708090a0b0c0d0e0f"
+
+[frontend.dns]
+mode = "l4"
+bind = [{ address = "192.0.2.10:53", protocol = "udp" }]
+default_backend = "resolvers"
+
+[backend.resolvers]
+forward = "nat"
+server = [{ name = "one", address = "192.0.2.10:5353" }]
+"##;
+    let expected = r##"error: the server's address 192.0.2.10 is a VIP: packets would go round in circles
+  --> sluice.toml:12:37
+   |
+ 7 | bind = [{ address = "192.0.2.10:53", protocol = "udp" }]
+   |                     --------------- the VIP
+...
+12 | server = [{ name = "one", address = "192.0.2.10:5353" }]
+   |                                     ^^^^^^^^^^^^^^^^^
+"##;
+    assert_errors(text, expected);
+}
+
+#[test]
+fn a_guessable_hash_key_is_warned_of() {
+    let text = r##"[global]
+interfaces = "eth0"
+
+[frontend.dns]
+mode = "l4"
+bind = [{ address = "192.0.2.10:53", protocol = "udp" }]
+default_backend = "resolvers"
+
+[backend.resolvers]
+forward = "direct"
+server = [{ name = "one", address = "10.0.0.1" }]
+"##;
+    let expected = r##"warning: without a `hash_key` of your own clients can compute which server they get
+ --> sluice.toml:5:8
+  |
+5 | mode = "l4"
+  |        ^^^^
+  |
+  = help: `[global]` hash_key, the same on all balancers of a group: openssl rand -hex 16
+"##;
+    assert_warnings(text, expected);
+}

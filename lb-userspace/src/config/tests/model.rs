@@ -1,0 +1,243 @@
+//! What good configurations become.
+
+use crate::{
+    config::{Bundle, ConfigFile, Format, Loaded, PemFile, file, load, parse},
+    model::{
+        Backend, Balance, Check, CheckKind, FrontendKind, HttpFrontend, Model, OnStop,
+        rule::{Acl, Condition, Fetch, Matching, Term},
+    },
+};
+use lb_common::{Forward, Protocol};
+use std::{collections::BTreeMap, time::Duration};
+
+const EXAMPLE: &str = include_str!("../../../examples/sluice.toml");
+
+fn model(text: &str) -> Model {
+    parse(text).expect("a configuration that can be used").model
+}
+
+/// The reference configuration, with a certificate where it names a directory.
+fn example() -> Loaded {
+    let certified =
+        rcgen::generate_simple_self_signed(["www.example.com".to_owned()]).expect("a certificate");
+    let pem = certified.cert.pem() + &certified.signing_key.serialize_pem();
+    let certificates = BTreeMap::from([(
+        "certs".to_owned(),
+        Ok(vec![PemFile { path: "certs/www.pem".to_owned(), pem }]),
+    )]);
+    let files = vec![ConfigFile { path: "sluice.toml".to_owned(), text: EXAMPLE.to_owned() }];
+    load(&Bundle { files, certificates, ..Bundle::default() }).expect("the reference configuration")
+}
+
+fn backend<'a>(model: &'a Model, name: &str) -> &'a Backend {
+    model.backend(name).expect("a backend of that name")
+}
+
+fn http<'a>(model: &'a Model, name: &str) -> &'a HttpFrontend {
+    let frontend = model
+        .frontends
+        .iter()
+        .find(|frontend| frontend.name == name)
+        .expect("a frontend of that name");
+    match &frontend.kind {
+        FrontendKind::Http(http) => http,
+        FrontendKind::L4 { .. } | FrontendKind::Tcp { .. } => panic!("not http"),
+    }
+}
+
+#[test]
+fn the_reference_configuration_loads_and_warns_only_of_its_placeholder_key() {
+    let Loaded { model, warnings } = example();
+    let short = warnings.render(Format::Short);
+    assert_eq!(warnings.len(), 1, "{short}");
+    assert!(short.contains("without a `hash_key` of your own"), "{short}");
+    let names: Vec<_> = model.backends.iter().map(|backend| backend.name.as_str()).collect();
+    assert_eq!(names, ["admin_be", "api_be", "mysql_be", "resolvers", "web_be"]);
+    assert_eq!(model.kernel_backends().collect::<Vec<_>>(), [3]);
+    let web = backend(&model, "web_be");
+    assert_eq!(
+        web.servers.iter().map(|server| (server.weight, server.backup)).collect::<Vec<_>>(),
+        [(2, false), (1, false), (1, true)]
+    );
+    let expect = [200, 202, 203, 204].into();
+    let (method, path) = ("GET".to_owned(), "/health".to_owned());
+    let kind = CheckKind::Http { method, path, host: Some("www.example.com".to_owned()), expect };
+    let (interval, timeout) = (Duration::from_secs(2), Duration::from_secs(1));
+    assert_eq!(
+        web.check,
+        Some(Check { kind, interval, timeout, rise: 2, fall: 3, port: Some(8081) })
+    );
+    let resolvers = backend(&model, "resolvers");
+    assert_eq!((resolvers.balance, resolvers.forward), (Balance::Maglev, Forward::Direct));
+    assert_eq!(
+        resolvers.servers[0].address.to_string(),
+        "192.0.2.21:53",
+        "the port of the frontend"
+    );
+    let [dns, .., public] = model.frontends.as_slice() else { panic!("three frontends") };
+    assert_eq!(dns.binds[0].protocol, Protocol::Udp);
+    assert_eq!(public.binds[2].certificates.len(), 1);
+    assert_eq!(http(&model, "public").rules.len(), 3);
+}
+
+#[test]
+fn the_reference_configuration_shows_every_knob() {
+    for (table, knobs) in file::TABLES {
+        for knob in *knobs {
+            let shown =
+                EXAMPLE.lines().map(|line| line.trim_start_matches(['#', ' '])).any(|line| {
+                    let header = line.starts_with(&format!("[{}", knob.key));
+                    let path = line.starts_with('[') && line.contains(&format!(".{}]", knob.key));
+                    let dotted = line.starts_with(&format!("{}.", knob.key));
+                    let key = line.starts_with(&format!("{} = ", knob.key))
+                        || line.contains(&format!(" {} = ", knob.key));
+                    header || path || dotted || key
+                });
+            assert!(shown, "[{table}] {} is not in examples/sluice.toml", knob.key);
+            assert!(!knob.doc.trim().is_empty());
+        }
+    }
+}
+
+#[test]
+fn what_is_left_out_has_the_documented_default() {
+    let model = model(
+        "[frontend.a]\nmode = \"http\"\nbind = \"*:80\"\ndefault_backend = \"b\"\n[backend.b]\ncheck = { type = \"http\" }\nserver = [{ name = \"s\", address = \"[2001:db8::1]\" }]\n",
+    );
+    let global = &model.global;
+    assert_eq!((global.hash_key, global.threads, global.on_stop), ([0, 0], 1, OnStop::Detach));
+    assert_eq!((global.stop_timeout, global.metrics), (Duration::from_secs(30), None));
+    assert_eq!(global.control_socket.to_str(), Some("/run/sluice/sluice.sock"));
+    assert_eq!(global.pin_dir.to_str(), Some("/sys/fs/bpf/sluice"));
+    let b = backend(&model, "b");
+    assert_eq!(b.balance, Balance::RoundRobin);
+    assert_eq!(
+        (b.timeout_connect, b.timeout_server),
+        (Duration::from_secs(5), Duration::from_secs(60))
+    );
+    let check = b.check.as_ref().expect("a check");
+    assert_eq!(
+        (check.interval, check.timeout, check.rise, check.fall, check.port),
+        (Duration::from_secs(2), Duration::from_secs(2), 2, 3, None)
+    );
+    let expect = (200..=399).collect();
+    assert_eq!(
+        check.kind,
+        CheckKind::Http { method: "HEAD".to_owned(), path: "/".to_owned(), host: None, expect }
+    );
+    assert_eq!(b.servers[0].address.to_string(), "[2001:db8::1]:80");
+    assert_eq!((b.servers[0].weight, b.servers[0].backup), (1, false));
+    let a = http(&model, "a");
+    assert!(a.forwarded_for);
+    assert_eq!(
+        (a.timeout_request, a.timeout_keep_alive),
+        (Duration::from_secs(10), Duration::from_secs(60))
+    );
+}
+
+#[test]
+fn defaults_are_inherited_and_overridden() {
+    let model = model(
+        r#"
+[defaults]
+timeout_client = "7s"
+timeout_server = "8s"
+[frontend.a]
+mode = "tcp"
+bind = "*:80"
+default_backend = "b"
+[frontend.z]
+mode = "tcp"
+bind = "*:81"
+timeout_client = "9s"
+default_backend = "b"
+[backend.b]
+server = [{ name = "s", address = "10.0.0.1:80" }]
+"#,
+    );
+    let clients: Vec<_> =
+        model.frontends.iter().map(|frontend| frontend.timeout_client.as_secs()).collect();
+    assert_eq!(
+        (clients.as_slice(), backend(&model, "b").timeout_server.as_secs()),
+        ([7, 9].as_slice(), 8)
+    );
+}
+
+#[test]
+fn a_backend_of_both_halves_balances_by_maglev() {
+    let text = r#"
+[global]
+interfaces = ["eth0"]
+[frontend.kernel]
+mode = "l4"
+bind = "192.0.2.10:80"
+default_backend = "b"
+[frontend.relay]
+mode = "http"
+bind = "192.0.2.11:80"
+default_backend = "b"
+[backend.b]
+forward = "nat"
+server = [{ name = "s", address = "10.0.0.1:8080" }]
+"#;
+    assert_eq!(backend(&model(text), "b").balance, Balance::Maglev);
+}
+
+#[test]
+fn the_hash_key_is_two_numbers() {
+    let text = "[global]\nhash_key = \"00000000000000010000000000000aBc\"\n[frontend.a]\nmode = \"tcp\"\nbind = \"*:80\"\ndefault_backend = \"b\"\n[backend.b]\nserver = [{ name = \"s\", address = \"10.0.0.1:80\" }]\n";
+    assert_eq!(model(text).global.hash_key, [1, 0xabc]);
+}
+
+fn rule(acl: &str, condition: &str) -> Condition {
+    let text = format!(
+        "[frontend.a]\nmode = \"http\"\nbind = \"*:80\"\nacl.x = '''{acl}'''\nacl.y = \"path /y\"\nacl.z = \"path /z\"\nrule = [{{ {condition}, use = \"b\" }}]\n[backend.b]\nserver = [{{ name = \"s\", address = \"10.0.0.1:80\" }}]\n"
+    );
+    http(&model(&text), "a").rules[0].condition.clone()
+}
+
+/// `any` as text: `x` and `!y` of terms, known by their pattern.
+fn shown(condition: &Condition) -> String {
+    let term = |term: &Term| {
+        let pattern = &term.acl[0].patterns[0];
+        format!("{}{pattern}", if term.negated { "!" } else { "" })
+    };
+    let alternative = |terms: &Vec<Term>| terms.iter().map(term).collect::<Vec<_>>().join(" ");
+    condition.any.iter().map(alternative).collect::<Vec<_>>().join(" or ")
+}
+
+#[test]
+fn and_binds_closer_than_or_and_unless_is_the_opposite() {
+    let condition = |condition| shown(&rule("path /x", condition));
+    assert_eq!(condition("if = 'x !y or z'"), "/x !/y or /z");
+    assert_eq!(condition("if = '!x || ! !y z'"), "!/x or /y /z");
+    assert_eq!(condition("unless = 'x'"), "!/x");
+    assert_eq!(condition("unless = 'x !y or z'"), "!/x !/z or /y !/z");
+}
+
+#[test]
+fn acl_expressions_are_read_as_haproxy_does() {
+    let acl = |text: &str| rule(text, "if = 'x'").any[0][0].acl[0].clone();
+    let host = || Fetch::Header("host".to_owned());
+    for (text, fetch, matching, ignore_case, patterns) in [
+        ("hdr(Host) -i API.example.com", host(), Matching::Exact, true, &["api.example.com"][..]),
+        ("req.hdr(host) a B", host(), Matching::Exact, false, &["a", "B"]),
+        ("hdr_dom(host) -i x", host(), Matching::Domain, true, &["x"]),
+        ("path_beg /a /b", Fetch::Path, Matching::Prefix, false, &["/a", "/b"]),
+        ("path_end .png", Fetch::Path, Matching::Suffix, false, &[".png"]),
+        ("path_dir img", Fetch::Path, Matching::Directory, false, &["img"]),
+        ("path -m sub -i -- -i", Fetch::Path, Matching::Contains, true, &["-i"]),
+        ("hdr(x-y) -m found", Fetch::Header("x-y".to_owned()), Matching::Found, false, &[]),
+        ("method GET HEAD", Fetch::Method, Matching::Exact, false, &["GET", "HEAD"]),
+        (
+            r#"hdr_sub(user-agent) "a b" 'c"d' e\ f"#,
+            Fetch::Header("user-agent".to_owned()),
+            Matching::Contains,
+            false,
+            &["a b", "c\"d", "e f"],
+        ),
+    ] {
+        let patterns = patterns.iter().map(|&pattern| pattern.to_owned()).collect();
+        assert_eq!(acl(text), Acl { fetch, matching, ignore_case, patterns }, "{text}");
+    }
+}

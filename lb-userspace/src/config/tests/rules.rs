@@ -1,0 +1,211 @@
+//! Errors of ACLs and conditions, which point inside the string.
+
+use super::assert_errors;
+
+#[test]
+fn acl_expressions_point_inside_the_string() {
+    let text = r##"[frontend.www]
+mode = "http"
+bind = "*:80"
+default_backend = "web"
+acl.a = "hdr(host) -x api"
+acl.b = "path_reg ^/a"
+acl.c = ["path_beg /b", "hdr host"]
+acl.d = "hdr(host),lower api"
+acl.e = "path_beg"
+acl.f = "path -m bge /a"
+acl.g = "src 10.0.0.0/8"
+acl.h = 'hdr(user-agent) "Mozilla'
+acl.i = "hdr_beg(host) -m end x"
+acl.j = "pathbeg /a"
+acl.k = "hdr(ho st) x"
+acl.l = "method -m found GET"
+
+[backend.web]
+server = [{ name = "web1", address = "10.0.0.1:80" }]
+"##;
+    let expected = r##"error: unknown flag `-x`
+ --> sluice.toml:5:20
+  |
+5 | acl.a = "hdr(host) -x api"
+  |                    ^^
+  |
+  = help: supported: `-i`, `-m METHOD`, `--`
+
+error: `path_reg` is not supported yet
+ --> sluice.toml:6:10
+  |
+6 | acl.b = "path_reg ^/a"
+  |          ^^^^^^^^
+  |
+  = help: supported: hdr(name), req.hdr(name), path, method, and with a suffix hdr_beg(name), path_end, …
+
+error: `hdr` needs the name of a header
+ --> sluice.toml:7:26
+  |
+7 | acl.c = ["path_beg /b", "hdr host"]
+  |                          ^^^
+  |
+  = help: such as hdr(host)
+
+error: converters are not supported yet
+ --> sluice.toml:8:19
+  |
+8 | acl.d = "hdr(host),lower api"
+  |                   ^^^^^^
+  |
+  = help: `-i` compares without regard to case
+
+error: this ACL has nothing to compare with and would never match
+ --> sluice.toml:9:10
+  |
+9 | acl.e = "path_beg"
+  |          ^^^^^^^^
+  |
+  = help: add a pattern, or test that it is there at all: path_beg -m found
+
+error: `bge` is not a method
+  --> sluice.toml:10:18
+   |
+10 | acl.f = "path -m bge /a"
+   |                  ^^^
+   |
+   = help: supported: `str`, `beg`, `end`, `sub`, `dir`, `dom`, `found`
+
+error: `src` is not supported yet
+  --> sluice.toml:11:10
+   |
+11 | acl.g = "src 10.0.0.0/8"
+   |          ^^^
+   |
+   = help: supported: hdr(name), req.hdr(name), path, method, and with a suffix hdr_beg(name), path_end, …
+
+error: the quotation " does not end
+  --> sluice.toml:12:26
+   |
+12 | acl.h = 'hdr(user-agent) "Mozilla'
+   |                          ^^^^^^^^
+
+error: `hdr_beg(host)` already says how to compare
+  --> sluice.toml:13:24
+   |
+13 | acl.i = "hdr_beg(host) -m end x"
+   |                        ^^^^^^
+   |
+   = help: leave out the suffix or `-m`
+
+error: nothing called `pathbeg` can be looked at
+  --> sluice.toml:14:10
+   |
+14 | acl.j = "pathbeg /a"
+   |          ^^^^^^^
+   |
+   = help: did you mean `path_beg`?
+
+error: `hdr(ho` has no closing parenthesis
+  --> sluice.toml:15:10
+   |
+15 | acl.k = "hdr(ho st) x"
+   |          ^^^^^^
+
+error: `-m found` compares with nothing
+  --> sluice.toml:16:26
+   |
+16 | acl.l = "method -m found GET"
+   |                          ^^^
+   |
+   = help: leave out the patterns
+"##;
+    assert_errors(text, expected);
+}
+
+#[test]
+fn conditions_name_acls() {
+    let text = r##"[frontend.www]
+mode = "http"
+bind = "*:80"
+default_backend = "web"
+acl.host_api = "hdr(host) -i api.example.com"
+rule = [
+  { if = "host_apo", use = "web" },
+  { if = "host_api and host_api", use = "web" },
+  { if = "host_api or", use = "web" },
+  { if = "{ path /a }", use = "web" },
+  { unless = "!METH_GET", use = "web" },
+  { if = "", use = "web" },
+  { use = "web" },
+  { if = "host_api" },
+  { if = "host_api", unless = "host_api", use = "web" },
+]
+
+[backend.web]
+server = [{ name = "web1", address = "10.0.0.1:80" }]
+"##;
+    let expected = r##"error: no ACL is called `host_apo`
+ --> sluice.toml:7:11
+  |
+7 |   { if = "host_apo", use = "web" },
+  |           ^^^^^^^^
+  |
+  = help: did you mean `host_api`?
+
+error: no ACL is called `and`
+ --> sluice.toml:8:20
+  |
+8 |   { if = "host_api and host_api", use = "web" },
+  |                    ^^^
+  |
+  = help: terms side by side must all hold: leave it out
+
+error: a name of an ACL must follow
+ --> sluice.toml:9:20
+  |
+9 |   { if = "host_api or", use = "web" },
+  |                    ^^
+
+error: no ACL is called `{`
+  --> sluice.toml:10:11
+   |
+10 |   { if = "{ path /a }", use = "web" },
+   |           ^
+   |
+   = help: anonymous ACLs are not supported yet: give it a name
+
+error: no ACL is called `METH_GET`
+  --> sluice.toml:11:16
+   |
+11 |   { unless = "!METH_GET", use = "web" },
+   |                ^^^^^^^^
+   |
+   = help: predefined ACLs are not supported yet: define one
+
+error: an empty condition
+  --> sluice.toml:12:10
+   |
+12 |   { if = "", use = "web" },
+   |          ^^
+
+error: a rule needs `if` or `unless`
+  --> sluice.toml:13:3
+   |
+13 |   { use = "web" },
+   |   ^^^^^^^^^^^^^^^
+   |
+   = help: what always holds is the `default_backend`
+
+error: a rule needs `use`: the backend
+  --> sluice.toml:14:3
+   |
+14 |   { if = "host_api" },
+   |   ^^^^^^^^^^^^^^^^^^^
+
+error: a rule has `if` or `unless`, not both
+  --> sluice.toml:15:31
+   |
+15 |   { if = "host_api", unless = "host_api", use = "web" },
+   |                               ^^^^^^^^^^
+   |
+   = help: negate a single ACL with `!`
+"##;
+    assert_errors(text, expected);
+}
