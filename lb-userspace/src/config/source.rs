@@ -85,24 +85,36 @@ impl Source {
     }
 }
 
-/// Replaces what follows `hash_key` on its line: whoever reads an error message, in a log say, must not learn the key.
-/// By text and not by the parsed tree, so that it holds for files that do not parse.
+/// Replaces what follows `hash_key` on its line, and in a string of several lines up to its end: whoever reads an error
+/// message, in a log say, must not learn the key. By text and not by the parsed tree, so that it holds for files that do
+/// not parse.
 fn mask_secrets(text: &str) -> String {
     let mut shown = String::with_capacity(text.len());
+    let mut open: Option<&str> = None;
     for line in text.split_inclusive('\n') {
-        let secret =
-            line.find(SECRET_KEY).and_then(|key| Some(key + line.get(key..)?.find('=')? + 1));
+        let secret = match open {
+            Some(_) => Some(0),
+            None => {
+                line.find(SECRET_KEY).and_then(|key| Some(key + line.get(key..)?.find('=')? + 1))
+            }
+        };
         let (clear, hidden) = line.split_at(secret.unwrap_or(line.len()));
+        open = match open {
+            Some(quotes) => (!hidden.contains(quotes)).then_some(quotes),
+            None => MULTI_LINE.into_iter().find(|quotes| hidden.matches(quotes).count() == 1),
+        };
         shown.push_str(clear);
         // An equal number of bytes in ASCII, so that spans stay on the boundaries of characters.
-        shown.extend(hidden.bytes().map(|byte| {
+        let mask = |byte: u8| {
             if byte.is_ascii_alphanumeric() || !byte.is_ascii() { '*' } else { char::from(byte) }
-        }));
+        };
+        shown.extend(hidden.bytes().map(mask));
     }
     shown
 }
 
 const SECRET_KEY: &str = "hash_key";
+const MULTI_LINE: [&str; 2] = ["\"\"\"", "'''"];
 
 #[cfg(test)]
 mod tests {
@@ -132,5 +144,7 @@ mod tests {
         let sources = sources(["hash_key = \"00ff é\"\nuser = \"00ff\"\n", ""]);
         let text = &sources.of(Span::default()).expect("a file").text;
         assert_eq!(text, "hash_key = \"**** **\"\nuser = \"00ff\"\n");
+        let several = mask_secrets("hash_key = '''\nab\ncd'''\nuser = 'ab'\n");
+        assert_eq!(several, "hash_key = '''\n**\n**'''\nuser = 'ab'\n");
     }
 }

@@ -6,6 +6,7 @@ mod model;
 mod rules;
 mod syntax;
 mod traffic;
+mod values;
 
 use super::{Format, parse};
 

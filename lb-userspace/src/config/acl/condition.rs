@@ -88,7 +88,7 @@ pub(crate) fn parse(text: &Text, acls: &mut Acls<'_>) -> Result<Condition, Vec<D
     }
     match open {
         Some(span) if span == text.span => {
-            errors.push(Diagnostic::error(span, "an empty condition"))
+            errors.push(Diagnostic::error(span, "an empty condition"));
         }
         Some(span) => errors.push(Diagnostic::error(span, "a name of an ACL must follow")),
         None => {}

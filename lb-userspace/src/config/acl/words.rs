@@ -45,7 +45,7 @@ pub(super) fn words(text: &Text) -> Result<Vec<Word>, Diagnostic> {
                 word.quoted = true;
             }
             (None | Some((_, '"')), '\\') => {
-                word.value.extend(chars.next().map(|(_, escaped)| escaped))
+                word.value.extend(chars.next().map(|(_, escaped)| escaped));
             }
             (None | Some(_), _) => word.value.push(c),
         }

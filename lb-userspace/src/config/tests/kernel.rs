@@ -4,7 +4,10 @@ use super::{assert_errors, assert_warnings};
 
 #[test]
 fn l4_needs_what_the_kernel_half_needs() {
-    let text = r##"[frontend.dns]
+    assert_errors(L4_NEEDS_WHAT_THE_KERNEL_HALF_NEEDS, L4_NEEDS_WHAT_THE_KERNEL_HALF_NEEDS_REPORT);
+}
+
+const L4_NEEDS_WHAT_THE_KERNEL_HALF_NEEDS: &str = r#"[frontend.dns]
 mode = "l4"
 bind = ["*:53", "[2001:db8::1]:53"]
 timeout_client = "1m"
@@ -16,8 +19,9 @@ balance = "roundrobin"
 [[backend.resolvers.server]]
 name = "one"
 address = "[2001:db8::2]:53"
-"##;
-    let expected = r##"error: l4 frontends need the network interfaces that their packets come in by
+"#;
+
+const L4_NEEDS_WHAT_THE_KERNEL_HALF_NEEDS_REPORT: &str = r#"error: l4 frontends need the network interfaces that their packets come in by
  --> sluice.toml:2:8
   |
 2 | mode = "l4"
@@ -81,13 +85,11 @@ error: the server 2001:db8::2 of an l4 frontend has an IPv6 address: not support
    |           ^^^^^^^^^^^^^^^^^^
    |
    = help: supported: an IPv4 address
-"##;
-    assert_errors(text, expected);
-}
+"#;
 
 #[test]
 fn l4_has_neither_tls_nor_rules() {
-    let text = r##"[global]
+    let text = r#"[global]
 interfaces = ["eth0"]
 hash_key = "000102030405060708090a0b0c0d0e0f"
 
@@ -101,8 +103,8 @@ default_backend = "web"
 [backend.web]
 forward = "nat"
 server = [{ name = "web1", address = "10.0.0.1:80" }]
-"##;
-    let expected = r##"error: an l4 frontend cannot terminate TLS: it forwards packets as they are
+"#;
+    let expected = r#"error: an l4 frontend cannot terminate TLS: it forwards packets as they are
  --> sluice.toml:7:45
   |
 7 | bind = [{ address = "192.0.2.10:443", tls = { certificates = "certs" } }]
@@ -131,13 +133,13 @@ error: `rule` has no meaning in mode `l4`
   |                               ^^^^^
   |
   = help: the kernel half sees single packets: neither connections nor requests
-"##;
+"#;
     assert_errors(text, expected);
 }
 
 #[test]
 fn direct_cannot_map_ports() {
-    let text = r##"[global]
+    let text = r#"[global]
 interfaces = ["eth0"]
 hash_key = "000102030405060708090a0b0c0d0e0f"
 
@@ -149,8 +151,8 @@ default_backend = "resolvers"
 [backend.resolvers]
 forward = "direct"
 server = [{ name = "one", address = "10.0.0.1:5353" }, { name = "two", address = "10.0.0.2" }]
-"##;
-    let expected = r##"error: `direct` cannot map port 53 of the VIP to port 5353 of the server
+"#;
+    let expected = r#"error: `direct` cannot map port 53 of the VIP to port 5353 of the server
   --> sluice.toml:12:37
    |
  7 | bind = [{ address = "192.0.2.10:53", protocol = "udp" }]
@@ -160,13 +162,13 @@ server = [{ name = "one", address = "10.0.0.1:5353" }, { name = "two", address =
    |                                     ^^^^^^^^^^^^^^^
    |
    = help: the server gets the client's packet unchanged: leave the port out, or use forward = "nat"
-"##;
+"#;
     assert_errors(text, expected);
 }
 
 #[test]
 fn nat_replies_must_be_unambiguous() {
-    let text = r##"[global]
+    let text = r#"[global]
 interfaces = ["eth0"]
 hash_key = "000102030405060708090a0b0c0d0e0f"
 
@@ -187,8 +189,8 @@ server = [{ name = "web1", address = "10.0.0.1" }]
 [backend.other]
 forward = "nat"
 server = [{ name = "web1", address = "10.0.0.1:80" }]
-"##;
-    let expected = r##"error: server 10.0.0.1:80 would serve two `nat` VIPs, 192.0.2.10:80 and 192.0.2.11:80
+"#;
+    let expected = r#"error: server 10.0.0.1:80 would serve two `nat` VIPs, 192.0.2.10:80 and 192.0.2.11:80
   --> sluice.toml:12:8
    |
  7 | bind = "192.0.2.10:80"
@@ -198,13 +200,41 @@ server = [{ name = "web1", address = "10.0.0.1:80" }]
    |        ^^^^^^^^^^^^^^^
    |
    = help: nothing in a server's reply tells which VIP it belongs to: give each VIP a port or address of the server
-"##;
+"#;
+    assert_errors(text, expected);
+}
+
+#[test]
+fn one_nat_server_behind_two_vips_is_refused() {
+    let text = r#"[global]
+interfaces = ["eth0"]
+hash_key = "000102030405060708090a0b0c0d0e0f"
+
+[frontend.www]
+mode = "l4"
+bind = ["192.0.2.10:80", "192.0.2.10:443", { address = "192.0.2.10:80", protocol = "udp" }]
+default_backend = "web"
+
+[backend.web]
+forward = "nat"
+server = [{ name = "web1", address = "10.0.0.1:80" }, { name = "web2", address = "10.0.0.2:80" }]
+"#;
+    let expected = r#"error: server 10.0.0.1:80 would serve two `nat` VIPs, 192.0.2.10:80 and 192.0.2.10:443
+ --> sluice.toml:7:26
+  |
+7 | bind = ["192.0.2.10:80", "192.0.2.10:443", { address = "192.0.2.10:80", protocol = "udp" }]
+  |         ---------------  ^^^^^^^^^^^^^^^^
+  |         |
+  |         the other VIP
+  |
+  = help: nothing in a server's reply tells which VIP it belongs to: give each VIP a port or address of the server
+"#;
     assert_errors(text, expected);
 }
 
 #[test]
 fn a_server_is_no_vip() {
-    let text = r##"[global]
+    let text = r#"[global]
 interfaces = ["eth0"]
 hash_key = "000102030405060708090a0b0c0d0e0f"
 
@@ -216,8 +246,8 @@ default_backend = "resolvers"
 [backend.resolvers]
 forward = "nat"
 server = [{ name = "one", address = "192.0.2.10:5353" }]
-"##;
-    let expected = r##"error: the server's address 192.0.2.10 is a VIP: packets would go round in circles
+"#;
+    let expected = r#"error: the server's address 192.0.2.10 is a VIP: packets would go round in circles
   --> sluice.toml:12:37
    |
  7 | bind = [{ address = "192.0.2.10:53", protocol = "udp" }]
@@ -225,13 +255,13 @@ server = [{ name = "one", address = "192.0.2.10:5353" }]
 ...
 12 | server = [{ name = "one", address = "192.0.2.10:5353" }]
    |                                     ^^^^^^^^^^^^^^^^^
-"##;
+"#;
     assert_errors(text, expected);
 }
 
 #[test]
 fn a_guessable_hash_key_is_warned_of() {
-    let text = r##"[global]
+    let text = r#"[global]
 interfaces = "eth0"
 
 [frontend.dns]
@@ -242,14 +272,14 @@ default_backend = "resolvers"
 [backend.resolvers]
 forward = "direct"
 server = [{ name = "one", address = "10.0.0.1" }]
-"##;
-    let expected = r##"warning: without a `hash_key` of your own clients can compute which server they get
+"#;
+    let expected = r#"warning: without a `hash_key` of your own clients can compute which server they get
  --> sluice.toml:5:8
   |
 5 | mode = "l4"
   |        ^^^^
   |
   = help: `[global]` hash_key, the same on all balancers of a group: openssl rand -hex 16
-"##;
+"#;
     assert_warnings(text, expected);
 }

@@ -8,6 +8,7 @@ use crate::{
     },
 };
 use lb_common::{Forward, Protocol};
+use proptest::prelude::*;
 use std::{collections::BTreeMap, time::Duration};
 
 const EXAMPLE: &str = include_str!("../../../examples/sluice.toml");
@@ -113,7 +114,7 @@ fn what_is_left_out_has_the_documented_default() {
     assert_eq!(b.balance, Balance::RoundRobin);
     assert_eq!(
         (b.timeout_connect, b.timeout_server),
-        (Duration::from_secs(5), Duration::from_secs(60))
+        (Duration::from_secs(5), Duration::from_mins(1))
     );
     let check = b.check.as_ref().expect("a check");
     assert_eq!(
@@ -131,7 +132,7 @@ fn what_is_left_out_has_the_documented_default() {
     assert!(a.forwarded_for);
     assert_eq!(
         (a.timeout_request, a.timeout_keep_alive),
-        (Duration::from_secs(10), Duration::from_secs(60))
+        (Duration::from_secs(10), Duration::from_mins(1))
     );
 }
 
@@ -239,5 +240,21 @@ fn acl_expressions_are_read_as_haproxy_does() {
     ] {
         let patterns = patterns.iter().map(|&pattern| pattern.to_owned()).collect();
         assert_eq!(acl(text), Acl { fetch, matching, ignore_case, patterns }, "{text}");
+    }
+}
+
+proptest! {
+    /// Whatever an editor leaves behind: `load` gives a model or errors, and every error has a place.
+    #[test]
+    fn no_damage_to_a_configuration_is_too_much(at in 0..EXAMPLE.len(), drop in 0_usize..200, put in ".{0,12}") {
+        let start = EXAMPLE.floor_char_boundary(at);
+        let end = EXAMPLE.floor_char_boundary((start + drop).min(EXAMPLE.len()));
+        let text = format!("{}{put}{}", &EXAMPLE[..start], &EXAMPLE[end..]);
+        let found = parse(&text).map_or_else(|errors| errors, |loaded| loaded.warnings);
+        for diagnostic in found.iter() {
+            prop_assert!(found.place(diagnostic).is_some());
+        }
+        prop_assert_eq!(found.render(Format::Short).lines().count(), found.len());
+        prop_assert_eq!(found.render(Format::Full).is_empty(), found.is_empty());
     }
 }

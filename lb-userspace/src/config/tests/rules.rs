@@ -4,7 +4,13 @@ use super::assert_errors;
 
 #[test]
 fn acl_expressions_point_inside_the_string() {
-    let text = r##"[frontend.www]
+    assert_errors(
+        ACL_EXPRESSIONS_POINT_INSIDE_THE_STRING,
+        ACL_EXPRESSIONS_POINT_INSIDE_THE_STRING_REPORT,
+    );
+}
+
+const ACL_EXPRESSIONS_POINT_INSIDE_THE_STRING: &str = r#"[frontend.www]
 mode = "http"
 bind = "*:80"
 default_backend = "web"
@@ -23,8 +29,9 @@ acl.l = "method -m found GET"
 
 [backend.web]
 server = [{ name = "web1", address = "10.0.0.1:80" }]
-"##;
-    let expected = r##"error: unknown flag `-x`
+"#;
+
+const ACL_EXPRESSIONS_POINT_INSIDE_THE_STRING_REPORT: &str = r#"error: unknown flag `-x`
  --> sluice.toml:5:20
   |
 5 | acl.a = "hdr(host) -x api"
@@ -115,13 +122,14 @@ error: `-m found` compares with nothing
    |                          ^^^
    |
    = help: leave out the patterns
-"##;
-    assert_errors(text, expected);
-}
+"#;
 
 #[test]
 fn conditions_name_acls() {
-    let text = r##"[frontend.www]
+    assert_errors(CONDITIONS_NAME_ACLS, CONDITIONS_NAME_ACLS_REPORT);
+}
+
+const CONDITIONS_NAME_ACLS: &str = r#"[frontend.www]
 mode = "http"
 bind = "*:80"
 default_backend = "web"
@@ -140,8 +148,9 @@ rule = [
 
 [backend.web]
 server = [{ name = "web1", address = "10.0.0.1:80" }]
-"##;
-    let expected = r##"error: no ACL is called `host_apo`
+"#;
+
+const CONDITIONS_NAME_ACLS_REPORT: &str = r#"error: no ACL is called `host_apo`
  --> sluice.toml:7:11
   |
 7 |   { if = "host_apo", use = "web" },
@@ -206,6 +215,27 @@ error: a rule has `if` or `unless`, not both
    |                               ^^^^^^^^^^
    |
    = help: negate a single ACL with `!`
-"##;
+"#;
+
+#[test]
+fn an_unless_that_would_explode_is_refused() {
+    let text = r#"[frontend.www]
+mode = "http"
+bind = "*:80"
+default_backend = "web"
+acl.a = "path /a"
+rule = [{ unless = "a a or a a or a a or a a or a a or a a or a a or a a or a a", use = "web" }]
+
+[backend.web]
+server = [{ name = "web1", address = "10.0.0.1:80" }]
+"#;
+    let expected = r#"error: this `unless` is too complicated
+ --> sluice.toml:6:20
+  |
+6 | rule = [{ unless = "a a or a a or a a or a a or a a or a a or a a or a a or a a", use = "web" }]
+  |                    ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
+  |
+  = help: write what must hold with `if`, in several rules
+"#;
     assert_errors(text, expected);
 }

@@ -4,7 +4,7 @@ use super::{assert_errors, assert_warnings};
 
 #[test]
 fn two_frontends_claim_one_address() {
-    let text = r##"[frontend.a]
+    let text = r#"[frontend.a]
 mode = "tcp"
 bind = "*:80"
 default_backend = "web"
@@ -16,8 +16,8 @@ default_backend = "web"
 
 [backend.web]
 server = [{ name = "web1", address = "10.0.0.1:80" }]
-"##;
-    let expected = r##"error: `10.0.0.1:80` is taken already, by `*:80` of frontend `a`
+"#;
+    let expected = r#"error: `10.0.0.1:80` is taken already, by `*:80` of frontend `a`
  --> sluice.toml:8:9
   |
 3 | bind = "*:80"
@@ -25,13 +25,13 @@ server = [{ name = "web1", address = "10.0.0.1:80" }]
 ...
 8 | bind = ["10.0.0.1:80", "[::]:80"]
   |         ^^^^^^^^^^^^^ frontend `b`
-"##;
+"#;
     assert_errors(text, expected);
 }
 
 #[test]
 fn modes_must_fit() {
-    let text = r##"[frontend.relay]
+    let text = r#"[frontend.relay]
 mode = "tcp"
 bind = [{ address = "*:53", protocol = "udp" }]
 forwarded_for = true
@@ -40,8 +40,8 @@ default_backend = "web"
 [backend.web]
 mode = "http"
 server = [{ name = "web1", address = "10.0.0.1:80" }]
-"##;
-    let expected = r##"error: mode `tcp` cannot serve udp
+"#;
+    let expected = r#"error: mode `tcp` cannot serve udp
  --> sluice.toml:3:40
   |
 3 | bind = [{ address = "*:53", protocol = "udp" }]
@@ -65,13 +65,16 @@ error: frontend `relay` of mode `tcp` uses backend `web` of mode `http`
 ...
 8 | mode = "http"
   |        ------ the mode of the backend
-"##;
+"#;
     assert_errors(text, expected);
 }
 
 #[test]
 fn servers_are_told_apart() {
-    let text = r##"[frontend.www]
+    assert_errors(SERVERS_ARE_TOLD_APART, SERVERS_ARE_TOLD_APART_REPORT);
+}
+
+const SERVERS_ARE_TOLD_APART: &str = r#"[frontend.www]
 mode = "tcp"
 bind = ["*:80", "*:81"]
 default_backend = "web"
@@ -89,8 +92,9 @@ weight = 257
 [[backend.web.server]]
 nmae = "web 3"
 address = "0.0.0.0:80"
-"##;
-    let expected = r##"error: this server needs a port: the frontends that use it have different ones
+"#;
+
+const SERVERS_ARE_TOLD_APART_REPORT: &str = r#"error: this server needs a port: the frontends that use it have different ones
  --> sluice.toml:8:11
   |
 8 | address = "10.0.0.1"
@@ -142,13 +146,14 @@ error: `0.0.0.0:80` is not the address of one machine
    |           ^^^^^^^^^^^^
    |
    = help: supported: "10.0.0.1:80", "[2001:db8::1]:80", and the same without a port
-"##;
-    assert_errors(text, expected);
-}
+"#;
 
 #[test]
 fn checks_make_sense() {
-    let text = r##"[frontend.www]
+    assert_errors(CHECKS_MAKE_SENSE, CHECKS_MAKE_SENSE_REPORT);
+}
+
+const CHECKS_MAKE_SENSE: &str = r#"[frontend.www]
 mode = "http"
 bind = "*:80"
 default_backend = "web"
@@ -160,8 +165,9 @@ server = [{ name = "web1", address = "10.0.0.1:80" }]
 [backend.other]
 check = { type = "tcp", path = "/", timeout = "5" }
 server = [{ name = "web1", address = "10.0.0.1:80" }]
-"##;
-    let expected = r##"error: `health` cannot be the path of a request
+"#;
+
+const CHECKS_MAKE_SENSE_REPORT: &str = r#"error: `health` cannot be the path of a request
  --> sluice.toml:7:33
   |
 7 | check = { type = "http", path = "health", method = "GE T", expect = ["200-", 99], interval = "1ms", rise = 0, fall = "3", port = 70000 }
@@ -230,13 +236,17 @@ error: a duration needs a unit
    |                                               ^^^
    |
    = help: say the unit: "5ms" or "5s"
-"##;
-    assert_errors(text, expected);
-}
+"#;
 
 #[test]
 fn warnings_do_not_keep_a_configuration_from_loading() {
-    let text = r##"[frontend.www]
+    assert_warnings(
+        WARNINGS_DO_NOT_KEEP_A_CONFIGURATION_FROM_LOADING,
+        WARNINGS_DO_NOT_KEEP_A_CONFIGURATION_FROM_LOADING_REPORT,
+    );
+}
+
+const WARNINGS_DO_NOT_KEEP_A_CONFIGURATION_FROM_LOADING: &str = r#"[frontend.www]
 mode = "http"
 bind = "*:80"
 default_backend = "web"
@@ -251,8 +261,9 @@ check = { type = "tcp", interval = "1s", timeout = "2s" }
 
 [backend.spare]
 server = [{ name = "a", address = "10.0.0.1:80" }, { name = "b", address = "10.0.0.1:80" }]
-"##;
-    let expected = r##"warning: no rule uses ACL `a`
+"#;
+
+const WARNINGS_DO_NOT_KEEP_A_CONFIGURATION_FROM_LOADING_REPORT: &str = r#"warning: no rule uses ACL `a`
  --> sluice.toml:5:5
   |
 5 | acl.a = "path_beg admin"
@@ -301,6 +312,4 @@ warning: backend `spare` has two servers with this address
    |                                   ------------- first here                 ^^^^^^^^^^^^^
    |
    = help: to give a server a larger share, use `weight`
-"##;
-    assert_warnings(text, expected);
-}
+"#;

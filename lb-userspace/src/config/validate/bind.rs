@@ -113,7 +113,7 @@ fn certificates(source: &Text, bundle: &Bundle, out: &mut Vec<Diagnostic>) -> Ve
         None => failed(format!("the certificates in `{source}` were not read")),
         Some(Err(reason)) => failed(format!("cannot read certificates from `{source}`: {reason}")),
         Some(Ok(files)) if files.is_empty() => {
-            failed(format!("there is no certificate in `{source}`"))
+            failed(format!("there is no certificate in `{source}`"));
         }
         Some(Ok(files)) => {
             for file in files {

@@ -119,8 +119,8 @@ fn require_backend(
     mode: Option<Mode>,
     out: &mut Vec<Diagnostic>,
 ) {
-    let routed_by_rules =
-        mode != Some(Mode::L4) && mode != Some(Mode::Tcp) && !typed.rule.is_absent();
+    let no_rules = typed.rule.is_absent() || typed.rule.value().is_some_and(Vec::is_empty);
+    let routed_by_rules = mode != Some(Mode::L4) && mode != Some(Mode::Tcp) && !no_rules;
     if typed.default_backend.is_absent() && !routed_by_rules {
         let error = Diagnostic::error(
             name.span,
