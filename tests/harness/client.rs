@@ -1,1 +1,16 @@
-//! .
+//! Clients: what the balancer gets traffic from. All of them open their sockets inside a namespace.
+
+pub mod http;
+pub mod load;
+pub mod flows;
+pub mod udp;
+
+pub use flows::Flows;
+pub use http::{Answer, Connection};
+pub use load::{Exchange, Load};
+
+use std::time::Duration;
+
+/// Longest wait for anything from the other end. Above the first TCP retransmissions (1 s and 3 s), so that a lost
+/// packet shows as slowness; a connection that is broken for good shows as an error.
+pub const PATIENCE: Duration = Duration::from_secs(5);

@@ -1,11 +1,85 @@
-//! The lab itself, before anything is asked of the balancer.
+//! The lab itself, before anything is asked of the balancer: what these tests need, all others need too.
 
-use anyhow::Result;
-use lb_tests::{lab::Lab, process::run};
+use anyhow::{Result, ensure};
+use lb_tests::{
+    client::{Connection, Flows, udp},
+    lab::{CLIENT, DEVICE, DIRECT_VIP, Lab},
+    origin::{Echo, Listen, Nginx},
+    process::run,
+    verdict::{self, Verdict},
+    wait,
+    watch::Watch,
+};
+use std::{fs, net::UdpSocket, path::Path, process::Command, time::Duration};
+
+const SITE: Listen = Listen { site: "shop", port: 80, keep_alive: false };
 
 #[test]
-fn the_client_reaches_a_server_through_the_balancer() -> Result<()> {
+fn a_routed_request_passes_the_balancer_both_ways_and_is_logged_once() -> Result<()> {
     let lab = Lab::new()?;
-    print!("{}", run(lab.client.command("ping").args(["-c", "2", "-i", "0.2", "10.1.1.12"]))?);
+    let web2 = lab.machine("web2")?;
+    let nginx = Nginx::start(web2, lab.directory(), &[SITE])?;
+    let watch = Watch::start(&lab.balancer, DEVICE, CLIENT, 80)?;
+
+    let answer = Connection::open(&lab.client, (web2.address, 80).into())?.get("/")?;
+    ensure!((answer.status, answer.server.as_str()) == (200, "web2"), "{answer:?}");
+    let printed = run(lab.client.command("curl").args(["-sS", &format!("http://{}/", web2.address)]))?;
+    ensure!(printed == "web2 shop\n", "{printed}");
+    run(lab.client.command("curl").args(["-sS", &format!("http://{}/health", web2.address)]))?;
+
+    ensure!(nginx.requests("shop")? == 2, "health checks are not logged, requests are");
+    let seen = watch.stop()?;
+    // Three TCP connections of at least eight packets each, which the stack routes in and out.
+    ensure!(seen.of_client >= 48, "{seen:?}");
+    Ok(())
+}
+
+#[test]
+fn a_server_answers_for_the_direct_vip_straight_to_the_client() -> Result<()> {
+    let lab = Lab::new()?;
+    let web1 = lab.machine("web1")?;
+    let _echo = Echo::start(web1, &[web1.address, DIRECT_VIP], 7, lab.directory())?;
+    // In the balancer's place: the client addresses the server's Ethernet address itself.
+    let ethernet = web1.namespace.ethernet_address("eth0")?.map(|byte| format!("{byte:02x}")).join(":");
+    lab.client.ip([format!("route add {DIRECT_VIP} dev eth0"), format!("neigh add {DIRECT_VIP} lladdr {ethernet} dev eth0")])?;
+    let watch = Watch::start(&lab.balancer, DEVICE, CLIENT, 7)?;
+
+    let mut flows = Flows::open(&lab.client, (DIRECT_VIP, 7).into(), 100)?;
+    flows.exchange("hello")?;
+    ensure!(flows.by_server() == [("web1".to_owned(), 100)].into());
+    ensure!(udp::ask(&lab.client, (DIRECT_VIP, 7).into(), 100)? == [("web1".to_owned(), 100)].into());
+    ensure!(watch.stop()?.of_client == 0, "the replies took the way through the balancer");
+    Ok(())
+}
+
+#[test]
+fn what_the_balancer_transmits_by_xdp_arrives_on_the_wire() -> Result<()> {
+    let lab = Lab::new()?;
+    verdict::attach(Verdict::Transmit, &lab.balancer, DEVICE, lab.name())?;
+    let received = || -> Result<u64> {
+        let path = "/sys/class/net/balancer/statistics/rx_packets";
+        // `ip netns exec`, for once: it mounts the /sys of the namespace.
+        Ok(run(Command::new("ip").args(["netns", "exec", lab.switch.name(), "cat", path]))?.trim().parse()?)
+    };
+    let before = received()?;
+    // Nobody has this address, so the client asks for it with broadcasts, which the balancer throws back.
+    lab.client.run(|| UdpSocket::bind("0.0.0.0:0")?.send_to(b"?", "198.51.100.99:9"))??;
+    let what = "a frame from XDP at the far end of the balancer's cable";
+    wait::until(what, Duration::from_secs(3), || Ok((received()? > before).then_some(())))
+}
+
+#[test]
+fn nothing_is_left_of_a_lab_that_was_dropped() -> Result<()> {
+    let lab = Lab::new()?;
+    let web1 = lab.machine("web1")?;
+    let _nginx = Nginx::start(web1, lab.directory(), &[SITE])?;
+    let (name, directory, namespace) = (lab.name().to_owned(), lab.directory().to_owned(), web1.namespace.path());
+    ensure!(directory.exists() && namespace.exists());
+    drop(lab);
+    ensure!(!directory.exists() && !namespace.exists());
+    for entry in fs::read_dir(Path::new("/run/netns"))? {
+        let left = entry?.file_name().to_string_lossy().into_owned();
+        ensure!(!left.starts_with(&name), "{left} is left");
+    }
     Ok(())
 }

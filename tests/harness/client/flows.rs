@@ -1,0 +1,97 @@
+//! Long-lived TCP connections to echo servers: the flows that must not break.
+
+use super::PATIENCE;
+use crate::netns::Namespace;
+use anyhow::{Context, Result, ensure};
+use std::{
+    collections::BTreeMap,
+    io::{Read, Write},
+    net::{SocketAddr, TcpStream},
+};
+
+/// Many connections that are open at once.
+#[derive(Debug, Default)]
+pub struct Flows(Vec<Flow>);
+
+/// One of them.
+#[derive(Debug)]
+struct Flow {
+    stream: TcpStream,
+    /// As the server greeted.
+    server: String,
+}
+
+impl Flows {
+    /// Opens connections from a namespace, and waits for the greeting of each.
+    pub fn open(client: &Namespace, address: SocketAddr, count: usize) -> Result<Self> {
+        client.run(|| (0..count).map(|_| Flow::open(address)).collect::<Result<_>>().map(Self))?
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// How many each server has.
+    pub fn by_server(&self) -> BTreeMap<String, usize> {
+        let mut count = BTreeMap::new();
+        for flow in &self.0 {
+            *count.entry(flow.server.clone()).or_default() += 1;
+        }
+        count
+    }
+
+    /// Those of one server, and all others.
+    pub fn split(self, server: &str) -> (Self, Self) {
+        let (of, others) = self.0.into_iter().partition(|flow| flow.server == server);
+        (Self(of), Self(others))
+    }
+
+    /// Sends something on every connection and wants it back: the error counts the broken ones, by server.
+    pub fn exchange(&mut self, message: &str) -> Result<()> {
+        let sent: Vec<_> = self.0.iter_mut().map(|flow| flow.send(message)).collect();
+        let mut broken = BTreeMap::<_, (usize, String)>::new();
+        for (flow, sent) in self.0.iter_mut().zip(sent) {
+            if let Err(error) = sent.and_then(|()| flow.receive(message)) {
+                let entry = broken.entry(flow.server.clone()).or_default();
+                *entry = (entry.0 + 1, format!("{error:#}"));
+            }
+        }
+        ensure!(broken.is_empty(), "broken of {} flows at `{message}` (server, how many, last error): {broken:?}", self.len());
+        Ok(())
+    }
+}
+
+impl Flow {
+    fn open(address: SocketAddr) -> Result<Self> {
+        let mut stream = TcpStream::connect_timeout(&address, PATIENCE).context("connecting")?;
+        stream.set_nodelay(true)?;
+        stream.set_read_timeout(Some(PATIENCE))?;
+        let mut server = Vec::new();
+        let mut byte = [0];
+        loop {
+            stream.read_exact(&mut byte).context("reading the greeting")?;
+            if byte == *b"\n" {
+                break;
+            }
+            server.extend(byte);
+        }
+        Ok(Self { stream, server: String::from_utf8(server)? })
+    }
+
+    fn send(&mut self, message: &str) -> Result<()> {
+        self.stream.write_all(message.as_bytes()).context("sending")
+    }
+
+    fn receive(&mut self, message: &str) -> Result<()> {
+        let mut back = vec![0; message.len()];
+        self.stream.read_exact(&mut back).context("receiving")?;
+        ensure!(back == message.as_bytes(), "sent {message:?}, got {:?}", String::from_utf8_lossy(&back));
+        Ok(())
+    }
+}

@@ -1,0 +1,169 @@
+//! What `sluice status --json` and `sluice maps --json` print, as far as the tests read it.
+
+use anyhow::{Context, Result};
+use rustix::process::Pid;
+use serde::Deserialize;
+use std::collections::BTreeMap;
+
+/// `sluice status --json`.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Status {
+    /// The supervisor.
+    pub pid: i32,
+    /// The worker.
+    pub worker_pid: i32,
+    /// Goes up by one with every configuration that takes effect.
+    pub generation: u64,
+    /// Where the program is attached.
+    pub interfaces: Vec<Interface>,
+    /// Every backend.
+    pub backends: Vec<BackendStatus>,
+    /// The changes of health so far, oldest first.
+    pub failovers: Vec<Failover>,
+}
+
+/// A device with the program.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Interface {
+    /// Its name.
+    pub name: String,
+    /// `native` or `generic`.
+    pub mode: String,
+}
+
+/// A backend in the status.
+#[derive(Clone, Debug, Deserialize)]
+pub struct BackendStatus {
+    /// Its name.
+    pub name: String,
+    /// Its servers.
+    pub servers: Vec<ServerStatus>,
+}
+
+/// A server in the status.
+#[derive(Clone, Debug, Deserialize)]
+pub struct ServerStatus {
+    /// Its name.
+    pub name: String,
+    /// `up`, `drain`, `down`.
+    pub state: String,
+    /// `ready`, `drain`, `maint`.
+    pub admin: String,
+    /// `unknown`, `up`, `down`.
+    pub health: String,
+}
+
+/// A change of health.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Failover {
+    /// The backend.
+    pub backend: String,
+    /// The server.
+    pub server: String,
+    /// `up` or `down`.
+    pub to: String,
+    /// From the end of the deciding probe to the map, in microseconds.
+    pub probe_to_map_us: u64,
+}
+
+impl Status {
+    /// The worker's process id.
+    pub fn worker(&self) -> Result<Pid> {
+        Pid::from_raw(self.worker_pid).context("the daemon has no worker")
+    }
+
+    /// A server by backend and name.
+    pub fn server(&self, backend: &str, name: &str) -> Result<&ServerStatus> {
+        let servers = self.backends.iter().filter(|of| of.name == backend).flat_map(|of| &of.servers);
+        servers.into_iter().find(|server| server.name == name).with_context(|| format!("no server {backend}/{name}"))
+    }
+}
+
+/// `sluice maps --json`.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Maps {
+    /// The VIPs.
+    pub vips: Vec<VipRow>,
+    /// The servers of kernel backends.
+    pub servers: Vec<ServerRow>,
+    /// The live half of each ring.
+    pub rings: Vec<RingRow>,
+    /// Why packets left the path.
+    pub stops: Vec<StopRow>,
+}
+
+/// A VIP.
+#[derive(Clone, Debug, Deserialize)]
+pub struct VipRow {
+    /// Its frontend.
+    pub frontend: String,
+    /// Packets sent on to servers.
+    pub packets: u64,
+    /// TCP connections.
+    pub connections: u64,
+    /// Packets sent back to clients.
+    pub return_packets: u64,
+}
+
+/// A server.
+#[derive(Clone, Debug, Deserialize)]
+pub struct ServerRow {
+    /// Its backend.
+    pub backend: String,
+    /// Its name.
+    pub name: String,
+    /// `up`, `drain`, `down`.
+    pub state: String,
+    /// Packets sent there.
+    pub packets: u64,
+    /// TCP connections sent there.
+    pub connections: u64,
+}
+
+/// A ring.
+#[derive(Clone, Debug, Deserialize)]
+pub struct RingRow {
+    /// Whose.
+    pub backend: String,
+    /// How many slots each server has.
+    pub shares: Vec<ShareRow>,
+}
+
+/// A server's part of a ring.
+#[derive(Clone, Debug, Deserialize)]
+pub struct ShareRow {
+    /// Its name.
+    pub server: String,
+    /// How many slots.
+    pub slots: u64,
+}
+
+/// Packets that left the path early.
+#[derive(Clone, Debug, Deserialize)]
+pub struct StopRow {
+    /// The reason.
+    pub name: String,
+    /// How many.
+    pub packets: u64,
+}
+
+impl Maps {
+    /// The part of a backend's ring that each server has, from 0 to 1. Servers without a slot are not in it.
+    pub fn shares(&self, backend: &str) -> Result<BTreeMap<String, f64>> {
+        let ring = self.rings.iter().find(|ring| ring.backend == backend).with_context(|| format!("no ring of {backend}"))?;
+        let all: u64 = ring.shares.iter().map(|share| share.slots).sum();
+        let part = |share: &ShareRow| (share.server.clone(), ratio(share.slots, all));
+        Ok(ring.shares.iter().filter(|share| share.slots > 0).map(part).collect())
+    }
+
+    /// A server by backend and name.
+    pub fn server(&self, backend: &str, name: &str) -> Result<&ServerRow> {
+        let wanted = |row: &&ServerRow| row.backend == backend && row.name == name;
+        self.servers.iter().find(wanted).with_context(|| format!("no server {backend}/{name} in the maps"))
+    }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "slots are far below 2^52")]
+fn ratio(part: u64, all: u64) -> f64 {
+    part as f64 / all as f64
+}
