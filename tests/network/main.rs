@@ -1,2 +1,18 @@
-//! .
+//! Scenarios on a real network of namespaces, with the real daemon. Each lays out a lab of its own.
+//!
+//! They measure time and fill this computer's two ends of every cable, so they run one after the other:
+//! `cargo test -p lb-tests --features network --test network -- --test-threads=1 --nocapture`.
+#![expect(clippy::print_stdout, reason = "measured times are part of the result")]
+
+mod scene;
+
 mod lab;
+mod direct;
+mod nat;
+mod backup;
+mod failover;
+mod reload;
+mod restart;
+mod stop;
+mod capabilities;
+mod verbs;

@@ -1,0 +1,93 @@
+//! The daemon dies, and the traffic does not care.
+
+use crate::scene::{SOON, Scene, WEBS};
+use anyhow::{Context, Result, ensure};
+use lb_tests::{
+    client::Flows,
+    process,
+    sluice::Sluice,
+};
+use std::{env, thread, time::Duration};
+use tokio::time::Instant;
+
+const FLOWS: usize = 1_000;
+
+/// Pause between two messages on every flow.
+const BEAT: Duration = Duration::from_millis(500);
+
+/// How long the flows run: `SLUICE_RESTART_SECONDS`, or a minute.
+fn duration() -> Result<Duration> {
+    let seconds = env::var("SLUICE_RESTART_SECONDS").map_or(Ok(60), |text| text.parse())?;
+    Ok(Duration::from_secs(seconds))
+}
+
+#[test]
+fn a_thousand_flows_survive_kill_9_of_the_daemon_and_its_restart() -> Result<()> {
+    let mut scene = Scene::start("nat", &WEBS, "on_stop = \"keep\"\n")?;
+    scene.lose("web3")?;
+    let mut flows = Flows::open(&scene.lab.client, scene.vip, FLOWS)?;
+    let (start, length) = (Instant::now(), duration()?);
+
+    run_until(&mut flows, start + length / 4, "with the daemon")?;
+    scene.sluice.kill()?;
+    ensure!(scene.sluice.status().is_err(), "the daemon still answers");
+    run_until(&mut flows, start + length / 2, "without it")?;
+    let orphaned = Flows::open(&scene.lab.client, scene.vip, 100)?;
+    ensure!(orphaned.by_server().keys().eq(["web1", "web2"]), "{:?}", orphaned.by_server());
+
+    scene.sluice.start_again(&scene.lab)?;
+    run_until(&mut flows, start + length, "after its restart")?;
+    println!("{} flows for {length:?} across kill -9 and restart: 0 broken", flows.len());
+    Ok(())
+}
+
+#[test]
+fn a_server_that_was_down_is_still_out_after_a_restart() -> Result<()> {
+    let mut scene = Scene::start("nat", &WEBS, "on_stop = \"keep\"\n")?;
+    scene.lose("web3")?;
+    scene.sluice.kill()?;
+    scene.sluice.start_again(&scene.lab)?;
+    let server = |sluice: &Sluice| Ok::<_, anyhow::Error>(sluice.status()?.server("echo", "web3")?.clone());
+    ensure!(server(&scene.sluice)?.health == "down", "{:?}", server(&scene.sluice)?);
+    for _ in 0..100 {
+        ensure!(!scene.sluice.maps()?.shares("echo")?.contains_key("web3"), "web3 is back without a check");
+    }
+    scene.regain("web3")
+}
+
+#[test]
+fn a_server_in_maintenance_stays_there_over_a_restart() -> Result<()> {
+    let mut scene = Scene::start("nat", &WEBS, "on_stop = \"keep\"\n")?;
+    scene.sluice.command(&["server", "maint", "echo/web1"])?;
+    scene.sluice.wait_shares("echo", SOON, |shares| shares.keys().eq(["web2", "web3"]))?;
+    scene.sluice.kill()?;
+    scene.sluice.start_again(&scene.lab)?;
+    ensure!(scene.sluice.status()?.server("echo", "web1")?.admin == "maint");
+    ensure!(scene.sluice.maps()?.shares("echo")?.keys().eq(["web2", "web3"]));
+    Ok(())
+}
+
+#[test]
+fn a_worker_that_dies_is_replaced_and_the_flows_go_on() -> Result<()> {
+    let scene = Scene::start("nat", &WEBS, "")?;
+    let mut flows = Flows::open(&scene.lab.client, scene.vip, 100)?;
+    let before = scene.sluice.status()?;
+    rustix::process::kill_process(before.worker()?, rustix::process::Signal::KILL)?;
+    flows.exchange("without a worker")?;
+    let after = lb_tests::wait::until("another worker", SOON, || {
+        Ok(Some(scene.sluice.status()?).filter(|status| status.worker_pid != before.worker_pid))
+    })?;
+    ensure!(after.pid == before.pid, "the supervisor was replaced too");
+    flows.exchange("with another worker")?;
+    let running = process::run(std::process::Command::new("ps").args(["-o", "stat=", "-p", &after.worker_pid.to_string()]));
+    ensure!(!running.context("the new worker does not run")?.starts_with('Z'));
+    Ok(())
+}
+
+fn run_until(flows: &mut Flows, end: Instant, phase: &str) -> Result<()> {
+    while Instant::now() < end {
+        flows.exchange(phase)?;
+        thread::sleep(BEAT);
+    }
+    Ok(())
+}
