@@ -65,7 +65,10 @@ pub(crate) fn make_certificate(lab: &Path) -> Result<PathBuf> {
     let (trusted, directory) = (lab.join("trusted.pem"), lab.join("certificates"));
     fs::create_dir_all(&directory)?;
     fs::write(&trusted, made.cert.pem())?;
-    fs::write(directory.join("example.com.pem"), made.cert.pem() + &made.signing_key.serialize_pem())?;
+    fs::write(
+        directory.join("example.com.pem"),
+        made.cert.pem() + &made.signing_key.serialize_pem(),
+    )?;
     Ok(trusted)
 }
 
@@ -73,7 +76,10 @@ pub(crate) fn make_certificate(lab: &Path) -> Result<PathBuf> {
 pub(crate) fn check_routes(client: &Namespace, trusted: &Path) -> Result<String> {
     for (host, path, site) in ROUTES {
         let answer = curl(client, trusted, host, path)?;
-        ensure!(answer.split_whitespace().nth(1) == Some(site), "https://{host}{path} went to {answer:?}, not to {site}");
+        ensure!(
+            answer.split_whitespace().nth(1) == Some(site),
+            "https://{host}{path} went to {answer:?}, not to {site}"
+        );
     }
     Ok(format!("{} requests, each to the right backend", ROUTES.len()))
 }
@@ -81,8 +87,14 @@ pub(crate) fn check_routes(client: &Namespace, trusted: &Path) -> Result<String>
 /// One HTTPS request by curl; anything but 200 is an error.
 pub(crate) fn curl(client: &Namespace, trusted: &Path, host: &str, path: &str) -> Result<String> {
     let mut command = client.command("curl");
-    command.args(["--silent", "--show-error", "--fail", "--max-time", "5", "--cacert"]).arg(trusted);
-    command.args(["--resolve", &format!("{host}:443:{PROXY_VIP}"), &format!("https://{host}{path}")]);
+    command
+        .args(["--silent", "--show-error", "--fail", "--max-time", "5", "--cacert"])
+        .arg(trusted);
+    command.args([
+        "--resolve",
+        &format!("{host}:443:{PROXY_VIP}"),
+        &format!("https://{host}{path}"),
+    ]);
     process::run(&mut command)
 }
 

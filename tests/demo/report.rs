@@ -2,19 +2,28 @@
 
 use anyhow::{Error, Result};
 use serde_json::{Map, Value, json};
-use std::{collections::BTreeMap, io::Write, process::ExitCode};
+use std::{
+    collections::BTreeMap,
+    io::{IsTerminal, Write, stdout},
+    process::ExitCode,
+};
 use tokio::time::Instant;
 
 /// Columns that the text of a step takes before its time.
 const WIDTH: usize = 96;
 
 /// Columns of a bar that stands for the whole ring.
-const BAR: f64 = 60.0;
+const BAR: f64 = 50.0;
+
+/// Colours, as terminals number them.
+const GREEN: &str = "32";
+const RED: &str = "31";
 
 /// What was told so far.
 #[derive(Debug)]
 pub(crate) struct Report {
     json: bool,
+    terminal: bool,
     start: Instant,
     steps: Vec<Value>,
     facts: Map<String, Value>,
@@ -24,7 +33,15 @@ pub(crate) struct Report {
 impl Report {
     /// An empty report, printed as text while it grows or as JSON at its end.
     pub(crate) fn new(json: bool) -> Self {
-        Self { json, start: Instant::now(), steps: Vec::new(), facts: Map::new(), failed: 0 }
+        let terminal = stdout().is_terminal();
+        Self {
+            json,
+            terminal,
+            start: Instant::now(),
+            steps: Vec::new(),
+            facts: Map::new(),
+            failed: 0,
+        }
     }
 
     /// Prints a line, unless the report is JSON.
@@ -40,11 +57,15 @@ impl Report {
     }
 
     /// Does a step. `work` returns what the next steps need, and what there is to say about it.
-    pub(crate) fn step<T>(&mut self, name: &str, work: impl FnOnce() -> Result<(T, String)>) -> Result<T> {
+    pub(crate) fn step<T>(
+        &mut self,
+        name: &str,
+        work: impl FnOnce() -> Result<(T, String)>,
+    ) -> Result<T> {
         let started = Instant::now();
-        if !self.json {
+        if self.terminal && !self.json {
             print!("  … {name}\r");
-            drop(std::io::stdout().flush());
+            drop(stdout().flush());
         }
         let (result, detail) = match work() {
             Ok((result, detail)) => (Ok(result), detail),
@@ -53,8 +74,9 @@ impl Report {
         let seconds = started.elapsed().as_secs_f64();
         match &result {
             Ok(_) => {
-                let text = if detail.is_empty() { name.to_owned() } else { format!("{name}: {detail}") };
-                self.say(&format!("  \x1b[32m✓\x1b[0m {text:<WIDTH$} {seconds:>5.1} s"));
+                let text =
+                    if detail.is_empty() { name.to_owned() } else { format!("{name}: {detail}") };
+                self.say(&format!("  {} {text:<WIDTH$} {seconds:>5.1} s", self.paint(GREEN, "✓")));
             }
             Err(error) => self.complain(name, error),
         }
@@ -75,7 +97,7 @@ impl Report {
     pub(crate) fn shares(&mut self, when: &str, shares: &BTreeMap<String, f64>) {
         self.say(&format!("\n    ring {when}"));
         for (server, share) in shares {
-            self.say(&format!("    {server:<7} {:<26} {:>5.1} %", bar(*share), share * 100.0));
+            self.say(&format!("    {server:<7} {:<27} {:>5.1} %", bar(*share), share * 100.0));
         }
         self.say("");
         self.fact(&format!("shares_{}", when.replace(' ', "_")), json!(shares));
@@ -93,15 +115,24 @@ impl Report {
             println!("{}", Value::Object(all));
         } else {
             let steps = self.steps.len();
-            let verdict = if held { "\x1b[32mEverything held\x1b[0m" } else { "\x1b[31mNot everything held\x1b[0m" };
+            let verdict = if held {
+                self.paint(GREEN, "Everything held")
+            } else {
+                self.paint(RED, "Not everything held")
+            };
             println!("\n  {verdict}: {} of {steps} steps, {seconds:.1} s.\n", steps - self.failed);
         }
         if held { ExitCode::SUCCESS } else { ExitCode::FAILURE }
     }
 
+    /// Colours a text, where there is a terminal to show it.
+    fn paint(&self, colour: &str, text: &str) -> String {
+        if self.terminal { format!("\x1b[{colour}m{text}\x1b[0m") } else { text.to_owned() }
+    }
+
     fn complain(&mut self, name: &str, error: &Error) {
         self.failed += 1;
-        self.say(&format!("  \x1b[31m✗\x1b[0m {name}"));
+        self.say(&format!("  {} {name}", self.paint(RED, "✗")));
         for line in format!("{error:#}").lines() {
             self.say(&format!("      {line}"));
         }
@@ -111,7 +142,11 @@ impl Report {
 /// A share from 0 to 1 as a bar, exact to an eighth of a column.
 fn bar(share: f64) -> String {
     const EIGHTHS: [&str; 8] = ["", "▏", "▎", "▍", "▌", "▋", "▊", "▉"];
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "between 0 and 8 × BAR")]
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "between 0 and 8 × BAR"
+    )]
     let eighths = (share.clamp(0.0, 1.0) * BAR * 8.0) as usize;
     let rest = EIGHTHS.get(eighths % 8).copied().unwrap_or_default();
     format!("{}{rest}", "█".repeat(eighths / 8))
@@ -124,8 +159,8 @@ mod tests {
     #[test]
     fn a_bar_is_as_long_as_the_share() {
         assert_eq!(bar(0.0), "");
-        assert_eq!(bar(1.0).chars().count(), 60);
-        assert_eq!(bar(1.0 / 3.0), "█".repeat(20));
+        assert_eq!(bar(1.0).chars().count(), 50);
+        assert_eq!(bar(0.5), "█".repeat(25));
         assert_eq!(bar(0.5 / BAR), "▌");
     }
 

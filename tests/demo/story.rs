@@ -58,17 +58,27 @@ struct Seen {
 pub(crate) fn tell(report: &mut Report, keep: bool) -> Result<()> {
     let mut stage = set_up(report, keep)?;
     let watch = Watch::start(&stage.lab.balancer, DEVICE, CLIENT, 80)?;
-    let by_hand = report.step(&format!("curl http://{NAT_VIP}/, {BY_HAND} times"), || by_hand(&stage.lab))?;
-    report.check("HTTPS, routed by host and path", || public::check_routes(&stage.lab.client, &stage.trusted));
+    let by_hand =
+        report.step(&format!("curl http://{NAT_VIP}/, {BY_HAND} times"), || by_hand(&stage.lab))?;
+    report.check("HTTPS, routed by host and path", || {
+        public::check_routes(&stage.lab.client, &stage.trusted)
+    });
     let seen = lose_and_regain_a_server(report, &mut stage)?;
     balance_the_books(report, &stage, &seen, &by_hand)?;
     report.check("the host's own stack saw none of it", || {
         let counted = watch.stop()?;
-        ensure!(counted.of_client == 0, "{} packets of the VIP reached the stack", counted.of_client);
+        ensure!(
+            counted.of_client == 0,
+            "{} packets of the VIP reached the stack",
+            counted.of_client
+        );
         ensure!(counted.others > 0, "the watch saw nothing at all, not even health checks");
         Ok(format!("0 packets of the VIP, {} others (health checks, HTTPS)", counted.others))
     });
-    report.check("all three servers down: the backup steps in, for packets and for requests", || backup_steps_in(&mut stage));
+    report
+        .check("all three servers down: the backup steps in, for packets and for requests", || {
+            backup_steps_in(&mut stage)
+        });
     if keep { leave(report, stage) } else { stop(report, stage) }
 }
 
@@ -77,13 +87,20 @@ fn set_up(report: &mut Report, keep: bool) -> Result<Stage> {
         let lab = if keep { Lab::to_keep()? } else { Lab::new()? };
         Ok((lab, "client, balancer, web1, web2, web3, backup, and a switch".to_owned()))
     })?;
-    let servers = report.step("four nginx servers", || Ok((start_servers(&lab)?, String::new())))?;
+    let servers =
+        report.step("four nginx servers", || Ok((start_servers(&lab)?, String::new())))?;
     let trusted = public::make_certificate(lab.directory())?;
     let sluice = report.step("sluice runs", || {
         let sluice = Sluice::start(&lab, &config(&lab)?)?;
         let status = sluice.status()?;
-        let modes: Vec<_> = status.interfaces.iter().map(|of| format!("{} on {}", of.mode, of.name)).collect();
-        let detail = format!("supervisor {}, worker {}, XDP {}", status.pid, status.worker_pid, modes.join(", "));
+        let modes: Vec<_> =
+            status.interfaces.iter().map(|of| format!("{} on {}", of.mode, of.name)).collect();
+        let detail = format!(
+            "supervisor {}, worker {}, XDP {}",
+            status.pid,
+            status.worker_pid,
+            modes.join(", ")
+        );
         Ok((sluice, detail))
     })?;
     if sluice.status()?.interfaces.iter().any(|interface| interface.mode != "native") {
@@ -119,11 +136,22 @@ fn by_hand(lab: &Lab) -> Result<(BTreeMap<String, u64>, String)> {
     let mut answers = BTreeMap::new();
     for _ in 0..BY_HAND {
         let url = format!("http://{NAT_VIP}/");
-        let body = process::run(lab.client.command("curl").args(["--silent", "--show-error", "--fail", "--max-time", "5", &url]))?;
+        let body = process::run(lab.client.command("curl").args([
+            "--silent",
+            "--show-error",
+            "--fail",
+            "--max-time",
+            "5",
+            &url,
+        ]))?;
         let server = body.split_whitespace().next().context("an empty answer")?;
         *answers.entry(server.to_owned()).or_default() += 1;
     }
-    let detail = answers.iter().map(|(server, count)| format!("{server} ×{count}")).collect::<Vec<_>>().join(", ");
+    let detail = answers
+        .iter()
+        .map(|(server, count)| format!("{server} ×{count}"))
+        .collect::<Vec<_>>()
+        .join(", ");
     Ok((answers, detail))
 }
 
@@ -134,12 +162,20 @@ fn lose_and_regain_a_server(report: &mut Report, stage: &mut Stage) -> Result<Se
     let visitor = Visitor::start(&stage.lab.client, &stage.trusted);
     thread::sleep(SCENE);
 
-    let (killed, changed) = report.step(&format!("kill -9 of nginx on {VICTIM}, while traffic runs"), || kill_victim(stage))?;
+    let (killed, changed) = report
+        .step(&format!("kill -9 of nginx on {VICTIM}, while traffic runs"), || {
+            kill_victim(stage)
+        })?;
     let during = stage.sluice.maps()?.shares("shop")?;
     report.shares("without it", &during);
     report.fact("kill_to_ring_ms", changed.duration_since(killed).as_secs_f64() * 1e3);
     report.check("no slot of a living server moved away from it", || {
-        ensure!(before.iter().all(|(server, share)| server == VICTIM || during.get(server) >= Some(share)), "{before:?}, then {during:?}");
+        ensure!(
+            before
+                .iter()
+                .all(|(server, share)| server == VICTIM || during.get(server) >= Some(share)),
+            "{before:?}, then {during:?}"
+        );
         Ok(String::new())
     });
     report.check("from the failed probe to the kernel's map", || {
@@ -169,15 +205,25 @@ fn kill_victim(stage: &mut Stage) -> Result<((Instant, Instant), String)> {
     Ok(((killed, changed), detail))
 }
 
-fn balance_the_books(report: &mut Report, stage: &Stage, seen: &Seen, by_hand: &BTreeMap<String, u64>) -> Result<()> {
+fn balance_the_books(
+    report: &mut Report,
+    stage: &Stage,
+    seen: &Seen,
+    by_hand: &BTreeMap<String, u64>,
+) -> Result<()> {
     let mut answered = load::answered(&seen.exchanges);
-    by_hand.iter().for_each(|(server, count)| *answered.entry(server.clone()).or_default() += count);
+    by_hand
+        .iter()
+        .for_each(|(server, count)| *answered.entry(server.clone()).or_default() += count);
     let maps = stage.sluice.maps()?;
     let mut counts = BTreeMap::new();
     for (&name, nginx) in &stage.servers {
         let kernel = maps.server("shop", name)?.connections;
         let answered = answered.get(name).copied().unwrap_or_default();
-        counts.insert(name.to_owned(), Count { kernel, logged: nginx.requests("shop")? as u64, answered });
+        counts.insert(
+            name.to_owned(),
+            Count { kernel, logged: nginx.requests("shop")? as u64, answered },
+        );
     }
     let total = seen.exchanges.len() + BY_HAND;
     let mut failed = 0;
@@ -204,8 +250,14 @@ fn balance_the_books(report: &mut Report, stage: &Stage, seen: &Seen, by_hand: &
 /// The proxy finds another server by itself; only the request that the killed server was answering may be lost.
 fn https_went_on(seen: &Seen) -> Result<String> {
     let Visits { requests, failures } = &seen.visits;
-    let unexplained = failures.iter().find(|(started, ended, _)| *started > seen.killed || *ended < seen.killed);
-    ensure!(unexplained.is_none(), "{} of {requests} failed, one of them: {:?}", failures.len(), unexplained.map(|of| &of.2));
+    let unexplained =
+        failures.iter().find(|(started, ended, _)| *started > seen.killed || *ended < seen.killed);
+    ensure!(
+        unexplained.is_none(),
+        "{} of {requests} failed, one of them: {:?}",
+        failures.len(),
+        unexplained.map(|of| &of.2)
+    );
     Ok(format!("{requests} by curl, {} failed", failures.len()))
 }
 
@@ -221,16 +273,22 @@ fn backup_steps_in(stage: &mut Stage) -> Result<String> {
     ensure!(body == "backup web\n", "HTTPS was answered by {body:?}");
     let detail = format!("{} ms", killed.elapsed().as_millis());
     for name in ["web1", "web2", "web3"] {
-        stage.servers.insert(name, Nginx::start(stage.lab.machine(name)?, stage.lab.directory(), &SITES)?);
+        stage
+            .servers
+            .insert(name, Nginx::start(stage.lab.machine(name)?, stage.lab.directory(), &SITES)?);
     }
-    stage.sluice.wait_shares("shop", PATIENCE, |shares| shares.len() == 3 && !shares.contains_key(BACKUP))?;
+    stage.sluice.wait_shares("shop", PATIENCE, |shares| {
+        shares.len() == 3 && !shares.contains_key(BACKUP)
+    })?;
     Ok(detail)
 }
 
 fn stop(report: &mut Report, mut stage: Stage) -> Result<()> {
     report.step("sluice stops and leaves nothing behind", || {
         stage.sluice.stop()?;
-        let device = process::run(stage.lab.balancer.command("ip").args(["-details", "link", "show", "dev", DEVICE]))?;
+        let device = process::run(
+            stage.lab.balancer.command("ip").args(["-details", "link", "show", "dev", DEVICE]),
+        )?;
         ensure!(!device.contains("prog/xdp"), "the program is still attached:\n{device}");
         ensure!(!stage.lab.pins().exists(), "{} is still there", stage.lab.pins().display());
         Ok(((), String::new()))
@@ -240,9 +298,14 @@ fn stop(report: &mut Report, mut stage: Stage) -> Result<()> {
 fn leave(report: &mut Report, stage: Stage) -> Result<()> {
     let Stage { sluice, servers, trusted, lab } = stage;
     let client = format!("nsenter --net={}", lab.client.path().display());
-    let (sluice_bin, pins) = (lb_tests::binary()?.display().to_string(), lab.pins().display().to_string());
+    let (sluice_bin, pins) =
+        (lb_tests::binary()?.display().to_string(), lab.pins().display().to_string());
     let socket = lab.directory().join("sluice.sock").display().to_string();
-    let resolve = format!("--cacert {} --resolve api.example.com:443:{}", trusted.display(), lb_tests::lab::PROXY_VIP);
+    let resolve = format!(
+        "--cacert {} --resolve api.example.com:443:{}",
+        trusted.display(),
+        lb_tests::lab::PROXY_VIP
+    );
     report.say("\n  It all stays as it is. Try:\n");
     for line in [
         format!("{client} curl http://{NAT_VIP}/"),

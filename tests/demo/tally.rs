@@ -25,11 +25,20 @@ pub(crate) fn agree(counts: &BTreeMap<String, Count>, killed: &str, failed: u64)
     for (server, count) in counts {
         let Count { kernel, logged, answered } = *count;
         if server == killed {
-            ensure!(kernel == answered + failed, "{server}: {kernel} connections, but {answered} answers and {failed} failures");
+            ensure!(
+                kernel == answered + failed,
+                "{server}: {kernel} connections, but {answered} answers and {failed} failures"
+            );
             let in_flight = load::THREADS as u64;
-            ensure!(logged.abs_diff(answered) <= in_flight, "{server}: {logged} requests logged, {answered} answered");
+            ensure!(
+                logged.abs_diff(answered) <= in_flight,
+                "{server}: {logged} requests logged, {answered} answered"
+            );
         } else {
-            ensure!(kernel == logged && logged == answered, "{server}: kernel {kernel}, access log {logged}, clients {answered}");
+            ensure!(
+                kernel == logged && logged == answered,
+                "{server}: kernel {kernel}, access log {logged}, clients {answered}"
+            );
         }
     }
     Ok(())

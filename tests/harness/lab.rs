@@ -17,6 +17,7 @@ use crate::{
     verdict::{self, Verdict},
 };
 use anyhow::{Context, Result, ensure};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::{
     fmt::Write,
     net::Ipv4Addr,
@@ -80,7 +81,11 @@ impl Lab {
     pub fn new() -> Result<Self> {
         static SERIAL: AtomicU32 = AtomicU32::new(0);
         reaper::remove_abandoned()?;
-        Self::named(&format!("sluice-{}-{}", std::process::id(), SERIAL.fetch_add(1, Ordering::Relaxed)))
+        Self::named(&format!(
+            "sluice-{}-{}",
+            std::process::id(),
+            SERIAL.fetch_add(1, Ordering::Relaxed)
+        ))
     }
 
     /// Lays out the lab that is easy to find again: [`KEPT`].
@@ -90,6 +95,7 @@ impl Lab {
     }
 
     fn named(name: &str) -> Result<Self> {
+        raise_descriptor_limit()?;
         // From here on everything is removed whatever happens: the reaper is the first to come.
         let (reaper, directory) = Reaper::start(name)?;
         let namespace = |role: &str| Namespace::create(&format!("{name}-{role}"));
@@ -126,7 +132,10 @@ impl Lab {
 
     /// The server of that name.
     pub fn machine(&self, name: &str) -> Result<&Machine> {
-        self.machines.iter().find(|machine| machine.name == name).with_context(|| format!("no machine `{name}`"))
+        self.machines
+            .iter()
+            .find(|machine| machine.name == name)
+            .with_context(|| format!("no machine `{name}`"))
     }
 
     /// The `server` tables of a backend, all on one port: `lab.servers("shop", &["web1", "backup"], 80)`.
@@ -135,7 +144,10 @@ impl Lab {
         for name in names {
             let Machine { name, address, .. } = self.machine(name)?;
             let backup = if *name == BACKUP { "backup = true\n" } else { "" };
-            write!(toml, "[[backend.{backend}.server]]\nname = \"{name}\"\naddress = \"{address}:{port}\"\n{backup}")?;
+            write!(
+                toml,
+                "[[backend.{backend}.server]]\nname = \"{name}\"\naddress = \"{address}:{port}\"\n{backup}"
+            )?;
         }
         Ok(toml)
     }
@@ -147,18 +159,28 @@ impl Lab {
 
     fn connect(&self) -> Result<()> {
         let switch = &self.switch;
-        switch.ip(["link add switch type bridge stp_state 0 forward_delay 0 mcast_snooping 0", "link set switch up"])?;
-        self.plug(&self.client, "client", "eth0", &[
-            &format!("addr add {CLIENT}/24 dev eth0"),
-            "route add default via 198.51.100.1",
+        switch.ip([
+            "link add switch type bridge stp_state 0 forward_delay 0 mcast_snooping 0",
+            "link set switch up",
         ])?;
+        self.plug(
+            &self.client,
+            "client",
+            "eth0",
+            &[&format!("addr add {CLIENT}/24 dev eth0"), "route add default via 198.51.100.1"],
+        )?;
         self.client.sysctl("net.ipv4.ip_local_port_range", "1024 65535")?;
 
         self.balancer.sysctl("net.ipv4.ip_forward", "1")?;
         self.balancer.sysctl("net.ipv4.conf.all.send_redirects", "0")?;
         self.balancer.sysctl("net.ipv4.conf.default.send_redirects", "0")?;
-        let mut addresses = vec!["addr add 198.51.100.1/24 dev lb0".to_owned(), "addr add 10.1.1.1/24 dev lb0".to_owned()];
-        addresses.extend([NAT_VIP, DIRECT_VIP, PROXY_VIP].map(|vip| format!("addr add {vip}/32 dev lb0")));
+        let mut addresses = vec![
+            "addr add 198.51.100.1/24 dev lb0".to_owned(),
+            "addr add 10.1.1.1/24 dev lb0".to_owned(),
+        ];
+        addresses.extend(
+            [NAT_VIP, DIRECT_VIP, PROXY_VIP].map(|vip| format!("addr add {vip}/32 dev lb0")),
+        );
         self.plug(&self.balancer, "balancer", DEVICE, &addresses)?;
         verdict::attach(Verdict::Pass, switch, "balancer", &self.name)?;
 
@@ -171,27 +193,50 @@ impl Lab {
         namespace.sysctl("net.ipv4.conf.all.arp_announce", "2")?;
         namespace.sysctl("net.core.somaxconn", "16384")?;
         namespace.sysctl("net.ipv4.tcp_max_syn_backlog", "16384")?;
-        self.plug(namespace, name, "eth0", &[
-            format!("addr add {address}/24 dev eth0"),
-            "route add default via 10.1.1.1".to_owned(),
-            format!("addr add {DIRECT_VIP}/32 dev lo"),
-            format!("rule add from {DIRECT_VIP} lookup 20"),
-            "route add 198.51.100.0/24 dev eth0 table 20".to_owned(),
-        ])
+        self.plug(
+            namespace,
+            name,
+            "eth0",
+            &[
+                format!("addr add {address}/24 dev eth0"),
+                "route add default via 10.1.1.1".to_owned(),
+                format!("addr add {DIRECT_VIP}/32 dev lo"),
+                format!("rule add from {DIRECT_VIP} lookup 20"),
+                "route add 198.51.100.0/24 dev eth0 table 20".to_owned(),
+            ],
+        )
     }
 
     /// A cable between a machine and the switch.
-    fn plug(&self, machine: &Namespace, port: &str, device: &str, then: &[impl AsRef<str>]) -> Result<()> {
+    fn plug(
+        &self,
+        machine: &Namespace,
+        port: &str,
+        device: &str,
+        then: &[impl AsRef<str>],
+    ) -> Result<()> {
         machine.sysctl("net.ipv4.conf.all.rp_filter", "0")?;
         machine.sysctl("net.ipv4.conf.default.rp_filter", "0")?;
         self.switch.ip([
-            format!("link add {port} mtu 1500 type veth peer name {device} mtu 1500 netns {}", machine.name()),
+            format!(
+                "link add {port} mtu 1500 type veth peer name {device} mtu 1500 netns {}",
+                machine.name()
+            ),
             format!("link set {port} master switch up"),
         ])?;
         self.switch.disable_offloads(port)?;
         machine.disable_offloads(device)?;
-        machine.ip([format!("link set {device} up").as_str()].into_iter().chain(then.iter().map(AsRef::as_ref)))
+        machine.ip([format!("link set {device} up").as_str()]
+            .into_iter()
+            .chain(then.iter().map(AsRef::as_ref)))
     }
+}
+
+/// Thousands of connections at once need more than the usual 1,024 descriptors; what is started later inherits this.
+fn raise_descriptor_limit() -> Result<()> {
+    let limit = getrlimit(Resource::Nofile);
+    setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit })
+        .context("raising the limit of descriptors")
 }
 
 /// What a lab needs of this computer; the error names everything that is missing.
@@ -207,7 +252,11 @@ pub fn preflight() -> Result<()> {
     let found = |program: &str| {
         process::run(Command::new("sh").args(["-c", &format!("command -v {program}")])).is_ok()
     };
-    let missing: Vec<_> = PROGRAMS.iter().filter(|(program, _)| !found(program)).map(|&(_, package)| package).collect();
+    let missing: Vec<_> = PROGRAMS
+        .iter()
+        .filter(|(program, _)| !found(program))
+        .map(|&(_, package)| package)
+        .collect();
     ensure!(missing.is_empty(), "missing: apt-get install {}", missing.join(" "));
     ensure!(Path::new("/sys/fs/bpf").exists(), "no BPF file system: mount -t bpf bpf /sys/fs/bpf");
     Ok(())

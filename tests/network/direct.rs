@@ -15,13 +15,17 @@ fn tcp_and_udp_reach_every_server_and_replies_do_not_pass_the_balancer() -> Resu
     let mut flows = Flows::open(&scene.lab.client, scene.vip, 300)?;
     flows.exchange("there and straight back")?;
     let datagrams = udp::ask(&scene.lab.client, scene.vip, 300)?;
-    ensure!(flows.by_server().keys().eq(WEBS) && datagrams.keys().eq(WEBS), "{:?} {datagrams:?}", flows.by_server());
+    ensure!(
+        flows.by_server().keys().eq(WEBS) && datagrams.keys().eq(WEBS),
+        "{:?} {datagrams:?}",
+        flows.by_server()
+    );
 
     let maps = scene.sluice.maps()?;
     let returned: u64 = maps.vips.iter().map(|vip| vip.return_packets).sum();
     ensure!(returned == 0, "{returned} replies came through the balancer");
     ensure!(watch.stop()?.of_client == 0, "the host stack saw packets of the VIP");
-    Ok(())
+    scene.over()
 }
 
 #[test]
@@ -33,5 +37,5 @@ fn flows_of_living_servers_outlive_a_failure() -> Result<()> {
     others.exchange("still here")?;
     let fresh = Flows::open(&scene.lab.client, scene.vip, 300)?;
     ensure!(fresh.by_server().keys().eq(["web1", "web3"]), "{:?}", fresh.by_server());
-    Ok(())
+    scene.over()
 }

@@ -2,11 +2,7 @@
 
 use crate::scene::{SOON, Scene, WEBS};
 use anyhow::{Context, Result, ensure};
-use lb_tests::{
-    client::Flows,
-    process,
-    sluice::Sluice,
-};
+use lb_tests::{client::Flows, process, sluice::Sluice};
 use std::{env, thread, time::Duration};
 use tokio::time::Instant;
 
@@ -38,7 +34,7 @@ fn a_thousand_flows_survive_kill_9_of_the_daemon_and_its_restart() -> Result<()>
     scene.sluice.start_again(&scene.lab)?;
     run_until(&mut flows, start + length, "after its restart")?;
     println!("{} flows for {length:?} across kill -9 and restart: 0 broken", flows.len());
-    Ok(())
+    scene.over()
 }
 
 #[test]
@@ -47,12 +43,17 @@ fn a_server_that_was_down_is_still_out_after_a_restart() -> Result<()> {
     scene.lose("web3")?;
     scene.sluice.kill()?;
     scene.sluice.start_again(&scene.lab)?;
-    let server = |sluice: &Sluice| Ok::<_, anyhow::Error>(sluice.status()?.server("echo", "web3")?.clone());
+    let server =
+        |sluice: &Sluice| Ok::<_, anyhow::Error>(sluice.status()?.server("echo", "web3")?.clone());
     ensure!(server(&scene.sluice)?.health == "down", "{:?}", server(&scene.sluice)?);
     for _ in 0..100 {
-        ensure!(!scene.sluice.maps()?.shares("echo")?.contains_key("web3"), "web3 is back without a check");
+        ensure!(
+            !scene.sluice.maps()?.shares("echo")?.contains_key("web3"),
+            "web3 is back without a check"
+        );
     }
-    scene.regain("web3")
+    scene.regain("web3")?;
+    scene.over()
 }
 
 #[test]
@@ -64,7 +65,7 @@ fn a_server_in_maintenance_stays_there_over_a_restart() -> Result<()> {
     scene.sluice.start_again(&scene.lab)?;
     ensure!(scene.sluice.status()?.server("echo", "web1")?.admin == "maint");
     ensure!(scene.sluice.maps()?.shares("echo")?.keys().eq(["web2", "web3"]));
-    Ok(())
+    scene.over()
 }
 
 #[test]
@@ -79,9 +80,14 @@ fn a_worker_that_dies_is_replaced_and_the_flows_go_on() -> Result<()> {
     })?;
     ensure!(after.pid == before.pid, "the supervisor was replaced too");
     flows.exchange("with another worker")?;
-    let running = process::run(std::process::Command::new("ps").args(["-o", "stat=", "-p", &after.worker_pid.to_string()]));
+    let running = process::run(std::process::Command::new("ps").args([
+        "-o",
+        "stat=",
+        "-p",
+        &after.worker_pid.to_string(),
+    ]));
     ensure!(!running.context("the new worker does not run")?.starts_with('Z'));
-    Ok(())
+    scene.over()
 }
 
 fn run_until(flows: &mut Flows, end: Instant, phase: &str) -> Result<()> {

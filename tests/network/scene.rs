@@ -1,6 +1,6 @@
 //! What most scenarios start with: echo servers behind an `l4` frontend.
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use lb_tests::{
     lab::{DIRECT_VIP, Lab, NAT_VIP},
     origin::Echo,
@@ -30,15 +30,35 @@ pub(crate) struct Scene {
     pub(crate) echoes: BTreeMap<&'static str, Echo>,
     pub(crate) vip: SocketAddr,
     pub(crate) lab: Lab,
+    over: bool,
+}
+
+impl Drop for Scene {
+    /// Of a scenario that failed, the daemon's log is worth reading; in a moment it is gone.
+    fn drop(&mut self) {
+        if !self.over {
+            println!("The daemon's log:\n{}", self.sluice.log());
+        }
+    }
 }
 
 impl Scene {
     /// Starts all of it. `forward` is `nat` or `direct`; `global` are further keys of the `[global]` table.
     pub(crate) fn start(forward: &str, servers: &[&'static str], global: &str) -> Result<Self> {
         let lab = Lab::new()?;
-        let echoes = servers.iter().map(|name| Ok((*name, start_echo(&lab, name)?))).collect::<Result<_>>()?;
+        let echoes = servers
+            .iter()
+            .map(|name| Ok((*name, start_echo(&lab, name)?)))
+            .collect::<Result<_>>()?;
         let sluice = Sluice::start(&lab, &(global.to_owned() + &config(&lab, forward, servers)?))?;
-        Ok(Self { sluice, echoes, vip: (vip(forward), PORT).into(), lab })
+        Ok(Self { sluice, echoes, vip: (vip(forward), PORT).into(), lab, over: false })
+    }
+
+    /// The end of a scenario in which all held; the daemon must not have panicked on the way.
+    pub(crate) fn over(mut self) -> Result<()> {
+        ensure!(!self.sluice.log().contains("panicked at"), "something in the daemon panicked");
+        self.over = true;
+        Ok(())
     }
 
     /// SIGKILL to the echo server of a machine, and waits until the ring does without it.

@@ -7,7 +7,9 @@ use std::{
     collections::BTreeMap,
     io::{Read, Write},
     net::{SocketAddr, TcpStream},
+    time::Duration,
 };
+use tokio::time::Instant;
 
 /// Many connections that are open at once.
 #[derive(Debug, Default)]
@@ -55,14 +57,23 @@ impl Flows {
     /// Sends something on every connection and wants it back: the error counts the broken ones, by server.
     pub fn exchange(&mut self, message: &str) -> Result<()> {
         let sent: Vec<_> = self.0.iter_mut().map(|flow| flow.send(message)).collect();
+        let deadline = Instant::now() + PATIENCE;
         let mut broken = BTreeMap::<_, (usize, String)>::new();
         for (flow, sent) in self.0.iter_mut().zip(sent) {
+            // All of them wait at the same time: a thousand silent flows cost no more patience than one.
+            let left =
+                deadline.saturating_duration_since(Instant::now()).max(Duration::from_millis(1));
+            flow.stream.set_read_timeout(Some(left))?;
             if let Err(error) = sent.and_then(|()| flow.receive(message)) {
                 let entry = broken.entry(flow.server.clone()).or_default();
                 *entry = (entry.0 + 1, format!("{error:#}"));
             }
         }
-        ensure!(broken.is_empty(), "broken of {} flows at `{message}` (server, how many, last error): {broken:?}", self.len());
+        ensure!(
+            broken.is_empty(),
+            "broken of {} flows at `{message}` (server, how many, last error): {broken:?}",
+            self.len()
+        );
         Ok(())
     }
 }
@@ -91,7 +102,11 @@ impl Flow {
     fn receive(&mut self, message: &str) -> Result<()> {
         let mut back = vec![0; message.len()];
         self.stream.read_exact(&mut back).context("receiving")?;
-        ensure!(back == message.as_bytes(), "sent {message:?}, got {:?}", String::from_utf8_lossy(&back));
+        ensure!(
+            back == message.as_bytes(),
+            "sent {message:?}, got {:?}",
+            String::from_utf8_lossy(&back)
+        );
         Ok(())
     }
 }

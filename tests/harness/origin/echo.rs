@@ -3,7 +3,7 @@
 
 use crate::{built, lab::Machine, process::Process};
 use anyhow::Result;
-use std::{net::Ipv4Addr, path::Path, time::Duration};
+use std::{fs, net::Ipv4Addr, path::Path, time::Duration};
 
 /// An echo server on a machine of the lab, for TCP and UDP.
 #[derive(Debug)]
@@ -11,14 +11,22 @@ pub struct Echo(Process);
 
 impl Echo {
     /// Starts it on addresses of the machine: its own and, for `direct`, the VIP.
-    pub fn start(machine: &Machine, addresses: &[Ipv4Addr], port: u16, directory: &Path) -> Result<Self> {
+    pub fn start(
+        machine: &Machine,
+        addresses: &[Ipv4Addr],
+        port: u16,
+        directory: &Path,
+    ) -> Result<Self> {
         let name = format!("echo-{}", machine.name);
         let mut command = machine.namespace.command(built("lab-echo")?);
         command.arg(machine.name).args(addresses.iter().map(|address| format!("{address}:{port}")));
+        let printed =
+            || fs::read_to_string(directory.join(format!("{name}.log"))).unwrap_or_default();
+        // An earlier one on this machine may have printed the same.
+        let earlier = printed().len();
         let mut process = Process::spawn(&name, &mut command, directory)?;
-        let log = process.log().len();
-        let path = directory.join(format!("{name}.log"));
-        process.ready(Duration::from_secs(5), || Ok(std::fs::read_to_string(&path)?.get(log..) == Some("ready\n")))?;
+        process
+            .ready(Duration::from_secs(5), || Ok(printed().get(earlier..) == Some("ready\n")))?;
         Ok(Self(process))
     }
 
