@@ -38,7 +38,7 @@ pub(crate) fn parse(text: &Text, out: &mut Vec<Diagnostic>) -> Result<Acl, Diagn
         (Some(matching), None) | (None, Some((matching, _))) => matching,
         (None, None) => Matching::Exact,
     };
-    check_patterns(first, matching, rest, text)?;
+    check_patterns(first, &fetch, matching, rest, text)?;
     warn_of_patterns(&fetch, matching, rest, text, out);
     let patterns = rest.iter().map(|word| {
         if flags.ignore_case { word.value.to_ascii_lowercase() } else { word.value.clone() }
@@ -197,7 +197,8 @@ impl Flags {
 
 /// HAProxy takes an ACL without patterns, which then never matches: a trap.
 fn check_patterns(
-    fetch: &Word,
+    first: &Word,
+    fetch: &Fetch,
     matching: Matching,
     patterns: &[Word],
     text: &Text,
@@ -205,15 +206,20 @@ fn check_patterns(
     match (matching, patterns.first()) {
         (Matching::Found, Some(pattern)) => {
             let range = pattern.range.start..patterns.last().unwrap_or(pattern).range.end;
-            Err(Diagnostic::error(text.part(range), "`-m found` compares with nothing")
-                .help("leave out the patterns"))
+            let error = Diagnostic::error(text.part(range), "`-m found` compares with nothing");
+            Err(error.help("leave out the patterns"))
         }
         (Matching::Found, None) | (_, Some(_)) => Ok(()),
-        (_, None) => Err(Diagnostic::error(
-            text.part(fetch.range.clone()),
-            "this ACL has nothing to compare with and would never match",
-        )
-        .help(format!("add a pattern, or test that it is there at all: {} -m found", fetch.value))),
+        (_, None) => {
+            let message = "this ACL has nothing to compare with and would never match";
+            let present = match fetch {
+                Fetch::Header(name) => format!("hdr({name}) -m found"),
+                Fetch::Path => "path -m found".to_owned(),
+                Fetch::Method => "method -m found".to_owned(),
+            };
+            let error = Diagnostic::error(text.part(first.range.clone()), message);
+            Err(error.help(format!("add a pattern, or test that it is there at all: {present}")))
+        }
     }
 }
 

@@ -2,11 +2,13 @@
 //! gets it as JSON and loads it again.
 
 use super::{document, file::File, read::OneOrMany, text};
+use rustix::fs::OFlags;
 use serde::{Deserialize, Serialize};
 use std::{
     collections::BTreeMap,
     fmt, fs,
     io::{self, Read},
+    os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
     thread,
 };
@@ -119,21 +121,18 @@ fn named_certificates(file: &File) -> impl Iterator<Item = &str> {
 /// The PEM files at `path`: itself, or what is in it, as HAProxy's `crt` does it: in the order of names, without hidden
 /// files and without what belongs to another file.
 fn certificates(path: &Path) -> Result<Vec<PemFile>, String> {
-    let read = || {
-        if !fs::metadata(path)?.is_dir() {
-            return Ok(vec![pem_file(path)?]);
-        }
-        let belongs = |path: &Path| {
-            path.extension()
-                .is_some_and(|extension| COMPANIONS.iter().any(|known| extension == *known))
+    let failed = |path: &Path, error: &io::Error| format!("{}: {error}", path.display());
+    let paths = if path.is_dir() {
+        let belongs = |path: &PathBuf| {
+            path.extension().is_some_and(|ending| COMPANIONS.iter().any(|known| ending == *known))
         };
-        visible_files(path)?
-            .iter()
-            .filter(|path| !belongs(path))
-            .map(|path| pem_file(path))
-            .collect()
+        let mut paths = visible_files(path).map_err(|error| failed(path, &error))?;
+        paths.retain(|path| !belongs(path));
+        paths
+    } else {
+        vec![path.to_owned()]
     };
-    read().map_err(|error: io::Error| error.to_string())
+    paths.iter().map(|path| pem_file(path).map_err(|error| failed(path, &error))).collect()
 }
 
 fn pem_file(path: &Path) -> io::Result<PemFile> {
@@ -160,14 +159,18 @@ fn visible_files(directory: &Path) -> io::Result<Vec<PathBuf>> {
     Ok(paths)
 }
 
-/// Reads a regular file of bounded size: this runs with privileges, and a path may name a device or a pipe.
+/// Reads a regular file of bounded size: this runs with privileges, and a path may name a device, or a pipe that nobody
+/// writes to.
 fn read_text(path: &Path) -> io::Result<String> {
-    let metadata = fs::metadata(path)?;
-    if !metadata.is_file() {
+    let file = fs::OpenOptions::new()
+        .read(true)
+        .custom_flags(OFlags::NONBLOCK.bits().cast_signed())
+        .open(path)?;
+    if !file.metadata()?.is_file() {
         return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file"));
     }
     let mut text = String::new();
-    fs::File::open(path)?.take(MAX_FILE + 1).read_to_string(&mut text)?;
+    file.take(MAX_FILE + 1).read_to_string(&mut text)?;
     if text.len() as u64 > MAX_FILE {
         return Err(io::Error::new(io::ErrorKind::FileTooLarge, "larger than 16 MiB"));
     }

@@ -79,7 +79,8 @@ impl Diagnostic {
 }
 
 /// All that was found in one configuration, in the order of its files and lines. Holds the configuration's text, to
-/// show lines of it, but no certificate, no key and no value of the environment.
+/// show lines of it, but no certificate and no key; and of the environment only what was understood as an address or a
+/// name.
 #[derive(Clone)]
 pub struct Diagnostics {
     list: Vec<Diagnostic>,
@@ -127,7 +128,7 @@ impl Diagnostics {
     }
 
     fn line(&self, diagnostic: &Diagnostic) -> String {
-        let message = normalize_untrusted_str(&diagnostic.message);
+        let message = shown(&diagnostic.message);
         let severity = match diagnostic.severity {
             Severity::Error => "error",
             Severity::Warning => "warning",
@@ -145,7 +146,7 @@ impl Diagnostics {
             Severity::Error => Level::ERROR,
             Severity::Warning => Level::WARNING,
         };
-        let title = level.primary_title(normalize_untrusted_str(&diagnostic.message));
+        let title = level.primary_title(shown(&diagnostic.message));
         let mut group = Group::with_title(title);
         let first = self.sources.of(diagnostic.span);
         let related = diagnostic
@@ -177,7 +178,7 @@ impl Diagnostics {
             )));
         }
         if let Some(help) = &diagnostic.help {
-            group = group.element(Level::HELP.message(normalize_untrusted_str(help)));
+            group = group.element(Level::HELP.message(shown(help)));
         }
         renderer.render(&[group])
     }
@@ -193,8 +194,13 @@ fn annotation<'a>(
     span: Span,
     label: &str,
 ) -> Annotation<'a> {
-    let label = (!label.is_empty()).then(|| normalize_untrusted_str(label));
+    let label = (!label.is_empty()).then(|| shown(label));
     kind.span(source.range(span)).label(label)
+}
+
+/// Text without what could steer a terminal or break a line: it may quote the configuration.
+fn shown(text: &str) -> String {
+    normalize_untrusted_str(text).replace('\n', "␊")
 }
 
 impl fmt::Display for Diagnostics {

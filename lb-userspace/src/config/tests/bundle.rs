@@ -113,7 +113,7 @@ fn a_certificate_that_cannot_be_used_is_an_error_at_the_line_that_names_it() {
     assert_eq!(
         short_errors(directory.path()),
         [
-            "sluice.toml:4:1: error: cannot read certificates from `gone.pem`: No such file or directory (os error 2)",
+            "sluice.toml:4:1: error: cannot read certificates from `gone.pem`: gone.pem: No such file or directory (os error 2)",
             "sluice.toml:5:1: error: there is no certificate in `empty`",
             "sluice.toml:6:1: error: chain.pem: no private key in it, nor beside it in a file of the same name and .key",
             "sluice.toml:7:1: error: key.pem: no certificate in it",

@@ -69,7 +69,7 @@ error: this ACL has nothing to compare with and would never match
 9 | acl.e = "path_beg"
   |          ^^^^^^^^
   |
-  = help: add a pattern, or test that it is there at all: path_beg -m found
+  = help: add a pattern, or test that it is there at all: path -m found
 
 error: `bge` is not a method
   --> sluice.toml:10:18

@@ -1,6 +1,6 @@
 //! Errors of single values: names, the environment, what the process needs.
 
-use super::assert_errors;
+use super::{Format, assert_errors, parse};
 
 #[test]
 fn an_unset_variable_is_an_error_at_its_name() {
@@ -65,7 +65,7 @@ default_backend = "web"
 [backend.web]
 server = [{ name = "web1", address = "10.0.0.1:80" }]
 "#;
-    let expected = r#"error: `a b` cannot be the name of a frontend
+    let expected = r#"error: frontend name `a b` is not allowed
  --> sluice.toml:1:11
   |
 1 | [frontend."a b"]
@@ -175,3 +175,13 @@ error: `1 m` is not a duration: unknown unit
    |
    = help: a duration is a whole number and `us`, `ms`, `s`, `m`, `h` or `d`, such as "250ms"
 "#;
+
+#[test]
+fn what_a_message_quotes_cannot_steer_a_terminal_or_break_a_line() {
+    let text = "[frontend.www]\nmode = \"\\u001b[31m\\nhttp\"\nbind = \"*:80\"\n";
+    let errors = parse(text).expect_err("errors");
+    let short = errors.render(Format::Short);
+    assert!(short.contains("sluice.toml:2:8: error: `␛[31m␊http` is not a mode\n"), "{short}");
+    assert!(!errors.render(Format::Full).contains('\u{1b}'));
+    assert!(errors.render(Format::Colour).contains('\u{1b}'), "colour only if asked for");
+}

@@ -34,7 +34,7 @@ pub(super) fn sorted<'a, T>(
 pub(super) fn check(noun: &str, name: &str, span: Span, out: &mut Vec<Diagnostic>) {
     let allowed = |c: char| c.is_ascii_alphanumeric() || "_.:-".contains(c);
     if name.is_empty() || !name.chars().all(allowed) {
-        let message = format!("`{}` cannot be the name of a {noun}", name.escape_default());
+        let message = format!("{noun} name `{}` is not allowed", name.escape_default());
         out.push(
             Diagnostic::error(span, message)
                 .help("a name is made of letters, digits, `_`, `.`, `:` and `-`"),
