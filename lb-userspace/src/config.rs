@@ -3,9 +3,9 @@
 //! In two steps, because a privileged supervisor reads files and an unprivileged worker loads them again:
 //! [`collect`] does all reading, [`load`] none. Inside `load`:
 //!
-//! 1. [`document`]: text → spanned TOML tree (all errors of syntax);
-//! 2. [`read`]: tree → structs of [`file`], by hand instead of by serde, which stops at the first error;
-//! 3. [`validate`]: structs → model, where the nouns meet each other.
+//! 1. `document`: text → spanned TOML tree (all errors of syntax);
+//! 2. `read`: tree → structs of [`file`](mod@file), by hand instead of by serde, which stops at the first error;
+//! 3. `validate`: structs → model, where the nouns meet each other.
 //!
 //! Each step reports into the same list and goes on with what is left, so that one run shows everything.
 
@@ -49,9 +49,8 @@ pub fn load(bundle: &Bundle) -> Result<Loaded, Diagnostics> {
     let (file, mut found) =
         document::read(bundle).map_err(|errors| Diagnostics::new(bundle, errors))?;
     let model = validate::validate(&file, bundle, &mut found);
-    let is_error = |diagnostic: &Diagnostic| diagnostic.severity == Severity::Error;
-    if found.iter().any(is_error) {
-        found.retain(is_error);
+    if found.iter().any(Diagnostic::is_error) {
+        found.retain(Diagnostic::is_error);
         return Err(Diagnostics::new(bundle, found));
     }
     Ok(Loaded { model, warnings: Diagnostics::new(bundle, found) })

@@ -57,6 +57,10 @@ impl Diagnostic {
         Self::new(Severity::Warning, span, message.into())
     }
 
+    pub(crate) fn is_error(&self) -> bool {
+        self.severity == Severity::Error
+    }
+
     fn new(severity: Severity, span: Span, message: String) -> Self {
         Self { severity, message, span, label: String::new(), help: None, related: None }
     }

@@ -1,5 +1,5 @@
 //! The configuration as typed by the operator: every knob with its meaning, unit, default and source. Nothing here is
-//! checked beyond its type; [`validate`](super::validate) does that. The doc comments are the reference.
+//! checked beyond its type; `validate` does that. The doc comments are the reference.
 
 use super::{
     address::ServerAddress,

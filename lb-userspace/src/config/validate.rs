@@ -16,7 +16,7 @@ use super::{
     bundle::Bundle,
     error::Diagnostic,
     file::{Backend, BindForm, Defaults, File, Frontend, Mode},
-    read::{Named, OneOrMany},
+    read::OneOrMany,
     source::{At, Span},
 };
 use crate::model::Model;
@@ -71,11 +71,10 @@ pub(crate) fn validate(file: &File, bundle: &Bundle, out: &mut Vec<Diagnostic>) 
             .collect(),
     };
     kernel::check(file, &backends, &uses, out);
-    if file.frontend.value().is_none_or(|Named(all)| all.is_empty()) && out.is_empty() {
-        let help = "begin with `[frontend.NAME]`, `mode`, `bind` and `default_backend`";
-        out.push(
-            Diagnostic::error(Span::default(), "no frontend: nothing would be served").help(help),
-        );
+    // With other errors this would often be their consequence.
+    if frontends.is_empty() && !out.iter().any(Diagnostic::is_error) {
+        let error = Diagnostic::error(Span::default(), "no frontend: nothing would be served");
+        out.push(error.help("begin with `[frontend.NAME]`, `mode`, `bind` and `default_backend`"));
     }
     model
 }

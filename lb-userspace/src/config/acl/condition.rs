@@ -52,8 +52,8 @@ pub(crate) fn parse(text: &Text, acls: &mut Acls<'_>) -> Result<Condition, Vec<D
     let mut any = vec![Vec::new()];
     let mut errors = Vec::new();
     let mut negated = false;
-    // Where something must follow: after `or`, after `!`, and at the start.
-    let mut open = Some(text.span);
+    // What to say if nothing follows: at the start, after `or` and after `!`.
+    let mut open = Some((text.span, "an empty condition"));
     let mut words = text.value.split_whitespace();
     while let Some(word) = words.next() {
         // A word of `split_whitespace` is a part of the text it splits.
@@ -64,13 +64,13 @@ pub(crate) fn parse(text: &Text, acls: &mut Acls<'_>) -> Result<Condition, Vec<D
                 errors.push(Diagnostic::error(span, format!("nothing before `{word}`")));
             }
             any.push(Vec::new());
-            open = Some(span);
+            open = Some((span, "a name of an ACL must follow"));
             continue;
         }
         let name = word.trim_start_matches('!');
         negated ^= (word.len() - name.len()) % 2 == 1;
         if name.is_empty() {
-            open = Some(span);
+            open = Some((span, "a name of an ACL must follow"));
             continue;
         }
         let name_span = text.part(start + word.len() - name.len()..start + word.len());
@@ -86,13 +86,7 @@ pub(crate) fn parse(text: &Text, acls: &mut Acls<'_>) -> Result<Condition, Vec<D
         negated = false;
         open = None;
     }
-    match open {
-        Some(span) if span == text.span => {
-            errors.push(Diagnostic::error(span, "an empty condition"));
-        }
-        Some(span) => errors.push(Diagnostic::error(span, "a name of an ACL must follow")),
-        None => {}
-    }
+    errors.extend(open.map(|(span, message)| Diagnostic::error(span, message)));
     if errors.is_empty() { Ok(Condition { any }) } else { Err(errors) }
 }
 

@@ -1,6 +1,6 @@
 //! Errors of ACLs and conditions, which point inside the string.
 
-use super::assert_errors;
+use super::{Format, assert_errors, parse};
 
 #[test]
 fn acl_expressions_point_inside_the_string() {
@@ -238,4 +238,24 @@ server = [{ name = "web1", address = "10.0.0.1:80" }]
   = help: write what must hold with `if`, in several rules
 "#;
     assert_errors(text, expected);
+}
+
+#[test]
+fn a_condition_without_its_end_says_so_even_where_escapes_hide_its_place() {
+    let text = r#"[frontend.www]
+mode = "http"
+bind = "*:80"
+acl.a = "path /a"
+rule = [{ if = "\u0061 or", use = "web" }, { if = "|| !", use = "web" }]
+default_backend = "web"
+[backend.web]
+server = [{ name = "web1", address = "10.0.0.1:80" }]
+"#;
+    let errors = parse(text).expect_err("errors").render(Format::Short);
+    let expected = "\
+sluice.toml:5:16: error: a name of an ACL must follow
+sluice.toml:5:52: error: nothing before `||`
+sluice.toml:5:55: error: a name of an ACL must follow
+";
+    assert_eq!(errors, expected);
 }

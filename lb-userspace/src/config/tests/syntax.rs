@@ -1,6 +1,6 @@
 //! Errors of syntax, of types, and of what is missing or not there yet.
 
-use super::assert_errors;
+use super::{Format, assert_errors, parse};
 
 #[test]
 fn five_errors_come_at_once_and_in_order() {
@@ -344,3 +344,10 @@ error: `db1.example.com:3306`: host names are not supported yet
    |
    = help: supported: "10.0.0.1:80", "[2001:db8::1]:80", and the same without a port
 "#;
+
+#[test]
+fn backends_alone_serve_nothing_either() {
+    let text = "[backend.web]\nserver = [{ name = \"web1\", address = \"10.0.0.1:80\" }]\n";
+    let errors = parse(text).expect_err("errors").render(Format::Short);
+    assert_eq!(errors, "sluice.toml:1:1: error: no frontend: nothing would be served\n");
+}
