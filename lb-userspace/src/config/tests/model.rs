@@ -258,3 +258,27 @@ proptest! {
         prop_assert_eq!(found.render(Format::Full).is_empty(), found.is_empty());
     }
 }
+
+#[test]
+fn a_direct_server_without_a_port_may_serve_several_vips_but_no_relay() {
+    let text = r#"
+[global]
+interfaces = ["eth0"]
+[frontend.kernel]
+mode = "l4"
+bind = ["192.0.2.10:443", "192.0.2.10:80"]
+default_backend = "b"
+[backend.b]
+forward = "direct"
+server = [{ name = "s", address = "10.0.0.1" }]
+"#;
+    assert_eq!(backend(&model(text), "b").servers[0].address.to_string(), "10.0.0.1:80");
+    let relayed = format!(
+        "{text}[frontend.relay]\nmode = \"tcp\"\nbind = \"192.0.2.11:81\"\ndefault_backend = \"b\"\n"
+    );
+    let errors = parse(&relayed).expect_err("errors").render(Format::Short);
+    assert_eq!(
+        errors,
+        "sluice.toml:10:35: error: this server needs a port: the frontends that use it have different ones\n"
+    );
+}
