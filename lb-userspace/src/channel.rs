@@ -22,7 +22,7 @@ use std::{
     mem::MaybeUninit,
     os::fd::{AsFd, BorrowedFd, OwnedFd},
 };
-use tokio::io::unix::AsyncFd;
+use tokio::{io::Interest, net::UnixStream};
 
 /// Longest message in bytes; far below the default send buffer, so that a message never half fits.
 pub const MESSAGE_LIMIT: usize = 64 << 10;
@@ -33,7 +33,8 @@ pub const DESCRIPTOR_LIMIT: usize = 128;
 /// One end of the line.
 #[derive(Debug)]
 pub struct Channel {
-    socket: AsyncFd<OwnedFd>,
+    /// Tokio has no type for SEQPACKET; its stream tells when the socket is ready, and is asked for nothing else.
+    socket: UnixStream,
 }
 
 /// Why the line failed. All but `Io` mean that the other side is not what it should be.
@@ -62,8 +63,9 @@ impl Channel {
 
     /// Takes an end into use; needs a tokio runtime.
     pub fn new(end: OwnedFd) -> io::Result<Self> {
-        rustix::io::ioctl_fionbio(&end, true)?;
-        Ok(Self { socket: AsyncFd::new(end)? })
+        let socket = std::os::unix::net::UnixStream::from(end);
+        socket.set_nonblocking(true)?;
+        Ok(Self { socket: UnixStream::from_std(socket)? })
     }
 
     /// Sends a message with its descriptors.
@@ -72,35 +74,27 @@ impl Channel {
         if bytes.len() > MESSAGE_LIMIT {
             return Err(ChannelError::TooLong(bytes.len()));
         }
-        loop {
-            let mut ready = self.socket.writable().await?;
-            if let Ok(sent) = ready.try_io(|socket| send_packet(socket.as_fd(), &bytes, descriptors)) {
-                return Ok(sent?);
-            }
-        }
+        let send = || send_packet(self.socket.as_fd(), &bytes, descriptors);
+        Ok(self.socket.async_io(Interest::WRITABLE, send).await?)
     }
 
     /// The next message with its descriptors; `None` when the other side is gone.
     pub async fn receive<M: DeserializeOwned>(&self) -> Result<Option<(M, Vec<OwnedFd>)>, ChannelError> {
         let mut buffer = vec![0; MESSAGE_LIMIT];
-        loop {
-            let mut ready = self.socket.readable().await?;
-            let Ok(received) = ready.try_io(|socket| receive_packet(socket.as_fd(), &mut buffer)) else { continue };
-            let (length, flags, descriptors) = match received {
-                Ok(received) => received,
-                Err(error) if error.kind() == io::ErrorKind::ConnectionReset => return Ok(None),
-                Err(error) => return Err(error.into()),
-            };
-            if flags.contains(ReturnFlags::CTRUNC) {
-                return Err(ChannelError::DescriptorsLost);
-            }
-            if flags.contains(ReturnFlags::TRUNC) {
-                return Err(ChannelError::TooLong(length));
-            }
-            let Some(bytes) = buffer.get(..length).filter(|bytes| !bytes.is_empty()) else { return Ok(None) };
-            let message = serde_json::from_slice(bytes).map_err(ChannelError::Malformed)?;
-            return Ok(Some((message, descriptors)));
+        let receive = || receive_packet(self.socket.as_fd(), &mut buffer);
+        let (length, flags, descriptors) = match self.socket.async_io(Interest::READABLE, receive).await {
+            Ok(received) => received,
+            Err(error) if error.kind() == io::ErrorKind::ConnectionReset => return Ok(None),
+            Err(error) => return Err(error.into()),
+        };
+        if flags.contains(ReturnFlags::CTRUNC) {
+            return Err(ChannelError::DescriptorsLost);
         }
+        if flags.contains(ReturnFlags::TRUNC) {
+            return Err(ChannelError::TooLong(length));
+        }
+        let Some(bytes) = buffer.get(..length).filter(|bytes| !bytes.is_empty()) else { return Ok(None) };
+        Ok(Some((serde_json::from_slice(bytes).map_err(ChannelError::Malformed)?, descriptors)))
     }
 }
 

@@ -1,1 +1,33 @@
 //! L7 PATH: one connection, in the order it goes.
+//!
+//! [`Threads`] serve [`listener`]s, each thread with a runtime of its own; nothing migrates between threads. A
+//! connection is accepted, perhaps decrypted ([`tls`]), and then either relayed (`tcp`) or understood (`serve`,
+//! `forward`): request checked (`strict`), routed (`rule`), its headers changed (`headers`), a server picked
+//! (`balance`), reached (`connect`, `idle`) and asked (`send`); the answer comes back the same way.
+//!
+//! hyper is named in `serve` and `send` alone, rustls in `tls` alone. This folder never touches the kernel's maps.
+
+pub mod listener;
+pub mod snapshot;
+pub mod threads;
+mod accept;
+pub mod tls;
+mod meter;
+mod tcp;
+mod serve;
+mod forward;
+mod strict;
+mod rule;
+mod headers;
+mod balance;
+mod connect;
+mod idle;
+mod send;
+mod body;
+mod answer;
+#[cfg(test)]
+pub(crate) mod tests;
+
+pub use listener::bind;
+pub use snapshot::{Snapshot, SnapshotError};
+pub use threads::{BoundListener, Threads};

@@ -1,9 +1,13 @@
 //! HEALTH PATH 2: what we know of each server now, and who may therefore take traffic. One truth for both halves.
 
 pub mod state;
+pub mod turns;
+pub mod counts;
 pub mod live;
 pub mod registry;
 
+pub use counts::{FrontendLive, Padded, Sharded};
 pub use live::{BackendLive, Live, ServerLive};
 pub use registry::{Registry, RegistryError};
 pub use state::{Admin, Health, Standing, available};
+pub use turns::Available;

@@ -14,7 +14,7 @@ use crate::{
     config::{self, Bundle, Format},
     dataplane::{counters::KernelCounters, maps::{KernelMaps, WorkerMaps}, memory::MemoryMaps},
     health::{Checker, Outcome, Verdicts},
-    l7,
+    l7::{self, BoundListener},
     model::Model,
     servers::{Admin, Registry},
 };
@@ -316,9 +316,9 @@ impl Running {
         listeners: Vec<(SocketAddr, Vec<TcpListener>)>,
         outcomes: &mpsc::Sender<Outcome>,
     ) {
-        self.halves.configure(Arc::clone(&model), registry, Arc::clone(&snapshot.live));
+        self.halves.configure(Arc::clone(&model), registry, Arc::clone(snapshot.live()));
         self.verdicts.update(&model, |identity| self.halves.registry.standing(identity).health);
-        self.threads.apply(Arc::new(snapshot), listeners);
+        self.threads.apply(Arc::new(snapshot), bound(&model, listeners));
         self.checker.update(&model, outcomes);
     }
 
@@ -336,6 +336,22 @@ impl Running {
         }
         Answer::Ok(serde_json::Value::String(format!("{backend}/{server}: {admin}")))
     }
+}
+
+/// Says of each listening socket which frontend's it is.
+fn bound(model: &Model, listeners: Vec<(SocketAddr, Vec<TcpListener>)>) -> Vec<BoundListener> {
+    let frontend = |address| model.frontends.iter().find(|frontend| frontend.serves(address));
+    let mut bound = Vec::new();
+    for (address, sockets) in listeners {
+        let Some(frontend) = frontend(address) else { continue };
+        bound.extend(sockets.into_iter().enumerate().map(|(thread, listener)| BoundListener {
+            frontend: frontend.name.clone(),
+            address,
+            thread,
+            listener,
+        }));
+    }
+    bound
 }
 
 fn answer(waits: oneshot::Sender<Answer>, answer: Answer) {

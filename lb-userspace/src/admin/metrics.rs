@@ -76,7 +76,7 @@ impl Snapshot {
             servers.map(|(backend, server)| ([("backend", backend.name.clone()), ("server", server.name.clone())], value(server))).collect()
         };
         gauges(encoder, ("server_available", "1 if the server takes new traffic now"), rows(|server| server.available.into()))?;
-        gauges(encoder, ("server_connections", "Connections of the proxy open now"), rows(|server| server.connections as u64))?;
+        gauges(encoder, ("server_connections", "Connections of the proxy open now"), rows(|server| server.connections))?;
         counters(encoder, ("server_requests", "Connections or requests that the proxy sent there"), rows(|server| server.total))?;
         let name = ("server_connect_errors", "Connections that the proxy could not open");
         counters(encoder, name, rows(|server| server.connect_errors))

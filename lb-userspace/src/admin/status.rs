@@ -89,7 +89,7 @@ pub struct ServerStatus {
     /// Whether it is a backup server.
     pub backup: bool,
     /// Connections of the proxy open now.
-    pub connections: usize,
+    pub connections: u64,
     /// Connections or requests of the proxy ever sent there.
     pub total: u64,
     /// Connections of the proxy that could not be opened.

@@ -17,6 +17,17 @@ pub struct Frontend {
     pub timeout_client: Duration,
 }
 
+impl Frontend {
+    /// Whether connections to `address` are for this frontend, and for the proxy.
+    pub fn serves(&self, address: SocketAddr) -> bool {
+        let proxied = match self.kind {
+            FrontendKind::L4 { .. } => false,
+            FrontendKind::Tcp { .. } | FrontendKind::Http(_) => true,
+        };
+        proxied && self.binds.iter().any(|bind| bind.address == address)
+    }
+}
+
 /// `mode` of a frontend and what only that mode has.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum FrontendKind {

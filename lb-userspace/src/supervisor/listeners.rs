@@ -29,7 +29,7 @@ impl Listeners {
     /// Opens what `model` needs beyond what is open. On an error nothing has changed.
     pub fn open_missing(&self, model: &Model) -> Result<Self, ListenError> {
         let missing = addresses(model).into_iter().filter(|address| !self.open.contains_key(address));
-        let open = missing.map(|address| match l7::listener::bind(address, model.global.threads) {
+        let open = missing.map(|address| match l7::bind(address, model.global.threads) {
             Ok(sockets) => Ok((address, sockets)),
             Err(source) => Err(ListenError { address, source }),
         });

@@ -8,7 +8,7 @@ use crate::{
     dataplane::writer::{MapWriter, WriteError},
     model::{Backend, Model, backend},
     plan::{self, Planner, Tables, Write, desired::NextHops},
-    servers::{Live, Registry},
+    servers::{Available, Live, Registry},
 };
 use lb_common::RingId;
 use std::{net::IpAddr, os::fd::OwnedFd, sync::Arc, time::Duration};
@@ -136,8 +136,9 @@ impl Halves {
 
     fn publish_available(&self, backend: &Backend) {
         let Some(live) = self.live.backend(&backend.name) else { return };
-        let takes = self.registry.available(backend).into_iter().enumerate();
-        live.available.store(Arc::new(takes.filter_map(|(index, takes)| takes.then_some(index)).collect()));
+        let takes = self.registry.available(backend).into_iter().zip(&backend.servers).enumerate();
+        let takes = takes.filter_map(|(index, (takes, server))| takes.then_some((index, server.weight)));
+        live.available.store(Arc::new(Available::new(takes)));
     }
 
     /// The rows of servers that are in use already; the rings stay as they are.

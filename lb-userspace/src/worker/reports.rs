@@ -10,7 +10,6 @@ use crate::{
     },
     model::{Backend, Frontend, FrontendKind, Model, backend},
 };
-use std::sync::atomic::Ordering::Relaxed;
 
 impl Running {
     /// How things stand now.
@@ -41,7 +40,7 @@ impl Running {
 
     fn backend_status(&self, backend: &Backend) -> BackendStatus {
         let live = self.halves.live.backend(&backend.name);
-        let available = live.map(|live| live.available.load_full()).unwrap_or_default();
+        let available = live.map(|live| live.available.load_full());
         let servers = backend.servers.iter().enumerate().map(|(index, server)| {
             let identity = server.identity(&backend.name);
             let standing = self.halves.registry.standing(identity);
@@ -50,7 +49,7 @@ impl Running {
                 address: server.address.to_string(),
                 id: self.halves.registry.server_id(identity).unwrap_or_default(),
                 state: standing.to_string(),
-                available: available.contains(&index),
+                available: available.as_ref().is_some_and(|available| available.contains(index)),
                 admin: standing.admin,
                 health: standing.health,
                 last_check: self.verdicts.last(identity),
@@ -59,9 +58,9 @@ impl Running {
                 ..ServerStatus::default()
             };
             if let Some(live) = live.and_then(|live| live.servers.get(index)) {
-                status.connections = live.connections.0.load(Relaxed);
-                status.total = live.total.0.load(Relaxed);
-                status.connect_errors = live.connect_errors.0.load(Relaxed);
+                status.connections = live.connections();
+                status.total = live.counts.sum(|counts| &counts.total);
+                status.connect_errors = live.counts.sum(|counts| &counts.connect_errors);
             }
             status
         });

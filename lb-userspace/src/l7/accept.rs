@@ -1,0 +1,224 @@
+//! A listener's accept loop, and the first steps of a connection: handshake, then relay or HTTP.
+
+use super::{
+    meter::{Meter, Metered},
+    serve,
+    snapshot::{FrontendRoute, Snapshot},
+    tcp,
+    threads::{BoundListener, Thread},
+    tls,
+};
+use crate::{model::FrontendKind, servers::FrontendLive};
+use std::{
+    cell::{Cell, RefCell},
+    io,
+    net::SocketAddr,
+    rc::Rc,
+    sync::Arc,
+    time::Duration,
+};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::{TcpListener, TcpStream},
+    time,
+};
+use tokio_util::sync::{CancellationToken, DropGuard};
+
+/// Pause after an error of `accept` that is ours, such as too many open files: trying again at once would only burn
+/// time that closing connections needs.
+const PAUSE: Duration = Duration::from_millis(50);
+
+/// A running accept loop; dropped, it ends.
+pub(super) struct Listening {
+    pub(super) frontend: String,
+    pub(super) address: SocketAddr,
+    retire: CancellationToken,
+    _stop: DropGuard,
+}
+
+impl Listening {
+    /// Accepts what already waits in the socket, then ends.
+    pub(super) fn retire(self) {
+        self.retire.cancel();
+    }
+}
+
+/// Starts to accept.
+pub(super) fn listen(thread: &Rc<Thread>, bound: BoundListener) -> io::Result<Listening> {
+    bound.listener.set_nonblocking(true)?;
+    let listener = TcpListener::from_std(bound.listener)?;
+    let (retire, stop) = (CancellationToken::new(), CancellationToken::new());
+    let door = Door { thread: Rc::clone(thread), frontend: bound.frontend.clone(), address: bound.address };
+    let (retired, stopped) = (retire.clone(), stop.clone());
+    thread.background.spawn_local(async move {
+        tokio::select! {
+            biased;
+            () = retired.cancelled() => {}
+            () = stopped.cancelled() => return,
+            () = door.accept(&listener) => {}
+        }
+        door.accept_waiting(listener);
+    });
+    Ok(Listening { frontend: bound.frontend, address: bound.address, retire, _stop: stop.drop_guard() })
+}
+
+/// What all connections of a listener have in common.
+struct Door {
+    thread: Rc<Thread>,
+    frontend: String,
+    address: SocketAddr,
+}
+
+impl Door {
+    async fn accept(&self, listener: &TcpListener) {
+        loop {
+            match listener.accept().await {
+                Ok((stream, peer)) => self.enter(stream, peer),
+                // The client has gone while it waited.
+                Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
+                Err(error) => {
+                    tracing::warn!(frontend = self.frontend, address = %self.address, %error, "cannot accept");
+                    time::sleep(PAUSE).await;
+                }
+            }
+        }
+    }
+
+    /// Closing a socket resets what waits in it, so that is served first.
+    fn accept_waiting(&self, listener: TcpListener) {
+        let Ok(listener) = listener.into_std() else { return };
+        while let Ok((stream, peer)) = listener.accept() {
+            let stream = stream.set_nonblocking(true).and_then(|()| TcpStream::from_std(stream));
+            if let Ok(stream) = stream {
+                self.enter(stream, peer);
+            }
+        }
+    }
+
+    fn enter(&self, stream: TcpStream, peer: SocketAddr) {
+        let Some(held) = self.thread.snapshot().and_then(|snapshot| Held::new(snapshot, &self.frontend)) else { return };
+        let (thread, address) = (Rc::clone(&self.thread), self.address);
+        self.thread.connections.spawn_local(connection(thread, held, address, stream, peer));
+    }
+}
+
+/// A snapshot and the place of a frontend in it.
+#[derive(Clone)]
+pub(super) struct Held {
+    pub(super) snapshot: Rc<Arc<Snapshot>>,
+    place: usize,
+}
+
+impl Held {
+    fn new(snapshot: Rc<Arc<Snapshot>>, frontend: &str) -> Option<Self> {
+        let place = snapshot.place_of(frontend)?;
+        Some(Self { snapshot, place })
+    }
+
+    pub(super) fn frontend(&self) -> Option<&FrontendRoute> {
+        self.snapshot.frontend(self.place)
+    }
+}
+
+/// A client's connection, as all that happens on it sees it.
+pub(super) struct Client {
+    pub(super) thread: Rc<Thread>,
+    pub(super) address: SocketAddr,
+    /// Whether it came by TLS.
+    pub(super) secure: bool,
+    pub(super) meter: Rc<Meter>,
+    held: RefCell<Held>,
+    /// Its frontend is gone.
+    orphaned: Cell<bool>,
+}
+
+impl Client {
+    /// The newest snapshot that has the frontend still; the last one that had it if it is gone.
+    ///
+    /// An exchange keeps what it began with, but the next one on the same connection follows a reload: old live state
+    /// would not learn which servers have failed since.
+    pub(super) fn current(&self) -> Held {
+        let mut held = self.held.borrow_mut();
+        if let Some(snapshot) = self.thread.snapshot()
+            && !Rc::ptr_eq(&snapshot, &held.snapshot)
+        {
+            let is_http = |held: &Held| held.frontend().is_some_and(|frontend| matches!(frontend.kind, FrontendKind::Http(_)));
+            let name = held.frontend().map(|frontend| frontend.name.clone()).unwrap_or_default();
+            match Held::new(snapshot, &name).filter(is_http) {
+                Some(newer) => *held = newer,
+                None => self.orphaned.set(true),
+            }
+        }
+        held.clone()
+    }
+
+    /// Whether the connection should end after the exchange that runs.
+    pub(super) fn should_close(&self) -> bool {
+        self.orphaned.get() || self.thread.drain.is_cancelled()
+    }
+}
+
+/// Counts a connection of a client as open while it lives.
+struct Open {
+    live: Arc<FrontendLive>,
+    thread: usize,
+}
+
+impl Open {
+    fn new(live: &Arc<FrontendLive>, thread: usize) -> Self {
+        live.counts.of(thread).opened.increment();
+        Self { live: Arc::clone(live), thread }
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.live.counts.of(self.thread).closed.increment();
+    }
+}
+
+async fn connection(thread: Rc<Thread>, held: Held, address: SocketAddr, stream: TcpStream, peer: SocketAddr) {
+    let Some(frontend) = held.frontend() else { return };
+    let _open = Open::new(&frontend.live, thread.index);
+    if let Err(error) = stream.set_nodelay(true) {
+        tracing::debug!(%error, "the client has gone");
+        return;
+    }
+    let client = |secure| {
+        let meter = Rc::new(Meter::of_client(Arc::clone(&frontend.live), thread.index));
+        let (thread, held) = (Rc::clone(&thread), RefCell::new(held.clone()));
+        Rc::new(Client { thread, address: peer, secure, meter, held, orphaned: Cell::new(false) })
+    };
+    let Some(acceptor) = frontend.tls(address) else {
+        return understood(&held, client(false), stream, false).await;
+    };
+    match tls::accept(acceptor, stream).await {
+        Ok((stream, speaks_h2)) => understood(&held, client(true), stream, speaks_h2).await,
+        Err(error) => {
+            frontend.live.counts.of(thread.index).tls_errors.increment();
+            tracing::debug!(frontend = frontend.name, client = %peer, %error, "TLS handshake failed");
+        }
+    }
+}
+
+async fn understood<IO: AsyncRead + AsyncWrite + Unpin + 'static>(held: &Held, client: Rc<Client>, io: IO, h2: bool) {
+    let Some(frontend) = held.frontend() else { return };
+    let io = Metered::new(io, Rc::clone(&client.meter));
+    match &frontend.kind {
+        FrontendKind::Tcp { backend } => {
+            if let Some(backend) = held.snapshot.backend(*backend) {
+                tcp::relay(&client, io, backend, frontend.timeout_client).await;
+            }
+        }
+        FrontendKind::Http(http) => {
+            let timeouts = serve::Timeouts {
+                request: http.timeout_request,
+                keep_alive: http.timeout_keep_alive,
+                silence: frontend.timeout_client,
+            };
+            if h2 { serve::http2(client, io, timeouts).await } else { serve::http1(client, io, timeouts).await }
+        }
+        // The kernel serves these; `Snapshot` does not list them.
+        FrontendKind::L4 { .. } => {}
+    }
+}

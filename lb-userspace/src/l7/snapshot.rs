@@ -1,0 +1,146 @@
+//! Snapshot: one configuration as the serving threads use it. Made off the hot path, then swapped in as a whole.
+
+use super::tls::{Acceptor, TlsError};
+use crate::{
+    model::{Backend, BackendIndex, Balance, Bind, Frontend, FrontendKind, Model},
+    servers::{BackendLive, FrontendLive, Live},
+};
+use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
+
+/// One configuration as the serving threads use it.
+#[derive(Debug)]
+pub struct Snapshot {
+    model: Arc<Model>,
+    live: Arc<Live>,
+    frontends: Vec<FrontendRoute>,
+    backends: Vec<BackendRoute>,
+}
+
+/// What a connection needs of its frontend.
+#[derive(Debug)]
+pub(super) struct FrontendRoute {
+    pub(super) name: String,
+    pub(super) kind: FrontendKind,
+    pub(super) timeout_client: Duration,
+    pub(super) live: Arc<FrontendLive>,
+    binds: Vec<(SocketAddr, Option<Acceptor>)>,
+}
+
+/// What a request needs of its backend.
+#[derive(Debug)]
+pub(super) struct BackendRoute {
+    pub(super) balance: Balance,
+    pub(super) timeout_connect: Duration,
+    pub(super) timeout_server: Duration,
+    /// In the order of the servers of `live`.
+    pub(super) addresses: Vec<SocketAddr>,
+    pub(super) live: Arc<BackendLive>,
+}
+
+/// Why a configuration cannot be served.
+#[derive(Debug, thiserror::Error)]
+pub enum SnapshotError {
+    /// A certificate that cannot be used.
+    #[error("certificate {}: {source}", path.display())]
+    Certificate {
+        /// Its file.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: TlsError,
+    },
+    /// The cryptography refuses these settings.
+    #[error("TLS of frontend {frontend}: {source}")]
+    Tls {
+        /// The frontend.
+        frontend: String,
+        /// What is wrong.
+        source: TlsError,
+    },
+    /// The live state was made for another model.
+    #[error("{name} has no live state")]
+    NotLive {
+        /// A frontend or backend.
+        name: String,
+    },
+}
+
+impl Snapshot {
+    /// From a model and the live state made for it ([`Live::for_model`]). Reads the certificates.
+    pub fn new(model: Arc<Model>, live: Arc<Live>) -> Result<Self, SnapshotError> {
+        let served = model.frontends.iter().filter(|frontend| !matches!(frontend.kind, FrontendKind::L4 { .. }));
+        let frontends = served.map(|frontend| FrontendRoute::new(frontend, &live)).collect::<Result<_, _>>()?;
+        let backends = model.backends.iter().map(|backend| BackendRoute::new(backend, &live)).collect::<Result<_, _>>()?;
+        Ok(Self { frontends, backends, model, live })
+    }
+
+    /// What it was made from.
+    pub fn model(&self) -> &Arc<Model> {
+        &self.model
+    }
+
+    /// What it counts in.
+    pub fn live(&self) -> &Arc<Live> {
+        &self.live
+    }
+
+    /// Whether connections of such a listener have somewhere to go.
+    pub(super) fn serves(&self, frontend: &str, address: SocketAddr) -> bool {
+        let frontend = self.place_of(frontend).and_then(|place| self.frontend(place));
+        frontend.is_some_and(|frontend| frontend.binds.iter().any(|(bind, _)| *bind == address))
+    }
+
+    pub(super) fn place_of(&self, frontend: &str) -> Option<usize> {
+        self.frontends.iter().position(|route| route.name == frontend)
+    }
+
+    pub(super) fn frontend(&self, place: usize) -> Option<&FrontendRoute> {
+        self.frontends.get(place)
+    }
+
+    pub(super) fn backend(&self, index: BackendIndex) -> Option<&BackendRoute> {
+        self.backends.get(index)
+    }
+}
+
+impl FrontendRoute {
+    fn new(frontend: &Frontend, live: &Live) -> Result<Self, SnapshotError> {
+        let not_live = || SnapshotError::NotLive { name: frontend.name.clone() };
+        let bind = |bind: &Bind| Ok((bind.address, Self::acceptor(frontend, bind)?));
+        Ok(Self {
+            name: frontend.name.clone(),
+            kind: frontend.kind.clone(),
+            timeout_client: frontend.timeout_client,
+            live: Arc::clone(live.frontend(&frontend.name).ok_or_else(not_live)?),
+            binds: frontend.binds.iter().map(bind).collect::<Result<_, _>>()?,
+        })
+    }
+
+    fn acceptor(frontend: &Frontend, bind: &Bind) -> Result<Option<Acceptor>, SnapshotError> {
+        if bind.certificates.is_empty() {
+            return Ok(None);
+        }
+        let is_http = matches!(frontend.kind, FrontendKind::Http(_));
+        Acceptor::new(&bind.certificates, is_http).map(Some).map_err(|(path, source)| match path {
+            Some(path) => SnapshotError::Certificate { path, source },
+            None => SnapshotError::Tls { frontend: frontend.name.clone(), source },
+        })
+    }
+
+    /// How to decrypt what comes to that address; `None`: it is clear text.
+    pub(super) fn tls(&self, address: SocketAddr) -> Option<&Acceptor> {
+        self.binds.iter().find(|(bind, _)| *bind == address).and_then(|(_, tls)| tls.as_ref())
+    }
+}
+
+impl BackendRoute {
+    fn new(backend: &Backend, live: &Live) -> Result<Self, SnapshotError> {
+        let not_live = || SnapshotError::NotLive { name: backend.name.clone() };
+        Ok(Self {
+            balance: backend.balance,
+            timeout_connect: backend.timeout_connect,
+            timeout_server: backend.timeout_server,
+            addresses: backend.servers.iter().map(|server| server.address).collect(),
+            live: Arc::clone(live.backend(&backend.name).ok_or_else(not_live)?),
+        })
+    }
+}

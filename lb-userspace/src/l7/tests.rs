@@ -1,0 +1,10 @@
+//! The path as a whole: real sockets on loopback, servers and clients written by hand.
+
+pub(crate) mod model;
+pub(crate) mod tls;
+mod proxy;
+mod origin;
+mod http;
+mod wire;
+mod relay;
+mod drain;

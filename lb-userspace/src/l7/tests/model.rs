@@ -1,0 +1,44 @@
+//! Models for tests.
+
+use crate::model::{Backend, Balance, Bind, Frontend, FrontendKind, Global, HttpFrontend, Model, OnStop, Server};
+use lb_common::{Forward, Protocol};
+use std::{net::SocketAddr, time::Duration};
+
+const LONG: Duration = Duration::from_secs(20);
+
+pub(crate) fn model(frontends: Vec<Frontend>, backends: Vec<Backend>) -> Model {
+    let global = Global {
+        interfaces: vec![],
+        hash_key: [0, 0],
+        user: None,
+        control_socket: "/nowhere".into(),
+        pin_dir: "/nowhere".into(),
+        threads: 2,
+        on_stop: OnStop::Detach,
+        stop_timeout: LONG,
+        metrics: None,
+    };
+    Model { global, frontends, backends }
+}
+
+pub(crate) fn backend(name: &str, addresses: impl IntoIterator<Item = SocketAddr>) -> Backend {
+    let server = |(index, address)| Server { name: format!("s{index}"), address, weight: 1, backup: false };
+    Backend {
+        name: name.into(),
+        balance: Balance::RoundRobin,
+        forward: Forward::Direct,
+        check: None,
+        servers: addresses.into_iter().enumerate().map(server).collect(),
+        timeout_connect: LONG,
+        timeout_server: LONG,
+    }
+}
+
+pub(crate) fn http_frontend() -> HttpFrontend {
+    HttpFrontend { rules: vec![], default_backend: Some(0), forwarded_for: true, timeout_request: LONG, timeout_keep_alive: LONG }
+}
+
+pub(crate) fn frontend(name: &str, address: SocketAddr, kind: FrontendKind) -> Frontend {
+    let bind = Bind { address, protocol: Protocol::Tcp, certificates: vec![] };
+    Frontend { name: name.into(), binds: vec![bind], kind, timeout_client: LONG }
+}

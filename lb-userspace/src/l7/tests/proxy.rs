@@ -1,0 +1,108 @@
+//! A proxy under test, and clients of it that know nothing of HTTP but bytes.
+
+use super::model;
+use crate::{
+    l7::{BoundListener, Snapshot, Threads, bind},
+    model::{Backend, Frontend, FrontendKind, HttpFrontend, Model},
+    servers::{FrontendLive, Live},
+};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpStream,
+    time::timeout,
+};
+
+pub(super) const SHORT: Duration = Duration::from_millis(150);
+const PATIENCE: Duration = Duration::from_secs(8);
+
+/// A proxy with one frontend, `www`, on two threads.
+pub(super) struct Proxy {
+    pub(super) threads: Threads,
+    pub(super) address: SocketAddr,
+    pub(super) live: Arc<Live>,
+    pub(super) model: Arc<Model>,
+}
+
+impl Proxy {
+    pub(super) fn http(http: HttpFrontend, backends: Vec<Backend>) -> Self {
+        Self::with(FrontendKind::Http(http), backends, |_| ())
+    }
+
+    pub(super) fn with(kind: FrontendKind, backends: Vec<Backend>, change: impl FnOnce(&mut Frontend)) -> Self {
+        let sockets = bind("127.0.0.1:0".parse().expect("address"), 2).expect("bind");
+        let address = sockets[0].local_addr().expect("address");
+        let mut frontend = model::frontend("www", address, kind);
+        change(&mut frontend);
+        let model = Arc::new(model::model(vec![frontend], backends));
+        let live = Arc::new(Live::default().for_model(&model));
+        let threads = Threads::start(2).expect("threads");
+        let listener = |(thread, listener)| BoundListener { frontend: "www".into(), address, thread, listener };
+        let snapshot = Snapshot::new(Arc::clone(&model), Arc::clone(&live)).expect("snapshot");
+        threads.apply(Arc::new(snapshot), sockets.into_iter().enumerate().map(listener).collect());
+        Self { threads, address, live, model }
+    }
+
+    /// Applies another configuration, without new listeners.
+    pub(super) fn reload(&mut self, model: Model) {
+        self.model = Arc::new(model);
+        self.live = Arc::new(self.live.for_model(&self.model));
+        let snapshot = Snapshot::new(Arc::clone(&self.model), Arc::clone(&self.live)).expect("snapshot");
+        self.threads.apply(Arc::new(snapshot), vec![]);
+    }
+
+    pub(super) fn frontend_live(&self) -> &FrontendLive {
+        self.live.frontend("www").expect("frontend")
+    }
+
+    /// What the proxy answers to these bytes until it closes.
+    pub(super) async fn ask(&self, bytes: &str) -> String {
+        let mut client = self.connect().await;
+        client.write_all(bytes.as_bytes()).await.expect("write");
+        read_to_end(&mut client).await
+    }
+
+    /// What it answers to `GET path`, with that `Host`, on a connection of its own.
+    pub(super) async fn ask_path(&self, host: &str, path: &str) -> String {
+        self.ask(&format!("GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n")).await
+    }
+
+    pub(super) async fn connect(&self) -> TcpStream {
+        TcpStream::connect(self.address).await.expect("connect")
+    }
+}
+
+pub(super) async fn read_to_end(client: &mut TcpStream) -> String {
+    let mut answer = Vec::new();
+    let read = timeout(PATIENCE, client.read_to_end(&mut answer)).await.expect("the proxy closes in time");
+    if let Err(error) = read {
+        answer.extend_from_slice(format!("<{:?}>", error.kind()).as_bytes());
+    }
+    String::from_utf8(answer).expect("text")
+}
+
+/// Reads until what has come ends with `end`.
+pub(super) async fn read_until(client: &mut TcpStream, end: &str) -> String {
+    let mut answer = Vec::new();
+    while !answer.ends_with(end.as_bytes()) {
+        let byte = timeout(PATIENCE, client.read_u8()).await.expect("in time");
+        answer.push(byte.unwrap_or_else(|error| panic!("{error} after {:?}", String::from_utf8_lossy(&answer))));
+    }
+    String::from_utf8(answer).expect("text")
+}
+
+/// Waits until `condition` holds.
+pub(super) async fn eventually(what: &str, condition: impl Fn() -> bool) {
+    let poll = async {
+        while !condition() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    timeout(PATIENCE, poll).await.unwrap_or_else(|_| panic!("never: {what}"));
+}
+
+/// An address where connections are refused.
+pub(super) fn refusing() -> SocketAddr {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("bind");
+    listener.local_addr().expect("address")
+}

@@ -1,0 +1,219 @@
+//! The serving threads: each with a runtime, its own listening sockets and its own idle connections to servers.
+
+use super::{
+    accept::{self, Listening},
+    idle::Idle,
+    send::ServerConnection,
+    snapshot::Snapshot,
+};
+use arc_swap::ArcSwapOption;
+use std::{
+    cell::RefCell,
+    io,
+    net::{SocketAddr, TcpListener},
+    rc::Rc,
+    sync::Arc,
+    thread::JoinHandle,
+    time::Duration,
+};
+use tokio::{
+    runtime,
+    sync::{mpsc, oneshot},
+    task::LocalSet,
+    time::{self, Instant},
+};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+/// How often idle connections to servers are looked through for old ones.
+const SWEEP: Duration = Duration::from_secs(1);
+
+/// A listening socket and whose it is.
+#[derive(Debug)]
+pub struct BoundListener {
+    /// Name of the frontend.
+    pub frontend: String,
+    /// The address as the model has it.
+    pub address: SocketAddr,
+    /// Which thread serves it; taken modulo the number of threads.
+    pub thread: usize,
+    /// The socket: bound, listening, nonblocking. See [`bind`](super::bind).
+    pub listener: TcpListener,
+}
+
+/// The serving threads. Dropped, they end at once and so do their connections; see [`drain`](Self::drain).
+#[derive(Debug)]
+pub struct Threads {
+    snapshot: Arc<ArcSwapOption<Snapshot>>,
+    threads: Vec<Handle>,
+}
+
+#[derive(Debug)]
+struct Handle {
+    commands: mpsc::UnboundedSender<Command>,
+    connections: TaskTracker,
+    thread: JoinHandle<()>,
+}
+
+enum Command {
+    /// The snapshot has changed; these listeners are new.
+    Apply(Vec<BoundListener>),
+    /// End within that time and tell how many connections had to be cut.
+    Drain(Duration, oneshot::Sender<usize>),
+}
+
+impl Threads {
+    /// Starts `threads` threads that serve nothing yet. At least one. Errors: no thread or no runtime to be had.
+    pub fn start(threads: usize) -> io::Result<Self> {
+        let snapshot = Arc::new(ArcSwapOption::empty());
+        let threads = (0..threads.max(1)).map(|index| Handle::start(index, &snapshot)).collect::<io::Result<_>>()?;
+        Ok(Self { snapshot, threads })
+    }
+
+    /// Serves another configuration from now on. Running exchanges finish with the one that they began with. Listeners
+    /// that it does not name stop accepting, after what already waits in them; one that is given again is replaced.
+    pub fn apply(&self, snapshot: Arc<Snapshot>, listeners: Vec<BoundListener>) {
+        self.snapshot.store(Some(snapshot));
+        let mut shares: Vec<Vec<_>> = self.threads.iter().map(|_| Vec::new()).collect();
+        let count = shares.len().max(1);
+        for listener in listeners {
+            if let Some(share) = shares.get_mut(listener.thread % count) {
+                share.push(listener);
+            }
+        }
+        for (handle, share) in self.threads.iter().zip(shares) {
+            // A thread that has ended needs no configuration.
+            drop(handle.commands.send(Command::Apply(share)));
+        }
+    }
+
+    /// What is being served.
+    pub fn snapshot(&self) -> Option<Arc<Snapshot>> {
+        self.snapshot.load_full()
+    }
+
+    /// Connections of clients that are open now.
+    pub fn connections(&self) -> usize {
+        self.threads.iter().map(|handle| handle.connections.len()).sum()
+    }
+
+    /// Stops accepting (what waits in the sockets stays there for whoever shares them), lets running exchanges end with
+    /// `Connection: close`, closes idle connections, waits until all are gone or `timeout` is over, and ends the
+    /// threads. Returns how many connections were cut.
+    pub async fn drain(self, timeout: Duration) -> usize {
+        let mut answers = Vec::with_capacity(self.threads.len());
+        for handle in &self.threads {
+            let (tell, told) = oneshot::channel();
+            drop(handle.commands.send(Command::Drain(timeout, tell)));
+            answers.push(told);
+        }
+        let mut cut = 0;
+        for (handle, answer) in self.threads.into_iter().zip(answers) {
+            cut += answer.await.unwrap_or(0);
+            if handle.thread.join().is_err() {
+                tracing::error!("a serving thread had panicked");
+            }
+        }
+        cut
+    }
+}
+
+impl Handle {
+    fn start(index: usize, snapshot: &Arc<ArcSwapOption<Snapshot>>) -> io::Result<Self> {
+        let runtime = runtime::Builder::new_current_thread().enable_all().build()?;
+        let connections = TaskTracker::new();
+        let (commands, receiver) = mpsc::unbounded_channel();
+        let (snapshot, tracker) = (Arc::clone(snapshot), connections.clone());
+        let run = move || {
+            let thread = Rc::new(Thread {
+                index,
+                shared: snapshot,
+                cached: RefCell::default(),
+                idle: RefCell::new(Idle::default()),
+                connections: tracker,
+                background: TaskTracker::new(),
+                drain: CancellationToken::new(),
+            });
+            LocalSet::new().block_on(&runtime, run(thread, receiver));
+        };
+        let thread = std::thread::Builder::new().name(format!("serve-{index}")).spawn(run)?;
+        Ok(Self { commands, connections, thread })
+    }
+}
+
+/// What belongs to one serving thread; never leaves it.
+pub(super) struct Thread {
+    /// From 0.
+    pub(super) index: usize,
+    shared: Arc<ArcSwapOption<Snapshot>>,
+    cached: RefCell<Option<Rc<Arc<Snapshot>>>>,
+    /// Open connections to servers that nobody uses.
+    pub(super) idle: RefCell<Idle<ServerConnection>>,
+    /// Connections of clients: a drain waits for these.
+    pub(super) connections: TaskTracker,
+    /// What serves them beside their own task.
+    pub(super) background: TaskTracker,
+    /// Cancelled once a drain begins.
+    pub(super) drain: CancellationToken,
+}
+
+impl Thread {
+    /// The snapshot of now. Its count of users is not touched but once a thread and change: all threads share it.
+    pub(super) fn snapshot(&self) -> Option<Rc<Arc<Snapshot>>> {
+        let shared = self.shared.load();
+        let mut cached = self.cached.borrow_mut();
+        let is_current = match (&*cached, &*shared) {
+            (Some(cached), Some(shared)) => Arc::ptr_eq(cached, shared),
+            (None, None) => true,
+            (Some(_), None) | (None, Some(_)) => false,
+        };
+        if !is_current {
+            *cached = shared.as_ref().map(|snapshot| Rc::new(Arc::clone(snapshot)));
+        }
+        cached.clone()
+    }
+}
+
+async fn run(thread: Rc<Thread>, mut commands: mpsc::UnboundedReceiver<Command>) {
+    let mut listening: Vec<Listening> = Vec::new();
+    let mut sweep = time::interval(SWEEP);
+    loop {
+        tokio::select! {
+            command = commands.recv() => match command {
+                None => return,
+                Some(Command::Apply(new)) => apply(&thread, &mut listening, new),
+                Some(Command::Drain(timeout, tell)) => {
+                    listening.clear();
+                    thread.drain.cancel();
+                    thread.connections.close();
+                    // Either way the number that is left says it all.
+                    time::timeout(timeout, thread.connections.wait()).await.unwrap_or_default();
+                    drop(tell.send(thread.connections.len()));
+                    return;
+                }
+            },
+            now = sweep.tick() => thread.idle.borrow_mut().sweep(now),
+        }
+    }
+}
+
+fn apply(thread: &Rc<Thread>, listening: &mut Vec<Listening>, new: Vec<BoundListener>) {
+    let Some(snapshot) = thread.snapshot() else { return };
+    let is_replaced = |old: &Listening| new.iter().any(|new| new.frontend == old.frontend && new.address == old.address);
+    let (kept, gone): (Vec<_>, Vec<_>) =
+        std::mem::take(listening).into_iter().partition(|old| snapshot.serves(&old.frontend, old.address) && !is_replaced(old));
+    *listening = kept;
+    gone.into_iter().for_each(Listening::retire);
+    for bound in new {
+        let (frontend, address) = (bound.frontend.clone(), bound.address);
+        match accept::listen(thread, bound) {
+            Ok(started) => listening.push(started),
+            Err(error) => tracing::error!(frontend, %address, %error, "cannot serve a listener"),
+        }
+    }
+}
+
+/// When what began at `now` is over.
+pub(super) fn after(now: Instant, timeout: Duration) -> Instant {
+    // A century stands for "never" where the sum has no room.
+    now.checked_add(timeout).unwrap_or_else(|| now + Duration::from_secs(3_153_600_000))
+}
