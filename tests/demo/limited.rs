@@ -4,6 +4,7 @@ use crate::report::Report;
 use anyhow::{Context, Result, ensure};
 use lb_tests::{
     binary,
+    client::curl,
     origin::{Listen, Nginx},
     process::{self, Process},
 };
@@ -18,9 +19,8 @@ pub(crate) fn tell(report: &mut Report) -> Result<()> {
     let directory = directory.path();
     let [web1, web2, frontend] = free_ports()?;
     let mut servers = report.step("two nginx servers on the loopback interface", || {
-        let start = |name, port| {
-            Nginx::start_locally(name, directory, &[Listen { site: "web", port, keep_alive: true }])
-        };
+        let start =
+            |name, port| Nginx::start_locally(name, directory, &[Listen { site: "web", port, keep_alive: true }]);
         Ok((vec![start("web1", web1)?, start("web2", web2)?], String::new()))
     })?;
     let config = directory.join("sluice.toml");
@@ -34,7 +34,7 @@ pub(crate) fn tell(report: &mut Report) -> Result<()> {
         let mut command = Command::new(binary()?);
         command.args(["run", "--single-process", "--config"]).arg(&config);
         let mut sluice = Process::spawn("sluice", &mut command, directory)?;
-        sluice.ready(Duration::from_secs(10), || Ok(curl(&url).is_ok()))?;
+        sluice.ready(Duration::from_secs(10), || Ok(curl(Command::new("curl"), &[&url]).is_ok()))?;
         Ok((sluice, url.clone()))
     })?;
     report.check("requests are shared out", || {
@@ -68,38 +68,20 @@ check = {{ type = "http", path = "/health", expect = 200, interval = "200ms", ri
         directory.join("sluice.sock").display()
     );
     for (name, port) in servers {
-        write!(
-            text,
-            "[[backend.web.server]]\nname = \"{name}\"\naddress = \"127.0.0.1:{port}\"\n"
-        )?;
+        write!(text, "[[backend.web.server]]\nname = \"{name}\"\naddress = \"127.0.0.1:{port}\"\n")?;
     }
     Ok(text)
 }
 
 fn count(url: &str) -> Result<(usize, usize)> {
-    let bodies = (0..REQUESTS).map(|_| curl(url)).collect::<Result<Vec<_>>>()?;
+    let bodies = (0..REQUESTS).map(|_| curl(Command::new("curl"), &[url])).collect::<Result<Vec<_>>>()?;
     let of = |server: &str| bodies.iter().filter(|body| body.starts_with(server)).count();
     Ok((of("web1"), of("web2")))
 }
 
-fn curl(url: &str) -> Result<String> {
-    process::run(Command::new("curl").args([
-        "--silent",
-        "--show-error",
-        "--fail",
-        "--max-time",
-        "5",
-        url,
-    ]))
-}
-
 /// Ports that were free a moment ago.
 fn free_ports<const COUNT: usize>() -> Result<[u16; COUNT]> {
-    let listeners: Vec<_> =
-        (0..COUNT).map(|_| TcpListener::bind("127.0.0.1:0")).collect::<Result<_, _>>()?;
-    let ports = listeners
-        .iter()
-        .map(|listener| Ok(listener.local_addr()?.port()))
-        .collect::<Result<Vec<_>>>()?;
+    let listeners: Vec<_> = (0..COUNT).map(|_| TcpListener::bind("127.0.0.1:0")).collect::<Result<_, _>>()?;
+    let ports = listeners.iter().map(|listener| Ok(listener.local_addr()?.port())).collect::<Result<Vec<_>>>()?;
     ports.try_into().ok().context("as many ports as listeners")
 }

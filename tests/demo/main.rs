@@ -49,7 +49,9 @@ fn tell(mut report: Report, keep: bool) -> ExitCode {
             report.end(told.is_ok())
         }
         Err(reason) => {
-            report.say(&format!("  The kernel half cannot be shown here: {reason:#}.\n  What can be shown without it:\n"));
+            report.say(&format!(
+                "  The kernel half cannot be shown here: {reason:#}.\n  What can be shown without it:\n"
+            ));
             report.fact("kernel_half", format!("not shown: {reason:#}"));
             let told = limited::tell(&mut report);
             match report.end(told.is_ok()) {

@@ -2,11 +2,12 @@
 
 use anyhow::{Context, Result, ensure};
 use lb_tests::{
+    client,
     lab::{Lab, PROXY_VIP},
     netns::Namespace,
-    process,
 };
 use std::{
+    fmt::Write,
     fs,
     path::{Path, PathBuf},
     sync::{
@@ -50,10 +51,14 @@ use = "admin_be"
     );
     for (backend, port) in [("web_be", 8080), ("api_be", 8081), ("admin_be", 8082)] {
         let servers = lab.servers(backend, &["web1", "web2", "web3", "backup"], port)?;
-        text += &format!(
-            "\n[backend.{backend}]\nbalance = \"roundrobin\"\ncheck = {{ type = \"http\", path = \"/health\", expect = 200, \
-             interval = \"200ms\", rise = 2, fall = 2 }}\n{servers}"
-        );
+        write!(
+            text,
+            r#"
+[backend.{backend}]
+balance = "roundrobin"
+check = {{ type = "http", path = "/health", expect = 200, interval = "200ms", rise = 2, fall = 2 }}
+{servers}"#
+        )?;
     }
     Ok(text)
 }
@@ -65,17 +70,14 @@ pub(crate) fn make_certificate(lab: &Path) -> Result<PathBuf> {
     let (trusted, directory) = (lab.join("trusted.pem"), lab.join("certificates"));
     fs::create_dir_all(&directory)?;
     fs::write(&trusted, made.cert.pem())?;
-    fs::write(
-        directory.join("example.com.pem"),
-        made.cert.pem() + &made.signing_key.serialize_pem(),
-    )?;
+    fs::write(directory.join("example.com.pem"), made.cert.pem() + &made.signing_key.serialize_pem())?;
     Ok(trusted)
 }
 
 /// Asks every route with curl; the error names the first wrong answer.
-pub(crate) fn check_routes(client: &Namespace, trusted: &Path) -> Result<String> {
+pub(crate) fn check_routes(from: &Namespace, trusted: &Path) -> Result<String> {
     for (host, path, site) in ROUTES {
-        let answer = curl(client, trusted, host, path)?;
+        let answer = curl(from, trusted, host, path)?;
         ensure!(
             answer.split_whitespace().nth(1) == Some(site),
             "https://{host}{path} went to {answer:?}, not to {site}"
@@ -85,17 +87,11 @@ pub(crate) fn check_routes(client: &Namespace, trusted: &Path) -> Result<String>
 }
 
 /// One HTTPS request by curl; anything but 200 is an error.
-pub(crate) fn curl(client: &Namespace, trusted: &Path, host: &str, path: &str) -> Result<String> {
-    let mut command = client.command("curl");
-    command
-        .args(["--silent", "--show-error", "--fail", "--max-time", "5", "--cacert"])
-        .arg(trusted);
-    command.args([
-        "--resolve",
-        &format!("{host}:443:{PROXY_VIP}"),
-        &format!("https://{host}{path}"),
-    ]);
-    process::run(&mut command)
+pub(crate) fn curl(from: &Namespace, trusted: &Path, host: &str, path: &str) -> Result<String> {
+    let resolve = format!("{host}:443:{PROXY_VIP}");
+    let trusted = trusted.to_str().context("an odd name for a certificate")?;
+    let url = format!("https://{host}{path}");
+    client::curl(from.command("curl"), &["--cacert", trusted, "--resolve", &resolve, &url])
 }
 
 /// curl, again and again, while other things happen.
@@ -115,15 +111,15 @@ pub(crate) struct Visits {
 
 impl Visitor {
     /// Starts to visit the frontend.
-    pub(crate) fn start(client: &Namespace, trusted: &Path) -> Self {
+    pub(crate) fn start(from: &Namespace, trusted: &Path) -> Self {
         let stop = Arc::new(AtomicBool::new(false));
-        let (stopped, client, trusted) = (Arc::clone(&stop), client.clone(), trusted.to_owned());
+        let (stopped, from, trusted) = (Arc::clone(&stop), from.clone(), trusted.to_owned());
         let thread = thread::spawn(move || {
             let mut visits = Visits::default();
             while !stopped.load(Ordering::Relaxed) {
                 let started = Instant::now();
                 visits.requests += 1;
-                if let Err(error) = curl(&client, &trusted, "www.example.com", "/") {
+                if let Err(error) = curl(&from, &trusted, "www.example.com", "/") {
                     visits.failures.push((started, Instant::now(), format!("{error:#}")));
                 }
             }

@@ -34,14 +34,7 @@ impl Report {
     /// An empty report, printed as text while it grows or as JSON at its end.
     pub(crate) fn new(json: bool) -> Self {
         let terminal = stdout().is_terminal();
-        Self {
-            json,
-            terminal,
-            start: Instant::now(),
-            steps: Vec::new(),
-            facts: Map::new(),
-            failed: 0,
-        }
+        Self { json, terminal, start: Instant::now(), steps: Vec::new(), facts: Map::new(), failed: 0 }
     }
 
     /// Prints a line, unless the report is JSON.
@@ -57,11 +50,7 @@ impl Report {
     }
 
     /// Does a step. `work` returns what the next steps need, and what there is to say about it.
-    pub(crate) fn step<T>(
-        &mut self,
-        name: &str,
-        work: impl FnOnce() -> Result<(T, String)>,
-    ) -> Result<T> {
+    pub(crate) fn step<T>(&mut self, name: &str, work: impl FnOnce() -> Result<(T, String)>) -> Result<T> {
         let started = Instant::now();
         if self.terminal && !self.json {
             print!("  … {name}\r");
@@ -74,8 +63,7 @@ impl Report {
         let seconds = started.elapsed().as_secs_f64();
         match &result {
             Ok(_) => {
-                let text =
-                    if detail.is_empty() { name.to_owned() } else { format!("{name}: {detail}") };
+                let text = if detail.is_empty() { name.to_owned() } else { format!("{name}: {detail}") };
                 self.say(&format!("  {} {text:<WIDTH$} {seconds:>5.1} s", self.paint(GREEN, "✓")));
             }
             Err(error) => self.complain(name, error),
@@ -115,11 +103,8 @@ impl Report {
             println!("{}", Value::Object(all));
         } else {
             let steps = self.steps.len();
-            let verdict = if held {
-                self.paint(GREEN, "Everything held")
-            } else {
-                self.paint(RED, "Not everything held")
-            };
+            let verdict =
+                if held { self.paint(GREEN, "Everything held") } else { self.paint(RED, "Not everything held") };
             println!("\n  {verdict}: {} of {steps} steps, {seconds:.1} s.\n", steps - self.failed);
         }
         if held { ExitCode::SUCCESS } else { ExitCode::FAILURE }
@@ -142,11 +127,7 @@ impl Report {
 /// A share from 0 to 1 as a bar, exact to an eighth of a column.
 fn bar(share: f64) -> String {
     const EIGHTHS: [&str; 8] = ["", "▏", "▎", "▍", "▌", "▋", "▊", "▉"];
-    #[expect(
-        clippy::cast_possible_truncation,
-        clippy::cast_sign_loss,
-        reason = "between 0 and 8 × BAR"
-    )]
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "between 0 and 8 × BAR")]
     let eighths = (share.clamp(0.0, 1.0) * BAR * 8.0) as usize;
     let rest = EIGHTHS.get(eighths % 8).copied().unwrap_or_default();
     format!("{}{rest}", "█".repeat(eighths / 8))

@@ -16,7 +16,7 @@ pub(crate) struct Count {
     pub(crate) answered: u64,
 }
 
-/// Checks the counts of all servers. `failed` requests are explained only by the server that was killed.
+/// Checks the counts of all servers. Only the server that was killed can explain `failed` requests.
 ///
 /// One request a connection, so all three must be equal for a server that lived. Of the killed one, every connection
 /// without an answer is a failed request; and of the requests it was serving when it died — at most one a client thread —
@@ -30,10 +30,7 @@ pub(crate) fn agree(counts: &BTreeMap<String, Count>, killed: &str, failed: u64)
                 "{server}: {kernel} connections, but {answered} answers and {failed} failures"
             );
             let in_flight = load::THREADS as u64;
-            ensure!(
-                logged.abs_diff(answered) <= in_flight,
-                "{server}: {logged} requests logged, {answered} answered"
-            );
+            ensure!(logged.abs_diff(answered) <= in_flight, "{server}: {logged} requests logged, {answered} answered");
         } else {
             ensure!(
                 kernel == logged && logged == answered,

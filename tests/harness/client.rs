@@ -1,10 +1,12 @@
 //! Clients: what the balancer gets traffic from. All of them open their sockets inside a namespace.
 
+pub mod curl;
 pub mod http;
 pub mod load;
 pub mod flows;
 pub mod udp;
 
+pub use curl::curl;
 pub use flows::Flows;
 pub use http::{Answer, Connection};
 pub use load::{Exchange, Load};

@@ -81,11 +81,7 @@ impl Lab {
     pub fn new() -> Result<Self> {
         static SERIAL: AtomicU32 = AtomicU32::new(0);
         reaper::remove_abandoned()?;
-        Self::named(&format!(
-            "sluice-{}-{}",
-            std::process::id(),
-            SERIAL.fetch_add(1, Ordering::Relaxed)
-        ))
+        Self::named(&format!("sluice-{}-{}", std::process::id(), SERIAL.fetch_add(1, Ordering::Relaxed)))
     }
 
     /// Lays out the lab that is easy to find again: [`KEPT`].
@@ -132,10 +128,7 @@ impl Lab {
 
     /// The server of that name.
     pub fn machine(&self, name: &str) -> Result<&Machine> {
-        self.machines
-            .iter()
-            .find(|machine| machine.name == name)
-            .with_context(|| format!("no machine `{name}`"))
+        self.machines.iter().find(|machine| machine.name == name).with_context(|| format!("no machine `{name}`"))
     }
 
     /// The `server` tables of a backend, all on one port: `lab.servers("shop", &["web1", "backup"], 80)`.
@@ -144,10 +137,7 @@ impl Lab {
         for name in names {
             let Machine { name, address, .. } = self.machine(name)?;
             let backup = if *name == BACKUP { "backup = true\n" } else { "" };
-            write!(
-                toml,
-                "[[backend.{backend}.server]]\nname = \"{name}\"\naddress = \"{address}:{port}\"\n{backup}"
-            )?;
+            write!(toml, "[[backend.{backend}.server]]\nname = \"{name}\"\naddress = \"{address}:{port}\"\n{backup}")?;
         }
         Ok(toml)
     }
@@ -159,10 +149,8 @@ impl Lab {
 
     fn connect(&self) -> Result<()> {
         let switch = &self.switch;
-        switch.ip([
-            "link add switch type bridge stp_state 0 forward_delay 0 mcast_snooping 0",
-            "link set switch up",
-        ])?;
+        switch
+            .ip(["link add switch type bridge stp_state 0 forward_delay 0 mcast_snooping 0", "link set switch up"])?;
         self.plug(
             &self.client,
             "client",
@@ -174,13 +162,9 @@ impl Lab {
         self.balancer.sysctl("net.ipv4.ip_forward", "1")?;
         self.balancer.sysctl("net.ipv4.conf.all.send_redirects", "0")?;
         self.balancer.sysctl("net.ipv4.conf.default.send_redirects", "0")?;
-        let mut addresses = vec![
-            "addr add 198.51.100.1/24 dev lb0".to_owned(),
-            "addr add 10.1.1.1/24 dev lb0".to_owned(),
-        ];
-        addresses.extend(
-            [NAT_VIP, DIRECT_VIP, PROXY_VIP].map(|vip| format!("addr add {vip}/32 dev lb0")),
-        );
+        let mut addresses =
+            vec!["addr add 198.51.100.1/24 dev lb0".to_owned(), "addr add 10.1.1.1/24 dev lb0".to_owned()];
+        addresses.extend([NAT_VIP, DIRECT_VIP, PROXY_VIP].map(|vip| format!("addr add {vip}/32 dev lb0")));
         self.plug(&self.balancer, "balancer", DEVICE, &addresses)?;
         verdict::attach(Verdict::Pass, switch, "balancer", &self.name)?;
 
@@ -208,35 +192,23 @@ impl Lab {
     }
 
     /// A cable between a machine and the switch.
-    fn plug(
-        &self,
-        machine: &Namespace,
-        port: &str,
-        device: &str,
-        then: &[impl AsRef<str>],
-    ) -> Result<()> {
+    fn plug(&self, machine: &Namespace, port: &str, device: &str, then: &[impl AsRef<str>]) -> Result<()> {
         machine.sysctl("net.ipv4.conf.all.rp_filter", "0")?;
         machine.sysctl("net.ipv4.conf.default.rp_filter", "0")?;
         self.switch.ip([
-            format!(
-                "link add {port} mtu 1500 type veth peer name {device} mtu 1500 netns {}",
-                machine.name()
-            ),
+            format!("link add {port} mtu 1500 type veth peer name {device} mtu 1500 netns {}", machine.name()),
             format!("link set {port} master switch up"),
         ])?;
         self.switch.disable_offloads(port)?;
         machine.disable_offloads(device)?;
-        machine.ip([format!("link set {device} up").as_str()]
-            .into_iter()
-            .chain(then.iter().map(AsRef::as_ref)))
+        machine.ip([format!("link set {device} up").as_str()].into_iter().chain(then.iter().map(AsRef::as_ref)))
     }
 }
 
 /// Thousands of connections at once need more than the usual 1,024 descriptors; what is started later inherits this.
 fn raise_descriptor_limit() -> Result<()> {
     let limit = getrlimit(Resource::Nofile);
-    setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit })
-        .context("raising the limit of descriptors")
+    setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit }).context("raising the limit of descriptors")
 }
 
 /// What a lab needs of this computer; the error names everything that is missing.
@@ -249,14 +221,8 @@ pub fn preflight() -> Result<()> {
         ("curl", "curl"),
     ];
     ensure!(rustix::process::geteuid().is_root(), "network namespaces and XDP need root");
-    let found = |program: &str| {
-        process::run(Command::new("sh").args(["-c", &format!("command -v {program}")])).is_ok()
-    };
-    let missing: Vec<_> = PROGRAMS
-        .iter()
-        .filter(|(program, _)| !found(program))
-        .map(|&(_, package)| package)
-        .collect();
+    let found = |program: &str| process::run(Command::new("sh").args(["-c", &format!("command -v {program}")])).is_ok();
+    let missing: Vec<_> = PROGRAMS.iter().filter(|(program, _)| !found(program)).map(|&(_, package)| package).collect();
     ensure!(missing.is_empty(), "missing: apt-get install {}", missing.join(" "));
     ensure!(Path::new("/sys/fs/bpf").exists(), "no BPF file system: mount -t bpf bpf /sys/fs/bpf");
     Ok(())

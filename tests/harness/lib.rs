@@ -36,7 +36,5 @@ fn built(program: &str) -> Result<PathBuf> {
         .take(2)
         .map(|directory| directory.join(program))
         .find(|path| path.is_file())
-        .with_context(|| {
-            format!("`{program}` is not built: run `cargo build --workspace --bins` first")
-        })
+        .with_context(|| format!("`{program}` is not built: run `cargo build --workspace --bins` first"))
 }

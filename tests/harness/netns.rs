@@ -88,20 +88,14 @@ impl Namespace {
 
     /// The Ethernet address of a device inside.
     pub fn ethernet_address(&self, device: &str) -> Result<[u8; 6]> {
-        let printed =
-            process::run(self.command("ip").args(["-brief", "link", "show", "dev", device]))?;
-        let text = printed
-            .split_whitespace()
-            .nth(2)
-            .with_context(|| format!("no address in {printed:?}"))?;
-        let bytes: Vec<u8> =
-            text.split(':').map(|byte| u8::from_str_radix(byte, 16)).collect::<Result<_, _>>()?;
+        let printed = process::run(self.command("ip").args(["-brief", "link", "show", "dev", device]))?;
+        let text = printed.split_whitespace().nth(2).with_context(|| format!("no address in {printed:?}"))?;
+        let bytes: Vec<u8> = text.split(':').map(|byte| u8::from_str_radix(byte, 16)).collect::<Result<_, _>>()?;
         bytes.try_into().ok().with_context(|| format!("not an Ethernet address: {text}"))
     }
 
     /// Makes the device send whole frames with whole checksums, as they would be on a real wire.
     pub fn disable_offloads(&self, device: &str) -> Result<()> {
-        process::run(self.command("ethtool").args(["-K", device, "tx", "off", "gro", "off"]))
-            .map(drop)
+        process::run(self.command("ethtool").args(["-K", device, "tx", "off", "gro", "off"])).map(drop)
     }
 }

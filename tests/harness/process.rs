@@ -24,11 +24,7 @@ impl Process {
     /// Starts a program. What it prints goes to `<directory>/<name>.log`, after what an earlier one printed.
     pub fn spawn(name: &str, command: &mut Command, directory: &Path) -> Result<Self> {
         let log = directory.join(format!("{name}.log"));
-        let output = File::options()
-            .create(true)
-            .append(true)
-            .open(&log)
-            .with_context(|| log.display().to_string())?;
+        let output = File::options().create(true).append(true).open(&log).with_context(|| log.display().to_string())?;
         let child = command
             .stdin(Stdio::null())
             .stdout(output.try_clone()?)
@@ -46,8 +42,7 @@ impl Process {
 
     /// Everything it printed, for error messages.
     pub fn log(&self) -> String {
-        fs::read_to_string(&self.log)
-            .unwrap_or_else(|error| format!("({}: {error})", self.log.display()))
+        fs::read_to_string(&self.log).unwrap_or_else(|error| format!("({}: {error})", self.log.display()))
     }
 
     /// Whether it still runs.
@@ -68,18 +63,13 @@ impl Process {
 
     /// SIGKILL to the whole group, as a machine that loses power.
     pub fn kill(&mut self) -> Result<()> {
-        kill_process_group(self.pid(), Signal::KILL)
-            .with_context(|| format!("killing {}", self.name))?;
+        kill_process_group(self.pid(), Signal::KILL).with_context(|| format!("killing {}", self.name))?;
         self.child.wait()?;
         Ok(())
     }
 
     /// Waits until `ready`; if it does not come, or the process ends first, the error holds what the process printed.
-    pub fn ready(
-        &mut self,
-        limit: Duration,
-        mut ready: impl FnMut() -> Result<bool>,
-    ) -> Result<()> {
+    pub fn ready(&mut self, limit: Duration, mut ready: impl FnMut() -> Result<bool>) -> Result<()> {
         let Self { name, child, .. } = self;
         let reached = wait::until(&format!("{name} to be ready"), limit, || {
             let ended = child.try_wait()?;
@@ -109,8 +99,7 @@ impl Drop for Process {
 
 /// Runs a command to its end and returns what it printed; a failure carries what it complained about.
 pub fn run(command: &mut Command) -> Result<String> {
-    let output =
-        command.stdin(Stdio::null()).output().with_context(|| format!("starting {command:?}"))?;
+    let output = command.stdin(Stdio::null()).output().with_context(|| format!("starting {command:?}"))?;
     let printed = String::from_utf8_lossy(&output.stdout).into_owned();
     if output.status.success() {
         return Ok(printed);

@@ -40,11 +40,7 @@ impl Reaper {
         let directory = Path::new(DIRECTORY).join(lab);
         fs::create_dir_all(&directory).with_context(|| directory.display().to_string())?;
         // A process group of its own: Ctrl-C at the terminal must not reach it.
-        let child = command(lab)
-            .stdin(Stdio::piped())
-            .process_group(0)
-            .spawn()
-            .context("starting the reaper")?;
+        let child = command(lab).stdin(Stdio::piped()).process_group(0).spawn().context("starting the reaper")?;
         Ok((Self(child), directory))
     }
 

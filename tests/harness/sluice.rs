@@ -41,8 +41,7 @@ impl Sluice {
     ///
     /// `config` continues the `[global]` table: it may start with keys of that table.
     pub fn start(lab: &Lab, config: &str) -> Result<Self> {
-        let (path, socket) =
-            (lab.directory().join("sluice.toml"), lab.directory().join("sluice.sock"));
+        let (path, socket) = (lab.directory().join("sluice.toml"), lab.directory().join("sluice.sock"));
         fs::write(&path, complete(lab, config))?;
         let mut command = lab.balancer.command(binary()?);
         command.arg("run").arg("--config").arg(&path);
@@ -63,15 +62,11 @@ impl Sluice {
     fn wait_ready(&mut self) -> Result<()> {
         let (own, socket) = (self.process.pid(), self.socket.clone());
         self.process.ready(START, || {
-            let status: Status =
-                json(Command::new(binary()?).args(["status", "--json", "--socket"]).arg(&socket))?;
+            let status: Status = json(Command::new(binary()?).args(["status", "--json", "--socket"]).arg(&socket))?;
             // The socket of a daemon that was killed a moment ago must not pass for the new one.
             let same = status.pid == own.as_raw_nonzero().get();
-            let checked = status
-                .backends
-                .iter()
-                .flat_map(|backend| &backend.servers)
-                .all(|server| server.health != "unknown");
+            let checked =
+                status.backends.iter().flat_map(|backend| &backend.servers).all(|server| server.health != "unknown");
             Ok(same && checked)
         })
     }
@@ -101,8 +96,7 @@ impl Sluice {
         let worker = self.status()?.worker()?;
         self.process.kill()?;
         // The worker may share the supervisor's group, or have ended with it: then there is nothing left to kill.
-        kill_process(worker, Signal::KILL)
-            .or_else(|error| if error == Errno::SRCH { Ok(()) } else { Err(error) })?;
+        kill_process(worker, Signal::KILL).or_else(|error| if error == Errno::SRCH { Ok(()) } else { Err(error) })?;
         Ok(())
     }
 
@@ -155,12 +149,9 @@ impl Sluice {
         wanted: impl Fn(&BTreeMap<String, f64>) -> bool,
     ) -> Result<BTreeMap<String, f64>> {
         let what = format!("the ring of {backend} to change");
-        let shares = wait::until(&what, limit, || {
-            Ok(Some(self.maps()?.shares(backend)?).filter(|shares| wanted(shares)))
-        });
-        shares.with_context(|| {
-            format!("now: {:?}\n{}", self.maps().and_then(|maps| maps.shares(backend)), self.log())
-        })
+        let shares =
+            wait::until(&what, limit, || Ok(Some(self.maps()?.shares(backend)?).filter(|shares| wanted(shares))));
+        shares.with_context(|| format!("now: {:?}\n{}", self.maps().and_then(|maps| maps.shares(backend)), self.log()))
     }
 }
 
@@ -175,17 +166,11 @@ fn complete(lab: &Lab, config: &str) -> String {
 
 /// What a verb complained about.
 pub fn complaint(output: &Output) -> String {
-    format!(
-        "{}\n{}{}",
-        output.status,
-        String::from_utf8_lossy(&output.stdout),
-        String::from_utf8_lossy(&output.stderr)
-    )
+    format!("{}\n{}{}", output.status, String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
 }
 
 fn json<T: DeserializeOwned>(command: &mut Command) -> Result<T> {
     let output = command.output().with_context(|| format!("{command:?}"))?;
     ensure!(output.status.success(), "{command:?}: {}", complaint(&output));
-    serde_json::from_slice(&output.stdout)
-        .with_context(|| format!("{command:?}: {}", complaint(&output)))
+    serde_json::from_slice(&output.stdout).with_context(|| format!("{command:?}: {}", complaint(&output)))
 }

@@ -27,15 +27,12 @@ pub enum Verdict {
 pub fn attach(verdict: Verdict, namespace: &Namespace, device: &str, lab: &str) -> Result<()> {
     let elf = elf(verdict)?;
     let mut loaded = Ebpf::load(&elf).context("loading the two-instruction program")?;
-    let program: &mut Xdp =
-        loaded.program_mut("verdict").context("no program in the object")?.try_into()?;
+    let program: &mut Xdp = loaded.program_mut("verdict").context("no program in the object")?.try_into()?;
     program.load()?;
     // By way of a pin, because `ip` attaches without a link: no descriptor has to stay open for a lab that is kept.
     let pin = format!("/sys/fs/bpf/{lab}-verdict");
     program.pin(Path::new(&pin))?;
-    let attached = process::run(
-        namespace.command("ip").args(["link", "set", "dev", device, "xdpdrv", "pinned", &pin]),
-    );
+    let attached = process::run(namespace.command("ip").args(["link", "set", "dev", device, "xdpdrv", "pinned", &pin]));
     fs::remove_file(&pin)?;
     attached.map(drop)
 }

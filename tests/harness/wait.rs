@@ -8,11 +8,7 @@ use tokio::time::Instant;
 pub const LOOK: Duration = Duration::from_millis(5);
 
 /// Looks until there is something to see. An error while looking counts as "not yet", and is shown if time runs out.
-pub fn until<T>(
-    what: &str,
-    limit: Duration,
-    mut look: impl FnMut() -> Result<Option<T>>,
-) -> Result<T> {
+pub fn until<T>(what: &str, limit: Duration, mut look: impl FnMut() -> Result<Option<T>>) -> Result<T> {
     let deadline = Instant::now() + limit;
     loop {
         let seen = look();

@@ -38,7 +38,8 @@ pub struct Seen {
 }
 
 impl Watch {
-    /// Starts to count. `device` is the one that leads to the client; `client` and `port` are those of the connections that the stack should not see.
+    /// Starts to count. `device` is the one that leads to the client; `client` and `port` are those of the connections
+    /// that the stack should not see.
     pub fn start(namespace: &Namespace, device: &str, client: Ipv4Addr, port: u16) -> Result<Self> {
         let own = namespace.ethernet_address(device)?;
         let protocol = Protocol::from(i32::from(EVERY_PROTOCOL.to_be()));
@@ -52,14 +53,9 @@ impl Watch {
             let mut frame = [0; 128];
             loop {
                 match socket.read(&mut frame) {
-                    Ok(length) => {
-                        seen.count(frame.get(..length).unwrap_or_default(), own, client, port)
-                    }
+                    Ok(length) => seen.count(frame.get(..length).unwrap_or_default(), own, client, port),
                     // Only when nothing waits any more: what came before the stop counts.
-                    Err(error)
-                        if error.kind() == ErrorKind::WouldBlock
-                            && stopped.load(Ordering::Relaxed) =>
-                    {
+                    Err(error) if error.kind() == ErrorKind::WouldBlock && stopped.load(Ordering::Relaxed) => {
                         return Ok(seen);
                     }
                     Err(error) if error.kind() == ErrorKind::WouldBlock => {}
@@ -95,9 +91,7 @@ fn is_between(packet: &[u8], client: Ipv4Addr, port: u16) -> bool {
     let Some(&first) = packet.first() else { return false };
     let header = usize::from(first & 0xf) * 4;
     let address = |offset: usize| packet.get(offset..offset + 4) == Some(&client.octets());
-    let port = |offset: usize| {
-        packet.get(header + offset..header + offset + 2) == Some(&port.to_be_bytes())
-    };
+    let port = |offset: usize| packet.get(header + offset..header + offset + 2) == Some(&port.to_be_bytes());
     let (source, destination) = (12, 16);
     first >> 4 == 4 && (address(source) && port(2) || address(destination) && port(0))
 }
@@ -109,9 +103,7 @@ mod tests {
     #[test]
     fn packets_count_in_both_directions_and_no_others_do() {
         let client = Ipv4Addr::new(198, 51, 100, 10);
-        let packet = |from: [u8; 4], to: [u8; 4], ports: [u8; 4]| {
-            [&[0x45; 12][..], &from, &to, &ports].concat()
-        };
+        let packet = |from: [u8; 4], to: [u8; 4], ports: [u8; 4]| [&[0x45; 12][..], &from, &to, &ports].concat();
         let (here, there) = (client.octets(), [192, 0, 2, 10]);
         assert!(is_between(&packet(here, there, [200, 0, 0, 80]), client, 80));
         assert!(is_between(&packet(there, here, [0, 80, 200, 0]), client, 80));
@@ -123,8 +115,7 @@ mod tests {
     #[test]
     fn a_frame_for_another_machine_does_not_count() {
         let client = Ipv4Addr::new(198, 51, 100, 10);
-        let packet =
-            [&[0x45; 12][..], &client.octets(), &[192, 0, 2, 10], &[200, 0, 0, 80]].concat();
+        let packet = [&[0x45; 12][..], &client.octets(), &[192, 0, 2, 10], &[200, 0, 0, 80]].concat();
         let (own, other, third) = ([1; 6], [2; 6], [3; 6]);
         let mut seen = Seen::default();
         for (destination, source) in [(own, other), (other, own), (other, third)] {

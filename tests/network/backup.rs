@@ -44,15 +44,10 @@ check = {check}
 #[test]
 fn the_backup_serves_both_halves_only_while_all_others_are_down() -> Result<()> {
     let lab = Lab::new()?;
-    let start = |name: &'static str| {
-        Ok((name, Nginx::start(lab.machine(name)?, lab.directory(), &[SITE])?))
-    };
+    let start = |name: &'static str| Ok((name, Nginx::start(lab.machine(name)?, lab.directory(), &[SITE])?));
     let mut servers: BTreeMap<_, _> = ALL.into_iter().map(start).collect::<Result<_>>()?;
     let sluice = Sluice::start(&lab, &config(&lab)?)?;
-    ensure!(
-        sluice.maps()?.shares("packets")?.keys().eq(["web1", "web2"]),
-        "the backup takes traffic in good times"
-    );
+    ensure!(sluice.maps()?.shares("packets")?.keys().eq(["web1", "web2"]), "the backup takes traffic in good times");
 
     for last in ["web1", "web2"] {
         servers.remove(last).context("runs")?.kill()?;
@@ -69,9 +64,7 @@ fn the_backup_serves_both_halves_only_while_all_others_are_down() -> Result<()> 
 
     servers.extend([start("web2")?]);
     sluice.wait_shares("packets", SOON, |shares| shares.keys().eq(["web2"]))?;
-    wait::until("the proxy to turn back", SOON, || {
-        Ok((asks(&lab.client, PROXY_VIP)? == "web2").then_some(()))
-    })?;
+    wait::until("the proxy to turn back", SOON, || Ok((asks(&lab.client, PROXY_VIP)? == "web2").then_some(())))?;
     ensure!(asks(&lab.client, NAT_VIP)? == "web2");
     Ok(())
 }

@@ -6,8 +6,7 @@ use rustix::process::Pid;
 use std::fs;
 
 #[test]
-fn every_thread_of_the_worker_is_without_capabilities_while_it_writes_health_changes() -> Result<()>
-{
+fn every_thread_of_the_worker_is_without_capabilities_while_it_writes_health_changes() -> Result<()> {
     let mut scene = Scene::start("nat", &WEBS, "")?;
     let worker = scene.sluice.status()?.worker()?;
     ensure!(worker != scene.sluice.supervisor(), "supervisor and worker are one process");
@@ -32,21 +31,11 @@ fn is_unprivileged(process: Pid) -> Result<usize> {
             line.map(str::trim).with_context(|| format!("no {name} in {}", path.display()))
         };
         for set in ["CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb"] {
-            ensure!(
-                field(set)?.bytes().all(|digit| digit == b'0'),
-                "{set} of {} is {}",
-                path.display(),
-                field(set)?
-            );
+            ensure!(field(set)?.bytes().all(|digit| digit == b'0'), "{set} of {} is {}", path.display(), field(set)?);
         }
         ensure!(field("NoNewPrivs")? == "1", "{} may gain privileges", path.display());
         for ids in ["Uid", "Gid"] {
-            ensure!(
-                field(ids)?.split_whitespace().all(|id| id != "0"),
-                "{ids} of {}: {}",
-                path.display(),
-                field(ids)?
-            );
+            ensure!(field(ids)?.split_whitespace().all(|id| id != "0"), "{ids} of {}: {}", path.display(), field(ids)?);
         }
         threads += 1;
     }

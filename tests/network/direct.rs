@@ -15,11 +15,7 @@ fn tcp_and_udp_reach_every_server_and_replies_do_not_pass_the_balancer() -> Resu
     let mut flows = Flows::open(&scene.lab.client, scene.vip, 300)?;
     flows.exchange("there and straight back")?;
     let datagrams = udp::ask(&scene.lab.client, scene.vip, 300)?;
-    ensure!(
-        flows.by_server().keys().eq(WEBS) && datagrams.keys().eq(WEBS),
-        "{:?} {datagrams:?}",
-        flows.by_server()
-    );
+    ensure!(flows.by_server().keys().eq(WEBS) && datagrams.keys().eq(WEBS), "{:?} {datagrams:?}", flows.by_server());
 
     let maps = scene.sluice.maps()?;
     let returned: u64 = maps.vips.iter().map(|vip| vip.return_packets).sum();

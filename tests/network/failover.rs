@@ -22,20 +22,13 @@ fn ten_thousand_connections_and_none_of_a_living_server_is_disturbed() -> Result
     living.exchange("during")?;
     // No slot of theirs may have moved, neither when the ring changed nor when it changes back.
     let fresh = Flows::open(&scene.lab.client, scene.vip, 300)?;
-    ensure!(
-        fresh.by_server().keys().eq(["web1", "web3"]),
-        "new connections: {:?}",
-        fresh.by_server()
-    );
+    ensure!(fresh.by_server().keys().eq(["web1", "web3"]), "new connections: {:?}", fresh.by_server());
     scene.regain("web2")?;
     living.exchange("after")?;
     ensure!(scene.sluice.maps()?.shares("echo")? == before, "the ring is not as it was");
 
     let failovers = scene.sluice.status()?.failovers;
-    let down = failovers
-        .iter()
-        .find(|change| change.server == "web2" && change.to == "down")
-        .context("no failover")?;
+    let down = failovers.iter().find(|change| change.server == "web2" && change.to == "down").context("no failover")?;
     println!(
         "{CONNECTIONS} connections {by_server:?}; {} died with web2, 0 of {} others; kill to ring {} ms, probe to map {} µs",
         dead.len(),

@@ -23,8 +23,7 @@ fn a_routed_request_passes_the_balancer_both_ways_and_is_logged_once() -> Result
 
     let answer = Connection::open(&lab.client, (web2.address, 80).into())?.get("/")?;
     ensure!((answer.status, answer.server.as_str()) == (200, "web2"), "{answer:?}");
-    let printed =
-        run(lab.client.command("curl").args(["-sS", &format!("http://{}/", web2.address)]))?;
+    let printed = run(lab.client.command("curl").args(["-sS", &format!("http://{}/", web2.address)]))?;
     ensure!(printed == "web2 shop\n", "{printed}");
     run(lab.client.command("curl").args(["-sS", &format!("http://{}/health", web2.address)]))?;
 
@@ -41,8 +40,7 @@ fn a_server_answers_for_the_direct_vip_straight_to_the_client() -> Result<()> {
     let web1 = lab.machine("web1")?;
     let _echo = Echo::start(web1, &[web1.address, DIRECT_VIP], 7, lab.directory())?;
     // In the balancer's place: the client addresses the server's Ethernet address itself.
-    let ethernet =
-        web1.namespace.ethernet_address("eth0")?.map(|byte| format!("{byte:02x}")).join(":");
+    let ethernet = web1.namespace.ethernet_address("eth0")?.map(|byte| format!("{byte:02x}")).join(":");
     lab.client.ip([
         format!("route add {DIRECT_VIP} dev eth0"),
         format!("neigh add {DIRECT_VIP} lladdr {ethernet} dev eth0"),
@@ -52,9 +50,7 @@ fn a_server_answers_for_the_direct_vip_straight_to_the_client() -> Result<()> {
     let mut flows = Flows::open(&lab.client, (DIRECT_VIP, 7).into(), 100)?;
     flows.exchange("hello")?;
     ensure!(flows.by_server() == [("web1".to_owned(), 100)].into());
-    ensure!(
-        udp::ask(&lab.client, (DIRECT_VIP, 7).into(), 100)? == [("web1".to_owned(), 100)].into()
-    );
+    ensure!(udp::ask(&lab.client, (DIRECT_VIP, 7).into(), 100)? == [("web1".to_owned(), 100)].into());
     ensure!(watch.stop()?.of_client == 0, "the replies took the way through the balancer");
     Ok(())
 }
@@ -66,9 +62,7 @@ fn what_the_balancer_transmits_by_xdp_arrives_on_the_wire() -> Result<()> {
     let received = || -> Result<u64> {
         let path = "/sys/class/net/balancer/statistics/rx_packets";
         // `ip netns exec`, for once: it mounts the /sys of the namespace.
-        Ok(run(Command::new("ip").args(["netns", "exec", lab.switch.name(), "cat", path]))?
-            .trim()
-            .parse()?)
+        Ok(run(Command::new("ip").args(["netns", "exec", lab.switch.name(), "cat", path]))?.trim().parse()?)
     };
     let before = received()?;
     // Nobody has this address, so the client asks for it with broadcasts, which the balancer throws back.
@@ -82,8 +76,7 @@ fn nothing_is_left_of_a_lab_that_was_dropped() -> Result<()> {
     let lab = Lab::new()?;
     let web1 = lab.machine("web1")?;
     let _nginx = Nginx::start(web1, lab.directory(), &[SITE])?;
-    let (name, directory, namespace) =
-        (lab.name().to_owned(), lab.directory().to_owned(), web1.namespace.path());
+    let (name, directory, namespace) = (lab.name().to_owned(), lab.directory().to_owned(), web1.namespace.path());
     ensure!(directory.exists() && namespace.exists());
     drop(lab);
     ensure!(!directory.exists() && !namespace.exists());

@@ -89,27 +89,18 @@ fn a_bad_configuration_changes_nothing_and_is_explained() -> Result<()> {
     let scene = Scene::start("nat", &WEBS, "")?;
     let (before, shares) = (scene.sluice.status()?, scene.sluice.maps()?.shares("echo")?);
     let mut flows = Flows::open(&scene.lab.client, scene.vip, 100)?;
-    let wrong = scene::config(&scene.lab, "nat", &WEBS)?
-        .replace("default_backend = \"echo\"", "default_backend = \"ehco\"");
+    let wrong =
+        scene::config(&scene.lab, "nat", &WEBS)?.replace("default_backend = \"echo\"", "default_backend = \"ehco\"");
     scene.sluice.write_config(&scene.lab, &wrong)?;
 
     let output = scene.sluice.cli(&["reload"])?;
     ensure!(output.status.code() == Some(1), "{}", complaint(&output));
-    ensure!(
-        complaint(&output).contains("ehco"),
-        "the error does not name what is wrong: {}",
-        complaint(&output)
-    );
+    ensure!(complaint(&output).contains("ehco"), "the error does not name what is wrong: {}", complaint(&output));
     scene.sluice.signal(Signal::HUP)?;
-    wait::until("the log to explain", SOON, || {
-        Ok(scene.sluice.log().contains("ehco").then_some(()))
-    })?;
+    wait::until("the log to explain", SOON, || Ok(scene.sluice.log().contains("ehco").then_some(())))?;
 
     let after = scene.sluice.status()?;
-    ensure!(
-        (after.generation, after.pid) == (before.generation, before.pid),
-        "{before:?}, then {after:?}"
-    );
+    ensure!((after.generation, after.pid) == (before.generation, before.pid), "{before:?}, then {after:?}");
     ensure!(scene.sluice.maps()?.shares("echo")? == shares);
     flows.exchange("after a bad configuration")?;
     scene.over()
@@ -120,9 +111,7 @@ fn what_the_operator_did_survives_a_reload() -> Result<()> {
     let scene = Scene::start("nat", &WEBS, "")?;
     scene.sluice.command(&["server", "drain", "echo/web2"])?;
     scene.sluice.wait_shares("echo", SOON, |shares| shares.keys().eq(["web1", "web3"]))?;
-    replace(&scene.sluice, &config(&scene.lab, false)?, &scene.lab, || {
-        scene.sluice.command(&["reload"])
-    })?;
+    replace(&scene.sluice, &config(&scene.lab, false)?, &scene.lab, || scene.sluice.command(&["reload"]))?;
     ensure!(scene.sluice.status()?.server("echo", "web2")?.admin == "drain");
     ensure!(scene.sluice.maps()?.shares("echo")?.keys().eq(["web1", "web3"]));
     scene.sluice.command(&["server", "ready", "echo/web2"])?;
@@ -131,16 +120,9 @@ fn what_the_operator_did_survives_a_reload() -> Result<()> {
 }
 
 /// Writes the configuration, asks for a reload, and waits until it has taken effect.
-fn replace(
-    sluice: &Sluice,
-    config: &str,
-    lab: &Lab,
-    ask: impl FnOnce() -> Result<()>,
-) -> Result<()> {
+fn replace(sluice: &Sluice, config: &str, lab: &Lab, ask: impl FnOnce() -> Result<()>) -> Result<()> {
     let before = sluice.status()?.generation;
     sluice.write_config(lab, config)?;
     ask()?;
-    wait::until("the next generation", SOON, || {
-        Ok((sluice.status()?.generation > before).then_some(()))
-    })
+    wait::until("the next generation", SOON, || Ok((sluice.status()?.generation > before).then_some(())))
 }

@@ -43,14 +43,10 @@ fn a_server_that_was_down_is_still_out_after_a_restart() -> Result<()> {
     scene.lose("web3")?;
     scene.sluice.kill()?;
     scene.sluice.start_again(&scene.lab)?;
-    let server =
-        |sluice: &Sluice| Ok::<_, anyhow::Error>(sluice.status()?.server("echo", "web3")?.clone());
+    let server = |sluice: &Sluice| Ok::<_, anyhow::Error>(sluice.status()?.server("echo", "web3")?.clone());
     ensure!(server(&scene.sluice)?.health == "down", "{:?}", server(&scene.sluice)?);
     for _ in 0..100 {
-        ensure!(
-            !scene.sluice.maps()?.shares("echo")?.contains_key("web3"),
-            "web3 is back without a check"
-        );
+        ensure!(!scene.sluice.maps()?.shares("echo")?.contains_key("web3"), "web3 is back without a check");
     }
     scene.regain("web3")?;
     scene.over()
@@ -80,12 +76,8 @@ fn a_worker_that_dies_is_replaced_and_the_flows_go_on() -> Result<()> {
     })?;
     ensure!(after.pid == before.pid, "the supervisor was replaced too");
     flows.exchange("with another worker")?;
-    let running = process::run(std::process::Command::new("ps").args([
-        "-o",
-        "stat=",
-        "-p",
-        &after.worker_pid.to_string(),
-    ]));
+    let running =
+        process::run(std::process::Command::new("ps").args(["-o", "stat=", "-p", &after.worker_pid.to_string()]));
     ensure!(!running.context("the new worker does not run")?.starts_with('Z'));
     scene.over()
 }

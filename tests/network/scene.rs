@@ -46,10 +46,7 @@ impl Scene {
     /// Starts all of it. `forward` is `nat` or `direct`; `global` are further keys of the `[global]` table.
     pub(crate) fn start(forward: &str, servers: &[&'static str], global: &str) -> Result<Self> {
         let lab = Lab::new()?;
-        let echoes = servers
-            .iter()
-            .map(|name| Ok((*name, start_echo(&lab, name)?)))
-            .collect::<Result<_>>()?;
+        let echoes = servers.iter().map(|name| Ok((*name, start_echo(&lab, name)?))).collect::<Result<_>>()?;
         let sluice = Sluice::start(&lab, &(global.to_owned() + &config(&lab, forward, servers)?))?;
         Ok(Self { sluice, echoes, vip: (vip(forward), PORT).into(), lab, over: false })
     }

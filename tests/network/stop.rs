@@ -24,17 +24,13 @@ fn on_stop_keep_goes_on_forwarding_until_detach() -> Result<()> {
     ensure!(!scene.sluice.maps()?.servers.is_empty(), "the maps cannot be read without a daemon");
 
     let pins = scene.lab.pins().display().to_string();
-    process::run(
-        scene.lab.balancer.command(lb_tests::binary()?).args(["detach", "--pins", &pins]),
-    )?;
+    process::run(scene.lab.balancer.command(lb_tests::binary()?).args(["detach", "--pins", &pins]))?;
     ensure!(!is_attached(&scene)?, "the program is still attached");
     ensure!(!scene.lab.pins().exists(), "the pins are still there");
     scene.over()
 }
 
 fn is_attached(scene: &Scene) -> Result<bool> {
-    let shown = process::run(
-        scene.lab.balancer.command("ip").args(["-details", "link", "show", "dev", DEVICE]),
-    )?;
+    let shown = process::run(scene.lab.balancer.command("ip").args(["-details", "link", "show", "dev", DEVICE]))?;
     Ok(shown.contains("prog/xdp"))
 }

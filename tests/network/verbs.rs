@@ -8,16 +8,9 @@ use std::{fs, process::Command};
 #[test]
 fn without_a_daemon_every_verb_fails_and_names_the_socket() -> Result<()> {
     for verb in [&["status"][..], &["reload"], &["server", "drain", "echo/web1"]] {
-        let output = Command::new(binary()?)
-            .args(verb)
-            .args(["--socket", "/run/no-such-sluice.sock"])
-            .output()?;
+        let output = Command::new(binary()?).args(verb).args(["--socket", "/run/no-such-sluice.sock"]).output()?;
         ensure!(output.status.code() == Some(1), "{verb:?}: {}", complaint(&output));
-        ensure!(
-            complaint(&output).contains("/run/no-such-sluice.sock"),
-            "{verb:?}: {}",
-            complaint(&output)
-        );
+        ensure!(complaint(&output).contains("/run/no-such-sluice.sock"), "{verb:?}: {}", complaint(&output));
     }
     Ok(())
 }
@@ -49,11 +42,7 @@ fn without_privileges_the_daemon_says_which_it_needs() -> Result<()> {
 fn an_unknown_server_is_named() -> Result<()> {
     let scene = Scene::start("nat", &WEBS, "")?;
     let output = scene.sluice.cli(&["server", "drain", "echo/web9"])?;
-    ensure!(
-        output.status.code() == Some(1) && complaint(&output).contains("web9"),
-        "{}",
-        complaint(&output)
-    );
+    ensure!(output.status.code() == Some(1) && complaint(&output).contains("web9"), "{}", complaint(&output));
     scene.over()
 }
 

@@ -61,8 +61,7 @@ impl Flows {
         let mut broken = BTreeMap::<_, (usize, String)>::new();
         for (flow, sent) in self.0.iter_mut().zip(sent) {
             // All of them wait at the same time: a thousand silent flows cost no more patience than one.
-            let left =
-                deadline.saturating_duration_since(Instant::now()).max(Duration::from_millis(1));
+            let left = deadline.saturating_duration_since(Instant::now()).max(Duration::from_millis(1));
             flow.stream.set_read_timeout(Some(left))?;
             if let Err(error) = sent.and_then(|()| flow.receive(message)) {
                 let entry = broken.entry(flow.server.clone()).or_default();
@@ -102,11 +101,7 @@ impl Flow {
     fn receive(&mut self, message: &str) -> Result<()> {
         let mut back = vec![0; message.len()];
         self.stream.read_exact(&mut back).context("receiving")?;
-        ensure!(
-            back == message.as_bytes(),
-            "sent {message:?}, got {:?}",
-            String::from_utf8_lossy(&back)
-        );
+        ensure!(back == message.as_bytes(), "sent {message:?}, got {:?}", String::from_utf8_lossy(&back));
         Ok(())
     }
 }

@@ -81,11 +81,9 @@ pub fn answered(exchanges: &[Exchange]) -> BTreeMap<String, u64> {
 
 fn exchange(address: SocketAddr) -> Exchange {
     let started = Instant::now();
-    let result = Connection::connect(address)
-        .and_then(|mut connection| connection.get("/"))
-        .and_then(|answer| {
-            anyhow::ensure!(answer.status == 200, "status {}", answer.status);
-            Ok(answer)
-        });
+    let result = Connection::connect(address).and_then(|mut connection| connection.get("/")).and_then(|answer| {
+        anyhow::ensure!(answer.status == 200, "status {}", answer.status);
+        Ok(answer)
+    });
     Exchange { started, ended: Instant::now(), result }
 }

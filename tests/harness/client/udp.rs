@@ -10,11 +10,7 @@ use std::{
 
 /// Sends one datagram from each of `count` ports; the replies must come from the very address that was asked. Returns
 /// how many each server answered.
-pub fn ask(
-    client: &Namespace,
-    address: SocketAddr,
-    count: usize,
-) -> Result<BTreeMap<String, usize>> {
+pub fn ask(client: &Namespace, address: SocketAddr, count: usize) -> Result<BTreeMap<String, usize>> {
     client.run(|| {
         let mut answers = BTreeMap::new();
         for number in 0..count {
@@ -29,8 +25,7 @@ fn ask_once(address: SocketAddr, message: &str) -> Result<String> {
     socket.set_read_timeout(Some(PATIENCE))?;
     socket.send_to(message.as_bytes(), address)?;
     let mut buffer = vec![0; 2048];
-    let (length, from) =
-        socket.recv_from(&mut buffer).with_context(|| format!("no answer to {message:?}"))?;
+    let (length, from) = socket.recv_from(&mut buffer).with_context(|| format!("no answer to {message:?}"))?;
     buffer.truncate(length);
     let reply = String::from_utf8(buffer)?;
     ensure!(from == address, "asked {address}, {from} answered");

@@ -11,22 +11,15 @@ pub struct Echo(Process);
 
 impl Echo {
     /// Starts it on addresses of the machine: its own and, for `direct`, the VIP.
-    pub fn start(
-        machine: &Machine,
-        addresses: &[Ipv4Addr],
-        port: u16,
-        directory: &Path,
-    ) -> Result<Self> {
+    pub fn start(machine: &Machine, addresses: &[Ipv4Addr], port: u16, directory: &Path) -> Result<Self> {
         let name = format!("echo-{}", machine.name);
         let mut command = machine.namespace.command(built("lab-echo")?);
         command.arg(machine.name).args(addresses.iter().map(|address| format!("{address}:{port}")));
-        let printed =
-            || fs::read_to_string(directory.join(format!("{name}.log"))).unwrap_or_default();
+        let printed = || fs::read_to_string(directory.join(format!("{name}.log"))).unwrap_or_default();
         // An earlier one on this machine may have printed the same.
         let earlier = printed().len();
         let mut process = Process::spawn(&name, &mut command, directory)?;
-        process
-            .ready(Duration::from_secs(5), || Ok(printed().get(earlier..) == Some("ready\n")))?;
+        process.ready(Duration::from_secs(5), || Ok(printed().get(earlier..) == Some("ready\n")))?;
         Ok(Self(process))
     }
 

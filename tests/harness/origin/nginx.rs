@@ -37,17 +37,14 @@ impl Nginx {
             prepare(machine.name, directory, sites, address, machine.namespace.command("nginx"))?;
         let mut process = Process::spawn("nginx", &mut command, &directory)?;
         let last = sites.last().map(address).context("nginx without a site")?;
-        process.ready(Duration::from_secs(5), || {
-            machine.namespace.run(|| Ok(TcpStream::connect(last).is_ok()))?
-        })?;
+        process.ready(Duration::from_secs(5), || machine.namespace.run(|| Ok(TcpStream::connect(last).is_ok()))?)?;
         Ok(Self { process, directory })
     }
 
     /// Starts nginx on the loopback interface of this computer: needs no privilege.
     pub fn start_locally(name: &str, directory: &Path, sites: &[Listen]) -> Result<Self> {
         let address = |site: &Listen| SocketAddr::from(([127, 0, 0, 1], site.port));
-        let (directory, mut command) =
-            prepare(name, directory, sites, address, Command::new("nginx"))?;
+        let (directory, mut command) = prepare(name, directory, sites, address, Command::new("nginx"))?;
         let mut process = Process::spawn("nginx", &mut command, &directory)?;
         let last = sites.last().map(address).context("nginx without a site")?;
         process.ready(Duration::from_secs(5), || Ok(TcpStream::connect(last).is_ok()))?;
@@ -88,17 +85,11 @@ fn prepare(
     let path = directory.join("nginx.conf");
     fs::write(&path, configuration(name, sites, address)?)?;
     // `-e` before the configuration is read: the compiled-in log may not be writable.
-    command
-        .args(["-p", &format!("{}/", directory.display()), "-e", "nginx.errors", "-c"])
-        .arg(&path);
+    command.args(["-p", &format!("{}/", directory.display()), "-e", "nginx.errors", "-c"]).arg(&path);
     Ok((directory, command))
 }
 
-fn configuration(
-    name: &str,
-    sites: &[Listen],
-    address: impl Fn(&Listen) -> SocketAddr,
-) -> Result<String> {
+fn configuration(name: &str, sites: &[Listen], address: impl Fn(&Listen) -> SocketAddr) -> Result<String> {
     let mut text = String::from(
         "daemon off;\nmaster_process off;\npid nginx.pid;\nevents { worker_connections 4096; }\nhttp {\n\
          log_format line '$remote_addr $status $request';\n",

@@ -74,12 +74,8 @@ impl Status {
 
     /// A server by backend and name.
     pub fn server(&self, backend: &str, name: &str) -> Result<&ServerStatus> {
-        let servers =
-            self.backends.iter().filter(|of| of.name == backend).flat_map(|of| &of.servers);
-        servers
-            .into_iter()
-            .find(|server| server.name == name)
-            .with_context(|| format!("no server {backend}/{name}"))
+        let servers = self.backends.iter().filter(|of| of.name == backend).flat_map(|of| &of.servers);
+        servers.into_iter().find(|server| server.name == name).with_context(|| format!("no server {backend}/{name}"))
     }
 }
 
@@ -154,11 +150,8 @@ pub struct StopRow {
 impl Maps {
     /// The part of a backend's ring that each server has, from 0 to 1. Servers without a slot are not in it.
     pub fn shares(&self, backend: &str) -> Result<BTreeMap<String, f64>> {
-        let ring = self
-            .rings
-            .iter()
-            .find(|ring| ring.backend == backend)
-            .with_context(|| format!("no ring of {backend}"))?;
+        let ring =
+            self.rings.iter().find(|ring| ring.backend == backend).with_context(|| format!("no ring of {backend}"))?;
         let all: u64 = ring.shares.iter().map(|share| share.slots).sum();
         let part = |share: &ShareRow| (share.server.clone(), ratio(share.slots, all));
         Ok(ring.shares.iter().filter(|share| share.slots > 0).map(part).collect())
@@ -167,10 +160,7 @@ impl Maps {
     /// A server by backend and name.
     pub fn server(&self, backend: &str, name: &str) -> Result<&ServerRow> {
         let wanted = |row: &&ServerRow| row.backend == backend && row.name == name;
-        self.servers
-            .iter()
-            .find(wanted)
-            .with_context(|| format!("no server {backend}/{name} in the maps"))
+        self.servers.iter().find(wanted).with_context(|| format!("no server {backend}/{name} in the maps"))
     }
 }
 
