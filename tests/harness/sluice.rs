@@ -136,9 +136,10 @@ impl Sluice {
         json(Command::new(binary()?).args(["status", "--json", "--socket"]).arg(&self.socket))
     }
 
-    /// `sluice maps`: the kernel's maps, read from the pins. Works without a daemon.
+    /// `sluice maps`: the kernel's maps, read from the pins; the names in it come from the daemon.
     pub fn maps(&self) -> Result<Maps> {
-        json(Command::new(binary()?).args(["maps", "--json", "--pins"]).arg(&self.pins))
+        let mut command = Command::new(binary()?);
+        json(command.args(["maps", "--json", "--pins"]).arg(&self.pins).arg("--socket").arg(&self.socket))
     }
 
     /// Waits until the shares of a backend's ring are as wanted.
