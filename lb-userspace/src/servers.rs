@@ -8,6 +8,6 @@ pub mod registry;
 
 pub use counts::{FrontendLive, Padded, Sharded};
 pub use live::{BackendLive, Live, ServerLive};
-pub use registry::{Registry, RegistryError};
+pub use registry::{Registry, RegistryError, Rows};
 pub use state::{Admin, Health, Standing, available};
 pub use turns::Available;

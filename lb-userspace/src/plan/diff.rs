@@ -16,7 +16,7 @@ use std::{
 /// write every VIP has a ring and every slot of it names a server, or none.
 ///
 /// Where an id has changed hands, the way leads over tables in which nobody has it, so that no packet meant for the old
-/// owner finds the new one.
+/// owner finds the new one. A ring may then flip twice.
 pub fn diff(current: &Tables, wanted: &Tables) -> Vec<Write> {
     let hands = ChangedHands::between(current, wanted);
     if hands.servers.is_empty() && hands.rings.is_empty() {

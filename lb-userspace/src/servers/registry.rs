@@ -10,7 +10,10 @@ use lb_common::{
     RingId, ServerId, Vip4Key, VipId,
     maps::{MAX_RINGS, MAX_SERVERS, MAX_VIPS},
 };
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::{
+    collections::{BTreeMap, BTreeSet, VecDeque},
+    fmt,
+};
 
 /// Kernel ids and standings. What exists keeps its id; an id that was freed is given out again as late as possible, so
 /// that flows, counters and observers of the old owner have had time to go.
@@ -24,41 +27,40 @@ pub struct Registry {
     vip_entries: usize,
 }
 
-/// A model that needs more rows than the kernel's maps have.
+/// A model that needs more rows than a map of the kernel has.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
-pub enum RegistryError {
+#[error("{wanted} {rows} are configured, there is room for {room}")]
+pub struct RegistryError {
+    /// Of what there is too much.
+    pub rows: Rows,
+    /// How many the model has.
+    pub wanted: usize,
+    /// How many there may be.
+    pub room: usize,
+}
+
+/// What takes rows in the kernel's maps.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Rows {
     /// Servers of all backends.
-    #[error("{wanted} servers are configured, there is room for {room}")]
-    Servers {
-        /// How many the model has.
-        wanted: usize,
-        /// How many there may be.
-        room: usize,
-    },
+    Servers,
     /// Backends of `l4` frontends.
-    #[error("{wanted} backends of l4 frontends are configured, there is room for {room}")]
-    Rings {
-        /// How many the model has.
-        wanted: usize,
-        /// How many there may be.
-        room: usize,
-    },
-    /// VIPs.
-    #[error("{wanted} VIPs are configured, there is room for {room}")]
-    Vips {
-        /// How many the model has.
-        wanted: usize,
-        /// How many there may be.
-        room: usize,
-    },
-    /// VIPs and their addresses, which share a map.
-    #[error("the VIPs and their addresses are {wanted}, there is room for {room}")]
-    VipEntries {
-        /// How many entries the model needs.
-        wanted: usize,
-        /// How many there may be.
-        room: usize,
-    },
+    Rings,
+    /// Addresses with port and protocol of `l4` frontends.
+    Vips,
+    /// VIPs together with their distinct addresses: they share a map.
+    VipEntries,
+}
+
+impl fmt::Display for Rows {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Servers => "servers",
+            Self::Rings => "backends of l4 frontends",
+            Self::Vips => "VIPs",
+            Self::VipEntries => "VIPs and VIP addresses",
+        })
+    }
 }
 
 impl Registry {
@@ -90,21 +92,7 @@ impl Registry {
     /// Gives an id to everything of `model` that has none and frees the ids of what is gone. Standings stay, but a
     /// server that is no longer checked counts as up. After an error nothing has changed.
     pub fn update(&mut self, model: &Model) -> Result<(), RegistryError> {
-        // By name, so that the order of the servers in the file does not decide about ids.
-        let servers: BTreeMap<_, _> = model
-            .backends
-            .iter()
-            .flat_map(|backend| {
-                backend
-                    .servers
-                    .iter()
-                    .map(move |server| ((&backend.name, &server.name), (backend, server)))
-            })
-            .collect();
-        let servers: Vec<_> = servers
-            .into_values()
-            .map(|(backend, server)| (server.identity(&backend.name), backend))
-            .collect();
+        let servers = servers_by_name(model);
         let server_ids: Vec<_> = servers.iter().map(|(identity, _)| *identity).collect();
         let ring_ids: Vec<_> = model
             .kernel_backends()
@@ -135,19 +123,15 @@ impl Registry {
         let addresses: BTreeSet<_> = vips.iter().map(|key| key.addr).collect();
         let entries = vips.len() + addresses.len();
         let needs = [
-            (
-                servers.len(),
-                self.servers.room(),
-                (|wanted, room| RegistryError::Servers { wanted, room }) as fn(_, _) -> _,
-            ),
-            (rings.len(), self.rings.room(), |wanted, room| RegistryError::Rings { wanted, room }),
-            (vips.len(), self.vips.room(), |wanted, room| RegistryError::Vips { wanted, room }),
-            (entries, self.vip_entries, |wanted, room| RegistryError::VipEntries { wanted, room }),
+            (Rows::Servers, servers.len(), self.servers.room()),
+            (Rows::Rings, rings.len(), self.rings.room()),
+            (Rows::Vips, vips.len(), self.vips.room()),
+            (Rows::VipEntries, entries, self.vip_entries),
         ];
-        needs
-            .into_iter()
-            .find(|(wanted, room, _)| wanted > room)
-            .map_or(Ok(()), |(wanted, room, error)| Err(error(wanted, room)))
+        match needs.into_iter().find(|(_, wanted, room)| wanted > room) {
+            Some((rows, wanted, room)) => Err(RegistryError { rows, wanted, room }),
+            None => Ok(()),
+        }
     }
 
     /// The row of the server of that [identity](crate::model::Server::identity), if it is in the model last given to
@@ -202,6 +186,18 @@ impl Default for Registry {
     fn default() -> Self {
         Self::adopt(&Tables::default())
     }
+}
+
+/// The identities of all servers with their backends, by name: the order in the file does not decide about ids.
+fn servers_by_name(model: &Model) -> Vec<(u64, &Backend)> {
+    let mut by_name = BTreeMap::new();
+    for backend in &model.backends {
+        for server in &backend.servers {
+            by_name
+                .insert((&backend.name, &server.name), (server.identity(&backend.name), backend));
+        }
+    }
+    by_name.into_values().collect()
 }
 
 /// Ids from 1 on, one a key.

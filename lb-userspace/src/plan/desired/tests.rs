@@ -146,6 +146,21 @@ fn a_planner_makes_only_the_rings_that_changed() {
     assert_eq!(after, desired(&model, &registry, &NextHops::new()));
 }
 
+#[test]
+fn a_planner_follows_a_registry_with_other_ids() {
+    let model = model(
+        vec![backend("web", servers(2))],
+        vec![(bind("192.0.2.10:80", Protocol::Tcp), "web")],
+    );
+    let mut planner = Planner::default();
+    let first = planner.desired(&model, &registry(&model), &NextHops::new());
+    let shifted = first.servers.iter().map(|(id, entry)| (id + 5, *entry)).collect();
+    let mut other = Registry::adopt(&Tables { servers: shifted, ..first.clone() });
+    other.update(&model).unwrap();
+    let second = planner.desired(&model, &other, &NextHops::new());
+    assert_eq!(second.rings[&1].slots[0].current, first.rings[&1].slots[0].current + 5);
+}
+
 /// Prints what a failover costs the planner: `cargo test --release -p lb-userspace --lib -- --ignored --nocapture cost_of`.
 #[test]
 #[ignore = "a measurement, not a test"]

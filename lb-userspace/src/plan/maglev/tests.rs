@@ -183,13 +183,24 @@ proptest! {
     }
 
     #[test]
-    fn a_new_server_takes_its_share_and_moves_little_else(count in 2_usize..60, name in "[a-z]{3,8}") {
+    fn a_server_that_comes_or_goes_moves_its_share_and_little_else(few in any_servers(), weight in 1_u16..=256) {
+        let mut more = few.clone();
+        more.push(Server { weight, ..server("the-new-one", "10.9.9.9:80") });
+        let total: usize = more.iter().map(|server| usize::from(server.weight)).sum();
+        let share = SLOTS * usize::from(weight) / total;
+        let (few, more) = (by_name(&Owners::base(&few), &few), by_name(&Owners::base(&more), &more));
+        let moved = few.iter().zip(&more).filter(|(few, more)| few != more).count();
+        prop_assert!(moved <= share + SLOTS / 20, "{moved} of {SLOTS} slots moved, {share} had to");
+    }
+
+    #[test]
+    fn the_same_holds_of_many_equal_servers(count in 2_usize..160, name in "[a-z]{3,8}") {
         let few = servers(count);
         let mut more = few.clone();
         more.push(server(&name, "10.9.9.9:80"));
         let (few, more) = (by_name(&Owners::base(&few), &few), by_name(&Owners::base(&more), &more));
         let moved = few.iter().zip(&more).filter(|(few, more)| few != more).count();
-        prop_assert!(moved <= SLOTS / (count + 1) + SLOTS / 20, "{moved} slots of {SLOTS} moved");
+        prop_assert!(moved <= SLOTS / (count + 1) + SLOTS / 20, "{moved} of {SLOTS} slots moved");
     }
 }
 

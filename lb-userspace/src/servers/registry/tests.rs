@@ -70,7 +70,7 @@ fn a_full_map_is_an_error_and_changes_nothing() {
     let before = desired(&small, &registry, &BTreeMap::new());
     assert_eq!(
         registry.update(&web(&["c", "d", "e"])),
-        Err(RegistryError::Servers { wanted: 3, room: 2 })
+        Err(RegistryError { rows: Rows::Servers, wanted: 3, room: 2 })
     );
     assert_eq!(desired(&small, &registry, &BTreeMap::new()), before);
     assert!(registry.update(&web(&["c", "d"])).is_ok(), "all of them may change hands");
@@ -85,7 +85,7 @@ fn addresses_of_vips_need_room_too() {
     };
     assert!(registry.update(&vips(["192.0.2.1:80", "192.0.2.1:81"])).is_ok());
     let error = registry.update(&vips(["192.0.2.1:80", "192.0.2.2:80"]));
-    assert_eq!(error, Err(RegistryError::VipEntries { wanted: 4, room: 3 }));
+    assert_eq!(error, Err(RegistryError { rows: Rows::VipEntries, wanted: 4, room: 3 }));
 }
 
 #[test]
