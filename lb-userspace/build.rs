@@ -1,11 +1,7 @@
 //! Puts the kernel object into the daemon: an ordinary `cargo build` makes both.
 //!
 //! The object lands in `OUT_DIR/lb-ebpf`; it is empty with `SLUICE_EBPF_SKIP=1`, which `dataplane::object` refuses.
-#![expect(
-    clippy::print_stdout,
-    clippy::print_stderr,
-    reason = "a build script speaks to cargo by its output"
-)]
+#![expect(clippy::print_stderr, reason = "cargo shows it when the build fails")]
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
