@@ -60,7 +60,7 @@ fn forward(
     }
     transmit::address(packet, &next_hop);
 
-    let bytes = packet.frame_length() as u64;
+    let bytes = ip.frame_length as u64;
     let opened = u64::from(l4.opens);
     tables.count_vip(vip.id, |row| row.forwarded(bytes, opened));
     tables.count_server(id, |row| row.forwarded(bytes, opened));
@@ -83,7 +83,7 @@ fn back(
     rewrite::nat::to_client(packet, ip, l4, ttl, &reply);
     transmit::address(packet, &next_hop);
 
-    let bytes = packet.frame_length() as u64;
+    let bytes = ip.frame_length as u64;
     tables.count_vip(reply.vip, |row| row.returned(bytes));
     tables.count_server(reply.server, |row| row.returned(bytes));
     Ok(verdict)

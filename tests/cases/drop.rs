@@ -38,7 +38,9 @@ pub(crate) fn cases() -> Vec<Case> {
             tables.servers.remove(&1);
         }),
         changed("a VIP without a ring", &to_nat, Stop::BadTables, |tables| {
-            tables.rings.remove(&NAT_RING);
+            if let Some(vip) = tables.vips.get_mut(&Vip4Key::new(addr(NAT_VIP), port(NAT_VIP), Protocol::Tcp)) {
+                vip.ring = 77;
+            }
         }),
         changed("a ring of half 2", &to_nat, Stop::BadTables, |tables| {
             if let Some(ring) = tables.rings.get_mut(&NAT_RING) {

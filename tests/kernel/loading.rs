@@ -18,7 +18,7 @@ use std::{
 
 /// Instructions that the verifier walked through when this was written. A jump is a warning: the limit is a million, but
 /// each branch multiplies.
-const VERIFIED: u32 = 1_800;
+const VERIFIED: u32 = 3_000;
 
 #[test]
 fn verifier_walks_through_no_more_than_it_did() -> Result<()> {
@@ -77,7 +77,7 @@ fn loads_with(capabilities: &[&str]) -> Result<bool> {
 }
 
 #[test]
-#[ignore = "run by loads_with_two_capabilities, with few capabilities"]
+#[ignore = "run by loads_with_three_capabilities, with few capabilities"]
 fn loads_in_a_child() -> Result<()> {
     let status = fs::read_to_string("/proc/self/status")?;
     let effective = status.lines().find_map(|line| line.strip_prefix("CapEff:")).context("no CapEff")?;
@@ -86,11 +86,17 @@ fn loads_in_a_child() -> Result<()> {
 }
 
 #[test]
-fn loads_with_two_capabilities() -> Result<()> {
-    ensure!(loads_with(&["bpf", "net_admin"])?, "CAP_BPF and CAP_NET_ADMIN do not suffice");
-    ensure!(!loads_with(&["net_admin"])?, "loads without CAP_BPF: this test proves nothing");
+fn loads_with_three_capabilities() -> Result<()> {
+    ensure!(loads_with(&["bpf", "net_admin", "perfmon"])?, "three capabilities do not suffice");
+    // Headers behind IPv4 options lie at an offset that is not constant. Without CAP_PERFMON the verifier refuses that, and
+    // would put speculation barriers everywhere else.
+    ensure!(!loads_with(&["bpf", "net_admin"])?, "CAP_PERFMON is not needed any more: take it from the unit");
+    ensure!(!loads_with(&["net_admin", "perfmon"])?, "loads without CAP_BPF: this test proves nothing");
     Ok(())
 }
+
+/// Each costs the kernel a grace period.
+const ROUNDS: u32 = 20;
 
 /// For information: the machine is shared. The kernel feeds a run with the output of the one before, so the addresses are
 /// such that a rewritten packet is what it was; only its time to live sinks.
@@ -116,7 +122,7 @@ fn nanoseconds_per_packet() -> Result<()> {
         ("nat back", Frame::tcp(SERVERS[1], CLIENT).ttl(255).bytes()),
     ];
     for (name, frame) in frames {
-        let mut times: Vec<Duration> = (0..1_000).map(|_| loaded.time(&frame, 250)).collect::<Result<_>>()?;
+        let mut times: Vec<Duration> = (0..ROUNDS).map(|_| loaded.time(&frame, 250)).collect::<Result<_>>()?;
         times.sort_unstable();
         println!("{name}: {} ns", times[times.len() / 2].as_nanos());
     }

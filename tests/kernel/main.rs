@@ -17,8 +17,9 @@ use object::{Action, Loaded};
 #[test]
 fn every_row_comes_out_as_promised() -> Result<()> {
     world::enter()?;
+    let mut loaded = Loaded::with(&cases::world::tables())?;
     for Case { name, tables, ingress, input, expect } in cases::all() {
-        let loaded = Loaded::with(&tables)?;
+        loaded.fill(&tables)?;
         let (action, output) = loaded.run(ingress, &input)?;
         let (wanted, bytes) = match expect {
             Expect::Transmit(bytes) => (Action::Sent(Verdict::Transmit), bytes),

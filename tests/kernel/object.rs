@@ -4,11 +4,14 @@ use crate::raw::Raw;
 use anyhow::{Context as _, Result, anyhow, ensure};
 use aya::{
     Ebpf, EbpfLoader,
-    maps::{Array, ArrayOfMaps, HashMap, LpmTrie, MapData, PerCpuArray, lpm_trie::Key, xdp::DevMapHash},
+    maps::{Array, ArrayOfMaps, HashMap, LpmTrie, MapData, PerCpuArray, PerCpuValues, lpm_trie::Key, xdp::DevMapHash},
     programs::{TestRun as _, TestRunOptions, Xdp},
+    util::nr_cpus,
 };
+use bytemuck::Zeroable;
 use lb_common::{
     Counters, RingId, SLOTS, Slot, Stop,
+    hash::HashKey,
     maps::{DEVICES, LOCAL4, NEXT_HOPS, RETURNS4, RING_HEADS, RINGS, ROUTES4, SERVER_COUNTERS, SERVERS, STOP_COUNTERS, VIP_COUNTERS, VIPS4},
     slots::HALVES,
 };
@@ -16,7 +19,11 @@ use lb_ebpf::{
     Verdict,
     testing::{Counted, MemoryTables},
 };
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    mem,
+    time::Duration,
+};
 
 /// The entry point's name in the object.
 pub(crate) const PROGRAM: &str = "sluice";
@@ -37,6 +44,13 @@ type Half = [Raw<Slot>; SLOTS];
 /// One loaded object.
 pub(crate) struct Loaded {
     ebpf: Ebpf,
+    hash_key: HashKey,
+    /// What the maps hold.
+    filled: MemoryTables,
+    /// The maps of the rings.
+    rings: BTreeMap<RingId, Array<MapData, Half>>,
+    /// Those of them that are in `RINGS`.
+    placed: BTreeSet<RingId>,
 }
 
 /// What the program answered.
@@ -64,7 +78,13 @@ impl Loaded {
         let ebpf = EbpfLoader::new()
             .override_global("HASH_KEY", &tables.hash_key, true)
             .load(lb_userspace::dataplane::object::object()?)?;
-        let mut loaded = Self { ebpf };
+        let mut loaded = Self {
+            ebpf,
+            hash_key: tables.hash_key,
+            filled: MemoryTables::default(),
+            rings: BTreeMap::new(),
+            placed: BTreeSet::new(),
+        };
         loaded.fill(tables)?;
         loaded.program_mut()?.load()?;
         Ok(loaded)
@@ -134,48 +154,92 @@ impl Loaded {
         Ok(rings.get(&ring.into(), 0)?)
     }
 
-    fn fill(&mut self, tables: &MemoryTables) -> Result<()> {
+    /// Makes the maps hold these tables and nothing else, and sets the counters to zero.
+    pub(crate) fn fill(&mut self, tables: &MemoryTables) -> Result<()> {
+        ensure!(tables.hash_key == self.hash_key, "the key is frozen");
+        let old = mem::replace(&mut self.filled, tables.clone());
         let mut vips: HashMap<_, Raw<_>, Raw<_>> = HashMap::try_from(self.map_mut(VIPS4)?)?;
+        old.vips.keys().try_for_each(|key| vips.remove(&Raw(*key)))?;
         for (key, vip) in &tables.vips {
             vips.insert(Raw(*key), Raw(*vip), 0)?;
         }
         let mut local: HashMap<_, Raw<_>, u32> = HashMap::try_from(self.map_mut(LOCAL4)?)?;
+        old.local.iter().try_for_each(|addr| local.remove(&Raw(*addr)))?;
         for addr in &tables.local {
             local.insert(Raw(*addr), 1, 0)?;
         }
         let mut returns: HashMap<_, Raw<_>, Raw<_>> = HashMap::try_from(self.map_mut(RETURNS4)?)?;
+        old.returns.keys().try_for_each(|key| returns.remove(&Raw(*key)))?;
         for (key, row) in &tables.returns {
             returns.insert(Raw(*key), Raw(*row), 0)?;
         }
         let mut routes: LpmTrie<_, Raw<_>, u32> = LpmTrie::try_from(self.map_mut(ROUTES4)?)?;
+        old.routes.keys().try_for_each(|key| routes.remove(&Key::new(key.prefix_len, Raw(key.addr))))?;
         for (key, row) in &tables.routes {
             routes.insert(&Key::new(key.prefix_len, Raw(key.addr)), row, 0)?;
         }
-        let mut servers: Array<_, Raw<_>> = Array::try_from(self.map_mut(SERVERS)?)?;
-        for (id, server) in &tables.servers {
-            servers.set((*id).into(), Raw(*server), 0)?;
-        }
-        let mut next_hops: Array<_, Raw<_>> = Array::try_from(self.map_mut(NEXT_HOPS)?)?;
-        for (row, next_hop) in &tables.next_hops {
-            next_hops.set(*row, Raw(*next_hop), 0)?;
-        }
         let mut devices: DevMapHash<_> = DevMapHash::try_from(self.map_mut(DEVICES)?)?;
+        old.devices.iter().try_for_each(|ifindex| devices.remove(*ifindex))?;
         for ifindex in &tables.devices {
             devices.insert(*ifindex, *ifindex, None, 0)?;
         }
-        self.fill_rings(tables)
+        self.fill_arrays(&old, tables)?;
+        self.fill_rings(tables)?;
+        self.clear_counters()
     }
 
+    fn fill_arrays(&mut self, old: &MemoryTables, tables: &MemoryTables) -> Result<()> {
+        let mut servers: Array<_, Raw<_>> = Array::try_from(self.map_mut(SERVERS)?)?;
+        for id in old.servers.keys().chain(tables.servers.keys()) {
+            let server = tables.servers.get(id).copied().unwrap_or(Zeroable::zeroed());
+            servers.set((*id).into(), Raw(server), 0)?;
+        }
+        let mut next_hops: Array<_, Raw<_>> = Array::try_from(self.map_mut(NEXT_HOPS)?)?;
+        for row in old.next_hops.keys().chain(tables.next_hops.keys()) {
+            next_hops.set(*row, Raw(tables.next_hops.get(row).copied().unwrap_or_default()), 0)?;
+        }
+        let mut heads: Array<_, Raw<_>> = Array::try_from(self.map_mut(RING_HEADS)?)?;
+        for ring in old.rings.keys().chain(tables.rings.keys()) {
+            heads.set((*ring).into(), Raw(tables.rings.get(ring).map(|ring| ring.head).unwrap_or_default()), 0)?;
+        }
+        Ok(())
+    }
+
+    /// Writes rings into maps that are kept: the kernel takes milliseconds to put another map into its place.
     fn fill_rings(&mut self, tables: &MemoryTables) -> Result<()> {
         for (id, ring) in &tables.rings {
-            let mut heads: Array<_, Raw<_>> = Array::try_from(self.map_mut(RING_HEADS)?)?;
-            heads.set((*id).into(), Raw(ring.head), 0)?;
-            let mut halves: Array<_, Half> = Array::create(HALVES, 0)?;
+            if !self.rings.contains_key(id) {
+                self.rings.insert(*id, Array::create(HALVES, 0)?);
+            }
+            let halves = self.rings.get_mut(id).context("just made")?;
             for (half, slots) in (0..HALVES).zip(&ring.halves) {
                 halves.set(half, slots.map(Raw), 0)?;
             }
-            let mut rings: ArrayOfMaps<_, Array<MapData, Half>> = ArrayOfMaps::try_from(self.map_mut(RINGS)?)?;
-            rings.set((*id).into(), &halves, 0)?;
+        }
+        let Self { ebpf, rings, placed, .. } = self;
+        let map = ebpf.map_mut(RINGS).context("no rings")?;
+        let mut outer: ArrayOfMaps<_, Array<MapData, Half>> = ArrayOfMaps::try_from(map)?;
+        for (id, halves) in rings {
+            if tables.rings.contains_key(id) && placed.insert(*id) {
+                outer.set((*id).into(), halves, 0)?;
+            }
+        }
+        // aya has no way to take a map out again.
+        ensure!(placed.iter().all(|id| tables.rings.contains_key(id)), "a ring is missing that was there: load anew");
+        Ok(())
+    }
+
+    fn clear_counters(&mut self) -> Result<()> {
+        let cpus = nr_cpus().map_err(|(what, error)| anyhow!("{what}: {error}"))?;
+        for name in [VIP_COUNTERS, SERVER_COUNTERS] {
+            let mut map: PerCpuArray<_, Raw<Counters>> = PerCpuArray::try_from(self.map_mut(name)?)?;
+            for row in 0..COUNTED_ROWS {
+                map.set(row, PerCpuValues::try_from(vec![Raw(Counters::default()); cpus])?, 0)?;
+            }
+        }
+        let mut map: PerCpuArray<_, u64> = PerCpuArray::try_from(self.map_mut(STOP_COUNTERS)?)?;
+        for row in 0..map.len() {
+            map.set(row, PerCpuValues::try_from(vec![0; cpus])?, 0)?;
         }
         Ok(())
     }

@@ -29,6 +29,8 @@ pub struct Ipv4 {
     pub protocol: Protocol,
     /// As it stands in the packet.
     pub checksum: Be16,
+    /// Bytes of the whole frame, from the Ethernet header on.
+    pub frame_length: usize,
     /// Whether this is a part of a packet, the first one included: later parts have no ports.
     pub is_fragment: bool,
     /// Where the transport header lies in the frame: after the options, if there are any.
@@ -70,7 +72,8 @@ pub fn ipv4(packet: &impl Packet) -> Result<Ipv4, Stop> {
     let header_length = usize::from(words) * 4;
     let total_length = usize::from(header.total_length.host());
     let l4_length = total_length.checked_sub(header_length).ok_or(Stop::BadHeader)?;
-    if OFFSET + total_length > packet.frame_length() {
+    let frame_length = packet.frame_length();
+    if OFFSET + total_length > frame_length {
         return Err(Stop::Truncated);
     }
     Ok(Ipv4 {
@@ -79,6 +82,7 @@ pub fn ipv4(packet: &impl Packet) -> Result<Ipv4, Stop> {
         ttl: header.ttl,
         protocol: Protocol::from_number(header.protocol).ok_or(Stop::NotBalanced)?,
         checksum: header.checksum,
+        frame_length,
         is_fragment: header.fragment.host() & MORE_OR_OFFSET != 0,
         l4_offset: OFFSET + header_length,
         l4_length,
