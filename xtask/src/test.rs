@@ -115,12 +115,13 @@ fn execute(group: Group, rest: &[String]) -> Result<Outcome> {
     eprintln!("$ {}", show(&command));
     let mut child = command.spawn().context("could not start cargo")?;
     let output = child.stdout.take().context("cargo has no output")?;
-    let mut tally = Tally::default();
+    let mut count = Count::default();
     for line in BufReader::new(output).lines() {
         let line = line.context("could not read cargo's output")?;
         println!("{line}");
-        tally = tally.plus(Tally::of_line(&line));
+        count.read(&line);
     }
+    let tally = count.tally;
     let success = child.wait().context("could not wait for cargo")?.success();
     if success && tally == Tally::default() && group != Group::Host {
         bail!("the {group:?} group has no tests");
@@ -141,15 +142,37 @@ fn skip(group: Group) -> Result<Outcome> {
     Ok(Outcome { tally: Tally { ignored, ..Tally::default() }, success: output.status.success() })
 }
 
-impl Tally {
-    /// What a line of output adds: a test program's result, or a test that gave up.
-    fn of_line(line: &str) -> Self {
+/// Counts over the output of test programs, one after the other.
+#[derive(Default)]
+struct Count {
+    tally: Tally,
+    /// The tests of the program that is running. A test may run a test program of its own, whose output then stands
+    /// inside that of the outer one and is not counted.
+    running: Option<u64>,
+}
+
+impl Count {
+    fn read(&mut self, line: &str) {
         if line.starts_with("SKIPPED: ") {
-            return Self { gave_up: 1, ..Self::default() };
+            self.tally.gave_up += 1;
+        } else if let Some(announced) = line.strip_prefix("running ") {
+            let announced = announced.split(' ').next().and_then(|number| number.parse().ok());
+            self.running = self.running.or(announced);
+        } else if let Some(result) = line.strip_prefix("test result: ") {
+            let result = Tally::of_result(result);
+            if self.running == Some(result.passed + result.failed + result.ignored) {
+                self.tally = self.tally.plus(result);
+                self.running = None;
+            }
         }
-        let Some(result) = line.strip_prefix("test result: ") else { return Self::default() };
+    }
+}
+
+impl Tally {
+    /// Reads `ok. 19 passed; 0 failed; 1 ignored; …`.
+    fn of_result(result: &str) -> Self {
         let count = |what: &str| {
-            let before = result.split(what).next().filter(|before| before.len() < result.len());
+            let before = result.split_once(what).map(|(before, _)| before);
             before
                 .and_then(|before| before.rsplit(' ').next())
                 .and_then(|number| number.parse().ok())
@@ -189,22 +212,34 @@ impl fmt::Display for Tally {
 mod tests {
     use super::*;
 
-    fn tally(output: &str) -> Tally {
-        output.lines().map(Tally::of_line).fold(Tally::default(), Tally::plus)
+    fn tally(output: &str) -> String {
+        let mut count = Count::default();
+        output.lines().for_each(|line| count.read(line));
+        count.tally.to_string()
     }
 
     #[test]
     fn results_of_several_programs_add_up() {
-        let output = "test result: ok. 19 passed; 0 failed; 1 ignored; 0 measured; 0 filtered out; finished in 0.00s\n\
-                      test result: FAILED. 2 passed; 3 failed; 0 ignored; 0 measured; 0 filtered out\n";
-        assert_eq!(tally(output).to_string(), "21 passed, 3 failed, 1 skipped");
+        let output = "running 20 tests\n\
+                      test result: ok. 19 passed; 0 failed; 1 ignored; 0 measured; 0 filtered out; finished in 0.00s\n\
+                      running 5 tests\n\
+                      test result: FAILED. 2 passed; 3 failed; 0 ignored; 0 measured; 9 filtered out\n";
+        assert_eq!(tally(output), "21 passed, 3 failed, 1 skipped");
     }
 
     #[test]
     fn a_test_that_gave_up_is_skipped_and_not_passed() {
-        let output = "---- nat stdout ----\nSKIPPED: no veth here\n\n\
+        let output = "running 2 tests\n---- nat stdout ----\nSKIPPED: no veth here\n\n\
                       test result: ok. 2 passed; 0 failed; 0 ignored; 0 measured; 0 filtered out\n";
-        assert_eq!(tally(output).to_string(), "1 passed, 0 failed, 1 skipped");
+        assert_eq!(tally(output), "1 passed, 0 failed, 1 skipped");
+    }
+
+    #[test]
+    fn a_test_program_inside_a_test_is_not_counted() {
+        let output = "running 3 tests\n---- child stdout ----\nrunning 1 test\n\
+                      test result: FAILED. 0 passed; 1 failed; 0 ignored; 0 measured; 2 filtered out\n\
+                      test result: FAILED. 2 passed; 1 failed; 0 ignored; 0 measured; 0 filtered out\n";
+        assert_eq!(tally(output), "2 passed, 1 failed, 0 skipped");
     }
 
     #[test]
