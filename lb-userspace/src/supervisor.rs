@@ -12,7 +12,7 @@ pub mod process;
 
 use crate::{
     admin,
-    channel::{ChannelError, ToSupervisor, ToWorker, message::{Interface, ReloadReport}, to_memory_file},
+    channel::{ToSupervisor, ToWorker, message::{Interface, ReloadReport}, to_memory_file},
     config::{self, Bundle, Format},
     model::{Global, Model, OnStop},
 };
@@ -35,12 +35,12 @@ pub struct Options {
 }
 
 /// A worker must take up a configuration within this time.
-const CONFIGURE_TIMEOUT: Duration = Duration::from_secs(60);
+const CONFIGURE_TIMEOUT: Duration = Duration::from_mins(1);
 /// Pause before a worker that died is started again; doubles up to [`RESTART_PAUSE_MAX`] while it keeps dying.
 const RESTART_PAUSE: Duration = Duration::from_millis(10);
 const RESTART_PAUSE_MAX: Duration = Duration::from_secs(5);
 /// A worker that ran this long was healthy: the pause starts small again.
-const RESTART_FORGIVEN: Duration = Duration::from_secs(60);
+const RESTART_FORGIVEN: Duration = Duration::from_mins(1);
 /// Grace on top of `stop_timeout` before a worker that does not stop is killed.
 const STOP_GRACE: Duration = Duration::from_secs(2);
 
@@ -235,7 +235,10 @@ impl Supervisor {
     }
 
     async fn answer_reload(&self, report: &ReloadReport) {
-        let sent = async { Ok::<_, ChannelError>(self.worker.send(&ToWorker::Reloaded, &[to_memory_file(report)?.as_fd()]).await?) };
+        let sent = async {
+            let report = to_memory_file(report)?;
+            self.worker.send(&ToWorker::Reloaded, &[report.as_fd()]).await
+        };
         if let Err(error) = sent.await {
             warn!(%error, "cannot report the end of the reload");
         }
@@ -327,5 +330,7 @@ fn needs_restart(running: &Global, wanted: &Global) -> String {
         ("metrics", running.metrics != wanted.metrics),
     ];
     let changed = fields.into_iter().filter(|(_, changed)| *changed);
-    changed.map(|(name, _)| format!("warning: `[global] {name}` takes effect at the next start\n")).collect()
+    let lines: Vec<_> =
+        changed.map(|(name, _)| format!("warning: `[global] {name}` takes effect at the next start\n")).collect();
+    lines.concat()
 }

@@ -26,8 +26,6 @@ use tracing::{debug, info};
 
 /// Outcomes and requests that may wait for the loop.
 const WAITING: usize = 1_024;
-/// How long a worker drains whose supervisor died.
-const ORPHAN_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Runs a worker on the line to its supervisor, until told to stop or left alone.
 pub fn run(line: OwnedFd) -> anyhow::Result<()> {
@@ -100,8 +98,8 @@ impl Worker {
                 biased;
                 Some(outcome) = self.outcomes_in.recv() => self.probed(&outcome),
                 message = self.channel.receive() => match message? {
-                    None => return self.drain(ORPHAN_TIMEOUT, "the supervisor is gone").await,
-                    Some((ToWorker::Stop { within }, _)) => return self.drain(within, "told to stop").await,
+                    None => return self.drain(None, "the supervisor is gone").await,
+                    Some((ToWorker::Stop { within }, _)) => return self.drain(Some(within), "told to stop").await,
                     Some((message, descriptors)) => self.told(message, descriptors).await?,
                 },
                 () = tokio::time::sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => {
@@ -207,14 +205,14 @@ impl Worker {
             None => Running::first(&model)?,
         };
         if !given.maps.is_empty() {
-            running.adopt(WorkerMaps::from_named(given.maps, given.rings)?, &model)?;
+            running.adopt(WorkerMaps::from_named(given.maps, given.rings)?)?;
         }
         let prepared = running.prepare(&model);
         let result = match prepared {
             Ok((registry, snapshot)) => {
                 running.unconfirmed = Some(source.generation);
                 running.source = source;
-                running.change_to(model, registry, snapshot, given.listeners, &self.outcomes);
+                running.change_to(&model, registry, snapshot, given.listeners, &self.outcomes);
                 Ok(())
             }
             Err(error) => Err(error),
@@ -223,7 +221,7 @@ impl Worker {
             for ring in running.halves.missing_rings() {
                 self.channel.send(&ToSupervisor::CreateRing { ring }, &[]).await?;
             }
-            let addresses = Halves::watched(&running.halves.model);
+            let addresses = running.halves.needed_next_hops();
             if !addresses.is_empty() {
                 self.channel.send(&ToSupervisor::Watch(addresses), &[]).await?;
             }
@@ -239,6 +237,10 @@ impl Worker {
         if running.halves.settled()
             && let Some(generation) = running.unconfirmed.take()
         {
+            let addresses = running.halves.needed_next_hops();
+            if !addresses.is_empty() {
+                self.channel.send(&ToSupervisor::Watch(addresses), &[]).await?; // Those that went may be forgotten now.
+            }
             self.channel.send(&ToSupervisor::Configured { generation, error: None }, &[]).await?;
         }
         Ok(())
@@ -264,9 +266,11 @@ impl Worker {
     }
 
     /// Serves what is open, takes nothing new, writes no map any more: a daemon after us may own them already.
-    async fn drain(self, within: Duration, why: &str) -> anyhow::Result<()> {
+    async fn drain(self, within: Option<Duration>, why: &str) -> anyhow::Result<()> {
+        drop(self.requests_in); // Whoever asks is told that we stop.
         let Some(mut running) = self.running else { return Ok(()) };
         running.checker.stop();
+        let within = within.unwrap_or(running.halves.model.global.stop_timeout);
         let open = running.threads.connections();
         info!(?within, open, why, "draining");
         running.threads.drain(within).await;
@@ -283,7 +287,7 @@ impl Running {
             verdicts: Verdicts::default(),
             checker: Checker::default(),
             threads: l7::Threads::start(model.global.threads)?,
-            halves: Halves::adopt(Box::new(MemoryMaps::default()), Arc::clone(model))?,
+            halves: Halves::new(Box::new(MemoryMaps::default()), Arc::clone(model)),
             counters: None,
             failovers: VecDeque::new(),
             unconfirmed: None,
@@ -291,11 +295,10 @@ impl Running {
     }
 
     /// Takes the kernel's maps over, and with them what the daemon before us knew of the servers.
-    fn adopt(&mut self, maps: WorkerMaps, model: &Arc<Model>) -> anyhow::Result<()> {
+    fn adopt(&mut self, maps: WorkerMaps) -> anyhow::Result<()> {
         self.counters = Some(KernelCounters::from_fds(maps.counters)?);
         let writer = KernelMaps::from_fds(maps.tables)?;
-        self.halves = Halves::adopt(Box::new(writer), Arc::clone(model)).context("cannot read the kernel's maps")?;
-        Ok(())
+        self.halves.adopt(Box::new(writer)).context("cannot read the kernel's maps")
     }
 
     /// All of a change that can fail.
@@ -310,16 +313,16 @@ impl Running {
     /// All of a change that cannot fail.
     fn change_to(
         &mut self,
-        model: Arc<Model>,
+        model: &Arc<Model>,
         registry: Registry,
         snapshot: l7::Snapshot,
         listeners: Vec<(SocketAddr, Vec<TcpListener>)>,
         outcomes: &mpsc::Sender<Outcome>,
     ) {
-        self.halves.configure(Arc::clone(&model), registry, Arc::clone(snapshot.live()));
-        self.verdicts.update(&model, |identity| self.halves.registry.standing(identity).health);
-        self.threads.apply(Arc::new(snapshot), bound(&model, listeners));
-        self.checker.update(&model, outcomes);
+        self.halves.configure(Arc::clone(model), registry, Arc::clone(snapshot.live()));
+        self.verdicts.update(model, |identity| self.halves.registry.standing(identity).health);
+        self.threads.apply(Arc::new(snapshot), bound(model, listeners));
+        self.checker.update(model, outcomes);
     }
 
     fn set_admin(&mut self, backend: &str, server: &str, admin: Admin) -> Answer {

@@ -199,7 +199,7 @@ fn shares(slots: impl Iterator<Item = u16>, names: &Names) -> Vec<ShareReport> {
             (_, None) => format!("#{server}"),
         },
         slots,
-        share: f64::from(u32::try_from(slots).unwrap_or(u32::MAX)) / lb_common::SLOTS as f64,
+        share: part(slots),
     });
     shares.collect()
 }
@@ -218,4 +218,10 @@ fn state_name(state: ServerState) -> &'static str {
         ServerState::Drain => "drain",
         ServerState::Down => "down",
     }
+}
+
+/// Slots as a part of a ring; both numbers are small, and exact as such.
+fn part(slots: usize) -> f64 {
+    let exact = |number| f64::from(u32::try_from(number).unwrap_or(u32::MAX));
+    exact(slots) / exact(lb_common::SLOTS)
 }

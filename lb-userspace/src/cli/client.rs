@@ -25,10 +25,17 @@ pub(super) fn ask<T: DeserializeOwned>(socket: &Path, request: &Request) -> anyh
 
 fn explain(socket: &Path, error: io::Error) -> anyhow::Error {
     let socket = socket.display();
-    match error.kind() {
-        io::ErrorKind::NotFound => anyhow!("no daemon is running: there is no control socket {socket} (start one with `sluice run`, or name its socket with --socket)"),
-        io::ErrorKind::ConnectionRefused => anyhow!("no daemon is running: nobody listens on the control socket {socket}, which one left behind"),
-        io::ErrorKind::PermissionDenied => anyhow!("no permission to use the control socket {socket}; try as root"),
-        _ => anyhow!(error).context(format!("cannot use the control socket {socket}")),
+    let kind = error.kind();
+    if kind == io::ErrorKind::NotFound {
+        anyhow!(
+            "no daemon is running: there is no control socket {socket} (start one with `sluice run`, or name its socket \
+             with --socket)"
+        )
+    } else if kind == io::ErrorKind::ConnectionRefused {
+        anyhow!("no daemon is running: nobody listens on the control socket {socket}, which one left behind")
+    } else if kind == io::ErrorKind::PermissionDenied {
+        anyhow!("no permission to use the control socket {socket}; try as root")
+    } else {
+        anyhow!(error).context(format!("cannot use the control socket {socket}"))
     }
 }

@@ -42,12 +42,16 @@ impl Checker {
             };
             self.tasks.insert(identity, (target, task));
         }
-        old.into_values().for_each(|(_, task)| task.abort());
+        for (_, task) in old.into_values() {
+            task.abort();
+        }
     }
 
     /// Ends all probes.
     pub fn stop(&mut self) {
-        std::mem::take(&mut self.tasks).into_values().for_each(|(_, task)| task.abort());
+        for (_, task) in std::mem::take(&mut self.tasks).into_values() {
+            task.abort();
+        }
     }
 }
 
@@ -80,8 +84,8 @@ async fn probe_forever(identity: u64, target: Target, delay: Duration, outcomes:
 }
 
 fn jittered(interval: Duration) -> Duration {
-    let jitter = interval / JITTER;
-    interval - jitter + (2 * jitter).mul_f64(fastrand::f64())
+    let part = 1.0 / f64::from(JITTER);
+    interval.mul_f64(1.0 - part + 2.0 * part * fastrand::f64())
 }
 
 #[cfg(test)]

@@ -81,7 +81,7 @@ pub(super) struct Target {
 
 impl Target {
     pub(super) fn new(server: &Server, check: &Check) -> Self {
-        let port = check.port.unwrap_or(server.address.port());
+        let port = check.port.unwrap_or_else(|| server.address.port());
         Self { address: SocketAddr::new(server.address.ip(), port), check: check.clone() }
     }
 
@@ -98,12 +98,12 @@ impl Target {
             Err(_elapsed) => return (Code::L4Timeout, String::new()),
         };
         match &self.check.kind {
-            CheckKind::Tcp => tcp::close(stream),
+            CheckKind::Tcp => tcp::finish(&stream),
             CheckKind::Http { method, path, host, expect } => {
                 let host = host.clone().unwrap_or_else(|| self.address.to_string());
                 let left = deadline.saturating_duration_since(tokio::time::Instant::now());
                 let answer = timeout(left, http::ask(stream, method, path, &host)).await;
-                answer.map_or((Code::L7Timeout, String::new()), |answer| http::judge(answer, expect))
+                answer.map_or_else(|_elapsed| (Code::L7Timeout, String::new()), |answer| http::judge(answer, expect))
             }
         }
     }
@@ -111,9 +111,12 @@ impl Target {
 
 /// An I/O error in the operator's words.
 pub(super) fn reason(error: &std::io::Error) -> String {
-    match error.kind() {
-        std::io::ErrorKind::ConnectionRefused => "connection refused".to_owned(),
-        std::io::ErrorKind::ConnectionReset => "connection reset".to_owned(),
-        _ => error.to_string(),
+    let kind = error.kind();
+    if kind == std::io::ErrorKind::ConnectionRefused {
+        "connection refused".to_owned()
+    } else if kind == std::io::ErrorKind::ConnectionReset {
+        "connection reset".to_owned()
+    } else {
+        error.to_string()
     }
 }

@@ -25,6 +25,7 @@ impl RiseFall {
     }
 
     /// The same counts, for other thresholds.
+    #[must_use]
     pub fn with(self, rise: u32, fall: u32) -> Self {
         if (self.rise, self.fall) == (rise, fall) { self } else { Self::new(rise, fall, self.verdict()) }
     }

@@ -1,10 +1,10 @@
 //! `[global]`: what concerns the process, not the traffic.
 
 use lb_common::hash::HashKey;
-use std::{net::SocketAddr, path::PathBuf, time::Duration};
+use std::{fmt, net::SocketAddr, path::PathBuf, time::Duration};
 
-/// What concerns the process.
-#[derive(Clone, Debug, Eq, PartialEq)]
+/// What concerns the process. `Debug` keeps the hash key to itself.
+#[derive(Clone, Eq, PartialEq)]
 pub struct Global {
     /// Network interfaces that the kernel half is attached to. Not empty when an `l4` frontend exists.
     pub interfaces: Vec<String>,
@@ -24,6 +24,22 @@ pub struct Global {
     pub stop_timeout: Duration,
     /// Where `/metrics` is served, without TLS. Default: nowhere.
     pub metrics: Option<SocketAddr>,
+}
+
+impl fmt::Debug for Global {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { interfaces, hash_key: _, user, control_socket, pin_dir, threads, on_stop, stop_timeout, metrics } = self;
+        f.debug_struct("Global")
+            .field("interfaces", interfaces)
+            .field("user", user)
+            .field("control_socket", control_socket)
+            .field("pin_dir", pin_dir)
+            .field("threads", threads)
+            .field("on_stop", on_stop)
+            .field("stop_timeout", stop_timeout)
+            .field("metrics", metrics)
+            .finish_non_exhaustive()
+    }
 }
 
 /// What a stop leaves behind in the kernel.

@@ -11,7 +11,7 @@ use crate::{
     servers::{Available, Live, Registry},
 };
 use lb_common::RingId;
-use std::{net::IpAddr, os::fd::OwnedFd, sync::Arc, time::Duration};
+use std::{collections::BTreeSet, net::IpAddr, os::fd::OwnedFd, sync::Arc, time::Duration};
 use tokio::time::Instant;
 use tracing::error;
 
@@ -39,21 +39,30 @@ pub struct Halves {
 }
 
 impl Halves {
-    /// Takes over what `writer` finds in the maps: servers keep their rows and their standings.
-    pub fn adopt(mut writer: Box<dyn MapWriter>, model: Arc<Model>) -> Result<Self, WriteError> {
-        let current = writer.read()?;
-        Ok(Self {
-            registry: Registry::adopt(&current),
+    /// Over maps that are empty.
+    pub fn new(writer: Box<dyn MapWriter>, model: Arc<Model>) -> Self {
+        Self {
+            registry: Registry::default(),
             live: Arc::new(Live::default()),
             next_hops: NextHops::new(),
             planner: Planner::default(),
             model,
             writer,
-            current,
+            current: Tables::default(),
             rebuilt: None,
             due: None,
             settled: false,
-        })
+        }
+    }
+
+    /// Goes on with other maps. What a daemon before us left there counts: servers keep their rows and standings.
+    pub fn adopt(&mut self, mut writer: Box<dyn MapWriter>) -> Result<(), WriteError> {
+        self.current = writer.read()?;
+        self.writer = writer;
+        if !self.current.servers.is_empty() {
+            self.registry = Registry::adopt(&self.current);
+        }
+        Ok(())
     }
 
     /// Changes to another configuration, whose rows `registry` has. The maps follow once [`rebuild`](Self::rebuild)
@@ -120,18 +129,23 @@ impl Halves {
         self.next_hops = next_hops;
     }
 
-    /// Addresses whose next hops the kernel half needs.
-    pub fn watched(model: &Model) -> Vec<IpAddr> {
-        let backends = model.kernel_backends().filter_map(|index| model.backends.get(index));
-        let mut addresses: Vec<_> =
-            backends.flat_map(|backend| &backend.servers).map(|server| server.address.ip()).collect();
-        addresses.sort_unstable();
-        addresses.dedup();
-        addresses
+    /// Addresses whose next hops the kernel half needs: those of the configured servers and, until the maps follow, of
+    /// the servers that are in the maps.
+    pub fn needed_next_hops(&self) -> Vec<IpAddr> {
+        let mut addresses: BTreeSet<_> = self.configured_addresses().collect();
+        if !self.settled {
+            addresses.extend(self.next_hops.keys());
+        }
+        addresses.into_iter().collect()
     }
 
     fn has_next_hops(&self) -> bool {
-        Self::watched(&self.model).iter().all(|address| self.next_hops.contains_key(address))
+        self.configured_addresses().all(|address| self.next_hops.contains_key(&address))
+    }
+
+    fn configured_addresses(&self) -> impl Iterator<Item = IpAddr> {
+        let backends = self.model.kernel_backends().filter_map(|index| self.model.backends.get(index));
+        backends.flat_map(|backend| &backend.servers).map(|server| server.address.ip())
     }
 
     fn publish_available(&self, backend: &Backend) {
