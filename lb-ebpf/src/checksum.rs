@@ -94,7 +94,10 @@ mod tests {
         for old in (0..=u16::MAX).step_by(251) {
             for new in (0..=u16::MAX).step_by(241) {
                 let change = Change::default().word(Be16::from_raw(old), Be16::from_raw(new));
-                assert_eq!(change.applied_to(full(&[0x4500, old, 0x1234])), full(&[0x4500, new, 0x1234]));
+                assert_eq!(
+                    change.applied_to(full(&[0x4500, old, 0x1234])),
+                    full(&[0x4500, new, 0x1234])
+                );
             }
         }
     }

@@ -18,7 +18,12 @@ mod entry {
     /// Takes every frame of an interface; `frags` because frames may be larger than a page.
     #[xdp(frags)]
     fn sluice(context: XdpContext) -> u32 {
-        match lb_ebpf::run(&mut Frame::new(&context), &Maps) {
+        let outcome = lb_ebpf::run(&mut Frame::new(&context), &Maps);
+        #[cfg(feature = "log")]
+        if let Err(stop) = outcome {
+            aya_log_ebpf::debug!(&context, "{}", stop.name());
+        }
+        match outcome {
             Ok(Verdict::Transmit) => xdp_action::XDP_TX,
             Ok(Verdict::Redirect) => xdp_action::XDP_REDIRECT,
             Err(stop) if stop.passes() => xdp_action::XDP_PASS,

@@ -2,7 +2,8 @@
 //! the packet path does not share.
 
 use etherparse::{
-    IpFragOffset, IpHeaders, IpNumber, Ipv4Extensions, Ipv4Header, Ipv4Options, PacketBuilder, TcpHeader,
+    IpFragOffset, IpHeaders, IpNumber, Ipv4Extensions, Ipv4Header, Ipv4Options, PacketBuilder,
+    TcpHeader,
 };
 use lb_common::Mac;
 use std::net::SocketAddrV4;
@@ -128,6 +129,10 @@ impl Frame {
     }
 
     /// The frame.
+    ///
+    /// # Panics
+    ///
+    /// If the description is of a frame that cannot be, such as one with options of 41 bytes.
     #[expect(clippy::expect_used, reason = "a test that describes an impossible frame is to fail")]
     pub fn bytes(&self) -> Vec<u8> {
         let builder = PacketBuilder::ethernet2(self.source_mac, self.destination_mac).ip(self.ip());
@@ -135,7 +140,11 @@ impl Frame {
         let (source, destination) = (self.source.port(), self.destination.port());
         match self.transport {
             Transport::Tcp { syn, ack } => {
-                let header = TcpHeader { syn, ack, ..TcpHeader::new(source, destination, 0x1234_5678, 0x7fff) };
+                let header = TcpHeader {
+                    syn,
+                    ack,
+                    ..TcpHeader::new(source, destination, 0x1234_5678, 0x7fff)
+                };
                 builder.tcp_header(header).write(&mut frame, &self.payload).expect("frame");
             }
             Transport::Udp { checksum } => {
@@ -153,7 +162,8 @@ impl Frame {
     #[expect(clippy::expect_used, reason = "a test that describes an impossible frame is to fail")]
     fn ip(&self) -> IpHeaders {
         let (source, destination) = (self.source.ip().octets(), self.destination.ip().octets());
-        let mut header = Ipv4Header::new(0, self.ttl, IpNumber::TCP, source, destination).expect("header");
+        let mut header =
+            Ipv4Header::new(0, self.ttl, IpNumber::TCP, source, destination).expect("header");
         header.options = Ipv4Options::try_from(self.options.as_slice()).expect("options");
         header.identification = 0xbeef;
         header.dont_fragment = self.fragment == (0, false);

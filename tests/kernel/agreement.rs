@@ -20,7 +20,11 @@ fn agree(loaded: &Loaded, tables: &MemoryTables, ingress: u32, input: &[u8]) -> 
     let wanted = Action::of(lb_ebpf::run(&mut packet, tables));
     let (action, output) = loaded.run(ingress, input)?;
     ensure!(action == wanted, "kernel {action:?}, host {wanted:?}: {input:02x?}");
-    ensure!(output == packet.bytes, "kernel\n{output:02x?}, host\n{:02x?}, from\n{input:02x?}", packet.bytes);
+    ensure!(
+        output == packet.bytes,
+        "kernel\n{output:02x?}, host\n{:02x?}, from\n{input:02x?}",
+        packet.bytes
+    );
     Ok(action)
 }
 
@@ -37,7 +41,8 @@ fn on_every_truncation_of_every_row() -> Result<()> {
     for Case { name, tables, ingress, input, .. } in cases::all() {
         loaded.fill(&tables)?;
         for length in (14..input.len()).take(120) {
-            agree(&loaded, &tables, ingress, &input[..length]).map_err(|error| error.context(name))?;
+            agree(&loaded, &tables, ingress, &input[..length])
+                .map_err(|error| error.context(name))?;
         }
         assert_counted_alike(&loaded, &tables).map_err(|error| error.context(name))?;
     }
@@ -48,7 +53,9 @@ fn on_every_truncation_of_every_row() -> Result<()> {
 fn tables_of_all() -> MemoryTables {
     let mut tables = with_state(two_armed(), 2, ServerState::Down);
     for ring in [NAT_RING, DIRECT_RING] {
-        tables.rings.insert(ring, ring_of(|slot| [1, 2, 3, 0][(mix(slot as u64 + 1) % 4) as usize]));
+        tables
+            .rings
+            .insert(ring, ring_of(|slot| [1, 2, 3, 0][(mix(slot as u64 + 1) % 4) as usize]));
     }
     tables
 }
@@ -84,7 +91,11 @@ fn on_thousands_of_mutated_frames() -> Result<()> {
     let counted = tables.counted.borrow();
     ensure!(seen.len() == 3, "not everything happened");
     ensure!(counted.servers.len() == 4, "{:?}", counted.servers);
-    ensure!(counted.servers[&2].packets == 0, "a server that is down got {:?}", counted.servers[&2]);
+    ensure!(
+        counted.servers[&2].packets == 0,
+        "a server that is down got {:?}",
+        counted.servers[&2]
+    );
     ensure!(counted.stops.len() >= 9, "{:?}", counted.stops);
     let sent: u64 = counted.vips.values().map(|row| row.packets + row.return_packets).sum();
     ensure!(sent > MUTATED / 8, "only {sent} frames were sent");
