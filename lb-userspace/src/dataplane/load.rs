@@ -1,6 +1,7 @@
 //! The supervisor loads the kernel object: maps that are pinned already are adopted, but only if they look right.
 
 use super::{
+    object::NoObject,
     pins::{Pins, PinsError},
     shape::MapUnusable,
 };
@@ -46,11 +47,9 @@ impl Loaded {
 /// Why the kernel half cannot be loaded.
 #[derive(Debug, thiserror::Error)]
 pub enum LoadError {
-    /// Built where no compiler for the kernel half was.
-    #[error(
-        "this build of Sluice has no kernel half, so it cannot serve l4 frontends; build it again with `cargo xtask setup` done"
-    )]
-    NoObject,
+    /// Built without the kernel half.
+    #[error(transparent)]
+    NoObject(#[from] NoObject),
     /// Not what the build makes.
     #[error("the kernel object has no XDP program `{PROGRAM}`")]
     NoProgram,
@@ -87,7 +86,7 @@ pub enum LoadError {
 /// Loads `object`, with its maps pinned below `pins` and `hash_key` as the key of the flow hash. Nothing is attached.
 pub fn load(object: &[u8], pins: &Pins, hash_key: HashKey) -> Result<Loaded, LoadError> {
     if object.is_empty() {
-        return Err(LoadError::NoObject);
+        return Err(NoObject.into());
     }
     pins.prepare()?;
     let adopted = check_pinned(pins)?;
@@ -157,18 +156,12 @@ fn is_denied(error: &(dyn Error + 'static)) -> bool {
 /// What a process needs that got EPERM from bpf(2).
 pub(super) fn missing_privilege() -> &'static str {
     let held = capabilities(None).map_or(CapabilitySet::empty(), |sets| sets.effective);
-    let has = |capability| held.intersects(capability | CapabilitySet::SYS_ADMIN);
-    match (
-        has(CapabilitySet::BPF),
-        has(CapabilitySet::PERFMON),
-        held.contains(CapabilitySet::NET_ADMIN),
-    ) {
-        (false, ..) => "CAP_BPF is missing (run as root, or by the unit that the package installs)",
-        (_, false, _) => "CAP_PERFMON is missing",
-        (.., false) => "CAP_NET_ADMIN is missing",
-        (true, true, true) => {
-            "the limit of locked memory is too low (before Linux 5.11: LimitMEMLOCK=infinity), or a security module forbids it"
-        }
+    if !held.intersects(CapabilitySet::BPF | CapabilitySet::SYS_ADMIN) {
+        "CAP_BPF is missing (run as root, or by the unit that the package installs)"
+    } else if !held.contains(CapabilitySet::NET_ADMIN) {
+        "CAP_NET_ADMIN is missing"
+    } else {
+        "the limit of locked memory is too low (before Linux 5.11: LimitMEMLOCK=infinity), or a security module forbids it"
     }
 }
 
@@ -188,7 +181,7 @@ mod tests {
     #[test]
     fn a_build_without_a_kernel_half_says_so() {
         let error = load(&[], &Pins::new("/nowhere"), [0, 0]).unwrap_err();
-        assert!(matches!(error, LoadError::NoObject), "{error}");
+        assert!(matches!(error, LoadError::NoObject(_)), "{error}");
     }
 
     #[test]

@@ -3,9 +3,9 @@
 use super::{
     meter::{Meter, Metered},
     serve,
-    snapshot::{FrontendRoute, Snapshot},
+    snapshot::FrontendRoute,
     tcp,
-    threads::{BoundListener, Thread},
+    threads::{BoundListener, Loaded, Thread},
     tls,
 };
 use crate::{model::FrontendKind, servers::FrontendLive};
@@ -48,7 +48,11 @@ pub(super) fn listen(thread: &Rc<Thread>, bound: BoundListener) -> io::Result<Li
     bound.listener.set_nonblocking(true)?;
     let listener = TcpListener::from_std(bound.listener)?;
     let (retire, stop) = (CancellationToken::new(), CancellationToken::new());
-    let door = Door { thread: Rc::clone(thread), frontend: bound.frontend.clone(), address: bound.address };
+    let door = Door {
+        thread: Rc::clone(thread),
+        frontend: bound.frontend.clone(),
+        address: bound.address,
+    };
     let (retired, stopped) = (retire.clone(), stop.clone());
     thread.background.spawn_local(async move {
         tokio::select! {
@@ -59,7 +63,12 @@ pub(super) fn listen(thread: &Rc<Thread>, bound: BoundListener) -> io::Result<Li
         }
         door.accept_waiting(listener);
     });
-    Ok(Listening { frontend: bound.frontend, address: bound.address, retire, _stop: stop.drop_guard() })
+    Ok(Listening {
+        frontend: bound.frontend,
+        address: bound.address,
+        retire,
+        _stop: stop.drop_guard(),
+    })
 }
 
 /// What all connections of a listener have in common.
@@ -96,7 +105,11 @@ impl Door {
     }
 
     fn enter(&self, stream: TcpStream, peer: SocketAddr) {
-        let Some(held) = self.thread.snapshot().and_then(|snapshot| Held::new(snapshot, &self.frontend)) else { return };
+        let Some(held) =
+            self.thread.snapshot().and_then(|snapshot| Held::new(snapshot, &self.frontend))
+        else {
+            return;
+        };
         let (thread, address) = (Rc::clone(&self.thread), self.address);
         self.thread.connections.spawn_local(connection(thread, held, address, stream, peer));
     }
@@ -105,12 +118,12 @@ impl Door {
 /// A snapshot and the place of a frontend in it.
 #[derive(Clone)]
 pub(super) struct Held {
-    pub(super) snapshot: Rc<Arc<Snapshot>>,
+    pub(super) snapshot: Rc<Loaded>,
     place: usize,
 }
 
 impl Held {
-    fn new(snapshot: Rc<Arc<Snapshot>>, frontend: &str) -> Option<Self> {
+    fn new(snapshot: Rc<Loaded>, frontend: &str) -> Option<Self> {
         let place = snapshot.place_of(frontend)?;
         Some(Self { snapshot, place })
     }
@@ -142,7 +155,10 @@ impl Client {
         if let Some(snapshot) = self.thread.snapshot()
             && !Rc::ptr_eq(&snapshot, &held.snapshot)
         {
-            let is_http = |held: &Held| held.frontend().is_some_and(|frontend| matches!(frontend.kind, FrontendKind::Http(_)));
+            let is_http = |held: &Held| {
+                held.frontend()
+                    .is_some_and(|frontend| matches!(frontend.kind, FrontendKind::Http(_)))
+            };
             let name = held.frontend().map(|frontend| frontend.name.clone()).unwrap_or_default();
             match Held::new(snapshot, &name).filter(is_http) {
                 Some(newer) => *held = newer,
@@ -177,7 +193,13 @@ impl Drop for Open {
     }
 }
 
-async fn connection(thread: Rc<Thread>, held: Held, address: SocketAddr, stream: TcpStream, peer: SocketAddr) {
+async fn connection(
+    thread: Rc<Thread>,
+    held: Held,
+    address: SocketAddr,
+    stream: TcpStream,
+    peer: SocketAddr,
+) {
     let Some(frontend) = held.frontend() else { return };
     let _open = Open::new(&frontend.live, thread.index);
     if let Err(error) = stream.set_nodelay(true) {
@@ -201,7 +223,12 @@ async fn connection(thread: Rc<Thread>, held: Held, address: SocketAddr, stream:
     }
 }
 
-async fn understood<IO: AsyncRead + AsyncWrite + Unpin + 'static>(held: &Held, client: Rc<Client>, io: IO, h2: bool) {
+async fn understood<IO: AsyncRead + AsyncWrite + Unpin + 'static>(
+    held: &Held,
+    client: Rc<Client>,
+    io: IO,
+    h2: bool,
+) {
     let Some(frontend) = held.frontend() else { return };
     let io = Metered::new(io, Rc::clone(&client.meter));
     match &frontend.kind {
@@ -216,7 +243,11 @@ async fn understood<IO: AsyncRead + AsyncWrite + Unpin + 'static>(held: &Held, c
                 keep_alive: http.timeout_keep_alive,
                 silence: frontend.timeout_client,
             };
-            if h2 { serve::http2(client, io, timeouts).await } else { serve::http1(client, io, timeouts).await }
+            if h2 {
+                serve::http2(client, io, timeouts).await;
+            } else {
+                serve::http1(client, io, timeouts).await;
+            }
         }
         // The kernel serves these; `Snapshot` does not list them.
         FrontendKind::L4 { .. } => {}

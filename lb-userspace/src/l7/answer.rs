@@ -39,7 +39,9 @@ impl Answer {
     /// HAProxy's error page (`src/http.c`).
     pub(super) fn page(self) -> &'static str {
         match self {
-            Self::BadRequest => "<html><body><h1>400 Bad request</h1>\nYour browser sent an invalid request.\n</body></html>\n",
+            Self::BadRequest => {
+                "<html><body><h1>400 Bad request</h1>\nYour browser sent an invalid request.\n</body></html>\n"
+            }
             Self::MethodNotAllowed => {
                 "<html><body><h1>405 Method Not Allowed</h1>\nA request was made of a resource using a request method not supported by that resource\n</body></html>\n"
             }
@@ -63,7 +65,10 @@ impl Answer {
 
     /// Whether what follows on the connection can no longer be trusted.
     pub(super) fn closes(self) -> bool {
-        matches!(self, Self::BadRequest | Self::RequestTimeout | Self::Unprocessable | Self::MethodNotAllowed)
+        matches!(
+            self,
+            Self::BadRequest | Self::RequestTimeout | Self::Unprocessable | Self::MethodNotAllowed
+        )
     }
 
     /// As a response.
@@ -83,7 +88,11 @@ impl Answer {
     /// As bytes of HTTP/1.1, for when no request was complete and the connection ends with this.
     pub(super) fn bytes(self) -> String {
         let (status, page) = (self.status(), self.page());
-        let reason = page.split(['>', '<']).find_map(|part| part.strip_prefix(status.as_str())).unwrap_or_default().trim();
+        let reason = page
+            .split(['>', '<'])
+            .find_map(|part| part.strip_prefix(status.as_str()))
+            .unwrap_or_default()
+            .trim();
         let (code, length) = (status.as_str(), page.len());
         format!(
             "HTTP/1.1 {code} {reason}\r\ncontent-length: {length}\r\ncache-control: no-cache\r\ncontent-type: text/html\r\nconnection: close\r\n\r\n{page}"

@@ -2,7 +2,7 @@
 
 use super::{
     headers,
-    meter::{BodyWanted, Exchange, Meter},
+    meter::{BodyWanted, Exchange, Meter, OnServer},
     send::Lease,
     threads::after,
 };
@@ -54,7 +54,10 @@ impl HttpBody for Body {
     type Data = Bytes;
     type Error = BodyError;
 
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         match &mut *self {
             Self::Empty => Poll::Ready(None),
             Self::Full(bytes) => {
@@ -103,7 +106,10 @@ impl<B: HttpBody<Data = Bytes, Error = BodyError> + Unpin> HttpBody for FromClie
     type Data = Bytes;
     type Error = BodyError;
 
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         let polled = Pin::new(&mut self.body).poll_frame(cx);
         if polled.is_pending() && self.wanted.is_none() {
             self.wanted = Some(self.meter.want_body());
@@ -132,15 +138,23 @@ pub(super) struct FromServer {
     timeout: Duration,
     /// Runs while we wait for the server.
     silence: Option<Pin<Box<Sleep>>>,
-    is_waiting: bool,
+    waiting: Option<OnServer>,
+    client: Rc<Meter>,
     lease: Option<Lease>,
     exchange: Option<Exchange>,
 }
 
 impl FromServer {
     /// `lease` is given back once the body has come as a whole; dropped, if it has not.
-    pub(super) fn new(body: Body, timeout: Duration, lease: Lease, exchange: Exchange) -> Self {
-        let mut new = Self { body, timeout, silence: None, is_waiting: false, lease: Some(lease), exchange: Some(exchange) };
+    pub(super) fn new(
+        body: Body,
+        timeout: Duration,
+        client: Rc<Meter>,
+        lease: Lease,
+        exchange: Exchange,
+    ) -> Self {
+        let (lease, exchange) = (Some(lease), Some(exchange));
+        let mut new = Self { body, timeout, silence: None, waiting: None, client, lease, exchange };
         if new.body.is_end_stream() {
             new.finish();
         }
@@ -155,7 +169,8 @@ impl FromServer {
     }
 
     fn poll_silence(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        if !std::mem::replace(&mut self.is_waiting, true) {
+        if self.waiting.is_none() {
+            self.waiting = Some(self.client.wait_for_server());
             let deadline = after(Instant::now(), self.timeout);
             match &mut self.silence {
                 Some(silence) => silence.as_mut().reset(deadline),
@@ -170,13 +185,17 @@ impl HttpBody for FromServer {
     type Data = Bytes;
     type Error = BodyError;
 
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         let Poll::Ready(frame) = Pin::new(&mut self.body).poll_frame(cx) else {
             ready!(self.poll_silence(cx));
+            self.waiting = None;
             self.lease = None;
             return Poll::Ready(Some(Err(BodyError::Silent)));
         };
-        self.is_waiting = false;
+        self.waiting = None;
         match &frame {
             Some(Err(_)) => self.lease = None,
             Some(Ok(_)) if !self.body.is_end_stream() => {}

@@ -18,8 +18,14 @@ impl Drop for Open {
 }
 
 /// Opens a connection to a server of `backend`, by its index.
-pub(super) async fn open(backend: &BackendRoute, server: usize, thread: &Thread) -> io::Result<(TcpStream, Open)> {
-    let (Some(address), Some(live)) = (backend.addresses.get(server), backend.live.servers.get(server)) else {
+pub(super) async fn open(
+    backend: &BackendRoute,
+    server: usize,
+    thread: &Thread,
+) -> io::Result<(TcpStream, Open)> {
+    let (Some(address), Some(live)) =
+        (backend.addresses.get(server), backend.live.servers.get(server))
+    else {
         return Err(io::ErrorKind::NotFound.into());
     };
     let counts = live.counts.of(thread.index);
@@ -44,7 +50,11 @@ async fn connect(address: SocketAddr) -> io::Result<TcpStream> {
 }
 
 /// Opens a connection to whichever server takes it first: the next is tried as soon as one has refused.
-pub(super) async fn open_any(backend: &BackendRoute, client: SocketAddr, thread: &Thread) -> Option<(usize, TcpStream, Open)> {
+pub(super) async fn open_any(
+    backend: &BackendRoute,
+    client: SocketAddr,
+    thread: &Thread,
+) -> Option<(usize, TcpStream, Open)> {
     for server in Tries::new(backend, client) {
         if let Ok((stream, open)) = open(backend, server, thread).await {
             return Some((server, stream, open));

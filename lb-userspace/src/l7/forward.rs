@@ -18,7 +18,11 @@ use std::{cell::Cell, rc::Rc};
 use tokio::time::Instant;
 
 /// Answers a request.
-pub(super) async fn exchange(client: Rc<Client>, request: Request<Body>, request_done: Rc<Cell<bool>>) -> Response<Body> {
+pub(super) async fn exchange(
+    client: Rc<Client>,
+    request: Request<Body>,
+    request_done: Rc<Cell<bool>>,
+) -> Response<Body> {
     let running = client.meter.begin();
     let version = request.version();
     let held = client.current();
@@ -46,21 +50,35 @@ pub(super) async fn exchange(client: Rc<Client>, request: Request<Body>, request
     response
 }
 
-async fn answer(client: &Rc<Client>, held: &Held, request: Request<Body>, request_done: Rc<Cell<bool>>, running: Exchange) -> Result<Response<Body>, Answer> {
+async fn answer(
+    client: &Rc<Client>,
+    held: &Held,
+    request: Request<Body>,
+    request_done: Rc<Cell<bool>>,
+    running: Exchange,
+) -> Result<Response<Body>, Answer> {
     let frontend = http_frontend(held).ok_or(Answer::Unavailable)?;
     let (mut parts, body) = request.into_parts();
     strict::request(&mut parts)?;
-    let backend = rule::route(frontend, &parts).and_then(|index| held.snapshot.backend(index)).ok_or(Answer::Unavailable)?;
-    headers::prepare_request(&mut parts, frontend.forwarded_for.then(|| client.address.ip()), client.secure);
+    let backend = rule::route(frontend, &parts)
+        .and_then(|index| held.snapshot.backend(index))
+        .ok_or(Answer::Unavailable)?;
+    headers::prepare_request(
+        &mut parts,
+        frontend.forwarded_for.then(|| client.address.ip()),
+        client.secure,
+    );
 
+    let waiting = client.meter.wait_for_server();
     let (response, connection) = ask(client, backend, Request::from_parts(parts, body)).await?;
+    drop(waiting);
     let (mut parts, body) = response.into_parts();
-    strict::response(&mut parts)?;
     headers::remove_hop_by_hop(&mut parts.headers);
     parts.version = Version::HTTP_11;
     parts.extensions.clear();
     let lease = Lease { connection, thread: Rc::clone(&client.thread), request_done };
-    let body = FromServer::new(body, backend.timeout_server, lease, running);
+    let meter = Rc::clone(&client.meter);
+    let body = FromServer::new(body, backend.timeout_server, meter, lease, running);
     Ok(Response::from_parts(parts, Body::stream(body)))
 }
 
@@ -71,13 +89,23 @@ fn http_frontend(held: &Held) -> Option<&HttpFrontend> {
     }
 }
 
+/// An answer and the connection that its body still comes on.
+type Answered = (Response<Body>, ServerConnection);
+
 /// Asks servers until one answers. Only a request of which no server can have seen anything goes to another server.
-async fn ask(client: &Client, backend: &BackendRoute, mut request: Request<Body>) -> Result<(Response<Body>, ServerConnection), Answer> {
+async fn ask(
+    client: &Client,
+    backend: &BackendRoute,
+    mut request: Request<Body>,
+) -> Result<Answered, Answer> {
     for server in Tries::new(backend, client.address) {
         let Some(live) = backend.live.servers.get(server) else { continue };
         let counts = live.counts.of(client.thread.index);
-        counts.total.increment();
-        match ask_one(client, backend, server, request).await {
+        let asked = ask_one(client, backend, server, request).await.and_then(checked);
+        if !matches!(asked, Err(Failure::Unsent(_))) {
+            counts.total.increment();
+        }
+        match asked {
             Ok(answered) => return Ok(answered),
             Err(Failure::Unsent(unsent)) => request = *unsent,
             Err(Failure::Client) => return Err(Answer::BadRequest),
@@ -94,9 +122,20 @@ async fn ask(client: &Client, backend: &BackendRoute, mut request: Request<Body>
     Err(Answer::Unavailable)
 }
 
+fn checked((response, connection): Answered) -> Result<Answered, Failure> {
+    let (mut parts, body) = response.into_parts();
+    strict::response(&mut parts).map_err(|_answer| Failure::Invalid)?;
+    Ok((Response::from_parts(parts, body), connection))
+}
+
 /// Asks one server: on a kept connection, if there is one, else on a new one. The server may close a kept one just when
 /// we use it, so what can be asked twice without harm is then asked again on a new one.
-async fn ask_one(client: &Client, backend: &BackendRoute, server: usize, mut request: Request<Body>) -> Result<(Response<Body>, ServerConnection), Failure> {
+async fn ask_one(
+    client: &Client,
+    backend: &BackendRoute,
+    server: usize,
+    mut request: Request<Body>,
+) -> Result<Answered, Failure> {
     let timeout = backend.timeout_server;
     let identity = backend.live.servers.get(server).map_or(0, |live| live.identity);
     while let Some(mut connection) = take_idle(client, identity) {
@@ -113,7 +152,8 @@ async fn ask_one(client: &Client, backend: &BackendRoute, server: usize, mut req
     }
     match connect::open(backend, server, &client.thread).await {
         Ok((stream, open)) => {
-            let mut connection = ServerConnection::new(stream, open, identity, &client.thread).await?;
+            let mut connection =
+                ServerConnection::new(stream, open, identity, &client.thread).await?;
             let response = connection.send(request, &client.meter, timeout).await?;
             Ok((response, connection))
         }

@@ -20,14 +20,16 @@ use tokio::{
 pub(super) struct Meter {
     /// When bytes last moved, either way.
     last: Cell<Instant>,
-    /// Bytes wait because the peer does not take them.
-    write_blocked: Cell<bool>,
     /// Request bodies that are being waited for.
     bodies_wanted: Cell<u32>,
     /// Exchanges that run.
     active: Cell<u32>,
+    /// Those of them whose next step is a server's.
+    on_server: Cell<u32>,
     /// When the request began whose headers are not complete.
     head_since: Cell<Option<Instant>>,
+    /// Whether what comes between exchanges need not be the begin of the next one.
+    multiplexed: Cell<bool>,
     /// Whether any byte ever came.
     touched: Cell<bool>,
     counts: Option<(Arc<FrontendLive>, usize)>,
@@ -60,10 +62,11 @@ impl Meter {
     fn new(counts: Option<(Arc<FrontendLive>, usize)>) -> Self {
         Self {
             last: Cell::new(Instant::now()),
-            write_blocked: Cell::new(false),
             bodies_wanted: Cell::new(0),
             active: Cell::new(0),
+            on_server: Cell::new(0),
             head_since: Cell::new(None),
+            multiplexed: Cell::new(false),
             touched: Cell::new(false),
             counts,
         }
@@ -82,6 +85,11 @@ impl Meter {
     /// Something moves now.
     pub(super) fn touch(&self) {
         self.last.set(Instant::now());
+    }
+
+    /// The connection speaks HTTP/2: bytes without an exchange may be about the connection itself.
+    pub(super) fn set_multiplexed(&self) {
+        self.multiplexed.set(true);
     }
 
     /// Whether nothing ever came.
@@ -108,9 +116,16 @@ impl Meter {
         BodyWanted(Rc::clone(self))
     }
 
-    /// Until when the client must move, and what it is late with then; `None` while we wait for a server.
+    /// A server is waited for until the value is dropped.
+    pub(super) fn wait_for_server(self: &Rc<Self>) -> OnServer {
+        self.on_server.set(self.on_server.get() + 1);
+        OnServer(Rc::clone(self))
+    }
+
+    /// Until when the client must move, and what it is late with then; `None` while we wait for a server. An exchange
+    /// that waits neither for a server nor for a body waits for the client to take what we have.
     pub(super) fn deadline(&self, timeouts: &Timeouts) -> Option<(Instant, Late)> {
-        if self.write_blocked.get() || self.is_waiting_for_body() {
+        if self.is_waiting_for_body() || self.active.get() > self.on_server.get() {
             return Some((after(self.last(), timeouts.silence), Late::Silent));
         }
         match self.head_since.get() {
@@ -123,7 +138,8 @@ impl Meter {
     fn did_read(&self, bytes: usize) {
         self.touch();
         self.touched.set(true);
-        if self.active.get() == 0 && self.head_since.get().is_none() {
+        let begins = self.active.get() == 0 && !self.multiplexed.get();
+        if begins && self.head_since.get().is_none() {
             self.head_since.set(Some(self.last()));
         }
         if let Some(counts) = self.counts() {
@@ -131,19 +147,12 @@ impl Meter {
         }
     }
 
-    fn did_write(&self, bytes: usize) {
+    fn note_write(&self, result: &Poll<io::Result<usize>>) {
+        let Poll::Ready(Ok(bytes)) = result else { return };
         self.touch();
         if let Some(counts) = self.counts() {
-            counts.bytes_out.add(bytes as u64);
+            counts.bytes_out.add(*bytes as u64);
         }
-    }
-
-    fn note_write(&self, result: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
-        if let Poll::Ready(Ok(bytes)) = &result {
-            self.did_write(*bytes);
-        }
-        self.write_blocked.set(result.is_pending());
-        result
     }
 }
 
@@ -153,6 +162,17 @@ pub(super) struct Exchange(Rc<Meter>);
 impl Drop for Exchange {
     fn drop(&mut self) {
         self.0.active.set(self.0.active.get().saturating_sub(1));
+        self.0.touch();
+    }
+}
+
+/// A server that is waited for.
+pub(super) struct OnServer(Rc<Meter>);
+
+impl Drop for OnServer {
+    fn drop(&mut self) {
+        self.0.on_server.set(self.0.on_server.get().saturating_sub(1));
+        // From here on the client has time.
         self.0.touch();
     }
 }
@@ -179,7 +199,11 @@ impl<IO> Metered<IO> {
 }
 
 impl<IO: AsyncRead + Unpin> AsyncRead for Metered<IO> {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
         let before = buf.filled().len();
         let result = Pin::new(&mut self.io).poll_read(cx, buf);
         let bytes = buf.filled().len().saturating_sub(before);
@@ -191,14 +215,24 @@ impl<IO: AsyncRead + Unpin> AsyncRead for Metered<IO> {
 }
 
 impl<IO: AsyncWrite + Unpin> AsyncWrite for Metered<IO> {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
         let result = Pin::new(&mut self.io).poll_write(cx, buf);
-        self.meter.note_write(result)
+        self.meter.note_write(&result);
+        result
     }
 
-    fn poll_write_vectored(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bufs: &[io::IoSlice<'_>]) -> Poll<io::Result<usize>> {
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
         let result = Pin::new(&mut self.io).poll_write_vectored(cx, bufs);
-        self.meter.note_write(result)
+        self.meter.note_write(&result);
+        result
     }
 
     fn is_write_vectored(&self) -> bool {

@@ -49,7 +49,12 @@ pub(super) enum Failure {
 
 impl ServerConnection {
     /// Makes ready to send on a new connection to the server of that identity.
-    pub(super) async fn new(stream: TcpStream, open: Open, server: u64, thread: &Thread) -> Result<Self, Failure> {
+    pub(super) async fn new(
+        stream: TcpStream,
+        open: Open,
+        server: u64,
+        thread: &Thread,
+    ) -> Result<Self, Failure> {
         let meter = Rc::new(Meter::of_server());
         let io = TokioIo::new(Metered::new(stream, Rc::clone(&meter)));
         let mut builder = http1::Builder::new();
@@ -71,7 +76,12 @@ impl ServerConnection {
 
     /// Sends a request and waits for the headers of the answer, until the server was silent for `timeout` though it had
     /// all that the client has sent.
-    pub(super) async fn send(&mut self, request: Request<Body>, client: &Meter, timeout: Duration) -> Result<Response<Body>, Failure> {
+    pub(super) async fn send(
+        &mut self,
+        request: Request<Body>,
+        client: &Meter,
+        timeout: Duration,
+    ) -> Result<Response<Body>, Failure> {
         self.meter.touch();
         let mut answer = pin!(self.sender.try_send_request(request));
         let mut deadline = after(self.meter.last(), timeout);
@@ -81,7 +91,11 @@ impl ServerConnection {
                 answer = &mut answer => return answer.map(received).map_err(failure),
                 () = time::sleep_until(deadline) => {}
             }
-            let since = if client.is_waiting_for_body() { Instant::now() } else { self.meter.last().max(client.last()) };
+            let since = if client.is_waiting_for_body() {
+                Instant::now()
+            } else {
+                self.meter.last().max(client.last())
+            };
             if after(since, timeout) <= deadline {
                 return Err(Failure::Silent);
             }

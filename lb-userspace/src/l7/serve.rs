@@ -6,6 +6,7 @@ use super::{
     body::{Body, BodyError, FromClient},
     forward,
     meter::{Late, Meter, Metered},
+    threads::after,
 };
 use http::Request;
 use http_body_util::BodyExt as _;
@@ -26,7 +27,7 @@ use std::{
 };
 use tokio::{
     io::{AsyncRead, AsyncWrite, AsyncWriteExt as _},
-    time,
+    time::{self, Instant},
 };
 use tokio_util::task::TaskTracker;
 
@@ -53,13 +54,23 @@ pub(super) struct Timeouts {
 }
 
 /// Serves a connection of HTTP/1.
-pub(super) async fn http1<IO: AsyncRead + AsyncWrite + Unpin + 'static>(client: Rc<Client>, io: Metered<IO>, timeouts: Timeouts) {
+pub(super) async fn http1<IO: AsyncRead + AsyncWrite + Unpin + 'static>(
+    client: Rc<Client>,
+    io: Metered<IO>,
+    timeouts: Timeouts,
+) {
     let mut builder = h1::Builder::new();
-    builder.max_buf_size(BUFFER).max_headers(MAX_HEADERS).header_read_timeout(None).auto_date_header(false);
+    builder
+        .max_buf_size(BUFFER)
+        .max_headers(MAX_HEADERS)
+        .header_read_timeout(None)
+        .auto_date_header(false);
     let service = Rc::clone(&client);
     let service = service_fn(move |request| serve(Rc::clone(&service), request));
     let mut connection = builder.serve_connection(TokioIo::new(io), service);
-    let late = drive(Pin::new(&mut connection), &client, &timeouts, h1::Connection::graceful_shutdown).await;
+    let late =
+        drive(Pin::new(&mut connection), &client, &timeouts, h1::Connection::graceful_shutdown)
+            .await;
     if late == Some(Late::Head) {
         if let Some(counts) = client.meter.counts() {
             counts.request_errors.increment();
@@ -76,7 +87,12 @@ pub(super) async fn http1<IO: AsyncRead + AsyncWrite + Unpin + 'static>(client: 
 }
 
 /// Serves a connection of HTTP/2.
-pub(super) async fn http2<IO: AsyncRead + AsyncWrite + Unpin + 'static>(client: Rc<Client>, io: Metered<IO>, timeouts: Timeouts) {
+pub(super) async fn http2<IO: AsyncRead + AsyncWrite + Unpin + 'static>(
+    client: Rc<Client>,
+    io: Metered<IO>,
+    timeouts: Timeouts,
+) {
+    client.meter.set_multiplexed();
     let mut builder = h2::Builder::new(OnThread(client.thread.background.clone()));
     builder
         .timer(TokioTimer::new())
@@ -88,22 +104,33 @@ pub(super) async fn http2<IO: AsyncRead + AsyncWrite + Unpin + 'static>(client: 
     let service = Rc::clone(&client);
     let service = service_fn(move |request| serve(Rc::clone(&service), request));
     let mut connection = pin!(builder.serve_connection(TokioIo::new(io), service));
-    let late = drive(connection.as_mut(), &client, &timeouts, h2::Connection::graceful_shutdown).await;
+    let late =
+        drive(connection.as_mut(), &client, &timeouts, h2::Connection::graceful_shutdown).await;
     if late == Some(Late::Idle) {
         connection.as_mut().graceful_shutdown();
         drop(time::timeout(LAST_WORDS, connection).await);
     }
 }
 
-async fn serve(client: Rc<Client>, request: Request<Incoming>) -> Result<http::Response<Body>, Infallible> {
+async fn serve(
+    client: Rc<Client>,
+    request: Request<Incoming>,
+) -> Result<http::Response<Body>, Infallible> {
     let done = Rc::new(Cell::new(false));
     let (meter, body_done) = (Rc::clone(&client.meter), Rc::clone(&done));
-    let request = request.map(|body| Body::stream(FromClient::new(body.map_err(|_cause| BodyError::Cut), meter, body_done)));
+    let request = request.map(|body| {
+        Body::stream(FromClient::new(body.map_err(|_cause| BodyError::Cut), meter, body_done))
+    });
     Ok(forward::exchange(client, request, done).await)
 }
 
 /// Runs a connection to its end, or until the client is late. Once a drain begins, `close` asks it to end soon.
-async fn drive<C: Future>(mut connection: Pin<&mut C>, client: &Client, timeouts: &Timeouts, close: fn(Pin<&mut C>)) -> Option<Late> {
+async fn drive<C: Future<Output = hyper::Result<()>>>(
+    mut connection: Pin<&mut C>,
+    client: &Client,
+    timeouts: &Timeouts,
+    close: fn(Pin<&mut C>),
+) -> Option<Late> {
     let meter: &Meter = &client.meter;
     let mut drain = pin!(client.thread.drain.cancelled());
     let mut is_draining = false;
@@ -116,22 +143,37 @@ async fn drive<C: Future>(mut connection: Pin<&mut C>, client: &Client, timeouts
             }
             close(connection.as_mut());
         }
-        if connection.as_mut().poll(cx).is_ready() {
+        if let Poll::Ready(ended) = connection.as_mut().poll(cx) {
+            note_end(ended, meter);
             return Poll::Ready(None);
         }
         loop {
-            let Some((deadline, late)) = meter.deadline(timeouts) else { return Poll::Pending };
+            // With nothing to wait for, look again later: streams of HTTP/2 run in tasks of their own, and what they
+            // come to wait for does not wake this one.
+            let later = || (after(Instant::now(), timeouts.silence), None);
+            let due = meter.deadline(timeouts).map(|(deadline, late)| (deadline, Some(late)));
+            let (deadline, late) = due.unwrap_or_else(later);
             // A deadline that has moved away is noticed when the timer fires: it is seldom moved.
             if deadline < timer.deadline() || timer.is_elapsed() {
                 timer.as_mut().reset(deadline);
             }
             ready!(timer.as_mut().poll(cx));
-            if timer.deadline() >= deadline {
-                return Poll::Ready(Some(late));
+            if late.is_some() && timer.deadline() >= deadline {
+                return Poll::Ready(late);
             }
         }
     })
     .await
+}
+
+/// Counts what hyper has refused by itself: it answers 400, 414 or 431 and no service sees the request.
+fn note_end(ended: hyper::Result<()>, meter: &Meter) {
+    let Err(error) = ended else { return };
+    tracing::debug!(%error, "connection of a client ended");
+    if let (true, Some(counts)) = (error.is_parse(), meter.counts()) {
+        counts.request_errors.increment();
+        counts.responses_4xx.increment();
+    }
 }
 
 /// Runs the streams of HTTP/2 on the thread of their connection.

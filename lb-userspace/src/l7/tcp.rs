@@ -18,8 +18,17 @@ const BUFFER: usize = 16 * 1024;
 
 /// Relays until both sides have ended, one has failed, or one was silent for too long. A side that ends its half
 /// (FIN, or `close_notify`) still hears the other half.
-pub(super) async fn relay<IO: AsyncRead + AsyncWrite + Unpin>(client: &Client, mut io: Metered<IO>, backend: &BackendRoute, timeout_client: Duration) {
-    let Some((server, stream, _open)) = connect::open_any(backend, client.address, &client.thread).await else { return };
+pub(super) async fn relay<IO: AsyncRead + AsyncWrite + Unpin>(
+    client: &Client,
+    mut io: Metered<IO>,
+    backend: &BackendRoute,
+    timeout_client: Duration,
+) {
+    let Some((server, stream, _open)) =
+        connect::open_any(backend, client.address, &client.thread).await
+    else {
+        return;
+    };
     if let Some(live) = backend.live.servers.get(server) {
         live.counts.of(client.thread.index).total.increment();
     }

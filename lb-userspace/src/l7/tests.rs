@@ -7,4 +7,5 @@ mod origin;
 mod http;
 mod wire;
 mod relay;
+mod encrypted;
 mod drain;

@@ -11,6 +11,7 @@ use std::{
     cell::RefCell,
     io,
     net::{SocketAddr, TcpListener},
+    ops::Deref,
     rc::Rc,
     sync::Arc,
     thread::JoinHandle,
@@ -65,7 +66,9 @@ impl Threads {
     /// Starts `threads` threads that serve nothing yet. At least one. Errors: no thread or no runtime to be had.
     pub fn start(threads: usize) -> io::Result<Self> {
         let snapshot = Arc::new(ArcSwapOption::empty());
-        let threads = (0..threads.max(1)).map(|index| Handle::start(index, &snapshot)).collect::<io::Result<_>>()?;
+        let threads = (0..threads.max(1))
+            .map(|index| Handle::start(index, &snapshot))
+            .collect::<io::Result<_>>()?;
         Ok(Self { snapshot, threads })
     }
 
@@ -140,12 +143,23 @@ impl Handle {
     }
 }
 
+/// A snapshot as one thread holds it: counting its users here does not touch the count that all threads share.
+pub(super) struct Loaded(Arc<Snapshot>);
+
+impl Deref for Loaded {
+    type Target = Snapshot;
+
+    fn deref(&self) -> &Snapshot {
+        &self.0
+    }
+}
+
 /// What belongs to one serving thread; never leaves it.
 pub(super) struct Thread {
     /// From 0.
     pub(super) index: usize,
     shared: Arc<ArcSwapOption<Snapshot>>,
-    cached: RefCell<Option<Rc<Arc<Snapshot>>>>,
+    cached: RefCell<Option<Rc<Loaded>>>,
     /// Open connections to servers that nobody uses.
     pub(super) idle: RefCell<Idle<ServerConnection>>,
     /// Connections of clients: a drain waits for these.
@@ -157,17 +171,17 @@ pub(super) struct Thread {
 }
 
 impl Thread {
-    /// The snapshot of now. Its count of users is not touched but once a thread and change: all threads share it.
-    pub(super) fn snapshot(&self) -> Option<Rc<Arc<Snapshot>>> {
+    /// The snapshot of now.
+    pub(super) fn snapshot(&self) -> Option<Rc<Loaded>> {
         let shared = self.shared.load();
         let mut cached = self.cached.borrow_mut();
         let is_current = match (&*cached, &*shared) {
-            (Some(cached), Some(shared)) => Arc::ptr_eq(cached, shared),
+            (Some(cached), Some(shared)) => Arc::ptr_eq(&cached.0, shared),
             (None, None) => true,
             (Some(_), None) | (None, Some(_)) => false,
         };
         if !is_current {
-            *cached = shared.as_ref().map(|snapshot| Rc::new(Arc::clone(snapshot)));
+            *cached = shared.as_ref().map(|snapshot| Rc::new(Loaded(Arc::clone(snapshot))));
         }
         cached.clone()
     }
@@ -187,7 +201,8 @@ async fn run(thread: Rc<Thread>, mut commands: mpsc::UnboundedReceiver<Command>)
                     thread.connections.close();
                     // Either way the number that is left says it all.
                     time::timeout(timeout, thread.connections.wait()).await.unwrap_or_default();
-                    drop(tell.send(thread.connections.len()));
+                    // Nobody waits for the number if the drain itself was dropped.
+                    tell.send(thread.connections.len()).unwrap_or_default();
                     return;
                 }
             },
@@ -198,9 +213,12 @@ async fn run(thread: Rc<Thread>, mut commands: mpsc::UnboundedReceiver<Command>)
 
 fn apply(thread: &Rc<Thread>, listening: &mut Vec<Listening>, new: Vec<BoundListener>) {
     let Some(snapshot) = thread.snapshot() else { return };
-    let is_replaced = |old: &Listening| new.iter().any(|new| new.frontend == old.frontend && new.address == old.address);
-    let (kept, gone): (Vec<_>, Vec<_>) =
-        std::mem::take(listening).into_iter().partition(|old| snapshot.serves(&old.frontend, old.address) && !is_replaced(old));
+    let is_replaced = |old: &Listening| {
+        new.iter().any(|new| new.frontend == old.frontend && new.address == old.address)
+    };
+    let (kept, gone): (Vec<_>, Vec<_>) = std::mem::take(listening)
+        .into_iter()
+        .partition(|old| snapshot.serves(&old.frontend, old.address) && !is_replaced(old));
     *listening = kept;
     gone.into_iter().for_each(Listening::retire);
     for bound in new {
@@ -215,5 +233,5 @@ fn apply(thread: &Rc<Thread>, listening: &mut Vec<Listening>, new: Vec<BoundList
 /// When what began at `now` is over.
 pub(super) fn after(now: Instant, timeout: Duration) -> Instant {
     // A century stands for "never" where the sum has no room.
-    now.checked_add(timeout).unwrap_or_else(|| now + Duration::from_secs(3_153_600_000))
+    now.checked_add(timeout).unwrap_or_else(|| now + Duration::from_hours(24 * 365 * 100))
 }

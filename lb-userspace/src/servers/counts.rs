@@ -31,7 +31,10 @@ impl<T> Sharded<T> {
 
     /// One counter, over all threads.
     pub fn sum(&self, counter: impl Fn(&T) -> &Counter) -> u64 {
-        std::iter::once(&self.first).chain(&self.others).map(|shard| counter(&shard.0).value()).fold(0, u64::wrapping_add)
+        std::iter::once(&self.first)
+            .chain(&self.others)
+            .map(|shard| counter(&shard.0).value())
+            .fold(0, u64::wrapping_add)
     }
 }
 
@@ -149,6 +152,11 @@ mod tests {
         counts.of(7).total.increment();
         assert_eq!(counts.sum(|counts| &counts.total), 7);
         assert_eq!((counts.of(0).total.value(), counts.of(1).total.value()), (6, 1));
-        assert!(std::ptr::from_ref(counts.of(0)).addr().abs_diff(std::ptr::from_ref(counts.of(1)).addr()) >= 64);
+        assert!(
+            std::ptr::from_ref(counts.of(0))
+                .addr()
+                .abs_diff(std::ptr::from_ref(counts.of(1)).addr())
+                >= 64
+        );
     }
 }

@@ -11,6 +11,7 @@ use rtnetlink::{
     },
     sys::AsyncSocket as _,
 };
+use rustix::net::sockopt::set_socket_recv_buffer_size_force;
 use std::{
     collections::{BTreeMap, BTreeSet},
     io,
@@ -20,7 +21,7 @@ use std::{
 use tokio::task::JoinHandle;
 
 /// Bytes of announcements that may wait for us. The kernel's default of 208 KiB holds a few hundred.
-const RECEIVE_BUFFER: usize = 1 << 20;
+const RECEIVE_BUFFER: usize = 4 << 20;
 
 type Announcements = Pin<Box<dyn Stream<Item = NetlinkMessage<RouteNetlinkMessage>> + Send + Sync>>;
 
@@ -63,7 +64,10 @@ impl Netlink {
             MulticastGroup::Ipv4Route,
         ];
         let (mut listening, _, announcements) = new_multicast_connection(&groups)?;
-        listening.socket_mut().socket_mut().set_rx_buf_sz(RECEIVE_BUFFER)?;
+        let socket = listening.socket_mut().socket_mut();
+        if let Err(error) = set_socket_recv_buffer_size_force(&*socket, RECEIVE_BUFFER) {
+            tracing::debug!(%error, "announcements of the network have the default buffer"); // it takes CAP_NET_ADMIN
+        }
         let (asking, handle, _) = new_connection()?;
         let tasks = [tokio::spawn(listening), tokio::spawn(asking)];
         Ok(Self {

@@ -38,8 +38,12 @@ struct Due {
     reread: bool,
     /// Neighbours were lost track of.
     neighbours: bool,
-    /// The connection is gone.
+    /// The connection is of no use any more.
     reconnect: bool,
+}
+
+impl Due {
+    const ALL: Self = Self { reread: true, neighbours: true, reconnect: true };
 }
 
 pub(super) struct Task {
@@ -119,14 +123,16 @@ impl Task {
                 return self.table.network.set_neighbour(*on, *neighbour);
             }
             Heard::Event(Event::Reread) => self.due.reread = true,
+            // What is still waiting is older than what was lost, so it must not be applied after a new reading: a new
+            // connection has nothing waiting.
             Heard::Overrun => {
                 tracing::warn!("announcements of the network were lost; reading all of it again");
                 self.report.send_modify(|status| status.overruns += 1);
-                self.due = Due { reread: true, neighbours: true, ..self.due };
+                self.due = Due::ALL;
             }
             Heard::Closed => {
                 tracing::error!("the netlink connection broke; connecting again");
-                self.due = Due { reread: true, neighbours: true, reconnect: true };
+                self.due = Due::ALL;
                 self.not_before = Instant::now() + RETRY;
             }
         }

@@ -6,7 +6,11 @@ use lb_common::hash::{mix, name_hash};
 use std::net::IpAddr;
 
 /// Picks among `open`: index and weight of each server that may be tried.
-pub(super) fn pick_maglev(client: IpAddr, open: impl Iterator<Item = (usize, u16)>, backend: &BackendRoute) -> Option<usize> {
+pub(super) fn pick_maglev(
+    client: IpAddr,
+    open: impl Iterator<Item = (usize, u16)>,
+    backend: &BackendRoute,
+) -> Option<usize> {
     let client = match client.to_canonical() {
         IpAddr::V4(ip) => name_hash(0, &ip.octets()),
         IpAddr::V6(ip) => name_hash(0, &ip.octets()),

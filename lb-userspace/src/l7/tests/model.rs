@@ -1,6 +1,8 @@
 //! Models for tests.
 
-use crate::model::{Backend, Balance, Bind, Frontend, FrontendKind, Global, HttpFrontend, Model, OnStop, Server};
+use crate::model::{
+    Backend, Balance, Bind, Frontend, FrontendKind, Global, HttpFrontend, Model, OnStop, Server,
+};
 use lb_common::{Forward, Protocol};
 use std::{net::SocketAddr, time::Duration};
 
@@ -22,7 +24,8 @@ pub(crate) fn model(frontends: Vec<Frontend>, backends: Vec<Backend>) -> Model {
 }
 
 pub(crate) fn backend(name: &str, addresses: impl IntoIterator<Item = SocketAddr>) -> Backend {
-    let server = |(index, address)| Server { name: format!("s{index}"), address, weight: 1, backup: false };
+    let server =
+        |(index, address)| Server { name: format!("s{index}"), address, weight: 1, backup: false };
     Backend {
         name: name.into(),
         balance: Balance::RoundRobin,
@@ -35,7 +38,13 @@ pub(crate) fn backend(name: &str, addresses: impl IntoIterator<Item = SocketAddr
 }
 
 pub(crate) fn http_frontend() -> HttpFrontend {
-    HttpFrontend { rules: vec![], default_backend: Some(0), forwarded_for: true, timeout_request: LONG, timeout_keep_alive: LONG }
+    HttpFrontend {
+        rules: vec![],
+        default_backend: Some(0),
+        forwarded_for: true,
+        timeout_request: LONG,
+        timeout_keep_alive: LONG,
+    }
 }
 
 pub(crate) fn frontend(name: &str, address: SocketAddr, kind: FrontendKind) -> Frontend {

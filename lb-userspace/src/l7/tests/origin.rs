@@ -46,14 +46,24 @@ impl Origin {
     pub(super) async fn start(act: impl Fn(usize, &str) -> Act + Send + Sync + 'static) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("bind");
         let address = listener.local_addr().expect("address");
-        let origin = Self { address, requests: Arc::default(), connections: Arc::default(), ended: Arc::default() };
-        let (requests, connections, ended) = (Arc::clone(&origin.requests), Arc::clone(&origin.connections), Arc::clone(&origin.ended));
+        let origin = Self {
+            address,
+            requests: Arc::default(),
+            connections: Arc::default(),
+            ended: Arc::default(),
+        };
+        let (requests, connections, ended) = (
+            Arc::clone(&origin.requests),
+            Arc::clone(&origin.connections),
+            Arc::clone(&origin.ended),
+        );
         let act = Arc::new(act);
         tokio::spawn(async move {
             loop {
                 let (stream, _) = listener.accept().await.expect("accept");
                 connections.fetch_add(1, SeqCst);
-                let (requests, act, ended) = (Arc::clone(&requests), Arc::clone(&act), Arc::clone(&ended));
+                let (requests, act, ended) =
+                    (Arc::clone(&requests), Arc::clone(&act), Arc::clone(&ended));
                 tokio::spawn(async move {
                     serve(stream, &requests, &*act).await;
                     ended.fetch_add(1, SeqCst);
@@ -76,7 +86,11 @@ pub(super) fn ok(body: &str) -> String {
     format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{body}", body.len())
 }
 
-async fn serve(mut stream: TcpStream, requests: &Mutex<Vec<String>>, act: &(dyn Fn(usize, &str) -> Act + Send + Sync)) {
+async fn serve(
+    mut stream: TcpStream,
+    requests: &Mutex<Vec<String>>,
+    act: &(dyn Fn(usize, &str) -> Act + Send + Sync),
+) {
     for number in 0.. {
         let Some(request) = read_request(&mut stream).await else { return };
         requests.lock().expect("lock").push(request.clone());
@@ -88,8 +102,8 @@ async fn serve(mut stream: TcpStream, requests: &Mutex<Vec<String>>, act: &(dyn 
             }
             Act::Close(bytes) => (bytes, false),
             Act::Hang(bytes) => {
-                let _ = stream.write_all(bytes.as_bytes()).await;
-                let _ = stream.read_to_end(&mut Vec::new()).await;
+                stream.write_all(bytes.as_bytes()).await.unwrap_or_default();
+                stream.read_to_end(&mut Vec::new()).await.unwrap_or_default();
                 return;
             }
         };
@@ -100,13 +114,23 @@ async fn serve(mut stream: TcpStream, requests: &Mutex<Vec<String>>, act: &(dyn 
 }
 
 async fn read_request(stream: &mut TcpStream) -> Option<String> {
-    let mut request = Vec::new();
-    while !request.ends_with(b"\r\n\r\n") {
-        request.push(stream.read_u8().await.ok()?);
+    let head = read_to(stream, "\r\n\r\n").await?;
+    if head.contains("\r\ntransfer-encoding: chunked\r\n") {
+        return Some(head + &read_to(stream, "0\r\n\r\n").await?);
     }
-    let head = String::from_utf8(request).expect("text");
-    let length = head.lines().find_map(|line| line.strip_prefix("content-length: ")).map_or(0, |value| value.parse().expect("number"));
+    let length = head
+        .lines()
+        .find_map(|line| line.strip_prefix("content-length: "))
+        .map_or(0, |value| value.parse().expect("number"));
     let mut body = vec![0; length];
     stream.read_exact(&mut body).await.ok()?;
-    Some(head + std::str::from_utf8(&body).expect("text"))
+    Some(head + str::from_utf8(&body).expect("text"))
+}
+
+async fn read_to(stream: &mut TcpStream, end: &str) -> Option<String> {
+    let mut text = Vec::new();
+    while !text.ends_with(end.as_bytes()) {
+        text.push(stream.read_u8().await.ok()?);
+    }
+    Some(String::from_utf8(text).expect("text"))
 }

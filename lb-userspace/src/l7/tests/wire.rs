@@ -3,7 +3,7 @@
 use super::{
     model::{backend, http_frontend},
     origin::{Act, Origin},
-    proxy::{Proxy, SHORT, read_to_end, read_until},
+    proxy::{Proxy, SHORT, eventually, read_to_end, read_until},
 };
 use crate::model::HttpFrontend;
 use std::fmt::Write as _;
@@ -21,7 +21,10 @@ async fn requests_of_two_readings_never_reach_a_server() {
         ("GET http://b/ HTTP/1.1\r\nHost: a\r\n\r\n", "400"),
         ("GET * HTTP/1.1\r\nHost: a\r\n\r\n", "400"),
         ("CONNECT a:443 HTTP/1.1\r\nHost: a:443\r\n\r\n", "405"),
-        ("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", "400"),
+        (
+            "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+            "400",
+        ),
         ("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n", "422"),
         ("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: identity\r\n\r\n", "400"),
         ("POST / HTTP/1.0\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", "400"),
@@ -36,6 +39,10 @@ async fn requests_of_two_readings_never_reach_a_server() {
         assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{request:?} got {answer:?}");
     }
     assert_eq!(origin.count(), 0);
+    let counts = &proxy.frontend_live().counts;
+    let expected = cases.len() as u64;
+    eventually("each is counted", || counts.sum(|counts| &counts.request_errors) == expected).await;
+    assert_eq!(counts.sum(|counts| &counts.responses_4xx), expected);
 }
 
 #[tokio::test]
@@ -46,7 +53,10 @@ async fn a_length_beside_chunks_is_dropped_and_the_connection_ends() {
     assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
     assert_eq!(answer.matches("HTTP/1.1").count(), 1, "{answer}");
     let request = origin.last_request();
-    assert!(!request.contains("content-length") && request.contains("transfer-encoding: chunked\r\n"), "{request}");
+    assert!(
+        !request.contains("content-length") && request.contains("transfer-encoding: chunked\r\n"),
+        "{request}"
+    );
     assert_eq!(origin.count(), 1);
 }
 
@@ -94,14 +104,19 @@ async fn answers_that_are_not_http_become_502() {
 async fn a_bad_chunk_of_a_request_is_not_passed_on() {
     let origin = Origin::start(|_, _| Act::Hang(String::new())).await;
     let proxy = Proxy::http(http_frontend(), vec![backend("web", [origin.address])]);
-    let answer = proxy.ask("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0x1\r\nx\r\n0\r\n\r\n").await;
+    let answer = proxy
+        .ask(
+            "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0x1\r\nx\r\n0\r\n\r\n",
+        )
+        .await;
     assert!(answer.starts_with("HTTP/1.1 400 ") || answer.is_empty(), "{answer}");
 }
 
 #[tokio::test]
 async fn late_headers_are_told_408_and_an_idle_connection_is_closed_without_a_word() {
     let origin = Origin::named("ok").await;
-    let http = HttpFrontend { timeout_request: SHORT, timeout_keep_alive: SHORT * 2, ..http_frontend() };
+    let http =
+        HttpFrontend { timeout_request: SHORT, timeout_keep_alive: SHORT * 2, ..http_frontend() };
     let proxy = Proxy::http(http, vec![backend("web", [origin.address])]);
     assert!(proxy.ask("GET / HT").await.starts_with("HTTP/1.1 408 Request Time-out\r\n"));
     assert!(proxy.ask("").await.starts_with("HTTP/1.1 408 "));
@@ -125,7 +140,10 @@ async fn late_headers_are_told_408_and_an_idle_connection_is_closed_without_a_wo
     client.write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").await.expect("write");
     read_until(&mut client, "ok").await;
     tokio::time::sleep(SHORT * 3 / 2).await;
-    client.write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").await.expect("still open: only the keep-alive time counts now");
+    client
+        .write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+        .await
+        .expect("still open: only the keep-alive time counts now");
     read_until(&mut client, "ok").await;
     assert_eq!(read_to_end(&mut client).await, "");
     assert_eq!(proxy.frontend_live().counts.sum(|counts| &counts.request_errors), 3);
@@ -134,17 +152,31 @@ async fn late_headers_are_told_408_and_an_idle_connection_is_closed_without_a_wo
 #[tokio::test]
 async fn a_client_that_stops_reading_or_sending_is_let_go() {
     let origin = Origin::start(|_, request| {
-        if request.starts_with("GET") { Act::Answer(super::origin::ok(&"x".repeat(30_000_000))) } else { Act::Hang(String::new()) }
+        if request.starts_with("GET") {
+            Act::Answer(super::origin::ok(&"x".repeat(30_000_000)))
+        } else {
+            Act::Hang(String::new())
+        }
     })
     .await;
-    let proxy = Proxy::with(crate::model::FrontendKind::Http(http_frontend()), vec![backend("web", [origin.address])], |frontend| {
-        frontend.timeout_client = SHORT;
-    });
+    let proxy = Proxy::with(
+        crate::model::FrontendKind::Http(http_frontend()),
+        vec![backend("web", [origin.address])],
+        |frontend| {
+            frontend.timeout_client = SHORT;
+        },
+    );
     let mut reads_nothing = proxy.connect().await;
     reads_nothing.write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").await.expect("write");
     let mut sends_half = proxy.connect().await;
-    sends_half.write_all(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\nx").await.expect("write");
-    super::proxy::eventually("both are here", || proxy.threads.connections() == 2).await;
-    super::proxy::eventually("both are gone", || proxy.threads.connections() == 0).await;
-    super::proxy::eventually("the server too", || proxy.live.backend("web").expect("backend").servers[0].connections() == 0).await;
+    sends_half
+        .write_all(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\nx")
+        .await
+        .expect("write");
+    eventually("both are here", || proxy.threads.connections() == 2).await;
+    eventually("both are gone", || proxy.threads.connections() == 0).await;
+    eventually("the server too", || {
+        proxy.live.backend("web").expect("backend").servers[0].connections() == 0
+    })
+    .await;
 }

@@ -1,0 +1,105 @@
+//! Attaching: links outlive the daemon, and are taken over.
+
+use crate::world::{World, run};
+use anyhow::{Result, ensure};
+use lb_userspace::dataplane::{
+    attach::{AttachError, Attached, Detached, Mode, attach, detach, detach_others},
+    load::load,
+    object::object,
+    pins::Pins,
+};
+
+fn names(names: &[&str]) -> Vec<String> {
+    names.iter().map(ToString::to_string).collect()
+}
+
+/// The id of the program that `ip` shows on an interface; 0: none.
+fn shown(interface: &str) -> Result<u32> {
+    let shown = run(&format!("ip -o -d link show dev {interface}"))?;
+    let Some((_, rest)) = shown.split_once("prog/xdp id ") else { return Ok(0) };
+    let digits: String = rest.chars().take_while(char::is_ascii_digit).collect();
+    Ok(digits.parse()?)
+}
+
+#[test]
+fn a_link_outlives_the_daemon_and_gets_the_new_program_in_place() -> Result<()> {
+    let world = World::enter()?;
+    let outside = names(&["outside"]);
+    let mut first = world.load()?;
+    let id = first.program_id()?;
+    let attached = attach(&mut first, &world.pins, &outside)?;
+    ensure!(matches!(attached.as_slice(), [Attached { mode: Mode::Native, adopted: false, .. }]), "{attached:?}");
+    drop(first);
+    ensure!(shown("outside")? == id, "detached when the daemon ended");
+
+    let mut second = world.load()?;
+    let new_id = second.program_id()?;
+    let attached = attach(&mut second, &world.pins, &outside)?;
+    ensure!(matches!(attached.as_slice(), [Attached { adopted: true, mode: Mode::Native, .. }]), "{attached:?}");
+    ensure!(new_id != id && shown("outside")? == new_id);
+    Ok(())
+}
+
+#[test]
+fn a_driver_without_xdp_gets_the_generic_kind() -> Result<()> {
+    let world = World::enter()?;
+    let attached = attach(&mut world.load()?, &world.pins, &names(&["lo"]))?;
+    ensure!(matches!(attached.as_slice(), [Attached { mode: Mode::Generic, ifindex: 1, .. }]), "{attached:?}");
+    Ok(())
+}
+
+#[test]
+fn another_program_is_named_and_nothing_is_left_half_attached() -> Result<()> {
+    let world = World::enter()?;
+    let elsewhere = Pins::new(world.pins.root().with_file_name("another"));
+    let mut foreign = load(object()?, &elsewhere, [0, 0])?;
+    let foreign_id = foreign.program_id()?;
+    attach(&mut foreign, &elsewhere, &names(&["far"]))?;
+
+    let error = attach(&mut world.load()?, &world.pins, &names(&["outside", "far"])).err();
+    ensure!(matches!(&error, Some(AttachError::Occupied { program, name, .. }) if *program == foreign_id && name == "sluice"), "{error:?}");
+    ensure!(world.pins.linked()?.is_empty() && shown("outside")? == 0);
+    let error = attach(&mut world.load()?, &world.pins, &names(&["nowhere"])).err();
+    ensure!(matches!(error, Some(AttachError::NoInterface(_))), "{error:?}");
+    Ok(())
+}
+
+#[test]
+fn an_interface_that_was_made_anew_is_attached_anew() -> Result<()> {
+    let world = World::enter()?;
+    let outside = names(&["outside"]);
+    attach(&mut world.load()?, &world.pins, &outside)?;
+    run("ip link del outside")?;
+    run("ip link add outside type veth peer name far")?;
+    let attached = attach(&mut world.load()?, &world.pins, &outside)?;
+    ensure!(matches!(attached.as_slice(), [Attached { adopted: false, mode: Mode::Native, .. }]), "{attached:?}");
+    Ok(())
+}
+
+#[test]
+fn an_interface_that_was_renamed_is_attached_under_its_new_name() -> Result<()> {
+    let world = World::enter()?;
+    attach(&mut world.load()?, &world.pins, &names(&["outside"]))?;
+    run("ip link set outside name renamed.7")?;
+    run("ip link set far name outside")?;
+    let mut loaded = world.load()?;
+    let attached = attach(&mut loaded, &world.pins, &names(&["outside", "renamed.7"]))?;
+    ensure!(attached.iter().all(|attached| !attached.adopted), "{attached:?}");
+    let id = loaded.program_id()?;
+    ensure!(shown("outside")? == id && shown("renamed.7")? == id);
+    ensure!(world.pins.linked()? == ["outside", "renamed.7"]);
+    Ok(())
+}
+
+#[test]
+fn detaching_leaves_nothing_and_may_be_repeated() -> Result<()> {
+    let world = World::enter()?;
+    ensure!(detach(&world.pins)? == Detached::default());
+    attach(&mut world.load()?, &world.pins, &names(&["outside", "far"]))?;
+    ensure!(detach_others(&world.pins, &names(&["far"]))? == ["outside"] && shown("outside")? == 0);
+    let detached = detach(&world.pins)?;
+    ensure!(detached == Detached { interfaces: names(&["far"]), directories: vec![world.pins.maps()] }, "{detached:?}");
+    ensure!(shown("far")? == 0 && !world.pins.root().exists());
+    ensure!(detach(&world.pins)? == Detached::default());
+    Ok(())
+}
