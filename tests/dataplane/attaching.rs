@@ -8,6 +8,7 @@ use lb_userspace::dataplane::{
     object::object,
     pins::Pins,
 };
+use std::fs;
 
 fn names(names: &[&str]) -> Vec<String> {
     names.iter().map(ToString::to_string).collect()
@@ -28,14 +29,20 @@ fn a_link_outlives_the_daemon_and_gets_the_new_program_in_place() -> Result<()> 
     let mut first = world.load()?;
     let id = first.program_id()?;
     let attached = attach(&mut first, &world.pins, &outside)?;
-    ensure!(matches!(attached.as_slice(), [Attached { mode: Mode::Native, adopted: false, .. }]), "{attached:?}");
+    ensure!(
+        matches!(attached.as_slice(), [Attached { mode: Mode::Native, adopted: false, .. }]),
+        "{attached:?}"
+    );
     drop(first);
     ensure!(shown("outside")? == id, "detached when the daemon ended");
 
     let mut second = world.load()?;
     let new_id = second.program_id()?;
     let attached = attach(&mut second, &world.pins, &outside)?;
-    ensure!(matches!(attached.as_slice(), [Attached { adopted: true, mode: Mode::Native, .. }]), "{attached:?}");
+    ensure!(
+        matches!(attached.as_slice(), [Attached { adopted: true, mode: Mode::Native, .. }]),
+        "{attached:?}"
+    );
     ensure!(new_id != id && shown("outside")? == new_id);
     Ok(())
 }
@@ -44,7 +51,10 @@ fn a_link_outlives_the_daemon_and_gets_the_new_program_in_place() -> Result<()> 
 fn a_driver_without_xdp_gets_the_generic_kind() -> Result<()> {
     let world = World::enter()?;
     let attached = attach(&mut world.load()?, &world.pins, &names(&["lo"]))?;
-    ensure!(matches!(attached.as_slice(), [Attached { mode: Mode::Generic, ifindex: 1, .. }]), "{attached:?}");
+    ensure!(
+        matches!(attached.as_slice(), [Attached { mode: Mode::Generic, ifindex: 1, .. }]),
+        "{attached:?}"
+    );
     Ok(())
 }
 
@@ -57,7 +67,10 @@ fn another_program_is_named_and_nothing_is_left_half_attached() -> Result<()> {
     attach(&mut foreign, &elsewhere, &names(&["far"]))?;
 
     let error = attach(&mut world.load()?, &world.pins, &names(&["outside", "far"])).err();
-    ensure!(matches!(&error, Some(AttachError::Occupied { program, name, .. }) if *program == foreign_id && name == "sluice"), "{error:?}");
+    ensure!(
+        matches!(&error, Some(AttachError::Occupied { program, name, .. }) if *program == foreign_id && name == "sluice"),
+        "{error:?}"
+    );
     ensure!(world.pins.linked()?.is_empty() && shown("outside")? == 0);
     let error = attach(&mut world.load()?, &world.pins, &names(&["nowhere"])).err();
     ensure!(matches!(error, Some(AttachError::NoInterface(_))), "{error:?}");
@@ -72,7 +85,10 @@ fn an_interface_that_was_made_anew_is_attached_anew() -> Result<()> {
     run("ip link del outside")?;
     run("ip link add outside type veth peer name far")?;
     let attached = attach(&mut world.load()?, &world.pins, &outside)?;
-    ensure!(matches!(attached.as_slice(), [Attached { adopted: false, mode: Mode::Native, .. }]), "{attached:?}");
+    ensure!(
+        matches!(attached.as_slice(), [Attached { adopted: false, mode: Mode::Native, .. }]),
+        "{attached:?}"
+    );
     Ok(())
 }
 
@@ -92,13 +108,32 @@ fn an_interface_that_was_renamed_is_attached_under_its_new_name() -> Result<()> 
 }
 
 #[test]
+fn another_schema_is_taken_over_without_a_gap() -> Result<()> {
+    let world = World::enter()?;
+    let outside = names(&["outside"]);
+    attach(&mut world.load()?, &world.pins, &outside)?;
+    let old = world.pins.root().join("v00000000000000ff");
+    fs::rename(world.pins.maps(), &old)?; // as if another version had made them
+    let mut loaded = world.load()?;
+    ensure!(!loaded.adopted && loaded.stale == [old.clone()], "{loaded:?}");
+    let attached = attach(&mut loaded, &world.pins, &outside)?;
+    ensure!(matches!(attached.as_slice(), [Attached { adopted: true, .. }]), "{attached:?}");
+    world.pins.remove(&loaded.stale)?;
+    ensure!(shown("outside")? == loaded.program_id()? && !old.exists());
+    Ok(())
+}
+
+#[test]
 fn detaching_leaves_nothing_and_may_be_repeated() -> Result<()> {
     let world = World::enter()?;
     ensure!(detach(&world.pins)? == Detached::default());
     attach(&mut world.load()?, &world.pins, &names(&["outside", "far"]))?;
     ensure!(detach_others(&world.pins, &names(&["far"]))? == ["outside"] && shown("outside")? == 0);
     let detached = detach(&world.pins)?;
-    ensure!(detached == Detached { interfaces: names(&["far"]), directories: vec![world.pins.maps()] }, "{detached:?}");
+    ensure!(
+        detached == Detached { interfaces: names(&["far"]), directories: vec![world.pins.maps()] },
+        "{detached:?}"
+    );
     ensure!(shown("far")? == 0 && !world.pins.root().exists());
     ensure!(detach(&world.pins)? == Detached::default());
     Ok(())

@@ -6,27 +6,35 @@ use crate::{
 };
 use anyhow::{Context as _, Result, bail, ensure};
 use lb_userspace::dataplane::{
+    attach::{attach, detach},
     counters::{CounterMaps, KernelCounters},
-    maps::{KernelMaps, TableMaps},
+    load::load,
+    maps::{KernelMaps, TableMaps, WorkerMaps},
+    object::object,
+    pins::Pins,
     rings::RingMaps,
+    routing::{Routing, RoutingMaps},
     writer::MapWriter as _,
 };
 use rustix::net::{
-    AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage, SendFlags, SocketFlags, SocketType,
-    recvmsg, sendmsg, socketpair,
+    AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer,
+    SendAncillaryMessage, SendFlags, SocketFlags, SocketType, recvmsg, sendmsg, socketpair,
 };
 use std::{
+    collections::BTreeMap,
     env, fs,
     io::{IoSlice, IoSliceMut},
     mem::MaybeUninit,
     os::{
         fd::{AsFd as _, OwnedFd},
-        unix::fs::PermissionsExt as _,
+        unix::fs::{PermissionsExt as _, chown},
     },
     process::{Command, Stdio},
 };
+use tokio::runtime::Builder;
 
-const CHILD: &str = "unprivileged::works_in_a_child";
+const WORKER: &str = "unprivileged::works_in_a_child";
+const SUPERVISOR: &str = "unprivileged::supervises_in_a_child";
 const DESCRIPTORS: usize = 8;
 
 #[test]
@@ -34,27 +42,27 @@ fn a_process_without_any_capability_writes_and_reads_what_it_was_handed() -> Res
     let world = World::enter()?;
     drop(world.load()?);
     let maps = handed_over(&world)?;
-    let (ours, theirs) = socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)?;
+    let (ours, theirs) =
+        socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)?;
     let (tables_fds, counters) = (maps.tables, maps.counters);
     let ring = tables_fds.rings.into_iter().next().context("no ring")?.1;
-    let fds = [tables_fds.vips, tables_fds.heads, tables_fds.servers, tables_fds.returns, counters.vips, counters.servers, counters.stops, ring];
+    let fds = [
+        tables_fds.vips,
+        tables_fds.heads,
+        tables_fds.servers,
+        tables_fds.returns,
+        counters.vips,
+        counters.servers,
+        counters.stops,
+        ring,
+    ];
     send(&ours, &fds)?;
 
-    // The user must be able to run a copy: this one may lie in a home directory.
-    let directory = tempfile::tempdir()?;
-    let copy = directory.path().join("tests");
-    fs::copy(env::current_exe()?, &copy)?;
-    fs::set_permissions(directory.path(), fs::Permissions::from_mode(0o755))?;
-    let output = Command::new("setpriv")
-        .args(["--reuid", "65534", "--regid", "65534", "--clear-groups", "--no-new-privs"])
-        .args(["--inh-caps", "-all", "--ambient-caps", "-all", "--bounding-set", "-all"])
-        .arg(&copy)
-        .args(["--exact", CHILD, "--ignored", "--nocapture"])
-        .stdin(Stdio::from(theirs))
-        .output()?;
-    let said = format!("{}\n{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-    ensure!(output.status.success() && said.contains("running 1 test"), "{said}");
-    ensure!(KernelMaps::from_pins(&world.pins)?.read()? == tables(slots(1)), "the child wrote something else");
+    run_as_nobody(WORKER, "-all", Stdio::from(theirs))?;
+    ensure!(
+        KernelMaps::from_pins(&world.pins)?.read()? == tables(slots(1)),
+        "the child wrote something else"
+    );
     Ok(())
 }
 
@@ -62,16 +70,67 @@ fn a_process_without_any_capability_writes_and_reads_what_it_was_handed() -> Res
 #[ignore = "run by the test above, as nobody"]
 fn works_in_a_child() -> Result<()> {
     let status = fs::read_to_string("/proc/self/status")?;
-    ensure!(status.contains("CapEff:\t0000000000000000") && status.contains("CapBnd:\t0000000000000000"), "{status}");
-    let Ok([vips, heads, servers, returns, vip_counters, server_counters, stops, ring]) = <[OwnedFd; DESCRIPTORS]>::try_from(receive()?) else {
+    ensure!(
+        status.contains("CapEff:\t0000000000000000")
+            && status.contains("CapBnd:\t0000000000000000"),
+        "{status}"
+    );
+    let Ok([vips, heads, servers, returns, vip_counters, server_counters, stops, ring]) =
+        <[OwnedFd; DESCRIPTORS]>::try_from(receive()?)
+    else {
         bail!("not {DESCRIPTORS} descriptors");
     };
-    let mut maps = KernelMaps::from_fds(TableMaps { vips, heads, servers, returns, rings: vec![(RING, ring)] })?;
+    let mut maps = KernelMaps::from_fds(TableMaps {
+        vips,
+        heads,
+        servers,
+        returns,
+        rings: vec![(RING, ring)],
+    })?;
     maps.apply(&writes())?;
     ensure!(maps.read()? == tables(slots(1)));
-    KernelCounters::from_fds(CounterMaps { vips: vip_counters, servers: server_counters, stops })?.stops()?;
+    KernelCounters::from_fds(CounterMaps { vips: vip_counters, servers: server_counters, stops })?
+        .stops()?;
     let made = aya::maps::Array::<_, u32>::create(1, 0);
     ensure!(made.is_err(), "a map can be made without capability: this test proves nothing");
+    Ok(())
+}
+
+/// Two capabilities, as the unit grants: above all no CAP_SYS_ADMIN, which opening a map by its id would take.
+#[test]
+fn the_supervisor_needs_two_capabilities() -> Result<()> {
+    let world = World::enter()?;
+    let mount = world.pins.root().parent().context("no parent")?.to_owned();
+    chown(&mount, Some(65_534), Some(65_534))?;
+    fs::set_permissions(&mount, fs::Permissions::from_mode(0o700))?;
+    let directory = fs::File::open(&mount)?;
+    run_as_nobody(SUPERVISOR, "-all,+bpf,+net_admin", Stdio::from(directory))
+}
+
+#[test]
+#[ignore = "run by the test above, as nobody"]
+fn supervises_in_a_child() -> Result<()> {
+    // The file system itself, because nobody may not walk down to where it is mounted.
+    let pins = Pins::new("/proc/self/fd/0/sluice");
+    for adopted in [false, true] {
+        let mut loaded = load(object()?, &pins, [0, 0])?;
+        let attached = attach(&mut loaded, &pins, &["outside".to_owned()])?;
+        ensure!(
+            loaded.adopted == adopted
+                && attached.iter().all(|attached| attached.adopted == adopted)
+        );
+        let mut rings = RingMaps::open(&pins)?;
+        rings.create(RING)?;
+        drop(WorkerMaps::open(&pins, &rings)?);
+        let maps = RoutingMaps::open(&pins)?;
+        let following = async {
+            let routing = Routing::start(maps, &[], &BTreeMap::new())?;
+            routing.synced().await?;
+            routing.stop().await
+        };
+        Builder::new_current_thread().enable_all().build()?.block_on(following)?;
+    }
+    ensure!(detach(&pins)?.interfaces == ["outside"]);
     Ok(())
 }
 
@@ -88,6 +147,36 @@ fn a_ring_keeps_its_map() -> Result<()> {
     Ok(())
 }
 
+/// Runs an ignored test of this file as nobody, with those capabilities.
+fn run_as_nobody(test: &str, capabilities: &str, stdin: Stdio) -> Result<()> {
+    // Nobody must be able to run a copy: this one may lie in a home directory.
+    let directory = tempfile::tempdir()?;
+    let copy = directory.path().join("tests");
+    fs::copy(env::current_exe()?, &copy)?;
+    fs::set_permissions(directory.path(), fs::Permissions::from_mode(0o755))?;
+    let output = Command::new("setpriv")
+        .args(["--reuid", "65534", "--regid", "65534", "--clear-groups", "--no-new-privs"])
+        .args([
+            "--inh-caps",
+            capabilities,
+            "--ambient-caps",
+            capabilities,
+            "--bounding-set",
+            capabilities,
+        ])
+        .arg(&copy)
+        .args(["--exact", test, "--ignored", "--nocapture"])
+        .stdin(stdin)
+        .output()?;
+    let said = format!(
+        "{}\n{}",
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    );
+    ensure!(output.status.success() && said.contains("running 1 test"), "{said}");
+    Ok(())
+}
+
 fn send(socket: &OwnedFd, fds: &[OwnedFd; DESCRIPTORS]) -> Result<()> {
     let borrowed = fds.each_ref().map(|fd| fd.as_fd());
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(DESCRIPTORS))];
@@ -101,7 +190,14 @@ fn receive() -> Result<Vec<OwnedFd>> {
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(DESCRIPTORS))];
     let mut control = RecvAncillaryBuffer::new(&mut space);
     let mut text = [0; 16];
-    recvmsg(std::io::stdin(), &mut [IoSliceMut::new(&mut text)], &mut control, RecvFlags::CMSG_CLOEXEC)?;
-    let rights = control.drain().filter_map(|message| if let RecvAncillaryMessage::ScmRights(fds) = message { Some(fds) } else { None });
+    recvmsg(
+        std::io::stdin(),
+        &mut [IoSliceMut::new(&mut text)],
+        &mut control,
+        RecvFlags::CMSG_CLOEXEC,
+    )?;
+    let rights = control.drain().filter_map(|message| {
+        if let RecvAncillaryMessage::ScmRights(fds) = message { Some(fds) } else { None }
+    });
     Ok(rights.flatten().collect())
 }

@@ -7,9 +7,8 @@ use aya::{
     util::nr_cpus,
 };
 use lb_common::{
-    Be16, Be32, Counters, Protocol, Return4, Return4Key, SLOTS, ServerEntry, ServerId, Slot, Stop, Vip, Vip4Key,
-    maps::SERVER_COUNTERS,
-    server::ServerState,
+    Be16, Be32, Counters, Protocol, Return4, Return4Key, SLOTS, ServerEntry, ServerId, Slot, Stop,
+    Vip, Vip4Key, maps::SERVER_COUNTERS, server::ServerState,
 };
 use lb_userspace::{
     dataplane::{
@@ -21,14 +20,15 @@ use lb_userspace::{
     },
     plan::{Ring, Tables, Write, tables::Slots},
 };
-use std::{net::Ipv4Addr, sync::Arc, time::Duration};
+use std::{net::Ipv4Addr, time::Duration};
 use tokio::time::Instant;
 
 pub(crate) const RING: u16 = 3;
 const BACKEND: u64 = 77;
 
 pub(crate) fn slots(server: ServerId) -> Slots {
-    Arc::new([Slot { current: server, ..Slot::default() }; SLOTS])
+    let slots = vec![Slot { current: server, ..Slot::default() }; SLOTS].into_boxed_slice();
+    <Box<[Slot; SLOTS]>>::try_from(slots).expect("that many").into()
 }
 
 fn server(last: u8) -> ServerEntry {
@@ -51,7 +51,10 @@ fn vip() -> (Vip4Key, Vip) {
 
 fn reply() -> (Return4Key, Return4) {
     let key = Return4Key { addr: server(1).addr, port: Be16::new(80), protocol: 6, reserved: 0 };
-    (key, Return4 { vip_addr: vip().0.addr, vip_port: Be16::new(80), vip: 1, server: 1, reserved: 0 })
+    (
+        key,
+        Return4 { vip_addr: vip().0.addr, vip_port: Be16::new(80), vip: 1, server: 1, reserved: 0 },
+    )
 }
 
 /// A VIP with two servers, in the planner's order.
@@ -133,7 +136,13 @@ fn removing_leaves_nothing_and_the_ring_can_be_used_again() -> Result<()> {
     drop(world.load()?);
     let mut maps = KernelMaps::from_fds(handed_over(&world)?.tables)?;
     maps.apply(&writes())?;
-    let removals = [Write::RemoveVip(vip().0), Write::RemoveReturn(reply().0), Write::RemoveRing(RING), Write::RemoveServer(1), Write::RemoveServer(2)];
+    let removals = [
+        Write::RemoveVip(vip().0),
+        Write::RemoveReturn(reply().0),
+        Write::RemoveRing(RING),
+        Write::RemoveServer(1),
+        Write::RemoveServer(2),
+    ];
     maps.apply(&removals)?;
     ensure!(maps.read()? == Tables::default());
     maps.apply(&removals)?; // what is gone may be removed again
@@ -163,7 +172,8 @@ fn counters_are_summed_over_all_cpus() -> Result<()> {
     let world = World::enter()?;
     drop(world.load()?);
     let cpus = nr_cpus().map_err(|(_, error)| error)?;
-    let row = Counters { packets: 1, bytes: 100, connections: 2, return_packets: 3, return_bytes: 300 };
+    let row =
+        Counters { packets: 1, bytes: 100, connections: 2, return_packets: 3, return_bytes: 300 };
     let data = MapData::from_pin(world.pins.map(SERVER_COUNTERS))?;
     let mut map: PerCpuArray<_, Raw<Counters>> = Map::from_map_data(data)?.try_into()?;
     map.set(7, PerCpuValues::try_from(vec![Raw(row); cpus])?, 0)?;
@@ -171,6 +181,9 @@ fn counters_are_summed_over_all_cpus() -> Result<()> {
     (0..cpus).for_each(|_| wanted += row);
     let counters = KernelCounters::from_fds(handed_over(&world)?.counters)?;
     ensure!(counters.servers([7, 8])? == [(7, wanted), (8, Counters::default())].into());
-    ensure!(counters.stops()? == [0; Stop::ALL.len()] && counters.vips([7])? == [(7, Counters::default())].into());
+    ensure!(
+        counters.stops()? == [0; Stop::ALL.len()]
+            && counters.vips([7])? == [(7, Counters::default())].into()
+    );
     Ok(())
 }

@@ -160,6 +160,7 @@ fn attach_one(
     let found = look_at(interface)?;
     let adopted = adopt(program, id, pins, interface)?;
     if !adopted {
+        wait_until_gone(interface, id); // a link that was made under another name of this interface
         let occupied = look_at(interface)?.program;
         if let Some(program) = occupied {
             return Err(AttachError::Occupied {
@@ -229,21 +230,27 @@ fn pin(program: &mut Xdp, pins: &Pins, interface: &str, ifindex: u32) -> Result<
         .map_err(|error| AttachError::Refused(interface.to_owned(), io::Error::other(error)))
 }
 
-/// Removes a pinned link, and waits until the kernel has detached it: it does so in the background.
+/// Removes a pinned link, and waits until its interface is free.
 fn unlink(pins: &Pins, interface: &str) -> Result<(), PinsError> {
-    const PATIENCE: usize = 200;
-    let before = look(interface).ok().flatten().and_then(|found| found.program);
+    let program = look(interface).ok().flatten().and_then(|found| found.program);
     let path = pins.link(interface);
     fs::remove_file(&path).map_err(|error| PinsError::Directory(path, error))?;
-    for _ in 0..PATIENCE {
-        match look(interface) {
-            Ok(Some(found)) if before.is_some() && found.program == before => {
-                thread::sleep(Duration::from_millis(5));
-            }
-            Ok(_) | Err(_) => break,
-        }
+    if let Some(program) = program {
+        wait_until_gone(interface, program);
     }
     Ok(())
+}
+
+/// The kernel detaches in the background when a link goes. Gives up after a second.
+fn wait_until_gone(interface: &str, program: u32) {
+    for _ in 0..200 {
+        match look(interface) {
+            Ok(Some(found)) if found.program == Some(program) => {
+                thread::sleep(Duration::from_millis(5));
+            }
+            Ok(_) | Err(_) => return,
+        }
+    }
 }
 
 fn look_at(interface: &str) -> Result<Interface, AttachError> {

@@ -125,16 +125,19 @@ fn object_error(error: EbpfError) -> LoadError {
 }
 
 fn program_error(error: ProgramError) -> LoadError {
-    if let ProgramError::LoadError { io_error, verifier_log } = error {
-        let log = verifier_log.to_string();
-        // Without privilege the kernel refuses before the verifier runs, and the log is empty.
-        return if log.trim().is_empty() {
-            other_error(Box::new(io_error))
-        } else {
-            LoadError::Verifier { log: tail(&log), error: io_error }
-        };
+    let ProgramError::LoadError { io_error: error, verifier_log } = error else {
+        return other_error(Box::new(error));
+    };
+    let log = verifier_log.to_string();
+    if log.contains("prohibited for !root") {
+        return LoadError::NotPermitted("CAP_PERFMON is missing", Box::new(error));
     }
-    other_error(Box::new(error))
+    // Without privilege the kernel refuses before the verifier runs, and the log is empty.
+    if log.trim().is_empty() {
+        other_error(Box::new(error))
+    } else {
+        LoadError::Verifier { log: tail(&log), error }
+    }
 }
 
 fn other_error(error: Box<dyn Error + Send + Sync>) -> LoadError {
