@@ -44,9 +44,8 @@ fn tell(mut report: Report, keep: bool) -> ExitCode {
     report.say("\nSluice: XDP in the kernel for packets, a proxy for requests, one health check for both\n");
     match lab::preflight() {
         Ok(()) => {
-            // A step that failed is in the report already, with its reason.
             let told = story::tell(&mut report, keep);
-            report.end(told.is_ok())
+            report.end(told)
         }
         Err(reason) => {
             report.say(&format!(
@@ -54,7 +53,7 @@ fn tell(mut report: Report, keep: bool) -> ExitCode {
             ));
             report.fact("kernel_half", format!("not shown: {reason:#}"));
             let told = limited::tell(&mut report);
-            match report.end(told.is_ok()) {
+            match report.end(told) {
                 code if code == ExitCode::SUCCESS => ExitCode::from(3),
                 code => code,
             }

@@ -91,9 +91,14 @@ impl Report {
         self.fact(&format!("shares_{}", when.replace(' ', "_")), json!(shares));
     }
 
-    /// Ends the report: `finished` tells whether the story came to its end.
-    pub(crate) fn end(self, finished: bool) -> ExitCode {
-        let held = finished && self.failed == 0;
+    /// Ends the report. An error that ended the story early is told here, unless the step that met it told already.
+    pub(crate) fn end(mut self, told: Result<()>) -> ExitCode {
+        if let Err(error) = told
+            && self.failed == 0
+        {
+            self.step("the story came to its end", || Err::<((), String), _>(error)).unwrap_or_default();
+        }
+        let held = self.failed == 0;
         let seconds = self.start.elapsed().as_secs_f64();
         if self.json {
             let mut all = self.facts;
@@ -146,11 +151,17 @@ mod tests {
     }
 
     #[test]
+    fn an_early_end_fails_the_report() {
+        assert_eq!(Report::new(true).end(Err(anyhow::anyhow!("because"))), ExitCode::FAILURE);
+        assert_eq!(Report::new(true).end(Ok(())), ExitCode::SUCCESS);
+    }
+
+    #[test]
     fn a_failed_check_fails_the_report_and_the_story_goes_on() {
         let mut report = Report::new(true);
         report.check("fails", || anyhow::bail!("because"));
         report.check("holds", || Ok(String::new()));
         assert_eq!((report.steps.len(), report.failed), (2, 1));
-        assert_eq!(report.end(true), ExitCode::FAILURE);
+        assert_eq!(report.end(Ok(())), ExitCode::FAILURE);
     }
 }

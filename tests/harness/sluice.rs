@@ -136,7 +136,7 @@ impl Sluice {
         json(Command::new(binary()?).args(["status", "--json", "--socket"]).arg(&self.socket))
     }
 
-    /// `sluice maps`: the kernel's maps, read from the pins; the names in it come from the daemon.
+    /// `sluice maps`: the kernel's maps, read from the pins. Without a daemon it has no names.
     pub fn maps(&self) -> Result<Maps> {
         let mut command = Command::new(binary()?);
         json(command.args(["maps", "--json", "--pins"]).arg(&self.pins).arg("--socket").arg(&self.socket))

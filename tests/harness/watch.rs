@@ -52,14 +52,15 @@ impl Watch {
             let mut seen = Seen::default();
             let mut frame = [0; 128];
             loop {
+                if stopped.load(Ordering::Relaxed) {
+                    // What came before the stop counts, and no more is waited for.
+                    socket.set_nonblocking(true)?;
+                }
                 match socket.read(&mut frame) {
                     Ok(length) => seen.count(frame.get(..length).unwrap_or_default(), own, client, port),
-                    // Only when nothing waits any more: what came before the stop counts.
-                    Err(error) if error.kind() == ErrorKind::WouldBlock && stopped.load(Ordering::Relaxed) => {
-                        return Ok(seen);
-                    }
-                    Err(error) if error.kind() == ErrorKind::WouldBlock => {}
-                    Err(error) => return Err(error.into()),
+                    Err(error) if error.kind() != ErrorKind::WouldBlock => return Err(error.into()),
+                    Err(_) if stopped.load(Ordering::Relaxed) => return Ok(seen),
+                    Err(_) => {}
                 }
             }
         });

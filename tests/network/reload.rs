@@ -65,7 +65,7 @@ fn a_good_configuration_takes_effect_by_verb_and_by_signal_and_breaks_nothing() 
 
     replace(sluice, &config(lab, false)?, lab, || sluice.signal(Signal::HUP))?;
     wait::until("the second kernel frontend to go", SOON, || {
-        Ok(sluice.maps()?.vips.iter().all(|vip| vip.frontend != "more").then_some(()))
+        Ok(sluice.maps()?.vips.iter().all(|vip| vip.frontend.as_deref() != Some("more")).then_some(()))
     })?;
     flows.exchange("after it was removed")?;
     ensure!(kept.get("/")?.status == 200, "the kept connection");

@@ -95,8 +95,8 @@ pub struct Maps {
 /// A VIP.
 #[derive(Clone, Debug, Deserialize)]
 pub struct VipRow {
-    /// Its frontend.
-    pub frontend: String,
+    /// Its frontend; `None` without a daemon.
+    pub frontend: Option<String>,
     /// Packets sent on to servers.
     pub packets: u64,
     /// TCP connections.
@@ -108,10 +108,10 @@ pub struct VipRow {
 /// A server.
 #[derive(Clone, Debug, Deserialize)]
 pub struct ServerRow {
-    /// Its backend.
-    pub backend: String,
-    /// Its name.
-    pub name: String,
+    /// Its backend; `None` without a daemon.
+    pub backend: Option<String>,
+    /// Its name; `None` without a daemon.
+    pub name: Option<String>,
     /// `up`, `drain`, `down`.
     pub state: String,
     /// Packets sent there.
@@ -123,8 +123,8 @@ pub struct ServerRow {
 /// A ring.
 #[derive(Clone, Debug, Deserialize)]
 pub struct RingRow {
-    /// Whose.
-    pub backend: String,
+    /// Whose; `None` without a daemon.
+    pub backend: Option<String>,
     /// How many slots each server has.
     pub shares: Vec<ShareRow>,
 }
@@ -150,8 +150,11 @@ pub struct StopRow {
 impl Maps {
     /// The part of a backend's ring that each server has, from 0 to 1. Servers without a slot are not in it.
     pub fn shares(&self, backend: &str) -> Result<BTreeMap<String, f64>> {
-        let ring =
-            self.rings.iter().find(|ring| ring.backend == backend).with_context(|| format!("no ring of {backend}"))?;
+        let ring = self
+            .rings
+            .iter()
+            .find(|ring| ring.backend.as_deref() == Some(backend))
+            .with_context(|| format!("no ring of {backend}"))?;
         let all: u64 = ring.shares.iter().map(|share| share.slots).sum();
         let part = |share: &ShareRow| (share.server.clone(), ratio(share.slots, all));
         Ok(ring.shares.iter().filter(|share| share.slots > 0).map(part).collect())
@@ -159,7 +162,7 @@ impl Maps {
 
     /// A server by backend and name.
     pub fn server(&self, backend: &str, name: &str) -> Result<&ServerRow> {
-        let wanted = |row: &&ServerRow| row.backend == backend && row.name == name;
+        let wanted = |row: &&ServerRow| row.backend.as_deref() == Some(backend) && row.name.as_deref() == Some(name);
         self.servers.iter().find(wanted).with_context(|| format!("no server {backend}/{name} in the maps"))
     }
 }
