@@ -85,7 +85,7 @@ fn command(group: Group) -> Command {
     command.args(["test", "--locked", "--no-fail-fast"]);
     match group {
         Group::Host => command.arg("--workspace"),
-        Group::Kernel => command.args(["--package=lb-tests", "--features=kernel", "--test=kernel"]),
+        Group::Kernel => command.args(["--package=lb-tests", "--features=kernel", "--test=kernel", "--test=dataplane"]),
         Group::Network => {
             command.args(["--package=lb-tests", "--features=network", "--test=network"])
         }
