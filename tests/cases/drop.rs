@@ -46,7 +46,7 @@ fn by_packet() -> Vec<Case> {
         ),
         stops(
             "time to live 1 on the way to a server (nat)",
-            to_nat.clone().ttl(1).bytes(),
+            to_nat.ttl(1).bytes(),
             Stop::TtlExpired,
         ),
         stops(
@@ -54,7 +54,7 @@ fn by_packet() -> Vec<Case> {
             to_direct.clone().ttl(1).bytes(),
             Stop::TtlExpired,
         ),
-        stops("time to live 0", to_direct.clone().ttl(0).bytes(), Stop::TtlExpired),
+        stops("time to live 0", to_direct.ttl(0).bytes(), Stop::TtlExpired),
         stops(
             "time to live 1 on the way back",
             answers(Frame::tcp(SERVERS[1], CLIENT), 1).ttl(1).bytes(),
