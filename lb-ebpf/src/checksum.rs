@@ -59,12 +59,12 @@ impl Change {
     }
 }
 
-/// Adds the carries back in. A change has at most eight summands of 32 bits, so that 35 bits come in: three steps leave 16.
+/// Adds the carries back in. A change has at most eight summands of 32 bits: the first step leaves at most 2^32 + 6, the
+/// second at most 2^17 - 2, the third 16 bits.
 #[inline(always)]
 #[expect(clippy::cast_possible_truncation, reason = "16 bits are left")]
 const fn fold(sum: u64) -> u16 {
     let sum = (sum & 0xffff_ffff) + (sum >> 32);
-    let sum = (sum & 0xffff) + (sum >> 16);
     let sum = (sum & 0xffff) + (sum >> 16);
     ((sum & 0xffff) + (sum >> 16)) as u16
 }

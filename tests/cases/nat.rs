@@ -22,6 +22,7 @@ pub(crate) fn cases() -> Vec<Case> {
     let odd = data.clone().payload(&[0xff; 1_399]);
     vec![
         forward("a SYN goes to the server", &syn, 1),
+        forward("a SYN-ACK of a client goes to the server", &syn.clone().syn_ack(), 1),
         forward("a segment goes to the server", &data, 1),
         forward("a segment of odd length goes to the server", &odd, 1),
         forward("a datagram goes to the server", &datagram, 1),

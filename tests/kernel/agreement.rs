@@ -90,12 +90,8 @@ fn on_thousands_of_mutated_frames() -> Result<()> {
     assert_counted_alike(&loaded, &tables)?;
     let counted = tables.counted.borrow();
     ensure!(seen.len() == 3, "not everything happened");
-    ensure!(counted.servers.len() == 4, "{:?}", counted.servers);
-    ensure!(
-        counted.servers[&2].packets == 0,
-        "a server that is down got {:?}",
-        counted.servers[&2]
-    );
+    let served = |id| counted.servers.get(&id).is_some_and(|row| row.packets > 0);
+    ensure!([1, 2, 3, 4].map(served) == [true, false, true, true], "{:?}", counted.servers);
     ensure!(counted.stops.len() >= 9, "{:?}", counted.stops);
     let sent: u64 = counted.vips.values().map(|row| row.packets + row.return_packets).sum();
     ensure!(sent > MUTATED / 8, "only {sent} frames were sent");

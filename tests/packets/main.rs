@@ -125,6 +125,8 @@ fn only_a_syn_opens_a_connection() {
         count("a SYN goes to the server"),
         ([(1, row(54, 1))].into(), [(1, row(54, 1))].into())
     );
+    let syn_ack = count("a SYN-ACK of a client goes to the server");
+    assert_eq!(syn_ack, ([(1, row(54, 0))].into(), [(1, row(54, 0))].into()));
     assert_eq!(
         count("a segment goes to the server"),
         ([(1, row(67, 0))].into(), [(1, row(67, 0))].into())
