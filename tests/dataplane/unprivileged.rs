@@ -96,15 +96,15 @@ fn works_in_a_child() -> Result<()> {
     Ok(())
 }
 
-/// Two capabilities, as the unit grants: above all no CAP_SYS_ADMIN, which opening a map by its id would take.
+/// Three capabilities, as the unit grants: above all no CAP_SYS_ADMIN, which opening a map by its id would take.
 #[test]
-fn the_supervisor_needs_two_capabilities() -> Result<()> {
+fn the_supervisor_needs_three_capabilities() -> Result<()> {
     let world = World::enter()?;
     let mount = world.pins.root().parent().context("no parent")?.to_owned();
     chown(&mount, Some(65_534), Some(65_534))?;
     fs::set_permissions(&mount, fs::Permissions::from_mode(0o700))?;
     let directory = fs::File::open(&mount)?;
-    run_as_nobody(SUPERVISOR, "-all,+bpf,+net_admin", Stdio::from(directory))
+    run_as_nobody(SUPERVISOR, "-all,+bpf,+net_admin,+perfmon", Stdio::from(directory))
 }
 
 #[test]
