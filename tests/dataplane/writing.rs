@@ -20,15 +20,14 @@ use lb_userspace::{
     },
     plan::{Ring, Tables, Write, tables::Slots},
 };
-use std::{net::Ipv4Addr, time::Duration};
+use std::{array, net::Ipv4Addr, sync::Arc, time::Duration};
 use tokio::time::Instant;
 
 pub(crate) const RING: u16 = 3;
 const BACKEND: u64 = 77;
 
 pub(crate) fn slots(server: ServerId) -> Slots {
-    let slots = vec![Slot { current: server, ..Slot::default() }; SLOTS].into_boxed_slice();
-    <Box<[Slot; SLOTS]>>::try_from(slots).expect("that many").into()
+    Arc::new(array::from_fn(|_| Slot { current: server, ..Slot::default() }))
 }
 
 fn server(last: u8) -> ServerEntry {
