@@ -210,3 +210,98 @@ pub fn neighbour(message: &NeighbourMessage) -> Option<(On, Neighbour)> {
 fn mac(bytes: &[u8]) -> Option<Mac> {
     bytes.try_into().ok().filter(|mac: &Mac| *mac != [0; 6])
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rtnetlink::packet_route::{neighbour::NeighbourHeader, route::RouteVia};
+
+    const GATEWAY: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 1);
+
+    fn unicast(attributes: Vec<RouteAttribute>) -> RouteMessage {
+        let mut message = RouteMessage::default();
+        message.header.address_family = AddressFamily::Inet;
+        message.header.table = RouteHeader::RT_TABLE_MAIN;
+        message.header.kind = RouteType::Unicast;
+        message.attributes = attributes;
+        message
+    }
+
+    fn hop(ifindex: u32, flags: RouteNextHopFlags) -> RouteNextHop {
+        let mut hop = RouteNextHop::default();
+        hop.interface_index = ifindex;
+        hop.flags = flags;
+        hop.attributes = vec![RouteAttribute::Gateway(RouteAddress::Inet(GATEWAY))];
+        hop
+    }
+
+    fn way_of(message: &RouteMessage) -> Option<Way> {
+        route(message).unwrap().way
+    }
+
+    #[test]
+    fn only_table_main_is_followed() {
+        let mut message = unicast(vec![RouteAttribute::Oif(2)]);
+        assert_eq!(way_of(&message), Some(Way { ifindex: 2, gateway: None }));
+        message.attributes.push(RouteAttribute::Table(1_000)); // more than the header can say
+        assert_eq!(route(&message), None);
+        message.attributes.clear();
+        message.header.table = 255;
+        assert_eq!(route(&message), None);
+    }
+
+    #[test]
+    fn of_several_ways_the_first_that_lives_is_taken() {
+        let hops = vec![
+            hop(2, RouteNextHopFlags::Dead),
+            hop(3, RouteNextHopFlags::Linkdown),
+            hop(4, RouteNextHopFlags::empty()),
+        ];
+        let message = unicast(vec![RouteAttribute::MultiPath(hops)]);
+        assert_eq!(way_of(&message), Some(Way { ifindex: 4, gateway: Some(GATEWAY) }));
+    }
+
+    #[test]
+    fn what_we_cannot_follow_leads_nowhere() {
+        let mut blackhole = unicast(vec![RouteAttribute::Oif(2)]);
+        blackhole.header.kind = RouteType::BlackHole;
+        let over_ipv6 = unicast(vec![
+            RouteAttribute::Oif(2),
+            RouteAttribute::Via(RouteVia::Inet6("fe80::1".parse().unwrap())),
+        ]);
+        assert_eq!([blackhole, over_ipv6].map(|message| way_of(&message)), [None, None]);
+    }
+
+    #[test]
+    fn a_mac_is_used_only_in_states_in_which_the_kernel_uses_it() {
+        let mac_in = |state| {
+            let mut message = NeighbourMessage::default();
+            message.header = NeighbourHeader {
+                family: AddressFamily::Inet,
+                ifindex: 2,
+                state,
+                ..NeighbourHeader::default()
+            };
+            message.attributes = vec![
+                NeighbourAttribute::Destination(NeighbourAddress::Inet(GATEWAY)),
+                NeighbourAttribute::LinkLayerAddress(vec![2; 6]),
+            ];
+            neighbour(&message).unwrap().1.mac
+        };
+        let usable = [
+            NeighbourState::Reachable,
+            NeighbourState::Stale,
+            NeighbourState::Delay,
+            NeighbourState::Probe,
+            NeighbourState::Permanent,
+        ];
+        assert!(usable.into_iter().all(|state| mac_in(state) == Some([2; 6])));
+        let others = [
+            NeighbourState::Incomplete,
+            NeighbourState::Failed,
+            NeighbourState::None,
+            NeighbourState::Noarp,
+        ];
+        assert!(others.into_iter().all(|state| mac_in(state).is_none()));
+    }
+}

@@ -57,6 +57,8 @@ pub(super) struct Task {
     not_before: Instant,
     /// Neighbours that we asked the kernel to keep alive, and when.
     managed: BTreeMap<On, Instant>,
+    /// Servers that the log says are not reached.
+    missed: BTreeSet<Ipv4Addr>,
 }
 
 impl Task {
@@ -77,6 +79,7 @@ impl Task {
             due,
             not_before: Instant::now(),
             managed: BTreeMap::new(),
+            missed: BTreeSet::new(),
         }
     }
 
@@ -101,6 +104,7 @@ impl Task {
                 () = sleep_until(retry) => {
                     retry = Instant::now() + RETRY;
                     self.follow().await;
+                    self.complain();
                 }
             }
         }
@@ -230,6 +234,18 @@ impl Task {
             );
         }
         self.report.send_if_modified(|old| std::mem::replace(old, status.clone()) != status);
+    }
+
+    /// Logs servers that are still not reached when we look again, and those that are at last.
+    fn complain(&mut self) {
+        let unresolved = self.report.borrow().unresolved.clone();
+        for server in unresolved.difference(&self.missed) {
+            tracing::warn!(%server, "no frame reaches this server: no route, a link that is down, or no answer to ARP; its packets are dropped");
+        }
+        for server in self.missed.difference(&unresolved) {
+            tracing::info!(%server, "frames reach this server again, or it is no longer configured");
+        }
+        self.missed = unresolved;
     }
 
     /// Asks for neighbours that the kernel does not yet keep alive, and lets those go that nobody needs any more.
