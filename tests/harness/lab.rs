@@ -15,19 +15,23 @@ use crate::{
     process,
     reaper::{self, Reaper},
     verdict::{self, Verdict},
+    wait,
 };
 use anyhow::{Context, Result, ensure};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::{
     fmt::Write,
-    net::Ipv4Addr,
+    net::{Ipv4Addr, UdpSocket},
     path::{Path, PathBuf},
     process::Command,
     sync::atomic::{AtomicU32, Ordering},
+    time::Duration,
 };
 
 /// The client.
 pub const CLIENT: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 10);
+/// The balancer, as the client's router.
+const GATEWAY: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 1);
 /// A VIP for `forward = "nat"`; the balancer's own address too, as keepalived would give it.
 pub const NAT_VIP: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 10);
 /// A VIP for `forward = "direct"`: on the balancer, and silently on the loopback of every server.
@@ -45,6 +49,9 @@ const SERVERS: [(&str, Ipv4Addr); 4] = [
 ];
 /// The server that [`Lab::servers`] marks as backup.
 pub const BACKUP: &str = "backup";
+
+/// Longest wait for an Ethernet address.
+const MEETING: Duration = Duration::from_secs(2);
 
 /// Where `demo --keep` leaves a lab, and where `demo --clean` looks for it.
 pub const KEPT: &str = "sluice-demo";
@@ -162,13 +169,23 @@ impl Lab {
         self.balancer.sysctl("net.ipv4.ip_forward", "1")?;
         self.balancer.sysctl("net.ipv4.conf.all.send_redirects", "0")?;
         self.balancer.sysctl("net.ipv4.conf.default.send_redirects", "0")?;
-        let mut addresses =
-            vec!["addr add 198.51.100.1/24 dev lb0".to_owned(), "addr add 10.1.1.1/24 dev lb0".to_owned()];
+        let mut addresses = vec![format!("addr add {GATEWAY}/24 dev lb0"), "addr add 10.1.1.1/24 dev lb0".to_owned()];
         addresses.extend([NAT_VIP, DIRECT_VIP, PROXY_VIP].map(|vip| format!("addr add {vip}/32 dev lb0")));
         self.plug(&self.balancer, "balancer", DEVICE, &addresses)?;
         verdict::attach(Verdict::Pass, switch, "balancer", &self.name)?;
 
-        self.machines.iter().try_for_each(|machine| self.plug_server(machine))
+        self.machines.iter().try_for_each(|machine| self.plug_server(machine))?;
+        self.introduce()
+    }
+
+    /// Lets client and balancer learn each other's Ethernet address, as a balancer and its router long have. Otherwise
+    /// the first reply by XDP waits for nobody: it is dropped (`no_next_hop`), and the client repeats its SYN a second later.
+    fn introduce(&self) -> Result<()> {
+        const NOBODY_LISTENS: u16 = 9;
+        let datagram = || UdpSocket::bind((CLIENT, 0))?.send_to(b"hello", (GATEWAY, NOBODY_LISTENS));
+        self.client.run(datagram)?.context("the client's first word")?;
+        let known = || process::run(self.balancer.command("ip").args(["neigh", "show", &CLIENT.to_string()]));
+        wait::until("client and balancer to meet", MEETING, || Ok(known()?.contains("lladdr").then_some(())))
     }
 
     fn plug_server(&self, Machine { name, address, namespace }: &Machine) -> Result<()> {

@@ -1,11 +1,16 @@
 //! `forward = "nat"`: servers need nothing but their default route.
 
-use crate::scene::{PORT, Scene, WEBS};
+use crate::scene::{PORT, SOON, Scene, WEBS};
 use anyhow::{Result, ensure};
 use lb_tests::{
     client::{Flows, udp},
     lab::{CLIENT, DEVICE},
+    wait,
     watch::Watch,
+};
+use std::{
+    io::ErrorKind,
+    net::{TcpStream, UdpSocket},
 };
 
 #[test]
@@ -29,16 +34,25 @@ fn tcp_and_udp_reach_every_server_and_the_host_stack_sees_neither() -> Result<()
 }
 
 #[test]
-fn a_port_without_a_frontend_is_dropped_and_counted() -> Result<()> {
+fn a_port_without_a_frontend_is_the_hosts_affair_while_the_host_has_the_vip() -> Result<()> {
     let scene = Scene::start("nat", &WEBS, "")?;
-    let stops = || -> Result<u64> {
-        Ok(scene.sluice.maps()?.stops.iter().filter(|stop| stop.name == "unknown_port").map(|stop| stop.packets).sum())
-    };
-    let before = stops()?;
-    scene.lab.client.run(|| {
-        let socket = std::net::UdpSocket::bind("0.0.0.0:0")?;
-        (0..10).try_for_each(|_| socket.send_to(b"?", (scene.vip.ip(), 9)).map(drop))
-    })??;
-    ensure!(stops()? == before + 10, "{before} before, {} after", stops()?);
+    let refused = scene.lab.client.run(|| TcpStream::connect((scene.vip.ip(), 9)))?;
+    ensure!(refused.is_err_and(|error| error.kind() == ErrorKind::ConnectionRefused), "the host did not answer");
+    scene.over()
+}
+
+#[test]
+fn a_port_without_a_frontend_is_dropped_and_counted_when_the_host_has_not_the_vip() -> Result<()> {
+    let scene = Scene::start("nat", &WEBS, "")?;
+    scene.lab.balancer.ip([format!("addr del {}/32 dev {DEVICE}", scene.vip.ip())])?;
+    let dropped = || Ok::<u64, anyhow::Error>(scene.sluice.maps()?.stopped("unknown_port"));
+    let knock = || UdpSocket::bind("0.0.0.0:0")?.send_to(b"?", (scene.vip.ip(), 9)).map(drop);
+    wait::until("the daemon to notice", SOON, || {
+        scene.lab.client.run(knock)??;
+        Ok((dropped()? > 0).then_some(()))
+    })?;
+    let before = dropped()?;
+    scene.lab.client.run(|| (0..10).try_for_each(|_| knock()))??;
+    wait::until("ten packets to be counted", SOON, || Ok((dropped()? >= before + 10).then_some(())))?;
     scene.over()
 }

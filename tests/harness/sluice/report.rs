@@ -160,6 +160,11 @@ impl Maps {
         Ok(ring.shares.iter().filter(|share| share.slots > 0).map(part).collect())
     }
 
+    /// How many packets left the path early for a reason.
+    pub fn stopped(&self, reason: &str) -> u64 {
+        self.stops.iter().filter(|stop| stop.name == reason).map(|stop| stop.packets).sum()
+    }
+
     /// A server by backend and name.
     pub fn server(&self, backend: &str, name: &str) -> Result<&ServerRow> {
         let wanted = |row: &&ServerRow| row.backend.as_deref() == Some(backend) && row.name.as_deref() == Some(name);
