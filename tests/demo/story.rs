@@ -62,8 +62,9 @@ pub(crate) fn tell(report: &mut Report, keep: bool) -> Result<()> {
     report.check("HTTPS, routed by host and path", || public::check_routes(&stage.lab.client, &stage.trusted));
     let seen = lose_and_regain_a_server(report, &mut stage)?;
     balance_the_books(report, &stage, &seen, &by_hand)?;
+    let counted = watch.stop()?;
+    report.fact("host_stack_packets", counted.of_client);
     report.check("the host's own stack saw none of it", || {
-        let counted = watch.stop()?;
         ensure!(counted.of_client == 0, "{} packets of the VIP reached the stack", counted.of_client);
         ensure!(counted.others > 0, "the watch saw nothing at all, not even health checks");
         Ok(format!("0 packets of the VIP, {} others (health checks, HTTPS)", counted.others))
@@ -147,12 +148,15 @@ fn lose_and_regain_a_server(report: &mut Report, stage: &mut Stage) -> Result<Se
         );
         Ok(String::new())
     });
+    let mut probe_to_map_us = 0;
     report.check("from the failed probe to the kernel's map", || {
         let failovers = stage.sluice.status()?.failovers;
         let of_victim = |change: &&Failover| change.backend == "shop" && change.server == VICTIM && change.to == "down";
         let down = failovers.iter().rfind(of_victim).context("the status has no such failover")?;
-        Ok(format!("{} µs", down.probe_to_map_us))
+        probe_to_map_us = down.probe_to_map_us;
+        Ok(format!("{probe_to_map_us} µs"))
     });
+    report.fact("probe_to_map_us", probe_to_map_us);
     thread::sleep(SCENE);
 
     report.step(&format!("{VICTIM} comes back"), || {
@@ -198,9 +202,10 @@ fn balance_the_books(report: &mut Report, stage: &Stage, seen: &Seen, by_hand: &
         tally::agree(&counts, VICTIM, failed)?;
         Ok(format!("{total} connections"))
     });
-    report.say("\n    server   kernel   access log   answered");
+    report.say("\n    server   kernel   access log   answered   refused");
     for (server, Count { kernel, logged, answered }) in &counts {
-        report.say(&format!("    {server:<7} {kernel:>7} {logged:>12} {answered:>10}"));
+        let refused = kernel.saturating_sub(*answered);
+        report.say(&format!("    {server:<7} {kernel:>8} {logged:>12} {answered:>10} {refused:>9}"));
     }
     report.say("");
     let row = |(server, count): (&String, &Count)| {

@@ -156,8 +156,8 @@ impl Sluice {
     }
 }
 
-/// What every configuration of a lab starts with. The last line opens no new table.
-fn complete(lab: &Lab, config: &str) -> String {
+/// A whole configuration for a lab: its `[global]` table, which `config` continues.
+pub fn complete(lab: &Lab, config: &str) -> String {
     let (directory, pins) = (lab.directory().display(), lab.pins().display().to_string());
     format!(
         "[global]\ninterfaces = [\"{DEVICE}\"]\ncontrol_socket = \"{directory}/sluice.sock\"\npin_dir = \"{pins}\"\n\

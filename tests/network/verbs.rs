@@ -2,7 +2,12 @@
 
 use crate::scene::{SOON, Scene, WEBS};
 use anyhow::{Result, ensure};
-use lb_tests::{binary, client::Flows, lab::Lab, sluice::complaint};
+use lb_tests::{
+    binary,
+    client::Flows,
+    lab::Lab,
+    sluice::{complaint, complete},
+};
 use std::{fs, process::Command};
 
 #[test]
@@ -28,8 +33,7 @@ fn a_wrong_command_line_is_a_usage_error() -> Result<()> {
 fn without_privileges_the_daemon_says_which_it_needs() -> Result<()> {
     let lab = Lab::new()?;
     let config = lab.directory().join("sluice.toml");
-    let text = crate::scene::config(&lab, "nat", &WEBS)?;
-    fs::write(&config, format!("[global]\ninterfaces = [\"lb0\"]\n{text}"))?;
+    fs::write(&config, complete(&lab, &crate::scene::config(&lab, "nat", &WEBS)?))?;
     let mut command = lab.balancer.command("setpriv");
     command.args(["--bounding-set=-all", "--inh-caps=-all"]);
     let output = command.arg(binary()?).arg("run").arg("--config").arg(&config).output()?;
