@@ -214,7 +214,7 @@ async fn connection(
     let Some(acceptor) = frontend.tls(address) else {
         return understood(&held, client(false), stream, false).await;
     };
-    match tls::accept(acceptor, stream).await {
+    match Box::pin(tls::accept(acceptor, stream)).await {
         Ok((stream, speaks_h2)) => understood(&held, client(true), stream, speaks_h2).await,
         Err(error) => {
             frontend.live.counts.of(thread.index).tls_errors.increment();
@@ -231,10 +231,11 @@ async fn understood<IO: AsyncRead + AsyncWrite + Unpin + 'static>(
 ) {
     let Some(frontend) = held.frontend() else { return };
     let io = Metered::new(io, Rc::clone(&client.meter));
+    // Each kind is boxed, so that a connection has the size of what it is, not of the largest that it might be.
     match &frontend.kind {
         FrontendKind::Tcp { backend } => {
             if let Some(backend) = held.snapshot.backend(*backend) {
-                tcp::relay(&client, io, backend, frontend.timeout_client).await;
+                Box::pin(tcp::relay(&client, io, backend, frontend.timeout_client)).await;
             }
         }
         FrontendKind::Http(http) => {
@@ -244,9 +245,9 @@ async fn understood<IO: AsyncRead + AsyncWrite + Unpin + 'static>(
                 silence: frontend.timeout_client,
             };
             if h2 {
-                serve::http2(client, io, timeouts).await;
+                Box::pin(serve::http2(client, io, timeouts)).await;
             } else {
-                serve::http1(client, io, timeouts).await;
+                Box::pin(serve::http1(client, io, timeouts)).await;
             }
         }
         // The kernel serves these; `Snapshot` does not list them.

@@ -121,7 +121,8 @@ async fn serve(
     let request = request.map(|body| {
         Body::stream(FromClient::new(body.map_err(|_cause| BodyError::Cut), meter, body_done))
     });
-    Ok(forward::exchange(client, request, done).await)
+    // Boxed, because hyper keeps room for it as long as the connection lives, and most connections are idle.
+    Ok(Box::pin(forward::exchange(client, request, done)).await)
 }
 
 /// Runs a connection to its end, or until the client is late. Once a drain begins, `close` asks it to end soon.
