@@ -10,14 +10,8 @@ use std::{env, fs};
 use lb_ebpf_build::{Diagnostics, Error, Object, Overrides, Places, VARIABLES};
 
 /// What the object is made of, from the root of the workspace.
-const SOURCES: [&str; 6] = [
-    "lb-ebpf/src",
-    "lb-ebpf/Cargo.toml",
-    "lb-common/src",
-    "lb-common/Cargo.toml",
-    "Cargo.toml",
-    "Cargo.lock",
-];
+const SOURCES: [&str; 6] =
+    ["lb-ebpf/src", "lb-ebpf/Cargo.toml", "lb-common/src", "lb-common/Cargo.toml", "Cargo.toml", "Cargo.lock"];
 
 fn main() -> ExitCode {
     match build() {
@@ -46,10 +40,7 @@ fn build() -> Result<(), Error> {
         }
         Object::Given(path) => {
             println!("cargo::rerun-if-changed={}", path.display());
-            println!(
-                "cargo::warning=the kernel object is {}, as SLUICE_EBPF_OBJECT says",
-                path.display()
-            );
+            println!("cargo::warning=the kernel object is {}, as SLUICE_EBPF_OBJECT says", path.display());
             copy(&path, &embedded)
         }
         Object::Compiled { path, warnings, .. } => {

@@ -11,7 +11,14 @@ pub type HashKey = [u64; 2];
 /// Two rounds of the 64-bit finalizer of MurmurHash3 (public domain, Austin Appleby), keyed before each round. Chosen
 /// because BPF has 64-bit multiplication but neither 128-bit products nor rotation.
 #[inline(always)]
-pub const fn flow_hash_v4(key: HashKey, client: Be32, client_port: Be16, vip: Be32, vip_port: Be16, protocol: Protocol) -> u32 {
+pub const fn flow_hash_v4(
+    key: HashKey,
+    client: Be32,
+    client_port: Be16,
+    vip: Be32,
+    vip_port: Be16,
+    protocol: Protocol,
+) -> u32 {
     let [first, second] = key;
     let addresses = (client.raw() as u64) << 32 | vip.raw() as u64;
     let ports = (client_port.raw() as u64) << 32 | (vip_port.raw() as u64) << 16 | protocol.number() as u64;
@@ -54,6 +61,9 @@ mod tests {
         };
         let vectors = [([0, 0], 40_000), ([0, 0], 40_001), ([1, 2], 40_000)].map(|(key, port)| hash(key, port));
         assert_eq!(vectors, [3_298_235_083, 1_564_129_650, 3_098_830_674]);
-        assert_eq!([name_hash(0, b""), name_hash(0, b"web1"), name_hash(1, b"web1")], [17_280_346_270_528_514_342, 10_698_296_457_888_045_158, 17_468_312_826_454_793_336]);
+        assert_eq!(
+            [name_hash(0, b""), name_hash(0, b"web1"), name_hash(1, b"web1")],
+            [17_280_346_270_528_514_342, 10_698_296_457_888_045_158, 17_468_312_826_454_793_336]
+        );
     }
 }

@@ -28,6 +28,6 @@ pub use counters::Counters;
 pub use next_hop::{NextHop, Route4Key};
 pub use returns::{Return4, Return4Key};
 pub use server::{ServerEntry, ServerId, ServerState};
-pub use slots::{RingHead, RingId, Slot, SLOTS};
+pub use slots::{RingHead, RingId, SLOTS, Slot};
 pub use stop::Stop;
 pub use vip::{Forward, Vip, Vip4Key, VipId};

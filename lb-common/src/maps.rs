@@ -1,6 +1,9 @@
 //! The maps: names, capacities, and a hash of it all that names the directory they are pinned in.
 
-use crate::{Counters, NextHop, Return4, Return4Key, RingHead, Route4Key, SLOTS, ServerEntry, Slot, Vip, Vip4Key, hash::name_hash};
+use crate::{
+    Counters, NextHop, Return4, Return4Key, RingHead, Route4Key, SLOTS, ServerEntry, Slot, Vip, Vip4Key,
+    hash::name_hash,
+};
 
 /// Raised by hand when the meaning of a row changes while its size stays.
 pub const ABI_VERSION: u64 = 1;
@@ -93,10 +96,11 @@ mod tests {
     #[test]
     fn memory_of_an_empty_balancer_is_bounded() {
         // Per-CPU maps count once a CPU; rings are created on demand (128 KiB each).
-        let (shared, per_cpu) = ALL.iter().filter(|map| map.0 != RINGS).fold((0, 0), |(shared, per_cpu), (name, key, value, entries)| {
-            let bytes = (key + value.next_multiple_of(8)) * *entries as usize;
-            if name.ends_with("COUNTERS") { (shared, per_cpu + bytes) } else { (shared + bytes, per_cpu) }
-        });
+        let (shared, per_cpu) =
+            ALL.iter().filter(|map| map.0 != RINGS).fold((0, 0), |(shared, per_cpu), (name, key, value, entries)| {
+                let bytes = (key + value.next_multiple_of(8)) * *entries as usize;
+                if name.ends_with("COUNTERS") { (shared, per_cpu + bytes) } else { (shared + bytes, per_cpu) }
+            });
         assert!(shared < 4 << 20, "{shared}");
         assert!(per_cpu < 1 << 20, "{per_cpu}");
     }

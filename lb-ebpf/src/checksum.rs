@@ -27,10 +27,7 @@ impl Change {
     /// Replaces the first byte of a word whose second byte stays.
     #[inline(always)]
     pub const fn byte(self, old: u8, new: u8) -> Self {
-        self.word(
-            Be16::from_raw(u16::from_ne_bytes([old, 0])),
-            Be16::from_raw(u16::from_ne_bytes([new, 0])),
-        )
+        self.word(Be16::from_raw(u16::from_ne_bytes([old, 0])), Be16::from_raw(u16::from_ne_bytes([new, 0])))
     }
 
     /// Both changes.
@@ -94,10 +91,7 @@ mod tests {
         for old in (0..=u16::MAX).step_by(251) {
             for new in (0..=u16::MAX).step_by(241) {
                 let change = Change::default().word(Be16::from_raw(old), Be16::from_raw(new));
-                assert_eq!(
-                    change.applied_to(full(&[0x4500, old, 0x1234])),
-                    full(&[0x4500, new, 0x1234])
-                );
+                assert_eq!(change.applied_to(full(&[0x4500, old, 0x1234])), full(&[0x4500, new, 0x1234]));
             }
         }
     }

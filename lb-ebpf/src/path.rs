@@ -42,13 +42,7 @@ fn balance(packet: &mut impl Packet, tables: &impl Tables) -> Result<Verdict, St
 
 /// From a client to a server.
 #[inline(always)]
-fn forward(
-    packet: &mut impl Packet,
-    tables: &impl Tables,
-    ip: &Ipv4,
-    l4: &L4,
-    vip: Vip,
-) -> Result<Verdict, Stop> {
+fn forward(packet: &mut impl Packet, tables: &impl Tables, ip: &Ipv4, l4: &L4, vip: Vip) -> Result<Verdict, Stop> {
     let (id, server) = select::server(tables, ip, l4, vip.ring)?;
     let mode = Forward::from_byte(vip.forward).ok_or(Stop::BadTables)?;
     let ttl = transmit::ttl(ip)?;
@@ -69,12 +63,7 @@ fn forward(
 
 /// From a server that was reached by `nat` to its client.
 #[inline(always)]
-fn back(
-    packet: &mut impl Packet,
-    tables: &impl Tables,
-    ip: &Ipv4,
-    l4: &L4,
-) -> Result<Verdict, Stop> {
+fn back(packet: &mut impl Packet, tables: &impl Tables, ip: &Ipv4, l4: &L4) -> Result<Verdict, Stop> {
     let reply = returns::find(tables, ip, l4)?;
     let ttl = transmit::ttl(ip)?;
     let route = tables.route4(ip.destination).ok_or(Stop::NoRoute)?;

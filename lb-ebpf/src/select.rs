@@ -17,22 +17,11 @@ pub const TRIES: usize = 4;
 
 /// The server of a flow: the same for all its packets as long as ring and servers stay as they are.
 #[inline(always)]
-pub fn server(
-    tables: &impl Tables,
-    ip: &Ipv4,
-    l4: &L4,
-    ring: RingId,
-) -> Result<(ServerId, ServerEntry), Stop> {
+pub fn server(tables: &impl Tables, ip: &Ipv4, l4: &L4, ring: RingId) -> Result<(ServerId, ServerEntry), Stop> {
     let head = tables.ring_head(ring).ok_or(Stop::BadTables)?;
     let slots = tables.ring_half(ring, head.half).ok_or(Stop::BadTables)?;
-    let hash = flow_hash_v4(
-        tables.hash_key(),
-        ip.source,
-        l4.source_port,
-        ip.destination,
-        l4.destination_port,
-        ip.protocol,
-    );
+    let hash =
+        flow_hash_v4(tables.hash_key(), ip.source, l4.source_port, ip.destination, l4.destination_port, ip.protocol);
     let mut slot = slot_of(hash);
     for _ in 0..TRIES {
         let id = slots.get(slot).ok_or(Stop::BadTables)?.current;

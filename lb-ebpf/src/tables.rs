@@ -3,8 +3,8 @@
 //! Rows are described in `lb_common`; `None` means that there is no such row. Rows of arrays that nobody wrote are zero.
 
 use lb_common::{
-    Be32, Counters, NextHop, Return4, Return4Key, RingHead, RingId, SLOTS, ServerEntry, ServerId,
-    Slot, Stop, Vip, Vip4Key, VipId, hash::HashKey,
+    Be32, Counters, NextHop, Return4, Return4Key, RingHead, RingId, SLOTS, ServerEntry, ServerId, Slot, Stop, Vip,
+    Vip4Key, VipId, hash::HashKey,
 };
 
 /// All maps, as the packet path uses them.

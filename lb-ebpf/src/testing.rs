@@ -6,8 +6,8 @@ use crate::{Packet, Tables};
 use bytemuck::{Pod, Zeroable};
 use core::cell::RefCell;
 use lb_common::{
-    Be32, Counters, NextHop, Return4, Return4Key, RingHead, RingId, Route4Key, SLOTS, ServerEntry,
-    ServerId, Slot, Stop, Vip, Vip4Key, VipId,
+    Be32, Counters, NextHop, Return4, Return4Key, RingHead, RingId, Route4Key, SLOTS, ServerEntry, ServerId, Slot,
+    Stop, Vip, Vip4Key, VipId,
     hash::HashKey,
     maps::{MAX_NEXT_HOPS, MAX_RINGS, MAX_SERVERS, MAX_VIPS},
     slots::HALVES,
@@ -121,11 +121,7 @@ impl Tables for MemoryTables {
             let network = |addr: Be32| u64::from(addr.ip().to_bits()) >> host_bits;
             network(key.addr) == network(addr)
         };
-        self.routes
-            .iter()
-            .filter(|(key, _)| holds(key))
-            .max_by_key(|(key, _)| key.prefix_len)
-            .map(|(_, row)| *row)
+        self.routes.iter().filter(|(key, _)| holds(key)).max_by_key(|(key, _)| key.prefix_len).map(|(_, row)| *row)
     }
 
     fn ring_head(&self, ring: RingId) -> Option<RingHead> {

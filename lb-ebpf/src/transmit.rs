@@ -15,11 +15,7 @@ pub fn ttl(ip: &Ipv4) -> Result<u8, Stop> {
 
 /// The next machine, and the way out to it.
 #[inline(always)]
-pub fn way_out(
-    packet: &impl Packet,
-    tables: &impl Tables,
-    row: u32,
-) -> Result<(NextHop, Verdict), Stop> {
+pub fn way_out(packet: &impl Packet, tables: &impl Tables, row: u32) -> Result<(NextHop, Verdict), Stop> {
     let next_hop = tables.next_hop(row).ok_or(Stop::BadTables)?;
     if next_hop.resolved == 0 {
         return Err(Stop::NoNextHop);

@@ -46,8 +46,7 @@ pub struct Loaded {
 /// # Errors
 /// Every error of every file, in their order; no warnings then, many of which would be mere consequences.
 pub fn load(bundle: &Bundle) -> Result<Loaded, Diagnostics> {
-    let (file, mut found) =
-        document::read(bundle).map_err(|errors| Diagnostics::new(bundle, errors))?;
+    let (file, mut found) = document::read(bundle).map_err(|errors| Diagnostics::new(bundle, errors))?;
     let model = validate::validate(&file, bundle, &mut found);
     if found.iter().any(Diagnostic::is_error) {
         found.retain(Diagnostic::is_error);

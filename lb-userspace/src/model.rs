@@ -36,7 +36,9 @@ impl Model {
     /// The backends that kernel frontends use: each owns a ring.
     pub fn kernel_backends(&self) -> impl Iterator<Item = BackendIndex> + '_ {
         let used = |index: &BackendIndex| {
-            self.frontends.iter().any(|frontend| matches!(frontend.kind, FrontendKind::L4 { backend } if backend == *index))
+            self.frontends
+                .iter()
+                .any(|frontend| matches!(frontend.kind, FrontendKind::L4 { backend } if backend == *index))
         };
         (0..self.backends.len()).filter(used)
     }
@@ -48,10 +50,7 @@ impl Model {
             let FrontendKind::L4 { backend } = frontend.kind else { continue };
             for bind in &frontend.binds {
                 if let IpAddr::V4(address) = bind.address.ip() {
-                    vips.insert(
-                        Vip4Key::new(address.into(), Be16::new(bind.address.port()), bind.protocol),
-                        backend,
-                    );
+                    vips.insert(Vip4Key::new(address.into(), Be16::new(bind.address.port()), bind.protocol), backend);
                 }
             }
         }

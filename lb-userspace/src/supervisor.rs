@@ -12,7 +12,11 @@ pub mod process;
 
 use crate::{
     admin,
-    channel::{ToSupervisor, ToWorker, message::{Interface, ReloadReport}, to_memory_file},
+    channel::{
+        ToSupervisor, ToWorker,
+        message::{Interface, ReloadReport},
+        to_memory_file,
+    },
     config::{self, Bundle, Format},
     model::{Global, Model, OnStop},
 };
@@ -21,8 +25,20 @@ use kernel::Kernel;
 use listeners::Listeners;
 use lock::Lock;
 use process::Worker;
-use std::{net::TcpListener, os::{fd::{AsFd, BorrowedFd, OwnedFd}, unix::net::UnixListener}, path::PathBuf, process::ExitCode, time::Duration};
-use tokio::{signal::unix::{SignalKind, signal}, time::timeout};
+use std::{
+    net::TcpListener,
+    os::{
+        fd::{AsFd, BorrowedFd, OwnedFd},
+        unix::net::UnixListener,
+    },
+    path::PathBuf,
+    process::ExitCode,
+    time::Duration,
+};
+use tokio::{
+    signal::unix::{SignalKind, signal},
+    time::timeout,
+};
 use tracing::{error, info, warn};
 
 /// How the daemon was asked to run.
@@ -74,7 +90,9 @@ struct Configuration {
 impl Configuration {
     fn read(options: &Options) -> anyhow::Result<Self> {
         let bundle = config::collect(&options.config)?;
-        let loaded = config::load(&bundle).map_err(|diagnostics| anyhow!("the configuration is refused\n{}", diagnostics.render(Format::default())))?;
+        let loaded = config::load(&bundle).map_err(|diagnostics| {
+            anyhow!("the configuration is refused\n{}", diagnostics.render(Format::default()))
+        })?;
         let warnings = loaded.warnings.render(Format::default());
         Ok(Self { model: loaded.model, warnings, bundle })
     }
@@ -110,7 +128,8 @@ impl Supervisor {
             .with_context(|| format!("cannot make the control socket {}", global.control_socket.display()))?;
         let metrics = global.metrics.map(bind_metrics).transpose()?;
         let worker = spawn(&options, global)?;
-        let mut this = Self { generation: 1, options, kernel, listeners, control, metrics, worker, configuration, _lock: lock };
+        let mut this =
+            Self { generation: 1, options, kernel, listeners, control, metrics, worker, configuration, _lock: lock };
         this.equip_worker().await?;
         info!(pid = std::process::id(), worker = this.worker.pid(), "running");
         Ok(this)
@@ -151,7 +170,11 @@ impl Supervisor {
         if report.done {
             info!(generation = self.generation, warnings = report.report, "configuration reloaded");
         } else {
-            error!(generation = self.generation, error = report.report, "configuration refused; the one before goes on");
+            error!(
+                generation = self.generation,
+                error = report.report,
+                "configuration refused; the one before goes on"
+            );
         }
         report
     }
@@ -207,7 +230,9 @@ impl Supervisor {
                 }
             }
         };
-        timeout(CONFIGURE_TIMEOUT, until_configured).await.context("the worker did not take up the configuration in time")?
+        timeout(CONFIGURE_TIMEOUT, until_configured)
+            .await
+            .context("the worker did not take up the configuration in time")?
     }
 
     /// Does for the worker what it may ask for.
@@ -300,7 +325,8 @@ fn spawn(options: &Options, global: &Global) -> anyhow::Result<Worker> {
     if options.single_process {
         return Worker::thread();
     }
-    let identity = if rustix::process::geteuid().is_root() { Some(account::identity(global.user.as_deref())?) } else { None };
+    let identity =
+        if rustix::process::geteuid().is_root() { Some(account::identity(global.user.as_deref())?) } else { None };
     Worker::process(identity)
 }
 

@@ -9,10 +9,22 @@ pub mod halves;
 pub mod reports;
 
 use crate::{
-    admin::{self, protocol::{Answer, Request}, socket::Asked, status::Failover},
-    channel::{Channel, ToSupervisor, ToWorker, from_memory_file, message::{Interface, ReloadReport}},
+    admin::{
+        self,
+        protocol::{Answer, Request},
+        socket::Asked,
+        status::Failover,
+    },
+    channel::{
+        Channel, ToSupervisor, ToWorker, from_memory_file,
+        message::{Interface, ReloadReport},
+    },
     config::{self, Bundle, Format},
-    dataplane::{counters::KernelCounters, maps::{KernelMaps, WorkerMaps}, memory::MemoryMaps},
+    dataplane::{
+        counters::KernelCounters,
+        maps::{KernelMaps, WorkerMaps},
+        memory::MemoryMaps,
+    },
     health::{Checker, Outcome, Verdicts},
     l7::{self, BoundListener},
     model::Model,
@@ -20,8 +32,17 @@ use crate::{
 };
 use anyhow::{Context, anyhow};
 use halves::Halves;
-use std::{collections::{BTreeMap, VecDeque}, net::{SocketAddr, TcpListener}, os::{fd::OwnedFd, unix::net::UnixListener}, sync::Arc, time::Duration};
-use tokio::{sync::{mpsc, oneshot}, time::Instant};
+use std::{
+    collections::{BTreeMap, VecDeque},
+    net::{SocketAddr, TcpListener},
+    os::{fd::OwnedFd, unix::net::UnixListener},
+    sync::Arc,
+    time::Duration,
+};
+use tokio::{
+    sync::{mpsc, oneshot},
+    time::Instant,
+};
 use tracing::{debug, info};
 
 /// Outcomes and requests that may wait for the loop.
@@ -197,7 +218,8 @@ impl Worker {
 
     /// Takes up a configuration: first all that can fail, on the side; then the change, which cannot.
     async fn configure(&mut self, source: Source, bundle: &Bundle) -> anyhow::Result<()> {
-        let loaded = config::load(bundle).map_err(|diagnostics| anyhow!("{}", diagnostics.render(Format::default())))?;
+        let loaded =
+            config::load(bundle).map_err(|diagnostics| anyhow!("{}", diagnostics.render(Format::default())))?;
         let model = Arc::new(loaded.model);
         let given = std::mem::take(&mut self.given);
         let mut running = match self.running.take() {

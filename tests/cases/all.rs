@@ -38,8 +38,5 @@ pub(crate) enum Expect {
 
 /// Every row.
 pub(crate) fn all() -> Vec<Case> {
-    [nat::cases(), direct::cases(), pass::cases(), drop::cases(), ring::cases()]
-        .into_iter()
-        .flatten()
-        .collect()
+    [nat::cases(), direct::cases(), pass::cases(), drop::cases(), ring::cases()].into_iter().flatten().collect()
 }

@@ -9,10 +9,7 @@ pub(crate) fn cases() -> Vec<Case> {
     vec![
         forward("direct: a SYN goes to the server as it is", &syn),
         forward("direct: a datagram goes to the server as it is", &datagram),
-        forward(
-            "direct: a datagram without checksum goes as it is",
-            &datagram.clone().without_checksum(),
-        ),
+        forward("direct: a datagram without checksum goes as it is", &datagram.clone().without_checksum()),
         forward("direct: options stay", &syn.clone().options(&[1, 1, 1, 0])),
         forward("direct: a jumbo frame goes to the server", &datagram.payload(&[7; 8_900])),
         redirected(),
@@ -68,11 +65,5 @@ fn cannot_redirect() -> Case {
     tables.devices.clear();
     let input = arrives(Frame::tcp(CLIENT, NAT_VIP));
     let expect = Expect::Stop(lb_common::Stop::NoNextHop);
-    Case {
-        name: "out of an interface that is gone",
-        tables,
-        ingress: OUTSIDE,
-        input: input.bytes(),
-        expect,
-    }
+    Case { name: "out of an interface that is gone", tables, ingress: OUTSIDE, input: input.bytes(), expect }
 }

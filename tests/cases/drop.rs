@@ -23,37 +23,13 @@ fn by_packet() -> Vec<Case> {
             arrives(Frame::tcp(CLIENT, unknown_port)).bytes(),
             Stop::UnknownPort,
         ),
-        stops(
-            "cilium: a server's reply to a VIP's unknown port",
-            reply_to(unknown_port),
-            Stop::UnknownPort,
-        ),
+        stops("cilium: a server's reply to a VIP's unknown port", reply_to(unknown_port), Stop::UnknownPort),
         // glb-director takes ports from the payload of later fragments.
-        stops(
-            "glb: the first fragment to a VIP",
-            to_nat.clone().fragment(0, true).bytes(),
-            Stop::Fragment,
-        ),
-        stops(
-            "glb: a middle fragment to a VIP",
-            to_nat.clone().fragment(100, true).bytes(),
-            Stop::Fragment,
-        ),
-        stops(
-            "glb: the last fragment to a VIP",
-            to_direct.clone().fragment(185, false).bytes(),
-            Stop::Fragment,
-        ),
-        stops(
-            "time to live 1 on the way to a server (nat)",
-            to_nat.ttl(1).bytes(),
-            Stop::TtlExpired,
-        ),
-        stops(
-            "time to live 1 on the way to a server (direct)",
-            to_direct.clone().ttl(1).bytes(),
-            Stop::TtlExpired,
-        ),
+        stops("glb: the first fragment to a VIP", to_nat.clone().fragment(0, true).bytes(), Stop::Fragment),
+        stops("glb: a middle fragment to a VIP", to_nat.clone().fragment(100, true).bytes(), Stop::Fragment),
+        stops("glb: the last fragment to a VIP", to_direct.clone().fragment(185, false).bytes(), Stop::Fragment),
+        stops("time to live 1 on the way to a server (nat)", to_nat.ttl(1).bytes(), Stop::TtlExpired),
+        stops("time to live 1 on the way to a server (direct)", to_direct.clone().ttl(1).bytes(), Stop::TtlExpired),
         stops("time to live 0", to_direct.ttl(0).bytes(), Stop::TtlExpired),
         stops(
             "time to live 1 on the way back",
@@ -62,11 +38,7 @@ fn by_packet() -> Vec<Case> {
         ),
         stops("no route to the client", reply_to(UNROUTED_CLIENT), Stop::NoRoute),
         stops("the client's router is not resolved", reply_to(UNRESOLVED_CLIENT), Stop::NoNextHop),
-        stops(
-            "the client is on our link but unknown",
-            reply_to(UNKNOWN_NEIGHBOUR),
-            Stop::NoNextHop,
-        ),
+        stops("the client is on our link but unknown", reply_to(UNKNOWN_NEIGHBOUR), Stop::NoNextHop),
     ]
 }
 
@@ -87,9 +59,7 @@ fn by_tables() -> Vec<Case> {
             tables.servers.remove(&1);
         }),
         changed("a VIP without a ring", &to_nat, Stop::BadTables, |tables| {
-            if let Some(vip) =
-                tables.vips.get_mut(&Vip4Key::new(addr(NAT_VIP), port(NAT_VIP), Protocol::Tcp))
-            {
+            if let Some(vip) = tables.vips.get_mut(&Vip4Key::new(addr(NAT_VIP), port(NAT_VIP), Protocol::Tcp)) {
                 vip.ring = 77;
             }
         }),
@@ -102,9 +72,7 @@ fn by_tables() -> Vec<Case> {
             tables.rings.insert(NAT_RING, ring_of(|_| u16::MAX));
         }),
         changed("a VIP of unknown mode", &to_nat, Stop::BadTables, |tables| {
-            if let Some(vip) =
-                tables.vips.get_mut(&Vip4Key::new(addr(NAT_VIP), port(NAT_VIP), Protocol::Tcp))
-            {
+            if let Some(vip) = tables.vips.get_mut(&Vip4Key::new(addr(NAT_VIP), port(NAT_VIP), Protocol::Tcp)) {
                 vip.forward = 9;
             }
         }),
@@ -122,12 +90,7 @@ fn unresolve(tables: &mut MemoryTables) {
     }
 }
 
-fn changed(
-    name: &'static str,
-    input: &Frame,
-    stop: Stop,
-    change: impl Fn(&mut MemoryTables),
-) -> Case {
+fn changed(name: &'static str, input: &Frame, stop: Stop, change: impl Fn(&mut MemoryTables)) -> Case {
     let mut tables = tables();
     change(&mut tables);
     Case { name, tables, ingress: OUTSIDE, input: input.bytes(), expect: Expect::Stop(stop) }

@@ -71,13 +71,7 @@ fn keeps_port() -> Case {
     server.set_port(NAT_VIP.port());
     let output = leaves_for(input.clone(), 3).to(server);
     let expect = Expect::Transmit(output.bytes());
-    Case {
-        name: "a server without a port gets the VIP's",
-        tables,
-        ingress: OUTSIDE,
-        input: input.bytes(),
-        expect,
-    }
+    Case { name: "a server without a port gets the VIP's", tables, ingress: OUTSIDE, input: input.bytes(), expect }
 }
 
 /// The datagram to the server whose sum comes out as 0: it must be sent as 0xffff.
@@ -85,20 +79,13 @@ fn sums_to_zero() -> Case {
     let frame = |word: u16| arrives(Frame::udp(CLIENT, NAT_VIP).payload(&word.to_be_bytes()));
     let output = |word: u16| leaves_for(frame(word), 1).to(SERVERS[1]).bytes();
     // etherparse writes 0xffff for a sum of 0; no other sum gives it.
-    let word =
-        (0..=u16::MAX).find(|word| output(*word)[40..42] == [0xff, 0xff]).expect("one in 65536");
-    row(
-        "a datagram whose checksum comes out as 0 says 0xffff",
-        frame(word).bytes(),
-        Expect::Transmit(output(word)),
-    )
+    let word = (0..=u16::MAX).find(|word| output(*word)[40..42] == [0xff, 0xff]).expect("one in 65536");
+    row("a datagram whose checksum comes out as 0 says 0xffff", frame(word).bytes(), Expect::Transmit(output(word)))
 }
 
 /// The datagram whose checksum is 0xffff on arrival: a sum of 0, not "none".
 fn unset_checksum_is_not_touched_by_zero_rule() -> Case {
     let frame = |word: u16| arrives(Frame::udp(CLIENT, NAT_VIP).payload(&word.to_be_bytes()));
-    let word = (0..=u16::MAX)
-        .find(|word| frame(*word).bytes()[40..42] == [0xff, 0xff])
-        .expect("one in 65536");
+    let word = (0..=u16::MAX).find(|word| frame(*word).bytes()[40..42] == [0xff, 0xff]).expect("one in 65536");
     forward("a datagram that arrives with 0xffff gets a new checksum", &frame(word), 1)
 }

@@ -16,22 +16,14 @@ pub(crate) fn cases() -> Vec<Case> {
         stops("ARP passes", arp(), Stop::NotIpv4),
         stops("IPv6 passes", ipv6(), Stop::NotIpv4),
         stops("a tagged frame passes", tagged(), Stop::NotIpv4),
-        stops(
-            "an empty frame of another protocol passes",
-            with_type(EtherType(0x88cc)),
-            Stop::NotIpv4,
-        ),
+        stops("an empty frame of another protocol passes", with_type(EtherType(0x88cc)), Stop::NotIpv4),
         // Katran answers echo requests to every address that reaches the host, its own included.
         stops("katran: an echo request to a VIP passes", echo(NAT_VIP), Stop::NotBalanced),
         stops("katran: an echo request to this host passes", echo(HOST), Stop::NotBalanced),
         stops("a segment to this host passes", to_host.bytes(), Stop::ToHost),
         stops("a fragment to this host passes", to_host.fragment(0, true).bytes(), Stop::ToHost),
         stops("what is for somebody else passes", elsewhere.bytes(), Stop::NotOurs),
-        stops(
-            "a fragment for somebody else passes",
-            elsewhere.fragment(3, false).bytes(),
-            Stop::NotOurs,
-        ),
+        stops("a fragment for somebody else passes", elsewhere.fragment(3, false).bytes(), Stop::NotOurs),
         stops("the balancer's own check of a server passes", check.bytes(), Stop::NotOurs),
         stops("a server's reply to the balancer's check passes", check_reply.bytes(), Stop::ToHost),
         stops("what a server says from another port passes", other_reply.bytes(), Stop::NotOurs),
@@ -39,31 +31,15 @@ pub(crate) fn cases() -> Vec<Case> {
         stops("a header of version 6 passes", with_byte(&to_vip, ETHERNET, 0x65), Stop::BadHeader),
         stops("a packet shorter than its header passes", with_length(&to_vip, 19), Stop::BadHeader),
         stops("a packet longer than its frame passes", with_length(&to_vip, 54), Stop::Truncated),
-        stops(
-            "a packet of 65535 bytes in a short frame passes",
-            with_length(&to_vip, u16::MAX),
-            Stop::Truncated,
-        ),
-        stops(
-            "a packet that ends in its TCP header passes",
-            with_length(&to_vip, 39),
-            Stop::Truncated,
-        ),
+        stops("a packet of 65535 bytes in a short frame passes", with_length(&to_vip, u16::MAX), Stop::Truncated),
+        stops("a packet that ends in its TCP header passes", with_length(&to_vip, 39), Stop::Truncated),
         stops(
             "a datagram that ends in its UDP header passes",
             with_length(&arrives(Frame::udp(CLIENT, NAT_VIP)), 27),
             Stop::Truncated,
         ),
-        stops(
-            "options that hide the TCP header pass",
-            with_byte(&to_vip, ETHERNET, 0x4f),
-            Stop::BadHeader,
-        ),
-        stops(
-            "options that leave no TCP header pass",
-            with_byte(&to_vip, ETHERNET, 0x49),
-            Stop::Truncated,
-        ),
+        stops("options that hide the TCP header pass", with_byte(&to_vip, ETHERNET, 0x4f), Stop::BadHeader),
+        stops("options that leave no TCP header pass", with_byte(&to_vip, ETHERNET, 0x49), Stop::Truncated),
         stops("SCTP passes", with_byte(&to_vip, ETHERNET + 9, 132), Stop::NotBalanced),
     ]
 }
@@ -101,9 +77,7 @@ fn arp() -> Vec<u8> {
 
 fn ipv6() -> Vec<u8> {
     let mut frame = Vec::new();
-    let builder = PacketBuilder::ethernet2(ROUTER_MAC, BALANCER_MAC)
-        .ipv6([0x20; 16], [0x21; 16], 64)
-        .udp(1, 443);
+    let builder = PacketBuilder::ethernet2(ROUTER_MAC, BALANCER_MAC).ipv6([0x20; 16], [0x21; 16], 64).udp(1, 443);
     builder.write(&mut frame, b"six").expect("frame");
     frame
 }

@@ -2,8 +2,8 @@
 
 use super::{Case, Expect};
 use lb_common::{
-    Be16, Be32, Forward, Mac, NextHop, Protocol, Return4, Return4Key, RingHead, RingId, Route4Key,
-    ServerEntry, ServerId, ServerState, Slot, Stop, Vip, Vip4Key,
+    Be16, Be32, Forward, Mac, NextHop, Protocol, Return4, Return4Key, RingHead, RingId, Route4Key, ServerEntry,
+    ServerId, ServerState, Slot, Stop, Vip, Vip4Key,
 };
 use lb_ebpf::testing::{MemoryRing, MemoryTables};
 use lb_tests::packet::Frame;
@@ -33,13 +33,8 @@ pub(crate) const UNKNOWN_NEIGHBOUR: SocketAddrV4 = at(10, 0, 0, 77, 40_000);
 pub(crate) const UNROUTED_CLIENT: SocketAddrV4 = at(233, 252, 0, 9, 40_000);
 
 /// The servers, by id: 1 to 3 belong to [`NAT_RING`] and [`DIRECT_RING`], 4 to [`OTHER_RING`].
-pub(crate) const SERVERS: [SocketAddrV4; 5] = [
-    at(0, 0, 0, 0, 0),
-    at(10, 0, 0, 1, 8443),
-    at(10, 0, 0, 2, 8443),
-    at(10, 0, 0, 3, 0),
-    at(10, 0, 0, 4, 8443),
-];
+pub(crate) const SERVERS: [SocketAddrV4; 5] =
+    [at(0, 0, 0, 0, 0), at(10, 0, 0, 1, 8443), at(10, 0, 0, 2, 8443), at(10, 0, 0, 3, 0), at(10, 0, 0, 4, 8443)];
 /// Their Ethernet addresses.
 pub(crate) const SERVER_MACS: [Mac; 5] = [[0; 6], mac(0x11), mac(0x12), mac(0x13), mac(0x14)];
 pub(crate) const ROUTER_MAC: Mac = mac(0x01);
@@ -64,10 +59,8 @@ const fn mac(last: u8) -> Mac {
 
 /// The tables of a balancer with one interface. All slots of a ring name one server: 1, and 4 in the other ring.
 pub(crate) fn tables() -> MemoryTables {
-    let mut tables = MemoryTables {
-        hash_key: [0x0123_4567_89ab_cdef, 0xfedc_ba98_7654_3210],
-        ..MemoryTables::default()
-    };
+    let mut tables =
+        MemoryTables { hash_key: [0x0123_4567_89ab_cdef, 0xfedc_ba98_7654_3210], ..MemoryTables::default() };
     for (vip, id, ring, forward) in [
         (NAT_VIP, 1, NAT_RING, Forward::Nat),
         (DIRECT_VIP, 3, DIRECT_RING, Forward::Direct),
@@ -88,19 +81,9 @@ pub(crate) fn tables() -> MemoryTables {
             let (vip, vip_id) = if id == 4 { (OTHER_VIP, 5) } else { (NAT_VIP, 1) };
             let server = SERVERS[usize::from(id)];
             let port_seen = if server.port() == 0 { port(vip) } else { port(server) };
-            let key = Return4Key {
-                addr: addr(server),
-                port: port_seen,
-                protocol: protocol.number(),
-                reserved: 0,
-            };
-            let row = Return4 {
-                vip_addr: addr(vip),
-                vip_port: port(vip),
-                vip: vip_id + number,
-                server: id,
-                reserved: 0,
-            };
+            let key = Return4Key { addr: addr(server), port: port_seen, protocol: protocol.number(), reserved: 0 };
+            let row =
+                Return4 { vip_addr: addr(vip), vip_port: port(vip), vip: vip_id + number, server: id, reserved: 0 };
             tables.returns.insert(key, row);
         }
     }
@@ -124,11 +107,7 @@ pub(crate) fn two_armed() -> MemoryTables {
 }
 
 /// Sets the state of a server.
-pub(crate) fn with_state(
-    mut tables: MemoryTables,
-    id: ServerId,
-    state: ServerState,
-) -> MemoryTables {
+pub(crate) fn with_state(mut tables: MemoryTables, id: ServerId, state: ServerState) -> MemoryTables {
     tables.servers.insert(id, server_entry(id, state));
     tables
 }
@@ -137,10 +116,7 @@ pub(crate) fn with_state(
 pub(crate) fn ring_of(server: impl Fn(usize) -> ServerId) -> MemoryRing {
     let live = std::array::from_fn(|slot| Slot { current: server(slot), reserved: 0 });
     let idle = std::array::from_fn(|_| Slot::default());
-    MemoryRing {
-        head: RingHead { identity: 7, half: 1, reserved: 0 },
-        halves: [Arc::new(idle), Arc::new(live)],
-    }
+    MemoryRing { head: RingHead { identity: 7, half: 1, reserved: 0 }, halves: [Arc::new(idle), Arc::new(live)] }
 }
 
 /// A row at the outer interface of [`tables`].

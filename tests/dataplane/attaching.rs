@@ -29,20 +29,14 @@ fn a_link_outlives_the_daemon_and_gets_the_new_program_in_place() -> Result<()> 
     let mut first = world.load()?;
     let id = first.program_id()?;
     let attached = attach(&mut first, &world.pins, &outside)?;
-    ensure!(
-        matches!(attached.as_slice(), [Attached { mode: Mode::Native, adopted: false, .. }]),
-        "{attached:?}"
-    );
+    ensure!(matches!(attached.as_slice(), [Attached { mode: Mode::Native, adopted: false, .. }]), "{attached:?}");
     drop(first);
     ensure!(shown("outside")? == id, "detached when the daemon ended");
 
     let mut second = world.load()?;
     let new_id = second.program_id()?;
     let attached = attach(&mut second, &world.pins, &outside)?;
-    ensure!(
-        matches!(attached.as_slice(), [Attached { adopted: true, mode: Mode::Native, .. }]),
-        "{attached:?}"
-    );
+    ensure!(matches!(attached.as_slice(), [Attached { adopted: true, mode: Mode::Native, .. }]), "{attached:?}");
     ensure!(new_id != id && shown("outside")? == new_id);
     Ok(())
 }
@@ -51,10 +45,7 @@ fn a_link_outlives_the_daemon_and_gets_the_new_program_in_place() -> Result<()> 
 fn a_driver_without_xdp_gets_the_generic_kind() -> Result<()> {
     let world = World::enter()?;
     let attached = attach(&mut world.load()?, &world.pins, &names(&["lo"]))?;
-    ensure!(
-        matches!(attached.as_slice(), [Attached { mode: Mode::Generic, ifindex: 1, .. }]),
-        "{attached:?}"
-    );
+    ensure!(matches!(attached.as_slice(), [Attached { mode: Mode::Generic, ifindex: 1, .. }]), "{attached:?}");
     Ok(())
 }
 
@@ -85,10 +76,7 @@ fn an_interface_that_was_made_anew_is_attached_anew() -> Result<()> {
     run("ip link del outside")?;
     run("ip link add outside type veth peer name far")?;
     let attached = attach(&mut world.load()?, &world.pins, &outside)?;
-    ensure!(
-        matches!(attached.as_slice(), [Attached { adopted: false, mode: Mode::Native, .. }]),
-        "{attached:?}"
-    );
+    ensure!(matches!(attached.as_slice(), [Attached { adopted: false, mode: Mode::Native, .. }]), "{attached:?}");
     Ok(())
 }
 
@@ -130,10 +118,7 @@ fn detaching_leaves_nothing_and_may_be_repeated() -> Result<()> {
     attach(&mut world.load()?, &world.pins, &names(&["outside", "far"]))?;
     ensure!(detach_others(&world.pins, &names(&["far"]))? == ["outside"] && shown("outside")? == 0);
     let detached = detach(&world.pins)?;
-    ensure!(
-        detached == Detached { interfaces: names(&["far"]), directories: vec![world.pins.maps()] },
-        "{detached:?}"
-    );
+    ensure!(detached == Detached { interfaces: names(&["far"]), directories: vec![world.pins.maps()] }, "{detached:?}");
     ensure!(shown("far")? == 0 && !world.pins.root().exists());
     ensure!(detach(&world.pins)? == Detached::default());
     Ok(())

@@ -38,8 +38,7 @@ struct Maps {
 
 impl Maps {
     fn open(pins: &Pins) -> Result<Self> {
-        let open =
-            |name| -> Result<_> { Ok(Map::from_map_data(MapData::from_pin(pins.map(name))?)?) };
+        let open = |name| -> Result<_> { Ok(Map::from_map_data(MapData::from_pin(pins.map(name))?)?) };
         Ok(Self {
             next_hops: open(NEXT_HOPS)?.try_into()?,
             routes: open(ROUTES4)?.try_into()?,
@@ -134,17 +133,9 @@ fn a_server_is_looked_for_and_kept_alive_by_the_kernel_until_we_stop() -> Result
         let mac = found.destination.map(|byte| format!("{byte:02x}")).join(":");
         ensure!(theirs.contains(&mac), "{mac} is not that of {theirs}");
         ensure!(found.ifindex == index_of("outside")? && found.resolved == 1, "{found:?}");
-        ensure!(
-            run("ip neigh show 10.9.0.2")?.contains("managed"),
-            "{}",
-            run("ip neigh show 10.9.0.2")?
-        );
+        ensure!(run("ip neigh show 10.9.0.2")?.contains("managed"), "{}", run("ip neigh show 10.9.0.2")?);
         routing.stop().await?;
-        ensure!(
-            !run("ip neigh show 10.9.0.2")?.contains("managed"),
-            "{}",
-            run("ip neigh show 10.9.0.2")?
-        );
+        ensure!(!run("ip neigh show 10.9.0.2")?.contains("managed"), "{}", run("ip neigh show 10.9.0.2")?);
         Ok(())
     })
 }
@@ -157,14 +148,10 @@ fn a_changed_mac_is_followed_soon() -> Result<()> {
         let row = watch(&routing, SERVER).await?;
         let mut times = Vec::new();
         for last in 1..=9 {
-            run(&format!(
-                "ip neigh replace 10.9.0.2 lladdr 02:00:00:00:00:0{last} nud permanent dev outside"
-            ))?;
+            run(&format!("ip neigh replace 10.9.0.2 lladdr 02:00:00:00:00:0{last} nud permanent dev outside"))?;
             times.push(
-                host.until("MAC", |maps| {
-                    Ok(maps.next_hop(row)?.is_some_and(|hop| hop.destination == mac(last)))
-                })
-                .await?,
+                host.until("MAC", |maps| Ok(maps.next_hop(row)?.is_some_and(|hop| hop.destination == mac(last))))
+                    .await?,
             );
         }
         median_is_soon("a changed MAC", times)
@@ -176,9 +163,7 @@ fn a_changed_route_is_followed_soon_and_a_link_that_goes_down_resolves_nothing()
     let host = Host::enter()?;
     inside(async || {
         for last in [3, 4] {
-            run(&format!(
-                "ip neigh replace 10.9.0.{last} lladdr 02:00:00:00:00:0{last} nud permanent dev outside"
-            ))?;
+            run(&format!("ip neigh replace 10.9.0.{last} lladdr 02:00:00:00:00:0{last} nud permanent dev outside"))?;
         }
         let routing = host.follow(&BTreeMap::new()).await?;
         let row = watch(&routing, FAR_SERVER).await?;
@@ -187,17 +172,12 @@ fn a_changed_route_is_followed_soon_and_a_link_that_goes_down_resolves_nothing()
         for gateway in [3, 4, 3, 4, 3, 4, 3] {
             run(&format!("ip route replace default via 10.9.0.{gateway}"))?;
             times.push(
-                host.until("route", |maps| {
-                    Ok(maps.next_hop(row)?.is_some_and(|hop| hop.destination == mac(gateway)))
-                })
-                .await?,
+                host.until("route", |maps| Ok(maps.next_hop(row)?.is_some_and(|hop| hop.destination == mac(gateway))))
+                    .await?,
             );
         }
         let default = Route4Key { prefix_len: 0, addr: Be32::default() };
-        ensure!(
-            host.maps.route_hop(default)?.is_some_and(|hop| hop.destination == mac(3)),
-            "replies go elsewhere"
-        );
+        ensure!(host.maps.route_hop(default)?.is_some_and(|hop| hop.destination == mac(3)), "replies go elsewhere");
         let own = Route4Key { prefix_len: 24, addr: Ipv4Addr::new(10, 9, 0, 0).into() };
         ensure!(host.maps.route(own)? == Some(0), "the link's own prefix");
         run("ip link set outside down")?;
@@ -245,9 +225,7 @@ fn a_neighbour_that_the_kernel_forgot_is_asked_for_again() -> Result<()> {
         run("ip link set outside up")?;
         host.until("again", |maps| Ok(maps.next_hop(row)?.is_some())).await?;
         host.neighbour.run("ip link set far down")?;
-        host.until("the other end is down", |maps| Ok(maps.next_hop(row)?.is_none()))
-            .await
-            .map(drop)
+        host.until("the other end is down", |maps| Ok(maps.next_hop(row)?.is_none())).await.map(drop)
     })
 }
 
@@ -261,12 +239,7 @@ fn a_restarted_daemon_keeps_rows_and_forwarding_as_they_are() -> Result<()> {
         host.until("first", |maps| Ok(maps.next_hop(row)?.is_some())).await?;
         drop(first);
         let before = host.maps.next_hop(row)?;
-        let entry = ServerEntry {
-            identity: 1,
-            addr: SERVER.into(),
-            next_hop: row,
-            ..bytemuck::Zeroable::zeroed()
-        };
+        let entry = ServerEntry { identity: 1, addr: SERVER.into(), next_hop: row, ..bytemuck::Zeroable::zeroed() };
         let second = host.follow(&BTreeMap::from([(1, entry)])).await?;
         ensure!(before.is_some() && host.maps.next_hop(row)? == before);
         ensure!(watch(&second, SERVER).await? == row);
@@ -294,9 +267,7 @@ fn a_flood_of_announcements_ends_right() -> Result<()> {
         let last = Route4Key { prefix_len: 32, addr: Be32::from(Ipv4Addr::new(10, 9, 0, 3 + 199)) };
         let took = host
             .until("the last of them", |maps| {
-                Ok(maps
-                    .route_hop(last)?
-                    .is_some_and(|hop| hop.destination == [2, 0, 0, 0, 0x4e, 0x1f]))
+                Ok(maps.route_hop(last)?.is_some_and(|hop| hop.destination == [2, 0, 0, 0, 0x4e, 0x1f]))
             })
             .await?;
         let overruns = routing.status().borrow().overruns;

@@ -28,18 +28,12 @@ fn a_pinned_map_of_another_shape_is_refused() -> Result<()> {
     let world = World::enter()?;
     world.pins.prepare()?;
     let path = world.pins.map(SERVERS);
-    run(&format!(
-        "bpftool map create {} type array key 4 value 16 entries 16384 name other",
-        path.display()
-    ))?;
+    run(&format!("bpftool map create {} type array key 4 value 16 entries 16384 name other", path.display()))?;
     let error = load(object()?, &world.pins, [0, 0]).err();
     ensure!(matches!(error, Some(LoadError::Map(_))), "{error:?}");
-    let cause = error
-        .and_then(|error| std::error::Error::source(&error).map(ToString::to_string))
-        .unwrap_or_default();
+    let cause = error.and_then(|error| std::error::Error::source(&error).map(ToString::to_string)).unwrap_or_default();
     ensure!(
-        cause.contains("is Array of 16384 × (4 B → 16 B)")
-            && cause.contains("needs Array of 16384 × (4 B → 24 B)"),
+        cause.contains("is Array of 16384 × (4 B → 16 B)") && cause.contains("needs Array of 16384 × (4 B → 24 B)"),
         "{cause}"
     );
     Ok(())
@@ -50,10 +44,7 @@ fn maps_of_another_schema_are_reported_and_removed_when_told() -> Result<()> {
     let world = World::enter()?;
     let old = world.pins.root().join("v00000000000000ff");
     fs::create_dir_all(&old)?;
-    run(&format!(
-        "bpftool map create {}/{SERVERS} type array key 4 value 16 entries 8 name old",
-        old.display()
-    ))?;
+    run(&format!("bpftool map create {}/{SERVERS} type array key 4 value 16 entries 8 name old", old.display()))?;
     let loaded = world.load()?;
     ensure!(loaded.stale == [old.clone()] && !loaded.adopted, "{:?}", loaded.stale);
     world.pins.remove(&loaded.stale)?;

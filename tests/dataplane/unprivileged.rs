@@ -17,8 +17,8 @@ use lb_userspace::dataplane::{
     writer::MapWriter as _,
 };
 use rustix::net::{
-    AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer,
-    SendAncillaryMessage, SendFlags, SocketFlags, SocketType, recvmsg, sendmsg, socketpair,
+    AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage,
+    SendFlags, SocketFlags, SocketType, recvmsg, sendmsg, socketpair,
 };
 use std::{
     collections::BTreeMap,
@@ -42,8 +42,7 @@ fn a_process_without_any_capability_writes_and_reads_what_it_was_handed() -> Res
     let world = World::enter()?;
     drop(world.load()?);
     let maps = handed_over(&world)?;
-    let (ours, theirs) =
-        socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)?;
+    let (ours, theirs) = socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)?;
     let (tables_fds, counters) = (maps.tables, maps.counters);
     let ring = tables_fds.rings.into_iter().next().context("no ring")?.1;
     let fds = [
@@ -59,10 +58,7 @@ fn a_process_without_any_capability_writes_and_reads_what_it_was_handed() -> Res
     send(&ours, &fds)?;
 
     run_as_nobody(WORKER, "-all", Stdio::from(theirs))?;
-    ensure!(
-        KernelMaps::from_pins(&world.pins)?.read()? == tables(slots(1)),
-        "the child wrote something else"
-    );
+    ensure!(KernelMaps::from_pins(&world.pins)?.read()? == tables(slots(1)), "the child wrote something else");
     Ok(())
 }
 
@@ -70,27 +66,16 @@ fn a_process_without_any_capability_writes_and_reads_what_it_was_handed() -> Res
 #[ignore = "run by the test above, as nobody"]
 fn works_in_a_child() -> Result<()> {
     let status = fs::read_to_string("/proc/self/status")?;
-    ensure!(
-        status.contains("CapEff:\t0000000000000000")
-            && status.contains("CapBnd:\t0000000000000000"),
-        "{status}"
-    );
+    ensure!(status.contains("CapEff:\t0000000000000000") && status.contains("CapBnd:\t0000000000000000"), "{status}");
     let Ok([vips, heads, servers, returns, vip_counters, server_counters, stops, ring]) =
         <[OwnedFd; DESCRIPTORS]>::try_from(receive()?)
     else {
         bail!("not {DESCRIPTORS} descriptors");
     };
-    let mut maps = KernelMaps::from_fds(TableMaps {
-        vips,
-        heads,
-        servers,
-        returns,
-        rings: vec![(RING, ring)],
-    })?;
+    let mut maps = KernelMaps::from_fds(TableMaps { vips, heads, servers, returns, rings: vec![(RING, ring)] })?;
     maps.apply(&writes())?;
     ensure!(maps.read()? == tables(slots(1)));
-    KernelCounters::from_fds(CounterMaps { vips: vip_counters, servers: server_counters, stops })?
-        .stops()?;
+    KernelCounters::from_fds(CounterMaps { vips: vip_counters, servers: server_counters, stops })?.stops()?;
     let made = aya::maps::Array::<_, u32>::create(1, 0);
     ensure!(made.is_err(), "a map can be made without capability: this test proves nothing");
     Ok(())
@@ -115,10 +100,7 @@ fn supervises_in_a_child() -> Result<()> {
     for adopted in [false, true] {
         let mut loaded = load(object()?, &pins, [0, 0])?;
         let attached = attach(&mut loaded, &pins, &["outside".to_owned()])?;
-        ensure!(
-            loaded.adopted == adopted
-                && attached.iter().all(|attached| attached.adopted == adopted)
-        );
+        ensure!(loaded.adopted == adopted && attached.iter().all(|attached| attached.adopted == adopted));
         let mut rings = RingMaps::open(&pins)?;
         rings.create(RING)?;
         drop(WorkerMaps::open(&pins, &rings)?);
@@ -156,23 +138,12 @@ fn run_as_nobody(test: &str, capabilities: &str, stdin: Stdio) -> Result<()> {
     fs::set_permissions(directory.path(), fs::Permissions::from_mode(0o755))?;
     let output = Command::new("setpriv")
         .args(["--reuid", "65534", "--regid", "65534", "--clear-groups", "--no-new-privs"])
-        .args([
-            "--inh-caps",
-            capabilities,
-            "--ambient-caps",
-            capabilities,
-            "--bounding-set",
-            capabilities,
-        ])
+        .args(["--inh-caps", capabilities, "--ambient-caps", capabilities, "--bounding-set", capabilities])
         .arg(&copy)
         .args(["--exact", test, "--ignored", "--nocapture"])
         .stdin(stdin)
         .output()?;
-    let said = format!(
-        "{}\n{}",
-        String::from_utf8_lossy(&output.stdout),
-        String::from_utf8_lossy(&output.stderr)
-    );
+    let said = format!("{}\n{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     ensure!(output.status.success() && said.contains("running 1 test"), "{said}");
     Ok(())
 }
@@ -190,14 +161,9 @@ fn receive() -> Result<Vec<OwnedFd>> {
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(DESCRIPTORS))];
     let mut control = RecvAncillaryBuffer::new(&mut space);
     let mut text = [0; 16];
-    recvmsg(
-        std::io::stdin(),
-        &mut [IoSliceMut::new(&mut text)],
-        &mut control,
-        RecvFlags::CMSG_CLOEXEC,
-    )?;
-    let rights = control.drain().filter_map(|message| {
-        if let RecvAncillaryMessage::ScmRights(fds) = message { Some(fds) } else { None }
-    });
+    recvmsg(std::io::stdin(), &mut [IoSliceMut::new(&mut text)], &mut control, RecvFlags::CMSG_CLOEXEC)?;
+    let rights = control
+        .drain()
+        .filter_map(|message| if let RecvAncillaryMessage::ScmRights(fds) = message { Some(fds) } else { None });
     Ok(rights.flatten().collect())
 }

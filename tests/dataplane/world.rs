@@ -46,10 +46,7 @@ impl World {
 /// Runs a command that must succeed, and returns what it said.
 pub(crate) fn run(line: &str) -> Result<String> {
     let mut words = line.split(' ');
-    let output = Command::new(words.next().context("no command")?)
-        .args(words)
-        .output()
-        .context(line.to_owned())?;
+    let output = Command::new(words.next().context("no command")?).args(words).output().context(line.to_owned())?;
     ensure!(output.status.success(), "{line}: {}", String::from_utf8_lossy(&output.stderr));
     Ok(String::from_utf8(output.stdout)?)
 }

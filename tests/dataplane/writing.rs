@@ -7,8 +7,8 @@ use aya::{
     util::nr_cpus,
 };
 use lb_common::{
-    Be16, Be32, Counters, Protocol, Return4, Return4Key, SLOTS, ServerEntry, ServerId, Slot, Stop,
-    Vip, Vip4Key, maps::SERVER_COUNTERS, server::ServerState,
+    Be16, Be32, Counters, Protocol, Return4, Return4Key, SLOTS, ServerEntry, ServerId, Slot, Stop, Vip, Vip4Key,
+    maps::SERVER_COUNTERS, server::ServerState,
 };
 use lb_userspace::{
     dataplane::{
@@ -50,10 +50,7 @@ fn vip() -> (Vip4Key, Vip) {
 
 fn reply() -> (Return4Key, Return4) {
     let key = Return4Key { addr: server(1).addr, port: Be16::new(80), protocol: 6, reserved: 0 };
-    (
-        key,
-        Return4 { vip_addr: vip().0.addr, vip_port: Be16::new(80), vip: 1, server: 1, reserved: 0 },
-    )
+    (key, Return4 { vip_addr: vip().0.addr, vip_port: Be16::new(80), vip: 1, server: 1, reserved: 0 })
 }
 
 /// A VIP with two servers, in the planner's order.
@@ -171,8 +168,7 @@ fn counters_are_summed_over_all_cpus() -> Result<()> {
     let world = World::enter()?;
     drop(world.load()?);
     let cpus = nr_cpus().map_err(|(_, error)| error)?;
-    let row =
-        Counters { packets: 1, bytes: 100, connections: 2, return_packets: 3, return_bytes: 300 };
+    let row = Counters { packets: 1, bytes: 100, connections: 2, return_packets: 3, return_bytes: 300 };
     let data = MapData::from_pin(world.pins.map(SERVER_COUNTERS))?;
     let mut map: PerCpuArray<_, Raw<Counters>> = Map::from_map_data(data)?.try_into()?;
     map.set(7, PerCpuValues::try_from(vec![Raw(row); cpus])?, 0)?;
@@ -180,9 +176,6 @@ fn counters_are_summed_over_all_cpus() -> Result<()> {
     (0..cpus).for_each(|_| wanted += row);
     let counters = KernelCounters::from_fds(handed_over(&world)?.counters)?;
     ensure!(counters.servers([7, 8])? == [(7, wanted), (8, Counters::default())].into());
-    ensure!(
-        counters.stops()? == [0; Stop::ALL.len()]
-            && counters.vips([7])? == [(7, Counters::default())].into()
-    );
+    ensure!(counters.stops()? == [0; Stop::ALL.len()] && counters.vips([7])? == [(7, Counters::default())].into());
     Ok(())
 }

@@ -2,8 +2,7 @@
 //! the packet path does not share.
 
 use etherparse::{
-    IpFragOffset, IpHeaders, IpNumber, Ipv4Extensions, Ipv4Header, Ipv4Options, PacketBuilder,
-    TcpHeader,
+    IpFragOffset, IpHeaders, IpNumber, Ipv4Extensions, Ipv4Header, Ipv4Options, PacketBuilder, TcpHeader,
 };
 use lb_common::Mac;
 use std::net::SocketAddrV4;
@@ -140,11 +139,7 @@ impl Frame {
         let (source, destination) = (self.source.port(), self.destination.port());
         match self.transport {
             Transport::Tcp { syn, ack } => {
-                let header = TcpHeader {
-                    syn,
-                    ack,
-                    ..TcpHeader::new(source, destination, 0x1234_5678, 0x7fff)
-                };
+                let header = TcpHeader { syn, ack, ..TcpHeader::new(source, destination, 0x1234_5678, 0x7fff) };
                 builder.tcp_header(header).write(&mut frame, &self.payload).expect("frame");
             }
             Transport::Udp { checksum } => {
@@ -162,8 +157,7 @@ impl Frame {
     #[expect(clippy::expect_used, reason = "a test that describes an impossible frame is to fail")]
     fn ip(&self) -> IpHeaders {
         let (source, destination) = (self.source.ip().octets(), self.destination.ip().octets());
-        let mut header =
-            Ipv4Header::new(0, self.ttl, IpNumber::TCP, source, destination).expect("header");
+        let mut header = Ipv4Header::new(0, self.ttl, IpNumber::TCP, source, destination).expect("header");
         header.options = Ipv4Options::try_from(self.options.as_slice()).expect("options");
         header.identification = 0xbeef;
         header.dont_fragment = self.fragment == (0, false);

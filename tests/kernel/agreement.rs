@@ -20,11 +20,7 @@ fn agree(loaded: &Loaded, tables: &MemoryTables, ingress: u32, input: &[u8]) -> 
     let wanted = Action::of(lb_ebpf::run(&mut packet, tables));
     let (action, output) = loaded.run(ingress, input)?;
     ensure!(action == wanted, "kernel {action:?}, host {wanted:?}: {input:02x?}");
-    ensure!(
-        output == packet.bytes,
-        "kernel\n{output:02x?}, host\n{:02x?}, from\n{input:02x?}",
-        packet.bytes
-    );
+    ensure!(output == packet.bytes, "kernel\n{output:02x?}, host\n{:02x?}, from\n{input:02x?}", packet.bytes);
     Ok(action)
 }
 
@@ -41,8 +37,7 @@ fn on_every_truncation_of_every_row() -> Result<()> {
     for Case { name, tables, ingress, input, .. } in cases::all() {
         loaded.fill(&tables)?;
         for length in (14..input.len()).take(120) {
-            agree(&loaded, &tables, ingress, &input[..length])
-                .map_err(|error| error.context(name))?;
+            agree(&loaded, &tables, ingress, &input[..length]).map_err(|error| error.context(name))?;
         }
         assert_counted_alike(&loaded, &tables).map_err(|error| error.context(name))?;
     }
@@ -53,9 +48,7 @@ fn on_every_truncation_of_every_row() -> Result<()> {
 fn tables_of_all() -> MemoryTables {
     let mut tables = with_state(two_armed(), 2, ServerState::Down);
     for ring in [NAT_RING, DIRECT_RING] {
-        tables
-            .rings
-            .insert(ring, ring_of(|slot| [1, 2, 3, 0][(mix(slot as u64 + 1) % 4) as usize]));
+        tables.rings.insert(ring, ring_of(|slot| [1, 2, 3, 0][(mix(slot as u64 + 1) % 4) as usize]));
     }
     tables
 }

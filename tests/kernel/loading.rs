@@ -24,10 +24,7 @@ const VERIFIED: u32 = 2_773;
 fn verifier_walks_through_no_more_than_it_did() -> Result<()> {
     let verified = Loaded::with(&tables())?.verified_instructions()?;
     println!("{verified} instructions verified");
-    ensure!(
-        verified <= VERIFIED / 5 * 6,
-        "{verified} instructions verified, more than {VERIFIED} + 20 %"
-    );
+    ensure!(verified <= VERIFIED / 5 * 6, "{verified} instructions verified, more than {VERIFIED} + 20 %");
     ensure!(verified >= VERIFIED / 2, "{verified} instructions verified: record the better number");
     Ok(())
 }
@@ -80,9 +77,7 @@ const CHILD: &str = "loading::loads_in_a_child";
 /// Loads in a child process with these capabilities and the user id of nobody; false if loading fails there.
 #[expect(clippy::print_stdout, reason = "shown when the test fails")]
 fn loads_with(capabilities: &[&str]) -> Result<bool> {
-    let plus = |separator: &str| {
-        capabilities.iter().map(|name| format!("+{name}")).collect::<Vec<_>>().join(separator)
-    };
+    let plus = |separator: &str| capabilities.iter().map(|name| format!("+{name}")).collect::<Vec<_>>().join(separator);
     let set = format!("-all,{}", plus(","));
     let output = Command::new("setpriv")
         .args(["--reuid", "65534", "--regid", "65534", "--clear-groups"])
@@ -101,8 +96,7 @@ fn loads_with(capabilities: &[&str]) -> Result<bool> {
 #[ignore = "run by loads_with_three_capabilities, with few capabilities"]
 fn loads_in_a_child() -> Result<()> {
     let status = fs::read_to_string("/proc/self/status")?;
-    let effective =
-        status.lines().find_map(|line| line.strip_prefix("CapEff:")).context("no CapEff")?;
+    let effective = status.lines().find_map(|line| line.strip_prefix("CapEff:")).context("no CapEff")?;
     println!("effective capabilities {}", effective.trim());
     Loaded::with(&tables()).map(drop)
 }
@@ -112,14 +106,8 @@ fn loads_with_three_capabilities() -> Result<()> {
     ensure!(loads_with(&["bpf", "net_admin", "perfmon"])?, "three capabilities do not suffice");
     // Headers behind IPv4 options lie at an offset that is not constant. Without CAP_PERFMON the verifier refuses that, and
     // would put speculation barriers everywhere else.
-    ensure!(
-        !loads_with(&["bpf", "net_admin"])?,
-        "CAP_PERFMON is not needed any more: take it from the unit"
-    );
-    ensure!(
-        !loads_with(&["net_admin", "perfmon"])?,
-        "loads without CAP_BPF: this test proves nothing"
-    );
+    ensure!(!loads_with(&["bpf", "net_admin"])?, "CAP_PERFMON is not needed any more: take it from the unit");
+    ensure!(!loads_with(&["net_admin", "perfmon"])?, "loads without CAP_BPF: this test proves nothing");
     Ok(())
 }
 
@@ -136,12 +124,8 @@ fn nanoseconds_per_packet() -> Result<()> {
     if let Some(server) = tables.servers.get_mut(&1) {
         (server.addr, server.port) = (addr(NAT_VIP), port(NAT_VIP));
     }
-    let own = Return4Key {
-        addr: addr(SERVERS[1]),
-        port: port(SERVERS[1]),
-        protocol: Protocol::Tcp.number(),
-        reserved: 0,
-    };
+    let own =
+        Return4Key { addr: addr(SERVERS[1]), port: port(SERVERS[1]), protocol: Protocol::Tcp.number(), reserved: 0 };
     if let Some(row) = tables.returns.get_mut(&own) {
         (row.vip_addr, row.vip_port) = (own.addr, own.port);
     }
@@ -155,8 +139,7 @@ fn nanoseconds_per_packet() -> Result<()> {
         ("nat back", Frame::tcp(SERVERS[1], CLIENT).ttl(255).bytes()),
     ];
     for (name, frame) in frames {
-        let mut times: Vec<Duration> =
-            (0..ROUNDS).map(|_| loaded.time(&frame, 250)).collect::<Result<_>>()?;
+        let mut times: Vec<Duration> = (0..ROUNDS).map(|_| loaded.time(&frame, 250)).collect::<Result<_>>()?;
         times.sort_unstable();
         println!("{name}: {} ns", times[times.len() / 2].as_nanos());
     }

@@ -1,10 +1,6 @@
 //! The kernel object: the golden rows through `BPF_PROG_TEST_RUN`, and that kernel and host agree on many more packets.
 //! Needs root, or CAP_BPF with CAP_NET_ADMIN and CAP_SYS_ADMIN for the namespaces.
-#![expect(
-    clippy::indexing_slicing,
-    clippy::expect_used,
-    reason = "a test that meets these has failed"
-)]
+#![expect(clippy::indexing_slicing, clippy::expect_used, reason = "a test that meets these has failed")]
 
 #[path = "../cases/all.rs"]
 mod cases;

@@ -4,10 +4,7 @@ use crate::raw::Raw;
 use anyhow::{Context as _, Result, anyhow, ensure};
 use aya::{
     Ebpf, EbpfLoader,
-    maps::{
-        Array, ArrayOfMaps, HashMap, LpmTrie, MapData, PerCpuArray, PerCpuValues, lpm_trie::Key,
-        xdp::DevMapHash,
-    },
+    maps::{Array, ArrayOfMaps, HashMap, LpmTrie, MapData, PerCpuArray, PerCpuValues, lpm_trie::Key, xdp::DevMapHash},
     programs::{TestRun as _, TestRunOptions, Xdp},
     util::nr_cpus,
 };
@@ -16,8 +13,8 @@ use lb_common::{
     Counters, RingId, SLOTS, Slot, Stop,
     hash::HashKey,
     maps::{
-        DEVICES, LOCAL4, NEXT_HOPS, RETURNS4, RING_HEADS, RINGS, ROUTES4, SERVER_COUNTERS, SERVERS,
-        STOP_COUNTERS, VIP_COUNTERS, VIPS4,
+        DEVICES, LOCAL4, NEXT_HOPS, RETURNS4, RING_HEADS, RINGS, ROUTES4, SERVER_COUNTERS, SERVERS, STOP_COUNTERS,
+        VIP_COUNTERS, VIPS4,
     },
     slots::HALVES,
 };
@@ -180,9 +177,7 @@ impl Loaded {
             returns.insert(Raw(*key), Raw(*row), 0)?;
         }
         let mut routes: LpmTrie<_, Raw<_>, u32> = LpmTrie::try_from(self.map_mut(ROUTES4)?)?;
-        old.routes
-            .keys()
-            .try_for_each(|key| routes.remove(&Key::new(key.prefix_len, Raw(key.addr))))?;
+        old.routes.keys().try_for_each(|key| routes.remove(&Key::new(key.prefix_len, Raw(key.addr))))?;
         for (key, row) in &tables.routes {
             routes.insert(&Key::new(key.prefix_len, Raw(key.addr)), row, 0)?;
         }
@@ -208,11 +203,7 @@ impl Loaded {
         }
         let mut heads: Array<_, Raw<_>> = Array::try_from(self.map_mut(RING_HEADS)?)?;
         for ring in old.rings.keys().chain(tables.rings.keys()) {
-            heads.set(
-                (*ring).into(),
-                Raw(tables.rings.get(ring).map(|ring| ring.head).unwrap_or_default()),
-                0,
-            )?;
+            heads.set((*ring).into(), Raw(tables.rings.get(ring).map(|ring| ring.head).unwrap_or_default()), 0)?;
         }
         Ok(())
     }
@@ -237,18 +228,14 @@ impl Loaded {
             }
         }
         // aya has no way to take a map out again.
-        ensure!(
-            placed.iter().all(|id| tables.rings.contains_key(id)),
-            "a ring is missing that was there: load anew"
-        );
+        ensure!(placed.iter().all(|id| tables.rings.contains_key(id)), "a ring is missing that was there: load anew");
         Ok(())
     }
 
     fn clear_counters(&mut self) -> Result<()> {
         let cpus = nr_cpus().map_err(|(what, error)| anyhow!("{what}: {error}"))?;
         for name in [VIP_COUNTERS, SERVER_COUNTERS] {
-            let mut map: PerCpuArray<_, Raw<Counters>> =
-                PerCpuArray::try_from(self.map_mut(name)?)?;
+            let mut map: PerCpuArray<_, Raw<Counters>> = PerCpuArray::try_from(self.map_mut(name)?)?;
             for row in 0..COUNTED_ROWS {
                 map.set(row, PerCpuValues::try_from(vec![Raw(Counters::default()); cpus])?, 0)?;
             }

@@ -1,11 +1,6 @@
 //! The packet path on the host: every golden row, every truncation of it, and properties over many packets. Needs no
 //! privilege. `tests/kernel` runs the same rows through the kernel object.
-#![expect(
-    clippy::indexing_slicing,
-    clippy::expect_used,
-    clippy::panic,
-    reason = "a test that meets these has failed"
-)]
+#![expect(clippy::indexing_slicing, clippy::expect_used, clippy::panic, reason = "a test that meets these has failed")]
 
 #[path = "../cases/all.rs"]
 mod cases;
@@ -52,9 +47,7 @@ fn rows_have_names_of_their_own() {
 fn every_stop_has_a_row() {
     let seen: BTreeSet<u32> = cases::all()
         .iter()
-        .filter_map(
-            |case| if let Expect::Stop(stop) = case.expect { Some(stop as u32) } else { None },
-        )
+        .filter_map(|case| if let Expect::Stop(stop) = case.expect { Some(stop as u32) } else { None })
         .collect();
     for stop in Stop::ALL {
         assert!(seen.contains(&(stop as u32)), "no row ends in {stop:?}");
@@ -69,12 +62,8 @@ fn every_truncation_of_a_packet_passes_untouched() {
             let (outcome, output) = run(&tables, ingress, cut);
             match outcome {
                 Ok(_) => {
-                    let total =
-                        usize::from(u16::from_be_bytes([cut[ETHERNET + 2], cut[ETHERNET + 3]]));
-                    assert!(
-                        length >= ETHERNET + total,
-                        "{name}, {length} bytes: sent, but the packet is longer"
-                    );
+                    let total = usize::from(u16::from_be_bytes([cut[ETHERNET + 2], cut[ETHERNET + 3]]));
+                    assert!(length >= ETHERNET + total, "{name}, {length} bytes: sent, but the packet is longer");
                 }
                 Err(stop) => {
                     assert_eq!(output, cut, "{name}, {length} bytes");
@@ -97,9 +86,7 @@ fn what_is_sent_is_counted_once_and_what_stops_only_as_a_stop() {
             assert!(vips.is_empty() && servers.is_empty(), "{name}: {vips:?} {servers:?}");
         } else {
             assert!(stops.is_empty(), "{name}: {stops:?}");
-            let [(vip, of_vip)] = vips.into_iter().collect::<Vec<_>>()[..] else {
-                panic!("{name}: not one VIP")
-            };
+            let [(vip, of_vip)] = vips.into_iter().collect::<Vec<_>>()[..] else { panic!("{name}: not one VIP") };
             let [(server, of_server)] = servers.into_iter().collect::<Vec<_>>()[..] else {
                 panic!("{name}: not one server")
             };
@@ -119,25 +106,12 @@ fn only_a_syn_opens_a_connection() {
         let counted = case.tables.counted.borrow().clone();
         (counted.vips, counted.servers)
     };
-    let row =
-        |bytes, connections| Counters { packets: 1, bytes, connections, ..Counters::default() };
-    assert_eq!(
-        count("a SYN goes to the server"),
-        ([(1, row(54, 1))].into(), [(1, row(54, 1))].into())
-    );
+    let row = |bytes, connections| Counters { packets: 1, bytes, connections, ..Counters::default() };
+    assert_eq!(count("a SYN goes to the server"), ([(1, row(54, 1))].into(), [(1, row(54, 1))].into()));
     let syn_ack = count("a SYN-ACK of a client goes to the server");
     assert_eq!(syn_ack, ([(1, row(54, 0))].into(), [(1, row(54, 0))].into()));
-    assert_eq!(
-        count("a segment goes to the server"),
-        ([(1, row(67, 0))].into(), [(1, row(67, 0))].into())
-    );
-    assert_eq!(
-        count("a datagram goes to the server"),
-        ([(2, row(55, 0))].into(), [(1, row(55, 0))].into())
-    );
+    assert_eq!(count("a segment goes to the server"), ([(1, row(67, 0))].into(), [(1, row(67, 0))].into()));
+    assert_eq!(count("a datagram goes to the server"), ([(2, row(55, 0))].into(), [(1, row(55, 0))].into()));
     let returned = Counters { return_packets: 1, return_bytes: 54, ..Counters::default() };
-    assert_eq!(
-        count("a SYN-ACK gets the VIP as its source"),
-        ([(1, returned)].into(), [(1, returned)].into())
-    );
+    assert_eq!(count("a SYN-ACK gets the VIP as its source"), ([(1, returned)].into(), [(1, returned)].into()));
 }

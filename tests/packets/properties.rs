@@ -158,10 +158,7 @@ fn loxilb_a_dead_server_moves_only_its_own_flows_and_spreads_them() {
     }
     let all: u32 = moved.values().sum();
     let share = |owner| f64::from(moved.get(&owner).copied().unwrap_or_default()) / f64::from(all);
-    assert!(
-        (0.44..0.56).contains(&share(Some(2))) && (0.44..0.56).contains(&share(Some(3))),
-        "{moved:?}"
-    );
+    assert!((0.44..0.56).contains(&share(Some(2))) && (0.44..0.56).contains(&share(Some(3))), "{moved:?}");
     // Four slots in a row are the dead server's own: (1/3)^3 of its flows wait for the ring to be rewritten.
     assert!((0.02..0.06).contains(&share(None)), "{moved:?}");
 }
@@ -174,11 +171,7 @@ fn flows_spread_as_the_slots_do() {
     let owners = owners(&tables);
     for (id, share) in [(1, 1.0 / 6.0), (2, 2.0 / 6.0), (3, 3.0 / 6.0)] {
         #[expect(clippy::cast_precision_loss, reason = "20 000 flows")]
-        let got =
-            owners.iter().filter(|owner| **owner == Some(id)).count() as f64 / owners.len() as f64;
-        assert!(
-            (got - share).abs() < 0.012,
-            "server {id}: {got} of the flows, {share} of the slots"
-        );
+        let got = owners.iter().filter(|owner| **owner == Some(id)).count() as f64 / owners.len() as f64;
+        assert!((got - share).abs() < 0.012, "server {id}: {got} of the flows, {share} of the slots");
     }
 }

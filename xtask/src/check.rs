@@ -11,24 +11,9 @@ pub(crate) fn check(places: &Places) -> Result<()> {
     run(cargo().args(["fmt", "--all", "--check"]))?;
     tidy::tidy(places)?;
     kernel_without_warnings(places)?;
-    run(cargo().args([
-        "clippy",
-        "--locked",
-        "--workspace",
-        "--all-targets",
-        "--all-features",
-        "--",
-        "-Dwarnings",
-    ]))?;
+    run(cargo().args(["clippy", "--locked", "--workspace", "--all-targets", "--all-features", "--", "-Dwarnings"]))?;
     run(cargo()
-        .args([
-            "doc",
-            "--locked",
-            "--quiet",
-            "--workspace",
-            "--no-deps",
-            "--document-private-items",
-        ])
+        .args(["doc", "--locked", "--quiet", "--workspace", "--no-deps", "--document-private-items"])
         .env("RUSTDOCFLAGS", "-Dwarnings"))
 }
 
@@ -37,11 +22,7 @@ fn kernel_without_warnings(places: &Places) -> Result<()> {
     eprintln!("$ cargo xtask build-ebpf");
     let object = lb_ebpf_build::build(places, &Overrides::from_environment(), Diagnostics::Kept)?;
     if let Object::Compiled { warnings, .. } = object {
-        ensure!(
-            warnings.is_empty(),
-            "the kernel object compiles with warnings\n{}",
-            warnings.join("\n")
-        );
+        ensure!(warnings.is_empty(), "the kernel object compiles with warnings\n{}", warnings.join("\n"));
     }
     Ok(())
 }

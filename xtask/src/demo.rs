@@ -8,13 +8,7 @@ use crate::run::{cargo, run};
 /// Builds the daemon as it ships and hands over to the demo, which the test package has.
 pub(crate) fn demo(places: &Places, arguments: &[String]) -> Result<()> {
     let package = "--package=lb-tests";
-    run(cargo().args([
-        "build",
-        "--locked",
-        "--release",
-        "--package=lb-userspace",
-        "--bin=sluice",
-    ]))?;
+    run(cargo().args(["build", "--locked", "--release", "--package=lb-userspace", "--bin=sluice"]))?;
     // The demo starts other programs of its package, so all of them are built.
     run(cargo().args(["build", "--locked", package, "--bins"]))?;
     run(cargo()

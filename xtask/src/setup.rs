@@ -144,10 +144,7 @@ fn install_packages(missing: &Missing) -> Result<()> {
 fn apt(packages: &[&str]) -> Result<()> {
     let typed = format!("apt-get install --no-install-recommends {}", packages.join(" "));
     if find("apt-get").is_none() {
-        bail!(
-            "this system has no apt-get; install what these packages of Debian have: {}",
-            packages.join(" ")
-        );
+        bail!("this system has no apt-get; install what these packages of Debian have: {}", packages.join(" "));
     }
     if !is_root() {
         bail!("as root, either of these goes on from here:\n  {typed}\n  cargo xtask setup");
@@ -158,8 +155,7 @@ fn apt(packages: &[&str]) -> Result<()> {
         run(apt_get().arg("update"))?;
         updated = true;
     }
-    let install =
-        || run(apt_get().args(["install", "--yes", "--no-install-recommends"]).args(packages));
+    let install = || run(apt_get().args(["install", "--yes", "--no-install-recommends"]).args(packages));
     match install() {
         Err(_) if !updated => {
             run(apt_get().arg("update"))?;
@@ -194,9 +190,7 @@ impl NoServices {
             return Ok(Self { ours: false });
         }
         let written = fs::write(POLICY, "#!/bin/sh\nexit 101\n");
-        written
-            .and_then(|()| fs::set_permissions(POLICY, fs::Permissions::from_mode(0o755)))
-            .context(POLICY)?;
+        written.and_then(|()| fs::set_permissions(POLICY, fs::Permissions::from_mode(0o755))).context(POLICY)?;
         Ok(Self { ours: true })
     }
 }
@@ -204,9 +198,7 @@ impl NoServices {
 impl Drop for NoServices {
     fn drop(&mut self) {
         if self.ours && fs::remove_file(POLICY).is_err() {
-            eprintln!(
-                "setup: could not remove {POLICY}; while it is there, no service starts on installation"
-            );
+            eprintln!("setup: could not remove {POLICY}; while it is there, no service starts on installation");
         }
     }
 }

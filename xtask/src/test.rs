@@ -48,8 +48,7 @@ pub(crate) fn test(places: &Places, arguments: &[String]) -> Result<ExitCode> {
     let mut tally = Tally::default();
     let mut broken = false;
     for group in groups {
-        let outcome =
-            if group == Group::Host || is_root() { execute(group, &rest)? } else { skip(group)? };
+        let outcome = if group == Group::Host || is_root() { execute(group, &rest)? } else { skip(group)? };
         tally = tally.plus(outcome.tally);
         broken |= !outcome.success;
     }
@@ -86,9 +85,7 @@ fn command(group: Group) -> Command {
     match group {
         Group::Host => command.arg("--workspace"),
         Group::Kernel => command.args(["--package=lb-tests", "--features=kernel", "--test=kernel", "--test=dataplane"]),
-        Group::Network => {
-            command.args(["--package=lb-tests", "--features=network", "--test=network"])
-        }
+        Group::Network => command.args(["--package=lb-tests", "--features=network", "--test=network"]),
     };
     command
 }
@@ -136,8 +133,7 @@ fn skip(group: Group) -> Result<Outcome> {
     let mut list = command(group);
     let output = list.args(["--", "--list"]).output().context("could not start cargo")?;
     let listed = String::from_utf8_lossy(&output.stdout);
-    let ignored =
-        listed.lines().filter(|line| line.ends_with(": test")).fold(0, |count, _| count + 1);
+    let ignored = listed.lines().filter(|line| line.ends_with(": test")).fold(0, |count, _| count + 1);
     println!("\nSKIPPED: {ignored} tests of the {group:?} group, which needs root");
     Ok(Outcome { tally: Tally { ignored, ..Tally::default() }, success: output.status.success() })
 }
@@ -173,17 +169,9 @@ impl Tally {
     fn of_result(result: &str) -> Self {
         let count = |what: &str| {
             let before = result.split_once(what).map(|(before, _)| before);
-            before
-                .and_then(|before| before.rsplit(' ').next())
-                .and_then(|number| number.parse().ok())
-                .unwrap_or(0)
+            before.and_then(|before| before.rsplit(' ').next()).and_then(|number| number.parse().ok()).unwrap_or(0)
         };
-        Self {
-            passed: count(" passed"),
-            failed: count(" failed"),
-            ignored: count(" ignored"),
-            gave_up: 0,
-        }
+        Self { passed: count(" passed"), failed: count(" failed"), ignored: count(" ignored"), gave_up: 0 }
     }
 
     fn plus(self, other: Self) -> Self {
@@ -199,12 +187,7 @@ impl Tally {
 impl fmt::Display for Tally {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let passed = self.passed.saturating_sub(self.gave_up);
-        write!(
-            formatter,
-            "{passed} passed, {} failed, {} skipped",
-            self.failed,
-            self.ignored + self.gave_up
-        )
+        write!(formatter, "{passed} passed, {} failed, {} skipped", self.failed, self.ignored + self.gave_up)
     }
 }
 

@@ -53,8 +53,7 @@ pub(crate) fn tidy(places: &Places) -> Result<()> {
 fn read(workspace: &Path, directory: &Path, sources: &mut Vec<Source>) -> Result<()> {
     for entry in fs::read_dir(directory).with_context(|| directory.display().to_string())? {
         let path = entry?.path();
-        let name =
-            path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+        let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
         if path.is_dir() {
             if name != "target" && !name.starts_with('.') {
                 read(workspace, &path, sources)?;

@@ -91,12 +91,7 @@ fn pick(
     for candidate in candidates {
         match probe(&candidate.root) {
             Ok((release, llvm)) => {
-                return Ok(Compiler {
-                    origin: candidate.origin,
-                    root: candidate.root,
-                    release,
-                    llvm,
-                });
+                return Ok(Compiler { origin: candidate.origin, root: candidate.root, release, llvm });
             }
             Err(reason) => rejected.push((candidate, reason)),
         }
@@ -106,9 +101,8 @@ fn pick(
 
 /// All toolchains of this machine, in the order of preference.
 fn candidates() -> Vec<Candidate> {
-    let rustup = env::var_os("RUSTUP_HOME")
-        .map(PathBuf::from)
-        .or_else(|| env::home_dir().map(|home| home.join(".rustup")));
+    let rustup =
+        env::var_os("RUSTUP_HOME").map(PathBuf::from).or_else(|| env::home_dir().map(|home| home.join(".rustup")));
     let mut named = rustup.map_or_else(Vec::new, |home| entries(&home.join("toolchains"), ""));
     let in_use = env::var("RUSTUP_TOOLCHAIN").unwrap_or_default();
     named.sort_by_key(|(name, _)| (*name != in_use, name.starts_with("nightly"), name.clone()));
@@ -215,29 +209,19 @@ mod tests {
     #[test]
     fn the_first_that_serves_is_taken() {
         let release = Version { major: 1, minor: 96, patch: 0 };
-        let compiler =
-            pick(vec![candidate("bare"), candidate("full"), candidate("later")], |root| {
-                if root == Path::new("bare") { Err(Rejection::NoSource) } else { Ok((release, 22)) }
-            })
-            .unwrap();
+        let compiler = pick(vec![candidate("bare"), candidate("full"), candidate("later")], |root| {
+            if root == Path::new("bare") { Err(Rejection::NoSource) } else { Ok((release, 22)) }
+        })
+        .unwrap();
         assert_eq!(compiler.root, Path::new("full"));
     }
 
     #[test]
     fn when_none_serves_the_error_names_every_one_and_the_ways_out() {
-        let error = pick(vec![candidate("one"), candidate("two")], |_| Err(Rejection::NoSource))
-            .unwrap_err();
+        let error = pick(vec![candidate("one"), candidate("two")], |_| Err(Rejection::NoSource)).unwrap_err();
         let text = error.to_string();
-        for expected in [
-            "one",
-            "two",
-            "rust-src",
-            "Debian",
-            "Ubuntu",
-            "Fedora",
-            "rustup component add",
-            "xtask setup",
-        ] {
+        for expected in ["one", "two", "rust-src", "Debian", "Ubuntu", "Fedora", "rustup component add", "xtask setup"]
+        {
             assert!(text.contains(expected), "{expected} is not in: {text}");
         }
     }

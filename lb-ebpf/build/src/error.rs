@@ -25,9 +25,7 @@ pub enum Error {
         rejected: Vec<(PathBuf, LinkerRejection)>,
     },
     /// The linker cannot be built against this compiler's LLVM.
-    #[error(
-        "bpf-linker {LINKER_VERSION} can be built against LLVM 22 and 23, and the compiler has LLVM {llvm}"
-    )]
+    #[error("bpf-linker {LINKER_VERSION} can be built against LLVM 22 and 23, and the compiler has LLVM {llvm}")]
     LlvmUnknownToLinker {
         /// The LLVM of the compiler that was chosen.
         llvm: u32,
@@ -82,8 +80,7 @@ pub enum Error {
 }
 
 fn no_compiler(rejected: &[(Candidate, Rejection)]) -> String {
-    let mut text =
-        format!("no compiler for the kernel object: it takes Rust {OLDEST} or later with rust-src");
+    let mut text = format!("no compiler for the kernel object: it takes Rust {OLDEST} or later with rust-src");
     for (candidate, reason) in rejected {
         let _infallible = write!(text, "\n  {candidate} {reason}");
     }
@@ -99,8 +96,7 @@ fn no_compiler(rejected: &[(Candidate, Rejection)]) -> String {
 }
 
 fn no_linker(llvm: u32, rejected: &[(PathBuf, LinkerRejection)]) -> String {
-    let mut text =
-        format!("no bpf-linker for the kernel object: the compiler writes bitcode of LLVM {llvm}");
+    let mut text = format!("no bpf-linker for the kernel object: the compiler writes bitcode of LLVM {llvm}");
     for (path, reason) in rejected {
         let _infallible = write!(text, "\n  {} {reason}", path.display());
     }

@@ -50,20 +50,12 @@ pub(crate) fn compile(
     match diagnostics {
         Diagnostics::Shown => {
             let status = command.status().map_err(failed)?;
-            if status.success() {
-                Ok(Vec::new())
-            } else {
-                Err(Error::Compile { diagnostics: String::new() })
-            }
+            if status.success() { Ok(Vec::new()) } else { Err(Error::Compile { diagnostics: String::new() }) }
         }
         Diagnostics::Kept => {
             let output = command.arg("--quiet").output().map_err(failed)?;
             let said = String::from_utf8_lossy(&output.stderr).into_owned();
-            if output.status.success() {
-                Ok(warnings(&said))
-            } else {
-                Err(Error::Compile { diagnostics: said })
-            }
+            if output.status.success() { Ok(warnings(&said)) } else { Err(Error::Compile { diagnostics: said }) }
         }
     }
 }
@@ -100,8 +92,7 @@ pub(crate) fn clean_command(program: &Path) -> Command {
     // The toolchain's own programs come first, not rustup's proxies; a wrapper in the user's configuration knows
     // nothing of this target.
     let path = env::var_os("PATH").unwrap_or_default();
-    let directories =
-        program.parent().map(Path::to_path_buf).into_iter().chain(env::split_paths(&path));
+    let directories = program.parent().map(Path::to_path_buf).into_iter().chain(env::split_paths(&path));
     if let Ok(path) = env::join_paths(directories) {
         command.env("PATH", path);
     }
@@ -136,8 +127,7 @@ fn is_inherited(name: &OsStr) -> bool {
     ];
     let name = name.to_string_lossy();
     SETTINGS.iter().any(|setting| name.starts_with(setting))
-        || !(OUTER.iter().any(|prefix| name.starts_with(prefix))
-            || OUTER_WHOLE.contains(&name.as_ref()))
+        || !(OUTER.iter().any(|prefix| name.starts_with(prefix)) || OUTER_WHOLE.contains(&name.as_ref()))
 }
 
 /// The warnings in a compiler's messages, one line each. Cargo's own summaries name no place and are left out.
@@ -179,14 +169,7 @@ mod tests {
 
     #[test]
     fn the_users_settings_do() {
-        for name in [
-            "HOME",
-            "CARGO_HOME",
-            "CARGO_NET_OFFLINE",
-            "CARGO_REGISTRIES_X_TOKEN",
-            "https_proxy",
-            "TARGETS",
-        ] {
+        for name in ["HOME", "CARGO_HOME", "CARGO_NET_OFFLINE", "CARGO_REGISTRIES_X_TOKEN", "https_proxy", "TARGETS"] {
             assert!(is_inherited(OsStr::new(name)), "{name}");
         }
     }

@@ -77,11 +77,7 @@ pub enum Object {
 }
 
 /// Builds the kernel object, or takes the one that the overrides name.
-pub fn build(
-    places: &Places,
-    overrides: &Overrides,
-    diagnostics: Diagnostics,
-) -> Result<Object, Error> {
+pub fn build(places: &Places, overrides: &Overrides, diagnostics: Diagnostics) -> Result<Object, Error> {
     if overrides.skip {
         return Ok(Object::Skipped);
     }
@@ -99,13 +95,8 @@ pub fn build(
 
 /// Refuses what is not an ELF object for BPF: a wrong path in an override would otherwise be found only at load time.
 fn check_object(path: &Path) -> Result<(), Error> {
-    let bytes =
-        fs::read(path).map_err(|source| Error::Read { path: path.to_path_buf(), source })?;
-    if is_bpf_object(&bytes) {
-        Ok(())
-    } else {
-        Err(Error::NotAnObject { path: path.to_path_buf() })
-    }
+    let bytes = fs::read(path).map_err(|source| Error::Read { path: path.to_path_buf(), source })?;
+    if is_bpf_object(&bytes) { Ok(()) } else { Err(Error::NotAnObject { path: path.to_path_buf() }) }
 }
 
 /// ELF magic, 64 bit, little endian, and `EM_BPF` (247) as the machine.
@@ -130,19 +121,14 @@ mod tests {
 
     #[test]
     fn skip_wins_over_a_given_object() {
-        let overrides = Overrides {
-            skip: true,
-            object: Some(PathBuf::from("/nowhere")),
-            ..Overrides::default()
-        };
+        let overrides = Overrides { skip: true, object: Some(PathBuf::from("/nowhere")), ..Overrides::default() };
         let places = Places::of(Path::new("/nowhere"));
         assert!(matches!(build(&places, &overrides, Diagnostics::Kept), Ok(Object::Skipped)));
     }
 
     #[test]
     fn a_given_object_that_is_missing_is_an_error_and_not_a_fallback() {
-        let overrides =
-            Overrides { object: Some(PathBuf::from("/nowhere")), ..Overrides::default() };
+        let overrides = Overrides { object: Some(PathBuf::from("/nowhere")), ..Overrides::default() };
         let places = Places::of(Path::new("/nowhere"));
         assert!(matches!(build(&places, &overrides, Diagnostics::Kept), Err(Error::Read { .. })));
     }

@@ -86,20 +86,12 @@ impl Linker {
             .env("LLVM_PREFIX", &prefix)
             .env("CARGO_TARGET_DIR", root.join("build"))
             .envs(QUICK_BUILD)
-            .args([
-                "install",
-                "bpf-linker",
-                "--quiet",
-                "--locked",
-                "--force",
-                "--no-default-features",
-            ])
+            .args(["install", "bpf-linker", "--quiet", "--locked", "--force", "--no-default-features"])
             .arg(format!("--version=={LINKER_VERSION}"))
             .arg(format!("--features=llvm-{llvm}"))
             .arg("--root")
             .arg(&root);
-        let status =
-            install.status().map_err(|source| Error::Run { program: compiler.cargo(), source })?;
+        let status = install.status().map_err(|source| Error::Run { program: compiler.cargo(), source })?;
         if !status.success() {
             return Err(Error::InstallLinker);
         }
@@ -127,11 +119,7 @@ fn candidates(places: &Places, llvm: u32) -> Vec<(LinkerOrigin, PathBuf)> {
     let path = env::var_os("PATH").unwrap_or_default();
     let path = env::split_paths(&path).map(|directory| directory.join("bpf-linker"));
     let path = path.map(|found| (LinkerOrigin::Path, found));
-    [(LinkerOrigin::Project, project)]
-        .into_iter()
-        .chain(path)
-        .filter(|(_, path)| path.is_file())
-        .collect()
+    [(LinkerOrigin::Project, project)].into_iter().chain(path).filter(|(_, path)| path.is_file()).collect()
 }
 
 fn probe(path: &Path, llvm: u32) -> Result<(Version, Option<u32>), LinkerRejection> {
@@ -142,14 +130,9 @@ fn probe(path: &Path, llvm: u32) -> Result<(Version, Option<u32>), LinkerRejecti
 }
 
 /// Decides by what `bpf-linker --version` says and by the LLVM that it `loads`.
-fn judge(
-    said: &str,
-    loads: Option<u32>,
-    llvm: u32,
-) -> Result<(Version, Option<u32>), LinkerRejection> {
+fn judge(said: &str, loads: Option<u32>, llvm: u32) -> Result<(Version, Option<u32>), LinkerRejection> {
     let release = said.trim().strip_prefix("bpf-linker ").and_then(Version::parse);
-    let release =
-        release.ok_or_else(|| LinkerRejection::Broken(format!("`--version` says {said:?}")))?;
+    let release = release.ok_or_else(|| LinkerRejection::Broken(format!("`--version` says {said:?}")))?;
     match loads {
         _ if release < LINKER_VERSION => Err(LinkerRejection::TooOld(release)),
         Some(older) if older < llvm => Err(LinkerRejection::OlderLlvm(older)),
@@ -160,8 +143,7 @@ fn judge(
 /// The major version in the name of the libLLVM that a program loads: `libLLVM.so.22.1` or `libLLVM-14.so.1`.
 fn llvm_of(program: &[u8]) -> Option<u32> {
     ["libLLVM.so.", "libLLVM-"].into_iter().find_map(|name| {
-        let mut names =
-            program.windows(name.len() + 2).filter(|bytes| bytes.starts_with(name.as_bytes()));
+        let mut names = program.windows(name.len() + 2).filter(|bytes| bytes.starts_with(name.as_bytes()));
         names.find_map(|bytes| leading_number(std::str::from_utf8(bytes).ok()?.strip_prefix(name)?))
     })
 }
@@ -171,8 +153,7 @@ fn library(compiler: &Compiler) -> Result<PathBuf, Error> {
     let llvm = compiler.llvm;
     let machine = format!("lib/{}-linux-gnu", env::consts::ARCH);
     let unversioned = ["lib", "lib64", machine.as_str()].map(|name| compiler.root.join(name));
-    let versioned = [format!("/usr/lib/llvm-{llvm}/lib"), format!("/usr/lib64/llvm{llvm}/lib")]
-        .map(PathBuf::from);
+    let versioned = [format!("/usr/lib/llvm-{llvm}/lib"), format!("/usr/lib64/llvm{llvm}/lib")].map(PathBuf::from);
     // Ubuntu's versioned compilers are in /usr/lib/rust-N, their LLVM is the system's.
     let system = ["/usr/lib64".into(), PathBuf::from("/usr").join(&machine)];
     let searched: Vec<PathBuf> = unversioned.into_iter().chain(versioned).chain(system).collect();

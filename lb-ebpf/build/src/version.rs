@@ -42,10 +42,7 @@ mod tests {
 
     #[test]
     fn versions_are_read_as_tools_print_them() {
-        assert_eq!(
-            Version::parse("1.97.0-nightly"),
-            Some(Version { major: 1, minor: 97, patch: 0 })
-        );
+        assert_eq!(Version::parse("1.97.0-nightly"), Some(Version { major: 1, minor: 97, patch: 0 }));
         assert_eq!(Version::parse("22.1"), Some(Version { major: 22, minor: 1, patch: 0 }));
         assert_eq!(Version::parse("unknown"), None);
     }

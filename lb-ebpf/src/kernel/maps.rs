@@ -1,9 +1,6 @@
 //! Tables over BPF maps. They are BTF maps, so that bpftool and libbpf load the object too. Their names, rows and
 //! capacities are those of `lb_common::maps`.
-#![expect(
-    unsafe_code,
-    reason = "references into maps are only as valid as the kernel's rules make them"
-)]
+#![expect(unsafe_code, reason = "references into maps are only as valid as the kernel's rules make them")]
 
 use aya_ebpf::{
     Global,
@@ -11,13 +8,10 @@ use aya_ebpf::{
     macros::btf_map,
 };
 use lb_common::{
-    Be32, Counters, NextHop, Return4, Return4Key, RingHead, RingId, SLOTS, ServerEntry, ServerId,
-    Slot, Stop, Vip, Vip4Key, VipId,
+    Be32, Counters, NextHop, Return4, Return4Key, RingHead, RingId, SLOTS, ServerEntry, ServerId, Slot, Stop, Vip,
+    Vip4Key, VipId,
     hash::HashKey,
-    maps::{
-        MAX_DEVICES, MAX_LOCAL, MAX_NEXT_HOPS, MAX_RINGS, MAX_ROUTES, MAX_SERVERS, MAX_STOPS,
-        MAX_VIPS,
-    },
+    maps::{MAX_DEVICES, MAX_LOCAL, MAX_NEXT_HOPS, MAX_RINGS, MAX_ROUTES, MAX_SERVERS, MAX_STOPS, MAX_VIPS},
     slots::HALVES,
 };
 use lb_ebpf::Tables;
@@ -27,8 +21,7 @@ static VIPS4: HashMap<Vip4Key, Vip, { MAX_VIPS as usize }> = HashMap::new();
 #[btf_map]
 static RING_HEADS: Array<RingHead, { MAX_RINGS as usize }> = Array::new();
 #[btf_map]
-static RINGS: ArrayOfMaps<Array<[Slot; SLOTS], { HALVES as usize }>, { MAX_RINGS as usize }> =
-    ArrayOfMaps::new();
+static RINGS: ArrayOfMaps<Array<[Slot; SLOTS], { HALVES as usize }>, { MAX_RINGS as usize }> = ArrayOfMaps::new();
 #[btf_map]
 static SERVERS: Array<ServerEntry, { MAX_SERVERS as usize }> = Array::new();
 #[btf_map]

@@ -1,8 +1,5 @@
 //! Packet for an XDP context.
-#![expect(
-    unsafe_code,
-    reason = "a frame is memory between two addresses that the kernel hands over"
-)]
+#![expect(unsafe_code, reason = "a frame is memory between two addresses that the kernel hands over")]
 
 use aya_ebpf::{bindings::xdp_md, helpers::bpf_xdp_get_buff_len, programs::XdpContext};
 use bytemuck::Pod;

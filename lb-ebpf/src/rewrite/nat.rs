@@ -31,14 +31,7 @@ pub fn to_client(packet: &mut impl Packet, ip: &Ipv4, l4: &L4, ttl: u8, reply: &
 
 /// The time to live and both checksums: the transport's covers the addresses too (its pseudo header).
 #[inline(always)]
-fn checksums(
-    packet: &mut impl Packet,
-    ip: &Ipv4,
-    l4: &L4,
-    ttl: u8,
-    addresses: Change,
-    ports: Change,
-) {
+fn checksums(packet: &mut impl Packet, ip: &Ipv4, l4: &L4, ttl: u8, addresses: Change, ports: Change) {
     packet.write(ipv4::TTL, ttl);
     packet.write(ipv4::CHECKSUM, addresses.byte(ip.ttl, ttl).applied_to(ip.checksum));
     let change = addresses.and(ports);

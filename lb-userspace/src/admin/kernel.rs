@@ -121,7 +121,8 @@ impl KernelReport {
         let counters = |totals: &BTreeMap<u16, Counters>, id: u16| totals.get(&id).copied().unwrap_or_default().into();
         let vips = tables.vips.iter().filter(|(key, _)| !key.is_address_entry()).map(|(key, vip)| {
             let address = SocketAddr::from((key.addr.ip(), key.port.host()));
-            let protocol = Protocol::from_number(key.protocol).map_or_else(|| key.protocol.to_string(), |known| known.to_string());
+            let protocol =
+                Protocol::from_number(key.protocol).map_or_else(|| key.protocol.to_string(), |known| known.to_string());
             VipReport {
                 frontend: names.frontends.get(&(address.to_string(), protocol.clone())).cloned(),
                 backend: tables.rings.get(&vip.ring).and_then(|ring| names.backends.get(&ring.identity)).cloned(),

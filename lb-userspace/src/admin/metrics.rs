@@ -66,18 +66,39 @@ impl Snapshot {
         let none = |value| vec![([], value)];
         gauges(encoder, ("config_generation", "Configurations taken up since the start"), none(*generation))?;
         gauges(encoder, ("connections", "Connections open now in the proxy"), none(*connections as u64))?;
-        let name = ("failover_microseconds", "From the end of the deciding probe until both halves had the last verdict");
+        let name =
+            ("failover_microseconds", "From the end of the deciding probe until both halves had the last verdict");
         gauges(encoder, name, last.map(|last| ([], last)).into_iter().collect())
     }
 
     fn encode_servers(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
         let rows = |value: fn(&super::status::ServerStatus) -> u64| -> Rows<2> {
-            let servers = self.status.backends.iter().flat_map(|backend| backend.servers.iter().map(move |server| (backend, server)));
-            servers.map(|(backend, server)| ([("backend", backend.name.clone()), ("server", server.name.clone())], value(server))).collect()
+            let servers = self
+                .status
+                .backends
+                .iter()
+                .flat_map(|backend| backend.servers.iter().map(move |server| (backend, server)));
+            servers
+                .map(|(backend, server)| {
+                    ([("backend", backend.name.clone()), ("server", server.name.clone())], value(server))
+                })
+                .collect()
         };
-        gauges(encoder, ("server_available", "1 if the server takes new traffic now"), rows(|server| server.available.into()))?;
-        gauges(encoder, ("server_connections", "Connections of the proxy open now"), rows(|server| server.connections))?;
-        counters(encoder, ("server_requests", "Connections or requests that the proxy sent there"), rows(|server| server.total))?;
+        gauges(
+            encoder,
+            ("server_available", "1 if the server takes new traffic now"),
+            rows(|server| server.available.into()),
+        )?;
+        gauges(
+            encoder,
+            ("server_connections", "Connections of the proxy open now"),
+            rows(|server| server.connections),
+        )?;
+        counters(
+            encoder,
+            ("server_requests", "Connections or requests that the proxy sent there"),
+            rows(|server| server.total),
+        )?;
         let name = ("server_connect_errors", "Connections that the proxy could not open");
         counters(encoder, name, rows(|server| server.connect_errors))
     }
@@ -101,14 +122,18 @@ fn encode_kernel(kernel: &KernelReport, encoder: &mut DescriptorEncoder<'_>) -> 
     for (column, name) in VIP.into_iter().enumerate() {
         let rows = kernel.vips.iter().map(|vip| {
             let frontend = vip.frontend.clone().unwrap_or_default();
-            let labels = [("frontend", frontend), ("address", vip.address.to_string()), ("protocol", vip.protocol.clone())];
+            let labels =
+                [("frontend", frontend), ("address", vip.address.to_string()), ("protocol", vip.protocol.clone())];
             (labels, value(vip.counters, column))
         });
         counters(encoder, name, rows.collect())?;
     }
     for (column, name) in SERVER.into_iter().enumerate() {
         let rows = kernel.servers.iter().map(|server| {
-            let labels = [("backend", server.backend.clone().unwrap_or_default()), ("server", server.name.clone().unwrap_or_default())];
+            let labels = [
+                ("backend", server.backend.clone().unwrap_or_default()),
+                ("server", server.name.clone().unwrap_or_default()),
+            ];
             (labels, value(server.counters, column))
         });
         counters(encoder, name, rows.collect())?;
@@ -162,7 +187,10 @@ pub async fn serve(listener: StdListener, requests: mpsc::Sender<Asked>) -> io::
     }
 }
 
-async fn respond(request: http::Request<Incoming>, requests: mpsc::Sender<Asked>) -> Result<Response<Full<Bytes>>, Infallible> {
+async fn respond(
+    request: http::Request<Incoming>,
+    requests: mpsc::Sender<Asked>,
+) -> Result<Response<Full<Bytes>>, Infallible> {
     let plain = |status: StatusCode, text: String| {
         let mut response = Response::new(Full::from(text));
         *response.status_mut() = status;

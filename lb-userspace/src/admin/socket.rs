@@ -72,9 +72,9 @@ async fn converse(client: UnixStream, owner: u32, requests: &mpsc::Sender<Asked>
     tokio::time::timeout(SILENCE, reader.read_line(&mut line)).await??;
     let answer = match serde_json::from_str::<Request>(&line) {
         Err(error) => Answer::Error(format!("not a request: {error}")),
-        Ok(request) if request.changes_something() && uid != owner && uid != 0 => {
-            Answer::Error(format!("permission denied: only root and the user who started the daemon may do that, and you are user {uid}"))
-        }
+        Ok(request) if request.changes_something() && uid != owner && uid != 0 => Answer::Error(format!(
+            "permission denied: only root and the user who started the daemon may do that, and you are user {uid}"
+        )),
         Ok(request) => {
             if request.changes_something() {
                 info!(uid, ?request, "asked over the control socket");

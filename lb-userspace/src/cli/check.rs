@@ -42,9 +42,13 @@ fn preflight(model: &Model) -> Vec<String> {
     let mut lines = Vec::new();
     let kernel = model.frontends.iter().filter(|frontend| matches!(frontend.kind, FrontendKind::L4 { .. }));
     for bind in kernel.flat_map(|frontend| &frontend.binds) {
-        let absent = UdpSocket::bind((bind.address.ip(), 0)).is_err_and(|error| error.kind() == io::ErrorKind::AddrNotAvailable);
+        let absent =
+            UdpSocket::bind((bind.address.ip(), 0)).is_err_and(|error| error.kind() == io::ErrorKind::AddrNotAvailable);
         if absent {
-            lines.push(format!("note: this machine does not have the VIP {}; packets for it must be routed here", bind.address.ip()));
+            lines.push(format!(
+                "note: this machine does not have the VIP {}; packets for it must be routed here",
+                bind.address.ip()
+            ));
         }
     }
     if model.needs_kernel() {

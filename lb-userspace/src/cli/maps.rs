@@ -2,7 +2,11 @@
 
 use super::{Daemon, client::ask, print, status::table};
 use crate::{
-    admin::{kernel::{CountersReport, KernelReport}, protocol::Request, status::Status},
+    admin::{
+        kernel::{CountersReport, KernelReport},
+        protocol::Request,
+        status::Status,
+    },
     dataplane::{counters::KernelCounters, maps::KernelMaps, pins::Pins, writer::MapWriter},
 };
 use anyhow::{Context, bail};
@@ -25,9 +29,23 @@ pub(super) fn run(daemon: &Daemon, pins: &Path) -> anyhow::Result<ExitCode> {
 }
 
 fn render(report: &KernelReport, named: bool) -> String {
-    let mut text = if named { String::new() } else { "no daemon runs that knows the names; the kernel forwards by itself\n\n".to_owned() };
+    let mut text = if named {
+        String::new()
+    } else {
+        "no daemon runs that knows the names; the kernel forwards by itself\n\n".to_owned()
+    };
     let unknown = || "?".to_owned();
-    let mut rows = table(&["VIP", "FRONTEND", "FORWARD", "BACKEND", "CONNECTIONS", "PACKETS", "BYTES", "BACK PACKETS", "BACK BYTES"]);
+    let mut rows = table(&[
+        "VIP",
+        "FRONTEND",
+        "FORWARD",
+        "BACKEND",
+        "CONNECTIONS",
+        "PACKETS",
+        "BYTES",
+        "BACK PACKETS",
+        "BACK BYTES",
+    ]);
     for vip in &report.vips {
         let mut row = vec![
             format!("{}/{}", vip.address, vip.protocol),
@@ -39,9 +57,14 @@ fn render(report: &KernelReport, named: bool) -> String {
         rows.add_row(row);
     }
     _ = writeln!(text, "{rows}\n");
-    let mut rows = table(&["#", "SERVER", "ADDRESS", "STATE", "CONNECTIONS", "PACKETS", "BYTES", "BACK PACKETS", "BACK BYTES"]);
+    let mut rows =
+        table(&["#", "SERVER", "ADDRESS", "STATE", "CONNECTIONS", "PACKETS", "BYTES", "BACK PACKETS", "BACK BYTES"]);
     for server in &report.servers {
-        let name = server.backend.as_ref().zip(server.name.as_ref()).map_or_else(unknown, |(backend, name)| format!("{backend}/{name}"));
+        let name = server
+            .backend
+            .as_ref()
+            .zip(server.name.as_ref())
+            .map_or_else(unknown, |(backend, name)| format!("{backend}/{name}"));
         let mut row = vec![server.id.to_string(), name, server.address.to_string(), server.state.to_owned()];
         row.extend(columns(server.counters));
         rows.add_row(row);
@@ -51,7 +74,13 @@ fn render(report: &KernelReport, named: bool) -> String {
         _ = writeln!(text, "RING {}", ring.backend.clone().unwrap_or_else(|| format!("#{}", ring.id)));
         for share in &ring.shares {
             let bar = "█".repeat((share.slots * BAR).div_ceil(lb_common::SLOTS));
-            _ = writeln!(text, "  {:<16} {bar:<BAR$} {:6.2} %  {} slots", share.server, share.share * 100.0, share.slots);
+            _ = writeln!(
+                text,
+                "  {:<16} {bar:<BAR$} {:6.2} %  {} slots",
+                share.server,
+                share.share * 100.0,
+                share.slots
+            );
         }
     }
     let mut rows = table(&["REASON", "PACKETS", "MEANING"]);

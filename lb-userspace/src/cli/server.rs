@@ -1,11 +1,7 @@
 //! `sluice server` and `sluice reload`: the verbs that change something.
 
 use super::{Daemon, client::ask, complain, print};
-use crate::{
-    admin::protocol::Request,
-    channel::message::ReloadReport,
-    servers::Admin,
-};
+use crate::{admin::protocol::Request, channel::message::ReloadReport, servers::Admin};
 use anyhow::Context;
 use std::process::ExitCode;
 

@@ -22,8 +22,11 @@ pub(super) fn table(heads: &[&str]) -> Table {
 }
 
 fn render(status: &Status) -> String {
-    let Status { version, pid, worker_pid, generation, interfaces, frontends, backends, connections, failovers } = status;
-    let mut text = format!("sluice {version}, supervisor {pid}, worker {worker_pid}, configuration {generation}, {connections} connections\n");
+    let Status { version, pid, worker_pid, generation, interfaces, frontends, backends, connections, failovers } =
+        status;
+    let mut text = format!(
+        "sluice {version}, supervisor {pid}, worker {worker_pid}, configuration {generation}, {connections} connections\n"
+    );
     for interface in interfaces {
         let adopted = if interface.adopted { ", taken over from the daemon before" } else { "" };
         _ = writeln!(text, "{}: {} XDP{adopted}", interface.name, interface.mode);
@@ -42,7 +45,10 @@ fn render(status: &Status) -> String {
     _ = writeln!(text, "\n{rows}");
     for Failover { backend, server, to, reason, probe_to_map_us } in failovers.iter().rev().take(5) {
         let to = format!("{to:?}").to_lowercase();
-        _ = writeln!(text, "{backend}/{server} went {to} ({reason}); both halves knew {probe_to_map_us} µs after the probe");
+        _ = writeln!(
+            text,
+            "{backend}/{server} went {to} ({reason}); both halves knew {probe_to_map_us} µs after the probe"
+        );
     }
     text
 }

@@ -31,18 +31,15 @@ pub(crate) fn parse(text: &Text, out: &mut Vec<Diagnostic>) -> Result<Acl, Diagn
     let matching = match (suffix, flags.matching) {
         (Some(_), Some((_, second))) => {
             let message = format!("`{}` already says how to compare", first.value);
-            return Err(
-                Diagnostic::error(text.part(second), message).help("leave out the suffix or `-m`")
-            );
+            return Err(Diagnostic::error(text.part(second), message).help("leave out the suffix or `-m`"));
         }
         (Some(matching), None) | (None, Some((matching, _))) => matching,
         (None, None) => Matching::Exact,
     };
     check_patterns(first, &fetch, matching, rest, text)?;
     warn_of_patterns(&fetch, matching, rest, text, out);
-    let patterns = rest.iter().map(|word| {
-        if flags.ignore_case { word.value.to_ascii_lowercase() } else { word.value.clone() }
-    });
+    let patterns =
+        rest.iter().map(|word| if flags.ignore_case { word.value.to_ascii_lowercase() } else { word.value.clone() });
     Ok(Acl { fetch, matching, ignore_case: flags.ignore_case, patterns: patterns.collect() })
 }
 
@@ -55,16 +52,16 @@ fn parse_fetch(word: &Word, text: &Text) -> Result<(Fetch, Option<Matching>), Di
     let (argument, converters) = match after.strip_prefix('(') {
         None => (None, after),
         Some(inside) => {
-            let unclosed =
-                || error(word.range.clone(), format!("`{typed}` has no closing parenthesis"));
+            let unclosed = || error(word.range.clone(), format!("`{typed}` has no closing parenthesis"));
             let (argument, after) = inside.split_once(')').ok_or_else(unclosed)?;
             (Some(argument), after)
         }
     };
     if !converters.is_empty() {
         let at = word.range.end.saturating_sub(converters.len())..word.range.end;
-        return Err(error(at, "converters are not supported yet".to_owned())
-            .help("`-i` compares without regard to case"));
+        return Err(
+            error(at, "converters are not supported yet".to_owned()).help("`-i` compares without regard to case")
+        );
     }
     let (base, matching) = split_suffix(name).ok_or_else(|| unknown_fetch(name, word, text))?;
     let fetch = match (base, argument) {
@@ -91,44 +88,28 @@ fn split_suffix(name: &str) -> Option<(&str, Option<Matching>)> {
         return Some((name, None));
     }
     let (base, suffix) = name.rsplit_once('_')?;
-    let (_, matching) =
-        METHODS.iter().find(|(word, matching)| *word == suffix && *matching != Matching::Found)?;
+    let (_, matching) = METHODS.iter().find(|(word, matching)| *word == suffix && *matching != Matching::Found)?;
     matches!(base, "hdr" | "req.hdr" | "path").then_some((base, Some(*matching)))
 }
 
 fn unknown_fetch(name: &str, word: &Word, text: &Text) -> Diagnostic {
     let range = word.range.start..word.range.start + name.len();
     let base = name.rsplit_once('_').map_or(name, |(base, _)| base);
-    let later_suffix =
-        || name.rsplit_once('_').is_some_and(|(_, suffix)| LATER_METHODS.contains(&suffix));
-    if LATER_FETCHES.contains(&name)
-        || LATER_FETCHES.contains(&base)
-        || (SUPPORTED.contains(&base) && later_suffix())
-    {
-        return Diagnostic::error(text.part(range), format!("`{name}` is not supported yet"))
-            .help(FETCHES);
+    let later_suffix = || name.rsplit_once('_').is_some_and(|(_, suffix)| LATER_METHODS.contains(&suffix));
+    if LATER_FETCHES.contains(&name) || LATER_FETCHES.contains(&base) || (SUPPORTED.contains(&base) && later_suffix()) {
+        return Diagnostic::error(text.part(range), format!("`{name}` is not supported yet")).help(FETCHES);
     }
-    let suffixed =
-        |base: &'static str| METHODS.iter().map(move |(method, _)| format!("{base}_{method}"));
-    let known: Vec<_> = SUPPORTED
-        .iter()
-        .map(|&name| name.to_owned())
-        .chain(suffixed("hdr"))
-        .chain(suffixed("path"))
-        .collect();
-    let help =
-        did_you_mean(name, known.iter().map(String::as_str)).unwrap_or_else(|| FETCHES.to_owned());
-    Diagnostic::error(text.part(range), format!("nothing called `{name}` can be looked at"))
-        .help(help)
+    let suffixed = |base: &'static str| METHODS.iter().map(move |(method, _)| format!("{base}_{method}"));
+    let known: Vec<_> =
+        SUPPORTED.iter().map(|&name| name.to_owned()).chain(suffixed("hdr")).chain(suffixed("path")).collect();
+    let help = did_you_mean(name, known.iter().map(String::as_str)).unwrap_or_else(|| FETCHES.to_owned());
+    Diagnostic::error(text.part(range), format!("nothing called `{name}` can be looked at")).help(help)
 }
 
 /// A field name, in lower case.
 fn header_name(typed: &str) -> Result<String, String> {
     if let Some((_, occurrence)) = typed.split_once(',') {
-        return Err(format!(
-            "the occurrence `{}` of a header is not supported yet",
-            occurrence.trim()
-        ));
+        return Err(format!("the occurrence `{}` of a header is not supported yet", occurrence.trim()));
     }
     // RFC 9110 §5.6.2, token.
     let token = |c: char| c.is_ascii_alphanumeric() || "!#$%&'*+-.^_`|~".contains(c);
@@ -148,24 +129,14 @@ struct Flags {
 
 impl Flags {
     /// Takes one flag, and gives what is left after it and its argument.
-    fn take<'w>(
-        &mut self,
-        flag: &Word,
-        after: &'w [Word],
-        text: &Text,
-    ) -> Result<&'w [Word], Diagnostic> {
+    fn take<'w>(&mut self, flag: &Word, after: &'w [Word], text: &Text) -> Result<&'w [Word], Diagnostic> {
         match flag.value.as_str() {
             "--" => self.ended = true,
             "-i" => self.ignore_case = true,
             "-m" => {
-                let methods =
-                    format!("supported: {}", listed(METHODS.iter().map(|(word, _)| *word)));
+                let methods = format!("supported: {}", listed(METHODS.iter().map(|(word, _)| *word)));
                 let Some((method, after)) = after.split_first() else {
-                    return Err(Diagnostic::error(
-                        text.part(flag.range.clone()),
-                        "`-m` needs a method",
-                    )
-                    .help(methods));
+                    return Err(Diagnostic::error(text.part(flag.range.clone()), "`-m` needs a method").help(methods));
                 };
                 let typed = method.value.as_str();
                 let Some((_, matching)) = METHODS.iter().find(|(word, _)| *word == typed) else {
@@ -175,9 +146,7 @@ impl Flags {
                     } else {
                         format!("`{typed}` is not a method")
                     };
-                    return Err(
-                        Diagnostic::error(text.part(method.range.clone()), message).help(methods)
-                    );
+                    return Err(Diagnostic::error(text.part(method.range.clone()), message).help(methods));
                 };
                 self.matching = Some((*matching, flag.range.start..method.range.end));
                 return Ok(after);
@@ -224,27 +193,16 @@ fn check_patterns(
 }
 
 /// Warns of patterns that are taken as typed and yet can hardly be meant.
-fn warn_of_patterns(
-    fetch: &Fetch,
-    matching: Matching,
-    patterns: &[Word],
-    text: &Text,
-    out: &mut Vec<Diagnostic>,
-) {
+fn warn_of_patterns(fetch: &Fetch, matching: Matching, patterns: &[Word], text: &Text, out: &mut Vec<Diagnostic>) {
     let mut warn = |word: &Word, message: String, help: &str| {
         out.push(Diagnostic::warning(text.part(word.range.clone()), message).help(help));
     };
     for word in patterns.iter().skip(1).filter(|word| word.is_flag()) {
-        warn(
-            word,
-            format!("`{}` is compared literally here", word.value),
-            "flags come before the first pattern",
-        );
+        warn(word, format!("`{}` is compared literally here", word.value), "flags come before the first pattern");
     }
     let from_start = matches!(matching, Matching::Exact | Matching::Prefix);
-    for word in patterns
-        .iter()
-        .filter(|word| *fetch == Fetch::Path && from_start && !word.value.starts_with(['/', '*']))
+    for word in
+        patterns.iter().filter(|word| *fetch == Fetch::Path && from_start && !word.value.starts_with(['/', '*']))
     {
         warn(word, format!("no path begins with `{}`", word.value), "a path begins with a slash");
     }

@@ -13,24 +13,15 @@ use toml::{Spanned, de::DeValue};
 impl FromToml for SocketAddr {
     fn from_toml(value: &Spanned<DeValue<'_>>, reader: &mut Reader<'_>) -> Option<Self> {
         let text = Text::from_toml(value, reader)?;
-        let port =
-            |port: &str| port.parse().ok().filter(|port| *port != 0 && !text.value.contains('+'));
+        let port = |port: &str| port.parse().ok().filter(|port| *port != 0 && !text.value.contains('+'));
         let found = match parts(&text.value) {
             Ok((address, Some(typed))) => match port(typed) {
                 Some(port) => Ok(Self::new(address, port)),
-                None => Err(Diagnostic::error(
-                    text.span,
-                    format!("`{text}` has no port from 1 to 65535"),
-                )
-                .maybe_help(
-                    typed
-                        .contains('-')
-                        .then(|| format!("ranges of ports are not supported yet; {BIND_FORMS}")),
+                None => Err(Diagnostic::error(text.span, format!("`{text}` has no port from 1 to 65535")).maybe_help(
+                    typed.contains('-').then(|| format!("ranges of ports are not supported yet; {BIND_FORMS}")),
                 )),
             },
-            Ok((_, None)) => {
-                Err(Diagnostic::error(text.span, format!("`{text}` has no port")).help(BIND_FORMS))
-            }
+            Ok((_, None)) => Err(Diagnostic::error(text.span, format!("`{text}` has no port")).help(BIND_FORMS)),
             Err(NotAnAddress) => Err(refused(&text, BIND_FORMS)),
         };
         found.map_err(|error| reader.error(error)).ok()
@@ -49,23 +40,15 @@ impl FromToml for ServerAddress {
         let text = Text::from_toml(value, reader)?;
         let found = match parts(&text.value) {
             Ok((address, _))
-                if address.is_unspecified()
-                    || address.is_multicast()
-                    || address == IpAddr::V4(Ipv4Addr::BROADCAST) =>
+                if address.is_unspecified() || address.is_multicast() || address == IpAddr::V4(Ipv4Addr::BROADCAST) =>
             {
-                Err(Diagnostic::error(
-                    text.span,
-                    format!("`{text}` is not the address of one machine"),
-                )
-                .help(SERVER_FORMS))
+                Err(Diagnostic::error(text.span, format!("`{text}` is not the address of one machine"))
+                    .help(SERVER_FORMS))
             }
             Ok((address, None)) => Ok(Self { address, port: None }),
             Ok((address, Some(port))) => match port.parse::<u16>() {
                 Ok(port) if port != 0 => Ok(Self { address, port: Some(port) }),
-                Ok(_) | Err(_) => Err(Diagnostic::error(
-                    text.span,
-                    format!("`{text}` has no port from 1 to 65535"),
-                )),
+                Ok(_) | Err(_) => Err(Diagnostic::error(text.span, format!("`{text}` has no port from 1 to 65535"))),
             },
             Err(NotAnAddress) => Err(refused(&text, SERVER_FORMS)),
         };
@@ -89,13 +72,8 @@ fn parts(text: &str) -> Result<(IpAddr, Option<&str>), NotAnAddress> {
     if let Ok(address) = text.parse::<Ipv6Addr>() {
         return Ok((address.into(), None));
     }
-    let (address, port) =
-        text.split_once(':').map_or((text, None), |(address, port)| (address, Some(port)));
-    let address = if address == "*" {
-        Ipv4Addr::UNSPECIFIED
-    } else {
-        address.parse().or(Err(NotAnAddress))?
-    };
+    let (address, port) = text.split_once(':').map_or((text, None), |(address, port)| (address, Some(port)));
+    let address = if address == "*" { Ipv4Addr::UNSPECIFIED } else { address.parse().or(Err(NotAnAddress))? };
     Ok((address.into(), port))
 }
 
@@ -106,20 +84,14 @@ fn refused(text: &Text, forms: &str) -> Diagnostic {
     let is_name = host.contains(|c: char| c.is_ascii_alphabetic())
         && host.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_'));
     if typed.contains('@') || typed.starts_with('/') {
-        Diagnostic::error(
-            text.span,
-            format!("`{text}`: unix sockets and address families are not supported yet"),
-        )
-        .help(forms)
-    } else if is_name {
-        Diagnostic::error(text.span, format!("`{text}`: host names are not supported yet"))
+        Diagnostic::error(text.span, format!("`{text}`: unix sockets and address families are not supported yet"))
             .help(forms)
+    } else if is_name {
+        Diagnostic::error(text.span, format!("`{text}`: host names are not supported yet")).help(forms)
     } else {
         Diagnostic::error(text.span, format!("`{text}` is not an address")).help(forms)
     }
 }
 
-const BIND_FORMS: &str =
-    "supported: \"192.0.2.10:80\", \"*:80\", \"[2001:db8::1]:80\", \"[::]:80\"";
-const SERVER_FORMS: &str =
-    "supported: \"10.0.0.1:80\", \"[2001:db8::1]:80\", and the same without a port";
+const BIND_FORMS: &str = "supported: \"192.0.2.10:80\", \"*:80\", \"[2001:db8::1]:80\", \"[::]:80\"";
+const SERVER_FORMS: &str = "supported: \"10.0.0.1:80\", \"[2001:db8::1]:80\", and the same without a port";

@@ -91,9 +91,8 @@ pub fn collect(path: &Path) -> Result<Bundle, CollectError> {
     let mut bundle = Bundle { environment: environment(&files), files, cpus, ..Bundle::default() };
     // What is wrong with the files is for `load` to say.
     let file = document::read(&bundle).map(|(file, _)| file).unwrap_or_default();
-    bundle.certificates = named_certificates(&file)
-        .map(|named| (named.to_owned(), certificates(&directory.join(named))))
-        .collect();
+    bundle.certificates =
+        named_certificates(&file).map(|named| (named.to_owned(), certificates(&directory.join(named)))).collect();
     Ok(bundle)
 }
 
@@ -109,12 +108,9 @@ fn environment(files: &[ConfigFile]) -> BTreeMap<String, String> {
 /// What `file` names as certificates.
 fn named_certificates(file: &File) -> impl Iterator<Item = &str> {
     let frontends = file.frontend.value().into_iter().flat_map(|named| &named.0);
-    let binds = frontends
-        .filter_map(|(_, frontend)| frontend.bind.value())
-        .flat_map(|OneOrMany(binds)| binds);
+    let binds = frontends.filter_map(|(_, frontend)| frontend.bind.value()).flat_map(|OneOrMany(binds)| binds);
     let tls = binds.filter_map(|bind| bind.value.0.tls.value());
-    let certificates =
-        tls.filter_map(|tls| tls.certificates.value()).flat_map(|OneOrMany(texts)| texts);
+    let certificates = tls.filter_map(|tls| tls.certificates.value()).flat_map(|OneOrMany(texts)| texts);
     certificates.map(|text| text.value.value.as_str())
 }
 
@@ -123,9 +119,8 @@ fn named_certificates(file: &File) -> impl Iterator<Item = &str> {
 fn certificates(path: &Path) -> Result<Vec<PemFile>, String> {
     let failed = |path: &Path, error: &io::Error| format!("{}: {error}", path.display());
     let paths = if path.is_dir() {
-        let belongs = |path: &PathBuf| {
-            path.extension().is_some_and(|ending| COMPANIONS.iter().any(|known| ending == *known))
-        };
+        let belongs =
+            |path: &PathBuf| path.extension().is_some_and(|ending| COMPANIONS.iter().any(|known| ending == *known));
         let mut paths = visible_files(path).map_err(|error| failed(path, &error))?;
         paths.retain(|path| !belongs(path));
         paths
@@ -162,10 +157,7 @@ fn visible_files(directory: &Path) -> io::Result<Vec<PathBuf>> {
 /// Reads a regular file of bounded size: this runs with privileges, and a path may name a device, or a pipe that nobody
 /// writes to.
 fn read_text(path: &Path) -> io::Result<String> {
-    let file = fs::OpenOptions::new()
-        .read(true)
-        .custom_flags(OFlags::NONBLOCK.bits().cast_signed())
-        .open(path)?;
+    let file = fs::OpenOptions::new().read(true).custom_flags(OFlags::NONBLOCK.bits().cast_signed()).open(path)?;
     if !file.metadata()?.is_file() {
         return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file"));
     }

@@ -32,13 +32,8 @@ pub(crate) fn read(bundle: &Bundle) -> Result<(File, Vec<Diagnostic>), Vec<Diagn
     }
     let mut merged = File::default();
     for (file, base, document) in documents {
-        let mut reader = Reader {
-            text: &file.text,
-            base,
-            environment: &bundle.environment,
-            key: String::new(),
-            out: Vec::new(),
-        };
+        let mut reader =
+            Reader { text: &file.text, base, environment: &bundle.environment, key: String::new(), out: Vec::new() };
         let whole = Spanned::new(document.span(), DeValue::Table(document.into_inner()));
         let read = File::from_toml(&whole, &mut reader).unwrap_or_default();
         out.append(&mut reader.out);

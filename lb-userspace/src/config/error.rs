@@ -4,9 +4,7 @@ use super::{
     bundle::Bundle,
     source::{Position, Source, Sources, Span},
 };
-use annotate_snippets::{
-    Annotation, AnnotationKind, Group, Level, Renderer, Snippet, normalize_untrusted_str,
-};
+use annotate_snippets::{Annotation, AnnotationKind, Group, Level, Renderer, Snippet, normalize_untrusted_str};
 use std::{error::Error, fmt};
 
 /// One error or warning.
@@ -153,10 +151,8 @@ impl Diagnostics {
         let title = level.primary_title(shown(&diagnostic.message));
         let mut group = Group::with_title(title);
         let first = self.sources.of(diagnostic.span);
-        let related = diagnostic
-            .related
-            .as_deref()
-            .and_then(|(span, label)| Some((self.sources.of(*span)?, *span, label)));
+        let related =
+            diagnostic.related.as_deref().and_then(|(span, label)| Some((self.sources.of(*span)?, *span, label)));
         if let Some(source) = first {
             let mut snippet = snippet(source).annotation(annotation(
                 source,
@@ -174,12 +170,7 @@ impl Diagnostics {
         if let Some((at, span, label)) = related
             && first.is_none_or(|source| source.base != at.base)
         {
-            group = group.element(snippet(at).annotation(annotation(
-                at,
-                AnnotationKind::Context,
-                span,
-                label,
-            )));
+            group = group.element(snippet(at).annotation(annotation(at, AnnotationKind::Context, span, label)));
         }
         if let Some(help) = &diagnostic.help {
             group = group.element(Level::HELP.message(shown(help)));
@@ -192,12 +183,7 @@ fn snippet(source: &Source) -> Snippet<'_, Annotation<'_>> {
     Snippet::source(&source.text).path(&source.path).fold(true)
 }
 
-fn annotation<'a>(
-    source: &Source,
-    kind: AnnotationKind,
-    span: Span,
-    label: &str,
-) -> Annotation<'a> {
+fn annotation<'a>(source: &Source, kind: AnnotationKind, span: Span, label: &str) -> Annotation<'a> {
     let label = (!label.is_empty()).then(|| shown(label));
     kind.span(source.range(span)).label(label)
 }

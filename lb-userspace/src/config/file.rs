@@ -225,8 +225,7 @@ impl Mode {
 
 impl Word for Mode {
     const WHAT: &'static str = "a mode";
-    const WORDS: &'static [(&'static str, Self)] =
-        &[("l4", Self::L4), ("tcp", Self::Tcp), ("http", Self::Http)];
+    const WORDS: &'static [(&'static str, Self)] = &[("l4", Self::L4), ("tcp", Self::Tcp), ("http", Self::Http)];
 }
 
 impl Word for Protocol {
@@ -237,20 +236,9 @@ impl Word for Protocol {
 
 impl Word for Balance {
     const WHAT: &'static str = "a way to balance";
-    const WORDS: &'static [(&'static str, Self)] =
-        &[("roundrobin", Self::RoundRobin), ("maglev", Self::Maglev)];
-    const LATER: &'static [&'static str] = &[
-        "leastconn",
-        "source",
-        "static-rr",
-        "random",
-        "first",
-        "uri",
-        "url_param",
-        "hdr",
-        "hash",
-        "rdp-cookie",
-    ];
+    const WORDS: &'static [(&'static str, Self)] = &[("roundrobin", Self::RoundRobin), ("maglev", Self::Maglev)];
+    const LATER: &'static [&'static str] =
+        &["leastconn", "source", "static-rr", "random", "first", "uri", "url_param", "hdr", "hash", "rdp-cookie"];
 }
 
 impl Word for Forward {
@@ -261,8 +249,7 @@ impl Word for Forward {
 
 impl Word for OnStop {
     const WHAT: &'static str = "a way to stop";
-    const WORDS: &'static [(&'static str, Self)] =
-        &[("detach", Self::Detach), ("keep", Self::Keep)];
+    const WORDS: &'static [(&'static str, Self)] = &[("detach", Self::Detach), ("keep", Self::Keep)];
 }
 
 /// `type` of a check.
@@ -275,10 +262,8 @@ pub(crate) enum CheckType {
 impl Word for CheckType {
     const WHAT: &'static str = "a type of check";
     const WORDS: &'static [(&'static str, Self)] = &[("tcp", Self::Tcp), ("http", Self::Http)];
-    const LATER: &'static [&'static str] = &[
-        "mysql", "pgsql", "redis", "smtp", "ftp", "ssh", "ldap", "tls", "grpc", "script", "exec",
-        "agent",
-    ];
+    const LATER: &'static [&'static str] =
+        &["mysql", "pgsql", "redis", "smtp", "ftp", "ssh", "ldap", "tls", "grpc", "script", "exec", "agent"];
 }
 
 /// A bind is a table, or its address alone.
@@ -309,16 +294,12 @@ impl FromToml for Statuses {
             Some(integer) => integer.as_str().to_owned(),
             None => Text::from_toml(value, reader)?.value,
         };
-        let status =
-            |text: &str| text.parse::<u16>().ok().filter(|status| (100..=599).contains(status));
+        let status = |text: &str| text.parse::<u16>().ok().filter(|status| (100..=599).contains(status));
         let (first, last) = typed.split_once('-').unwrap_or((&typed, &typed));
         match (status(first), status(last)) {
             (Some(first), Some(last)) if first <= last => Some(Self { first, last }),
             (Some(_) | None, Some(_) | None) => {
-                let error = Diagnostic::error(
-                    span,
-                    "this is no status code from 100 to 599, nor a range of them",
-                );
+                let error = Diagnostic::error(span, "this is no status code from 100 to 599, nor a range of them");
                 reader.error(error.help("such as 200, \"200-399\" or [200, 204]"));
                 None
             }

@@ -100,17 +100,10 @@ impl Reader<'_> {
     /// Reports that `value` should have been `expected`, say "a string".
     pub(crate) fn expected(&mut self, expected: &str, value: &Spanned<DeValue<'_>>) {
         let found = kind(value.get_ref());
-        self.error(Diagnostic::error(
-            self.span(value),
-            format!("`{}`: expected {expected}, found {found}", self.key),
-        ));
+        self.error(Diagnostic::error(self.span(value), format!("`{}`: expected {expected}, found {found}", self.key)));
     }
 
-    pub(crate) fn string<'v>(
-        &mut self,
-        expected: &str,
-        value: &'v Spanned<DeValue<'_>>,
-    ) -> Option<&'v str> {
+    pub(crate) fn string<'v>(&mut self, expected: &str, value: &'v Spanned<DeValue<'_>>) -> Option<&'v str> {
         let found = value.get_ref().as_str();
         if found.is_none() {
             self.expected(expected, value);
@@ -118,11 +111,7 @@ impl Reader<'_> {
         found
     }
 
-    pub(crate) fn table<'t, 'v>(
-        &mut self,
-        expected: &str,
-        value: &'t Spanned<DeValue<'v>>,
-    ) -> Option<&'t DeTable<'v>> {
+    pub(crate) fn table<'t, 'v>(&mut self, expected: &str, value: &'t Spanned<DeValue<'v>>) -> Option<&'t DeTable<'v>> {
         let found = value.get_ref().as_table();
         if found.is_none() {
             self.expected(expected, value);
@@ -153,13 +142,10 @@ impl Reader<'_> {
     pub(crate) fn refuse_unknown(&mut self, table: &DeTable<'_>, what: &str, known: &[KnobDoc]) {
         let names = || known.iter().map(|knob| knob.key);
         for key in table.keys().filter(|key| !names().any(|name| name == key.get_ref())) {
-            let help = did_you_mean(key.get_ref(), names())
-                .unwrap_or_else(|| format!("{what} has: {}", listed(names())));
-            let error = Diagnostic::error(
-                self.span(key),
-                format!("unknown key `{}` in {what}", key.get_ref()),
-            )
-            .help(help);
+            let help =
+                did_you_mean(key.get_ref(), names()).unwrap_or_else(|| format!("{what} has: {}", listed(names())));
+            let error =
+                Diagnostic::error(self.span(key), format!("unknown key `{}` in {what}", key.get_ref())).help(help);
             self.error(error);
         }
     }
@@ -258,8 +244,7 @@ impl<W: Word> FromToml for W {
             let names = || Self::WORDS.iter().map(|(name, _)| *name);
             let supported = format!("supported: {}", listed(names()));
             let error = if Self::LATER.contains(&text.value.as_str()) {
-                Diagnostic::error(text.span, format!("`{text}` is not supported yet"))
-                    .help(supported)
+                Diagnostic::error(text.span, format!("`{text}` is not supported yet")).help(supported)
             } else {
                 let help = did_you_mean(&text.value, names()).unwrap_or(supported);
                 Diagnostic::error(text.span, format!("`{text}` is not {}", Self::WHAT)).help(help)
@@ -303,9 +288,8 @@ impl FromToml for Duration {
         let text = Text::from_toml(value, reader)?;
         let error = match units::duration(&text.value) {
             Ok(duration) => return Some(duration),
-            Err(UnitError::NoUnit) => {
-                Diagnostic::error(span, "a duration needs a unit").help(format!("say the unit: \"{text}ms\" or \"{text}s\""))
-            }
+            Err(UnitError::NoUnit) => Diagnostic::error(span, "a duration needs a unit")
+                .help(format!("say the unit: \"{text}ms\" or \"{text}s\"")),
             Err(error) => Diagnostic::error(span, format!("`{text}` is not a duration: {error}"))
                 .help("a duration is a whole number and `us`, `ms`, `s`, `m`, `h` or `d`, such as \"250ms\""),
         };
@@ -339,10 +323,7 @@ impl<T: FromToml> FromToml for Vec<At<T>> {
     }
 }
 
-fn item_from_toml<T: FromToml>(
-    item: &Spanned<DeValue<'_>>,
-    reader: &mut Reader<'_>,
-) -> Option<At<T>> {
+fn item_from_toml<T: FromToml>(item: &Spanned<DeValue<'_>>, reader: &mut Reader<'_>) -> Option<At<T>> {
     let span = reader.span(item);
     T::from_toml(item, reader).map(|value| At { value, span })
 }
@@ -362,9 +343,7 @@ impl<T: FromToml> FromToml for Named<T> {
         let table = reader.table("a table", value)?;
         let read = table.iter().filter_map(|(key, value)| {
             let name = At { value: key.get_ref().to_string(), span: reader.span(key) };
-            reader
-                .within(key.get_ref(), |reader| T::from_toml(value, reader))
-                .map(|value| (name, value))
+            reader.within(key.get_ref(), |reader| T::from_toml(value, reader)).map(|value| (name, value))
         });
         Some(Self(read.collect()))
     }

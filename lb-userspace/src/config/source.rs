@@ -70,9 +70,7 @@ impl Sources {
 impl Source {
     /// `span` as a range of this text, never outside it.
     pub(crate) fn range(&self, span: Span) -> Range<usize> {
-        let inside = |at: usize| {
-            self.text.floor_char_boundary(at.saturating_sub(self.base).min(self.text.len()))
-        };
+        let inside = |at: usize| self.text.floor_char_boundary(at.saturating_sub(self.base).min(self.text.len()));
         inside(span.start)..inside(span.end).max(inside(span.start))
     }
 
@@ -94,9 +92,7 @@ fn mask_secrets(text: &str) -> String {
     for line in text.split_inclusive('\n') {
         let secret = match open {
             Some(_) => Some(0),
-            None => {
-                line.find(SECRET_KEY).and_then(|key| Some(key + line.get(key..)?.find('=')? + 1))
-            }
+            None => line.find(SECRET_KEY).and_then(|key| Some(key + line.get(key..)?.find('=')? + 1)),
         };
         let (clear, hidden) = line.split_at(secret.unwrap_or(line.len()));
         open = match open {
@@ -121,12 +117,7 @@ mod tests {
     use super::*;
 
     fn sources(texts: [&str; 2]) -> Sources {
-        Sources::new(
-            &texts.map(|text| ConfigFile {
-                path: format!("{}.toml", text.len()),
-                text: text.to_owned(),
-            }),
-        )
+        Sources::new(&texts.map(|text| ConfigFile { path: format!("{}.toml", text.len()), text: text.to_owned() }))
     }
 
     #[test]

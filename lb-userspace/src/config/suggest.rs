@@ -1,18 +1,14 @@
 //! "Did you mean …": the nearest of the words that would have been right.
 
 /// A help line naming the word of `known` that `typed` was probably meant to be; `None` if nothing is near.
-pub(crate) fn did_you_mean<'a>(
-    typed: &str,
-    known: impl IntoIterator<Item = &'a str>,
-) -> Option<String> {
+pub(crate) fn did_you_mean<'a>(typed: &str, known: impl IntoIterator<Item = &'a str>) -> Option<String> {
     nearest(typed, known).map(|word| format!("did you mean `{word}`?"))
 }
 
 /// The word of `known` within a third of its length in edits, as rustc does; the first of equals.
 fn nearest<'a>(typed: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let typed = typed.to_lowercase();
-    let distance =
-        |word: &'a str| (strsim::damerau_levenshtein(&typed, &word.to_lowercase()), word);
+    let distance = |word: &'a str| (strsim::damerau_levenshtein(&typed, &word.to_lowercase()), word);
     let (edits, word) = known.into_iter().map(distance).min_by_key(|(edits, _)| *edits)?;
     (edits <= typed.chars().count().max(3) / 3).then_some(word)
 }

@@ -24,8 +24,7 @@ pub(crate) struct Text {
 impl Text {
     /// The place of a part of `value`; the whole string where the file does not have it byte by byte.
     pub(crate) fn part(&self, range: Range<usize>) -> Span {
-        self.verbatim
-            .map_or(self.span, |start| Span { start: start + range.start, end: start + range.end })
+        self.verbatim.map_or(self.span, |start| Span { start: start + range.start, end: start + range.end })
     }
 }
 
@@ -53,14 +52,9 @@ impl FromToml for Text {
                     }
                     EnvironmentError::Unclosed(at) => (at, "`${` without `}`".to_owned()),
                 };
-                let text =
-                    Self { value: typed.to_owned(), span, typed: typed.to_owned(), verbatim: None };
-                let text =
-                    Self { verbatim: (inside == typed).then_some(span.start + quotes), ..text };
-                reader.error(
-                    Diagnostic::error(text.part(at), message)
-                        .help("a literal `${` is written `$${`"),
-                );
+                let text = Self { value: typed.to_owned(), span, typed: typed.to_owned(), verbatim: None };
+                let text = Self { verbatim: (inside == typed).then_some(span.start + quotes), ..text };
+                reader.error(Diagnostic::error(text.part(at), message).help("a literal `${` is written `$${`"));
                 return None;
             }
         };
@@ -92,11 +86,8 @@ fn replace(text: &str, environment: &BTreeMap<String, String>) -> Result<String,
         }
         replaced.push_str(before);
         let start = text.len() - after.len();
-        let (name, after) =
-            after.split_once('}').ok_or(EnvironmentError::Unclosed(start - 2..text.len()))?;
-        replaced.push_str(
-            environment.get(name).ok_or(EnvironmentError::Unset(start..start + name.len()))?,
-        );
+        let (name, after) = after.split_once('}').ok_or(EnvironmentError::Unclosed(start - 2..text.len()))?;
+        replaced.push_str(environment.get(name).ok_or(EnvironmentError::Unset(start..start + name.len()))?);
         rest = after;
     }
     Ok(replaced + rest)
@@ -108,15 +99,10 @@ mod tests {
 
     #[test]
     fn names_are_replaced_and_escapes_are_not() {
-        let environment =
-            BTreeMap::from([("A".to_owned(), "1".to_owned()), ("B".to_owned(), "${A}".to_owned())]);
+        let environment = BTreeMap::from([("A".to_owned(), "1".to_owned()), ("B".to_owned(), "${A}".to_owned())]);
         let replaced = |text| replace(text, &environment).ok();
         assert_eq!(replaced("x${A}y${A}").as_deref(), Some("x1y1"));
-        assert_eq!(
-            replaced("$${A}${B}$").as_deref(),
-            Some("${A}${A}$"),
-            "what was put in is not looked at again"
-        );
+        assert_eq!(replaced("$${A}${B}$").as_deref(), Some("${A}${A}$"), "what was put in is not looked at again");
         assert_eq!(replaced("${C}"), None);
         assert_eq!(replaced("${A"), None);
     }

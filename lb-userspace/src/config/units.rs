@@ -30,8 +30,7 @@ pub enum UnitError {
 /// ```
 pub fn duration(text: &str) -> Result<Duration, UnitError> {
     let (number, unit) = number_and_unit(text)?;
-    let (_, micros) =
-        DURATIONS.iter().find(|(name, _)| *name == unit).ok_or(UnitError::UnknownUnit)?;
+    let (_, micros) = DURATIONS.iter().find(|(name, _)| *name == unit).ok_or(UnitError::UnknownUnit)?;
     number.checked_mul(*micros).map(Duration::from_micros).ok_or(UnitError::TooLarge)
 }
 
@@ -62,14 +61,8 @@ fn number_and_unit(text: &str) -> Result<(u64, &str), UnitError> {
 }
 
 /// Rising, so that [`show_duration`] finds the largest from the end.
-const DURATIONS: &[(&str, u64)] = &[
-    ("us", 1),
-    ("ms", 1_000),
-    ("s", 1_000_000),
-    ("m", 60_000_000),
-    ("h", 3_600_000_000),
-    ("d", 86_400_000_000),
-];
+const DURATIONS: &[(&str, u64)] =
+    &[("us", 1), ("ms", 1_000), ("s", 1_000_000), ("m", 60_000_000), ("h", 3_600_000_000), ("d", 86_400_000_000)];
 
 const SIZES: &[(&str, u64)] = &[
     ("B", 1),
@@ -113,9 +106,7 @@ mod tests {
 
     #[test]
     fn sizes_tell_binary_from_decimal_units() {
-        for (text, bytes) in
-            [("64KiB", 65_536), ("10k", 10_240), ("10kB", 10_000), ("1G", 1 << 30), ("7B", 7)]
-        {
+        for (text, bytes) in [("64KiB", 65_536), ("10k", 10_240), ("10kB", 10_000), ("1G", 1 << 30), ("7B", 7)] {
             assert_eq!(size(text), Ok(bytes), "{text}");
         }
         assert_eq!(size("10kb"), Err(UnitError::UnknownUnit));

@@ -57,10 +57,7 @@ pub(crate) fn validate(file: &File, bundle: &Bundle, out: &mut Vec<Diagnostic>) 
     bind::check_conflicts(&frontends, out);
     let model = Model {
         global: global::global(file.global.value(), bundle.cpus, out),
-        frontends: frontends
-            .iter()
-            .map(|entry| frontend::frontend(entry, &names, defaults, bundle, out))
-            .collect(),
+        frontends: frontends.iter().map(|entry| frontend::frontend(entry, &names, defaults, bundle, out)).collect(),
         backends: backends
             .iter()
             .enumerate()
@@ -80,11 +77,7 @@ pub(crate) fn validate(file: &File, bundle: &Bundle, out: &mut Vec<Diagnostic>) 
 }
 
 /// Every place where a frontend names a backend that exists; names that do not exist are reported.
-fn uses<'a>(
-    frontends: &[&'a Entry<Frontend>],
-    names: &Names<'_>,
-    out: &mut Vec<Diagnostic>,
-) -> Vec<Use<'a>> {
+fn uses<'a>(frontends: &[&'a Entry<Frontend>], names: &Names<'_>, out: &mut Vec<Diagnostic>) -> Vec<Use<'a>> {
     let mut uses = Vec::new();
     for (name, frontend) in frontends {
         for text in frontend::references(frontend) {
@@ -101,14 +94,8 @@ fn uses<'a>(
 }
 
 fn warn_of_unused(backends: &[&Entry<Backend>], uses: &[Use<'_>], out: &mut Vec<Diagnostic>) {
-    let unused = backends
-        .iter()
-        .enumerate()
-        .filter(|(index, _)| uses.iter().all(|used| used.backend != *index));
+    let unused = backends.iter().enumerate().filter(|(index, _)| uses.iter().all(|used| used.backend != *index));
     for (_, (name, _)) in unused {
-        out.push(Diagnostic::warning(
-            name.span,
-            format!("no frontend uses backend `{}`", name.value),
-        ));
+        out.push(Diagnostic::warning(name.span, format!("no frontend uses backend `{}`", name.value)));
     }
 }

@@ -99,11 +99,7 @@ pub enum AttachError {
 }
 
 /// Attaches the program to all `interfaces`, or to no further one than before.
-pub fn attach(
-    loaded: &mut Loaded,
-    pins: &Pins,
-    interfaces: &[String],
-) -> Result<Vec<Attached>, AttachError> {
+pub fn attach(loaded: &mut Loaded, pins: &Pins, interfaces: &[String]) -> Result<Vec<Attached>, AttachError> {
     if let Ok(version) = KernelVersion::current()
         && version < LINKS_SINCE
     {
@@ -128,8 +124,7 @@ pub fn attach(
 
 /// Detaches from every interface that is not among `interfaces`: those that the configuration no longer names.
 pub fn detach_others(pins: &Pins, interfaces: &[String]) -> Result<Vec<String>, PinsError> {
-    let others: Vec<_> =
-        pins.linked()?.into_iter().filter(|linked| !interfaces.contains(linked)).collect();
+    let others: Vec<_> = pins.linked()?.into_iter().filter(|linked| !interfaces.contains(linked)).collect();
     others.iter().try_for_each(|interface| unlink(pins, interface))?;
     Ok(others)
 }
@@ -151,12 +146,7 @@ pub fn detach(pins: &Pins) -> Result<Detached, PinsError> {
     Ok(Detached { interfaces, directories })
 }
 
-fn attach_one(
-    program: &mut Xdp,
-    id: u32,
-    pins: &Pins,
-    interface: &str,
-) -> Result<Attached, AttachError> {
+fn attach_one(program: &mut Xdp, id: u32, pins: &Pins, interface: &str) -> Result<Attached, AttachError> {
     let found = look_at(interface)?;
     let adopted = adopt(program, id, pins, interface)?;
     if !adopted {
@@ -185,8 +175,7 @@ fn adopt(program: &mut Xdp, id: u32, pins: &Pins, interface: &str) -> Result<boo
         }
         Err(error) => return Err(AttachError::NotOurs(path, error)),
     };
-    let link = XdpLink::try_from(FdLink::from(pinned))
-        .map_err(|error| AttachError::NotOurs(path, error))?;
+    let link = XdpLink::try_from(FdLink::from(pinned)).map_err(|error| AttachError::NotOurs(path, error))?;
     match program.attach_to_link(link) {
         Ok(link) => drop(program.take_link(link)), // the pin keeps it
         // The interface that the link was made for is gone.
@@ -207,9 +196,7 @@ fn adopt(program: &mut Xdp, id: u32, pins: &Pins, interface: &str) -> Result<boo
 /// Attaches in the driver, or else in the stack, and pins the link.
 fn pin(program: &mut Xdp, pins: &Pins, interface: &str, ifindex: u32) -> Result<(), AttachError> {
     let link = match program.attach_to_if_index(ifindex, XdpMode::Driver) {
-        Err(error)
-            if matches!(errno(&error), Some(Errno::OPNOTSUPP | Errno::INVAL | Errno::RANGE)) =>
-        {
+        Err(error) if matches!(errno(&error), Some(Errno::OPNOTSUPP | Errno::INVAL | Errno::RANGE)) => {
             let reason = errno(&error).map(io::Error::from);
             tracing::warn!(
                 interface,
@@ -220,10 +207,9 @@ fn pin(program: &mut Xdp, pins: &Pins, interface: &str, ifindex: u32) -> Result<
         }
         result => result,
     };
+    let link = link.and_then(|link| program.take_link(link)).map_err(|error| refused(interface, error))?;
     let link =
-        link.and_then(|link| program.take_link(link)).map_err(|error| refused(interface, error))?;
-    let link = FdLink::try_from(link)
-        .map_err(|error| AttachError::Refused(interface.to_owned(), io::Error::other(error)))?;
+        FdLink::try_from(link).map_err(|error| AttachError::Refused(interface.to_owned(), io::Error::other(error)))?;
     // Dropped here, an unpinned link detaches.
     link.pin(pins.link(interface))
         .map(drop)
@@ -261,9 +247,7 @@ fn look_at(interface: &str) -> Result<Interface, AttachError> {
 /// The name of a program; without CAP_SYS_ADMIN it cannot be known.
 fn program_name(id: u32) -> String {
     let found = loaded_programs().flatten().find(|program| program.id() == id);
-    found
-        .and_then(|program| program.name_as_str().map(str::to_owned))
-        .unwrap_or_else(|| "(name unknown)".to_owned())
+    found.and_then(|program| program.name_as_str().map(str::to_owned)).unwrap_or_else(|| "(name unknown)".to_owned())
 }
 
 fn refused(interface: &str, error: ProgramError) -> AttachError {

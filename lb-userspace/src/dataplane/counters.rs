@@ -30,11 +30,7 @@ pub struct CounterMaps {
 impl CounterMaps {
     pub(super) fn open(pins: &Pins) -> Result<Self, MapUnusable> {
         let open = |name| descriptor(name, &pins.open(name)?);
-        Ok(Self {
-            vips: open(VIP_COUNTERS)?,
-            servers: open(SERVER_COUNTERS)?,
-            stops: open(STOP_COUNTERS)?,
-        })
+        Ok(Self { vips: open(VIP_COUNTERS)?, servers: open(SERVER_COUNTERS)?, stops: open(STOP_COUNTERS)? })
     }
 }
 
@@ -60,7 +56,11 @@ impl KernelCounters {
     /// All that was counted for the VIPs and servers in `tables`.
     pub fn totals(&self, tables: &Tables) -> Result<Totals, MapUnusable> {
         let vips = tables.vips.iter().filter(|(key, _)| !key.is_address_entry()).map(|(_, vip)| vip.id);
-        Ok(Totals { vips: self.vips(vips)?, servers: self.servers(tables.servers.keys().copied())?, stops: self.stops()? })
+        Ok(Totals {
+            vips: self.vips(vips)?,
+            servers: self.servers(tables.servers.keys().copied())?,
+            stops: self.stops()?,
+        })
     }
 
     /// From descriptors that were handed over. Needs no capability.
@@ -82,13 +82,8 @@ impl KernelCounters {
     }
 
     /// What was counted for these VIPs. Costs a system call a VIP.
-    pub fn vips(
-        &self,
-        ids: impl IntoIterator<Item = VipId>,
-    ) -> Result<BTreeMap<VipId, Counters>, MapUnusable> {
-        ids.into_iter()
-            .map(|id| Ok((id, total(&row(VIP_COUNTERS, &self.vips, u32::from(id))?))))
-            .collect()
+    pub fn vips(&self, ids: impl IntoIterator<Item = VipId>) -> Result<BTreeMap<VipId, Counters>, MapUnusable> {
+        ids.into_iter().map(|id| Ok((id, total(&row(VIP_COUNTERS, &self.vips, u32::from(id))?)))).collect()
     }
 
     /// What was counted for these servers. Costs a system call a server.
@@ -96,9 +91,7 @@ impl KernelCounters {
         &self,
         ids: impl IntoIterator<Item = ServerId>,
     ) -> Result<BTreeMap<ServerId, Counters>, MapUnusable> {
-        ids.into_iter()
-            .map(|id| Ok((id, total(&row(SERVER_COUNTERS, &self.servers, u32::from(id))?))))
-            .collect()
+        ids.into_iter().map(|id| Ok((id, total(&row(SERVER_COUNTERS, &self.servers, u32::from(id))?)))).collect()
     }
 
     /// Packets that stopped early, by [`Stop`], in the order of [`Stop::ALL`].
@@ -111,11 +104,7 @@ impl KernelCounters {
     }
 }
 
-fn row<T: Pod>(
-    name: &str,
-    map: &PerCpuArray<MapData, T>,
-    id: u32,
-) -> Result<PerCpuValues<T>, MapUnusable> {
+fn row<T: Pod>(name: &str, map: &PerCpuArray<MapData, T>, id: u32) -> Result<PerCpuValues<T>, MapUnusable> {
     map.get(&id, 0).map_err(|error| unusable(name, error))
 }
 

@@ -117,8 +117,7 @@ fn check_pinned(pins: &Pins) -> Result<bool, LoadError> {
 }
 
 fn object_error(error: EbpfError) -> LoadError {
-    if matches!(error, EbpfError::BtfError(_) | EbpfError::BtfRelocationError(_) | EbpfError::NoBTF)
-    {
+    if matches!(error, EbpfError::BtfError(_) | EbpfError::BtfRelocationError(_) | EbpfError::NoBTF) {
         return LoadError::NoBtf(Box::new(error));
     }
     other_error(Box::new(error))
@@ -133,26 +132,16 @@ fn program_error(error: ProgramError) -> LoadError {
         return LoadError::NotPermitted("CAP_PERFMON is missing", Box::new(error));
     }
     // Without privilege the kernel refuses before the verifier runs, and the log is empty.
-    if log.trim().is_empty() {
-        other_error(Box::new(error))
-    } else {
-        LoadError::Verifier { log: tail(&log), error }
-    }
+    if log.trim().is_empty() { other_error(Box::new(error)) } else { LoadError::Verifier { log: tail(&log), error } }
 }
 
 fn other_error(error: Box<dyn Error + Send + Sync>) -> LoadError {
-    if is_denied(&*error) {
-        LoadError::NotPermitted(missing_privilege(), error)
-    } else {
-        LoadError::Other(error)
-    }
+    if is_denied(&*error) { LoadError::NotPermitted(missing_privilege(), error) } else { LoadError::Other(error) }
 }
 
 /// Whether `error` or a cause of it is EPERM.
 fn is_denied(error: &(dyn Error + 'static)) -> bool {
-    let denied = error
-        .downcast_ref()
-        .is_some_and(|error: &io::Error| error.kind() == io::ErrorKind::PermissionDenied);
+    let denied = error.downcast_ref().is_some_and(|error: &io::Error| error.kind() == io::ErrorKind::PermissionDenied);
     denied || error.source().is_some_and(is_denied)
 }
 
@@ -170,10 +159,7 @@ pub(super) fn missing_privilege() -> &'static str {
 
 /// The last lines of a verifier log, without the statistics after them.
 fn tail(log: &str) -> String {
-    let lines: Vec<_> = log
-        .lines()
-        .filter(|line| !line.trim().is_empty() && !line.starts_with("processed "))
-        .collect();
+    let lines: Vec<_> = log.lines().filter(|line| !line.trim().is_empty() && !line.starts_with("processed ")).collect();
     lines.get(lines.len().saturating_sub(LOG_LINES)..).unwrap_or_default().join("\n")
 }
 
@@ -191,9 +177,6 @@ mod tests {
     fn the_end_of_a_verifier_log_is_what_matters() {
         let log = "7: (b7) r0 = 0\n".repeat(100) + "R1 invalid mem access\nprocessed 7 insns\n\n";
         let tail = tail(&log);
-        assert_eq!(
-            (tail.lines().count(), tail.lines().next_back()),
-            (LOG_LINES, Some("R1 invalid mem access"))
-        );
+        assert_eq!((tail.lines().count(), tail.lines().next_back()), (LOG_LINES, Some("R1 invalid mem access")));
     }
 }

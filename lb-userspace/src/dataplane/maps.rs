@@ -15,7 +15,14 @@ use lb_common::{
     Return4, Return4Key, RingHead, RingId, ServerEntry, ServerId, Vip, Vip4Key,
     maps::{RETURNS4, RING_HEADS, RINGS, SERVER_COUNTERS, SERVERS, STOP_COUNTERS, VIP_COUNTERS, VIPS4},
 };
-use std::{collections::BTreeMap, io, os::fd::{AsFd, BorrowedFd, OwnedFd}, sync::Arc, thread, time::Duration};
+use std::{
+    collections::BTreeMap,
+    io,
+    os::fd::{AsFd, BorrowedFd, OwnedFd},
+    sync::Arc,
+    thread,
+    time::Duration,
+};
 use tokio::time::Instant;
 
 /// How long a half that was live may still be read: a packet's way through the program takes microseconds.
@@ -64,8 +71,18 @@ impl WorkerMaps {
     pub fn from_named(mut fds: BTreeMap<String, OwnedFd>, rings: Vec<(RingId, OwnedFd)>) -> Result<Self, MapUnusable> {
         let mut take = |name: &str| fds.remove(name).ok_or_else(|| MapUnusable::Unknown(name.to_owned()));
         Ok(Self {
-            tables: TableMaps { vips: take(VIPS4)?, heads: take(RING_HEADS)?, servers: take(SERVERS)?, returns: take(RETURNS4)?, rings },
-            counters: CounterMaps { vips: take(VIP_COUNTERS)?, servers: take(SERVER_COUNTERS)?, stops: take(STOP_COUNTERS)? },
+            tables: TableMaps {
+                vips: take(VIPS4)?,
+                heads: take(RING_HEADS)?,
+                servers: take(SERVERS)?,
+                returns: take(RETURNS4)?,
+                rings,
+            },
+            counters: CounterMaps {
+                vips: take(VIP_COUNTERS)?,
+                servers: take(SERVER_COUNTERS)?,
+                stops: take(STOP_COUNTERS)?,
+            },
         })
     }
 
@@ -114,9 +131,7 @@ impl KernelMaps {
 
     /// From the pins, for the command line.
     pub fn from_pins(pins: &Pins) -> Result<Self, RingError> {
-        let ring = |ring| -> Result<_, MapUnusable> {
-            Ok((ring, RingMap::new(typed("ring", pins.open_ring(ring)?)?)))
-        };
+        let ring = |ring| -> Result<_, MapUnusable> { Ok((ring, RingMap::new(typed("ring", pins.open_ring(ring)?)?))) };
         Ok(Self {
             vips: typed(VIPS4, pins.open(VIPS4)?)?,
             heads: typed(RING_HEADS, pins.open(RING_HEADS)?)?,
@@ -132,17 +147,11 @@ impl KernelMaps {
     }
 
     fn head(&self, ring: RingId) -> Result<RingHead, WriteError> {
-        Ok(self
-            .heads
-            .get(&u32::from(ring), 0)
-            .map_err(|error| WriteError::Ring(ring, io_error(error)))?
-            .0)
+        Ok(self.heads.get(&u32::from(ring), 0).map_err(|error| WriteError::Ring(ring, io_error(error)))?.0)
     }
 
     fn put_head(&mut self, ring: RingId, head: RingHead) -> Result<(), WriteError> {
-        self.heads
-            .set(u32::from(ring), Raw(head), 0)
-            .map_err(|error| WriteError::Ring(ring, io_error(error)))
+        self.heads.set(u32::from(ring), Raw(head), 0).map_err(|error| WriteError::Ring(ring, io_error(error)))
     }
 
     fn put_half(&mut self, ring: RingId, slots: &Slots) -> Result<(), WriteError> {
@@ -173,9 +182,7 @@ impl KernelMaps {
     }
 
     fn put_server(&mut self, id: ServerId, entry: ServerEntry) -> Result<(), WriteError> {
-        self.servers
-            .set(u32::from(id), Raw(entry), 0)
-            .map_err(|error| WriteError::Server(id, io_error(error)))
+        self.servers.set(u32::from(id), Raw(entry), 0).map_err(|error| WriteError::Server(id, io_error(error)))
     }
 
     fn write(&mut self, write: &Write) -> Result<(), WriteError> {
@@ -185,20 +192,16 @@ impl KernelMaps {
             Write::PutRingHalf(ring, slots) => self.put_half(*ring, slots),
             Write::FlipRing(ring, identity) => self.flip(*ring, *identity),
             Write::RemoveRing(ring) => self.free_ring(*ring),
-            Write::PutVip(key, vip) => self
-                .vips
-                .insert(Raw(*key), Raw(*vip), 0)
-                .map_err(|error| WriteError::Vip(*key, io_error(error))),
+            Write::PutVip(key, vip) => {
+                self.vips.insert(Raw(*key), Raw(*vip), 0).map_err(|error| WriteError::Vip(*key, io_error(error)))
+            }
             Write::RemoveVip(key) => {
                 removed(self.vips.remove(&Raw(*key))).map_err(|error| WriteError::Vip(*key, error))
             }
-            Write::PutReturn(key, value) => self
-                .returns
-                .insert(Raw(*key), Raw(*value), 0)
-                .map_err(|error| WriteError::Return(io_error(error))),
-            Write::RemoveReturn(key) => {
-                removed(self.returns.remove(&Raw(*key))).map_err(WriteError::Return)
+            Write::PutReturn(key, value) => {
+                self.returns.insert(Raw(*key), Raw(*value), 0).map_err(|error| WriteError::Return(io_error(error)))
             }
+            Write::RemoveReturn(key) => removed(self.returns.remove(&Raw(*key))).map_err(WriteError::Return),
         }
     }
 
@@ -215,8 +218,7 @@ impl KernelMaps {
             let Raw(head) = head.map_err(|error| read_error(RING_HEADS, error))?;
             if head.identity != 0 {
                 let map = self.rings.get(&ring).ok_or(WriteError::NoRing(ring))?;
-                let Raw(slots) =
-                    map.halves.get(&head.half, 0).map_err(|error| read_error(RINGS, error))?;
+                let Raw(slots) = map.halves.get(&head.half, 0).map_err(|error| read_error(RINGS, error))?;
                 rings.insert(ring, Ring { identity: head.identity, slots: Arc::new(slots) });
             }
         }
@@ -264,11 +266,7 @@ fn read_hash<K: bytemuck::Pod + Ord, V: bytemuck::Pod>(
     name: &'static str,
     map: &HashMap<MapData, Raw<K>, Raw<V>>,
 ) -> Result<BTreeMap<K, V>, WriteError> {
-    map.iter()
-        .map(|row| {
-            row.map(|(key, value)| (key.0, value.0)).map_err(|error| read_error(name, error))
-        })
-        .collect()
+    map.iter().map(|row| row.map(|(key, value)| (key.0, value.0)).map_err(|error| read_error(name, error))).collect()
 }
 
 fn read_error(name: &'static str, error: MapError) -> WriteError {

@@ -43,8 +43,7 @@ impl MemoryMaps {
 
     fn write(&mut self, write: &Write) -> Result<(), WriteError> {
         if let Some(left) = &mut self.writes_left {
-            *left =
-                left.checked_sub(1).ok_or_else(|| error_of(write, io::ErrorKind::Other.into()))?;
+            *left = left.checked_sub(1).ok_or_else(|| error_of(write, io::ErrorKind::Other.into()))?;
         }
         let missing = || error_of(write, io::ErrorKind::NotFound.into());
         match write {
@@ -108,9 +107,7 @@ impl Default for MemoryRing {
 fn error_of(write: &Write, source: io::Error) -> WriteError {
     match write {
         Write::PutServer(id, _) | Write::RemoveServer(id) => WriteError::Server(*id, source),
-        Write::PutRingHalf(id, _) | Write::FlipRing(id, _) | Write::RemoveRing(id) => {
-            WriteError::Ring(*id, source)
-        }
+        Write::PutRingHalf(id, _) | Write::FlipRing(id, _) | Write::RemoveRing(id) => WriteError::Ring(*id, source),
         Write::PutReturn(..) | Write::RemoveReturn(_) => WriteError::Return(source),
         Write::PutVip(key, _) | Write::RemoveVip(key) => WriteError::Vip(*key, source),
     }
@@ -142,11 +139,7 @@ mod tests {
     fn a_failing_write_stops_the_rest_and_undoes_nothing() {
         let mut maps = MemoryMaps::default();
         maps.fail_after(Some(1));
-        let writes = [
-            Write::PutRingHalf(1, slots(7)),
-            Write::FlipRing(1, 99),
-            Write::PutRingHalf(2, slots(7)),
-        ];
+        let writes = [Write::PutRingHalf(1, slots(7)), Write::FlipRing(1, 99), Write::PutRingHalf(2, slots(7))];
         assert!(matches!(maps.apply(&writes), Err(WriteError::Ring(1, _))));
         assert_eq!(maps.rings.len(), 1);
         maps.fail_after(None);

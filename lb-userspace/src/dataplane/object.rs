@@ -5,9 +5,7 @@ static EMBEDDED: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/
 
 /// This binary has no kernel object inside.
 #[derive(Debug, Eq, PartialEq, thiserror::Error)]
-#[error(
-    "this binary was built with SLUICE_EBPF_SKIP and has no kernel object inside; build it again without"
-)]
+#[error("this binary was built with SLUICE_EBPF_SKIP and has no kernel object inside; build it again without")]
 pub struct NoObject;
 
 /// The kernel object: an ELF file for BPF with BTF maps.

@@ -81,26 +81,15 @@ impl Pins {
 
     /// The rings that have a pinned inner map.
     pub fn ringed(&self) -> Result<Vec<RingId>, PinsError> {
-        Ok(self
-            .entries(&self.rings())?
-            .iter()
-            .filter_map(|path| path.file_name()?.to_str()?.parse().ok())
-            .collect())
+        Ok(self.entries(&self.rings())?.iter().filter_map(|path| path.file_name()?.to_str()?.parse().ok()).collect())
     }
 
     /// The maps of other schemas: what an older or newer version of Sluice left.
     pub fn stale(&self) -> Result<Vec<PathBuf>, PinsError> {
-        let is_schema = |path: &PathBuf| {
-            path.file_name()
-                .and_then(|name| name.to_str())
-                .is_some_and(|name| name.starts_with('v'))
-        };
+        let is_schema =
+            |path: &PathBuf| path.file_name().and_then(|name| name.to_str()).is_some_and(|name| name.starts_with('v'));
         let ours = self.maps();
-        Ok(self
-            .entries(&self.root)?
-            .into_iter()
-            .filter(|path| is_schema(path) && *path != ours)
-            .collect())
+        Ok(self.entries(&self.root)?.into_iter().filter(|path| is_schema(path) && *path != ours).collect())
     }
 
     /// Makes the directories, readable by root alone.
@@ -125,9 +114,8 @@ impl Pins {
 
     /// Removes directories that [`stale`](Self::stale) found, once nothing is attached that uses what is in them.
     pub fn remove(&self, directories: &[PathBuf]) -> Result<(), PinsError> {
-        let remove = |path: &PathBuf| {
-            fs::remove_dir_all(path).map_err(|error| PinsError::Directory(path.clone(), error))
-        };
+        let remove =
+            |path: &PathBuf| fs::remove_dir_all(path).map_err(|error| PinsError::Directory(path.clone(), error));
         directories.iter().try_for_each(remove)
     }
 
@@ -138,9 +126,7 @@ impl Pins {
 
     /// What lies in `directory`; nothing if there is none.
     fn entries(&self, directory: &Path) -> Result<Vec<PathBuf>, PinsError> {
-        let read = || {
-            fs::read_dir(directory)?.map(|entry| Ok(entry?.path())).collect::<io::Result<Vec<_>>>()
-        };
+        let read = || fs::read_dir(directory)?.map(|entry| Ok(entry?.path())).collect::<io::Result<Vec<_>>>();
         match read() {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
             Err(error) => Err(PinsError::Directory(self.root.clone(), error)),
@@ -154,10 +140,8 @@ impl Pins {
     /// The nearest ancestor that exists must be on a BPF file system.
     fn require_bpf(&self) -> Result<(), PinsError> {
         const BPF_FS_MAGIC: u32 = 0xcafe_4a11; // linux/magic.h
-        let there =
-            self.root.ancestors().find(|path| path.exists()).unwrap_or_else(|| Path::new("/"));
-        let found =
-            statfs(there).map_err(|error| PinsError::Directory(there.to_owned(), error.into()))?;
+        let there = self.root.ancestors().find(|path| path.exists()).unwrap_or_else(|| Path::new("/"));
+        let found = statfs(there).map_err(|error| PinsError::Directory(there.to_owned(), error.into()))?;
         if u32::try_from(found.f_type & 0xffff_ffff) == Ok(BPF_FS_MAGIC) {
             Ok(())
         } else {

@@ -2,9 +2,7 @@
 //! a map of another program and a read past the end of a row.
 
 use aya::maps::{Map, MapData, MapError, MapType};
-use lb_common::maps::{
-    ALL, DEVICES, LOCAL4, NEXT_HOPS, RETURNS4, RING_HEADS, RINGS, ROUTES4, SERVERS, VIPS4,
-};
+use lb_common::maps::{ALL, DEVICES, LOCAL4, NEXT_HOPS, RETURNS4, RING_HEADS, RINGS, ROUTES4, SERVERS, VIPS4};
 use lb_common::{SLOTS, Slot, slots::HALVES};
 use std::{
     fmt, io,
@@ -98,18 +96,11 @@ pub enum MapUnusable {
 /// Passes `data` on if it looks as `wanted`. `name` is for the error.
 pub(super) fn checked(name: &str, wanted: Shape, data: MapData) -> Result<MapData, MapUnusable> {
     let found = Shape::found(&data).map_err(|error| unusable(name, error))?;
-    if found == wanted {
-        Ok(data)
-    } else {
-        Err(MapUnusable::Shape { name: name.to_owned(), found, wanted })
-    }
+    if found == wanted { Ok(data) } else { Err(MapUnusable::Shape { name: name.to_owned(), found, wanted }) }
 }
 
 /// Takes `data` as one of aya's typed maps.
-pub(super) fn typed<T: TryFrom<Map, Error = MapError>>(
-    name: &str,
-    data: MapData,
-) -> Result<T, MapUnusable> {
+pub(super) fn typed<T: TryFrom<Map, Error = MapError>>(name: &str, data: MapData) -> Result<T, MapUnusable> {
     Map::from_map_data(data).and_then(T::try_from).map_err(|error| unusable(name, error))
 }
 
@@ -125,10 +116,7 @@ pub(super) fn from_fd<T: TryFrom<Map, Error = MapError>>(
 
 /// A descriptor of a map, to hand over.
 pub(super) fn descriptor(name: &str, data: &MapData) -> Result<OwnedFd, MapUnusable> {
-    data.fd()
-        .as_fd()
-        .try_clone_to_owned()
-        .map_err(|error| MapUnusable::Open(name.to_owned(), error))
+    data.fd().as_fd().try_clone_to_owned().map_err(|error| MapUnusable::Open(name.to_owned(), error))
 }
 
 pub(super) fn unusable(name: &str, error: MapError) -> MapUnusable {

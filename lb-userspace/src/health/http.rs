@@ -12,7 +12,8 @@ const STATUS_LINE_LIMIT: usize = 1_024;
 
 /// Sends the request and reads the status line of the answer; nothing of the rest is wanted.
 pub(super) async fn ask(mut stream: TcpStream, method: &str, path: &str, host: &str) -> io::Result<Vec<u8>> {
-    let request = format!("{method} {path} HTTP/1.1\r\nHost: {host}\r\nUser-Agent: sluice-check\r\nConnection: close\r\n\r\n");
+    let request =
+        format!("{method} {path} HTTP/1.1\r\nHost: {host}\r\nUser-Agent: sluice-check\r\nConnection: close\r\n\r\n");
     stream.write_all(request.as_bytes()).await?;
     let mut line = Vec::new();
     while !line.contains(&b'\n') && line.len() < STATUS_LINE_LIMIT {
@@ -57,7 +58,15 @@ mod tests {
         assert_eq!(judge("HTTP/1.1 200 OK\r\nX: y\r\n"), Code::L7Ok);
         assert_eq!(judge("HTTP/1.0 200\r\n"), Code::L7Ok);
         assert_eq!(judge("HTTP/1.1 503 Service Unavailable\r\n"), Code::L7Status);
-        for strange in ["", "HTTP/1.1 2000 OK\r\n", "HTTP/1.1 099 OK\r\n", "HTTP/1.1 +20 OK\r\n", "HTTP/2.0 200 OK\r\n", "SSH-2.0-x\r\n", "HTTP/1.1 20"] {
+        for strange in [
+            "",
+            "HTTP/1.1 2000 OK\r\n",
+            "HTTP/1.1 099 OK\r\n",
+            "HTTP/1.1 +20 OK\r\n",
+            "HTTP/2.0 200 OK\r\n",
+            "SSH-2.0-x\r\n",
+            "HTTP/1.1 20",
+        ] {
             assert_eq!(judge(strange), Code::L7Response, "{strange:?}");
         }
     }

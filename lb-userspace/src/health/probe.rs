@@ -2,11 +2,7 @@
 
 use super::{http, tcp};
 use crate::model::{Check, CheckKind, Server};
-use std::{
-    fmt,
-    net::SocketAddr,
-    time::Duration,
-};
+use std::{fmt, net::SocketAddr, time::Duration};
 use tokio::{net::TcpStream, time::timeout};
 
 /// What a probe found, by HAProxy's codes.

@@ -48,11 +48,7 @@ pub(super) fn listen(thread: &Rc<Thread>, bound: BoundListener) -> io::Result<Li
     bound.listener.set_nonblocking(true)?;
     let listener = TcpListener::from_std(bound.listener)?;
     let (retire, stop) = (CancellationToken::new(), CancellationToken::new());
-    let door = Door {
-        thread: Rc::clone(thread),
-        frontend: bound.frontend.clone(),
-        address: bound.address,
-    };
+    let door = Door { thread: Rc::clone(thread), frontend: bound.frontend.clone(), address: bound.address };
     let (retired, stopped) = (retire.clone(), stop.clone());
     thread.background.spawn_local(async move {
         tokio::select! {
@@ -63,12 +59,7 @@ pub(super) fn listen(thread: &Rc<Thread>, bound: BoundListener) -> io::Result<Li
         }
         door.accept_waiting(listener);
     });
-    Ok(Listening {
-        frontend: bound.frontend,
-        address: bound.address,
-        retire,
-        _stop: stop.drop_guard(),
-    })
+    Ok(Listening { frontend: bound.frontend, address: bound.address, retire, _stop: stop.drop_guard() })
 }
 
 /// What all connections of a listener have in common.
@@ -105,9 +96,7 @@ impl Door {
     }
 
     fn enter(&self, stream: TcpStream, peer: SocketAddr) {
-        let Some(held) =
-            self.thread.snapshot().and_then(|snapshot| Held::new(snapshot, &self.frontend))
-        else {
+        let Some(held) = self.thread.snapshot().and_then(|snapshot| Held::new(snapshot, &self.frontend)) else {
             return;
         };
         let (thread, address) = (Rc::clone(&self.thread), self.address);
@@ -155,10 +144,8 @@ impl Client {
         if let Some(snapshot) = self.thread.snapshot()
             && !Rc::ptr_eq(&snapshot, &held.snapshot)
         {
-            let is_http = |held: &Held| {
-                held.frontend()
-                    .is_some_and(|frontend| matches!(frontend.kind, FrontendKind::Http(_)))
-            };
+            let is_http =
+                |held: &Held| held.frontend().is_some_and(|frontend| matches!(frontend.kind, FrontendKind::Http(_)));
             let name = held.frontend().map(|frontend| frontend.name.clone()).unwrap_or_default();
             match Held::new(snapshot, &name).filter(is_http) {
                 Some(newer) => *held = newer,
@@ -193,13 +180,7 @@ impl Drop for Open {
     }
 }
 
-async fn connection(
-    thread: Rc<Thread>,
-    held: Held,
-    address: SocketAddr,
-    stream: TcpStream,
-    peer: SocketAddr,
-) {
+async fn connection(thread: Rc<Thread>, held: Held, address: SocketAddr, stream: TcpStream, peer: SocketAddr) {
     let Some(frontend) = held.frontend() else { return };
     let _open = Open::new(&frontend.live, thread.index);
     if let Err(error) = stream.set_nodelay(true) {
@@ -223,12 +204,7 @@ async fn connection(
     }
 }
 
-async fn understood<IO: AsyncRead + AsyncWrite + Unpin + 'static>(
-    held: &Held,
-    client: Rc<Client>,
-    io: IO,
-    h2: bool,
-) {
+async fn understood<IO: AsyncRead + AsyncWrite + Unpin + 'static>(held: &Held, client: Rc<Client>, io: IO, h2: bool) {
     let Some(frontend) = held.frontend() else { return };
     let io = Metered::new(io, Rc::clone(&client.meter));
     // Each kind is boxed, so that a connection has the size of what it is, not of the largest that it might be.

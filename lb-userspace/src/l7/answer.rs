@@ -65,10 +65,7 @@ impl Answer {
 
     /// Whether what follows on the connection can no longer be trusted.
     pub(super) fn closes(self) -> bool {
-        matches!(
-            self,
-            Self::BadRequest | Self::RequestTimeout | Self::Unprocessable | Self::MethodNotAllowed
-        )
+        matches!(self, Self::BadRequest | Self::RequestTimeout | Self::Unprocessable | Self::MethodNotAllowed)
     }
 
     /// As a response.
@@ -88,11 +85,8 @@ impl Answer {
     /// As bytes of HTTP/1.1, for when no request was complete and the connection ends with this.
     pub(super) fn bytes(self) -> String {
         let (status, page) = (self.status(), self.page());
-        let reason = page
-            .split(['>', '<'])
-            .find_map(|part| part.strip_prefix(status.as_str()))
-            .unwrap_or_default()
-            .trim();
+        let reason =
+            page.split(['>', '<']).find_map(|part| part.strip_prefix(status.as_str())).unwrap_or_default().trim();
         let (code, length) = (status.as_str(), page.len());
         format!(
             "HTTP/1.1 {code} {reason}\r\ncontent-length: {length}\r\ncache-control: no-cache\r\ncontent-type: text/html\r\nconnection: close\r\n\r\n{page}"

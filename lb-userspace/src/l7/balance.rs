@@ -76,8 +76,7 @@ mod tests {
     }
 
     fn snapshot(balance: Balance, weights: &[u16]) -> Arc<Snapshot> {
-        let addresses =
-            (1..).map(|port| SocketAddr::from(([10, 0, 0, 1], port))).take(weights.len());
+        let addresses = (1..).map(|port| SocketAddr::from(([10, 0, 0, 1], port))).take(weights.len());
         let mut backend: Backend = backend("web", addresses);
         backend.balance = balance;
         for (server, weight) in backend.servers.iter_mut().zip(weights) {
@@ -94,11 +93,7 @@ mod tests {
         let pick_many = |snapshot: Arc<Snapshot>| {
             move || {
                 (0..300)
-                    .map(|_| {
-                        Tries::new(snapshot.backend(0).expect("backend"), client(1))
-                            .next()
-                            .expect("server")
-                    })
+                    .map(|_| Tries::new(snapshot.backend(0).expect("backend"), client(1)).next().expect("server"))
                     .collect::<Vec<_>>()
             }
         };
@@ -139,21 +134,13 @@ mod tests {
     fn by_hash_a_client_keeps_its_server_and_only_clients_of_a_lost_server_move() {
         let snapshot = snapshot(Balance::Maglev, &[1, 1, 2]);
         let route = snapshot.backend(0).expect("backend");
-        let servers = || {
-            (0..=255)
-                .map(|last| Tries::new(route, client(last)).next().expect("server"))
-                .collect::<Vec<_>>()
-        };
+        let servers =
+            || (0..=255).map(|last| Tries::new(route, client(last)).next().expect("server")).collect::<Vec<_>>();
         let before = servers();
         assert_eq!(before, servers());
         let share = before.iter().filter(|server| **server == 2).count();
-        assert!(
-            (96..=160).contains(&share),
-            "the server of weight 2 of 4 has {share} of 256 clients"
-        );
+        assert!((96..=160).contains(&share), "the server of weight 2 of 4 has {share} of 256 clients");
         route.live.available.store(Arc::new(Available::new([(0, 1), (2, 2)])));
-        assert!(
-            before.iter().zip(servers()).all(|(before, after)| *before == 1 || *before == after)
-        );
+        assert!(before.iter().zip(servers()).all(|(before, after)| *before == 1 || *before == after));
     }
 }

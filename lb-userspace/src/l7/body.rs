@@ -54,10 +54,7 @@ impl HttpBody for Body {
     type Data = Bytes;
     type Error = BodyError;
 
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         match &mut *self {
             Self::Empty => Poll::Ready(None),
             Self::Full(bytes) => {
@@ -106,10 +103,7 @@ impl<B: HttpBody<Data = Bytes, Error = BodyError> + Unpin> HttpBody for FromClie
     type Data = Bytes;
     type Error = BodyError;
 
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         let polled = Pin::new(&mut self.body).poll_frame(cx);
         if polled.is_pending() && self.wanted.is_none() {
             self.wanted = Some(self.meter.want_body());
@@ -146,13 +140,7 @@ pub(super) struct FromServer {
 
 impl FromServer {
     /// `lease` is given back once the body has come as a whole; dropped, if it has not.
-    pub(super) fn new(
-        body: Body,
-        timeout: Duration,
-        client: Rc<Meter>,
-        lease: Lease,
-        exchange: Exchange,
-    ) -> Self {
+    pub(super) fn new(body: Body, timeout: Duration, client: Rc<Meter>, lease: Lease, exchange: Exchange) -> Self {
         let (lease, exchange) = (Some(lease), Some(exchange));
         let mut new = Self { body, timeout, silence: None, waiting: None, client, lease, exchange };
         if new.body.is_end_stream() {
@@ -185,10 +173,7 @@ impl HttpBody for FromServer {
     type Data = Bytes;
     type Error = BodyError;
 
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         let Poll::Ready(frame) = Pin::new(&mut self.body).poll_frame(cx) else {
             ready!(self.poll_silence(cx));
             self.waiting = None;

@@ -18,14 +18,8 @@ impl Drop for Open {
 }
 
 /// Opens a connection to a server of `backend`, by its index.
-pub(super) async fn open(
-    backend: &BackendRoute,
-    server: usize,
-    thread: &Thread,
-) -> io::Result<(TcpStream, Open)> {
-    let (Some(address), Some(live)) =
-        (backend.addresses.get(server), backend.live.servers.get(server))
-    else {
+pub(super) async fn open(backend: &BackendRoute, server: usize, thread: &Thread) -> io::Result<(TcpStream, Open)> {
+    let (Some(address), Some(live)) = (backend.addresses.get(server), backend.live.servers.get(server)) else {
         return Err(io::ErrorKind::NotFound.into());
     };
     let counts = live.counts.of(thread.index);

@@ -60,14 +60,9 @@ async fn answer(
     let frontend = http_frontend(held).ok_or(Answer::Unavailable)?;
     let (mut parts, body) = request.into_parts();
     strict::request(&mut parts)?;
-    let backend = rule::route(frontend, &parts)
-        .and_then(|index| held.snapshot.backend(index))
-        .ok_or(Answer::Unavailable)?;
-    headers::prepare_request(
-        &mut parts,
-        frontend.forwarded_for.then(|| client.address.ip()),
-        client.secure,
-    );
+    let backend =
+        rule::route(frontend, &parts).and_then(|index| held.snapshot.backend(index)).ok_or(Answer::Unavailable)?;
+    headers::prepare_request(&mut parts, frontend.forwarded_for.then(|| client.address.ip()), client.secure);
 
     let waiting = client.meter.wait_for_server();
     let (response, connection) = ask(client, backend, Request::from_parts(parts, body)).await?;
@@ -93,11 +88,7 @@ fn http_frontend(held: &Held) -> Option<&HttpFrontend> {
 type Answered = (Response<Body>, ServerConnection);
 
 /// Asks servers until one answers. Only a request of which no server can have seen anything goes to another server.
-async fn ask(
-    client: &Client,
-    backend: &BackendRoute,
-    mut request: Request<Body>,
-) -> Result<Answered, Answer> {
+async fn ask(client: &Client, backend: &BackendRoute, mut request: Request<Body>) -> Result<Answered, Answer> {
     for server in Tries::new(backend, client.address) {
         let Some(live) = backend.live.servers.get(server) else { continue };
         let counts = live.counts.of(client.thread.index);
@@ -152,8 +143,7 @@ async fn ask_one(
     }
     match connect::open(backend, server, &client.thread).await {
         Ok((stream, open)) => {
-            let mut connection =
-                ServerConnection::new(stream, open, identity, &client.thread).await?;
+            let mut connection = ServerConnection::new(stream, open, identity, &client.thread).await?;
             let response = connection.send(request, &client.meter, timeout).await?;
             Ok((response, connection))
         }

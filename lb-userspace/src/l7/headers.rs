@@ -1,8 +1,6 @@
 //! Headers on their way through us: what belongs to one hop is removed, what servers want to know of the client is added.
 
-use http::{
-    HeaderMap, HeaderName, HeaderValue, Method, Uri, Version, header, request, uri::PathAndQuery,
-};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri, Version, header, request, uri::PathAndQuery};
 use std::net::IpAddr;
 
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
@@ -57,26 +55,21 @@ const NEVER_TRAILERS: [HeaderName; 9] = [
 pub(super) fn prepare_request(request: &mut request::Parts, client: Option<IpAddr>, secure: bool) {
     let headers = &mut request.headers;
     // gRPC servers want to see that the client takes trailers.
-    let takes_trailers = headers
-        .get(header::TE)
-        .is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"trailers"));
+    let takes_trailers =
+        headers.get(header::TE).is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"trailers"));
     remove_hop_by_hop(headers);
     if takes_trailers {
         headers.insert(header::TE, HeaderValue::from_static("trailers"));
     }
     if let Some(client) = client {
         append_forwarded_for(headers, client);
-        headers.insert(
-            FORWARDED_PROTO,
-            HeaderValue::from_static(if secure { "https" } else { "http" }),
-        );
+        headers.insert(FORWARDED_PROTO, HeaderValue::from_static(if secure { "https" } else { "http" }));
     }
     if request.version == Version::HTTP_2 {
         join_cookies(headers);
     }
     // Without a host it cannot be HTTP/1.1 (RFC 9112 §3.2).
-    request.version =
-        if headers.contains_key(header::HOST) { Version::HTTP_11 } else { Version::HTTP_10 };
+    request.version = if headers.contains_key(header::HOST) { Version::HTTP_11 } else { Version::HTTP_10 };
     request.uri = origin_form(&request.uri, &request.method);
     request.extensions.clear();
 }
@@ -85,11 +78,8 @@ pub(super) fn prepare_request(request: &mut request::Parts, client: Option<IpAdd
 pub(super) fn remove_hop_by_hop(headers: &mut HeaderMap) {
     let lines = headers.get_all(header::CONNECTION).into_iter();
     let names = lines.flat_map(|line| line.as_bytes().split(|byte| *byte == b','));
-    let nominated: Vec<HeaderName> =
-        names.filter_map(|name| HeaderName::from_bytes(name.trim_ascii()).ok()).collect();
-    for name in
-        nominated.iter().filter(|name| !PROTECTED.contains(&name.as_str())).chain(&OF_ONE_HOP)
-    {
+    let nominated: Vec<HeaderName> = names.filter_map(|name| HeaderName::from_bytes(name.trim_ascii()).ok()).collect();
+    for name in nominated.iter().filter(|name| !PROTECTED.contains(&name.as_str())).chain(&OF_ONE_HOP) {
         headers.remove(name);
     }
 }
@@ -117,10 +107,8 @@ fn append_forwarded_for(headers: &mut HeaderMap, client: IpAddr) {
 
 /// HTTP/2 may split cookies over lines, HTTP/1.1 must not (RFC 9113 §8.2.3).
 fn join_cookies(headers: &mut HeaderMap) {
-    let lines: Vec<&[u8]> =
-        headers.get_all(header::COOKIE).into_iter().map(HeaderValue::as_bytes).collect();
-    if let (2.., Ok(joined)) = (lines.len(), HeaderValue::from_bytes(&lines.join(b"; ".as_slice())))
-    {
+    let lines: Vec<&[u8]> = headers.get_all(header::COOKIE).into_iter().map(HeaderValue::as_bytes).collect();
+    if let (2.., Ok(joined)) = (lines.len(), HeaderValue::from_bytes(&lines.join(b"; ".as_slice()))) {
         headers.insert(header::COOKIE, joined);
     }
 }
@@ -128,9 +116,8 @@ fn join_cookies(headers: &mut HeaderMap) {
 /// What an origin server expects in the request line (RFC 9112 §3.2.1): the target without scheme and authority.
 fn origin_form(uri: &Uri, method: &Method) -> Uri {
     // `OPTIONS http://a.test` means the server as a whole (RFC 9112 §3.2.4).
-    let whole_server = *method == Method::OPTIONS
-        && uri.authority().is_some()
-        && uri.path_and_query().is_none_or(|path| path == "/");
+    let whole_server =
+        *method == Method::OPTIONS && uri.authority().is_some() && uri.path_and_query().is_none_or(|path| path == "/");
     match uri.path_and_query() {
         _ if whole_server => Uri::from(PathAndQuery::from_static("*")),
         Some(target) => Uri::from(target.clone()),
@@ -144,19 +131,14 @@ mod tests {
 
     fn prepared(version: Version, uri: &str, lines: &[(&str, &str)]) -> request::Parts {
         let builder = http::Request::builder().version(version).uri(uri);
-        let builder =
-            lines.iter().fold(builder, |builder, (name, value)| builder.header(*name, *value));
+        let builder = lines.iter().fold(builder, |builder, (name, value)| builder.header(*name, *value));
         let (mut parts, ()) = builder.body(()).expect("request").into_parts();
         prepare_request(&mut parts, Some("192.0.2.9".parse().expect("address")), true);
         parts
     }
 
     fn lines(headers: &HeaderMap, name: &str) -> Vec<String> {
-        headers
-            .get_all(name)
-            .iter()
-            .map(|value| value.to_str().expect("text").to_string())
-            .collect()
+        headers.get_all(name).iter().map(|value| value.to_str().expect("text").to_string()).collect()
     }
 
     #[test]
@@ -203,11 +185,7 @@ mod tests {
         assert_eq!(prepared(Version::HTTP_11, "http://a.test", &[host]).uri, "/");
         assert_eq!(prepared(Version::HTTP_11, "*", &[host]).uri, "*");
         assert_eq!(prepared(Version::HTTP_10, "/", &[]).version, Version::HTTP_10);
-        let cookies = prepared(
-            Version::HTTP_2,
-            "https://a.test/",
-            &[host, ("cookie", "a=1"), ("cookie", "b=2")],
-        );
+        let cookies = prepared(Version::HTTP_2, "https://a.test/", &[host, ("cookie", "a=1"), ("cookie", "b=2")]);
         assert_eq!(
             (lines(&cookies.headers, "cookie"), cookies.version),
             (vec!["a=1; b=2".to_string()], Version::HTTP_11)
@@ -216,18 +194,9 @@ mod tests {
 
     #[test]
     fn a_trailer_cannot_change_what_was_read() {
-        let names = [
-            "grpc-status",
-            "content-length",
-            "transfer-encoding",
-            "host",
-            "authorization",
-            "connection",
-        ];
-        let mut trailers: HeaderMap = names
-            .iter()
-            .map(|name| (HeaderName::from_static(name), HeaderValue::from_static("1")))
-            .collect();
+        let names = ["grpc-status", "content-length", "transfer-encoding", "host", "authorization", "connection"];
+        let mut trailers: HeaderMap =
+            names.iter().map(|name| (HeaderName::from_static(name), HeaderValue::from_static("1"))).collect();
         filter_trailers(&mut trailers);
         assert_eq!(trailers.keys().collect::<Vec<_>>(), ["grpc-status"]);
     }

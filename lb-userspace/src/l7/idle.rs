@@ -43,8 +43,7 @@ impl<T> Idle<T> {
     /// Closes what is too old.
     pub(super) fn sweep(&mut self, now: Instant) {
         self.servers.retain(|_, connections| {
-            let fresh =
-                connections.partition_point(|(since, _)| now.duration_since(*since) >= EXPIRY);
+            let fresh = connections.partition_point(|(since, _)| now.duration_since(*since) >= EXPIRY);
             connections.drain(..fresh);
             !connections.is_empty()
         });
@@ -61,8 +60,7 @@ mod tests {
         idle.put(1, "a", now);
         idle.put(1, "b", now);
         idle.put(2, "c", now);
-        let taken: Vec<_> =
-            [1, 1, 1, 2, 3].into_iter().map(|server| idle.take(server, now)).collect();
+        let taken: Vec<_> = [1, 1, 1, 2, 3].into_iter().map(|server| idle.take(server, now)).collect();
         assert_eq!(taken, [Some("b"), Some("a"), None, Some("c"), None]);
     }
 

@@ -49,8 +49,7 @@ mod tests {
     #[test]
     fn all_sockets_of_a_bind_share_its_port() {
         let listeners = bind((Ipv4Addr::LOCALHOST, 0).into(), 3).expect("bind");
-        let ports: Vec<_> =
-            listeners.iter().map(|it| it.local_addr().expect("address").port()).collect();
+        let ports: Vec<_> = listeners.iter().map(|it| it.local_addr().expect("address").port()).collect();
         assert_eq!(ports, [ports[0]; 3]);
     }
 

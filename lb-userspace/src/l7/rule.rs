@@ -17,9 +17,7 @@ pub(super) fn route(frontend: &HttpFrontend, request: &Parts) -> Option<BackendI
 }
 
 fn holds(condition: &Condition, request: &Parts) -> bool {
-    let term = |term: &crate::model::Term| {
-        term.acl.iter().any(|acl| matches(acl, request)) != term.negated
-    };
+    let term = |term: &crate::model::Term| term.acl.iter().any(|acl| matches(acl, request)) != term.negated;
     condition.any.iter().any(|all| all.iter().all(term))
 }
 
@@ -35,8 +33,7 @@ fn matches(acl: &Acl, request: &Parts) -> bool {
 }
 
 fn matches_value(acl: &Acl, value: &[u8]) -> bool {
-    let value =
-        if acl.ignore_case { Cow::Owned(value.to_ascii_lowercase()) } else { Cow::Borrowed(value) };
+    let value = if acl.ignore_case { Cow::Owned(value.to_ascii_lowercase()) } else { Cow::Borrowed(value) };
     let pattern = |pattern: &String| compare(acl.matching, &value, pattern.as_bytes());
     acl.matching == Matching::Found || acl.patterns.iter().any(pattern)
 }
@@ -47,9 +44,7 @@ fn compare(matching: Matching, value: &[u8], pattern: &[u8]) -> bool {
         Matching::Exact => value == pattern,
         Matching::Prefix => value.starts_with(pattern),
         Matching::Suffix => value.ends_with(pattern),
-        Matching::Contains => {
-            pattern.is_empty() || value.windows(pattern.len()).any(|window| window == pattern)
-        }
+        Matching::Contains => pattern.is_empty() || value.windows(pattern.len()).any(|window| window == pattern),
         Matching::Directory => contains_word(value, pattern, b"/?"),
         Matching::Domain => contains_word(value, pattern, b"/?.:"),
     }
@@ -60,19 +55,14 @@ fn compare(matching: Matching, value: &[u8], pattern: &[u8]) -> bool {
 fn contains_word(value: &[u8], pattern: &[u8], delimiters: &[u8]) -> bool {
     let is_delimiter = |byte: &u8| delimiters.contains(byte);
     let inside = |byte: &u8| !is_delimiter(byte);
-    let (Some(first), Some(last)) =
-        (pattern.iter().position(inside), pattern.iter().rposition(inside))
-    else {
+    let (Some(first), Some(last)) = (pattern.iter().position(inside), pattern.iter().rposition(inside)) else {
         return false;
     };
     let pattern = pattern.get(first..=last).unwrap_or_default();
     (0..value.len()).any(|start| {
         let (before, rest) = value.split_at(start);
         let starts = before.last().is_none_or(is_delimiter);
-        starts
-            && rest
-                .strip_prefix(pattern)
-                .is_some_and(|after| after.first().is_none_or(is_delimiter))
+        starts && rest.strip_prefix(pattern).is_some_and(|after| after.first().is_none_or(is_delimiter))
     })
 }
 
@@ -95,12 +85,7 @@ mod tests {
     use crate::model::{Rule, Term};
 
     fn acl(fetch: Fetch, matching: Matching, ignore_case: bool, patterns: &[&str]) -> Acl {
-        Acl {
-            fetch,
-            matching,
-            ignore_case,
-            patterns: patterns.iter().map(ToString::to_string).collect(),
-        }
+        Acl { fetch, matching, ignore_case, patterns: patterns.iter().map(ToString::to_string).collect() }
     }
 
     fn header(name: &str) -> Fetch {
@@ -109,8 +94,7 @@ mod tests {
 
     fn request(uri: &str, headers: &[(&str, &str)]) -> Parts {
         let builder = http::Request::builder().uri(uri);
-        let builder =
-            headers.iter().fold(builder, |builder, (name, value)| builder.header(*name, *value));
+        let builder = headers.iter().fold(builder, |builder, (name, value)| builder.header(*name, *value));
         builder.body(()).expect("request").into_parts().0
     }
 
@@ -148,10 +132,7 @@ mod tests {
     fn a_host_is_compared_as_sent_with_its_port() {
         let host = acl(header("host"), Matching::Exact, true, &["api.example.com"]);
         let check = |value| matches(&host, &request("/", &[("host", value)]));
-        assert_eq!(
-            ["API.example.com", "api.example.com:8080", "xapi.example.com"].map(check),
-            [true, false, false]
-        );
+        assert_eq!(["API.example.com", "api.example.com:8080", "xapi.example.com"].map(check), [true, false, false]);
     }
 
     #[test]
@@ -173,17 +154,13 @@ mod tests {
         let rule = |any, backend| Rule { condition: Condition { any }, backend };
         let mut frontend = HttpFrontend {
             rules: vec![
-                rule(
-                    vec![vec![term(false, api()), term(true, admin())], vec![term(false, post())]],
-                    1,
-                ),
+                rule(vec![vec![term(false, api()), term(true, admin())], vec![term(false, post())]], 1),
                 rule(vec![vec![term(false, api())]], 2),
             ],
             default_backend: Some(0),
             ..crate::l7::tests::model::http_frontend()
         };
-        let routed =
-            |frontend: &HttpFrontend, uri, host| route(frontend, &request(uri, &[("host", host)]));
+        let routed = |frontend: &HttpFrontend, uri, host| route(frontend, &request(uri, &[("host", host)]));
         assert_eq!(routed(&frontend, "/", "api.test"), Some(1));
         assert_eq!(routed(&frontend, "/admin/x?y", "api.test"), Some(2));
         assert_eq!(routed(&frontend, "/admin/", "www.test"), Some(0));

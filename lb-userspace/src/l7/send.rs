@@ -49,12 +49,7 @@ pub(super) enum Failure {
 
 impl ServerConnection {
     /// Makes ready to send on a new connection to the server of that identity.
-    pub(super) async fn new(
-        stream: TcpStream,
-        open: Open,
-        server: u64,
-        thread: &Thread,
-    ) -> Result<Self, Failure> {
+    pub(super) async fn new(stream: TcpStream, open: Open, server: u64, thread: &Thread) -> Result<Self, Failure> {
         let meter = Rc::new(Meter::of_server());
         let io = TokioIo::new(Metered::new(stream, Rc::clone(&meter)));
         let mut builder = http1::Builder::new();
@@ -91,11 +86,8 @@ impl ServerConnection {
                 answer = &mut answer => return answer.map(received).map_err(failure),
                 () = time::sleep_until(deadline) => {}
             }
-            let since = if client.is_waiting_for_body() {
-                Instant::now()
-            } else {
-                self.meter.last().max(client.last())
-            };
+            let since =
+                if client.is_waiting_for_body() { Instant::now() } else { self.meter.last().max(client.last()) };
             if after(since, timeout) <= deadline {
                 return Err(Failure::Silent);
             }

@@ -60,17 +60,11 @@ pub(super) async fn http1<IO: AsyncRead + AsyncWrite + Unpin + 'static>(
     timeouts: Timeouts,
 ) {
     let mut builder = h1::Builder::new();
-    builder
-        .max_buf_size(BUFFER)
-        .max_headers(MAX_HEADERS)
-        .header_read_timeout(None)
-        .auto_date_header(false);
+    builder.max_buf_size(BUFFER).max_headers(MAX_HEADERS).header_read_timeout(None).auto_date_header(false);
     let service = Rc::clone(&client);
     let service = service_fn(move |request| serve(Rc::clone(&service), request));
     let mut connection = builder.serve_connection(TokioIo::new(io), service);
-    let late =
-        drive(Pin::new(&mut connection), &client, &timeouts, h1::Connection::graceful_shutdown)
-            .await;
+    let late = drive(Pin::new(&mut connection), &client, &timeouts, h1::Connection::graceful_shutdown).await;
     if late == Some(Late::Head) {
         if let Some(counts) = client.meter.counts() {
             counts.request_errors.increment();
@@ -104,23 +98,18 @@ pub(super) async fn http2<IO: AsyncRead + AsyncWrite + Unpin + 'static>(
     let service = Rc::clone(&client);
     let service = service_fn(move |request| serve(Rc::clone(&service), request));
     let mut connection = pin!(builder.serve_connection(TokioIo::new(io), service));
-    let late =
-        drive(connection.as_mut(), &client, &timeouts, h2::Connection::graceful_shutdown).await;
+    let late = drive(connection.as_mut(), &client, &timeouts, h2::Connection::graceful_shutdown).await;
     if late == Some(Late::Idle) {
         connection.as_mut().graceful_shutdown();
         drop(time::timeout(LAST_WORDS, connection).await);
     }
 }
 
-async fn serve(
-    client: Rc<Client>,
-    request: Request<Incoming>,
-) -> Result<http::Response<Body>, Infallible> {
+async fn serve(client: Rc<Client>, request: Request<Incoming>) -> Result<http::Response<Body>, Infallible> {
     let done = Rc::new(Cell::new(false));
     let (meter, body_done) = (Rc::clone(&client.meter), Rc::clone(&done));
-    let request = request.map(|body| {
-        Body::stream(FromClient::new(body.map_err(|_cause| BodyError::Cut), meter, body_done))
-    });
+    let request =
+        request.map(|body| Body::stream(FromClient::new(body.map_err(|_cause| BodyError::Cut), meter, body_done)));
     // Boxed, because hyper keeps room for it as long as the connection lives, and most connections are idle.
     Ok(Box::pin(forward::exchange(client, request, done)).await)
 }

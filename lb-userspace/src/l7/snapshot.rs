@@ -67,17 +67,10 @@ pub enum SnapshotError {
 impl Snapshot {
     /// From a model and the live state made for it ([`Live::for_model`]). Reads the certificates.
     pub fn new(model: Arc<Model>, live: Arc<Live>) -> Result<Self, SnapshotError> {
-        let served = model
-            .frontends
-            .iter()
-            .filter(|frontend| !matches!(frontend.kind, FrontendKind::L4 { .. }));
-        let frontends =
-            served.map(|frontend| FrontendRoute::new(frontend, &live)).collect::<Result<_, _>>()?;
-        let backends = model
-            .backends
-            .iter()
-            .map(|backend| BackendRoute::new(backend, &live))
-            .collect::<Result<_, _>>()?;
+        let served = model.frontends.iter().filter(|frontend| !matches!(frontend.kind, FrontendKind::L4 { .. }));
+        let frontends = served.map(|frontend| FrontendRoute::new(frontend, &live)).collect::<Result<_, _>>()?;
+        let backends =
+            model.backends.iter().map(|backend| BackendRoute::new(backend, &live)).collect::<Result<_, _>>()?;
         Ok(Self { model, live, frontends, backends })
     }
 

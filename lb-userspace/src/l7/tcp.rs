@@ -24,9 +24,7 @@ pub(super) async fn relay<IO: AsyncRead + AsyncWrite + Unpin>(
     backend: &BackendRoute,
     timeout_client: Duration,
 ) {
-    let Some((server, stream, _open)) =
-        connect::open_any(backend, client.address, &client.thread).await
-    else {
+    let Some((server, stream, _open)) = connect::open_any(backend, client.address, &client.thread).await else {
         return;
     };
     if let Some(live) = backend.live.servers.get(server) {

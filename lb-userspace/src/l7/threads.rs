@@ -66,9 +66,7 @@ impl Threads {
     /// Starts `threads` threads that serve nothing yet. At least one. Errors: no thread or no runtime to be had.
     pub fn start(threads: usize) -> io::Result<Self> {
         let snapshot = Arc::new(ArcSwapOption::empty());
-        let threads = (0..threads.max(1))
-            .map(|index| Handle::start(index, &snapshot))
-            .collect::<io::Result<_>>()?;
+        let threads = (0..threads.max(1)).map(|index| Handle::start(index, &snapshot)).collect::<io::Result<_>>()?;
         Ok(Self { snapshot, threads })
     }
 
@@ -213,9 +211,8 @@ async fn run(thread: Rc<Thread>, mut commands: mpsc::UnboundedReceiver<Command>)
 
 fn apply(thread: &Rc<Thread>, listening: &mut Vec<Listening>, new: Vec<BoundListener>) {
     let Some(snapshot) = thread.snapshot() else { return };
-    let is_replaced = |old: &Listening| {
-        new.iter().any(|new| new.frontend == old.frontend && new.address == old.address)
-    };
+    let is_replaced =
+        |old: &Listening| new.iter().any(|new| new.frontend == old.frontend && new.address == old.address);
     let (kept, gone): (Vec<_>, Vec<_>) = std::mem::take(listening)
         .into_iter()
         .partition(|old| snapshot.serves(&old.frontend, old.address) && !is_replaced(old));

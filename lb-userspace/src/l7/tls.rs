@@ -53,21 +53,16 @@ impl fmt::Debug for Acceptor {
 
 impl Acceptor {
     /// Offers these certificates; for HTTP also its versions, by ALPN. `Err` names the file, if it is about one.
-    pub(super) fn new(
-        certificates: &[Certificate],
-        is_http: bool,
-    ) -> Result<Self, (Option<PathBuf>, TlsError)> {
+    pub(super) fn new(certificates: &[Certificate], is_http: bool) -> Result<Self, (Option<PathBuf>, TlsError)> {
         let provider = provider();
         let identity = |certificate: &Certificate| {
-            Identity::from_pem(&certificate.pem, &provider)
-                .map_err(|error| (Some(certificate.path.clone()), error))
+            Identity::from_pem(&certificate.pem, &provider).map_err(|error| (Some(certificate.path.clone()), error))
         };
         let identities = certificates.iter().map(identity).collect::<Result<Vec<_>, _>>()?;
-        let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
-            .with_protocol_versions(&[&TLS13, &TLS12]);
+        let builder =
+            ServerConfig::builder_with_provider(Arc::clone(&provider)).with_protocol_versions(&[&TLS13, &TLS12]);
         let builder = builder.map_err(|error| (None, error.into()))?;
-        let mut config =
-            builder.with_no_client_auth().with_cert_resolver(Arc::new(Names::new(identities)));
+        let mut config = builder.with_no_client_auth().with_cert_resolver(Arc::new(Names::new(identities)));
         config.ignore_client_order = true;
         if let Some(ticketer) = ticketer() {
             config.ticketer = ticketer;
@@ -82,9 +77,7 @@ impl Acceptor {
 /// AES-128-GCM first: it is the fastest where the CPU has AES, and that is nearly everywhere.
 fn provider() -> Arc<CryptoProvider> {
     let mut provider = aws_lc_rs::default_provider();
-    provider
-        .cipher_suites
-        .sort_by_key(|suite| suite.suite() != CipherSuite::TLS13_AES_128_GCM_SHA256);
+    provider.cipher_suites.sort_by_key(|suite| suite.suite() != CipherSuite::TLS13_AES_128_GCM_SHA256);
     Arc::new(provider)
 }
 
@@ -95,10 +88,7 @@ fn ticketer() -> Option<Arc<dyn ProducesTickets>> {
 }
 
 /// Does the handshake. Also returns whether HTTP/2 was agreed on.
-pub(super) async fn accept(
-    acceptor: &Acceptor,
-    stream: TcpStream,
-) -> io::Result<(TlsStream<TcpStream>, bool)> {
+pub(super) async fn accept(acceptor: &Acceptor, stream: TcpStream) -> io::Result<(TlsStream<TcpStream>, bool)> {
     let stream = time::timeout(HANDSHAKE, acceptor.0.accept(stream)).await??;
     let speaks_h2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
     Ok((stream, speaks_h2))

@@ -37,4 +37,3 @@ pub enum Balance {
 pub fn identity(name: &str) -> u64 {
     lb_common::hash::name_hash(0x6261_636b, name.as_bytes()).max(1)
 }
-

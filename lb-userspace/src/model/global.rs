@@ -28,7 +28,8 @@ pub struct Global {
 
 impl fmt::Debug for Global {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { interfaces, hash_key: _, user, control_socket, pin_dir, threads, on_stop, stop_timeout, metrics } = self;
+        let Self { interfaces, hash_key: _, user, control_socket, pin_dir, threads, on_stop, stop_timeout, metrics } =
+            self;
         f.debug_struct("Global")
             .field("interfaces", interfaces)
             .field("user", user)

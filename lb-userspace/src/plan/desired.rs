@@ -79,11 +79,7 @@ impl Planner {
             let known = old.remove(&backend.name).filter(|known| known.servers == backend.servers);
             let known = known.unwrap_or_else(|| Known {
                 servers: backend.servers.clone(),
-                identities: backend
-                    .servers
-                    .iter()
-                    .map(|server| server.identity(&backend.name))
-                    .collect(),
+                identities: backend.servers.iter().map(|server| server.identity(&backend.name)).collect(),
                 ring: None,
             });
             self.backends.insert(backend.name.clone(), known);
@@ -92,26 +88,12 @@ impl Planner {
 
     /// Servers of backends that no `l4` frontend uses have rows too, because the maps are the daemon's memory across a
     /// restart.
-    fn server_rows(
-        &self,
-        model: &Model,
-        registry: &Registry,
-        next_hops: &NextHops,
-    ) -> BTreeMap<ServerId, ServerEntry> {
+    fn server_rows(&self, model: &Model, registry: &Registry, next_hops: &NextHops) -> BTreeMap<ServerId, ServerEntry> {
         let mut rows = BTreeMap::new();
         for backend in &model.backends {
             for (server, identity) in self.members(backend) {
                 if let Some(id) = registry.server_id(identity) {
-                    rows.insert(
-                        id,
-                        entry(
-                            backend.forward,
-                            server,
-                            identity,
-                            registry.standing(identity),
-                            next_hops,
-                        ),
-                    );
+                    rows.insert(id, entry(backend.forward, server, identity, registry.standing(identity), next_hops));
                 }
             }
         }
@@ -122,9 +104,7 @@ impl Planner {
         let mut rings = BTreeMap::new();
         for backend in model.kernel_backends().filter_map(|index| model.backends.get(index)) {
             let identity = backend::identity(&backend.name);
-            if let (Some(id), Some(known)) =
-                (registry.ring_id(identity), self.backends.get_mut(&backend.name))
-            {
+            if let (Some(id), Some(known)) = (registry.ring_id(identity), self.backends.get_mut(&backend.name)) {
                 rings.insert(id, Ring { identity, slots: known.slots(registry) });
             }
         }
@@ -135,23 +115,15 @@ impl Planner {
     /// configuration check refuses such a pair.
     fn returns(&self, model: &Model, registry: &Registry) -> BTreeMap<Return4Key, Return4> {
         let mut returns = BTreeMap::new();
-        for (key, vip, backend) in
-            known_vips(model, registry).filter(|(_, _, backend)| backend.forward == Forward::Nat)
+        for (key, vip, backend) in known_vips(model, registry).filter(|(_, _, backend)| backend.forward == Forward::Nat)
         {
             for (server, identity) in self.members(backend) {
                 let (Some(address), Some(id)) = (ipv4(server), registry.server_id(identity)) else {
                     continue;
                 };
                 let port = Be16::new(server.address.port());
-                let source =
-                    Return4Key { addr: address.into(), port, protocol: key.protocol, reserved: 0 };
-                let seen_as = Return4 {
-                    vip_addr: key.addr,
-                    vip_port: key.port,
-                    vip,
-                    server: id,
-                    reserved: 0,
-                };
+                let source = Return4Key { addr: address.into(), port, protocol: key.protocol, reserved: 0 };
+                let seen_as = Return4 { vip_addr: key.addr, vip_port: key.port, vip, server: id, reserved: 0 };
                 returns.entry(source).or_insert(seen_as);
             }
         }
@@ -161,25 +133,16 @@ impl Planner {
     /// The servers of a backend with their identities.
     fn members<'a>(&'a self, backend: &'a Backend) -> impl Iterator<Item = (&'a Server, u64)> {
         let known = self.backends.get(&backend.name);
-        known
-            .into_iter()
-            .flat_map(|known| known.servers.iter().zip(known.identities.iter().copied()))
+        known.into_iter().flat_map(|known| known.servers.iter().zip(known.identities.iter().copied()))
     }
 }
 
 impl Known {
     /// The slots of the ring, the last ones if nothing has changed.
     fn slots(&mut self, registry: &Registry) -> Slots {
-        let standing = |(server, identity): (&Server, &u64)| {
-            (registry.standing(*identity), IsBackup(server.backup))
-        };
-        let available =
-            available(&self.servers.iter().zip(&self.identities).map(standing).collect::<Vec<_>>());
-        let ids: Vec<_> = self
-            .identities
-            .iter()
-            .map(|identity| registry.server_id(*identity).unwrap_or(0))
-            .collect();
+        let standing = |(server, identity): (&Server, &u64)| (registry.standing(*identity), IsBackup(server.backup));
+        let available = available(&self.servers.iter().zip(&self.identities).map(standing).collect::<Vec<_>>());
+        let ids: Vec<_> = self.identities.iter().map(|identity| registry.server_id(*identity).unwrap_or(0)).collect();
         let base = match self.ring.take() {
             Some(ring) if ring.available == available && ring.ids == ids => {
                 return Arc::clone(&self.ring.insert(ring).slots);
@@ -202,13 +165,7 @@ fn slots(owners: &Owners, ids: &[ServerId]) -> Slots {
     slots
 }
 
-fn entry(
-    forward: Forward,
-    server: &Server,
-    identity: u64,
-    standing: Standing,
-    next_hops: &NextHops,
-) -> ServerEntry {
+fn entry(forward: Forward, server: &Server, identity: u64, standing: Standing, next_hops: &NextHops) -> ServerEntry {
     ServerEntry {
         identity,
         addr: ipv4(server).unwrap_or(Ipv4Addr::UNSPECIFIED).into(),
@@ -237,22 +194,17 @@ fn vips(model: &Model, registry: &Registry) -> BTreeMap<Vip4Key, Vip> {
     let mut vips = BTreeMap::new();
     for (key, id, backend) in known_vips(model, registry) {
         let Some(ring) = registry.ring_id(backend::identity(&backend.name)) else { continue };
-        vips.insert(
-            Vip4Key::address_entry(key.addr),
-            Vip { id: 0, ring: 0, forward: 0, reserved: [0; 3] },
-        );
+        vips.insert(Vip4Key::address_entry(key.addr), Vip { id: 0, ring: 0, forward: 0, reserved: [0; 3] });
         vips.insert(key, Vip { id, ring, forward: backend.forward as u8, reserved: [0; 3] });
     }
     vips
 }
 
-fn known_vips<'a>(
-    model: &'a Model,
-    registry: &'a Registry,
-) -> impl Iterator<Item = (Vip4Key, u16, &'a Backend)> {
-    model.vips().into_iter().filter_map(|(key, backend)| {
-        Some((key, registry.vip_id(key)?, model.backends.get(backend)?))
-    })
+fn known_vips<'a>(model: &'a Model, registry: &'a Registry) -> impl Iterator<Item = (Vip4Key, u16, &'a Backend)> {
+    model
+        .vips()
+        .into_iter()
+        .filter_map(|(key, backend)| Some((key, registry.vip_id(key)?, model.backends.get(backend)?)))
 }
 
 #[cfg(test)]

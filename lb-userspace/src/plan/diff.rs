@@ -37,14 +37,9 @@ struct ChangedHands {
 impl ChangedHands {
     fn between(current: &Tables, wanted: &Tables) -> Self {
         Self {
-            servers: changed(&current.servers, &wanted.servers, |before, after| {
-                before.identity != after.identity
-            })
-            .collect(),
-            rings: changed(&current.rings, &wanted.rings, |before, after| {
-                before.identity != after.identity
-            })
-            .collect(),
+            servers: changed(&current.servers, &wanted.servers, |before, after| before.identity != after.identity)
+                .collect(),
+            rings: changed(&current.rings, &wanted.rings, |before, after| before.identity != after.identity).collect(),
         }
     }
 
@@ -63,8 +58,7 @@ impl ChangedHands {
     /// Lends the slots of those servers to the next server on the chain, as for servers that are down.
     fn lend_slots(&self, ring: &mut Ring) {
         let stays = |slot: Slot| !self.servers.contains(&slot.current);
-        if !ring.slots.iter().copied().all(stays)
-            && !maglev::lend(Arc::make_mut(&mut ring.slots).as_mut_slice(), stays)
+        if !ring.slots.iter().copied().all(stays) && !maglev::lend(Arc::make_mut(&mut ring.slots).as_mut_slice(), stays)
         {
             ring.slots = empty_slots();
         }
@@ -74,9 +68,7 @@ impl ChangedHands {
 /// `current` to `wanted` where every id in both means the same in both.
 fn straight(current: &Tables, wanted: &Tables) -> Vec<Write> {
     let mut writes = Vec::new();
-    writes.extend(
-        put(&current.servers, &wanted.servers).map(|(id, entry)| Write::PutServer(id, entry)),
-    );
+    writes.extend(put(&current.servers, &wanted.servers).map(|(id, entry)| Write::PutServer(id, entry)));
     for (id, ring) in &wanted.rings {
         let before = current.rings.get(id);
         if before.is_none_or(|before| !same_slots(&before.slots, &ring.slots)) {
@@ -84,9 +76,7 @@ fn straight(current: &Tables, wanted: &Tables) -> Vec<Write> {
             writes.push(Write::FlipRing(*id, ring.identity));
         }
     }
-    writes.extend(
-        put(&current.returns, &wanted.returns).map(|(key, entry)| Write::PutReturn(key, entry)),
-    );
+    writes.extend(put(&current.returns, &wanted.returns).map(|(key, entry)| Write::PutReturn(key, entry)));
     // An address entry sorts before the VIPs of its address: it comes before them and goes after them.
     writes.extend(put(&current.vips, &wanted.vips).map(|(key, vip)| Write::PutVip(key, vip)));
 
@@ -107,10 +97,7 @@ fn put<K: Copy + Ord, V: Copy + PartialEq>(
     current: &BTreeMap<K, V>,
     wanted: &BTreeMap<K, V>,
 ) -> impl Iterator<Item = (K, V)> {
-    wanted
-        .iter()
-        .filter(|(key, value)| current.get(key) != Some(value))
-        .map(|(key, value)| (*key, *value))
+    wanted.iter().filter(|(key, value)| current.get(key) != Some(value)).map(|(key, value)| (*key, *value))
 }
 
 /// The keys in both whose values differ in that way.
@@ -126,10 +113,7 @@ fn changed<K: Copy + Ord, V>(
 }
 
 /// The keys that are no longer wanted.
-fn gone<K: Copy + Ord, V>(
-    current: &BTreeMap<K, V>,
-    wanted: &BTreeMap<K, V>,
-) -> impl DoubleEndedIterator<Item = K> {
+fn gone<K: Copy + Ord, V>(current: &BTreeMap<K, V>, wanted: &BTreeMap<K, V>) -> impl DoubleEndedIterator<Item = K> {
     current.keys().filter(|key| !wanted.contains_key(key)).copied()
 }
 

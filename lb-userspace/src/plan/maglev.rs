@@ -25,8 +25,7 @@ impl Owners {
     /// their order. Each gets its share by weight to within one slot; backups get none. Costs up to a millisecond, so
     /// keep it as long as the servers stay the same.
     pub fn base(servers: &[Server]) -> Self {
-        let mut dealt: Vec<_> =
-            (0..NOBODY).zip(servers).filter(|(_, server)| !server.backup).collect();
+        let mut dealt: Vec<_> = (0..NOBODY).zip(servers).filter(|(_, server)| !server.backup).collect();
         dealt.sort_by(|(_, a), (_, b)| a.name.cmp(&b.name));
         let weights: Vec<_> = dealt.iter().map(|(_, server)| server.weight).collect();
         let mut preferences: Vec<_> =
@@ -51,8 +50,7 @@ impl Owners {
         let takes = |owner: u16| available.get(usize::from(owner)) == Some(&true);
         let mut owners = Arc::clone(&self.0);
         if !lend(Arc::make_mut(&mut owners), takes) {
-            let stand_in =
-                (0..NOBODY).zip(available).find_map(|(index, takes)| takes.then_some(index));
+            let stand_in = (0..NOBODY).zip(available).find_map(|(index, takes)| takes.then_some(index));
             Arc::make_mut(&mut owners).fill(stand_in.unwrap_or(NOBODY));
         }
         Self(owners)
@@ -147,8 +145,7 @@ fn shares(weights: &[u16]) -> Vec<u64> {
     let mut shares: Vec<_> = weights.iter().map(|weight| exact(weight) / total).collect();
     let rest = (SLOTS as u64).saturating_sub(shares.iter().sum());
 
-    let mut by_remainder: Vec<_> =
-        shares.iter_mut().zip(weights.iter().map(|weight| exact(weight) % total)).collect();
+    let mut by_remainder: Vec<_> = shares.iter_mut().zip(weights.iter().map(|weight| exact(weight) % total)).collect();
     by_remainder.sort_by_key(|(_, remainder)| std::cmp::Reverse(*remainder));
     by_remainder.into_iter().zip(0..rest).for_each(|((share, _), _)| *share += 1);
     shares

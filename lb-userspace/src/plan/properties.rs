@@ -29,11 +29,7 @@ struct World {
 
 impl World {
     fn empty() -> Self {
-        Self {
-            model: model(vec![], vec![]),
-            standings: BTreeMap::new(),
-            next_hops: BTreeMap::new(),
-        }
+        Self { model: model(vec![], vec![]), standings: BTreeMap::new(), next_hops: BTreeMap::new() }
     }
 
     fn enter(&self, registry: &mut Registry) {
@@ -89,10 +85,8 @@ fn any_world() -> impl Strategy<Value = World> {
             });
             let model = model(of_model, frontends.collect());
             let servers = model.backends.iter().flat_map(|backend| &backend.servers);
-            let next_hops = servers
-                .zip(1..)
-                .map(|(server, row)| (server.address.ip(), row * u16::from(hops)))
-                .collect();
+            let next_hops =
+                servers.zip(1..).map(|(server, row)| (server.address.ip(), row * u16::from(hops))).collect();
             World { model, standings, next_hops }
         },
     )
@@ -161,19 +155,16 @@ impl<'a> Change<'a> {
         let entry = Vip4Key::address_entry(key.addr);
         assert!(tables.vips.contains_key(&entry), "{key:?} has no address entry");
         let ring = tables.rings.get(&ring).unwrap_or_else(|| panic!("{key:?} has no ring"));
-        let backend = |world: &World| {
-            Some(backend::identity(&world.model.backends[*world.model.vips().get(&key)?].name))
-        };
+        let backend =
+            |world: &World| Some(backend::identity(&world.model.backends[*world.model.vips().get(&key)?].name));
         let meant = [self.before, self.after].map(backend);
         assert!(meant.contains(&Some(ring.identity)), "{key:?} has a stranger's ring");
     }
 
     fn check_ring(&mut self, tables: &Tables, ring: &Ring) {
         let backends = [self.before, self.after].map(|world| world.backend(ring.identity));
-        let [could, can] =
-            [(self.before, backends[0]), (self.after, backends[1])].map(|(world, backend)| {
-                backend.map(|backend| world.available(backend)).unwrap_or_default()
-            });
+        let [could, can] = [(self.before, backends[0]), (self.after, backends[1])]
+            .map(|(world, backend)| backend.map(|backend| world.available(backend)).unwrap_or_default());
         let members: BTreeSet<_> = backends.into_iter().flatten().flat_map(identities).collect();
         for server in self.named(&ring.slots) {
             if server == 0 {
@@ -182,14 +173,9 @@ impl<'a> Change<'a> {
                     "a slot has nobody, though {could:?} could take it before and {can:?} after"
                 );
             } else {
-                let row = tables
-                    .servers
-                    .get(&server)
-                    .unwrap_or_else(|| panic!("a slot names server {server}, who is gone"));
-                assert!(
-                    members.contains(&row.identity),
-                    "a slot names server {server}, who is a stranger"
-                );
+                let row =
+                    tables.servers.get(&server).unwrap_or_else(|| panic!("a slot names server {server}, who is gone"));
+                assert!(members.contains(&row.identity), "a slot names server {server}, who is a stranger");
             }
         }
     }
@@ -211,11 +197,8 @@ fn identities(backend: &Backend) -> Vec<u64> {
 /// Tables with names in place of ids.
 fn without_ids(tables: &Tables) -> impl PartialEq + std::fmt::Debug + use<> {
     let name = |id: &ServerId| tables.servers.get(id).map(|entry| entry.identity);
-    let servers: BTreeMap<_, _> =
-        tables.servers.values().map(|entry| (entry.identity, *entry)).collect();
-    let ring = |ring: &Ring| {
-        (ring.identity, ring.slots.iter().map(|slot| name(&slot.current)).collect::<Vec<_>>())
-    };
+    let servers: BTreeMap<_, _> = tables.servers.values().map(|entry| (entry.identity, *entry)).collect();
+    let ring = |ring: &Ring| (ring.identity, ring.slots.iter().map(|slot| name(&slot.current)).collect::<Vec<_>>());
     let rings: BTreeMap<_, _> = tables.rings.values().map(ring).collect();
     let vip = |id: u16| tables.rings.get(&id).map(|ring| ring.identity);
     let vips: BTreeMap<_, _> =

@@ -1,8 +1,6 @@
 //! Small models for the tests of the planner and the registry.
 
-use crate::model::{
-    Backend, Balance, Bind, Check, CheckKind, Frontend, FrontendKind, Global, Model, OnStop, Server,
-};
+use crate::model::{Backend, Balance, Bind, Check, CheckKind, Frontend, FrontendKind, Global, Model, OnStop, Server};
 use lb_common::{Forward, Protocol};
 use std::time::Duration;
 
@@ -12,9 +10,7 @@ pub(crate) fn server(name: &str, address: &str) -> Server {
 
 /// Servers `web1` to `web{count}`, at addresses of their own.
 pub(crate) fn servers(count: usize) -> Vec<Server> {
-    (1..=count)
-        .map(|n| server(&format!("web{n}"), &format!("10.1.{}.{}:8080", n / 256, n % 256)))
-        .collect()
+    (1..=count).map(|n| server(&format!("web{n}"), &format!("10.1.{}.{}:8080", n / 256, n % 256))).collect()
 }
 
 /// A `direct` backend with a check.
@@ -48,9 +44,7 @@ pub(crate) fn model(mut backends: Vec<Backend>, frontends: Vec<(Bind, &str)>) ->
     let frontend = |(number, (bind, name)): (usize, (Bind, &str))| Frontend {
         name: format!("frontend{number}"),
         binds: vec![bind],
-        kind: FrontendKind::L4 {
-            backend: backends.iter().position(|backend| backend.name == name).unwrap(),
-        },
+        kind: FrontendKind::L4 { backend: backends.iter().position(|backend| backend.name == name).unwrap() },
         timeout_client: Duration::from_mins(1),
     };
     let frontends = frontends.into_iter().enumerate().map(frontend).collect();

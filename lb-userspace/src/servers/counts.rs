@@ -152,11 +152,6 @@ mod tests {
         counts.of(7).total.increment();
         assert_eq!(counts.sum(|counts| &counts.total), 7);
         assert_eq!((counts.of(0).total.value(), counts.of(1).total.value()), (6, 1));
-        assert!(
-            std::ptr::from_ref(counts.of(0))
-                .addr()
-                .abs_diff(std::ptr::from_ref(counts.of(1)).addr())
-                >= 64
-        );
+        assert!(std::ptr::from_ref(counts.of(0)).addr().abs_diff(std::ptr::from_ref(counts.of(1)).addr()) >= 64);
     }
 }

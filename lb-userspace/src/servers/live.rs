@@ -123,10 +123,8 @@ mod tests {
 
     #[test]
     fn a_reload_keeps_counters_and_who_is_out_but_no_backup_is_taken_for_down() {
-        let mut first = backend(
-            "web",
-            ["10.0.0.1:80", "10.0.0.2:80", "10.0.0.3:80"].map(|it| it.parse().expect("address")),
-        );
+        let mut first =
+            backend("web", ["10.0.0.1:80", "10.0.0.2:80", "10.0.0.3:80"].map(|it| it.parse().expect("address")));
         first.servers[2].backup = true;
         let before = Live::default().for_model(&model(vec![], vec![first.clone()]));
         let live = before.backend("web").expect("backend");
@@ -144,10 +142,6 @@ mod tests {
 
         live.available.store(Arc::new(Available::default()));
         let after = after.for_model(&model(vec![], vec![second]));
-        assert_eq!(
-            after.backend("web").expect("backend").available.load().servers(),
-            [(1, 1)],
-            "the backup steps in"
-        );
+        assert_eq!(after.backend("web").expect("backend").available.load().servers(), [(1, 1)], "the backup steps in");
     }
 }

@@ -74,17 +74,10 @@ impl Registry {
         let [servers, rings, vips] = rows;
         let vip_ids = tables.vips.iter().filter(|(key, _)| !key.is_address_entry());
         Self {
-            servers: Ids::adopt(
-                tables.servers.iter().map(|(id, entry)| (entry.identity, *id)),
-                servers,
-            ),
+            servers: Ids::adopt(tables.servers.iter().map(|(id, entry)| (entry.identity, *id)), servers),
             rings: Ids::adopt(tables.rings.iter().map(|(id, ring)| (ring.identity, *id)), rings),
             vips: Ids::adopt(vip_ids.map(|(key, vip)| (*key, vip.id)), vips),
-            standings: tables
-                .servers
-                .values()
-                .map(|entry| (entry.identity, Standing::from_entry(entry)))
-                .collect(),
+            standings: tables.servers.values().map(|entry| (entry.identity, Standing::from_entry(entry))).collect(),
             vip_entries: vip_entries as usize,
         }
     }
@@ -114,12 +107,7 @@ impl Registry {
         Ok(())
     }
 
-    fn check_room(
-        &self,
-        servers: &[u64],
-        rings: &[u64],
-        vips: &[Vip4Key],
-    ) -> Result<(), RegistryError> {
+    fn check_room(&self, servers: &[u64], rings: &[u64], vips: &[Vip4Key]) -> Result<(), RegistryError> {
         let addresses: BTreeSet<_> = vips.iter().map(|key| key.addr).collect();
         let entries = vips.len() + addresses.len();
         let needs = [
@@ -193,8 +181,7 @@ fn servers_by_name(model: &Model) -> Vec<(u64, &Backend)> {
     let mut by_name = BTreeMap::new();
     for backend in &model.backends {
         for server in &backend.servers {
-            by_name
-                .insert((&backend.name, &server.name), (server.identity(&backend.name), backend));
+            by_name.insert((&backend.name, &server.name), (server.identity(&backend.name), backend));
         }
     }
     by_name.into_values().collect()
@@ -214,8 +201,7 @@ impl<K: Copy + Ord> Ids<K> {
         let used: BTreeMap<_, _> = used.collect();
         let taken: BTreeSet<_> = used.values().copied().collect();
         let last = taken.last().copied().unwrap_or(0);
-        let ids =
-            (1..=u16::MAX).take_while(|id| u32::from(*id) < rows).filter(|id| !taken.contains(id));
+        let ids = (1..=u16::MAX).take_while(|id| u32::from(*id) < rows).filter(|id| !taken.contains(id));
         let (above, below): (VecDeque<_>, VecDeque<_>) = ids.partition(|id| *id > last);
         Self { used, free: above.into_iter().chain(below).collect() }
     }

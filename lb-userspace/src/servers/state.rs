@@ -124,12 +124,16 @@ mod tests {
     #[test]
     fn what_the_packet_path_may_do() {
         let states = [UP, DOWN, DRAIN, MAINT, Standing::default()].map(Standing::kernel_state);
-        assert_eq!(states, [ServerState::Up, ServerState::Down, ServerState::Drain, ServerState::Down, ServerState::Up]);
+        assert_eq!(
+            states,
+            [ServerState::Up, ServerState::Down, ServerState::Drain, ServerState::Down, ServerState::Up]
+        );
     }
 
     #[test]
     fn a_backup_steps_in_alone_and_only_when_all_others_are_out() {
-        let servers = |a, b| available(&[(a, IsBackup(false)), (b, IsBackup(false)), (UP, IsBackup(true)), (UP, IsBackup(true))]);
+        let servers =
+            |a, b| available(&[(a, IsBackup(false)), (b, IsBackup(false)), (UP, IsBackup(true)), (UP, IsBackup(true))]);
         assert_eq!(servers(UP, DOWN), [true, false, false, false]);
         assert_eq!(servers(DOWN, DRAIN), [false, false, true, false]);
         assert_eq!(available(&[(DOWN, IsBackup(true)), (DOWN, IsBackup(false))]), [false, false]);

@@ -37,10 +37,7 @@ impl Available {
 /// One round. The k-th turn of a server of weight w falls at (2k + 1) / 2w of the round, so that the turns of each are
 /// spread evenly; where two fall together, the order of the model decides.
 fn round(servers: &[(usize, u16)]) -> Box<[usize]> {
-    let divisor = servers
-        .iter()
-        .fold(0, |divisor, (_, weight)| greatest_common_divisor(divisor, *weight))
-        .max(1);
+    let divisor = servers.iter().fold(0, |divisor, (_, weight)| greatest_common_divisor(divisor, *weight)).max(1);
     let turns_of = |&(index, weight): &(usize, u16)| {
         let weight = u64::from(weight / divisor);
         (0..weight).map(move |k| (((2 * k + 1) << 32) / weight, index))

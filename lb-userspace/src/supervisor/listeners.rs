@@ -1,7 +1,10 @@
 //! The listening sockets: made here, because only here are the rights, and kept here, so that a connection that waits
 //! in a backlog survives the death of a worker.
 
-use crate::{l7, model::{FrontendKind, Model}};
+use crate::{
+    l7,
+    model::{FrontendKind, Model},
+};
 use std::{
     collections::{BTreeMap, BTreeSet},
     io,

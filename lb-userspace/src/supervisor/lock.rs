@@ -15,7 +15,8 @@ impl Lock {
     pub fn take(control_socket: &Path) -> anyhow::Result<Self> {
         let path = control_socket.with_extension("lock");
         if let Some(parent) = path.parent() {
-            std::fs::create_dir_all(parent).with_context(|| format!("cannot make the directory {}", parent.display()))?;
+            std::fs::create_dir_all(parent)
+                .with_context(|| format!("cannot make the directory {}", parent.display()))?;
         }
         let file = File::create(&path).with_context(|| format!("cannot make the lock file {}", path.display()))?;
         match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {

@@ -1,10 +1,21 @@
 //! The worker as the supervisor sees it: a process without rights, or, for development, a thread.
 
 use super::Event;
-use crate::{channel::{Channel, ChannelError, ToWorker}, worker::{self, privileges::Identity}};
+use crate::{
+    channel::{Channel, ChannelError, ToWorker},
+    worker::{self, privileges::Identity},
+};
 use anyhow::Context;
-use std::{os::fd::{BorrowedFd, OwnedFd}, process::Stdio, time::Duration};
-use tokio::{process::{Child, Command}, sync::oneshot, time::{Instant, timeout}};
+use std::{
+    os::fd::{BorrowedFd, OwnedFd},
+    process::Stdio,
+    time::Duration,
+};
+use tokio::{
+    process::{Child, Command},
+    sync::oneshot,
+    time::{Instant, timeout},
+};
 use tracing::warn;
 
 /// A running worker and the line to it.
@@ -35,7 +46,9 @@ impl Worker {
 
     /// Starts the worker as a thread.
     pub(super) fn thread() -> anyhow::Result<Self> {
-        warn!("--single-process: the part that faces the network keeps all rights of this process; for development only");
+        warn!(
+            "--single-process: the part that faces the network keeps all rights of this process; for development only"
+        );
         let (ours, theirs) = Channel::pair()?;
         let (alive, ended) = oneshot::channel();
         std::thread::Builder::new().name("worker".to_owned()).spawn(move || {

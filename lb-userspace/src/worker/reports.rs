@@ -64,7 +64,11 @@ impl Running {
             }
             status
         });
-        BackendStatus { name: backend.name.clone(), identity: backend::identity(&backend.name), servers: servers.collect() }
+        BackendStatus {
+            name: backend.name.clone(),
+            identity: backend::identity(&backend.name),
+            servers: servers.collect(),
+        }
     }
 }
 
@@ -74,7 +78,10 @@ fn frontend_status(model: &Model, frontend: &Frontend) -> FrontendStatus {
         FrontendKind::Tcp { backend } => ("tcp", Some(*backend)),
         FrontendKind::Http(http) => ("http", http.default_backend),
     };
-    let binds = frontend.binds.iter().map(|bind| BindStatus { address: bind.address.to_string(), protocol: bind.protocol.to_string() });
+    let binds = frontend
+        .binds
+        .iter()
+        .map(|bind| BindStatus { address: bind.address.to_string(), protocol: bind.protocol.to_string() });
     FrontendStatus {
         name: frontend.name.clone(),
         mode: mode.to_owned(),

@@ -7,8 +7,7 @@ use super::source::{Source, Word};
 const LONG: usize = 400;
 
 /// File names that say nothing about what is inside.
-const EMPTY_NAMES: [&str; 9] =
-    ["mod", "util", "utils", "helper", "helpers", "misc", "manager", "types", "globals"];
+const EMPTY_NAMES: [&str; 9] = ["mod", "util", "utils", "helper", "helpers", "misc", "manager", "types", "globals"];
 
 /// Words that mean two things in this field, and the word of ours.
 const NEVER_WRITE: [(&str, &str); 5] = [
@@ -35,18 +34,7 @@ const NEVER_NAMES: [(&str, &[&str], &str); 2] = [
     ("lb-userspace/src/l7", &["dataplane"], "the proxy never touches the kernel's maps"),
     (
         "lb-userspace/src/plan",
-        &[
-            "fs",
-            "io",
-            "process",
-            "tokio",
-            "rustix",
-            "socket2",
-            "SystemTime",
-            "TcpStream",
-            "UdpSocket",
-            "now",
-        ],
+        &["fs", "io", "process", "tokio", "rustix", "socket2", "SystemTime", "TcpStream", "UdpSocket", "now"],
         "the plan does no input or output and reads no clock",
     ),
 ];
@@ -64,9 +52,7 @@ pub(crate) fn of_file(source: &Source) -> Vec<Problem> {
 /// A file that may want to be two.
 pub(crate) fn long(source: &Source) -> Option<Problem> {
     let lines = source.text.lines().count();
-    (lines > LONG).then(|| {
-        problem(source, lines, format!("{lines} lines; above {LONG}, look for a second subject"))
-    })
+    (lines > LONG).then(|| problem(source, lines, format!("{lines} lines; above {LONG}, look for a second subject")))
 }
 
 /// Each way out of the packet path has a row in `tests/cases`.
@@ -99,28 +85,18 @@ fn variants(stop: &Source) -> Vec<(usize, String)> {
 
 fn without_heading(source: &Source) -> Option<Problem> {
     let heading = source.text.starts_with("//! ");
-    (!heading)
-        .then(|| problem(source, 1, "the first line is `//!` and says what the file is".to_owned()))
+    (!heading).then(|| problem(source, 1, "the first line is `//!` and says what the file is".to_owned()))
 }
 
 fn empty_name(source: &Source) -> Option<Problem> {
-    let name = source
-        .path
-        .rsplit('/')
-        .next()
-        .and_then(|name| name.strip_suffix(".rs"))
-        .unwrap_or_default();
-    let empty =
-        EMPTY_NAMES.contains(&name) || (name == "common" && !source.path.starts_with("tests/"));
-    empty.then(|| {
-        problem(source, 1, format!("`{name}` says nothing; name the file after what is in it"))
-    })
+    let name = source.path.rsplit('/').next().and_then(|name| name.strip_suffix(".rs")).unwrap_or_default();
+    let empty = EMPTY_NAMES.contains(&name) || (name == "common" && !source.path.starts_with("tests/"));
+    empty.then(|| problem(source, 1, format!("`{name}` says nothing; name the file after what is in it")))
 }
 
 fn unfinished(source: &Source) -> Option<Problem> {
     let marks = ["TODO", "FIXME", "XXX"];
-    let line =
-        source.comments.lines().position(|line| marks.iter().any(|mark| line.contains(mark)))?;
+    let line = source.comments.lines().position(|line| marks.iter().any(|mark| line.contains(mark)))?;
     Some(problem(source, line + 1, "do it, or leave it out of the code".to_owned()))
 }
 
@@ -138,33 +114,29 @@ fn vocabulary(source: &Source, word: &Word<'_>) -> Option<String> {
         return None;
     }
     let parts = parts(word.text);
-    let (never, ours) =
-        NEVER_WRITE.into_iter().find(|(never, _)| parts.iter().any(|part| part == never))?;
-    let allowed =
-        FOREIGN.iter().any(|(place, foreign)| *foreign == never && source.path.starts_with(place));
+    let (never, ours) = NEVER_WRITE.into_iter().find(|(never, _)| parts.iter().any(|part| part == never))?;
+    let allowed = FOREIGN.iter().any(|(place, foreign)| *foreign == never && source.path.starts_with(place));
     (!allowed).then(|| format!("`{}`: we say {ours}, not {never}", word.text))
 }
 
 /// A name that does not belong here. Unit tests may name anything.
 fn import(source: &Source, word: &Word<'_>) -> Option<String> {
     let is_test = source.path.ends_with("/tests.rs") || source.path.contains("/tests/");
-    if !source.path.starts_with("lb-userspace/src/") || is_test || word.line >= source.tests_from()
-    {
+    if !source.path.starts_with("lb-userspace/src/") || is_test || word.line >= source.tests_from() {
         return None;
     }
     let is_crate = word.after.starts_with("::") || word.before.trim() == "use";
     let is_crate = is_crate && !word.before.ends_with("::") && !word.before.ends_with('.');
-    if let Some((name, places)) =
-        NAMED_ONLY_IN.into_iter().find(|(name, _)| is_crate && *name == word.text)
+    if let Some((name, places)) = NAMED_ONLY_IN.into_iter().find(|(name, _)| is_crate && *name == word.text)
         && !places.iter().any(|place| source.path.starts_with(place))
     {
         return Some(format!("only {} names {name}", places.join(" and ")));
     }
     let in_path = word.before.ends_with("::") || word.after.starts_with("::");
     let in_path = in_path || word.before.trim_start().starts_with("use ");
-    let (_, _, why) = NEVER_NAMES.into_iter().find(|(place, names, _)| {
-        in_path && source.path.starts_with(place) && names.contains(&word.text)
-    })?;
+    let (_, _, why) = NEVER_NAMES
+        .into_iter()
+        .find(|(place, names, _)| in_path && source.path.starts_with(place) && names.contains(&word.text))?;
     Some(format!("`{}`: {why}", word.text))
 }
 

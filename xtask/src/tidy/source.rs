@@ -27,9 +27,7 @@ impl Source {
         let mut words = Vec::new();
         for (number, line) in self.code.lines().enumerate() {
             let mut rest = 0;
-            while let Some(start) =
-                line.get(rest..).and_then(|tail| tail.find(is_word)).map(|at| at + rest)
-            {
+            while let Some(start) = line.get(rest..).and_then(|tail| tail.find(is_word)).map(|at| at + rest) {
                 let tail = line.get(start..).unwrap_or_default();
                 let end = start + tail.find(|character| !is_word(character)).unwrap_or(tail.len());
                 let part = |range: std::ops::Range<usize>| line.get(range).unwrap_or_default();
@@ -182,19 +180,12 @@ mod tests {
     use super::*;
 
     fn words(text: &str) -> Vec<String> {
-        Source::new("a.rs", text)
-            .words()
-            .iter()
-            .map(|word| format!("{}{}", word.line, word.text))
-            .collect()
+        Source::new("a.rs", text).words().iter().map(|word| format!("{}{}", word.line, word.text)).collect()
     }
 
     #[test]
     fn comments_and_strings_are_not_code() {
-        assert_eq!(
-            words("one // no\n/* no /* no */ no */ two \"no \\\" no\" three"),
-            ["1one", "2two", "2three"]
-        );
+        assert_eq!(words("one // no\n/* no /* no */ no */ two \"no \\\" no\" three"), ["1one", "2two", "2three"]);
         assert_eq!(words("r#\"no \" no\"# one b\"no\"")[1..], ["1one", "1b"]);
     }
 

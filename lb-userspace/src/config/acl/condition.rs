@@ -36,12 +36,8 @@ impl<'a> Acls<'a> {
         Err(match name {
             "and" | "&&" | "AND" => error.help("terms side by side must all hold: leave it out"),
             "OR" | "|" => error.help("alternatives are joined by `or` or `||`"),
-            _ if name.starts_with(['{', '}']) => {
-                error.help("anonymous ACLs are not supported yet: give it a name")
-            }
-            _ if PREDEFINED.contains(&name) => {
-                error.help("predefined ACLs are not supported yet: define one")
-            }
+            _ if name.starts_with(['{', '}']) => error.help("anonymous ACLs are not supported yet: give it a name"),
+            _ if PREDEFINED.contains(&name) => error.help("predefined ACLs are not supported yet: define one"),
             _ => error.maybe_help(did_you_mean(name, self.0.keys().copied())),
         })
     }

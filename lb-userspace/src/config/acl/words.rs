@@ -33,11 +33,7 @@ pub(super) fn words(text: &Text) -> Result<Vec<Word>, Diagnostic> {
             words.extend(current.take());
             continue;
         }
-        let word = current.get_or_insert_with(|| Word {
-            value: String::new(),
-            range: at..at,
-            quoted: false,
-        });
+        let word = current.get_or_insert_with(|| Word { value: String::new(), range: at..at, quoted: false });
         match (quote, c) {
             (Some((_, open)), _) if open == c => quote = None,
             (None, '"' | '\'') => {
@@ -52,10 +48,7 @@ pub(super) fn words(text: &Text) -> Result<Vec<Word>, Diagnostic> {
         word.range.end = text.value.len() - chars.as_str().len();
     }
     if let Some((at, open)) = quote {
-        return Err(Diagnostic::error(
-            text.part(at..text.value.len()),
-            format!("the quotation {open} does not end"),
-        ));
+        return Err(Diagnostic::error(text.part(at..text.value.len()), format!("the quotation {open} does not end")));
     }
     words.extend(current);
     Ok(words)

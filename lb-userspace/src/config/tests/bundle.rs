@@ -17,8 +17,7 @@ fn directory(files: &[(&str, &str)]) -> TempDir {
 
 /// A chain and its key.
 fn certificate() -> (String, String) {
-    let certified =
-        rcgen::generate_simple_self_signed(["www.example.com".to_owned()]).expect("a certificate");
+    let certified = rcgen::generate_simple_self_signed(["www.example.com".to_owned()]).expect("a certificate");
     (certified.cert.pem(), certified.signing_key.serialize_pem())
 }
 
@@ -66,8 +65,7 @@ fn errors_name_the_file_they_are_in_and_the_file_they_clash_with() {
             "b.toml:8:19: error: frontend `www` uses backend `wbe`, which does not exist",
         ]
     );
-    let errors =
-        load(&collect(directory.path()).expect("readable files")).expect_err("errors").to_string();
+    let errors = load(&collect(directory.path()).expect("readable files")).expect_err("errors").to_string();
     assert!(errors.contains("a.toml:2:11") && errors.contains("first here"), "{errors}");
 }
 
@@ -86,10 +84,7 @@ fn certificates_come_from_files_and_directories_with_the_key_inside_or_beside() 
     let bundle = collect(&directory.path().join("sluice.toml")).expect("readable files");
     let model = load(&bundle).expect("a model").model;
     let certificates = &model.frontends[0].binds[0].certificates;
-    let names: Vec<_> = certificates
-        .iter()
-        .filter_map(|certificate| certificate.path.file_name()?.to_str())
-        .collect();
+    let names: Vec<_> = certificates.iter().filter_map(|certificate| certificate.path.file_name()?.to_str()).collect();
     assert_eq!(names, ["one.pem", "a.crt", "b.pem"]);
     assert!(certificates.iter().all(|certificate| certificate.pem.contains("PRIVATE KEY")));
 }
@@ -100,10 +95,8 @@ fn a_certificate_that_cannot_be_used_is_an_error_at_the_line_that_names_it() {
     let directory = directory(&[
         (
             "sluice.toml",
-            &(WWW.replace(
-                "\"certs\"",
-                "[\n\"gone.pem\",\n\"empty\",\n\"chain.pem\",\n\"key.pem\",\n\"bad.pem\"]",
-            ) + WEB),
+            &(WWW.replace("\"certs\"", "[\n\"gone.pem\",\n\"empty\",\n\"chain.pem\",\n\"key.pem\",\n\"bad.pem\"]")
+                + WEB),
         ),
         ("empty/.keep", ""),
         ("chain.pem", &chain),
@@ -134,10 +127,7 @@ fn secrets_are_never_shown_and_survive_the_way_to_the_worker() {
     let loaded = load(&bundle).expect("a model");
     let shown = format!("{bundle:?} {loaded:?}");
     let secret = key.lines().nth(1).expect("a line of the key");
-    assert!(
-        json.contains(secret) && !shown.contains(secret) && !shown.contains("BEGIN"),
-        "{shown}"
-    );
+    assert!(json.contains(secret) && !shown.contains(secret) && !shown.contains("BEGIN"), "{shown}");
 }
 
 #[test]
@@ -159,8 +149,5 @@ fn what_cannot_be_read_is_said_with_its_path() {
     let gone = collect(&directory.path().join("gone.toml")).expect_err("no file").to_string();
     assert!(gone.starts_with("cannot read ") && gone.ends_with("gone.toml"), "{gone}");
     let device = collect(Path::new("/dev/zero")).expect_err("a device");
-    assert_eq!(
-        std::error::Error::source(&device).map(ToString::to_string).as_deref(),
-        Some("not a regular file")
-    );
+    assert_eq!(std::error::Error::source(&device).map(ToString::to_string).as_deref(), Some("not a regular file"));
 }

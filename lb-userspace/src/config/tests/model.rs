@@ -19,13 +19,10 @@ fn model(text: &str) -> Model {
 
 /// The reference configuration, with a certificate where it names a directory.
 fn example() -> Loaded {
-    let certified =
-        rcgen::generate_simple_self_signed(["www.example.com".to_owned()]).expect("a certificate");
+    let certified = rcgen::generate_simple_self_signed(["www.example.com".to_owned()]).expect("a certificate");
     let pem = certified.cert.pem() + &certified.signing_key.serialize_pem();
-    let certificates = BTreeMap::from([(
-        "certs".to_owned(),
-        Ok(vec![PemFile { path: "certs/www.pem".to_owned(), pem }]),
-    )]);
+    let certificates =
+        BTreeMap::from([("certs".to_owned(), Ok(vec![PemFile { path: "certs/www.pem".to_owned(), pem }]))]);
     let files = vec![ConfigFile { path: "sluice.toml".to_owned(), text: EXAMPLE.to_owned() }];
     load(&Bundle { files, certificates, ..Bundle::default() }).expect("the reference configuration")
 }
@@ -35,11 +32,7 @@ fn backend<'a>(model: &'a Model, name: &str) -> &'a Backend {
 }
 
 fn http<'a>(model: &'a Model, name: &str) -> &'a HttpFrontend {
-    let frontend = model
-        .frontends
-        .iter()
-        .find(|frontend| frontend.name == name)
-        .expect("a frontend of that name");
+    let frontend = model.frontends.iter().find(|frontend| frontend.name == name).expect("a frontend of that name");
     match &frontend.kind {
         FrontendKind::Http(http) => http,
         FrontendKind::L4 { .. } | FrontendKind::Tcp { .. } => panic!("not http"),
@@ -64,17 +57,10 @@ fn the_reference_configuration_loads_and_warns_only_of_its_placeholder_key() {
     let (method, path) = ("GET".to_owned(), "/health".to_owned());
     let kind = CheckKind::Http { method, path, host: Some("www.example.com".to_owned()), expect };
     let (interval, timeout) = (Duration::from_secs(2), Duration::from_secs(1));
-    assert_eq!(
-        web.check,
-        Some(Check { kind, interval, timeout, rise: 2, fall: 3, port: Some(8081) })
-    );
+    assert_eq!(web.check, Some(Check { kind, interval, timeout, rise: 2, fall: 3, port: Some(8081) }));
     let resolvers = backend(&model, "resolvers");
     assert_eq!((resolvers.balance, resolvers.forward), (Balance::Maglev, Forward::Direct));
-    assert_eq!(
-        resolvers.servers[0].address.to_string(),
-        "192.0.2.21:53",
-        "the port of the frontend"
-    );
+    assert_eq!(resolvers.servers[0].address.to_string(), "192.0.2.21:53", "the port of the frontend");
     let [dns, .., public] = model.frontends.as_slice() else { panic!("three frontends") };
     assert_eq!(dns.binds[0].protocol, Protocol::Udp);
     assert_eq!(public.binds[2].certificates.len(), 1);
@@ -85,15 +71,13 @@ fn the_reference_configuration_loads_and_warns_only_of_its_placeholder_key() {
 fn the_reference_configuration_shows_every_knob() {
     for (table, knobs) in file::TABLES {
         for knob in *knobs {
-            let shown =
-                EXAMPLE.lines().map(|line| line.trim_start_matches(['#', ' '])).any(|line| {
-                    let header = line.starts_with(&format!("[{}", knob.key));
-                    let path = line.starts_with('[') && line.contains(&format!(".{}]", knob.key));
-                    let dotted = line.starts_with(&format!("{}.", knob.key));
-                    let key = line.starts_with(&format!("{} = ", knob.key))
-                        || line.contains(&format!(" {} = ", knob.key));
-                    header || path || dotted || key
-                });
+            let shown = EXAMPLE.lines().map(|line| line.trim_start_matches(['#', ' '])).any(|line| {
+                let header = line.starts_with(&format!("[{}", knob.key));
+                let path = line.starts_with('[') && line.contains(&format!(".{}]", knob.key));
+                let dotted = line.starts_with(&format!("{}.", knob.key));
+                let key = line.starts_with(&format!("{} = ", knob.key)) || line.contains(&format!(" {} = ", knob.key));
+                header || path || dotted || key
+            });
             assert!(shown, "[{table}] {} is not in examples/sluice.toml", knob.key);
             assert!(!knob.doc.trim().is_empty());
         }
@@ -112,28 +96,19 @@ fn what_is_left_out_has_the_documented_default() {
     assert_eq!(global.pin_dir.to_str(), Some("/sys/fs/bpf/sluice"));
     let b = backend(&model, "b");
     assert_eq!(b.balance, Balance::RoundRobin);
-    assert_eq!(
-        (b.timeout_connect, b.timeout_server),
-        (Duration::from_secs(5), Duration::from_mins(1))
-    );
+    assert_eq!((b.timeout_connect, b.timeout_server), (Duration::from_secs(5), Duration::from_mins(1)));
     let check = b.check.as_ref().expect("a check");
     assert_eq!(
         (check.interval, check.timeout, check.rise, check.fall, check.port),
         (Duration::from_secs(2), Duration::from_secs(2), 2, 3, None)
     );
     let expect = (200..=399).collect();
-    assert_eq!(
-        check.kind,
-        CheckKind::Http { method: "HEAD".to_owned(), path: "/".to_owned(), host: None, expect }
-    );
+    assert_eq!(check.kind, CheckKind::Http { method: "HEAD".to_owned(), path: "/".to_owned(), host: None, expect });
     assert_eq!(b.servers[0].address.to_string(), "[2001:db8::1]:80");
     assert_eq!((b.servers[0].weight, b.servers[0].backup), (1, false));
     let a = http(&model, "a");
     assert!(a.forwarded_for);
-    assert_eq!(
-        (a.timeout_request, a.timeout_keep_alive),
-        (Duration::from_secs(10), Duration::from_mins(1))
-    );
+    assert_eq!((a.timeout_request, a.timeout_keep_alive), (Duration::from_secs(10), Duration::from_mins(1)));
 }
 
 #[test]
@@ -156,12 +131,8 @@ default_backend = "b"
 server = [{ name = "s", address = "10.0.0.1:80" }]
 "#,
     );
-    let clients: Vec<_> =
-        model.frontends.iter().map(|frontend| frontend.timeout_client.as_secs()).collect();
-    assert_eq!(
-        (clients.as_slice(), backend(&model, "b").timeout_server.as_secs()),
-        ([7, 9].as_slice(), 8)
-    );
+    let clients: Vec<_> = model.frontends.iter().map(|frontend| frontend.timeout_client.as_secs()).collect();
+    assert_eq!((clients.as_slice(), backend(&model, "b").timeout_server.as_secs()), ([7, 9].as_slice(), 8));
 }
 
 #[test]
@@ -273,9 +244,8 @@ forward = "direct"
 server = [{ name = "s", address = "10.0.0.1" }]
 "#;
     assert_eq!(backend(&model(text), "b").servers[0].address.to_string(), "10.0.0.1:80");
-    let relayed = format!(
-        "{text}[frontend.relay]\nmode = \"tcp\"\nbind = \"192.0.2.11:81\"\ndefault_backend = \"b\"\n"
-    );
+    let relayed =
+        format!("{text}[frontend.relay]\nmode = \"tcp\"\nbind = \"192.0.2.11:81\"\ndefault_backend = \"b\"\n");
     let errors = parse(&relayed).expect_err("errors").render(Format::Short);
     assert_eq!(
         errors,

@@ -4,10 +4,7 @@ use super::{Format, assert_errors, parse};
 
 #[test]
 fn acl_expressions_point_inside_the_string() {
-    assert_errors(
-        ACL_EXPRESSIONS_POINT_INSIDE_THE_STRING,
-        ACL_EXPRESSIONS_POINT_INSIDE_THE_STRING_REPORT,
-    );
+    assert_errors(ACL_EXPRESSIONS_POINT_INSIDE_THE_STRING, ACL_EXPRESSIONS_POINT_INSIDE_THE_STRING_REPORT);
 }
 
 const ACL_EXPRESSIONS_POINT_INSIDE_THE_STRING: &str = r#"[frontend.www]

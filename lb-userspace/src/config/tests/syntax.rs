@@ -4,10 +4,7 @@ use super::{Format, assert_errors, parse};
 
 #[test]
 fn five_errors_come_at_once_and_in_order() {
-    assert_errors(
-        FIVE_ERRORS_COME_AT_ONCE_AND_IN_ORDER,
-        FIVE_ERRORS_COME_AT_ONCE_AND_IN_ORDER_REPORT,
-    );
+    assert_errors(FIVE_ERRORS_COME_AT_ONCE_AND_IN_ORDER, FIVE_ERRORS_COME_AT_ONCE_AND_IN_ORDER_REPORT);
 }
 
 const FIVE_ERRORS_COME_AT_ONCE_AND_IN_ORDER: &str = r#"[global]

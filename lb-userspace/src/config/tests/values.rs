@@ -78,10 +78,7 @@ server = [{ name = "web1", address = "10.0.0.1:80" }]
 
 #[test]
 fn global_is_checked_and_the_hash_key_not_shown() {
-    assert_errors(
-        GLOBAL_IS_CHECKED_AND_THE_HASH_KEY_NOT_SHOWN,
-        GLOBAL_IS_CHECKED_AND_THE_HASH_KEY_NOT_SHOWN_REPORT,
-    );
+    assert_errors(GLOBAL_IS_CHECKED_AND_THE_HASH_KEY_NOT_SHOWN, GLOBAL_IS_CHECKED_AND_THE_HASH_KEY_NOT_SHOWN_REPORT);
 }
 
 const GLOBAL_IS_CHECKED_AND_THE_HASH_KEY_NOT_SHOWN: &str = r#"[global]

@@ -40,20 +40,8 @@ pub(super) fn backend(
         forward: typed.forward.or(Forward::Direct),
         check: typed.check.given().map(|typed| check::check(typed, out)),
         servers: servers(name, typed, uses, out),
-        timeout_connect: range::duration(
-            connect,
-            "timeout_connect",
-            range::LEAST_TIMEOUT,
-            TIMEOUT_CONNECT,
-            out,
-        ),
-        timeout_server: range::duration(
-            server,
-            "timeout_server",
-            range::LEAST_TIMEOUT,
-            TIMEOUT_SERVER,
-            out,
-        ),
+        timeout_connect: range::duration(connect, "timeout_connect", range::LEAST_TIMEOUT, TIMEOUT_CONNECT, out),
+        timeout_server: range::duration(server, "timeout_server", range::LEAST_TIMEOUT, TIMEOUT_SERVER, out),
     }
 }
 
@@ -61,43 +49,31 @@ pub(super) fn backend(
 fn check_mode(name: &At<String>, typed: &Typed, uses: &[&Use<'_>], out: &mut Vec<Diagnostic>) {
     let Some(mode) = typed.mode.given() else { return };
     let others = uses.iter().filter_map(|used| Some((used, used.mode?)));
-    for (used, wanted) in others.filter(|(_, wanted)| *wanted != Mode::L4 && *wanted != mode.value)
-    {
+    for (used, wanted) in others.filter(|(_, wanted)| *wanted != Mode::L4 && *wanted != mode.value) {
         let (wanted, word) = (wanted.word(), mode.value.word());
-        let message = format!(
-            "frontend `{}` of mode `{wanted}` uses backend `{}` of mode `{word}`",
-            used.frontend, name.value
-        );
-        out.push(
-            Diagnostic::error(used.span, message).related(mode.span, "the mode of the backend"),
-        );
+        let message =
+            format!("frontend `{}` of mode `{wanted}` uses backend `{}` of mode `{word}`", used.frontend, name.value);
+        out.push(Diagnostic::error(used.span, message).related(mode.span, "the mode of the backend"));
     }
 }
 
-fn servers(
-    name: &At<String>,
-    typed: &Typed,
-    uses: &[&Use<'_>],
-    out: &mut Vec<Diagnostic>,
-) -> Vec<Server> {
+fn servers(name: &At<String>, typed: &Typed, uses: &[&Use<'_>], out: &mut Vec<Diagnostic>) -> Vec<Server> {
     let typed_servers = match &typed.server {
         Knob::Given(At { value, .. }) if !value.is_empty() => value,
         Knob::Faulty => return Vec::new(),
         Knob::Given(_) | Knob::Absent => {
-            let error =
-                Diagnostic::error(name.span, format!("backend `{}` has no server", name.value));
-            out.push(error.help(format!(
-                "add one under `[[backend.{}.server]]`, with `name` and `address`",
-                name.value
-            )));
+            let error = Diagnostic::error(name.span, format!("backend `{}` has no server", name.value));
+            out.push(
+                error.help(format!("add one under `[[backend.{}.server]]`, with `name` and `address`", name.value)),
+            );
             return Vec::new();
         }
     };
     check_unique(name, typed_servers, out);
     let ports: BTreeSet<u16> = uses.iter().flat_map(|used| used.ports()).collect();
     // With `direct` the kernel half rewrites no port, so that a server without one may serve several.
-    let only_direct = typed.forward.value() == Some(&Forward::Direct)
-        && uses.iter().all(|used| used.mode == Some(Mode::L4));
+    let only_direct =
+        typed.forward.value() == Some(&Forward::Direct) && uses.iter().all(|used| used.mode == Some(Mode::L4));
     let frontend_port = if ports.len() == 1 || only_direct { ports.first().copied() } else { None };
     typed_servers.iter().map(|server| one(server, frontend_port, !uses.is_empty(), out)).collect()
 }
@@ -121,29 +97,19 @@ fn one(
         && value.port.or(frontend_port).is_none()
         && used
     {
-        let error = Diagnostic::error(
-            *span,
-            "this server needs a port: the frontends that use it have different ones",
-        );
+        let error = Diagnostic::error(*span, "this server needs a port: the frontends that use it have different ones");
         out.push(error.help(format!("such as \"{}\"", SocketAddr::new(value.address, 80))));
     }
     if let Some(At { value: 0, span }) = typed.weight.given() {
         let error = Diagnostic::error(*span, "`weight` must be from 1 to 256");
-        out.push(
-            error.help(
-                "HAProxy's weight 0 is a state here, not a share: drain the server at run time",
-            ),
-        );
+        out.push(error.help("HAProxy's weight 0 is a state here, not a share: drain the server at run time"));
     }
     let weight = if typed.weight.value() == Some(&0) { &Knob::Absent } else { &typed.weight };
     let address = typed.address.value();
     let port = address.and_then(|address| address.port).or(frontend_port).unwrap_or(1);
     Server {
         name: typed.name.value().map_or_else(String::new, |name| name.value.clone()),
-        address: SocketAddr::new(
-            address.map_or(IpAddr::V4(Ipv4Addr::LOCALHOST), |address| address.address),
-            port,
-        ),
+        address: SocketAddr::new(address.map_or(IpAddr::V4(Ipv4Addr::LOCALHOST), |address| address.address), port),
         weight: range::number(weight, "weight", 1_u16..=256, 1, out),
         backup: typed.backup.or(false),
     }

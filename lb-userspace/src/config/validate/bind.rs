@@ -31,8 +31,7 @@ pub(super) fn binds(
         Knob::Given(At { value: OneOrMany(binds), .. }) if !binds.is_empty() => binds,
         Knob::Faulty => return Vec::new(),
         Knob::Given(_) | Knob::Absent => {
-            let error =
-                Diagnostic::error(name.span, format!("frontend `{}` listens nowhere", name.value));
+            let error = Diagnostic::error(name.span, format!("frontend `{}` listens nowhere", name.value));
             out.push(error.help("give it an address: bind = [\"*:80\"]"));
             return Vec::new();
         }
@@ -53,8 +52,7 @@ fn one(
         Some(Mode::L4) => check_l4(typed, out),
         Some(mode @ (Mode::Tcp | Mode::Http)) => {
             if let Some(At { value: Protocol::Udp, span }) = typed.protocol.given() {
-                let error =
-                    Diagnostic::error(*span, format!("mode `{}` cannot serve udp", mode.word()));
+                let error = Diagnostic::error(*span, format!("mode `{}` cannot serve udp", mode.word()));
                 out.push(error.help("udp is balanced by the kernel half: mode = \"l4\""));
             }
         }
@@ -80,15 +78,10 @@ fn check_l4(typed: &Typed, out: &mut Vec<Diagnostic>) {
     if let Some(At { value: address, span }) = typed.address.given() {
         let ip = address.ip();
         let wrong = match ip {
-            IpAddr::V4(v4) if ip.is_unspecified() || v4.is_multicast() || v4.is_broadcast() => {
-                Some(
-                    Diagnostic::error(
-                        *span,
-                        format!("an l4 frontend needs one address of its own, not `{ip}`"),
-                    )
+            IpAddr::V4(v4) if ip.is_unspecified() || v4.is_multicast() || v4.is_broadcast() => Some(
+                Diagnostic::error(*span, format!("an l4 frontend needs one address of its own, not `{ip}`"))
                     .help("the kernel half forwards every packet to that address: name the VIP"),
-                )
-            }
+            ),
             IpAddr::V4(_) => None,
             IpAddr::V6(_) => Some(
                 Diagnostic::error(*span, "IPv6 in l4 frontends is not supported yet")
@@ -98,10 +91,7 @@ fn check_l4(typed: &Typed, out: &mut Vec<Diagnostic>) {
         out.extend(wrong);
     }
     if let Some(tls) = typed.tls.given() {
-        let error = Diagnostic::error(
-            tls.span,
-            "an l4 frontend cannot terminate TLS: it forwards packets as they are",
-        );
+        let error = Diagnostic::error(tls.span, "an l4 frontend cannot terminate TLS: it forwards packets as they are");
         out.push(error.help("use mode \"tcp\" or \"http\", or let the servers terminate TLS"));
     }
 }
@@ -121,10 +111,7 @@ fn certificates(source: &Text, bundle: &Bundle, out: &mut Vec<Diagnostic>) -> Ve
                     failed(format!("{}: {problem}", file.path));
                 }
             }
-            return files
-                .iter()
-                .map(|file| Certificate { path: (&file.path).into(), pem: file.pem.clone() })
-                .collect();
+            return files.iter().map(|file| Certificate { path: (&file.path).into(), pem: file.pem.clone() }).collect();
         }
     }
     Vec::new()
@@ -153,12 +140,8 @@ type Claim<'a> = (IpAddr, &'a At<SocketAddr>, &'a str);
 pub(super) fn check_conflicts(frontends: &[&Entry<Frontend>], out: &mut Vec<Diagnostic>) {
     let mut binds: BTreeMap<(u8, u16), Vec<Claim<'_>>> = BTreeMap::new();
     for (name, frontend) in frontends {
-        for At { value: BindForm(bind), .. } in
-            frontend.bind.value().into_iter().flat_map(|OneOrMany(binds)| binds)
-        {
-            let (Some(address), false) =
-                (bind.address.given(), matches!(bind.protocol, Knob::Faulty))
-            else {
+        for At { value: BindForm(bind), .. } in frontend.bind.value().into_iter().flat_map(|OneOrMany(binds)| binds) {
+            let (Some(address), false) = (bind.address.given(), matches!(bind.protocol, Knob::Faulty)) else {
                 continue;
             };
             let key = (bind.protocol.or(Protocol::Tcp).number(), address.value.port());
@@ -169,13 +152,9 @@ pub(super) fn check_conflicts(frontends: &[&Entry<Frontend>], out: &mut Vec<Diag
         same_port.sort_by_key(|(_, address, _)| address.span);
         let mut before: Vec<Claim<'_>> = Vec::new();
         for &(ip, claimed, name) in same_port.iter() {
-            if let Some((_, first_at, first_name)) =
-                before.iter().find(|(other, ..)| overlap(ip, *other))
-            {
+            if let Some((_, first_at, first_name)) = before.iter().find(|(other, ..)| overlap(ip, *other)) {
                 let (address, first) = (show(claimed.value), show(first_at.value));
-                let message = format!(
-                    "`{address}` is taken already, by `{first}` of frontend `{first_name}`"
-                );
+                let message = format!("`{address}` is taken already, by `{first}` of frontend `{first_name}`");
                 out.push(
                     Diagnostic::error(claimed.span, message)
                         .label(format!("frontend `{name}`"))

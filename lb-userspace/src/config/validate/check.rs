@@ -16,24 +16,10 @@ use std::{collections::BTreeSet, time::Duration};
 
 pub(super) fn check(At { value: typed, span }: &At<Typed>, out: &mut Vec<Diagnostic>) -> Check {
     if typed.r#type.is_absent() {
-        out.push(
-            Diagnostic::error(*span, "a check needs a `type`").help("supported: `tcp`, `http`"),
-        );
+        out.push(Diagnostic::error(*span, "a check needs a `type`").help("supported: `tcp`, `http`"));
     }
-    let interval = range::duration(
-        [&typed.interval, &Knob::Absent],
-        "interval",
-        LEAST_INTERVAL,
-        INTERVAL,
-        out,
-    );
-    let timeout = range::duration(
-        [&typed.timeout, &Knob::Absent],
-        "timeout",
-        range::LEAST_TIMEOUT,
-        interval,
-        out,
-    );
+    let interval = range::duration([&typed.interval, &Knob::Absent], "interval", LEAST_INTERVAL, INTERVAL, out);
+    let timeout = range::duration([&typed.timeout, &Knob::Absent], "timeout", range::LEAST_TIMEOUT, interval, out);
     if let Some(longer) = typed.timeout.given().filter(|_| timeout > interval) {
         let message = format!(
             "a probe may take {}, but the next is due after {}",
@@ -49,10 +35,7 @@ pub(super) fn check(At { value: typed, span }: &At<Typed>, out: &mut Vec<Diagnos
         timeout,
         rise: range::number(&typed.rise, "rise", 1_u32..=1000, 2, out),
         fall: range::number(&typed.fall, "fall", 1_u32..=1000, 3, out),
-        port: typed
-            .port
-            .given()
-            .map(|_| range::number(&typed.port, "port", 1_u16..=u16::MAX, 1, out)),
+        port: typed.port.given().map(|_| range::number(&typed.port, "port", 1_u16..=u16::MAX, 1, out)),
     }
 }
 
@@ -85,16 +68,12 @@ fn only_http(key: &str, span: Span) -> Diagnostic {
 fn http(typed: &Typed, out: &mut Vec<Diagnostic>) -> CheckKind {
     // RFC 9110 §5.6.2, token; and nothing anywhere that could end the request line or a field.
     let token = |text: &str| {
-        !text.is_empty()
-            && text.chars().all(|c| c.is_ascii_alphanumeric() || "!#$%&'*+-.^_`|~".contains(c))
+        !text.is_empty() && text.chars().all(|c| c.is_ascii_alphanumeric() || "!#$%&'*+-.^_`|~".contains(c))
     };
     let visible = |text: &str| text.chars().all(|c| c.is_ascii_graphic());
     let expected = typed.expect.value().map_or(&[][..], |OneOrMany(expected)| expected);
     if let Some(empty) = typed.expect.given().filter(|_| expected.is_empty()) {
-        out.push(Diagnostic::error(
-            empty.span,
-            "`expect` names no status: the check could never pass",
-        ));
+        out.push(Diagnostic::error(empty.span, "`expect` names no status: the check could never pass"));
     }
     CheckKind::Http {
         method: text(&typed.method, "method", token, out).unwrap_or_else(|| "HEAD".to_owned()),
@@ -105,21 +84,14 @@ fn http(typed: &Typed, out: &mut Vec<Diagnostic>) -> CheckKind {
     }
 }
 
-fn text(
-    knob: &Knob<Text>,
-    key: &str,
-    fits: impl Fn(&str) -> bool,
-    out: &mut Vec<Diagnostic>,
-) -> Option<String> {
+fn text(knob: &Knob<Text>, key: &str, fits: impl Fn(&str) -> bool, out: &mut Vec<Diagnostic>) -> Option<String> {
     let text = knob.value()?;
     if !fits(&text.value) {
         let error = Diagnostic::error(
             text.span,
             format!("`{}` cannot be the {key} of a request", text.to_string().escape_default()),
         );
-        out.push(error.maybe_help(
-            (key == "path").then(|| "a path begins with a slash and has no spaces".to_owned()),
-        ));
+        out.push(error.maybe_help((key == "path").then(|| "a path begins with a slash and has no spaces".to_owned())));
     }
     Some(text.value.clone())
 }

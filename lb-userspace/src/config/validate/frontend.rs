@@ -20,8 +20,7 @@ use std::time::Duration;
 
 /// Every name of a backend in a frontend.
 pub(super) fn references(typed: &Typed) -> impl Iterator<Item = &Text> {
-    let rules =
-        typed.rule.value().into_iter().flatten().filter_map(|rule| rule.value.r#use.value());
+    let rules = typed.rule.value().into_iter().flatten().filter_map(|rule| rule.value.r#use.value());
     typed.default_backend.value().into_iter().chain(rules)
 }
 
@@ -33,11 +32,8 @@ pub(super) fn frontend(
     out: &mut Vec<Diagnostic>,
 ) -> Frontend {
     if typed.mode.is_absent() {
-        let error =
-            Diagnostic::error(name.span, format!("frontend `{}` has no `mode`", name.value));
-        out.push(error.help(
-            "`l4` forwards packets in the kernel, `tcp` relays bytes, `http` routes requests",
-        ));
+        let error = Diagnostic::error(name.span, format!("frontend `{}` has no `mode`", name.value));
+        out.push(error.help("`l4` forwards packets in the kernel, `tcp` relays bytes, `http` routes requests"));
     }
     let mode = typed.mode.value().copied();
     if let Some(mode) = mode {
@@ -72,13 +68,7 @@ pub(super) fn frontend(
                 ),
             }),
         },
-        timeout_client: range::duration(
-            client,
-            "timeout_client",
-            range::LEAST_TIMEOUT,
-            TIMEOUT,
-            out,
-        ),
+        timeout_client: range::duration(client, "timeout_client", range::LEAST_TIMEOUT, TIMEOUT, out),
     }
 }
 
@@ -100,8 +90,7 @@ fn refuse_knobs_of_other_modes(typed: &Typed, mode: Mode, out: &mut Vec<Diagnost
     ];
     for (key, span, modes) in knobs {
         let Some(span) = span.filter(|_| !modes.contains(&mode)) else { continue };
-        let error =
-            Diagnostic::error(span, format!("`{key}` has no meaning in mode `{}`", mode.word()));
+        let error = Diagnostic::error(span, format!("`{key}` has no meaning in mode `{}`", mode.word()));
         out.push(error.help(match mode {
             Mode::L4 => "the kernel half sees single packets: neither connections nor requests",
             Mode::Tcp | Mode::Http => "only mode `http` reads requests",
@@ -113,19 +102,11 @@ fn span<T>(knob: &Knob<T>) -> Option<Span> {
     knob.given().map(|at| at.span)
 }
 
-fn require_backend(
-    name: &At<String>,
-    typed: &Typed,
-    mode: Option<Mode>,
-    out: &mut Vec<Diagnostic>,
-) {
+fn require_backend(name: &At<String>, typed: &Typed, mode: Option<Mode>, out: &mut Vec<Diagnostic>) {
     let no_rules = typed.rule.is_absent() || typed.rule.value().is_some_and(Vec::is_empty);
     let routed_by_rules = mode != Some(Mode::L4) && mode != Some(Mode::Tcp) && !no_rules;
     if typed.default_backend.is_absent() && !routed_by_rules {
-        let error = Diagnostic::error(
-            name.span,
-            format!("frontend `{}` has no `default_backend`", name.value),
-        );
+        let error = Diagnostic::error(name.span, format!("frontend `{}` has no `default_backend`", name.value));
         out.push(error.help("name the backend that serves it: default_backend = \"…\""));
     }
 }
@@ -133,8 +114,7 @@ fn require_backend(
 fn rules(typed: &Typed, names: &Names<'_>, out: &mut Vec<Diagnostic>) -> Vec<Rule> {
     let mut acls = acls(typed, out);
     let typed_rules = typed.rule.value().into_iter().flatten();
-    let rules: Vec<_> =
-        typed_rules.filter_map(|rule| one_rule(rule, names, &mut acls, out)).collect();
+    let rules: Vec<_> = typed_rules.filter_map(|rule| one_rule(rule, names, &mut acls, out)).collect();
     for (name, span) in acls.unused() {
         out.push(Diagnostic::warning(span, format!("no rule uses ACL `{name}`")));
     }
@@ -143,8 +123,7 @@ fn rules(typed: &Typed, names: &Names<'_>, out: &mut Vec<Diagnostic>) -> Vec<Rul
 
 fn acls<'a>(typed: &'a Typed, out: &mut Vec<Diagnostic>) -> Acls<'a> {
     let mut acls = Acls::default();
-    for (name, OneOrMany(expressions)) in typed.acl.value().into_iter().flat_map(|Named(acls)| acls)
-    {
+    for (name, OneOrMany(expressions)) in typed.acl.value().into_iter().flat_map(|Named(acls)| acls) {
         super::names::check("ACL", &name.value, name.span, out);
         if expressions.is_empty() {
             out.push(Diagnostic::error(
@@ -164,12 +143,7 @@ fn acls<'a>(typed: &'a Typed, out: &mut Vec<Diagnostic>) -> Acls<'a> {
     acls
 }
 
-fn one_rule(
-    rule: &At<TypedRule>,
-    names: &Names<'_>,
-    acls: &mut Acls<'_>,
-    out: &mut Vec<Diagnostic>,
-) -> Option<Rule> {
+fn one_rule(rule: &At<TypedRule>, names: &Names<'_>, acls: &mut Acls<'_>, out: &mut Vec<Diagnostic>) -> Option<Rule> {
     let At { value: typed, span } = rule;
     if typed.r#use.is_absent() {
         out.push(Diagnostic::error(*span, "a rule needs `use`: the backend"));

@@ -20,12 +20,7 @@ pub(super) fn global(typed: Option<&Typed>, cpus: usize, out: &mut Vec<Diagnosti
         interfaces: interfaces(&typed.interfaces, out),
         hash_key: typed.hash_key.value().map_or([0, 0], |text| hash_key(text, out)),
         user: user(&typed.user, out),
-        control_socket: path(
-            &typed.control_socket,
-            "control_socket",
-            "/run/sluice/sluice.sock",
-            out,
-        ),
+        control_socket: path(&typed.control_socket, "control_socket", "/run/sluice/sluice.sock", out),
         pin_dir: path(&typed.pin_dir, "pin_dir", "/sys/fs/bpf/sluice", out),
         threads: range::number(&typed.threads, "threads", 1_u16..=1024, 0, out).into(),
         on_stop: typed.on_stop.value().copied().unwrap_or_default(),
@@ -51,8 +46,7 @@ impl Global {
 fn interfaces(knob: &Knob<OneOrMany<Text>>, out: &mut Vec<Diagnostic>) -> Vec<String> {
     let mut seen = BTreeSet::new();
     let mut names = Vec::new();
-    for text in knob.value().into_iter().flat_map(|OneOrMany(texts)| texts).map(|text| &text.value)
-    {
+    for text in knob.value().into_iter().flat_map(|OneOrMany(texts)| texts).map(|text| &text.value) {
         // dev_valid_name() of the kernel; IFNAMSIZ counts the final zero.
         let bad = |c: char| c == '/' || c == ':' || c.is_whitespace() || c.is_control();
         if text.value.is_empty()
@@ -60,10 +54,7 @@ fn interfaces(knob: &Knob<OneOrMany<Text>>, out: &mut Vec<Diagnostic>) -> Vec<St
             || text.value.contains(bad)
             || matches!(text.value.as_str(), "." | "..")
         {
-            out.push(Diagnostic::error(
-                text.span,
-                format!("`{text}` cannot be the name of a network interface"),
-            ));
+            out.push(Diagnostic::error(text.span, format!("`{text}` cannot be the name of a network interface")));
         } else if !seen.insert(&text.value) {
             out.push(Diagnostic::error(text.span, format!("interface `{text}` is listed twice")));
         }
@@ -84,8 +75,7 @@ fn hash_key(text: &Text, out: &mut Vec<Diagnostic>) -> HashKey {
     }
     let hexadecimal = digits.chars().filter(char::is_ascii_hexdigit).count();
     let error = Diagnostic::error(text.span, "`hash_key` must be 32 hexadecimal digits");
-    let label =
-        format!("{} characters, {hexadecimal} of them hexadecimal digits", digits.chars().count());
+    let label = format!("{} characters, {hexadecimal} of them hexadecimal digits", digits.chars().count());
     out.push(error.label(label).help("make one: openssl rand -hex 16"));
     [0, 0]
 }
@@ -102,9 +92,7 @@ fn path(knob: &Knob<Text>, key: &str, default: &str, out: &mut Vec<Diagnostic>) 
     let Some(text) = knob.value() else { return default.into() };
     if !text.value.starts_with('/') || text.value.contains('\0') {
         let error = Diagnostic::error(text.span, format!("`{key}` must be an absolute path"));
-        out.push(error.help(
-            "it must mean the same in every directory that the daemon or its tools start from",
-        ));
+        out.push(error.help("it must mean the same in every directory that the daemon or its tools start from"));
     }
     PathBuf::from(&text.value)
 }

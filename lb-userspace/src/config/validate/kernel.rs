@@ -25,12 +25,7 @@ struct Vip<'a> {
     backend: &'a Entry<Backend>,
 }
 
-pub(super) fn check(
-    file: &File,
-    backends: &[&Entry<Backend>],
-    uses: &[Use<'_>],
-    out: &mut Vec<Diagnostic>,
-) {
+pub(super) fn check(file: &File, backends: &[&Entry<Backend>], uses: &[Use<'_>], out: &mut Vec<Diagnostic>) {
     check_global(file, out);
     let uses: Vec<_> = uses.iter().filter(|used| used.mode == Some(Mode::L4)).collect();
     let mut seen = BTreeSet::new();
@@ -41,11 +36,7 @@ pub(super) fn check(
             check_backend(backend, used, out);
         }
     }
-    let vips: Vec<_> = uses
-        .iter()
-        .filter_map(|used| Some(vips(used, backends.get(used.backend)?)))
-        .flatten()
-        .collect();
+    let vips: Vec<_> = uses.iter().filter_map(|used| Some(vips(used, backends.get(used.backend)?))).flatten().collect();
     for vip in &vips {
         check_ports(vip, out);
     }
@@ -57,12 +48,7 @@ fn vips<'a>(used: &Use<'_>, backend: &'a Entry<Backend>) -> Vec<Vip<'a>> {
     let binds = used.binds.iter().map(|bind| &bind.value.0);
     let vip = binds.filter_map(|bind| {
         let At { value, span } = bind.address.given()?;
-        Some(Vip {
-            address: *value,
-            protocol: bind.protocol.or(Protocol::Tcp),
-            span: *span,
-            backend,
-        })
+        Some(Vip { address: *value, protocol: bind.protocol.or(Protocol::Tcp), span: *span, backend })
     });
     vip.collect()
 }
@@ -78,9 +64,7 @@ fn servers(backend: &Entry<Backend>) -> impl Iterator<Item = (&Server, IpAddr, O
 
 fn check_global(file: &File, out: &mut Vec<Diagnostic>) {
     let frontends = file.frontend.value().into_iter().flat_map(|Named(frontends)| frontends);
-    let mut l4 = frontends
-        .filter_map(|(_, frontend)| frontend.mode.given())
-        .filter(|mode| mode.value == Mode::L4);
+    let mut l4 = frontends.filter_map(|(_, frontend)| frontend.mode.given()).filter(|mode| mode.value == Mode::L4);
     let Some(mode) = l4.by_ref().min_by_key(|mode| mode.span) else { return };
     let global = file.global.value();
     let no_interfaces = global.is_none_or(|global| {
@@ -88,23 +72,17 @@ fn check_global(file: &File, out: &mut Vec<Diagnostic>) {
             || global.interfaces.value().is_some_and(|OneOrMany(interfaces)| interfaces.is_empty())
     });
     if no_interfaces {
-        let error = Diagnostic::error(
-            mode.span,
-            "l4 frontends need the network interfaces that their packets come in by",
-        );
+        let error =
+            Diagnostic::error(mode.span, "l4 frontends need the network interfaces that their packets come in by");
         out.push(error.help("name them: `[global]` interfaces = [\"eth0\"]"));
     }
     let guessable = |text: &Text| text.value.bytes().all(|digit| digit == b'0');
-    if global.is_none_or(|global| {
-        global.hash_key.is_absent() || global.hash_key.value().is_some_and(guessable)
-    }) {
+    if global.is_none_or(|global| global.hash_key.is_absent() || global.hash_key.value().is_some_and(guessable)) {
         let warning = Diagnostic::warning(
             mode.span,
             "without a `hash_key` of your own clients can compute which server they get",
         );
-        out.push(warning.help(
-            "`[global]` hash_key, the same on all balancers of a group: openssl rand -hex 16",
-        ));
+        out.push(warning.help("`[global]` hash_key, the same on all balancers of a group: openssl rand -hex 16"));
     }
 }
 
@@ -115,8 +93,7 @@ fn check_backend(backend: &Entry<Backend>, used: &Use<'_>, out: &mut Vec<Diagnos
             *span,
             format!("l4 frontends balance by maglev, but backend `{}` by roundrobin", name.value),
         );
-        let error =
-            error.related(used.span, format!("used by l4 frontend `{}` here", used.frontend));
+        let error = error.related(used.span, format!("used by l4 frontend `{}` here", used.frontend));
         out.push(error.help(
             "the kernel half keeps no turn: it hashes each packet, so that every balancer of a group picks the same server; set \"maglev\"",
         ));
@@ -126,8 +103,7 @@ fn check_backend(backend: &Entry<Backend>, used: &Use<'_>, out: &mut Vec<Diagnos
             name.span,
             format!("backend `{}` does not say how packets reach its servers", name.value),
         );
-        let error =
-            error.related(used.span, format!("used by l4 frontend `{}` here", used.frontend));
+        let error = error.related(used.span, format!("used by l4 frontend `{}` here", used.frontend));
         out.push(error.help(
             "forward = \"direct\" if the servers own the VIP and answer clients themselves; forward = \"nat\" if their replies pass here",
         ));
@@ -135,15 +111,9 @@ fn check_backend(backend: &Entry<Backend>, used: &Use<'_>, out: &mut Vec<Diagnos
     for (_, address, _, span) in servers(backend).filter(|(_, address, ..)| address.is_ipv6()) {
         let error = Diagnostic::error(
             span,
-            format!(
-                "the server {address} of an l4 frontend has an IPv6 address: not supported yet"
-            ),
+            format!("the server {address} of an l4 frontend has an IPv6 address: not supported yet"),
         );
-        out.push(
-            error
-                .help("supported: an IPv4 address")
-                .related(used.span, "used by an l4 frontend here"),
-        );
+        out.push(error.help("supported: an IPv4 address").related(used.span, "used by an l4 frontend here"));
     }
 }
 
@@ -151,8 +121,7 @@ fn check_ports(vip: &Vip<'_>, out: &mut Vec<Diagnostic>) {
     if vip.backend.1.forward.value() != Some(&Forward::Direct) {
         return;
     }
-    let wrong = servers(vip.backend)
-        .filter(|(_, _, port, _)| port.is_some_and(|port| port != vip.address.port()));
+    let wrong = servers(vip.backend).filter(|(_, _, port, _)| port.is_some_and(|port| port != vip.address.port()));
     for (_, _, port, span) in wrong {
         let (port, wanted) = (port.unwrap_or_default(), vip.address.port());
         let error = Diagnostic::error(
@@ -160,7 +129,9 @@ fn check_ports(vip: &Vip<'_>, out: &mut Vec<Diagnostic>) {
             format!("`direct` cannot map port {wanted} of the VIP to port {port} of the server"),
         );
         let error = error.related(vip.span, "the VIP");
-        out.push(error.help("the server gets the client's packet unchanged: leave the port out, or use forward = \"nat\""));
+        out.push(
+            error.help("the server gets the client's packet unchanged: leave the port out, or use forward = \"nat\""),
+        );
     }
 }
 
@@ -172,9 +143,7 @@ fn check_server_is_no_vip(vips: &[Vip<'_>], out: &mut Vec<Diagnostic>) {
             if let Some(same) = vips.iter().find(|vip| vip.address.ip() == address) {
                 let error = Diagnostic::error(
                     span,
-                    format!(
-                        "the server's address {address} is a VIP: packets would go round in circles"
-                    ),
+                    format!("the server's address {address} is a VIP: packets would go round in circles"),
                 );
                 out.push(error.related(same.span, "the VIP"));
             }
@@ -194,12 +163,9 @@ fn check_replies_are_unambiguous(vips: &[Vip<'_>], out: &mut Vec<Diagnostic>) {
             let other = (owner.address, owner.protocol) != (vip.address, vip.protocol);
             if other && reported.insert((owner.span, vip.span)) {
                 let server = SocketAddr::new(address, port);
-                let message = format!(
-                    "server {server} would serve two `nat` VIPs, {} and {}",
-                    owner.address, vip.address
-                );
-                let error =
-                    Diagnostic::error(vip.span, message).related(owner.span, "the other VIP");
+                let message =
+                    format!("server {server} would serve two `nat` VIPs, {} and {}", owner.address, vip.address);
+                let error = Diagnostic::error(vip.span, message).related(owner.span, "the other VIP");
                 out.push(error.help("nothing in a server's reply tells which VIP it belongs to: give each VIP a port or address of the server"));
             }
         }

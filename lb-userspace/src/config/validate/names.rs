@@ -1,16 +1,10 @@
 //! Names: what they may be made of, that each is given once, and which backend one means.
 
 use super::Entry;
-use crate::config::{
-    error::Diagnostic, file::Backend, read::Named, source::Span, suggest::did_you_mean, text::Text,
-};
+use crate::config::{error::Diagnostic, file::Backend, read::Named, source::Span, suggest::did_you_mean, text::Text};
 
 /// The tables sorted by name, each name once: equal configurations give equal models. `noun` is for messages.
-pub(super) fn sorted<'a, T>(
-    noun: &str,
-    named: Option<&'a Named<T>>,
-    out: &mut Vec<Diagnostic>,
-) -> Vec<&'a Entry<T>> {
+pub(super) fn sorted<'a, T>(noun: &str, named: Option<&'a Named<T>>, out: &mut Vec<Diagnostic>) -> Vec<&'a Entry<T>> {
     let mut entries: Vec<_> = named.into_iter().flat_map(|Named(entries)| entries).collect();
     for (name, _) in &entries {
         check(noun, &name.value, name.span, out);
@@ -19,10 +13,7 @@ pub(super) fn sorted<'a, T>(
     entries.dedup_by(|(later, _), (first, _)| {
         let twice = later.value == first.value;
         if twice {
-            let error = Diagnostic::error(
-                later.span,
-                format!("{noun} `{}` is defined in two files", later.value),
-            );
+            let error = Diagnostic::error(later.span, format!("{noun} `{}` is defined in two files", later.value));
             out.push(error.related(first.span, "first here"));
         }
         twice
@@ -35,10 +26,7 @@ pub(super) fn check(noun: &str, name: &str, span: Span, out: &mut Vec<Diagnostic
     let allowed = |c: char| c.is_ascii_alphanumeric() || "_.:-".contains(c);
     if name.is_empty() || !name.chars().all(allowed) {
         let message = format!("{noun} name `{}` is not allowed", name.escape_default());
-        out.push(
-            Diagnostic::error(span, message)
-                .help("a name is made of letters, digits, `_`, `.`, `:` and `-`"),
-        );
+        out.push(Diagnostic::error(span, message).help("a name is made of letters, digits, `_`, `.`, `:` and `-`"));
     }
 }
 
@@ -57,10 +45,8 @@ impl<'a> Names<'a> {
     }
 
     pub(super) fn unknown(&self, frontend: &str, text: &Text) -> Diagnostic {
-        let error = Diagnostic::error(
-            text.span,
-            format!("frontend `{frontend}` uses backend `{text}`, which does not exist"),
-        );
+        let error =
+            Diagnostic::error(text.span, format!("frontend `{frontend}` uses backend `{text}`, which does not exist"));
         let help = did_you_mean(&text.value, self.0.iter().copied());
         error.label("no `[backend.…]` has this name").maybe_help(help)
     }

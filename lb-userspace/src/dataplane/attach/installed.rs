@@ -65,11 +65,7 @@ fn read(link: &LinkMessage) -> Interface {
 }
 
 fn read_xdp(attribute: &LinkXdp, interface: &mut Interface) {
-    if let LinkXdp::ProgId(id)
-    | LinkXdp::DrvProgId(id)
-    | LinkXdp::SkbProgId(id)
-    | LinkXdp::HwProgId(id) = attribute
-    {
+    if let LinkXdp::ProgId(id) | LinkXdp::DrvProgId(id) | LinkXdp::SkbProgId(id) | LinkXdp::HwProgId(id) = attribute {
         interface.program.get_or_insert(*id);
     }
     if let LinkXdp::Attached(attached) = attribute {

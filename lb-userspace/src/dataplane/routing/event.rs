@@ -5,13 +5,8 @@ use rtnetlink::packet_route::{
     AddressFamily, RouteNetlinkMessage,
     address::{AddressAttribute, AddressMessage},
     link::{LinkAttribute, LinkFlags, LinkLayerType, LinkMessage},
-    neighbour::{
-        NeighbourAddress, NeighbourAttribute, NeighbourExtFlags, NeighbourMessage, NeighbourState,
-    },
-    route::{
-        RouteAddress, RouteAttribute, RouteHeader, RouteMessage, RouteNextHop, RouteNextHopFlags,
-        RouteType,
-    },
+    neighbour::{NeighbourAddress, NeighbourAttribute, NeighbourExtFlags, NeighbourMessage, NeighbourState},
+    route::{RouteAddress, RouteAttribute, RouteHeader, RouteMessage, RouteNextHop, RouteNextHopFlags, RouteType},
 };
 use std::net::{IpAddr, Ipv4Addr};
 
@@ -99,9 +94,10 @@ pub fn event(message: &RouteNetlinkMessage) -> Option<Event> {
 /// An interface, by its number.
 pub fn link(message: &LinkMessage) -> (u32, Link) {
     let ethernet = message.header.link_layer_type == LinkLayerType::Ether;
-    let mac = message.attributes.iter().find_map(|attribute| {
-        if let LinkAttribute::Address(bytes) = attribute { mac(bytes) } else { None }
-    });
+    let mac = message
+        .attributes
+        .iter()
+        .find_map(|attribute| if let LinkAttribute::Address(bytes) = attribute { mac(bytes) } else { None });
     let up = message.header.flags.contains(LinkFlags::Up | LinkFlags::LowerUp);
     (message.header.index, Link { mac: mac.filter(|_| ethernet), up })
 }
@@ -109,24 +105,19 @@ pub fn link(message: &LinkMessage) -> (u32, Link) {
 /// An IPv4 address of this host.
 pub fn address(message: &AddressMessage) -> Option<Ipv4Addr> {
     let local = |attribute: &AddressAttribute| {
-        if let AddressAttribute::Local(IpAddr::V4(address)) = attribute {
-            Some(*address)
-        } else {
-            None
-        }
+        if let AddressAttribute::Local(IpAddr::V4(address)) = attribute { Some(*address) } else { None }
     };
     message.attributes.iter().find_map(local)
 }
 
 /// An IPv4 route of table main.
 pub fn route(message: &RouteMessage) -> Option<Route> {
-    let table = message.attributes.iter().find_map(|attribute| {
-        if let RouteAttribute::Table(table) = attribute { Some(*table) } else { None }
-    });
+    let table = message
+        .attributes
+        .iter()
+        .find_map(|attribute| if let RouteAttribute::Table(table) = attribute { Some(*table) } else { None });
     let table = table.unwrap_or_else(|| message.header.table.into());
-    if message.header.address_family != AddressFamily::Inet
-        || table != u32::from(RouteHeader::RT_TABLE_MAIN)
-    {
+    if message.header.address_family != AddressFamily::Inet || table != u32::from(RouteHeader::RT_TABLE_MAIN) {
         return None;
     }
     let mut route = Route {
@@ -144,16 +135,13 @@ pub fn route(message: &RouteMessage) -> Option<Route> {
             route.metric = *metric;
         }
         if let RouteAttribute::MultiPath(hops) = attribute {
-            multipath = hops.iter().find(|hop| {
-                !hop.flags.intersects(RouteNextHopFlags::Dead | RouteNextHopFlags::Linkdown)
-            });
+            multipath =
+                hops.iter().find(|hop| !hop.flags.intersects(RouteNextHopFlags::Dead | RouteNextHopFlags::Linkdown));
         }
     }
     if message.header.kind == RouteType::Unicast {
         route.way = match multipath {
-            Some(RouteNextHop { interface_index, attributes, .. }) => {
-                way(Some(*interface_index), attributes)
-            }
+            Some(RouteNextHop { interface_index, attributes, .. }) => way(Some(*interface_index), attributes),
             None => way(None, &message.attributes),
         };
     }
@@ -198,10 +186,7 @@ pub fn neighbour(message: &NeighbourMessage) -> Option<(On, Neighbour)> {
     let usable = permanent
         || matches!(
             state,
-            NeighbourState::Reachable
-                | NeighbourState::Stale
-                | NeighbourState::Delay
-                | NeighbourState::Probe
+            NeighbourState::Reachable | NeighbourState::Stale | NeighbourState::Delay | NeighbourState::Probe
         );
     let neighbour = Neighbour { mac: mac_found.filter(|_| usable), managed, permanent };
     Some((On { ifindex: message.header.ifindex, address: address? }, neighbour))
@@ -265,10 +250,8 @@ mod tests {
     fn what_we_cannot_follow_leads_nowhere() {
         let mut blackhole = unicast(vec![RouteAttribute::Oif(2)]);
         blackhole.header.kind = RouteType::BlackHole;
-        let over_ipv6 = unicast(vec![
-            RouteAttribute::Oif(2),
-            RouteAttribute::Via(RouteVia::Inet6("fe80::1".parse().unwrap())),
-        ]);
+        let over_ipv6 =
+            unicast(vec![RouteAttribute::Oif(2), RouteAttribute::Via(RouteVia::Inet6("fe80::1".parse().unwrap()))]);
         assert_eq!([blackhole, over_ipv6].map(|message| way_of(&message)), [None, None]);
     }
 
@@ -276,12 +259,8 @@ mod tests {
     fn a_mac_is_used_only_in_states_in_which_the_kernel_uses_it() {
         let mac_in = |state| {
             let mut message = NeighbourMessage::default();
-            message.header = NeighbourHeader {
-                family: AddressFamily::Inet,
-                ifindex: 2,
-                state,
-                ..NeighbourHeader::default()
-            };
+            message.header =
+                NeighbourHeader { family: AddressFamily::Inet, ifindex: 2, state, ..NeighbourHeader::default() };
             message.attributes = vec![
                 NeighbourAttribute::Destination(NeighbourAddress::Inet(GATEWAY)),
                 NeighbourAttribute::LinkLayerAddress(vec![2; 6]),
@@ -296,12 +275,7 @@ mod tests {
             NeighbourState::Permanent,
         ];
         assert!(usable.into_iter().all(|state| mac_in(state) == Some([2; 6])));
-        let others = [
-            NeighbourState::Incomplete,
-            NeighbourState::Failed,
-            NeighbourState::None,
-            NeighbourState::Noarp,
-        ];
+        let others = [NeighbourState::Incomplete, NeighbourState::Failed, NeighbourState::None, NeighbourState::Noarp];
         assert!(others.into_iter().all(|state| mac_in(state).is_none()));
     }
 }

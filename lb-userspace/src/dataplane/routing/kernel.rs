@@ -46,9 +46,7 @@ impl RoutingMaps {
         }
         for entry in &self.routes {
             let (key, row) = entry?;
-            tables
-                .routes
-                .insert(Route4Key { prefix_len: key.prefix_len(), addr: key.data().0 }, row);
+            tables.routes.insert(Route4Key { prefix_len: key.prefix_len(), addr: key.data().0 }, row);
         }
         for address in self.local.keys() {
             tables.local.insert(address?.0);
@@ -68,18 +66,12 @@ impl RowWriter for RoutingMaps {
     fn write(&mut self, change: Change) -> io::Result<()> {
         let key = |prefix: Route4Key| Key::new(prefix.prefix_len, Raw(prefix.addr));
         match change {
-            Change::NextHop(row, next_hop) => {
-                self.next_hops.set(u32::from(row), Raw(next_hop), 0).map_err(io_error)
-            }
-            Change::Route(prefix, Some(row)) => {
-                self.routes.insert(&key(prefix), row, 0).map_err(io_error)
-            }
+            Change::NextHop(row, next_hop) => self.next_hops.set(u32::from(row), Raw(next_hop), 0).map_err(io_error),
+            Change::Route(prefix, Some(row)) => self.routes.insert(&key(prefix), row, 0).map_err(io_error),
             Change::Route(prefix, None) => removed(self.routes.remove(&key(prefix))),
             Change::Local(address, true) => self.local.insert(Raw(address), 1, 0).map_err(io_error),
             Change::Local(address, false) => removed(self.local.remove(&Raw(address))),
-            Change::Device(device, true) => {
-                self.devices.insert(device, device, None, 0).map_err(device_error)
-            }
+            Change::Device(device, true) => self.devices.insert(device, device, None, 0).map_err(device_error),
             // The kernel itself removes a device that goes.
             Change::Device(device, false) => removed(self.devices.remove(device)),
         }

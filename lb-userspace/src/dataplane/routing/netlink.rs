@@ -57,12 +57,8 @@ pub(super) enum Heard {
 impl Netlink {
     /// Connects in the network namespace of the calling thread. Needs a tokio runtime, but no privilege.
     pub(super) fn connect() -> io::Result<Self> {
-        let groups = [
-            MulticastGroup::Link,
-            MulticastGroup::Neigh,
-            MulticastGroup::Ipv4Ifaddr,
-            MulticastGroup::Ipv4Route,
-        ];
+        let groups =
+            [MulticastGroup::Link, MulticastGroup::Neigh, MulticastGroup::Ipv4Ifaddr, MulticastGroup::Ipv4Route];
         let (mut listening, _, announcements) = new_multicast_connection(&groups)?;
         let socket = listening.socket_mut().socket_mut();
         if let Err(error) = set_socket_recv_buffer_size_force(&*socket, RECEIVE_BUFFER) {
@@ -70,11 +66,7 @@ impl Netlink {
         }
         let (asking, handle, _) = new_connection()?;
         let tasks = [tokio::spawn(listening), tokio::spawn(asking)];
-        Ok(Self {
-            handle,
-            announcements: Box::pin(announcements.map(|(message, _)| message)),
-            tasks,
-        })
+        Ok(Self { handle, announcements: Box::pin(announcements.map(|(message, _)| message)), tasks })
     }
 
     /// Waits for the next announcement that concerns us. Cancel-safe.
@@ -95,16 +87,10 @@ impl Netlink {
 
     /// Reads links, addresses and routes.
     pub(super) async fn reread(&self) -> Result<Reread, Error> {
-        let links =
-            collect(self.handle.link().get().execute(), |message| Some(event::link(&message)))
-                .await?;
-        let addresses =
-            collect(self.handle.address().get().execute(), |message| event::address(&message))
-                .await?;
+        let links = collect(self.handle.link().get().execute(), |message| Some(event::link(&message))).await?;
+        let addresses = collect(self.handle.address().get().execute(), |message| event::address(&message)).await?;
         let every = RouteMessageBuilder::<Ipv4Addr>::new().build();
-        let routes =
-            collect(self.handle.route().get(every).execute(), |message| event::route(&message))
-                .await?;
+        let routes = collect(self.handle.route().get(every).execute(), |message| event::route(&message)).await?;
         Ok(Reread { links, addresses, routes })
     }
 
@@ -122,10 +108,7 @@ impl Netlink {
         let mut request = self.handle.neighbours().add(on.ifindex, on.address.into()).replace();
         request = request.state(NeighbourState::None).flags(NeighbourFlags::Use);
         if managed {
-            request
-                .message_mut()
-                .attributes
-                .push(NeighbourAttribute::ExtFlags(NeighbourExtFlags::Managed));
+            request.message_mut().attributes.push(NeighbourAttribute::ExtFlags(NeighbourExtFlags::Managed));
         }
         request.execute().await
     }

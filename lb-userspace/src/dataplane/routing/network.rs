@@ -58,8 +58,7 @@ impl Network {
     /// The machine that a packet to `destination` goes to next: the destination itself or a gateway. `None`: no route.
     pub fn next_machine(&self, destination: Ipv4Addr) -> Option<On> {
         let lengths = (0..=32).rev();
-        let mut prefixes =
-            lengths.filter_map(|len| Some(Ipv4Net::new(destination, len).ok()?.trunc()));
+        let mut prefixes = lengths.filter_map(|len| Some(Ipv4Net::new(destination, len).ok()?.trunc()));
         let way = prefixes.find_map(|prefix| self.routes.get(&prefix).copied())??;
         Some(On { ifindex: way.ifindex, address: way.gateway.unwrap_or(destination) })
     }
@@ -95,22 +94,18 @@ impl Network {
 
     /// The best way for each prefix. `None`: nowhere, or out of a link that frames cannot leave through.
     pub fn ways(&self) -> impl Iterator<Item = (Ipv4Net, Option<Way>)> + '_ {
-        self.routes.iter().map(|(prefix, way)| {
-            (*prefix, way.filter(|way| self.usable_link(way.ifindex).is_some()))
-        })
+        self.routes.iter().map(|(prefix, way)| (*prefix, way.filter(|way| self.usable_link(way.ifindex).is_some())))
     }
 
     /// The neighbours that frames reach now, and that the routes place on their link.
     pub fn reachable(&self) -> impl Iterator<Item = On> + '_ {
-        let reached =
-            |on: &On| self.resolve(*on).is_some() && self.next_machine(on.address) == Some(*on);
+        let reached = |on: &On| self.resolve(*on).is_some() && self.next_machine(on.address) == Some(*on);
         self.neighbours.keys().copied().filter(reached)
     }
 
     /// Lower is better: a route over a link that is up, then the metric, as the kernel has it.
     fn rank(&self, route: &Route) -> (bool, u32) {
-        let dead =
-            route.way.is_some_and(|way| !self.links.get(&way.ifindex).is_some_and(|link| link.up));
+        let dead = route.way.is_some_and(|way| !self.links.get(&way.ifindex).is_some_and(|link| link.up));
         (dead, route.metric)
     }
 }

@@ -103,8 +103,7 @@ mod tests {
     #[test]
     fn all_rows_are_taken_at_last() {
         let mut rows = Rows::new(&BTreeMap::new(), &BTreeSet::new());
-        let given =
-            (1..=u32::MAX).map_while(|address| rows.row(Owner::Server(address.into()))).count();
+        let given = (1..=u32::MAX).map_while(|address| rows.row(Owner::Server(address.into()))).count();
         assert_eq!(given, MAX_NEXT_HOPS as usize - 1);
     }
 }

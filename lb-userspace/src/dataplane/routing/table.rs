@@ -62,10 +62,7 @@ impl RoutingTable {
     /// These are all servers from now on. Their rows; servers for which there is none are left out.
     pub fn watch(&mut self, servers: BTreeSet<Ipv4Addr>) -> BTreeMap<Ipv4Addr, u16> {
         self.servers = servers;
-        self.servers
-            .iter()
-            .filter_map(|address| Some((*address, self.rows.row(Owner::Server(*address))?)))
-            .collect()
+        self.servers.iter().filter_map(|address| Some((*address, self.rows.row(Owner::Server(*address))?))).collect()
     }
 
     /// The desired rows have been written; see [`Rows::release_inherited`].
@@ -83,9 +80,7 @@ impl RoutingTable {
             owners.insert(Owner::Server(*address), next);
         }
         let routes = self.routes(&mut desired);
-        owners.extend(
-            routes.values().flatten().map(|machine| (Owner::Machine(*machine), Some(*machine))),
-        );
+        owners.extend(routes.values().flatten().map(|machine| (Owner::Machine(*machine), Some(*machine))));
         self.rows.retain(&owners.keys().copied().collect());
         for (owner, next) in &owners {
             self.place(*owner, *next, &mut desired);
@@ -103,8 +98,7 @@ impl RoutingTable {
         let mut routes = BTreeMap::new();
         let mut machines = BTreeSet::new();
         for (prefix, way) in self.network.ways() {
-            let gateway =
-                way.and_then(|Way { ifindex, gateway }| Some(On { ifindex, address: gateway? }));
+            let gateway = way.and_then(|Way { ifindex, gateway }| Some(On { ifindex, address: gateway? }));
             desired.managed.extend(gateway);
             machines.extend(gateway);
             routes.insert(key(prefix.prefix_len(), prefix.network()), gateway);
@@ -143,21 +137,10 @@ impl RoutingTable {
 
     fn fill_local_and_devices(&self, desired: &mut Desired) {
         let Desired { tables, left_out, .. } = desired;
-        tables.local = self
-            .network
-            .addresses
-            .iter()
-            .take(MAX_LOCAL as usize)
-            .copied()
-            .map(Be32::from)
-            .collect();
+        tables.local = self.network.addresses.iter().take(MAX_LOCAL as usize).copied().map(Be32::from).collect();
         *left_out += self.network.addresses.len() - tables.local.len();
         // An interface that is gone cannot be redirected to; the kernel would refuse the entry.
-        let attached = self
-            .attached
-            .iter()
-            .copied()
-            .filter(|ifindex| self.network.links.contains_key(ifindex));
+        let attached = self.attached.iter().copied().filter(|ifindex| self.network.links.contains_key(ifindex));
         let used = tables.next_hops.values().map(|next_hop| next_hop.ifindex);
         let devices: BTreeSet<u32> = attached.clone().chain(used).collect();
         tables.devices = attached.take(MAX_DEVICES as usize).collect();

@@ -45,43 +45,25 @@ impl RoutingTables {
     /// The way from here to `wanted`: what is new before what points to it, what points to something before that goes.
     pub fn changes(&self, wanted: &Self) -> Vec<Change> {
         let mut changes = Vec::new();
+        changes.extend(wanted.devices.difference(&self.devices).map(|device| Change::Device(*device, true)));
         changes.extend(
-            wanted.devices.difference(&self.devices).map(|device| Change::Device(*device, true)),
+            differing(&self.next_hops, &wanted.next_hops).map(|(row, next_hop)| Change::NextHop(row, next_hop)),
         );
-        changes.extend(
-            differing(&self.next_hops, &wanted.next_hops)
-                .map(|(row, next_hop)| Change::NextHop(row, next_hop)),
-        );
-        changes.extend(
-            differing(&self.routes, &wanted.routes)
-                .map(|(prefix, row)| Change::Route(prefix, Some(row))),
-        );
-        changes.extend(
-            wanted.local.difference(&self.local).map(|address| Change::Local(*address, true)),
-        );
-        changes.extend(
-            self.local.difference(&wanted.local).map(|address| Change::Local(*address, false)),
-        );
-        changes
-            .extend(gone(&self.routes, &wanted.routes).map(|prefix| Change::Route(prefix, None)));
-        changes.extend(
-            gone(&self.next_hops, &wanted.next_hops)
-                .map(|row| Change::NextHop(row, NextHop::default())),
-        );
-        changes.extend(
-            self.devices.difference(&wanted.devices).map(|device| Change::Device(*device, false)),
-        );
+        changes.extend(differing(&self.routes, &wanted.routes).map(|(prefix, row)| Change::Route(prefix, Some(row))));
+        changes.extend(wanted.local.difference(&self.local).map(|address| Change::Local(*address, true)));
+        changes.extend(self.local.difference(&wanted.local).map(|address| Change::Local(*address, false)));
+        changes.extend(gone(&self.routes, &wanted.routes).map(|prefix| Change::Route(prefix, None)));
+        changes.extend(gone(&self.next_hops, &wanted.next_hops).map(|row| Change::NextHop(row, NextHop::default())));
+        changes.extend(self.devices.difference(&wanted.devices).map(|device| Change::Device(*device, false)));
         changes
     }
 
     /// Takes a change that was carried out.
     pub fn apply(&mut self, change: Change) {
         match change {
-            Change::NextHop(row, next_hop) => put(
-                &mut self.next_hops,
-                row,
-                Some(next_hop).filter(|next_hop| *next_hop != NextHop::default()),
-            ),
+            Change::NextHop(row, next_hop) => {
+                put(&mut self.next_hops, row, Some(next_hop).filter(|next_hop| *next_hop != NextHop::default()))
+            }
             Change::Route(prefix, row) => put(&mut self.routes, prefix, row),
             Change::Local(address, present) => set(&mut self.local, address, present),
             Change::Device(device, present) => set(&mut self.devices, device, present),
@@ -108,15 +90,10 @@ fn differing<'a, K: Copy + Ord, V: Copy + Eq>(
     old: &'a BTreeMap<K, V>,
     new: &'a BTreeMap<K, V>,
 ) -> impl Iterator<Item = (K, V)> + 'a {
-    new.iter()
-        .filter(|(key, value)| old.get(*key) != Some(*value))
-        .map(|(key, value)| (*key, *value))
+    new.iter().filter(|(key, value)| old.get(*key) != Some(*value)).map(|(key, value)| (*key, *value))
 }
 
-fn gone<'a, K: Copy + Ord, V>(
-    old: &'a BTreeMap<K, V>,
-    new: &'a BTreeMap<K, V>,
-) -> impl Iterator<Item = K> + 'a {
+fn gone<'a, K: Copy + Ord, V>(old: &'a BTreeMap<K, V>, new: &'a BTreeMap<K, V>) -> impl Iterator<Item = K> + 'a {
     old.keys().filter(|key| !new.contains_key(*key)).copied()
 }
 
@@ -127,8 +104,7 @@ mod tests {
 
     fn tables(row: u16, device: u32, last: u8) -> RoutingTables {
         let addr = Be32::from(Ipv4Addr::new(10, 0, 0, last));
-        let next_hop =
-            NextHop { destination: [2; 6], source: [3; 6], ifindex: device, resolved: 1 };
+        let next_hop = NextHop { destination: [2; 6], source: [3; 6], ifindex: device, resolved: 1 };
         RoutingTables {
             next_hops: BTreeMap::from([(row, next_hop)]),
             routes: BTreeMap::from([(Route4Key { prefix_len: 32, addr }, u32::from(row))]),
@@ -151,15 +127,10 @@ mod tests {
         for change in now.changes(&wanted) {
             now.apply(change);
             assert!(
-                now.routes
-                    .values()
-                    .all(|row| now.next_hops.contains_key(&u16::try_from(*row).unwrap())),
+                now.routes.values().all(|row| now.next_hops.contains_key(&u16::try_from(*row).unwrap())),
                 "{change:?}"
             );
-            assert!(
-                now.next_hops.values().all(|next_hop| now.devices.contains(&next_hop.ifindex)),
-                "{change:?}"
-            );
+            assert!(now.next_hops.values().all(|next_hop| now.devices.contains(&next_hop.ifindex)), "{change:?}");
         }
     }
 }

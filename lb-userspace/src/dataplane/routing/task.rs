@@ -174,11 +174,7 @@ impl Task {
         Ok(())
     }
 
-    async fn watch(
-        &mut self,
-        servers: BTreeSet<Ipv4Addr>,
-        answer: oneshot::Sender<BTreeMap<Ipv4Addr, u16>>,
-    ) {
+    async fn watch(&mut self, servers: BTreeSet<Ipv4Addr>, answer: oneshot::Sender<BTreeMap<Ipv4Addr, u16>>) {
         let rows = self.table.watch(servers);
         self.follow().await;
         if answer.send(rows).is_err() {
@@ -257,9 +253,7 @@ impl Task {
         for on in wanted {
             let now = Instant::now();
             let asked = self.managed.get(&on);
-            if self.table.network.wants_managing(on)
-                && asked.is_none_or(|asked| now - *asked >= RETRY)
-            {
+            if self.table.network.wants_managing(on) && asked.is_none_or(|asked| now - *asked >= RETRY) {
                 self.managed.insert(on, now);
                 if let Err(error) = self.netlink.manage(on, true).await {
                     tracing::warn!(?on, %error, "the kernel does not look for a neighbour");

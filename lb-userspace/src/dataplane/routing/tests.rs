@@ -62,9 +62,7 @@ impl Host {
     fn new() -> Self {
         let mut table = RoutingTable::new([PUBLIC, PRIVATE], &BTreeMap::new(), &BTreeMap::new());
         table.network.reread(links(), BTreeSet::from([Ipv4Addr::new(192, 0, 2, 10)]), routes());
-        table
-            .network
-            .replace_neighbours([(on(PUBLIC, ROUTER), alive(1)), (on(PRIVATE, SERVER), alive(5))]);
+        table.network.replace_neighbours([(on(PUBLIC, ROUTER), alive(1)), (on(PRIVATE, SERVER), alive(5))]);
         let rows = table.watch(BTreeSet::from([SERVER, FAR_SERVER]));
         Self { table, rows }
     }
@@ -82,12 +80,9 @@ impl Host {
     fn reply(&mut self, client: Ipv4Addr) -> Option<NextHop> {
         let RoutingTables { next_hops, routes, .. } = self.table.desired().tables;
         let matches = |key: &Route4Key| {
-            ipnet::Ipv4Net::new(key.addr.ip(), u8::try_from(key.prefix_len).unwrap())
-                .unwrap()
-                .contains(&client)
+            ipnet::Ipv4Net::new(key.addr.ip(), u8::try_from(key.prefix_len).unwrap()).unwrap().contains(&client)
         };
-        let (_, row) =
-            routes.iter().filter(|(key, _)| matches(key)).max_by_key(|(key, _)| key.prefix_len)?;
+        let (_, row) = routes.iter().filter(|(key, _)| matches(key)).max_by_key(|(key, _)| key.prefix_len)?;
         next_hops.get(&u16::try_from(*row).unwrap()).copied()
     }
 }
@@ -110,16 +105,10 @@ fn a_row_follows_mac_gateway_and_link_and_stays_the_same_row() {
     let mut host = Host::new();
     host.table.network.set_neighbour(on(PRIVATE, SERVER), Some(alive(55)));
     assert_eq!(host.next_hop(SERVER), Some(hop(55, PRIVATE)));
-    host.reroute(
-        links(),
-        [routes(), vec![route("203.0.113.0/24", 0, via(PRIVATE, SERVER))]].concat(),
-    );
+    host.reroute(links(), [routes(), vec![route("203.0.113.0/24", 0, via(PRIVATE, SERVER))]].concat());
     assert_eq!(host.next_hop(FAR_SERVER), Some(hop(55, PRIVATE)), "a longer prefix wins");
     host.reroute(
-        [links(), BTreeMap::from([(PRIVATE, Link { mac: Some([3; 6]), up: false })])]
-            .into_iter()
-            .flatten()
-            .collect(),
+        [links(), BTreeMap::from([(PRIVATE, Link { mac: Some([3; 6]), up: false })])].into_iter().flatten().collect(),
         routes(),
     );
     assert_eq!(host.next_hop(SERVER), None, "its link is down");
@@ -185,8 +174,7 @@ fn servers_and_gateways_are_kept_alive_but_not_what_an_operator_wrote() {
     let managed = host.table.desired().managed;
     assert_eq!(managed, BTreeSet::from([on(PUBLIC, ROUTER), on(PRIVATE, SERVER)]));
     assert!(host.table.network.wants_managing(on(PRIVATE, SERVER)));
-    for kept in [Neighbour { managed: true, ..alive(5) }, Neighbour { permanent: true, ..alive(5) }]
-    {
+    for kept in [Neighbour { managed: true, ..alive(5) }, Neighbour { permanent: true, ..alive(5) }] {
         host.table.network.set_neighbour(on(PRIVATE, SERVER), Some(kept));
         assert!(!host.table.network.wants_managing(on(PRIVATE, SERVER)));
     }
@@ -206,10 +194,7 @@ fn frames_may_leave_through_what_is_attached_and_what_next_hops_use() {
 #[test]
 fn all_addresses_of_the_host_are_local() {
     let mut host = Host::new();
-    assert_eq!(
-        host.table.desired().tables.local,
-        BTreeSet::from([Be32::from(Ipv4Addr::new(192, 0, 2, 10))])
-    );
+    assert_eq!(host.table.desired().tables.local, BTreeSet::from([Be32::from(Ipv4Addr::new(192, 0, 2, 10))]));
 }
 
 #[test]
@@ -217,19 +202,14 @@ fn a_restarted_daemon_goes_on_with_the_rows_that_forwarding_uses() {
     let old = BTreeMap::from([(Route4Key { prefix_len: 0, addr: Be32::default() }, 1)]);
     let mut table = RoutingTable::new([PUBLIC], &BTreeMap::from([(SERVER, 7)]), &old);
     table.network.reread(links(), BTreeSet::new(), routes());
-    table
-        .network
-        .replace_neighbours([(on(PRIVATE, SERVER), alive(5)), (on(PUBLIC, ROUTER), alive(1))]);
+    table.network.replace_neighbours([(on(PRIVATE, SERVER), alive(5)), (on(PUBLIC, ROUTER), alive(1))]);
     let desired = table.desired();
     assert_eq!(
         desired.tables.next_hops.get(&7).copied(),
         Some(hop(5, PRIVATE)),
         "before anyone said which servers there are"
     );
-    assert!(
-        !desired.tables.next_hops.contains_key(&1),
-        "the old default route still points to row 1"
-    );
+    assert!(!desired.tables.next_hops.contains_key(&1), "the old default route still points to row 1");
     assert_eq!(table.watch(BTreeSet::from([SERVER])), BTreeMap::from([(SERVER, 7)]));
     assert_eq!(table.watch(BTreeSet::new()), BTreeMap::new());
     assert!(!table.desired().tables.next_hops.contains_key(&7));
@@ -239,16 +219,13 @@ fn a_restarted_daemon_goes_on_with_the_rows_that_forwarding_uses() {
 fn what_finds_no_room_is_counted_and_the_prefixes_stay() {
     let mut table = RoutingTable::new([PUBLIC], &BTreeMap::new(), &BTreeMap::new());
     table.network.reread(links(), BTreeSet::new(), [route("10.0.0.0/8", 0, on_link(PRIVATE))]);
-    table.network.replace_neighbours(
-        (1..=20_000).map(|host: u32| (on(PRIVATE, Ipv4Addr::from(0x0a00_0000 + host)), alive(1))),
-    );
+    table
+        .network
+        .replace_neighbours((1..=20_000).map(|host: u32| (on(PRIVATE, Ipv4Addr::from(0x0a00_0000 + host)), alive(1))));
     let desired = table.desired();
     assert_eq!((desired.left_out, desired.tables.next_hops.len()), (20_000 - 16_384, 16_384));
     assert!(
-        desired.tables.routes.contains_key(&Route4Key {
-            prefix_len: 8,
-            addr: Be32::from(Ipv4Addr::new(10, 0, 0, 0))
-        })
+        desired.tables.routes.contains_key(&Route4Key { prefix_len: 8, addr: Be32::from(Ipv4Addr::new(10, 0, 0, 0)) })
     );
     assert_eq!(table.watch(BTreeSet::from([FAR_SERVER])).len(), 1, "servers always find a row");
 }

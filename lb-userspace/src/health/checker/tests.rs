@@ -15,7 +15,14 @@ use std::{
 use tokio::{task::LocalSet, time::timeout};
 
 fn check(kind: CheckKind) -> Check {
-    Check { kind, interval: Duration::from_millis(50), timeout: Duration::from_millis(200), rise: 1, fall: 1, port: None }
+    Check {
+        kind,
+        interval: Duration::from_millis(50),
+        timeout: Duration::from_millis(200),
+        rise: 1,
+        fall: 1,
+        port: None,
+    }
 }
 
 fn http() -> Check {
@@ -103,7 +110,13 @@ async fn a_tcp_check_wants_a_connection_and_no_more() {
 
 #[tokio::test]
 async fn an_http_check_wants_the_expected_status_in_time() {
-    let origins = [origin("HTTP/1.1 200 OK\r\n\r\n"), origin("HTTP/1.1 503 No\r\n\r\n"), origin("junk\r\n"), origin(""), refused()];
+    let origins = [
+        origin("HTTP/1.1 200 OK\r\n\r\n"),
+        origin("HTTP/1.1 503 No\r\n\r\n"),
+        origin("junk\r\n"),
+        origin(""),
+        refused(),
+    ];
     let probing = async { codes(http(), &origins).await };
     let expected = [Code::L7Ok, Code::L7Status, Code::L7Response, Code::L7Timeout, Code::L4Connection];
     assert_eq!(LocalSet::new().run_until(probing).await, expected);

@@ -11,14 +11,15 @@ use tokio::io::AsyncWriteExt as _;
 #[tokio::test]
 async fn a_drain_closes_what_is_idle_and_lets_what_runs_end() {
     let slow = |request: &str| request.starts_with("GET /slow");
-    let origin = Origin::start(move |_, request| {
-        if slow(request) { Act::Later(SHORT * 3, ok("done")) } else { Act::Answer(ok("done")) }
-    });
+    let origin = Origin::start(
+        move |_, request| {
+            if slow(request) { Act::Later(SHORT * 3, ok("done")) } else { Act::Answer(ok("done")) }
+        },
+    );
     let origin = origin.await;
     let proxy = Proxy::http(http_frontend(), vec![backend("web", [origin.address])]);
 
-    let (mut idle, mut slow, mut fresh) =
-        (proxy.connect().await, proxy.connect().await, proxy.connect().await);
+    let (mut idle, mut slow, mut fresh) = (proxy.connect().await, proxy.connect().await, proxy.connect().await);
     idle.write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").await.expect("write");
     read_until(&mut idle, "done").await;
     slow.write_all(b"GET /slow HTTP/1.1\r\nHost: a\r\n\r\n").await.expect("write");

@@ -19,10 +19,7 @@ use tokio::{
 use tokio_rustls::client::TlsStream;
 
 fn encrypted(kind: FrontendKind, origin: &Origin, pems: &[&str]) -> Proxy {
-    let certificates = pems
-        .iter()
-        .map(|pem| Certificate { path: "test.pem".into(), pem: pem.to_string() })
-        .collect();
+    let certificates = pems.iter().map(|pem| Certificate { path: "test.pem".into(), pem: pem.to_string() }).collect();
     Proxy::with(kind, vec![backend("web", [origin.address])], |frontend| {
         frontend.binds[0].certificates = certificates;
     })
@@ -39,10 +36,7 @@ async fn connect(
 }
 
 async fn ask(stream: &mut TlsStream<TcpStream>) -> String {
-    stream
-        .write_all(b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
-        .await
-        .expect("write");
+    stream.write_all(b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").await.expect("write");
     let mut answer = String::new();
     stream.read_to_string(&mut answer).await.expect("an end with close_notify");
     answer
@@ -59,45 +53,30 @@ async fn each_name_gets_its_certificate_and_servers_learn_that_it_was_https() {
         assert_eq!(format!("{suite:?}"), "TLS13_AES_128_GCM_SHA256");
         assert!(ask(&mut stream).await.ends_with("secret"));
     }
-    assert!(
-        origin.last_request().contains("\r\nx-forwarded-proto: https\r\n"),
-        "{}",
-        origin.last_request()
-    );
+    assert!(origin.last_request().contains("\r\nx-forwarded-proto: https\r\n"), "{}", origin.last_request());
     assert_eq!(proxy.frontend_live().counts.sum(|counts| &counts.tls_errors), 0);
-    connect(&proxy, &second, "first.test", &[])
-        .await
-        .expect_err("the first certificate is not the second");
-    assert!(
-        !proxy.ask("GET / HTTP/1.1\r\n\r\n").await.starts_with("HTTP"),
-        "clear text is not answered"
-    );
-    eventually("both failures are counted", || {
-        proxy.frontend_live().counts.sum(|counts| &counts.tls_errors) == 2
-    })
-    .await;
+    connect(&proxy, &second, "first.test", &[]).await.expect_err("the first certificate is not the second");
+    assert!(!proxy.ask("GET / HTTP/1.1\r\n\r\n").await.starts_with("HTTP"), "clear text is not answered");
+    eventually("both failures are counted", || proxy.frontend_live().counts.sum(|counts| &counts.tls_errors) == 2)
+        .await;
 }
 
 #[tokio::test]
 async fn http2_streams_share_a_connection_and_become_requests_of_http1() {
-    let origin = Origin::start(|_, request| {
-        Act::Later(Duration::from_millis(50), ok(request.split(' ').nth(1).expect("path")))
-    })
-    .await;
+    let origin =
+        Origin::start(|_, request| Act::Later(Duration::from_millis(50), ok(request.split(' ').nth(1).expect("path"))))
+            .await;
     let pem = pem(&["a.test"]);
     let proxy = encrypted(FrontendKind::Http(http_frontend()), &origin, &[&pem]);
     let stream = connect(&proxy, &pem, "a.test", &["h2", "http/1.1"]).await.expect("handshake");
     let (sender, connection) =
-        http2::handshake::<_, _, Full<bytes::Bytes>>(TokioExecutor::new(), TokioIo::new(stream))
-            .await
-            .expect("HTTP/2");
+        http2::handshake::<_, _, Full<bytes::Bytes>>(TokioExecutor::new(), TokioIo::new(stream)).await.expect("HTTP/2");
     tokio::spawn(connection);
     let ask = |path: &'static str| {
         let mut sender = sender.clone();
         async move {
-            let request = http::Request::post(format!("https://a.test{path}"))
-                .header("cookie", "a=1")
-                .header("cookie", "b=2");
+            let request =
+                http::Request::post(format!("https://a.test{path}")).header("cookie", "a=1").header("cookie", "b=2");
             let response = sender
                 .send_request(request.body(Full::<bytes::Bytes>::from("body")).expect("request"))
                 .await
@@ -162,11 +141,9 @@ async fn a_drain_ends_http2_after_its_streams() {
     let pem = pem(&["a.test"]);
     let proxy = encrypted(FrontendKind::Http(http_frontend()), &origin, &[&pem]);
     let stream = connect(&proxy, &pem, "a.test", &["h2"]).await.expect("handshake");
-    let (mut sender, connection) =
-        http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await.expect("HTTP/2");
+    let (mut sender, connection) = http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await.expect("HTTP/2");
     let connection = tokio::spawn(connection);
-    let request =
-        http::Request::get("https://a.test/").body(Empty::<bytes::Bytes>::new()).expect("request");
+    let request = http::Request::get("https://a.test/").body(Empty::<bytes::Bytes>::new()).expect("request");
     let answer = tokio::spawn(sender.send_request(request));
     eventually("it runs", || origin.count() == 1).await;
     assert_eq!(proxy.threads.drain(Duration::from_secs(5)).await, 0);
@@ -180,8 +157,7 @@ async fn a_relay_decrypts_too() {
     let pem = pem(&["a.test"]);
     let proxy = encrypted(FrontendKind::Tcp { backend: 0 }, &origin, &[&pem]);
     // The server keeps its connection: the client ends first, and the relay ends both in order.
-    let mut stream =
-        connect(&proxy, &pem, "a.test", &["whatever"]).await.expect("no protocol is demanded");
+    let mut stream = connect(&proxy, &pem, "a.test", &["whatever"]).await.expect("no protocol is demanded");
     stream.write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").await.expect("write");
     stream.shutdown().await.expect("shutdown");
     let mut answer = String::new();
@@ -206,17 +182,13 @@ async fn a_client_that_stops_reading_is_let_go_whatever_it_speaks() {
 
     // A client of HTTP/2 that reads the connection but opens no window for the stream.
     let stream = connect(&proxy, &pem, "a.test", &["h2"]).await.expect("handshake");
-    let (mut sender, connection) =
-        http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await.expect("HTTP/2");
+    let (mut sender, connection) = http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await.expect("HTTP/2");
     tokio::spawn(connection);
     let request = http::Request::get("https://a.test/").body(Empty::<bytes::Bytes>::new());
     let response = sender.send_request(request.expect("request")).await.expect("response");
     eventually("it is gone", || proxy.threads.connections() == 0).await;
     response.into_body().collect().await.expect_err("cut off");
-    eventually("the server too", || {
-        proxy.live.backend("web").expect("backend").servers[0].connections() == 0
-    })
-    .await;
+    eventually("the server too", || proxy.live.backend("web").expect("backend").servers[0].connections() == 0).await;
 }
 
 #[tokio::test]

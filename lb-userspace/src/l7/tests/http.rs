@@ -27,15 +27,12 @@ async fn rules_choose_the_backend_and_no_backend_is_503() {
     let condition = Condition { any: vec![vec![Term { negated: false, acl: vec![acl] }]] };
     let rules = vec![Rule { condition, backend: 0 }];
     let backends = vec![backend("api", [api.address]), backend("www", [www.address])];
-    let mut proxy =
-        Proxy::http(HttpFrontend { rules, default_backend: Some(1), ..http_frontend() }, backends);
+    let mut proxy = Proxy::http(HttpFrontend { rules, default_backend: Some(1), ..http_frontend() }, backends);
     assert!(proxy.ask_path("API.test", "/").await.ends_with("\r\n\r\napi"));
     assert!(proxy.ask_path("other.test", "/").await.ends_with("\r\n\r\nwww"));
 
     let mut model = (*proxy.model).clone();
-    let crate::model::FrontendKind::Http(http) = &mut model.frontends[0].kind else {
-        panic!("http")
-    };
+    let crate::model::FrontendKind::Http(http) = &mut model.frontends[0].kind else { panic!("http") };
     http.default_backend = None;
     proxy.reload(model);
     let answer = proxy.ask_path("other.test", "/").await;
@@ -58,18 +55,13 @@ async fn servers_see_the_client_and_the_host_but_nothing_of_the_hop() {
     let mut lines: Vec<_> = origin.last_request().lines().map(str::to_string).collect();
     assert_eq!(lines.remove(0), "GET /x?y=1 HTTP/1.1");
     lines.sort_unstable();
-    assert_eq!(
-        lines,
-        ["", "host: A.test", "x-forwarded-for: 9.9.9.9, 127.0.0.1", "x-forwarded-proto: http"]
-    );
+    assert_eq!(lines, ["", "host: A.test", "x-forwarded-for: 9.9.9.9, 127.0.0.1", "x-forwarded-proto: http"]);
 }
 
 #[tokio::test]
 async fn connections_to_servers_are_kept_and_a_closed_one_does_not_fail_a_request() {
-    let origin = Origin::start(|number, _| {
-        if number == 1 { Act::Close(String::new()) } else { Act::Answer(ok("hello")) }
-    })
-    .await;
+    let origin =
+        Origin::start(|number, _| if number == 1 { Act::Close(String::new()) } else { Act::Answer(ok("hello")) }).await;
     let proxy = Proxy::http(http_frontend(), vec![backend("web", [origin.address])]);
     let mut client = proxy.connect().await;
     for expected_connections in [1, 2, 3] {
@@ -80,10 +72,7 @@ async fn connections_to_servers_are_kept_and_a_closed_one_does_not_fail_a_reques
         assert_eq!(origin.connections.load(SeqCst), expected_connections);
     }
     // What is not idempotent may have been done: it is not sent again.
-    client
-        .write_all(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\r\nx")
-        .await
-        .expect("write");
+    client.write_all(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\r\nx").await.expect("write");
     let answer = read_until(&mut client, "</html>\n").await;
     assert!(answer.starts_with("HTTP/1.1 502 "), "{answer}");
     assert_eq!(origin.connections.load(SeqCst), 3);
@@ -114,25 +103,17 @@ async fn a_refused_server_is_skipped_at_once_and_counted() {
         assert!(proxy.ask_path("a", "/").await.ends_with("alive"));
     }
     assert!(start.elapsed().as_millis() < 1000, "no waiting between tries");
-    let errors = proxy.live.backend("web").expect("backend").servers[0]
-        .counts
-        .sum(|counts| &counts.connect_errors);
+    let errors = proxy.live.backend("web").expect("backend").servers[0].counts.sum(|counts| &counts.connect_errors);
     assert!((1..=6).contains(&errors), "{errors}");
 }
 
 #[tokio::test]
 async fn a_body_follows_the_request_to_the_server_that_takes_it() {
     let origin = Origin::named("alive").await;
-    let proxy = Proxy::http(
-        http_frontend(),
-        vec![backend("web", [refusing(), refusing(), origin.address])],
-    );
+    let proxy = Proxy::http(http_frontend(), vec![backend("web", [refusing(), refusing(), origin.address])]);
     for _ in 0..3 {
-        let answer = proxy
-            .ask(
-                "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nConnection: close\r\n\r\n12345",
-            )
-            .await;
+        let answer =
+            proxy.ask("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nConnection: close\r\n\r\n12345").await;
         assert!(answer.ends_with("alive"), "{answer}");
         assert!(origin.last_request().ends_with("\r\n\r\n12345"), "{}", origin.last_request());
     }
@@ -164,16 +145,11 @@ async fn a_silent_server_is_504_and_a_silent_body_is_cut() {
     let answer = proxy.ask_path("a", "/").await;
     assert!(answer.starts_with("HTTP/1.1 504 Gateway Timeout\r\n"), "{answer}");
     assert!(
-        answer.ends_with(
-            "<h1>504 Gateway Time-out</h1>\nThe server didn't respond in time.\n</body></html>\n"
-        ),
+        answer.ends_with("<h1>504 Gateway Time-out</h1>\nThe server didn't respond in time.\n</body></html>\n"),
         "{answer}"
     );
     let answer = proxy.ask_path("a", "/body").await;
-    assert!(
-        answer.starts_with("HTTP/1.1 200 OK\r\n") && answer.contains("\r\n\r\nhalf"),
-        "{answer}"
-    );
+    assert!(answer.starts_with("HTTP/1.1 200 OK\r\n") && answer.contains("\r\n\r\nhalf"), "{answer}");
     eventually("the connections to the server are closed", || origin.ended.load(SeqCst) == 2).await;
 }
 
@@ -196,14 +172,12 @@ async fn a_slow_client_is_not_the_servers_fault() {
 
 #[tokio::test]
 async fn requests_sent_at_once_are_answered_in_their_order() {
-    let origin =
-        Origin::start(|_, request| Act::Answer(ok(request.split(' ').nth(1).expect("path")))).await;
+    let origin = Origin::start(|_, request| Act::Answer(ok(request.split(' ').nth(1).expect("path")))).await;
     let proxy = Proxy::http(http_frontend(), vec![backend("web", [origin.address])]);
     let requests = "GET /1 HTTP/1.1\r\nHost: a\r\n\r\nPOST /2 HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabc\
                     GET /3 HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
     let answer = proxy.ask(requests).await;
-    let bodies: Vec<_> =
-        answer.split("HTTP/1.1 200 OK\r\n").skip(1).map(|it| it.rsplit('\n').next()).collect();
+    let bodies: Vec<_> = answer.split("HTTP/1.1 200 OK\r\n").skip(1).map(|it| it.rsplit('\n').next()).collect();
     assert_eq!(bodies, [Some("/1"), Some("/2"), Some("/3")], "{answer}");
     assert_eq!(origin.connections.load(SeqCst), 1);
 }
@@ -224,38 +198,33 @@ async fn a_client_that_asks_first_is_told_to_continue() {
 #[tokio::test]
 async fn bodies_of_any_framing_come_through_whole() {
     let origin = Origin::start(|_, request| match request.split(' ').nth(1) {
-        Some("/chunked") => Act::Answer("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n4\r\ndefg\r\n0\r\n\r\n".into()),
+        Some("/chunked") => Act::Answer(
+            "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n4\r\ndefg\r\n0\r\n\r\n".into(),
+        ),
         Some("/close") => Act::Close("HTTP/1.1 200 OK\r\n\r\nto the end".into()),
         Some("/head") => Act::Answer("HTTP/1.1 200 OK\r\nContent-Length: 1234\r\n\r\n".into()),
-        Some("/both") => Act::Answer("HTTP/1.1 200 OK\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n".into()),
+        Some("/both") => Act::Answer(
+            "HTTP/1.1 200 OK\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n".into(),
+        ),
         _ => Act::Answer("HTTP/1.1 204 No Content\r\n\r\n".into()),
     })
     .await;
     let proxy = Proxy::http(http_frontend(), vec![backend("web", [origin.address])]);
     let answer = proxy.ask_path("a", "/chunked").await;
     assert!(
-        answer.contains("transfer-encoding: chunked\r\n")
-            && answer.ends_with("3\r\nabc\r\n4\r\ndefg\r\n0\r\n\r\n"),
+        answer.contains("transfer-encoding: chunked\r\n") && answer.ends_with("3\r\nabc\r\n4\r\ndefg\r\n0\r\n\r\n"),
         "{answer}"
     );
     assert!(proxy.ask_path("a", "/close").await.contains("to the end"));
     let answer = proxy.ask_path("a", "/both").await;
-    assert!(
-        !answer.contains("content-length") && answer.contains("3\r\nabc\r\n0\r\n\r\n"),
-        "{answer}"
-    );
+    assert!(!answer.contains("content-length") && answer.contains("3\r\nabc\r\n0\r\n\r\n"), "{answer}");
     let answer = proxy.ask_path("a", "/none").await;
     assert!(
-        answer.starts_with("HTTP/1.1 204 ")
-            && answer.ends_with("\r\n\r\n")
-            && !answer.contains("content-length"),
+        answer.starts_with("HTTP/1.1 204 ") && answer.ends_with("\r\n\r\n") && !answer.contains("content-length"),
         "{answer}"
     );
     let answer = proxy.ask("HEAD /head HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").await;
-    assert!(
-        answer.contains("content-length: 1234\r\n") && answer.ends_with("\r\n\r\n"),
-        "{answer}"
-    );
+    assert!(answer.contains("content-length: 1234\r\n") && answer.ends_with("\r\n\r\n"), "{answer}");
     let answer = proxy.ask("HEAD /chunked HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").await;
     assert!(!answer.contains("content-length: 0"), "{answer}");
 }
@@ -273,10 +242,7 @@ async fn a_client_that_leaves_ends_the_request_at_the_server() {
     let proxy = Proxy::http(http_frontend(), vec![backend("web", [origin.address])]);
     for (number, path) in [(1, "/"), (2, "/body")] {
         let mut client = proxy.connect().await;
-        client
-            .write_all(format!("GET {path} HTTP/1.1\r\nHost: a\r\n\r\n").as_bytes())
-            .await
-            .expect("write");
+        client.write_all(format!("GET {path} HTTP/1.1\r\nHost: a\r\n\r\n").as_bytes()).await.expect("write");
         eventually("the request arrives", || origin.count() == number).await;
         drop(client);
         eventually("the server sees the end", || origin.ended.load(SeqCst) == number).await;
@@ -302,8 +268,7 @@ async fn a_reload_reaches_connections_that_are_kept() {
     // Its frontend is gone: the last configuration that had it serves one more request, and then it ends.
     model.frontends.clear();
     proxy.reload(model);
-    eventually("the listeners are closed", || std::net::TcpStream::connect(proxy.address).is_err())
-        .await;
+    eventually("the listeners are closed", || std::net::TcpStream::connect(proxy.address).is_err()).await;
     client.write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").await.expect("write");
     let answer = read_to_end(&mut client).await;
     assert!(answer.ends_with("new") && answer.contains("connection: close\r\n"), "{answer}");

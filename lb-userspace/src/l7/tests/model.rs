@@ -1,8 +1,6 @@
 //! Models for tests.
 
-use crate::model::{
-    Backend, Balance, Bind, Frontend, FrontendKind, Global, HttpFrontend, Model, OnStop, Server,
-};
+use crate::model::{Backend, Balance, Bind, Frontend, FrontendKind, Global, HttpFrontend, Model, OnStop, Server};
 use lb_common::{Forward, Protocol};
 use std::{net::SocketAddr, time::Duration};
 
@@ -24,8 +22,7 @@ pub(crate) fn model(frontends: Vec<Frontend>, backends: Vec<Backend>) -> Model {
 }
 
 pub(crate) fn backend(name: &str, addresses: impl IntoIterator<Item = SocketAddr>) -> Backend {
-    let server =
-        |(index, address)| Server { name: format!("s{index}"), address, weight: 1, backup: false };
+    let server = |(index, address)| Server { name: format!("s{index}"), address, weight: 1, backup: false };
     Backend {
         name: name.into(),
         balance: Balance::RoundRobin,

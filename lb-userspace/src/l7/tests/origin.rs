@@ -46,24 +46,15 @@ impl Origin {
     pub(super) async fn start(act: impl Fn(usize, &str) -> Act + Send + Sync + 'static) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("bind");
         let address = listener.local_addr().expect("address");
-        let origin = Self {
-            address,
-            requests: Arc::default(),
-            connections: Arc::default(),
-            ended: Arc::default(),
-        };
-        let (requests, connections, ended) = (
-            Arc::clone(&origin.requests),
-            Arc::clone(&origin.connections),
-            Arc::clone(&origin.ended),
-        );
+        let origin = Self { address, requests: Arc::default(), connections: Arc::default(), ended: Arc::default() };
+        let (requests, connections, ended) =
+            (Arc::clone(&origin.requests), Arc::clone(&origin.connections), Arc::clone(&origin.ended));
         let act = Arc::new(act);
         tokio::spawn(async move {
             loop {
                 let (stream, _) = listener.accept().await.expect("accept");
                 connections.fetch_add(1, SeqCst);
-                let (requests, act, ended) =
-                    (Arc::clone(&requests), Arc::clone(&act), Arc::clone(&ended));
+                let (requests, act, ended) = (Arc::clone(&requests), Arc::clone(&act), Arc::clone(&ended));
                 tokio::spawn(async move {
                     serve(stream, &requests, &*act).await;
                     ended.fetch_add(1, SeqCst);
@@ -86,11 +77,7 @@ pub(super) fn ok(body: &str) -> String {
     format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{body}", body.len())
 }
 
-async fn serve(
-    mut stream: TcpStream,
-    requests: &Mutex<Vec<String>>,
-    act: &(dyn Fn(usize, &str) -> Act + Send + Sync),
-) {
+async fn serve(mut stream: TcpStream, requests: &Mutex<Vec<String>>, act: &(dyn Fn(usize, &str) -> Act + Send + Sync)) {
     for number in 0.. {
         let Some(request) = read_request(&mut stream).await else { return };
         requests.lock().expect("lock").push(request.clone());

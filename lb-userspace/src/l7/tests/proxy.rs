@@ -29,11 +29,7 @@ impl Proxy {
         Self::with(FrontendKind::Http(http), backends, |_| ())
     }
 
-    pub(super) fn with(
-        kind: FrontendKind,
-        backends: Vec<Backend>,
-        change: impl FnOnce(&mut Frontend),
-    ) -> Self {
+    pub(super) fn with(kind: FrontendKind, backends: Vec<Backend>, change: impl FnOnce(&mut Frontend)) -> Self {
         let sockets = bind("127.0.0.1:0".parse().expect("address"), 2).expect("bind");
         let address = sockets[0].local_addr().expect("address");
         let mut frontend = model::frontend("www", address, kind);
@@ -41,12 +37,7 @@ impl Proxy {
         let model = Arc::new(model::model(vec![frontend], backends));
         let live = Arc::new(Live::default().for_model(&model));
         let threads = Threads::start(2).expect("threads");
-        let listener = |(thread, listener)| BoundListener {
-            frontend: "www".into(),
-            address,
-            thread,
-            listener,
-        };
+        let listener = |(thread, listener)| BoundListener { frontend: "www".into(), address, thread, listener };
         let snapshot = Snapshot::new(Arc::clone(&model), Arc::clone(&live)).expect("snapshot");
         threads.apply(Arc::new(snapshot), sockets.into_iter().enumerate().map(listener).collect());
         Self { threads, address, live, model }
@@ -56,8 +47,7 @@ impl Proxy {
     pub(super) fn reload(&mut self, model: Model) {
         self.model = Arc::new(model);
         self.live = Arc::new(self.live.for_model(&self.model));
-        let snapshot =
-            Snapshot::new(Arc::clone(&self.model), Arc::clone(&self.live)).expect("snapshot");
+        let snapshot = Snapshot::new(Arc::clone(&self.model), Arc::clone(&self.live)).expect("snapshot");
         self.threads.apply(Arc::new(snapshot), vec![]);
     }
 
@@ -84,8 +74,7 @@ impl Proxy {
 
 pub(super) async fn read_to_end(client: &mut TcpStream) -> String {
     let mut answer = Vec::new();
-    let read =
-        timeout(PATIENCE, client.read_to_end(&mut answer)).await.expect("the proxy closes in time");
+    let read = timeout(PATIENCE, client.read_to_end(&mut answer)).await.expect("the proxy closes in time");
     if let Err(error) = read {
         answer.extend_from_slice(format!("<{:?}>", error.kind()).as_bytes());
     }
@@ -97,9 +86,7 @@ pub(super) async fn read_until(client: &mut TcpStream, end: &str) -> String {
     let mut answer = Vec::new();
     while !answer.ends_with(end.as_bytes()) {
         let byte = timeout(PATIENCE, client.read_u8()).await.expect("in time");
-        answer.push(byte.unwrap_or_else(|error| {
-            panic!("{error} after {:?}", String::from_utf8_lossy(&answer))
-        }));
+        answer.push(byte.unwrap_or_else(|error| panic!("{error} after {:?}", String::from_utf8_lossy(&answer))));
     }
     String::from_utf8(answer).expect("text")
 }

@@ -18,9 +18,7 @@ fn proxy(backend: Backend) -> Proxy {
 }
 
 /// A server that handles one connection.
-async fn server<F: Future<Output = ()> + Send>(
-    handle: impl FnOnce(TcpStream) -> F + Send + 'static,
-) -> SocketAddr {
+async fn server<F: Future<Output = ()> + Send>(handle: impl FnOnce(TcpStream) -> F + Send + 'static) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("bind");
     let address = listener.local_addr().expect("address");
     tokio::spawn(async move {
@@ -43,10 +41,7 @@ async fn a_client_that_has_ended_its_half_still_gets_the_answer() {
     client.shutdown().await.expect("shutdown");
     assert_eq!(read_to_end(&mut client).await, "QUERY");
     let counts = &proxy.frontend_live().counts;
-    assert_eq!(
-        (counts.sum(|counts| &counts.bytes_in), counts.sum(|counts| &counts.bytes_out)),
-        (5, 5)
-    );
+    assert_eq!((counts.sum(|counts| &counts.bytes_in), counts.sum(|counts| &counts.bytes_out)), (5, 5));
 }
 
 #[tokio::test]

@@ -13,21 +13,17 @@ pub(crate) fn pem(names: &[&str]) -> String {
 
 pub(crate) fn pem_with_key(names: &[&str], key: &KeyPair) -> String {
     let names: Vec<_> = names.iter().map(ToString::to_string).collect();
-    let certificate =
-        CertificateParams::new(names).expect("names").self_signed(key).expect("certificate");
+    let certificate = CertificateParams::new(names).expect("names").self_signed(key).expect("certificate");
     format!("{}{}", certificate.pem(), key.serialize_pem())
 }
 
 /// A client that trusts that certificate alone and offers those protocols.
 pub(super) fn connector(trusted: &str, protocols: &[&str]) -> TlsConnector {
     let mut roots = RootCertStore::empty();
-    roots
-        .add(CertificateDer::from_pem_slice(trusted.as_bytes()).expect("certificate"))
-        .expect("root");
+    roots.add(CertificateDer::from_pem_slice(trusted.as_bytes()).expect("certificate")).expect("root");
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let builder = ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .expect("versions");
+    let builder =
+        ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions().expect("versions");
     let mut config = builder.with_root_certificates(roots).with_no_client_auth();
     config.alpn_protocols = protocols.iter().map(|name| name.as_bytes().to_vec()).collect();
     TlsConnector::from(Arc::new(config))

@@ -53,10 +53,7 @@ async fn a_length_beside_chunks_is_dropped_and_the_connection_ends() {
     assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
     assert_eq!(answer.matches("HTTP/1.1").count(), 1, "{answer}");
     let request = origin.last_request();
-    assert!(
-        !request.contains("content-length") && request.contains("transfer-encoding: chunked\r\n"),
-        "{request}"
-    );
+    assert!(!request.contains("content-length") && request.contains("transfer-encoding: chunked\r\n"), "{request}");
     assert_eq!(origin.count(), 1);
 }
 
@@ -104,19 +101,15 @@ async fn answers_that_are_not_http_become_502() {
 async fn a_bad_chunk_of_a_request_is_not_passed_on() {
     let origin = Origin::start(|_, _| Act::Hang(String::new())).await;
     let proxy = Proxy::http(http_frontend(), vec![backend("web", [origin.address])]);
-    let answer = proxy
-        .ask(
-            "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0x1\r\nx\r\n0\r\n\r\n",
-        )
-        .await;
+    let answer =
+        proxy.ask("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0x1\r\nx\r\n0\r\n\r\n").await;
     assert!(answer.starts_with("HTTP/1.1 400 ") || answer.is_empty(), "{answer}");
 }
 
 #[tokio::test]
 async fn late_headers_are_told_408_and_an_idle_connection_is_closed_without_a_word() {
     let origin = Origin::named("ok").await;
-    let http =
-        HttpFrontend { timeout_request: SHORT, timeout_keep_alive: SHORT * 2, ..http_frontend() };
+    let http = HttpFrontend { timeout_request: SHORT, timeout_keep_alive: SHORT * 2, ..http_frontend() };
     let proxy = Proxy::http(http, vec![backend("web", [origin.address])]);
     assert!(proxy.ask("GET / HT").await.starts_with("HTTP/1.1 408 Request Time-out\r\n"));
     assert!(proxy.ask("").await.starts_with("HTTP/1.1 408 "));
@@ -169,14 +162,8 @@ async fn a_client_that_stops_reading_or_sending_is_let_go() {
     let mut reads_nothing = proxy.connect().await;
     reads_nothing.write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").await.expect("write");
     let mut sends_half = proxy.connect().await;
-    sends_half
-        .write_all(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\nx")
-        .await
-        .expect("write");
+    sends_half.write_all(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\nx").await.expect("write");
     eventually("both are here", || proxy.threads.connections() == 2).await;
     eventually("both are gone", || proxy.threads.connections() == 0).await;
-    eventually("the server too", || {
-        proxy.live.backend("web").expect("backend").servers[0].connections() == 0
-    })
-    .await;
+    eventually("the server too", || proxy.live.backend("web").expect("backend").servers[0].connections() == 0).await;
 }

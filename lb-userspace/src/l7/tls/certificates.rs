@@ -18,13 +18,10 @@ pub struct Identity {
 impl Identity {
     /// Reads a chain and its key from PEM text, in any order, and makes sure that they belong together.
     pub fn from_pem(pem: &str, provider: &CryptoProvider) -> Result<Self, TlsError> {
-        let chain =
-            CertificateDer::pem_slice_iter(pem.as_bytes()).collect::<Result<Vec<_>, _>>()?;
+        let chain = CertificateDer::pem_slice_iter(pem.as_bytes()).collect::<Result<Vec<_>, _>>()?;
         let first = chain.first().ok_or(TlsError::NoCertificate)?;
         let names = names(first)?;
-        let key = provider
-            .key_provider
-            .load_private_key(PrivateKeyDer::from_pem_slice(pem.as_bytes())?)?;
+        let key = provider.key_provider.load_private_key(PrivateKeyDer::from_pem_slice(pem.as_bytes())?)?;
         let key = CertifiedKey::new(chain, key);
         key.keys_match()?;
         Ok(Self { names, key: Arc::new(key) })
@@ -38,8 +35,8 @@ impl Identity {
 
 /// The DNS names of a certificate; its common name only if it has none (RFC 6125 §6.4.4).
 fn names(certificate: &CertificateDer<'_>) -> Result<Vec<String>, TlsError> {
-    let (_, certificate) = x509_parser::parse_x509_certificate(certificate)
-        .map_err(|error| TlsError::Certificate(error.to_string()))?;
+    let (_, certificate) =
+        x509_parser::parse_x509_certificate(certificate).map_err(|error| TlsError::Certificate(error.to_string()))?;
     let names = alternative_names(&certificate)?;
     if !names.is_empty() {
         return Ok(names);
@@ -49,13 +46,12 @@ fn names(certificate: &CertificateDer<'_>) -> Result<Vec<String>, TlsError> {
 }
 
 fn alternative_names(certificate: &X509Certificate<'_>) -> Result<Vec<String>, TlsError> {
-    let extension = certificate
-        .subject_alternative_name()
-        .map_err(|error| TlsError::Certificate(error.to_string()))?;
+    let extension = certificate.subject_alternative_name().map_err(|error| TlsError::Certificate(error.to_string()))?;
     let Some(extension) = extension else { return Ok(Vec::new()) };
-    let dns =
-        extension.value.general_names.iter().filter_map(|name| {
-            if let GeneralName::DNSName(name) = name { Some(*name) } else { None }
-        });
+    let dns = extension
+        .value
+        .general_names
+        .iter()
+        .filter_map(|name| if let GeneralName::DNSName(name) = name { Some(*name) } else { None });
     Ok(dns.map(str::to_ascii_lowercase).collect())
 }

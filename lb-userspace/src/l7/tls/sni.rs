@@ -27,8 +27,7 @@ impl Names {
         }
         let first = identities.into_iter().next();
         let shared = first.as_ref().and_then(|first| by_name.get(first.names.first()?)).cloned();
-        let mut names =
-            Self { default: shared.unwrap_or_else(|| first.into_iter().collect()), by_name };
+        let mut names = Self { default: shared.unwrap_or_else(|| first.into_iter().collect()), by_name };
         // Elliptic keys first; else the order of the files stays.
         for certificates in names.by_name.values_mut().chain([&mut names.default]) {
             certificates.sort_by_key(|identity| !identity.is_elliptic());
@@ -37,18 +36,12 @@ impl Names {
     }
 
     /// The certificate for a name, as far as the client can check its signature; any, if it can check none.
-    pub fn choose(
-        &self,
-        name: Option<&str>,
-        schemes: &[SignatureScheme],
-    ) -> Option<&Arc<CertifiedKey>> {
+    pub fn choose(&self, name: Option<&str>, schemes: &[SignatureScheme]) -> Option<&Arc<CertifiedKey>> {
         let name = name.map(|name| name.trim_end_matches('.').to_ascii_lowercase());
-        let certificates = name.and_then(|name| {
-            self.by_name.get(&name).or_else(|| self.by_name.get(&wildcard(&name)?))
-        });
+        let certificates =
+            name.and_then(|name| self.by_name.get(&name).or_else(|| self.by_name.get(&wildcard(&name)?)));
         let certificates = certificates.unwrap_or(&self.default);
-        let fitting =
-            certificates.iter().find(|identity| identity.key.key.choose_scheme(schemes).is_some());
+        let fitting = certificates.iter().find(|identity| identity.key.key.choose_scheme(schemes).is_some());
         fitting.or_else(|| certificates.first()).map(|identity| &identity.key)
     }
 }
@@ -81,11 +74,7 @@ mod tests {
 
     #[test]
     fn exact_names_come_before_wildcards_and_the_first_certificate_takes_the_rest() {
-        let files = [
-            pem(&["default.test"]),
-            pem(&["*.example.test", "example.test"]),
-            pem(&["www.example.test"]),
-        ];
+        let files = [pem(&["default.test"]), pem(&["*.example.test", "example.test"]), pem(&["www.example.test"])];
         let names = Names::new(files.iter().map(|pem| identity(pem)).collect());
         let chosen = |name| {
             let key = names.choose(name, &[ECDSA]).expect("certificate");
@@ -101,10 +90,7 @@ mod tests {
 
     #[test]
     fn of_two_keys_of_one_name_the_client_gets_the_one_that_it_can_check() {
-        let rsa = pem_with_key(
-            &["a.test"],
-            &rcgen::KeyPair::generate_for(&rcgen::PKCS_RSA_SHA256).expect("key"),
-        );
+        let rsa = pem_with_key(&["a.test"], &rcgen::KeyPair::generate_for(&rcgen::PKCS_RSA_SHA256).expect("key"));
         let names = Names::new(vec![identity(&rsa), identity(&pem(&["a.test"]))]);
         let is_rsa = |schemes: &[SignatureScheme], name| {
             names.choose(name, schemes).expect("certificate").cert == identity(&rsa).key.cert

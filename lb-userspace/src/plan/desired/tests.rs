@@ -26,10 +26,7 @@ fn tables(model: &Model) -> Tables {
 fn a_vip_names_the_ring_of_its_backend_and_has_an_address_entry() {
     let model = model(
         vec![backend("web", servers(2)), backend("api", servers(1))],
-        vec![
-            (bind("192.0.2.10:80", Protocol::Tcp), "web"),
-            (bind("192.0.2.10:443", Protocol::Tcp), "api"),
-        ],
+        vec![(bind("192.0.2.10:80", Protocol::Tcp), "web"), (bind("192.0.2.10:443", Protocol::Tcp), "api")],
     );
     let tables = tables(&model);
     assert_eq!(tables.vips.len(), 3);
@@ -46,16 +43,12 @@ fn a_vip_names_the_ring_of_its_backend_and_has_an_address_entry() {
 #[test]
 fn a_direct_server_keeps_the_port_of_the_packet_and_a_nat_server_has_its_own() {
     let direct = backend("direct", vec![server("a", "10.0.0.1:8080")]);
-    let nat =
-        Backend { forward: Forward::Nat, ..backend("nat", vec![server("a", "10.0.0.1:8080")]) };
+    let nat = Backend { forward: Forward::Nat, ..backend("nat", vec![server("a", "10.0.0.1:8080")]) };
     let model = model(vec![direct, nat], vec![]);
     let next_hops = NextHops::from([(IpAddr::from([10, 0, 0, 1]), 17)]);
     let tables = desired(&model, &registry(&model), &next_hops);
-    let rows: Vec<_> = tables
-        .servers
-        .values()
-        .map(|entry| (entry.addr.ip(), entry.port.host(), entry.next_hop))
-        .collect();
+    let rows: Vec<_> =
+        tables.servers.values().map(|entry| (entry.addr.ip(), entry.port.host(), entry.next_hop)).collect();
     let address = Ipv4Addr::new(10, 0, 0, 1);
     assert_eq!(rows, [(address, 0, 17), (address, 8080, 17)]);
 }
@@ -68,10 +61,8 @@ fn a_server_without_next_hop_has_row_0() {
 
 #[test]
 fn backends_of_no_l4_frontend_have_server_rows_and_no_ring() {
-    let tables = tables(&model(
-        vec![backend("web", vec![server("a", "10.0.0.1:80"), server("b", "[2001:db8::1]:80")])],
-        vec![],
-    ));
+    let tables =
+        tables(&model(vec![backend("web", vec![server("a", "10.0.0.1:80"), server("b", "[2001:db8::1]:80")])], vec![]));
     assert_eq!(tables.servers.len(), 2);
     assert_eq!(tables.servers[&2].addr.ip(), Ipv4Addr::UNSPECIFIED);
     assert!(tables.rings.is_empty() && tables.vips.is_empty() && tables.returns.is_empty());
@@ -79,10 +70,8 @@ fn backends_of_no_l4_frontend_have_server_rows_and_no_ring() {
 
 #[test]
 fn replies_of_nat_servers_get_the_vip_of_their_protocol() {
-    let nat =
-        Backend { forward: Forward::Nat, ..backend("dns", vec![server("a", "10.0.0.1:5353")]) };
-    let binds =
-        [Protocol::Tcp, Protocol::Udp].map(|protocol| (bind("192.0.2.10:53", protocol), "dns"));
+    let nat = Backend { forward: Forward::Nat, ..backend("dns", vec![server("a", "10.0.0.1:5353")]) };
+    let binds = [Protocol::Tcp, Protocol::Udp].map(|protocol| (bind("192.0.2.10:53", protocol), "dns"));
     let model = model(vec![nat], binds.into());
     let tables = tables(&model);
     assert_eq!(tables.returns.len(), 2);
@@ -94,10 +83,7 @@ fn replies_of_nat_servers_get_the_vip_of_their_protocol() {
             reserved: 0,
         };
         let entry = tables.returns[&source];
-        assert_eq!(
-            (entry.vip_addr.ip(), entry.vip_port.host()),
-            (Ipv4Addr::new(192, 0, 2, 10), 53)
-        );
+        assert_eq!((entry.vip_addr.ip(), entry.vip_port.host()), (Ipv4Addr::new(192, 0, 2, 10), 53));
         assert_eq!(entry.vip, tables.vips[&key("192.0.2.10:53", protocol)].id);
         assert!(tables.servers.contains_key(&entry.server));
     }
@@ -114,8 +100,7 @@ fn slots_name_servers_that_take_new_flows_and_nobody_when_there_is_none() {
         let mut ids: Vec<_> = tables.rings[&1].slots.iter().map(|slot| slot.current).collect();
         ids.sort_unstable();
         ids.dedup();
-        let states: Vec<_> =
-            tables.servers.values().map(|entry| ServerState::from_byte(entry.state)).collect();
+        let states: Vec<_> = tables.servers.values().map(|entry| ServerState::from_byte(entry.state)).collect();
         (ids, states)
     };
     let (up, drain, down) = (ServerState::Up, ServerState::Drain, ServerState::Down);
@@ -131,10 +116,7 @@ fn slots_name_servers_that_take_new_flows_and_nobody_when_there_is_none() {
 fn a_planner_makes_only_the_rings_that_changed() {
     let model = model(
         vec![backend("api", servers(2)), backend("web", servers(2))],
-        vec![
-            (bind("192.0.2.10:80", Protocol::Tcp), "web"),
-            (bind("192.0.2.10:81", Protocol::Tcp), "api"),
-        ],
+        vec![(bind("192.0.2.10:80", Protocol::Tcp), "web"), (bind("192.0.2.10:81", Protocol::Tcp), "api")],
     );
     let mut registry = registry(&model);
     let mut planner = Planner::default();
@@ -148,10 +130,7 @@ fn a_planner_makes_only_the_rings_that_changed() {
 
 #[test]
 fn a_planner_follows_a_registry_with_other_ids() {
-    let model = model(
-        vec![backend("web", servers(2))],
-        vec![(bind("192.0.2.10:80", Protocol::Tcp), "web")],
-    );
+    let model = model(vec![backend("web", servers(2))], vec![(bind("192.0.2.10:80", Protocol::Tcp), "web")]);
     let mut planner = Planner::default();
     let first = planner.desired(&model, &registry(&model), &NextHops::new());
     let shifted = first.servers.iter().map(|(id, entry)| (id + 5, *entry)).collect();
@@ -167,10 +146,7 @@ fn a_planner_follows_a_registry_with_other_ids() {
 #[expect(clippy::disallowed_methods, reason = "it measures")]
 fn cost_of_a_failover() {
     for count in [3, 100, 1_000] {
-        let model = model(
-            vec![backend("web", servers(count))],
-            vec![(bind("192.0.2.10:80", Protocol::Tcp), "web")],
-        );
+        let model = model(vec![backend("web", servers(count))], vec![(bind("192.0.2.10:80", Protocol::Tcp), "web")]);
         let mut registry = registry(&model);
         let mut planner = Planner::default();
         let mut current = planner.desired(&model, &registry, &NextHops::new());

@@ -10,11 +10,7 @@ use lb_common::{Forward, Protocol};
 
 /// One frontend; one `nat` backend of that name with these servers.
 fn model(backend: &str, names: &[&str]) -> Model {
-    let servers = names
-        .iter()
-        .zip(1..)
-        .map(|(name, n)| testing::server(name, &format!("10.0.0.{n}:80")))
-        .collect();
+    let servers = names.iter().zip(1..).map(|(name, n)| testing::server(name, &format!("10.0.0.{n}:80"))).collect();
     let nat = Backend { forward: Forward::Nat, ..testing::backend(backend, servers) };
     testing::model(vec![nat], vec![(testing::bind("192.0.2.10:80", Protocol::Tcp), backend)])
 }
@@ -54,11 +50,7 @@ fn an_address_entry_is_there_while_its_vips_are() {
     assert!(
         writes
             .iter()
-            .find_map(|write| if let Write::PutVip(key, _) = write {
-                Some(key.is_address_entry())
-            } else {
-                None
-            })
+            .find_map(|write| if let Write::PutVip(key, _) = write { Some(key.is_address_entry()) } else { None })
             .unwrap()
     );
     let writes = diff(&wanted, &Tables::default());
@@ -75,10 +67,7 @@ fn a_server_whose_row_changes_hands_leaves_the_ring_first() {
     let expected = ["half", "flip", "-return", "-server", "server", "half", "flip", "return"];
     assert_eq!(kinds(&writes), expected);
     let Write::PutRingHalf(_, slots) = &writes[0] else { panic!("{writes:?}") };
-    assert!(
-        slots.iter().all(|slot| slot.current == 1),
-        "server a takes all while b and c change places"
-    );
+    assert!(slots.iter().all(|slot| slot.current == 1), "server a takes all while b and c change places");
 }
 
 #[test]
@@ -89,9 +78,5 @@ fn a_vip_is_away_while_its_ring_changes_hands() {
     let writes = diff(&current, &wanted);
     let expected = ["server", "return", "-vip", "-ring", "-server", "half", "flip", "vip"];
     assert_eq!(kinds(&writes), expected);
-    assert!(
-        !writes
-            .iter()
-            .any(|write| matches!(write, Write::RemoveVip(key) if key.is_address_entry()))
-    );
+    assert!(!writes.iter().any(|write| matches!(write, Write::RemoveVip(key) if key.is_address_entry())));
 }

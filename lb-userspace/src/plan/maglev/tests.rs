@@ -35,14 +35,9 @@ fn walk(ring: &Owners, slot: usize, up: &[bool], steps: usize) -> Option<usize> 
 
 /// Servers of random weights with random names; 1 to 24 of them.
 fn any_servers() -> impl Strategy<Value = Vec<Server>> {
-    proptest::collection::btree_map("[a-z]{1,6}[0-9]{0,2}", 1_u16..=256, 1..24).prop_map(
-        |servers| {
-            servers
-                .into_iter()
-                .map(|(name, weight)| Server { weight, ..server(&name, "10.0.0.1:80") })
-                .collect()
-        },
-    )
+    proptest::collection::btree_map("[a-z]{1,6}[0-9]{0,2}", 1_u16..=256, 1..24).prop_map(|servers| {
+        servers.into_iter().map(|(name, weight)| Server { weight, ..server(&name, "10.0.0.1:80") }).collect()
+    })
 }
 
 #[test]
@@ -69,9 +64,7 @@ fn one_failure_of_many_overloads_nobody() {
             .collect();
         let mean = excesses.iter().sum::<f64>() / f64::from(u32::try_from(count).unwrap());
         let most = excesses.into_iter().fold(0.0, f64::max);
-        println!(
-            "{count} servers, one out: fullest {mean:.2} % above its share on average, {most:.2} % at worst"
-        );
+        println!("{count} servers, one out: fullest {mean:.2} % above its share on average, {most:.2} % at worst");
         assert!(mean < average && most < worst, "{count} servers: {mean:.2} % {most:.2} %");
     }
 }
@@ -81,10 +74,7 @@ fn equal_servers_get_equal_shares_within_one_percent_up_to_the_limit() {
     for count in [2, 3, 10, SLOTS / 100] {
         let loads = loads(&Owners::base(&servers(count)), count);
         let (least, most) = (loads.iter().min().unwrap(), loads.iter().max().unwrap());
-        assert!(
-            most - least <= 1 && most * 100 <= least * 101,
-            "{count} servers: {least} to {most} slots"
-        );
+        assert!(most - least <= 1 && most * 100 <= least * 101, "{count} servers: {least} to {most} slots");
     }
 }
 
@@ -94,10 +84,7 @@ fn backups_own_nothing_and_the_first_stands_in_for_all() {
     servers[0].backup = true;
     servers[2].backup = true;
     let base = Owners::base(&servers);
-    assert_eq!(
-        loads(&base, 4).iter().map(|load| *load > 0).collect::<Vec<_>>(),
-        [false, true, false, true]
-    );
+    assert_eq!(loads(&base, 4).iter().map(|load| *load > 0).collect::<Vec<_>>(), [false, true, false, true]);
 
     let only = |index| (0..4).map(|other| other == index).collect::<Vec<_>>();
     assert!(base.refilled(&only(2)).iter().all(|owner| owner == Some(2)));
@@ -108,15 +95,13 @@ fn backups_own_nothing_and_the_first_stands_in_for_all() {
 
 #[test]
 fn a_backend_of_backups_alone_is_served_by_one() {
-    let servers: Vec<_> =
-        servers(2).into_iter().map(|server| Server { backup: true, ..server }).collect();
+    let servers: Vec<_> = servers(2).into_iter().map(|server| Server { backup: true, ..server }).collect();
     assert!(Owners::base(&servers).refilled(&[true, false]).iter().all(|owner| owner == Some(0)));
 }
 
 #[test]
 fn a_server_too_light_for_a_slot_still_serves_when_it_is_alone() {
-    let mut servers: Vec<_> =
-        servers(180).into_iter().map(|server| Server { weight: 256, ..server }).collect();
+    let mut servers: Vec<_> = servers(180).into_iter().map(|server| Server { weight: 256, ..server }).collect();
     servers[7].weight = 1;
     let base = Owners::base(&servers);
     assert_eq!(loads(&base, 180)[7], 0);
@@ -220,13 +205,9 @@ fn cost_of_base_and_refill() {
     for count in [3, 100, 1_000] {
         let servers = servers(count);
         let base = Owners::base(&servers);
-        let (one_out, one_left) =
-            (all_but(count, &[1]), all_but(count, &(1..count).collect::<Vec<_>>()));
+        let (one_out, one_left) = (all_but(count, &[1]), all_but(count, &(1..count).collect::<Vec<_>>()));
         let dealt = best(|| Owners::base(&servers));
-        let [one_out, one_left] =
-            [one_out, one_left].map(|available| best(|| base.refilled(&available)));
-        println!(
-            "{count} servers: base {dealt:?}, refill with one out {one_out:?}, with one left {one_left:?}"
-        );
+        let [one_out, one_left] = [one_out, one_left].map(|available| best(|| base.refilled(&available)));
+        println!("{count} servers: base {dealt:?}, refill with one out {one_out:?}, with one left {one_left:?}");
     }
 }

@@ -17,11 +17,7 @@ fn web(names: &[&str]) -> Model {
 
 fn ids(registry: &Registry, model: &Model) -> Vec<u16> {
     let backend = &model.backends[0];
-    backend
-        .servers
-        .iter()
-        .map(|server| registry.server_id(server.identity(&backend.name)).unwrap())
-        .collect()
+    backend.servers.iter().map(|server| registry.server_id(server.identity(&backend.name)).unwrap()).collect()
 }
 
 /// A registry with this many ids for servers.
@@ -68,10 +64,7 @@ fn a_full_map_is_an_error_and_changes_nothing() {
     registry.update(&small).unwrap();
     registry.set_health(small.backends[0].servers[0].identity("web"), Health::Down);
     let before = desired(&small, &registry, &BTreeMap::new());
-    assert_eq!(
-        registry.update(&web(&["c", "d", "e"])),
-        Err(RegistryError { rows: Rows::Servers, wanted: 3, room: 2 })
-    );
+    assert_eq!(registry.update(&web(&["c", "d", "e"])), Err(RegistryError { rows: Rows::Servers, wanted: 3, room: 2 }));
     assert_eq!(desired(&small, &registry, &BTreeMap::new()), before);
     assert!(registry.update(&web(&["c", "d"])).is_ok(), "all of them may change hands");
 }
@@ -105,8 +98,7 @@ fn standings_survive_reload_and_restart() {
     assert!(registry.set_health(a, Health::Down));
     assert!(registry.set_admin(b, Admin::Drain));
     assert!(registry.set_health(b, Health::Up));
-    let expected =
-        [(Admin::Ready, Health::Down), (Admin::Drain, Health::Up), (Admin::Ready, Health::Unknown)];
+    let expected = [(Admin::Ready, Health::Down), (Admin::Drain, Health::Up), (Admin::Ready, Health::Unknown)];
     let expected = expected.map(|(admin, health)| Standing { admin, health });
 
     let mut restarted = Registry::adopt(&desired(&model, &registry, &BTreeMap::new()));
@@ -121,13 +113,9 @@ fn only_a_change_is_a_change() {
     let mut registry = Registry::default();
     registry.update(&web(&["a"])).unwrap();
     let a = server("a", "10.0.0.1:80").identity("web");
-    let changes =
-        [Health::Up, Health::Up, Health::Down].map(|health| registry.set_health(a, health));
+    let changes = [Health::Up, Health::Up, Health::Down].map(|health| registry.set_health(a, health));
     assert_eq!(changes, [true, false, true]);
-    assert_eq!(
-        [Admin::Ready, Admin::Maint].map(|admin| registry.set_admin(a, admin)),
-        [false, true]
-    );
+    assert_eq!([Admin::Ready, Admin::Maint].map(|admin| registry.set_admin(a, admin)), [false, true]);
     assert!(!registry.set_health(1, Health::Down), "nobody has that identity");
 }
 

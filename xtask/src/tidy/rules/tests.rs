@@ -13,10 +13,7 @@ fn clean(path: &str, code: &str) {
 
 fn broken(path: &str, code: &str, expected: &str) {
     let messages = messages(path, code);
-    assert!(
-        messages.len() == 1 && messages[0].contains(expected),
-        "{messages:?} is not one about {expected:?}"
-    );
+    assert!(messages.len() == 1 && messages[0].contains(expected), "{messages:?} is not one about {expected:?}");
 }
 
 #[test]
@@ -50,11 +47,7 @@ fn names_of_other_crates_are_theirs() {
 
 #[test]
 fn aya_toml_and_rustls_are_named_in_one_place_each() {
-    broken(
-        "lb-userspace/src/plan/diff.rs",
-        "use aya::Ebpf;",
-        "only lb-userspace/src/dataplane names aya",
-    );
+    broken("lb-userspace/src/plan/diff.rs", "use aya::Ebpf;", "only lb-userspace/src/dataplane names aya");
     broken("lb-userspace/src/l7.rs", "fn f(x: toml::Value) {}", "config");
     broken("lb-userspace/src/l7/http.rs", "use rustls::ServerConfig;", "l7/tls");
     broken("lb-userspace/src/config.rs", "use tokio_rustls::TlsAcceptor;", "l7/tls");
@@ -62,23 +55,15 @@ fn aya_toml_and_rustls_are_named_in_one_place_each() {
     clean("lb-userspace/src/config/file.rs", "use toml::Spanned;");
     clean("lb-userspace/src/l7/tls.rs", "use rustls::ServerConfig;");
     clean("tests/harness/lib.rs", "use aya::Ebpf;");
-    clean(
-        "lb-userspace/src/l7.rs",
-        "fn f(toml: u8) { let aya = toml; }\n#[cfg(test)]\nmod tests { use toml::Value; }",
-    );
+    clean("lb-userspace/src/l7.rs", "fn f(toml: u8) { let aya = toml; }\n#[cfg(test)]\nmod tests { use toml::Value; }");
 }
 
 #[test]
 fn the_plan_is_pure() {
-    for code in
-        ["use std::fs;", "use tokio::net;", "let t = Instant::now();", "use std::{fmt, io};"]
-    {
+    for code in ["use std::fs;", "use tokio::net;", "let t = Instant::now();", "use std::{fmt, io};"] {
         broken("lb-userspace/src/plan/tables.rs", code, "clock");
     }
-    clean(
-        "lb-userspace/src/plan/tables.rs",
-        "use std::net::Ipv4Addr;\nfn f(now: Instant) -> Instant { now }",
-    );
+    clean("lb-userspace/src/plan/tables.rs", "use std::net::Ipv4Addr;\nfn f(now: Instant) -> Instant { now }");
 }
 
 #[test]
@@ -95,10 +80,7 @@ fn what_is_to_be_done_later_is_not_in_the_code() {
 
 #[test]
 fn every_stop_has_a_case() {
-    let stop = Source::new(
-        "lb-common/src/stop.rs",
-        "enum Stop {\n    NotIpv4 = 0,\n    Fragment = 7,\n}\n",
-    );
+    let stop = Source::new("lb-common/src/stop.rs", "enum Stop {\n    NotIpv4 = 0,\n    Fragment = 7,\n}\n");
     let cases = Source::new("tests/cases/stops.rs", "expect: Stop::NotIpv4, // Stop::Fragment");
     let elsewhere = Source::new("lb-ebpf/src/parse.rs", "return Err(Stop::Fragment)");
     let problems = stops_without_a_case(&[stop, cases, elsewhere]);
