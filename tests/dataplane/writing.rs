@@ -7,7 +7,7 @@ use aya::{
     util::nr_cpus,
 };
 use lb_common::{
-    Be16, Be32, Counters, Protocol, Return4, Return4Key, SLOTS, ServerEntry, ServerId, Slot, Stop, Vip, Vip4Key,
+    Be16, Be32, Counters, Protocol, Return4, Return4Key, ServerEntry, ServerId, Slot, Stop, Vip, Vip4Key,
     maps::SERVER_COUNTERS, server::ServerState,
 };
 use lb_userspace::{

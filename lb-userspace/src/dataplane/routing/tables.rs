@@ -62,7 +62,7 @@ impl RoutingTables {
     pub fn apply(&mut self, change: Change) {
         match change {
             Change::NextHop(row, next_hop) => {
-                put(&mut self.next_hops, row, Some(next_hop).filter(|next_hop| *next_hop != NextHop::default()))
+                put(&mut self.next_hops, row, Some(next_hop).filter(|next_hop| *next_hop != NextHop::default()));
             }
             Change::Route(prefix, row) => put(&mut self.routes, prefix, row),
             Change::Local(address, present) => set(&mut self.local, address, present),
