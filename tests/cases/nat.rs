@@ -47,6 +47,8 @@ pub(crate) fn cases() -> Vec<Case> {
             OTHER_VIP,
         ),
         keeps_port(),
+        longest_prefix(),
+        default_route(),
         sums_to_zero(),
         unset_checksum_is_not_touched_by_zero_rule(),
     ]
@@ -60,6 +62,21 @@ fn forward(name: &'static str, input: &Frame, id: u16) -> Case {
 fn back(name: &'static str, input: &Frame, vip: std::net::SocketAddrV4) -> Case {
     let output = leaves_for_client(input.clone()).from(vip);
     row(name, input.bytes(), Expect::Transmit(output.bytes()))
+}
+
+/// The default route leads to nobody, the client's own to the router.
+fn longest_prefix() -> Case {
+    let name = "a reply takes the longest prefix of its client";
+    let mut case = back(name, &answers(Frame::tcp(SERVERS[1], CLIENT), 1), NAT_VIP);
+    case.tables.routes.insert(prefix(CLIENT, 0), UNRESOLVED);
+    case
+}
+
+fn default_route() -> Case {
+    let name = "a reply takes the default route where there is no other";
+    let mut case = back(name, &answers(Frame::tcp(SERVERS[1], UNROUTED_CLIENT), 1), NAT_VIP);
+    case.tables.routes.insert(prefix(UNROUTED_CLIENT, 0), ROUTER);
+    case
 }
 
 /// Server 3 has port 0.

@@ -51,7 +51,7 @@ pub(crate) const INSIDE: u32 = 2;
 
 /// Row of the router in `NEXT_HOPS`; servers have the row of their id.
 pub(crate) const ROUTER: u32 = 100;
-const UNRESOLVED: u32 = 101;
+pub(crate) const UNRESOLVED: u32 = 101;
 
 const fn mac(last: u8) -> Mac {
     [0x02, 0x51, 0x1c, 0xe0, 0x00, last]
@@ -167,8 +167,8 @@ fn next_hop(destination: Mac, ifindex: u32) -> NextHop {
     NextHop { destination, source: BALANCER_MAC, ifindex, resolved: 1 }
 }
 
-fn prefix(address: SocketAddrV4, prefix_len: u32) -> Route4Key {
-    let network = address.ip().to_bits() & (u32::MAX << (32 - prefix_len));
+pub(crate) fn prefix(address: SocketAddrV4, prefix_len: u32) -> Route4Key {
+    let network = address.ip().to_bits() & (u32::MAX.checked_shl(32 - prefix_len).unwrap_or(0));
     Route4Key { prefix_len, addr: Ipv4Addr::from_bits(network).into() }
 }
 

@@ -2,8 +2,8 @@
 
 use crate::{
     cases::{self, Case, world::*},
+    namespace,
     object::{Action, Loaded},
-    world,
 };
 use anyhow::{Result, ensure};
 use lb_common::{ServerState, hash::mix};
@@ -32,7 +32,7 @@ fn assert_counted_alike(loaded: &Loaded, tables: &MemoryTables) -> Result<()> {
 
 #[test]
 fn on_every_truncation_of_every_row() -> Result<()> {
-    world::enter()?;
+    namespace::enter()?;
     let mut loaded = Loaded::with(&tables())?;
     for Case { name, tables, ingress, input, .. } in cases::all() {
         loaded.fill(&tables)?;
@@ -55,7 +55,7 @@ fn tables_of_all() -> MemoryTables {
 
 #[test]
 fn on_thousands_of_mutated_frames() -> Result<()> {
-    world::enter()?;
+    namespace::enter()?;
     let tables = tables_of_all();
     let loaded = Loaded::with(&tables)?;
     let rows = cases::all();

@@ -2,8 +2,8 @@
 
 use crate::{
     cases::world::*,
+    namespace,
     object::{Loaded, PROGRAM},
-    world,
 };
 use anyhow::{Context as _, Result, ensure};
 use lb_common::{Protocol, Return4Key, Vip4Key};
@@ -118,7 +118,7 @@ const ROUNDS: u32 = 20;
 /// such that a rewritten packet is what it was; only its time to live sinks.
 #[test]
 fn nanoseconds_per_packet() -> Result<()> {
-    world::enter()?;
+    namespace::enter()?;
     let mut tables = tables();
     // A server that has the VIP's own address and port, and answers from there.
     if let Some(server) = tables.servers.get_mut(&1) {

@@ -6,9 +6,9 @@
 mod cases;
 mod agreement;
 mod loading;
+mod namespace;
 mod object;
 mod raw;
-mod world;
 
 use anyhow::{Result, ensure};
 use cases::{Case, Expect};
@@ -17,7 +17,7 @@ use object::{Action, Loaded};
 
 #[test]
 fn every_row_comes_out_as_promised() -> Result<()> {
-    world::enter()?;
+    namespace::enter()?;
     let mut loaded = Loaded::with(&cases::world::tables())?;
     for Case { name, tables, ingress, input, expect } in cases::all() {
         loaded.fill(&tables)?;

@@ -1,5 +1,5 @@
-//! A network namespace of this thread's own, with the two interfaces of the golden rows: a ring buffer of devices is of
-//! no use without devices.
+//! A network namespace of this thread's own, with the two interfaces of the golden rows: the kernel takes no frame from,
+//! and no redirect to, an interface that does not exist.
 #![expect(unsafe_code, reason = "unshare may be unsafe with other flags")]
 
 use anyhow::{Result, ensure};
@@ -10,9 +10,11 @@ use std::process::Command;
 pub(crate) fn enter() -> Result<()> {
     // SAFETY: a network namespace concerns neither memory nor descriptors of other threads.
     unsafe { unshare_unsafe(UnshareFlags::NEWNET) }?;
-    // The loopback device of a new namespace has index 1 (`world::OUTSIDE`); this one gets 2 (`world::INSIDE`).
-    let arguments =
-        ["link", "add", "name", "inside", "index", "2", "type", "veth", "peer", "name", "far", "index", "3"];
+    // The loopback device of a new namespace has index 1 (`OUTSIDE`); this one gets 2 (`INSIDE`).
+    let arguments = [
+        "link", "add", "name", "inside", "index", "2", "type", "veth", "peer", "name", "far",
+        "index", "3",
+    ];
     ensure!(Command::new("ip").args(arguments).status()?.success(), "no second interface");
     Ok(())
 }
