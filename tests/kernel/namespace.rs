@@ -11,10 +11,8 @@ pub(crate) fn enter() -> Result<()> {
     // SAFETY: a network namespace concerns neither memory nor descriptors of other threads.
     unsafe { unshare_unsafe(UnshareFlags::NEWNET) }?;
     // The loopback device of a new namespace has index 1 (`OUTSIDE`); this one gets 2 (`INSIDE`).
-    let arguments = [
-        "link", "add", "name", "inside", "index", "2", "type", "veth", "peer", "name", "far",
-        "index", "3",
-    ];
+    let arguments =
+        ["link", "add", "name", "inside", "index", "2", "type", "veth", "peer", "name", "far", "index", "3"];
     ensure!(Command::new("ip").args(arguments).status()?.success(), "no second interface");
     Ok(())
 }

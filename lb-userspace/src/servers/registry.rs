@@ -215,7 +215,7 @@ impl<K: Copy + Ord> Ids<K> {
     }
 
     /// Frees what is not in `wanted`, then gives the rest of `wanted` ids in that order. An id freed here is given out
-    /// here only when no other is left; [`diff`](crate::plan::diff) copes with that.
+    /// here only when no other is left; [`diff`](mod@crate::plan::diff) copes with that.
     fn assign(&mut self, wanted: &[K]) {
         let keep: BTreeSet<_> = wanted.iter().copied().collect();
         self.free.extend(self.used.extract_if(.., |key, _| !keep.contains(key)).map(|(_, id)| id));
