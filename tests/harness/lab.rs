@@ -178,8 +178,8 @@ impl Lab {
         self.introduce()
     }
 
-    /// Lets client and balancer learn each other's Ethernet address, as a balancer and its router long have. Otherwise
-    /// the first reply by XDP waits for nobody: it is dropped (`no_next_hop`), and the client repeats its SYN a second later.
+    /// Lets client and balancer learn each other's Ethernet address, as a balancer and its router long have: replies to a
+    /// client whose address the balancer's kernel does not know are dropped and counted as `no_next_hop`.
     fn introduce(&self) -> Result<()> {
         const NOBODY_LISTENS: u16 = 9;
         let datagram = || UdpSocket::bind((CLIENT, 0))?.send_to(b"hello", (GATEWAY, NOBODY_LISTENS));
