@@ -242,5 +242,7 @@ pub fn preflight() -> Result<()> {
     let missing: Vec<_> = PROGRAMS.iter().filter(|(program, _)| !found(program)).map(|&(_, package)| package).collect();
     ensure!(missing.is_empty(), "missing: apt-get install {}", missing.join(" "));
     ensure!(Path::new("/sys/fs/bpf").exists(), "no BPF file system: mount -t bpf bpf /sys/fs/bpf");
-    Ok(())
+    // Root in a container may do neither.
+    process::run(Command::new("unshare").args(["--net", "true"])).context("network namespaces are not allowed")?;
+    verdict::can_load().context("XDP programs are not allowed")
 }

@@ -37,6 +37,13 @@ pub fn attach(verdict: Verdict, namespace: &Namespace, device: &str, lab: &str) 
     attached.map(drop)
 }
 
+/// Whether this computer lets us load a program at all.
+pub(crate) fn can_load() -> Result<()> {
+    let mut loaded = Ebpf::load(&elf(Verdict::Pass)?)?;
+    let program: &mut Xdp = loaded.program_mut("verdict").context("no program in the object")?.try_into()?;
+    Ok(program.load()?)
+}
+
 fn elf(verdict: Verdict) -> Result<Vec<u8>> {
     let instructions = [
         [0xb7, 0, 0, 0, verdict as u8, 0, 0, 0], // r0 = verdict
