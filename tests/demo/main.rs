@@ -48,10 +48,9 @@ fn tell(mut report: Report, keep: bool) -> ExitCode {
             report.end(told)
         }
         Err(reason) => {
-            report.say(&format!(
-                "  The kernel half cannot be shown here: {reason:#}.\n  What can be shown without it:\n"
-            ));
-            report.fact("kernel_half", format!("not shown: {reason:#}"));
+            let reason = format!("{reason:#}").trim_end().replace('\n', "; ");
+            report.say(&format!("  The kernel half cannot be shown here: {reason}\n  What can be shown without it:\n"));
+            report.fact("kernel_half", format!("not shown: {reason}"));
             let told = limited::tell(&mut report);
             match report.end(told) {
                 code if code == ExitCode::SUCCESS => ExitCode::from(3),
