@@ -39,6 +39,7 @@ fn without_privileges_the_daemon_says_which_it_needs() -> Result<()> {
     let output = command.arg(binary()?).arg("run").arg("--config").arg(&config).output()?;
     ensure!(output.status.code() == Some(1), "{}", complaint(&output));
     ensure!(complaint(&output).contains("CAP_"), "no capability is named: {}", complaint(&output));
+    ensure!(!lab.pins().exists(), "a start that failed left {}", lab.pins().display());
     Ok(())
 }
 

@@ -20,12 +20,13 @@ const PROFILE: &str = "ebpf";
 const PROCESSOR: &str = "v3";
 
 /// Where the inner cargo puts the object.
-pub(crate) fn object_path(places: &Places) -> PathBuf {
-    target_directory(places).join(TARGET).join(PROFILE).join("lb-ebpf")
+pub(crate) fn object_path(places: &Places, log: bool) -> PathBuf {
+    target_directory(places, log).join(TARGET).join(PROFILE).join("lb-ebpf")
 }
 
-fn target_directory(places: &Places) -> PathBuf {
-    places.target.join("ebpf")
+/// The object that logs has a directory of its own, so that neither takes the other's place.
+fn target_directory(places: &Places, log: bool) -> PathBuf {
+    places.target.join(if log { "ebpf-log" } else { "ebpf" })
 }
 
 /// Compiles the kernel object; returns the warnings that were kept.
@@ -33,6 +34,7 @@ pub(crate) fn compile(
     places: &Places,
     compiler: &Compiler,
     linker: &Linker,
+    log: bool,
     diagnostics: Diagnostics,
 ) -> Result<Vec<String>, Error> {
     let mut command = clean_command(&compiler.cargo());
@@ -44,7 +46,8 @@ pub(crate) fn compile(
         .args(["build", "--package=lb-ebpf", "--bin=lb-ebpf", "--locked", "-Zbuild-std=core"])
         .args([format!("--target={TARGET}"), format!("--profile={PROFILE}")])
         .arg("--target-dir")
-        .arg(target_directory(places))
+        .arg(target_directory(places, log))
+        .args(log.then_some("--features=log"))
         .stdout(Stdio::null());
     let failed = |source| Error::Run { program: compiler.cargo(), source };
     match diagnostics {

@@ -87,8 +87,8 @@ pub fn build(places: &Places, overrides: &Overrides, diagnostics: Diagnostics) -
     }
     let compiler = Compiler::choose(overrides)?;
     let linker = Linker::choose(overrides, places, compiler.llvm)?;
-    let warnings = inner::compile(places, &compiler, &linker, diagnostics)?;
-    let path = inner::object_path(places);
+    let warnings = inner::compile(places, &compiler, &linker, overrides.log, diagnostics)?;
+    let path = inner::object_path(places, overrides.log);
     check_object(&path)?;
     Ok(Object::Compiled { path, compiler, linker, warnings })
 }

@@ -11,6 +11,8 @@ const SKIP: &str = "SLUICE_EBPF_SKIP";
 const OBJECT: &str = "SLUICE_EBPF_OBJECT";
 const TOOLCHAIN: &str = "SLUICE_EBPF_TOOLCHAIN";
 const LINKER: &str = "SLUICE_EBPF_LINKER";
+/// Cargo sets it for the build script of a package that has the feature, and builds anew when that changes.
+const LOG: &str = "CARGO_FEATURE_KERNEL_LOG";
 
 /// Decisions that come before every search.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
@@ -24,6 +26,8 @@ pub struct Overrides {
     pub toolchain: Option<PathBuf>,
     /// `SLUICE_EBPF_LINKER=FILE`: this bpf-linker.
     pub linker: Option<PathBuf>,
+    /// Cargo's feature `kernel-log` of the package being built: an object that logs, for debugging.
+    pub log: bool,
 }
 
 impl Overrides {
@@ -40,6 +44,7 @@ impl Overrides {
             object: set(OBJECT).map(PathBuf::from),
             toolchain: set(TOOLCHAIN).map(PathBuf::from),
             linker: set(LINKER).map(PathBuf::from),
+            log: set(LOG).is_some(),
         }
     }
 }
@@ -65,5 +70,6 @@ mod tests {
         assert_eq!(read.object, Some(OBJECT.into()));
         assert_eq!(read.toolchain, Some(TOOLCHAIN.into()));
         assert_eq!(read.linker, Some(LINKER.into()));
+        assert!(read.log);
     }
 }

@@ -135,14 +135,7 @@ pub fn detach(pins: &Pins) -> Result<Detached, PinsError> {
     let mut directories = pins.stale()?;
     directories.extend(Some(pins.maps()).filter(|maps| maps.exists()));
     pins.remove(&directories)?;
-    for rest in [pins.links(), pins.root().to_owned()] {
-        // Fails if a foreign file lies there; then the directory stays.
-        if let Err(error) = fs::remove_dir(&rest)
-            && error.kind() != io::ErrorKind::NotFound
-        {
-            tracing::debug!(directory = %rest.display(), %error, "left in place");
-        }
-    }
+    pins.remove_empty();
     Ok(Detached { interfaces, directories })
 }
 

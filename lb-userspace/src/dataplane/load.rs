@@ -32,6 +32,21 @@ pub struct Loaded {
 }
 
 impl Loaded {
+    /// Prints what the kernel half logs, from now on, in a task of the current runtime.
+    #[cfg(feature = "kernel-log")]
+    pub fn follow_log(&mut self) {
+        const PAUSE: std::time::Duration = std::time::Duration::from_millis(50);
+        match aya_log::EbpfLogger::init(&mut self.object) {
+            Ok(mut logger) => drop(tokio::task::spawn_local(async move {
+                loop {
+                    logger.flush();
+                    tokio::time::sleep(PAUSE).await;
+                }
+            })),
+            Err(error) => tracing::warn!(%error, "cannot follow the log of the kernel half"),
+        }
+    }
+
     /// The XDP program.
     pub(super) fn program(&mut self) -> Result<&mut Xdp, LoadError> {
         let program = self.object.program_mut(PROGRAM).ok_or(LoadError::NoProgram)?;
@@ -90,6 +105,15 @@ pub fn load(object: &[u8], pins: &Pins, hash_key: HashKey) -> Result<Loaded, Loa
     }
     pins.prepare()?;
     let adopted = check_pinned(pins)?;
+    let loaded = load_pinned(object, pins, hash_key, adopted);
+    if loaded.is_err() && !adopted {
+        pins.remove(&[pins.maps()])?; // Nobody uses what a load that failed has pinned.
+        pins.remove_empty();
+    }
+    loaded
+}
+
+fn load_pinned(object: &[u8], pins: &Pins, hash_key: HashKey, adopted: bool) -> Result<Loaded, LoadError> {
     let mut loader = EbpfLoader::new();
     loader.override_global(HASH_KEY, &hash_key, true);
     for (name, ..) in ALL {

@@ -119,6 +119,17 @@ impl Pins {
         directories.iter().try_for_each(remove)
     }
 
+    /// Removes the directories that are of no use without pins in them. Where a foreign file lies, it stays.
+    pub(super) fn remove_empty(&self) {
+        for directory in [self.links(), self.root.clone()] {
+            if let Err(error) = fs::remove_dir(&directory)
+                && error.kind() != io::ErrorKind::NotFound
+            {
+                tracing::debug!(directory = %directory.display(), %error, "left in place");
+            }
+        }
+    }
+
     /// The directory of all of it.
     pub fn root(&self) -> &Path {
         &self.root

@@ -36,7 +36,17 @@ impl Kernel {
     pub(super) async fn start(global: &Global) -> anyhow::Result<Self> {
         let pins = Pins::new(&global.pin_dir);
         let mut loaded = load(object()?, &pins, global.hash_key)?;
-        let attached = attach::attach(&mut loaded, &pins, &global.interfaces)?;
+        #[cfg(feature = "kernel-log")]
+        loaded.follow_log();
+        let attached = match attach::attach(&mut loaded, &pins, &global.interfaces) {
+            Ok(attached) => attached,
+            Err(error) => {
+                if !loaded.adopted {
+                    attach::detach(&pins)?; // Nothing of ours was there before, and nothing stays.
+                }
+                return Err(error.into());
+            }
+        };
         for interface in attach::detach_others(&pins, &global.interfaces)? {
             info!(interface, "detached: the configuration no longer names it");
         }

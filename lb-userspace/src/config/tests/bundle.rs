@@ -74,10 +74,8 @@ fn the_first_configuration_of_the_readme_is_one() {
     let readme = include_str!("../../../../README.md");
     let block = readme.split("```toml\n").nth(1).and_then(|rest| rest.split("```").next()).expect("a configuration");
     let (chain, key) = certificate();
-    let directory = directory(&[
-        ("sluice.toml", &block.replace("/etc/sluice/certs", "certs")),
-        ("certs/www.pem", &(chain + &key)),
-    ]);
+    let directory =
+        directory(&[("sluice.toml", &block.replace("/etc/sluice/certs", "certs")), ("certs/www.pem", &(chain + &key))]);
     let bundle = collect(&directory.path().join("sluice.toml")).expect("readable files");
     let model = load(&bundle).expect("a model").model;
     assert!(model.needs_kernel());
