@@ -6,6 +6,7 @@
 
 pub mod account;
 pub mod kernel;
+pub mod limits;
 pub mod listeners;
 pub mod lock;
 pub mod process;
@@ -66,6 +67,7 @@ pub fn run(options: Options) -> anyhow::Result<ExitCode> {
     for line in configuration.warnings.lines() {
         eprintln_line(line);
     }
+    limits::raise_open_files();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     tokio::task::LocalSet::new().block_on(&runtime, async {
         let mut supervisor = Supervisor::start(options, configuration).await?;
