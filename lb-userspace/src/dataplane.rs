@@ -16,3 +16,4 @@ pub mod rings;
 pub mod maps;
 pub mod counters;
 pub mod routing;
+mod owners;

@@ -318,8 +318,8 @@ impl Running {
 
     /// Takes the kernel's maps over, and with them what the daemon before us knew of the servers.
     fn adopt(&mut self, maps: WorkerMaps) -> anyhow::Result<()> {
+        let writer = KernelMaps::from_fds(maps.tables, &maps.counters)?;
         self.counters = Some(KernelCounters::from_fds(maps.counters)?);
-        let writer = KernelMaps::from_fds(maps.tables)?;
         self.halves.adopt(Box::new(writer)).context("cannot read the kernel's maps")
     }
 

@@ -2,7 +2,7 @@
 
 use crate::{
     world::World,
-    writing::{RING, handed_over, slots, tables, writes},
+    writing::{RING, handed_over, slots, tables, writer, writes},
 };
 use anyhow::{Context as _, Result, bail, ensure};
 use lb_userspace::dataplane::{
@@ -72,10 +72,12 @@ fn works_in_a_child() -> Result<()> {
     else {
         bail!("not {DESCRIPTORS} descriptors");
     };
-    let mut maps = KernelMaps::from_fds(TableMaps { vips, heads, servers, returns, rings: vec![(RING, ring)] })?;
+    let counters = CounterMaps { vips: vip_counters, servers: server_counters, stops };
+    let tables_of_worker = TableMaps { vips, heads, servers, returns, rings: vec![(RING, ring)] };
+    let mut maps = KernelMaps::from_fds(tables_of_worker, &counters)?;
     maps.apply(&writes())?;
     ensure!(maps.read()? == tables(slots(1)));
-    KernelCounters::from_fds(CounterMaps { vips: vip_counters, servers: server_counters, stops })?.stops()?;
+    KernelCounters::from_fds(counters)?.stops()?;
     let made = aya::maps::Array::<_, u32>::create(1, 0);
     ensure!(made.is_err(), "a map can be made without capability: this test proves nothing");
     Ok(())
@@ -121,7 +123,7 @@ fn supervises_in_a_child() -> Result<()> {
 fn a_ring_keeps_its_map() -> Result<()> {
     let world = World::enter()?;
     drop(world.load()?);
-    let mut maps = KernelMaps::from_fds(handed_over(&world)?.tables)?;
+    let mut maps = writer(handed_over(&world)?)?;
     maps.apply(&writes())?;
     let mut rings = RingMaps::open(&world.pins)?;
     maps.add_ring(RING, rings.create(RING)?)?;

@@ -8,7 +8,8 @@ use aya::{
 };
 use lb_common::{
     Be16, Be32, Counters, Protocol, Return4, Return4Key, ServerEntry, ServerId, Slot, Stop, Vip, Vip4Key,
-    maps::SERVER_COUNTERS, server::ServerState,
+    maps::{SERVER_COUNTERS, VIP_COUNTERS},
+    server::ServerState,
 };
 use lb_userspace::{
     dataplane::{
@@ -82,16 +83,21 @@ pub(crate) fn handed_over(world: &World) -> Result<WorkerMaps> {
     Ok(WorkerMaps::open(&world.pins, &rings)?)
 }
 
+/// What the worker makes of them.
+pub(crate) fn writer(WorkerMaps { tables, counters }: WorkerMaps) -> Result<KernelMaps> {
+    Ok(KernelMaps::from_fds(tables, &counters)?)
+}
+
 #[test]
 fn what_is_written_is_read_back_by_the_next_daemon_and_by_the_command_line() -> Result<()> {
     let world = World::enter()?;
     drop(world.load()?);
-    let mut maps = KernelMaps::from_fds(handed_over(&world)?.tables)?;
+    let mut maps = writer(handed_over(&world)?)?;
     ensure!(maps.read()? == Tables::default(), "a new balancer is empty");
     maps.apply(&writes())?;
     drop(maps);
     let next = handed_over(&world)?;
-    ensure!(KernelMaps::from_fds(next.tables)?.read()? == tables(slots(1)));
+    ensure!(writer(next)?.read()? == tables(slots(1)));
     ensure!(KernelMaps::from_pins(&world.pins)?.read()? == tables(slots(1)));
     Ok(())
 }
@@ -100,7 +106,7 @@ fn what_is_written_is_read_back_by_the_next_daemon_and_by_the_command_line() -> 
 fn a_half_changes_nothing_before_the_flip() -> Result<()> {
     let world = World::enter()?;
     drop(world.load()?);
-    let mut maps = KernelMaps::from_fds(handed_over(&world)?.tables)?;
+    let mut maps = writer(handed_over(&world)?)?;
     maps.apply(&writes())?;
     for server in [2, 1, 2] {
         let before = maps.read()?;
@@ -116,7 +122,7 @@ fn a_half_changes_nothing_before_the_flip() -> Result<()> {
 fn a_half_is_not_rewritten_while_packets_may_read_it() -> Result<()> {
     let world = World::enter()?;
     drop(world.load()?);
-    let mut maps = KernelMaps::from_fds(handed_over(&world)?.tables)?;
+    let mut maps = writer(handed_over(&world)?)?;
     maps.apply(&writes())?;
     for _ in 0..20 {
         let flipped = Instant::now();
@@ -130,7 +136,7 @@ fn a_half_is_not_rewritten_while_packets_may_read_it() -> Result<()> {
 fn removing_leaves_nothing_and_the_ring_can_be_used_again() -> Result<()> {
     let world = World::enter()?;
     drop(world.load()?);
-    let mut maps = KernelMaps::from_fds(handed_over(&world)?.tables)?;
+    let mut maps = writer(handed_over(&world)?)?;
     maps.apply(&writes())?;
     let removals = [
         Write::RemoveVip(vip().0),
@@ -152,7 +158,7 @@ fn a_ring_needs_its_map_first() -> Result<()> {
     let world = World::enter()?;
     drop(world.load()?);
     let mut rings = RingMaps::open(&world.pins)?;
-    let mut maps = KernelMaps::from_fds(WorkerMaps::open(&world.pins, &rings)?.tables)?;
+    let mut maps = writer(WorkerMaps::open(&world.pins, &rings)?)?;
     for write in [Write::PutRingHalf(RING, slots(1)), Write::FlipRing(RING, BACKEND)] {
         let error = maps.apply(std::slice::from_ref(&write)).err().context("no error")?;
         ensure!(matches!(error, WriteError::NoRing(RING)), "{error}");
@@ -163,17 +169,51 @@ fn a_ring_needs_its_map_first() -> Result<()> {
     Ok(())
 }
 
+/// Puts something into that row on every CPU, and says the sum.
+fn count(world: &World, counters: &str, id: u32) -> Result<Counters> {
+    let cpus = nr_cpus().map_err(|(_, error)| error)?;
+    let row = Counters { packets: 1, bytes: 100, connections: 2, return_packets: 3, return_bytes: 300 };
+    let data = MapData::from_pin(world.pins.map(counters))?;
+    let mut map: PerCpuArray<_, Raw<Counters>> = Map::from_map_data(data)?.try_into()?;
+    map.set(id, PerCpuValues::try_from(vec![Raw(row); cpus])?, 0)?;
+    let mut sum = Counters::default();
+    (0..cpus).for_each(|_| sum += row);
+    Ok(sum)
+}
+
+#[test]
+fn a_row_of_counters_starts_at_zero_when_it_gets_another_owner_and_only_then() -> Result<()> {
+    let world = World::enter()?;
+    drop(world.load()?);
+    let counters = KernelCounters::from_fds(handed_over(&world)?.counters)?;
+    let counted = || Ok::<_, anyhow::Error>([counters.vips([1])?[&1], counters.servers([1])?[&1]]);
+    let mut maps = writer(handed_over(&world)?)?;
+    maps.apply(&writes())?;
+    let sums = [count(&world, VIP_COUNTERS, 1)?, count(&world, SERVER_COUNTERS, 1)?];
+
+    let down = ServerEntry { state: ServerState::Down as u8, ..server(1) };
+    let gone_and_back = [Write::RemoveVip(vip().0), Write::RemoveServer(1), Write::PutServer(1, server(1))];
+    for same_owner in [&[Write::PutServer(1, down)][..], &gone_and_back, &writes()] {
+        maps.apply(same_owner)?;
+        ensure!(counted()? == sums, "{same_owner:?}");
+    }
+    maps = writer(handed_over(&world)?)?; // the next daemon finds them as they are
+    maps.apply(&[Write::PutServer(1, down), Write::PutVip(vip().0, vip().1)])?;
+    ensure!(counted()? == sums, "a restarted daemon took them for others'");
+
+    maps.apply(&[Write::RemoveServer(1), Write::PutServer(1, server(9))])?;
+    ensure!(counted()? == [sums[0], Counters::default()], "another server has the row");
+    let (other, entry) = (Vip4Key { port: Be16::new(81), ..vip().0 }, vip().1);
+    maps.apply(&[Write::RemoveVip(vip().0), Write::PutVip(other, entry)])?;
+    ensure!(counted()? == [Counters::default(); 2], "another VIP has the row");
+    Ok(())
+}
+
 #[test]
 fn counters_are_summed_over_all_cpus() -> Result<()> {
     let world = World::enter()?;
     drop(world.load()?);
-    let cpus = nr_cpus().map_err(|(_, error)| error)?;
-    let row = Counters { packets: 1, bytes: 100, connections: 2, return_packets: 3, return_bytes: 300 };
-    let data = MapData::from_pin(world.pins.map(SERVER_COUNTERS))?;
-    let mut map: PerCpuArray<_, Raw<Counters>> = Map::from_map_data(data)?.try_into()?;
-    map.set(7, PerCpuValues::try_from(vec![Raw(row); cpus])?, 0)?;
-    let mut wanted = Counters::default();
-    (0..cpus).for_each(|_| wanted += row);
+    let wanted = count(&world, SERVER_COUNTERS, 7)?;
     let counters = KernelCounters::from_fds(handed_over(&world)?.counters)?;
     ensure!(counters.servers([7, 8])? == [(7, wanted), (8, Counters::default())].into());
     ensure!(counters.stops()? == [0; Stop::ALL.len()] && counters.vips([7])? == [(7, Counters::default())].into());

@@ -2,6 +2,7 @@
 
 use super::{
     counters::CounterMaps,
+    owners::Owners,
     pins::Pins,
     raw::Raw,
     rings::{Halves, RingError, RingMaps},
@@ -107,6 +108,7 @@ pub struct KernelMaps {
     servers: Array<MapData, Raw<ServerEntry>>,
     returns: HashMap<MapData, Raw<Return4Key>, Raw<Return4>>,
     rings: BTreeMap<RingId, RingMap>,
+    owners: Owners,
 }
 
 struct RingMap {
@@ -116,14 +118,16 @@ struct RingMap {
 }
 
 impl KernelMaps {
-    /// From descriptors that were handed over. Needs no capability.
-    pub fn from_fds(fds: TableMaps) -> Result<Self, MapUnusable> {
+    /// From descriptors that were handed over. Needs no capability. `counters`, because a row that a write gives to another
+    /// VIP or server starts to count anew.
+    pub fn from_fds(fds: TableMaps, counters: &CounterMaps) -> Result<Self, MapUnusable> {
         let mut maps = Self {
             vips: from_fd(VIPS4, Shape::of(VIPS4)?, fds.vips)?,
             heads: from_fd(RING_HEADS, Shape::of(RING_HEADS)?, fds.heads)?,
             servers: from_fd(SERVERS, Shape::of(SERVERS)?, fds.servers)?,
             returns: from_fd(RETURNS4, Shape::of(RETURNS4)?, fds.returns)?,
             rings: BTreeMap::new(),
+            owners: Owners::from_fds(counters)?,
         };
         fds.rings.into_iter().try_for_each(|(ring, fd)| maps.insert_ring(ring, fd))?;
         Ok(maps)
@@ -138,6 +142,7 @@ impl KernelMaps {
             servers: typed(SERVERS, pins.open(SERVERS)?)?,
             returns: typed(RETURNS4, pins.open(RETURNS4)?)?,
             rings: pins.ringed()?.into_iter().map(ring).collect::<Result<_, _>>()?,
+            owners: Owners::from_pins(pins)?,
         })
     }
 
@@ -182,19 +187,33 @@ impl KernelMaps {
     }
 
     fn put_server(&mut self, id: ServerId, entry: ServerEntry) -> Result<(), WriteError> {
+        let refused = |error| WriteError::Server(id, error);
+        let Raw(installed) = self.servers.get(&u32::from(id), 0).map_err(|error| refused(io_error(error)))?;
+        self.owners.give_server(id, entry.identity, installed.identity).map_err(refused)?;
+        self.set_server(id, entry)
+    }
+
+    fn set_server(&mut self, id: ServerId, entry: ServerEntry) -> Result<(), WriteError> {
         self.servers.set(u32::from(id), Raw(entry), 0).map_err(|error| WriteError::Server(id, io_error(error)))
+    }
+
+    fn put_vip(&mut self, key: Vip4Key, vip: Vip) -> Result<(), WriteError> {
+        let refused = |error| WriteError::Vip(key, error);
+        if !key.is_address_entry() {
+            let installed = self.vips.get(&Raw(key), 0).is_ok_and(|Raw(installed)| installed.id == vip.id);
+            self.owners.give_vip(vip.id, key, installed).map_err(refused)?;
+        }
+        self.vips.insert(Raw(key), Raw(vip), 0).map_err(|error| refused(io_error(error)))
     }
 
     fn write(&mut self, write: &Write) -> Result<(), WriteError> {
         match write {
             Write::PutServer(id, entry) => self.put_server(*id, *entry),
-            Write::RemoveServer(id) => self.put_server(*id, ServerEntry::zeroed()),
+            Write::RemoveServer(id) => self.set_server(*id, ServerEntry::zeroed()),
             Write::PutRingHalf(ring, slots) => self.put_half(*ring, slots),
             Write::FlipRing(ring, identity) => self.flip(*ring, *identity),
             Write::RemoveRing(ring) => self.free_ring(*ring),
-            Write::PutVip(key, vip) => {
-                self.vips.insert(Raw(*key), Raw(*vip), 0).map_err(|error| WriteError::Vip(*key, io_error(error)))
-            }
+            Write::PutVip(key, vip) => self.put_vip(*key, *vip),
             Write::RemoveVip(key) => {
                 removed(self.vips.remove(&Raw(*key))).map_err(|error| WriteError::Vip(*key, error))
             }
