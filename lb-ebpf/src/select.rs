@@ -13,7 +13,7 @@ use lb_common::{
 
 /// Slots that are tried before a packet is dropped. Only the time between a server's failure and the rewritten ring needs
 /// more than one.
-pub const TRIES: usize = 4;
+pub const TRIES: usize = 8;
 
 /// The server of a flow: the same for all its packets as long as ring and servers stay as they are.
 #[inline(always)]

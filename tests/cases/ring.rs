@@ -6,13 +6,14 @@ use lb_common::{
     hash::flow_hash_v4,
     slots::{next_slot, slot_of},
 };
-use lb_ebpf::testing::MemoryTables;
+use lb_ebpf::{select::TRIES, testing::MemoryTables};
 use lb_tests::packet::Frame;
 
 pub(crate) fn cases() -> Vec<Case> {
     let up = tables();
     let first_down = || with_state(tables(), 1, ServerState::Down);
-    let chain = [slot(0), slot(1), slot(2), slot(3)];
+    let chain: [usize; TRIES] = std::array::from_fn(slot);
+    let last = slot(TRIES - 1);
     vec![
         goes("the slot of the flow names the server", up.clone(), &|at| if at == chain[0] { 2 } else { 0 }, Some(2)),
         goes("a draining server keeps its slots", with_state(up, 2, ServerState::Drain), &|_| 2, Some(2)),
@@ -23,8 +24,8 @@ pub(crate) fn cases() -> Vec<Case> {
             Some(2),
         ),
         goes("an empty slot's flow takes the next slot", tables(), &|at| if at == chain[1] { 2 } else { 0 }, Some(2)),
-        goes("the fourth slot is the last one tried", first_down(), &|at| if at == chain[3] { 2 } else { 1 }, Some(2)),
-        goes("no fifth slot is tried", first_down(), &|at| if chain.contains(&at) { 1 } else { 2 }, None),
+        goes("the eighth slot is the last one tried", first_down(), &|at| if at == last { 2 } else { 1 }, Some(2)),
+        goes("no ninth slot is tried", first_down(), &|at| if chain.contains(&at) { 1 } else { 2 }, None),
     ]
 }
 
