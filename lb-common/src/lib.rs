@@ -21,10 +21,12 @@ pub mod next_hop;
 pub mod returns;
 pub mod counters;
 pub mod stop;
+pub mod event;
 pub mod maps;
 
 pub use addr::{Be16, Be32, Mac, Protocol};
 pub use counters::Counters;
+pub use event::Unresolved;
 pub use next_hop::{NextHop, Route4Key};
 pub use returns::{Return4, Return4Key};
 pub use server::{ServerEntry, ServerId, ServerState};

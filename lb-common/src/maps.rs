@@ -1,7 +1,7 @@
 //! The maps: names, capacities, and a hash of it all that names the directory they are pinned in.
 
 use crate::{
-    Counters, NextHop, Return4, Return4Key, RingHead, Route4Key, SLOTS, ServerEntry, Slot, Vip, Vip4Key,
+    Counters, NextHop, Return4, Return4Key, RingHead, Route4Key, SLOTS, ServerEntry, Slot, Unresolved, Vip, Vip4Key,
     hash::name_hash,
 };
 
@@ -24,6 +24,8 @@ pub const MAX_LOCAL: u32 = 4_096;
 pub const MAX_DEVICES: u32 = 256;
 /// Rows of `STOP_COUNTERS`; more than there are reasons, so that a new reason is no new schema.
 pub const MAX_STOPS: u32 = 64;
+/// Bytes of `EVENTS`: room for 4,096 records with their headers. A power of two and whole pages, as the kernel wants it.
+pub const EVENTS_BYTES: u32 = 64 << 10;
 
 /// HASH [`Vip4Key`] → [`Vip`]. Written by the planner.
 pub const VIPS4: &str = "VIPS4";
@@ -51,7 +53,10 @@ pub const SERVER_COUNTERS: &str = "SERVER_COUNTERS";
 /// PERCPU_ARRAY [`Stop`](crate::Stop) → `u64` packets.
 pub const STOP_COUNTERS: &str = "STOP_COUNTERS";
 
-/// Every map: name, bytes of a key, bytes of a value, entries.
+/// RINGBUF of [`Unresolved`]. Filled by the packet path, and when it is full, no more; read by the supervisor.
+pub const EVENTS: &str = "EVENTS";
+
+/// Every map of keys and values: name, bytes of a key, bytes of a value, entries.
 pub const ALL: [(&str, usize, usize, u32); 12] = [
     (VIPS4, size_of::<Vip4Key>(), size_of::<Vip>(), MAX_VIPS),
     (RING_HEADS, 4, size_of::<RingHead>(), MAX_RINGS),
@@ -67,6 +72,15 @@ pub const ALL: [(&str, usize, usize, u32); 12] = [
     (STOP_COUNTERS, 4, 8, MAX_STOPS),
 ];
 
+/// Every ring buffer: name, bytes of a record, bytes of the buffer. The kernel knows nothing of the records.
+pub const BUFFERS: [(&str, usize, u32); 1] = [(EVENTS, size_of::<Unresolved>(), EVENTS_BYTES)];
+
+/// The names of all maps, of either kind.
+pub fn names() -> impl Iterator<Item = &'static str> {
+    let buffers = BUFFERS.iter().map(|(name, ..)| *name);
+    ALL.iter().map(|(name, ..)| *name).chain(buffers)
+}
+
 /// Names the directory of the pins: maps of another schema are never opened by mistake.
 pub const SCHEMA: u64 = {
     let mut hash = ABI_VERSION;
@@ -76,6 +90,13 @@ pub const SCHEMA: u64 = {
         hash = name_hash(hash, &(*key as u64).to_le_bytes());
         hash = name_hash(hash, &(*value as u64).to_le_bytes());
         hash = name_hash(hash, &entries.to_le_bytes());
+        rest = tail;
+    }
+    let mut rest: &[(&str, usize, u32)] = &BUFFERS;
+    while let [(name, record, bytes), tail @ ..] = rest {
+        hash = name_hash(hash, name.as_bytes());
+        hash = name_hash(hash, &(*record as u64).to_le_bytes());
+        hash = name_hash(hash, &bytes.to_le_bytes());
         rest = tail;
     }
     hash
@@ -90,6 +111,7 @@ mod tests {
     fn capacities_hold_what_they_must() {
         assert!(Stop::ALL.len() <= MAX_STOPS as usize);
         const { assert!(MAX_SERVERS <= 1 << 14, "a server id has 14 bits") };
+        const { assert!(EVENTS_BYTES.is_power_of_two() && EVENTS_BYTES >= 1 << 16, "whole pages, also of 64 KiB") };
         const { assert!(MAX_NEXT_HOPS <= 1 << 16, "a server names its next hop in 16 bits") };
     }
 
@@ -101,6 +123,7 @@ mod tests {
                 let bytes = (key + value.next_multiple_of(8)) * *entries as usize;
                 if name.ends_with("COUNTERS") { (shared, per_cpu + bytes) } else { (shared + bytes, per_cpu) }
             });
+        let shared = shared + BUFFERS.iter().map(|(.., bytes)| *bytes as usize).sum::<usize>();
         assert!(shared < 4 << 20, "{shared}");
         assert!(per_cpu < 1 << 20, "{per_cpu}");
     }

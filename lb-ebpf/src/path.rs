@@ -46,7 +46,7 @@ fn forward(packet: &mut impl Packet, tables: &impl Tables, ip: &Ipv4, l4: &L4, v
     let (id, server) = select::server(tables, ip, l4, vip.ring)?;
     let mode = Forward::from_byte(vip.forward).ok_or(Stop::BadTables)?;
     let ttl = transmit::ttl(ip)?;
-    let (next_hop, verdict) = transmit::way_out(packet, tables, server.next_hop.into())?;
+    let (next_hop, verdict) = transmit::way_out(packet, tables, server.next_hop.into(), server.addr)?;
 
     match mode {
         Forward::Direct => rewrite::direct::to_server(packet, ip, ttl),
@@ -67,7 +67,7 @@ fn back(packet: &mut impl Packet, tables: &impl Tables, ip: &Ipv4, l4: &L4) -> R
     let reply = returns::find(tables, ip, l4)?;
     let ttl = transmit::ttl(ip)?;
     let route = tables.route4(ip.destination).ok_or(Stop::NoRoute)?;
-    let (next_hop, verdict) = transmit::way_out(packet, tables, route)?;
+    let (next_hop, verdict) = transmit::way_out(packet, tables, route, ip.destination)?;
 
     rewrite::nat::to_client(packet, ip, l4, ttl, &reply);
     transmit::address(packet, &next_hop);

@@ -39,6 +39,9 @@ pub trait Tables {
     /// DEVMAP_HASH `DEVICES`: makes `ifindex` the interface of a redirect; false if frames cannot be sent there.
     fn redirect(&self, ifindex: u32) -> bool;
 
+    /// RINGBUF `EVENTS`: says that a packet for `address` found no Ethernet address, so that somebody asks for it.
+    fn unresolved(&self, address: Be32);
+
     /// PERCPU_ARRAY `VIP_COUNTERS`.
     fn count_vip(&self, vip: VipId, count: impl FnOnce(&mut Counters));
 

@@ -62,7 +62,7 @@ pub struct MemoryRing {
     pub halves: [Arc<[Slot; SLOTS]>; HALVES as usize],
 }
 
-/// What was counted. Rows that are still zero are absent.
+/// What was counted and said. Rows that are still zero are absent.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct Counted {
     /// `VIP_COUNTERS`.
@@ -71,6 +71,8 @@ pub struct Counted {
     pub servers: BTreeMap<ServerId, Counters>,
     /// `STOP_COUNTERS`.
     pub stops: BTreeMap<u32, u64>,
+    /// `EVENTS`: the addresses that somebody should ask for, in their order.
+    pub unresolved: Vec<Be32>,
 }
 
 /// The maps. What is absent from an array is a zero row, as in the kernel.
@@ -143,6 +145,10 @@ impl Tables for MemoryTables {
 
     fn redirect(&self, ifindex: u32) -> bool {
         self.devices.contains(&ifindex)
+    }
+
+    fn unresolved(&self, address: Be32) {
+        self.counted.borrow_mut().unresolved.push(address);
     }
 
     fn count_vip(&self, vip: VipId, count: impl FnOnce(&mut Counters)) {

@@ -1,7 +1,7 @@
 //! How a packet leaves: its time to live, the next machine, the interface.
 
 use crate::{Packet, Tables, Verdict, parse::Ipv4, parse::ethernet};
-use lb_common::{NextHop, Stop};
+use lb_common::{Be32, NextHop, Stop};
 
 /// The time to live that the packet leaves with. Every packet that we send has passed a hop, so that a loop between
 /// balancers and servers ends.
@@ -13,11 +13,18 @@ pub fn ttl(ip: &Ipv4) -> Result<u8, Stop> {
     }
 }
 
-/// The next machine, and the way out to it.
+/// The next machine on the way to `address`, and the way out to it. If nobody knows its Ethernet address, this packet is
+/// lost; the next one need not be, because the supervisor is told to have it asked for.
 #[inline(always)]
-pub fn way_out(packet: &impl Packet, tables: &impl Tables, row: u32) -> Result<(NextHop, Verdict), Stop> {
+pub fn way_out(
+    packet: &impl Packet,
+    tables: &impl Tables,
+    row: u32,
+    address: Be32,
+) -> Result<(NextHop, Verdict), Stop> {
     let next_hop = tables.next_hop(row).ok_or(Stop::BadTables)?;
     if next_hop.resolved == 0 {
+        tables.unresolved(address);
         return Err(Stop::NoNextHop);
     }
     if next_hop.ifindex == packet.ingress() {

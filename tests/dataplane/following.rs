@@ -11,7 +11,7 @@ use lb_common::{
 use lb_userspace::dataplane::{
     pins::Pins,
     raw::Raw,
-    routing::{Routing, RoutingMaps},
+    routing::{Events, Routing, RoutingMaps},
 };
 use std::{
     collections::BTreeMap,
@@ -87,7 +87,8 @@ impl Host {
     /// Starts to follow, as a daemon that finds `servers` in the maps.
     async fn follow(&self, servers: &BTreeMap<ServerId, ServerEntry>) -> Result<Routing> {
         let outside = index_of("outside")?;
-        let routing = Routing::start(RoutingMaps::open(&self.world.pins)?, &[outside], servers)?;
+        let routing =
+            Routing::start(RoutingMaps::open(&self.world.pins)?, Events::open(&self.world.pins)?, &[outside], servers)?;
         routing.synced().await?;
         Ok(routing)
     }

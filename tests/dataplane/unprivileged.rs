@@ -13,7 +13,7 @@ use lb_userspace::dataplane::{
     object::object,
     pins::Pins,
     rings::RingMaps,
-    routing::{Routing, RoutingMaps},
+    routing::{Events, Routing, RoutingMaps},
     writer::MapWriter as _,
 };
 use rustix::net::{
@@ -108,9 +108,10 @@ fn supervises_in_a_child() -> Result<()> {
         drop(WorkerMaps::open(&pins, &rings)?);
         let maps = RoutingMaps::open(&pins)?;
         let following = async {
-            let routing = Routing::start(maps, &[], &BTreeMap::new())?;
+            let events = Events::open(&pins).map_err(anyhow::Error::from)?;
+            let routing = Routing::start(maps, events, &[], &BTreeMap::new())?;
             routing.synced().await?;
-            routing.stop().await
+            Ok::<(), anyhow::Error>(routing.stop().await?)
         };
         Builder::new_current_thread().enable_all().build()?.block_on(following)?;
     }

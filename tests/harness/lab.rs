@@ -31,7 +31,7 @@ use std::{
 /// The client.
 pub const CLIENT: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 10);
 /// The balancer, as the client's router.
-const GATEWAY: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 1);
+pub const GATEWAY: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 1);
 /// A VIP for `forward = "nat"`; the balancer's own address too, as keepalived would give it.
 pub const NAT_VIP: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 10);
 /// A VIP for `forward = "direct"`: on the balancer, and silently on the loopback of every server.

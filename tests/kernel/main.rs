@@ -11,14 +11,16 @@ mod object;
 mod raw;
 
 use anyhow::{Result, ensure};
-use cases::{Case, Expect};
+use cases::{Case, Expect, world};
+use lb_common::{Stop, maps::EVENTS_BYTES};
 use lb_ebpf::{Verdict, testing::PacketBuf};
+use lb_tests::packet::Frame;
 use object::{Action, Loaded};
 
 #[test]
 fn every_row_comes_out_as_promised() -> Result<()> {
     namespace::enter()?;
-    let mut loaded = Loaded::with(&cases::world::tables())?;
+    let mut loaded = Loaded::with(&world::tables())?;
     for Case { name, tables, ingress, input, expect } in cases::all() {
         loaded.fill(&tables)?;
         let (action, output) = loaded.run(ingress, &input)?;
@@ -35,5 +37,22 @@ fn every_row_comes_out_as_promised() -> Result<()> {
         let (kernel, host) = (loaded.counted()?, tables.counted.borrow().clone());
         ensure!(kernel == host, "{name}: the kernel counted {kernel:?}, the host {host:?}");
     }
+    Ok(())
+}
+
+/// Nobody reads the events here, as when the daemon is away. A record takes 16 bytes with its header.
+#[test]
+fn a_flood_of_packets_without_a_next_hop_fills_the_events_and_is_dropped_all_the_same() -> Result<()> {
+    const FLOOD: u32 = EVENTS_BYTES / 16 * 2;
+    namespace::enter()?;
+    let loaded = Loaded::with(&world::tables())?;
+    let lost = Frame::tcp(world::SERVERS[1], world::UNKNOWN_NEIGHBOUR).bytes();
+    loaded.time(&lost, FLOOD)?;
+    let counted = loaded.counted()?;
+    ensure!(counted.stops == [(Stop::NoNextHop as u32, FLOOD.into())].into(), "{:?}", counted.stops);
+    let said = counted.unresolved.len();
+    ensure!((1_000..=EVENTS_BYTES as usize / 16).contains(&said), "{said} events");
+    let (action, _) = loaded.run(world::OUTSIDE, &lost)?;
+    ensure!(action == Action::Dropped && loaded.counted()?.unresolved.len() == 1, "after reading there is room again");
     Ok(())
 }

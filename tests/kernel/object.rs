@@ -4,17 +4,20 @@ use crate::raw::Raw;
 use anyhow::{Context as _, Result, anyhow, ensure};
 use aya::{
     Ebpf, EbpfLoader,
-    maps::{Array, ArrayOfMaps, HashMap, LpmTrie, MapData, PerCpuArray, PerCpuValues, lpm_trie::Key, xdp::DevMapHash},
+    maps::{
+        Array, ArrayOfMaps, HashMap, LpmTrie, MapData, PerCpuArray, PerCpuValues, RingBuf, lpm_trie::Key,
+        xdp::DevMapHash,
+    },
     programs::{TestRun as _, TestRunOptions, Xdp},
     util::nr_cpus,
 };
 use bytemuck::Zeroable;
 use lb_common::{
-    Counters, RingId, SLOTS, Slot, Stop,
+    Counters, RingId, SLOTS, Slot, Stop, Unresolved,
     hash::HashKey,
     maps::{
-        DEVICES, LOCAL4, NEXT_HOPS, RETURNS4, RING_HEADS, RINGS, ROUTES4, SERVER_COUNTERS, SERVERS, STOP_COUNTERS,
-        VIP_COUNTERS, VIPS4,
+        DEVICES, EVENTS, LOCAL4, NEXT_HOPS, RETURNS4, RING_HEADS, RINGS, ROUTES4, SERVER_COUNTERS, SERVERS,
+        STOP_COUNTERS, VIP_COUNTERS, VIPS4,
     },
     slots::HALVES,
 };
@@ -121,7 +124,7 @@ impl Loaded {
         Ok(self.program()?.test_run(options)?.duration)
     }
 
-    /// Adds up the counters of all CPUs.
+    /// Adds up the counters of all CPUs, and takes the events.
     pub(crate) fn counted(&self) -> Result<Counted> {
         let rows = |name: &str| -> Result<BTreeMap<u16, Counters>> {
             let map: PerCpuArray<_, Raw<Counters>> = PerCpuArray::try_from(self.map(name)?)?;
@@ -143,7 +146,18 @@ impl Loaded {
                 stops.insert(row, sum);
             }
         }
-        Ok(Counted { vips: rows(VIP_COUNTERS)?, servers: rows(SERVER_COUNTERS)?, stops })
+        let unresolved = self.events()?.iter().map(|event| event.address).collect();
+        Ok(Counted { vips: rows(VIP_COUNTERS)?, servers: rows(SERVER_COUNTERS)?, stops, unresolved })
+    }
+
+    /// Takes what the program said since it was asked last.
+    fn events(&self) -> Result<Vec<Unresolved>> {
+        let mut buffer = RingBuf::try_from(self.map(EVENTS)?)?;
+        let mut events = Vec::new();
+        while let Some(record) = buffer.next() {
+            events.push(bytemuck::try_pod_read_unaligned(&record).map_err(|error| anyhow!("a record: {error}"))?);
+        }
+        Ok(events)
     }
 
     /// Instructions that the verifier walked through.
@@ -233,6 +247,7 @@ impl Loaded {
     }
 
     fn clear_counters(&mut self) -> Result<()> {
+        self.events()?;
         let cpus = nr_cpus().map_err(|(what, error)| anyhow!("{what}: {error}"))?;
         for name in [VIP_COUNTERS, SERVER_COUNTERS] {
             let mut map: PerCpuArray<_, Raw<Counters>> = PerCpuArray::try_from(self.map_mut(name)?)?;

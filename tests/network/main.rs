@@ -9,6 +9,7 @@ mod scene;
 mod lab;
 mod direct;
 mod nat;
+mod neighbour;
 mod backup;
 mod failover;
 mod reload;

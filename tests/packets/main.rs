@@ -7,13 +7,13 @@ mod cases;
 mod properties;
 
 use cases::{Case, Expect};
-use lb_common::{Counters, Stop};
+use lb_common::{Be32, Counters, Stop};
 use lb_ebpf::{
     Verdict,
     testing::{Counted, MemoryTables, PacketBuf},
 };
 use lb_tests::packet::ETHERNET;
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, net::Ipv4Addr};
 
 /// Runs one frame, and returns what came out with the frame afterwards.
 fn run(tables: &MemoryTables, ingress: u32, input: &[u8]) -> (Result<Verdict, Stop>, Vec<u8>) {
@@ -79,7 +79,7 @@ fn every_truncation_of_a_packet_passes_untouched() {
 fn what_is_sent_is_counted_once_and_what_stops_only_as_a_stop() {
     for Case { name, tables, ingress, input, expect } in cases::all() {
         let (outcome, _) = run(&tables, ingress, &input);
-        let Counted { vips, servers, stops } = tables.counted.borrow().clone();
+        let Counted { vips, servers, stops, .. } = tables.counted.borrow().clone();
         assert_eq!(outcome.is_err(), matches!(expect, Expect::Stop(_)), "{name}");
         if let Err(stop) = outcome {
             assert_eq!(stops, [(stop as u32, 1)].into(), "{name}");
@@ -96,6 +96,31 @@ fn what_is_sent_is_counted_once_and_what_stops_only_as_a_stop() {
             assert_eq!(of_vip.bytes + of_vip.return_bytes, input.len() as u64, "{name}");
         }
     }
+}
+
+#[test]
+fn only_a_packet_that_finds_no_ethernet_address_has_somebody_ask_and_for_its_destination() {
+    for Case { name, tables, ingress, input, expect } in cases::all() {
+        let _verdict = run(&tables, ingress, &input);
+        // Where the interface is gone, asking would help nobody.
+        let asks = matches!(expect, Expect::Stop(Stop::NoNextHop)) && name != "out of an interface that is gone";
+        let destination = if name.starts_with("the server is not resolved") {
+            *cases::world::SERVERS[1].ip()
+        } else {
+            destination(&input)
+        };
+        let wanted: Vec<Be32> = asks.then(|| destination.into()).into_iter().collect();
+        assert_eq!(tables.counted.borrow().unresolved, wanted, "{name}");
+    }
+}
+
+/// Where an IPv4 packet of a row goes. Of anything else: nonsense, and nobody looks.
+fn destination(frame: &[u8]) -> Ipv4Addr {
+    let at = ETHERNET + 16;
+    frame
+        .get(at..at + 4)
+        .and_then(|bytes| <[u8; 4]>::try_from(bytes).ok())
+        .map_or(Ipv4Addr::UNSPECIFIED, Ipv4Addr::from)
 }
 
 #[test]

@@ -4,14 +4,16 @@
 
 use aya_ebpf::{
     Global,
-    btf_maps::{Array, ArrayOfMaps, DevMapHash, HashMap, LpmTrie, PerCpuArray, lpm_trie::Key},
+    btf_maps::{Array, ArrayOfMaps, DevMapHash, HashMap, LpmTrie, PerCpuArray, RingBuf, lpm_trie::Key},
     macros::btf_map,
 };
 use lb_common::{
-    Be32, Counters, NextHop, Return4, Return4Key, RingHead, RingId, SLOTS, ServerEntry, ServerId, Slot, Stop, Vip,
-    Vip4Key, VipId,
+    Be32, Counters, NextHop, Return4, Return4Key, RingHead, RingId, SLOTS, ServerEntry, ServerId, Slot, Stop,
+    Unresolved, Vip, Vip4Key, VipId,
     hash::HashKey,
-    maps::{MAX_DEVICES, MAX_LOCAL, MAX_NEXT_HOPS, MAX_RINGS, MAX_ROUTES, MAX_SERVERS, MAX_STOPS, MAX_VIPS},
+    maps::{
+        EVENTS_BYTES, MAX_DEVICES, MAX_LOCAL, MAX_NEXT_HOPS, MAX_RINGS, MAX_ROUTES, MAX_SERVERS, MAX_STOPS, MAX_VIPS,
+    },
     slots::HALVES,
 };
 use lb_ebpf::Tables;
@@ -40,6 +42,9 @@ static VIP_COUNTERS: PerCpuArray<Counters, { MAX_VIPS as usize }> = PerCpuArray:
 static SERVER_COUNTERS: PerCpuArray<Counters, { MAX_SERVERS as usize }> = PerCpuArray::new();
 #[btf_map]
 static STOP_COUNTERS: PerCpuArray<u64, { MAX_STOPS as usize }> = PerCpuArray::new();
+/// Of nothing, as far as BTF says: libbpf refuses a ring buffer whose values have a type with a size.
+#[btf_map]
+static EVENTS: RingBuf<(), { EVENTS_BYTES as usize }> = RingBuf::new();
 
 /// Set by the loader and frozen before the program runs.
 #[unsafe(no_mangle)]
@@ -99,6 +104,12 @@ impl Tables for Maps {
     #[inline(always)]
     fn redirect(&self, ifindex: u32) -> bool {
         DEVICES.redirect(ifindex, 0).is_ok()
+    }
+
+    #[inline(always)]
+    fn unresolved(&self, address: Be32) {
+        // A full buffer means that enough is being asked for already; the packet is counted as stopped either way.
+        let _full = EVENTS.output_untyped::<Unresolved>(Unresolved { address }, 0);
     }
 
     #[inline(always)]

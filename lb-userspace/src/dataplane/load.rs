@@ -9,7 +9,7 @@ use aya::{
     Ebpf, EbpfError, EbpfLoader,
     programs::{ProgramError, Xdp},
 };
-use lb_common::{hash::HashKey, maps::ALL};
+use lb_common::{hash::HashKey, maps::names};
 use rustix::thread::{CapabilitySet, capabilities};
 use std::{error::Error, io, path::PathBuf};
 
@@ -116,12 +116,12 @@ pub fn load(object: &[u8], pins: &Pins, hash_key: HashKey) -> Result<Loaded, Loa
 fn load_pinned(object: &[u8], pins: &Pins, hash_key: HashKey, adopted: bool) -> Result<Loaded, LoadError> {
     let mut loader = EbpfLoader::new();
     loader.override_global(HASH_KEY, &hash_key, true);
-    for (name, ..) in ALL {
+    for name in names() {
         loader.map_pin_path(name, pins.map(name));
     }
     let object = loader.load(object).map_err(object_error)?;
     let mut loaded = Loaded { object, adopted, stale: pins.stale()? };
-    for (name, ..) in ALL {
+    for name in names() {
         pins.open(name)?; // a map that the object makes smaller than lb-common says would be read past its end
     }
     loaded.program()?.load().map_err(program_error)?;
@@ -131,7 +131,7 @@ fn load_pinned(object: &[u8], pins: &Pins, hash_key: HashKey, adopted: bool) -> 
 /// Opens every map that is pinned already. Whether there was one.
 fn check_pinned(pins: &Pins) -> Result<bool, LoadError> {
     let mut any = false;
-    for (name, ..) in ALL {
+    for name in names() {
         if pins.map(name).exists() {
             pins.open(name)?;
             any = true;

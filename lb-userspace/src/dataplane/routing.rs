@@ -2,12 +2,17 @@
 //!
 //! Netlink's announcements (`netlink`, `event`) change what we know of the network (`network`); from that and from the
 //! servers follow the rows (`table`, `rows`), and the difference to what the maps hold is written (`tables`, `kernel`).
-//! All but `netlink`, `kernel` and `task` is pure.
+//! All but `netlink`, `kernel`, `events` and `task` is pure.
+//!
+//! The other way round, the packet path says in `EVENTS` where it could not send a packet, and the kernel is made to ask for
+//! that neighbour (`events`, `asked`): nobody else would, because the stack sees nothing of what XDP sends.
 //!
 //! Only table main is followed: no policy routing. A prefix that leads out of anything but Ethernet, or nowhere, gets
 //! row 0, which drops: without it, its packets would go along a shorter prefix to where the host would never send them.
 
+pub mod asked;
 pub mod event;
+pub mod events;
 pub mod kernel;
 pub mod network;
 pub mod rows;
@@ -29,6 +34,7 @@ use tables::RowWriter;
 use task::{Command, Task};
 use tokio::sync::{mpsc, oneshot, watch};
 
+pub use events::Events;
 pub use kernel::RoutingMaps;
 
 /// The supervisor's handle of the task that follows the network. Dropped, the task ends and leaves all as it is:
@@ -77,12 +83,14 @@ pub enum RoutingError {
 }
 
 impl Routing {
-    /// Starts to follow the network of the calling thread's namespace, on the current tokio runtime.
+    /// Starts to follow the network of the calling thread's namespace, on the current tokio runtime, and to have the
+    /// neighbours asked for that `events` names.
     ///
     /// `attached`: the interfaces that the program is attached to. `servers`: what `SERVERS` holds, so that a restarted
     /// daemon goes on with the rows that forwarding uses.
     pub fn start(
         mut maps: impl RowWriter + 'static,
+        events: Events,
         attached: &[u32],
         servers: &BTreeMap<ServerId, ServerEntry>,
     ) -> Result<Self, RoutingError> {
@@ -92,7 +100,7 @@ impl Routing {
         let netlink = netlink::Netlink::connect().map_err(RoutingError::Netlink)?;
         let (commands, received) = mpsc::unbounded_channel();
         let (report, status) = watch::channel(Status::default());
-        tokio::spawn(Task::new(Box::new(maps), installed, table, netlink, report).run(received));
+        tokio::spawn(Task::new(Box::new(maps), installed, table, netlink, events, report).run(received));
         Ok(Self { commands, status })
     }
 

@@ -9,7 +9,7 @@ use crate::{
         object::object,
         pins::Pins,
         rings::RingMaps,
-        routing::{Routing, RoutingMaps},
+        routing::{Events, Routing, RoutingMaps},
         writer::MapWriter,
     },
     model::Global,
@@ -64,7 +64,7 @@ impl Kernel {
         }
         let servers = KernelMaps::from_pins(&pins)?.read()?.servers;
         let devices: Vec<u32> = attached.iter().map(|attached| attached.ifindex).collect();
-        let routing = Routing::start(RoutingMaps::open(&pins)?, &devices, &servers)?;
+        let routing = Routing::start(RoutingMaps::open(&pins)?, Events::open(&pins)?, &devices, &servers)?;
         timeout(SYNC_TIMEOUT, routing.synced()).await.context("the network could not be read in time")??;
         Ok(Self { rings: RingMaps::open(&pins)?, pins, routing, attached })
     }

@@ -112,6 +112,11 @@ impl Netlink {
         }
         request.execute().await
     }
+
+    /// Makes the kernel ask for a neighbour once, as if it had something to send there. Needs CAP_NET_ADMIN.
+    pub(super) async fn ask(&self, on: On) -> Result<(), Error> {
+        self.manage(on, false).await
+    }
 }
 
 impl Drop for Netlink {

@@ -63,6 +63,13 @@ impl Network {
         Some(On { ifindex: way.ifindex, address: way.gateway.unwrap_or(destination) })
     }
 
+    /// The neighbour that `address` is, or would be: if the routes place it on a link of ours that frames can leave through.
+    /// `None` for what lies behind a gateway or nowhere, and for this host itself.
+    pub fn neighbour_at(&self, address: Ipv4Addr) -> Option<On> {
+        let next = self.next_machine(address).filter(|next| next.address == address)?;
+        (self.usable_link(next.ifindex).is_some() && !self.addresses.contains(&address)).then_some(next)
+    }
+
     /// How a frame reaches a machine on a link. Not resolved: it cannot, now.
     pub fn next_hop(&self, on: On) -> NextHop {
         self.resolve(on).unwrap_or_default()

@@ -2,7 +2,9 @@
 
 use super::{
     Status,
+    asked::Asked,
     event::{Event, On},
+    events::Events,
     netlink::{Heard, Netlink},
     table::{Desired, RoutingTable},
     tables::{RoutingTables, RowWriter},
@@ -21,6 +23,8 @@ use tokio::{
 const RETRY: Duration = Duration::from_secs(1);
 /// Reading links, addresses and routes may take one part in so many of the time, however often they change.
 const REREAD_SHARE: u32 = 10;
+/// The same for what the packet path says, however many packets find no Ethernet address.
+const ASK_SHARE: u32 = 10;
 
 /// What the supervisor wants of the task.
 #[derive(Debug)]
@@ -51,6 +55,7 @@ pub(super) struct Task {
     installed: RoutingTables,
     table: RoutingTable,
     netlink: Netlink,
+    events: Events,
     report: watch::Sender<Status>,
     due: Due,
     /// No reading before then.
@@ -59,6 +64,8 @@ pub(super) struct Task {
     managed: BTreeMap<On, Instant>,
     /// Servers that the log says are not reached.
     missed: BTreeSet<Ipv4Addr>,
+    /// Clients that we had the kernel ask for lately.
+    asked: Asked,
 }
 
 impl Task {
@@ -67,6 +74,7 @@ impl Task {
         installed: RoutingTables,
         table: RoutingTable,
         netlink: Netlink,
+        events: Events,
         report: watch::Sender<Status>,
     ) -> Self {
         let due = Due { reread: true, neighbours: true, reconnect: false };
@@ -75,11 +83,13 @@ impl Task {
             installed,
             table,
             netlink,
+            events,
             report,
             due,
             not_before: Instant::now(),
             managed: BTreeMap::new(),
             missed: BTreeSet::new(),
+            asked: Asked::default(),
         }
     }
 
@@ -101,6 +111,7 @@ impl Task {
                         self.follow().await;
                     }
                 }
+                addresses = self.events.unresolved() => self.ask(addresses).await,
                 () = sleep_until(retry) => {
                     retry = Instant::now() + RETRY;
                     self.follow().await;
@@ -124,6 +135,9 @@ impl Task {
     fn hear(&mut self, heard: &Heard) -> bool {
         match heard {
             Heard::Event(Event::Neighbour(on, neighbour)) => {
+                if neighbour.is_some_and(|neighbour| neighbour.mac.is_some()) {
+                    self.asked.answered(on.address);
+                }
                 return self.table.network.set_neighbour(*on, *neighbour);
             }
             Heard::Event(Event::Reread) => self.due.reread = true,
@@ -262,6 +276,30 @@ impl Task {
                 self.managed.entry(on).or_insert(now); // asked for by the last daemon
             }
         }
+    }
+
+    /// Makes the kernel ask for machines to which a packet could not be sent. Their answer comes as any change of a
+    /// neighbour does.
+    ///
+    /// Whoever sends packets chooses the addresses. So they must be on a link of ours, and are not asked for often. Those
+    /// that the kernel keeps alive it asks for by itself.
+    async fn ask(&mut self, addresses: Vec<Ipv4Addr>) {
+        let begun = Instant::now();
+        for address in addresses {
+            if let Some(on) = self.missing(address)
+                && self.asked.may_ask(address, begun)
+                && let Err(error) = self.netlink.ask(on).await
+            {
+                tracing::warn!(?on, %error, "the kernel does not look for a neighbour");
+            }
+        }
+        self.events.rest(begun.elapsed() * ASK_SHARE);
+    }
+
+    /// The neighbour that `address` would be, if frames do not reach it and nobody sees to that yet.
+    fn missing(&self, address: Ipv4Addr) -> Option<On> {
+        let on = self.table.network.neighbour_at(address)?;
+        (self.table.network.next_hop(on).resolved == 0 && !self.managed.contains_key(&on)).then_some(on)
     }
 
     async fn release(&mut self, on: On) {

@@ -155,6 +155,26 @@ fn a_neighbour_counts_only_where_the_routes_place_it() {
 }
 
 #[test]
+fn only_neighbours_are_asked_for_and_never_strangers_or_this_host() {
+    let mut host = Host::new();
+    let ip = Ipv4Addr::new;
+    let tunnel = route("198.51.100.0/24", 0, on_link(TUNNEL));
+    host.reroute(links(), [routes(), vec![tunnel, route("192.0.2.128/25", 0, None)]].concat());
+    host.table.network.addresses = BTreeSet::from([ip(192, 0, 2, 10)]);
+    let asked = |address| host.table.network.neighbour_at(address);
+    assert_eq!(asked(ip(192, 0, 2, 77)), Some(on(PUBLIC, ip(192, 0, 2, 77))));
+    assert_eq!(asked(SERVER), Some(on(PRIVATE, SERVER)), "known or not");
+    assert_eq!(asked(ip(203, 0, 113, 9)), None, "behind a gateway");
+    assert_eq!(asked(ip(198, 51, 100, 1)), None, "not Ethernet");
+    assert_eq!(asked(ip(192, 0, 2, 200)), None, "a route that leads nowhere");
+    assert_eq!(asked(ip(192, 0, 2, 10)), None, "this host");
+    let mut down = links();
+    down.insert(PUBLIC, Link { mac: Some([2; 6]), up: false });
+    host.reroute(down, routes());
+    assert_eq!(host.table.network.neighbour_at(ip(192, 0, 2, 77)), None, "its link is down");
+}
+
+#[test]
 fn the_lower_metric_wins_unless_its_link_is_down() {
     let mut host = Host::new();
     let other = Ipv4Addr::new(10, 0, 0, 1);
