@@ -1,6 +1,7 @@
 //! A listener's accept loop, and the first steps of a connection: handshake, then relay or HTTP.
 
 use super::{
+    balance::Flow,
     meter::{Meter, Metered},
     serve,
     snapshot::FrontendRoute,
@@ -125,7 +126,7 @@ impl Held {
 /// A client's connection, as all that happens on it sees it.
 pub(super) struct Client {
     pub(super) thread: Rc<Thread>,
-    pub(super) address: SocketAddr,
+    pub(super) flow: Flow,
     /// Whether it came by TLS.
     pub(super) secure: bool,
     pub(super) meter: Rc<Meter>,
@@ -183,14 +184,18 @@ impl Drop for Open {
 async fn connection(thread: Rc<Thread>, held: Held, address: SocketAddr, stream: TcpStream, peer: SocketAddr) {
     let Some(frontend) = held.frontend() else { return };
     let _open = Open::new(&frontend.live, thread.index);
-    if let Err(error) = stream.set_nodelay(true) {
-        tracing::debug!(%error, "the client has gone");
-        return;
-    }
+    let local = match stream.set_nodelay(true).and_then(|()| stream.local_addr()) {
+        Ok(local) => local,
+        Err(error) => {
+            tracing::debug!(%error, "the client has gone");
+            return;
+        }
+    };
+    let flow = Flow { client: peer, local };
     let client = |secure| {
         let meter = Rc::new(Meter::of_client(Arc::clone(&frontend.live), thread.index));
         let (thread, held) = (Rc::clone(&thread), RefCell::new(held.clone()));
-        Rc::new(Client { thread, address: peer, secure, meter, held, orphaned: Cell::new(false) })
+        Rc::new(Client { thread, flow, secure, meter, held, orphaned: Cell::new(false) })
     };
     let Some(acceptor) = frontend.tls(address) else {
         return understood(&held, client(false), stream, false).await;

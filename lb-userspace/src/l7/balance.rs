@@ -1,40 +1,77 @@
 //! Balance: which server of a backend takes the next request or connection.
 
-mod rendezvous;
+mod flow;
+
+pub(super) use flow::Flow;
 
 use super::snapshot::BackendRoute;
-use crate::model::Balance;
-use std::{net::SocketAddr, sync::atomic::Ordering::Relaxed};
+use crate::{
+    model::{Backend, Balance},
+    plan::maglev::Owners,
+    servers::Available,
+};
+use lb_common::hash::HashKey;
+use std::sync::atomic::Ordering::Relaxed;
 
 /// Servers that one request or connection may try: the first and three retries, HAProxy's default.
 const TRIES: usize = 4;
+
+/// How a backend balances, with what that takes.
+#[derive(Debug)]
+pub(super) enum Order {
+    /// By turns: the cursor is in the live state, for it outlives a reload.
+    Turns,
+    /// By the hash of the flow, in the ring that the kernel half would have of this backend too.
+    Ring {
+        /// Made once: who may take traffic now is looked up in each pick.
+        base: Owners,
+        key: HashKey,
+    },
+}
+
+impl Order {
+    pub(super) fn new(backend: &Backend, key: HashKey) -> Self {
+        match backend.balance {
+            Balance::RoundRobin => Self::Turns,
+            Balance::Maglev => Self::Ring { base: Owners::base(&backend.servers), key },
+        }
+    }
+}
+
+/// The server of a flow among those of `available` that are `open`.
+fn pick_in_ring(base: &Owners, hash: u32, available: &Available, open: impl Fn(&usize) -> bool) -> Option<usize> {
+    let mut servers = available.servers().iter().map(|(server, _)| *server).filter(&open);
+    let first = servers.next()?;
+    // The last one gets all there is: it may be a backup, which owns no slot.
+    if servers.next().is_none() {
+        return Some(first);
+    }
+    base.pick_among(hash, |server| open(&server) && available.contains(server))
+}
 
 /// The tries of one request or connection. Each goes to a server that may take traffic and was not tried yet, at once:
 /// waiting before the next one, as HAProxy does, helps nobody.
 pub(super) struct Tries<'a> {
     backend: &'a BackendRoute,
-    client: SocketAddr,
+    flow: Flow,
     tried: [Option<usize>; TRIES],
     count: usize,
 }
 
 impl<'a> Tries<'a> {
-    pub(super) fn new(backend: &'a BackendRoute, client: SocketAddr) -> Self {
-        Self { backend, client, tried: [None; TRIES], count: 0 }
+    pub(super) fn new(backend: &'a BackendRoute, flow: Flow) -> Self {
+        Self { backend, flow, tried: [None; TRIES], count: 0 }
     }
 
     fn pick(&self) -> Option<usize> {
         let available = self.backend.live.available.load();
         let is_new = |server: &usize| !self.tried.contains(&Some(*server));
-        match self.backend.balance {
-            Balance::RoundRobin => {
+        match &self.backend.order {
+            Order::Turns => {
                 let turn = self.backend.live.turn.0.fetch_add(1, Relaxed);
                 available.from_turn(turn).find(is_new)
             }
-            Balance::Maglev => {
-                let open = available.servers().iter().copied().filter(|(server, _)| is_new(server));
-                rendezvous::pick_maglev(self.client.ip(), open, self.backend)
-            }
+            Order::Ring { base, key } => pick_in_ring(base, self.flow.hash(*key), &available, is_new),
         }
     }
 }
@@ -67,12 +104,13 @@ mod tests {
             tests::model::{backend, model},
         },
         model::Backend,
-        servers::{Available, Live},
+        servers::Live,
     };
-    use std::{collections::BTreeMap, sync::Arc};
+    use proptest::prelude::*;
+    use std::{collections::BTreeMap, net::SocketAddr, sync::Arc};
 
-    fn client(last: u8) -> SocketAddr {
-        ([192, 0, 2, last], 40_000).into()
+    fn flow(client_port: u16) -> Flow {
+        Flow { client: ([198, 51, 100, 7], client_port).into(), local: ([192, 0, 2, 10], 443).into() }
     }
 
     fn snapshot(balance: Balance, weights: &[u16]) -> Arc<Snapshot> {
@@ -93,7 +131,7 @@ mod tests {
         let pick_many = |snapshot: Arc<Snapshot>| {
             move || {
                 (0..300)
-                    .map(|_| Tries::new(snapshot.backend(0).expect("backend"), client(1)).next().expect("server"))
+                    .map(|_| Tries::new(snapshot.backend(0).expect("backend"), flow(1)).next().expect("server"))
                     .collect::<Vec<_>>()
             }
         };
@@ -109,7 +147,7 @@ mod tests {
     fn no_server_is_tried_twice_and_no_more_than_four_are() {
         let snapshot = snapshot(Balance::RoundRobin, &[256, 1, 1, 1, 1, 1]);
         let route = snapshot.backend(0).expect("backend");
-        let mut tried: Vec<_> = Tries::new(route, client(1)).collect();
+        let mut tried: Vec<_> = Tries::new(route, flow(1)).collect();
         assert_eq!(tried.len(), 4);
         tried.sort_unstable();
         tried.dedup();
@@ -122,25 +160,69 @@ mod tests {
             let snapshot = snapshot(balance, &[1, 1, 1]);
             let route = snapshot.backend(0).expect("backend");
             route.live.available.store(Arc::new(Available::new([(1, 1)])));
-            assert_eq!(Tries::new(route, client(1)).collect::<Vec<_>>(), [1]);
+            assert_eq!(Tries::new(route, flow(1)).collect::<Vec<_>>(), [1]);
             assert_eq!(route.live.no_server.0.value(), 0);
             route.live.available.store(Arc::default());
-            assert_eq!(Tries::new(route, client(1)).count(), 0);
+            assert_eq!(Tries::new(route, flow(1)).count(), 0);
             assert_eq!(route.live.no_server.0.value(), 1);
         }
     }
 
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+
+        #[test]
+        fn by_hash_a_flow_finds_the_server_that_the_kernels_ring_gives_it(
+            weights in proptest::collection::vec(1_u16..=256, 1..12), up: u16, ports: [u16; 8],
+        ) {
+            let snapshot = snapshot(Balance::Maglev, &weights);
+            let (route, model) = (snapshot.backend(0).expect("backend"), snapshot.model());
+            let mut up: Vec<_> = (0..weights.len()).map(|index| up >> index & 1 == 1).collect();
+            publish(route, &weights, &up);
+            let base = Owners::base(&model.backends[0].servers);
+            for flow in ports.map(flow) {
+                let kernel = base.refilled(&up).pick(flow.hash(model.global.hash_key));
+                prop_assert_eq!(Tries::new(route, flow).next(), kernel);
+            }
+            // The second try goes where the ring would send the flow if the first server were down.
+            let tries: Vec<_> = Tries::new(route, flow(1)).collect();
+            for tried in tries {
+                prop_assert_eq!(base.refilled(&up).pick(flow(1).hash(model.global.hash_key)), Some(tried));
+                up[tried] = false;
+            }
+        }
+    }
+
+    fn publish(route: &BackendRoute, weights: &[u16], up: &[bool]) {
+        let servers = weights.iter().copied().enumerate().filter(|(index, _)| up[*index]);
+        route.live.available.store(Arc::new(Available::new(servers)));
+    }
+
     #[test]
-    fn by_hash_a_client_keeps_its_server_and_only_clients_of_a_lost_server_move() {
-        let snapshot = snapshot(Balance::Maglev, &[1, 1, 2]);
+    fn by_hash_flows_are_shared_by_weight_and_only_those_of_a_lost_server_move() {
+        let weights = [1, 1, 2];
+        let snapshot = snapshot(Balance::Maglev, &weights);
         let route = snapshot.backend(0).expect("backend");
         let servers =
-            || (0..=255).map(|last| Tries::new(route, client(last)).next().expect("server")).collect::<Vec<_>>();
+            || (0..1_024).map(|port| Tries::new(route, flow(port)).next().expect("server")).collect::<Vec<_>>();
         let before = servers();
         assert_eq!(before, servers());
         let share = before.iter().filter(|server| **server == 2).count();
-        assert!((96..=160).contains(&share), "the server of weight 2 of 4 has {share} of 256 clients");
-        route.live.available.store(Arc::new(Available::new([(0, 1), (2, 2)])));
+        assert!((448..=576).contains(&share), "the server of weight 2 of 4 has {share} of 1024 flows");
+        publish(route, &weights, &[true, false, true]);
         assert!(before.iter().zip(servers()).all(|(before, after)| *before == 1 || *before == after));
+    }
+
+    #[test]
+    fn by_hash_a_backup_takes_every_flow_once_it_is_alone() {
+        let mut backend = backend("web", [1, 2].map(|port| SocketAddr::from(([10, 0, 0, 1], port))));
+        (backend.balance, backend.servers[1].backup) = (Balance::Maglev, true);
+        let model = Arc::new(model(vec![], vec![backend]));
+        let live = Arc::new(Live::default().for_model(&model));
+        let snapshot = Snapshot::new(model, live).expect("snapshot");
+        let route = snapshot.backend(0).expect("backend");
+        assert_eq!(Tries::new(route, flow(1)).collect::<Vec<_>>(), [0]);
+        publish(route, &[1, 1], &[false, true]);
+        assert_eq!(Tries::new(route, flow(1)).collect::<Vec<_>>(), [1]);
     }
 }

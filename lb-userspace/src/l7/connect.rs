@@ -1,6 +1,10 @@
 //! Connect: opens a connection to a server.
 
-use super::{balance::Tries, snapshot::BackendRoute, threads::Thread};
+use super::{
+    balance::{Flow, Tries},
+    snapshot::BackendRoute,
+    threads::Thread,
+};
 use crate::servers::ServerLive;
 use std::{io, net::SocketAddr, sync::Arc};
 use tokio::{net::TcpStream, time};
@@ -44,12 +48,8 @@ async fn connect(address: SocketAddr) -> io::Result<TcpStream> {
 }
 
 /// Opens a connection to whichever server takes it first: the next is tried as soon as one has refused.
-pub(super) async fn open_any(
-    backend: &BackendRoute,
-    client: SocketAddr,
-    thread: &Thread,
-) -> Option<(usize, TcpStream, Open)> {
-    for server in Tries::new(backend, client) {
+pub(super) async fn open_any(backend: &BackendRoute, flow: Flow, thread: &Thread) -> Option<(usize, TcpStream, Open)> {
+    for server in Tries::new(backend, flow) {
         if let Ok((stream, open)) = open(backend, server, thread).await {
             return Some((server, stream, open));
         }

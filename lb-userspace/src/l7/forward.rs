@@ -62,7 +62,7 @@ async fn answer(
     strict::request(&mut parts)?;
     let backend =
         rule::route(frontend, &parts).and_then(|index| held.snapshot.backend(index)).ok_or(Answer::Unavailable)?;
-    headers::prepare_request(&mut parts, frontend.forwarded_for.then(|| client.address.ip()), client.secure);
+    headers::prepare_request(&mut parts, frontend.forwarded_for.then(|| client.flow.client.ip()), client.secure);
 
     let waiting = client.meter.wait_for_server();
     let (response, connection) = ask(client, backend, Request::from_parts(parts, body)).await?;
@@ -89,7 +89,7 @@ type Answered = (Response<Body>, ServerConnection);
 
 /// Asks servers until one answers. Only a request of which no server can have seen anything goes to another server.
 async fn ask(client: &Client, backend: &BackendRoute, mut request: Request<Body>) -> Result<Answered, Answer> {
-    for server in Tries::new(backend, client.address) {
+    for server in Tries::new(backend, client.flow) {
         let Some(live) = backend.live.servers.get(server) else { continue };
         let counts = live.counts.of(client.thread.index);
         let asked = ask_one(client, backend, server, request).await.and_then(checked);

@@ -1,10 +1,14 @@
 //! Snapshot: one configuration as the serving threads use it. Made off the hot path, then swapped in as a whole.
 
-use super::tls::{Acceptor, TlsError};
+use super::{
+    balance::Order,
+    tls::{Acceptor, TlsError},
+};
 use crate::{
-    model::{Backend, BackendIndex, Balance, Bind, Frontend, FrontendKind, Model},
+    model::{Backend, BackendIndex, Bind, Frontend, FrontendKind, Model},
     servers::{BackendLive, FrontendLive, Live},
 };
+use lb_common::hash::HashKey;
 use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 /// One configuration as the serving threads use it.
@@ -29,7 +33,7 @@ pub(super) struct FrontendRoute {
 /// What a request needs of its backend.
 #[derive(Debug)]
 pub(super) struct BackendRoute {
-    pub(super) balance: Balance,
+    pub(super) order: Order,
     pub(super) timeout_connect: Duration,
     pub(super) timeout_server: Duration,
     /// In the order of the servers of `live`.
@@ -69,8 +73,8 @@ impl Snapshot {
     pub fn new(model: Arc<Model>, live: Arc<Live>) -> Result<Self, SnapshotError> {
         let served = model.frontends.iter().filter(|frontend| !matches!(frontend.kind, FrontendKind::L4 { .. }));
         let frontends = served.map(|frontend| FrontendRoute::new(frontend, &live)).collect::<Result<_, _>>()?;
-        let backends =
-            model.backends.iter().map(|backend| BackendRoute::new(backend, &live)).collect::<Result<_, _>>()?;
+        let backend = |backend| BackendRoute::new(backend, &live, model.global.hash_key);
+        let backends = model.backends.iter().map(backend).collect::<Result<_, _>>()?;
         Ok(Self { model, live, frontends, backends })
     }
 
@@ -134,10 +138,10 @@ impl FrontendRoute {
 }
 
 impl BackendRoute {
-    fn new(backend: &Backend, live: &Live) -> Result<Self, SnapshotError> {
+    fn new(backend: &Backend, live: &Live, key: HashKey) -> Result<Self, SnapshotError> {
         let not_live = || SnapshotError::NotLive { name: backend.name.clone() };
         Ok(Self {
-            balance: backend.balance,
+            order: Order::new(backend, key),
             timeout_connect: backend.timeout_connect,
             timeout_server: backend.timeout_server,
             addresses: backend.servers.iter().map(|server| server.address).collect(),

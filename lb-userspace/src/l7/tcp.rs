@@ -24,7 +24,7 @@ pub(super) async fn relay<IO: AsyncRead + AsyncWrite + Unpin>(
     backend: &BackendRoute,
     timeout_client: Duration,
 ) {
-    let Some((server, stream, _open)) = connect::open_any(backend, client.address, &client.thread).await else {
+    let Some((server, stream, _open)) = connect::open_any(backend, client.flow, &client.thread).await else {
         return;
     };
     if let Some(live) = backend.live.servers.get(server) {
@@ -35,7 +35,7 @@ pub(super) async fn relay<IO: AsyncRead + AsyncWrite + Unpin>(
     tokio::select! {
         ended = tokio::io::copy_bidirectional_with_sizes(&mut io, &mut stream, BUFFER, BUFFER) => {
             if let Err(error) = ended {
-                tracing::debug!(client = %client.address, %error, "relay ended");
+                tracing::debug!(client = %client.flow.client, %error, "relay ended");
             }
         }
         () = silence(&client.meter, timeout_client) => {}

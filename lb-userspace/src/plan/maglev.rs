@@ -61,6 +61,13 @@ impl Owners {
         index(self.owner(slot_of(hash)))
     }
 
+    /// As [`refilled`](Self::refilled), then [`pick`](Self::pick), for one flow and without making a ring: looks along
+    /// the chain for an owner that `takes`. For the base; `None` if no owner does. A backup owns no slot.
+    pub fn pick_among(&self, hash: u32, takes: impl Fn(usize) -> bool) -> Option<usize> {
+        let chain = std::iter::successors(Some(slot_of(hash)), |slot| Some(next_slot(*slot)));
+        chain.take(SLOTS).find_map(|slot| index(self.owner(slot)).filter(|owner| takes(*owner)))
+    }
+
     /// The owners of all slots, in the order of the slots.
     pub fn iter(&self) -> impl Iterator<Item = Option<usize>> + '_ {
         self.0.iter().copied().map(index)

@@ -9,7 +9,7 @@ pub struct Available {
 }
 
 impl Available {
-    /// From indices into the model's servers, each with its weight. A server of weight 0 takes nothing.
+    /// From indices into the model's servers, in rising order, each with its weight. A server of weight 0 takes nothing.
     pub fn new(servers: impl IntoIterator<Item = (usize, u16)>) -> Self {
         let servers: Vec<_> = servers.into_iter().filter(|(_, weight)| *weight > 0).collect();
         Self { turns: round(&servers), servers }
@@ -22,7 +22,7 @@ impl Available {
 
     /// Whether that server is among them.
     pub fn contains(&self, server: usize) -> bool {
-        self.servers.iter().any(|(index, _)| *index == server)
+        self.servers.binary_search_by_key(&server, |(index, _)| *index).is_ok()
     }
 
     /// The servers in their order, beginning with the one whose turn it is: one round, in which each server comes as

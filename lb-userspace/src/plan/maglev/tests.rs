@@ -168,6 +168,16 @@ proptest! {
     }
 
     #[test]
+    fn one_flow_is_picked_as_the_refilled_ring_would(servers in any_servers(), up: u32, hashes: [u32; 8]) {
+        let up: Vec<_> = (0..servers.len()).map(|index| up >> index & 1 == 1).collect();
+        let base = Owners::base(&servers);
+        let refilled = base.refilled(&up);
+        for hash in hashes {
+            prop_assert_eq!(base.pick_among(hash, |owner| up[owner]), refilled.pick(hash));
+        }
+    }
+
+    #[test]
     fn a_server_that_comes_or_goes_moves_its_share_and_little_else(few in any_servers(), weight in 1_u16..=256) {
         let mut more = few.clone();
         more.push(Server { weight, ..server("the-new-one", "10.9.9.9:80") });
@@ -186,28 +196,5 @@ proptest! {
         let (few, more) = (by_name(&Owners::base(&few), &few), by_name(&Owners::base(&more), &more));
         let moved = few.iter().zip(&more).filter(|(few, more)| few != more).count();
         prop_assert!(moved <= SLOTS / (count + 1) + SLOTS / 20, "{moved} of {SLOTS} slots moved");
-    }
-}
-
-/// Prints what rings cost: `cargo test --release -p lb-userspace --lib -- --ignored --nocapture cost_of`.
-#[test]
-#[ignore = "a measurement, not a test"]
-#[expect(clippy::disallowed_methods, reason = "it measures")]
-fn cost_of_base_and_refill() {
-    fn best<T>(run: impl Fn() -> T) -> std::time::Duration {
-        let time = |_| {
-            let start = std::time::Instant::now();
-            std::hint::black_box(run());
-            start.elapsed()
-        };
-        (0..50).map(time).min().unwrap()
-    }
-    for count in [3, 100, 1_000] {
-        let servers = servers(count);
-        let base = Owners::base(&servers);
-        let (one_out, one_left) = (all_but(count, &[1]), all_but(count, &(1..count).collect::<Vec<_>>()));
-        let dealt = best(|| Owners::base(&servers));
-        let [one_out, one_left] = [one_out, one_left].map(|available| best(|| base.refilled(&available)));
-        println!("{count} servers: base {dealt:?}, refill with one out {one_out:?}, with one left {one_left:?}");
     }
 }
