@@ -1,9 +1,8 @@
 //! What the serving threads read of backends and servers. Lives as long as the backend, across reloads.
 
 use super::{
-    Available, Standing, available,
+    Available,
     counts::{Counter, FrontendLive, Padded, ServerCounts, Sharded},
-    state::{Health, IsBackup},
 };
 use crate::model::{Backend, Model};
 use arc_swap::ArcSwap;
@@ -24,12 +23,15 @@ pub struct Live {
 
 impl Live {
     /// The live state for `model`: that of `self` where frontend, backend and servers are still the same, new elsewhere.
+    ///
+    /// Who took new traffic before takes it still, who did not does not, and new servers do. That is right for nobody
+    /// but those that stay: whoever knows the standings publishes them before anything is served with this.
     #[must_use]
     pub fn for_model(&self, model: &Model) -> Self {
         let threads = model.global.threads;
         let backend = |backend: &Backend| {
-            let adopted = BackendLive::adopt(backend, self.backends.get(&backend.name), threads);
-            (backend.name.clone(), Arc::new(adopted))
+            let old = self.backends.get(&backend.name).map(Arc::as_ref);
+            (backend.name.clone(), Arc::new(BackendLive::new(backend, old, threads)))
         };
         let frontend = |name: &String| {
             let known = self.frontends.get(name).map(Arc::clone);
@@ -66,31 +68,31 @@ pub struct BackendLive {
 }
 
 impl BackendLive {
-    /// Servers of `old` keep their counters, and one that was out stays out; whoever knows more says so at once.
-    fn adopt(backend: &Backend, old: Option<&Arc<Self>>, threads: usize) -> Self {
-        let known = |identity| old?.servers.iter().position(|server| server.identity == identity);
-        let was_out = |index| old.is_some_and(|old| !old.available.load().contains(index));
-        let (mut servers, mut standings) = (Vec::new(), Vec::new());
-        for server in &backend.servers {
+    fn new(backend: &Backend, old: Option<&Self>, threads: usize) -> Self {
+        let (mut servers, mut takes) = (Vec::new(), Vec::new());
+        for (index, server) in backend.servers.iter().enumerate() {
             let identity = server.identity(&backend.name);
-            let place = known(identity);
-            let kept = place.and_then(|index| old?.servers.get(index)).map(Arc::clone);
-            servers.push(kept.unwrap_or_else(|| Arc::new(ServerLive::new(identity, threads))));
-            // A backup server is not available in good times: that says nothing of its health.
-            let down = !server.backup && place.is_some_and(was_out);
-            let health = if down { Health::Down } else { Health::Unknown };
-            standings.push((Standing { health, ..Standing::default() }, IsBackup(server.backup)));
+            let known = old.and_then(|old| old.find(identity));
+            // A backup is not known to be needed.
+            if known.as_ref().map_or(!server.backup, |(_, took)| *took) {
+                takes.push((index, server.weight));
+            }
+            servers.push(known.map_or_else(|| Arc::new(ServerLive::new(identity, threads)), |(server, _)| server));
         }
-        let can = available(&standings).into_iter().zip(&backend.servers).enumerate();
-        let can = can.filter_map(|(index, (can, server))| can.then_some((index, server.weight)));
         let no_server = Counter::default();
         no_server.add(old.map_or(0, |old| old.no_server.0.value()));
         Self {
-            available: ArcSwap::from_pointee(Available::new(can)),
+            available: ArcSwap::from_pointee(Available::new(takes)),
             servers,
             turn: Padded(AtomicUsize::new(old.map_or(0, |old| old.turn.0.load(Relaxed)))),
             no_server: Padded(no_server),
         }
+    }
+
+    /// A server and whether it takes new traffic.
+    fn find(&self, identity: u64) -> Option<(Arc<ServerLive>, bool)> {
+        let index = self.servers.iter().position(|server| server.identity == identity)?;
+        Some((Arc::clone(self.servers.get(index)?), self.available.load().contains(index)))
     }
 }
 
@@ -119,29 +121,53 @@ impl ServerLive {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::l7::tests::model::{backend, model};
+    use crate::{
+        l7::tests::model::{backend, model},
+        model::Server,
+    };
+
+    fn available(live: &Live) -> Vec<(usize, u16)> {
+        live.backend("web").expect("backend").available.load().servers().to_vec()
+    }
+
+    fn publish(live: &Live, servers: &[(usize, u16)]) {
+        let available = Arc::new(Available::new(servers.iter().copied()));
+        live.backend("web").expect("backend").available.store(available);
+    }
 
     #[test]
-    fn a_reload_keeps_counters_and_who_is_out_but_no_backup_is_taken_for_down() {
-        let mut first =
-            backend("web", ["10.0.0.1:80", "10.0.0.2:80", "10.0.0.3:80"].map(|it| it.parse().expect("address")));
-        first.servers[2].backup = true;
-        let before = Live::default().for_model(&model(vec![], vec![first.clone()]));
+    fn a_reload_keeps_counters_and_the_cursor() {
+        let mut web = backend("web", ["10.0.0.1:80", "10.0.0.2:80"].map(|it| it.parse().expect("address")));
+        let before = Live::default().for_model(&model(vec![], vec![web.clone()]));
         let live = before.backend("web").expect("backend");
-        assert_eq!(live.available.load().servers(), [(0, 1), (1, 1)]);
-        live.available.store(Arc::new(Available::new([(1, 1)])));
         live.servers[1].counts.of(0).total.add(4);
-
-        let mut second = first;
-        second.servers.remove(0);
-        second.servers[0].weight = 9;
-        let after = before.for_model(&model(vec![], vec![second.clone()]));
+        live.turn.0.store(7, Relaxed);
+        live.no_server.0.add(2);
+        web.servers.remove(0);
+        let after = before.for_model(&model(vec![], vec![web]));
         let live = after.backend("web").expect("backend");
-        assert_eq!(live.available.load().servers(), [(0, 9)]);
         assert_eq!(live.servers[0].counts.sum(|counts| &counts.total), 4);
+        assert_eq!((live.turn.0.load(Relaxed), live.no_server.0.value()), (7, 2));
+    }
 
-        live.available.store(Arc::new(Available::default()));
-        let after = after.for_model(&model(vec![], vec![second]));
-        assert_eq!(after.backend("web").expect("backend").available.load().servers(), [(1, 1)], "the backup steps in");
+    #[test]
+    fn until_the_standings_are_published_no_server_takes_traffic_that_did_not_unless_it_is_new() {
+        let addresses = ["10.0.0.1:80", "10.0.0.2:80", "10.0.0.3:80"].map(|it| it.parse().expect("address"));
+        let mut web = backend("web", addresses);
+        web.servers[2].backup = true;
+        let live = Live::default().for_model(&model(vec![], vec![web.clone()]));
+        assert_eq!(available(&live), [(0, 1), (1, 1)]);
+
+        publish(&live, &[(1, 1)]);
+        let new = web.servers[0].clone();
+        web.servers.insert(0, Server { name: "new".into(), weight: 9, ..new });
+        web.servers[2].weight = 5;
+        let live = live.for_model(&model(vec![], vec![web.clone()]));
+        assert_eq!(available(&live), [(0, 9), (2, 5)], "s0 is down, s2 a backup");
+
+        publish(&live, &[(3, 1)]);
+        web.servers.remove(0);
+        let live = live.for_model(&model(vec![], vec![web]));
+        assert_eq!(available(&live), [(2, 1)], "the backup that stands in goes on");
     }
 }
