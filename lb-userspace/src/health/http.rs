@@ -1,6 +1,6 @@
 //! The HTTP check: a request, and the status of the answer.
 
-use super::{Code, probe::reason};
+use super::{Code, probe::failed};
 use std::{collections::BTreeSet, io};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -29,7 +29,7 @@ pub(super) fn judge(answer: io::Result<Vec<u8>>, expect: &BTreeSet<u16>) -> (Cod
     let line = match answer {
         Ok(line) if line.is_empty() => return (Code::L7Response, "closed without an answer".to_owned()),
         Ok(line) => line,
-        Err(error) => return (Code::L7Response, reason(&error)),
+        Err(error) => return failed(&error, Code::L7Response),
     };
     match status(&line) {
         None => (Code::L7Response, "not an HTTP answer".to_owned()),

@@ -2,7 +2,8 @@
 
 use super::{http, tcp};
 use crate::model::{Check, CheckKind, Server};
-use std::{fmt, net::SocketAddr, time::Duration};
+use rustix::io::Errno;
+use std::{fmt, io, net::SocketAddr, time::Duration};
 use tokio::{net::TcpStream, time::timeout};
 
 /// What a probe found, by HAProxy's codes.
@@ -22,6 +23,8 @@ pub enum Code {
     L7Response,
     /// Answered properly, but not as expected.
     L7Status,
+    /// This machine could not probe: no descriptor, port, memory or permission. Says nothing about the server.
+    SocketError,
 }
 
 impl Code {
@@ -35,6 +38,7 @@ impl Code {
             Self::L7Timeout => "L7TOUT",
             Self::L7Response => "L7RSP",
             Self::L7Status => "L7STS",
+            Self::SocketError => "SOCKERR",
         }
     }
 }
@@ -51,9 +55,13 @@ pub struct Report {
 }
 
 impl Report {
-    /// Whether the probe speaks for the server.
-    pub fn passed(&self) -> bool {
-        matches!(self.code, Code::L4Ok | Code::L7Ok)
+    /// Whether the probe speaks for the server or against it; `None`: neither, for the fault is ours.
+    pub fn passed(&self) -> Option<bool> {
+        match self.code {
+            Code::L4Ok | Code::L7Ok => Some(true),
+            Code::L4Timeout | Code::L4Connection | Code::L7Timeout | Code::L7Response | Code::L7Status => Some(false),
+            Code::SocketError => None,
+        }
     }
 }
 
@@ -85,12 +93,12 @@ impl Target {
     pub(super) async fn probe(&self) -> (Code, String) {
         let connected = async {
             let stream = TcpStream::connect(self.address).await;
-            stream.map_err(|error| (Code::L4Connection, reason(&error)))
+            stream.map_err(|error| failed(&error, Code::L4Connection))
         };
         let deadline = tokio::time::Instant::now() + self.check.timeout;
         let stream = match tokio::time::timeout_at(deadline, connected).await {
             Ok(Ok(stream)) => stream,
-            Ok(Err(failed)) => return failed,
+            Ok(Err(found)) => return found,
             Err(_elapsed) => return (Code::L4Timeout, String::new()),
         };
         match &self.check.kind {
@@ -105,14 +113,57 @@ impl Target {
     }
 }
 
+/// What an I/O error means: `blames_server`, unless the fault is ours.
+pub(super) fn failed(error: &io::Error, blames_server: Code) -> (Code, String) {
+    let is_ours = Errno::from_io_error(error).is_some_and(|errno| OURS.contains(&errno));
+    (if is_ours { Code::SocketError } else { blames_server }, reason(error))
+}
+
+/// Errors of `socket` and `connect` that arise before a packet leaves: what HAProxy calls a lack of resources, and the
+/// refusals of a local firewall or security module.
+const OURS: [Errno; 9] = [
+    Errno::MFILE,
+    Errno::NFILE,
+    Errno::NOBUFS,
+    Errno::NOMEM,
+    Errno::ADDRNOTAVAIL,
+    Errno::ADDRINUSE,
+    Errno::AGAIN,
+    Errno::ACCESS,
+    Errno::PERM,
+];
+
 /// An I/O error in the operator's words.
-pub(super) fn reason(error: &std::io::Error) -> String {
+fn reason(error: &io::Error) -> String {
     let kind = error.kind();
-    if kind == std::io::ErrorKind::ConnectionRefused {
+    if kind == io::ErrorKind::ConnectionRefused {
         "connection refused".to_owned()
-    } else if kind == std::io::ErrorKind::ConnectionReset {
+    } else if kind == io::ErrorKind::ConnectionReset {
         "connection reset".to_owned()
     } else {
         error.to_string()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_of_this_machine_is_not_the_servers() {
+        let code = |errno: Errno| failed(&errno.into(), Code::L4Connection).0;
+        for errno in [Errno::MFILE, Errno::NFILE, Errno::ADDRNOTAVAIL, Errno::NOBUFS, Errno::NOMEM, Errno::PERM] {
+            assert_eq!(code(errno), Code::SocketError, "{errno}");
+        }
+        for errno in [Errno::CONNREFUSED, Errno::HOSTUNREACH, Errno::NETUNREACH, Errno::CONNRESET, Errno::TIMEDOUT] {
+            assert_eq!(code(errno), Code::L4Connection, "{errno}");
+        }
+        assert_eq!(failed(&io::Error::other("no number"), Code::L7Response).0, Code::L7Response);
+    }
+
+    #[test]
+    fn only_an_error_of_this_machine_counts_neither_way() {
+        let passed = |code| Report { code, detail: String::new(), took: Duration::ZERO }.passed();
+        assert_eq!([Code::L4Ok, Code::L7Status, Code::SocketError].map(passed), [Some(true), Some(false), None]);
     }
 }

@@ -61,12 +61,13 @@ impl Verdicts {
         }
     }
 
-    /// Takes an outcome into account. The first verdict on an unchecked server is a change too.
+    /// Takes an outcome into account. The first verdict on an unchecked server is a change too. An outcome for which
+    /// the server cannot be blamed is remembered as the last one and counts neither way.
     pub fn record(&mut self, outcome: &Outcome) -> Option<Transition> {
         let judged = self.servers.get_mut(&outcome.identity)?;
-        let to = judged.counter.record(outcome.report.passed());
         let reason = outcome.report.to_string();
         judged.last = Some(reason.clone());
+        let to = judged.counter.record(outcome.report.passed()?);
         if std::mem::replace(&mut judged.known, to) == to {
             return None;
         }
@@ -85,3 +86,6 @@ impl Verdicts {
         self.servers.get(&identity)?.last.clone()
     }
 }
+
+#[cfg(test)]
+mod tests;
