@@ -140,26 +140,24 @@ fn a_planner_follows_a_registry_with_other_ids() {
     assert_eq!(second.rings[&1].slots[0].current, first.rings[&1].slots[0].current + 5);
 }
 
-/// Prints what a failover costs the planner: `cargo test --release -p lb-userspace --lib -- --ignored --nocapture cost_of`.
+/// An optimised build takes some 100 µs. The slack is for one that is not, on a busy machine; the best of some turns
+/// counts, so that only the planner itself can fail this.
 #[test]
-#[ignore = "a measurement, not a test"]
 #[expect(clippy::disallowed_methods, reason = "it measures")]
-fn cost_of_a_failover() {
-    for count in [3, 100, 1_000] {
-        let model = model(vec![backend("web", servers(count))], vec![(bind("192.0.2.10:80", Protocol::Tcp), "web")]);
-        let mut registry = registry(&model);
-        let mut planner = Planner::default();
-        let mut current = planner.desired(&model, &registry, &NextHops::new());
-        let mut best = std::time::Duration::MAX;
-        for turn in 0..100 {
-            let start = std::time::Instant::now();
-            let health = if turn % 2 == 0 { Health::Down } else { Health::Up };
-            registry.set_health(model.backends[0].servers[1].identity("web"), health);
-            let wanted = planner.desired(&model, &registry, &NextHops::new());
-            assert_eq!(crate::plan::diff(&current, &wanted).len(), 3);
-            current = wanted;
-            best = best.min(start.elapsed());
-        }
-        println!("{count} servers: verdict to writes {best:?}");
-    }
+fn a_verdict_on_one_of_100_servers_becomes_three_writes_in_a_moment() {
+    let model = model(vec![backend("web", servers(100))], vec![(bind("192.0.2.10:80", Protocol::Tcp), "web")]);
+    let mut registry = registry(&model);
+    let mut planner = Planner::default();
+    let mut current = planner.desired(&model, &registry, &NextHops::new());
+    let failover = |turn| {
+        let start = std::time::Instant::now();
+        let health = if turn % 2 == 0 { Health::Down } else { Health::Up };
+        registry.set_health(model.backends[0].servers[1].identity("web"), health);
+        let wanted = planner.desired(&model, &registry, &NextHops::new());
+        assert_eq!(crate::plan::diff(&current, &wanted).len(), 3);
+        current = wanted;
+        start.elapsed()
+    };
+    let best = (0..10).map(failover).min().unwrap();
+    assert!(best < std::time::Duration::from_millis(50), "{best:?}");
 }
