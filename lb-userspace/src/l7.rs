@@ -11,6 +11,7 @@ pub mod listener;
 pub mod snapshot;
 pub mod threads;
 mod accept;
+pub mod panics;
 pub mod tls;
 mod meter;
 mod tcp;

@@ -50,6 +50,7 @@ const WAITING: usize = 1_024;
 
 /// Runs a worker on the line to its supervisor, until told to stop or left alone.
 pub fn run(line: OwnedFd) -> anyhow::Result<()> {
+    l7::panics::log_places_only();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     tokio::task::LocalSet::new().block_on(&runtime, async { Worker::new(Channel::new(line)?).serve().await })
 }

@@ -3,7 +3,7 @@
 use super::{
     balance::Flow,
     meter::{Meter, Metered},
-    serve,
+    panics, serve,
     snapshot::FrontendRoute,
     tcp,
     threads::{BoundListener, Loaded, Thread},
@@ -49,7 +49,7 @@ pub(super) fn listen(thread: &Rc<Thread>, bound: BoundListener) -> io::Result<Li
     bound.listener.set_nonblocking(true)?;
     let listener = TcpListener::from_std(bound.listener)?;
     let (retire, stop) = (CancellationToken::new(), CancellationToken::new());
-    let door = Door { thread: Rc::clone(thread), frontend: bound.frontend.clone(), address: bound.address };
+    let door = Door { thread: Rc::clone(thread), frontend: bound.frontend.as_str().into(), address: bound.address };
     let (retired, stopped) = (retire.clone(), stop.clone());
     thread.background.spawn_local(async move {
         tokio::select! {
@@ -66,7 +66,7 @@ pub(super) fn listen(thread: &Rc<Thread>, bound: BoundListener) -> io::Result<Li
 /// What all connections of a listener have in common.
 struct Door {
     thread: Rc<Thread>,
-    frontend: String,
+    frontend: Rc<str>,
     address: SocketAddr,
 }
 
@@ -78,7 +78,7 @@ impl Door {
                 // The client has gone while it waited.
                 Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
                 Err(error) => {
-                    tracing::warn!(frontend = self.frontend, address = %self.address, %error, "cannot accept");
+                    tracing::warn!(frontend = &*self.frontend, address = %self.address, %error, "cannot accept");
                     time::sleep(PAUSE).await;
                 }
             }
@@ -101,7 +101,8 @@ impl Door {
             return;
         };
         let (thread, address) = (Rc::clone(&self.thread), self.address);
-        self.thread.connections.spawn_local(connection(thread, held, address, stream, peer));
+        let serving = connection(thread, held, address, stream, peer);
+        self.thread.connections.spawn_local(panics::contain(Rc::clone(&self.frontend), serving));
     }
 }
 
@@ -154,6 +155,11 @@ impl Client {
             }
         }
         held.clone()
+    }
+
+    /// Of its frontend.
+    pub(super) fn frontend_name(&self) -> Rc<str> {
+        self.held.borrow().frontend().map_or("", |frontend| &frontend.name).into()
     }
 
     /// Whether the connection should end after the exchange that runs.

@@ -67,6 +67,8 @@ async fn answer(
     let waiting = client.meter.wait_for_server();
     let (response, connection) = ask(client, backend, Request::from_parts(parts, body)).await?;
     drop(waiting);
+    #[cfg(test)]
+    super::tests::panics::panic_if_told(response.headers());
     let (mut parts, body) = response.into_parts();
     headers::remove_hop_by_hop(&mut parts.headers);
     parts.version = Version::HTTP_11;

@@ -6,6 +6,7 @@ use super::{
     body::{Body, BodyError, FromClient},
     forward,
     meter::{Late, Meter, Metered},
+    panics,
     threads::after,
 };
 use http::Request;
@@ -87,7 +88,8 @@ pub(super) async fn http2<IO: AsyncRead + AsyncWrite + Unpin + 'static>(
     timeouts: Timeouts,
 ) {
     client.meter.set_multiplexed();
-    let mut builder = h2::Builder::new(OnThread(client.thread.background.clone()));
+    let mut builder =
+        h2::Builder::new(OnThread { tasks: client.thread.background.clone(), frontend: client.frontend_name() });
     builder
         .timer(TokioTimer::new())
         .max_header_list_size(u32::try_from(BUFFER).unwrap_or(u32::MAX))
@@ -168,10 +170,13 @@ fn note_end(ended: hyper::Result<()>, meter: &Meter) {
 
 /// Runs the streams of HTTP/2 on the thread of their connection.
 #[derive(Clone)]
-struct OnThread(TaskTracker);
+struct OnThread {
+    tasks: TaskTracker,
+    frontend: Rc<str>,
+}
 
 impl<F: Future<Output = ()> + 'static> hyper::rt::Executor<F> for OnThread {
     fn execute(&self, stream: F) {
-        self.0.spawn_local(stream);
+        self.tasks.spawn_local(panics::contain(Rc::clone(&self.frontend), stream));
     }
 }

@@ -9,3 +9,4 @@ mod wire;
 mod relay;
 mod encrypted;
 mod drain;
+pub(super) mod panics;

@@ -3,6 +3,7 @@
 use super::{
     accept::{self, Listening},
     idle::Idle,
+    panics,
     send::ServerConnection,
     snapshot::Snapshot,
 };
@@ -136,7 +137,7 @@ impl Handle {
             });
             LocalSet::new().block_on(&runtime, run(thread, receiver));
         };
-        let thread = std::thread::Builder::new().name(format!("serve-{index}")).spawn(run)?;
+        let thread = std::thread::Builder::new().name(format!("{}{index}", panics::THREAD_NAME)).spawn(run)?;
         Ok(Self { commands, connections, thread })
     }
 }

@@ -18,14 +18,14 @@ use tokio::{
 };
 use tokio_rustls::client::TlsStream;
 
-fn encrypted(kind: FrontendKind, origin: &Origin, pems: &[&str]) -> Proxy {
+pub(super) fn encrypted(kind: FrontendKind, origin: &Origin, pems: &[&str]) -> Proxy {
     let certificates = pems.iter().map(|pem| Certificate { path: "test.pem".into(), pem: pem.to_string() }).collect();
     Proxy::with(kind, vec![backend("web", [origin.address])], |frontend| {
         frontend.binds[0].certificates = certificates;
     })
 }
 
-async fn connect(
+pub(super) async fn connect(
     proxy: &Proxy,
     trusted: &str,
     name: &'static str,

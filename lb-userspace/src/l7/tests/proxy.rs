@@ -16,7 +16,7 @@ use tokio::{
 pub(super) const SHORT: Duration = Duration::from_millis(150);
 const PATIENCE: Duration = Duration::from_secs(8);
 
-/// A proxy with one frontend, `www`, on two threads.
+/// A proxy with one frontend, `www`; on two threads, unless told otherwise.
 pub(super) struct Proxy {
     pub(super) threads: Threads,
     pub(super) address: SocketAddr,
@@ -30,13 +30,22 @@ impl Proxy {
     }
 
     pub(super) fn with(kind: FrontendKind, backends: Vec<Backend>, change: impl FnOnce(&mut Frontend)) -> Self {
-        let sockets = bind("127.0.0.1:0".parse().expect("address"), 2).expect("bind");
+        Self::on_threads(2, kind, backends, change)
+    }
+
+    pub(super) fn on_threads(
+        count: usize,
+        kind: FrontendKind,
+        backends: Vec<Backend>,
+        change: impl FnOnce(&mut Frontend),
+    ) -> Self {
+        let sockets = bind("127.0.0.1:0".parse().expect("address"), count).expect("bind");
         let address = sockets[0].local_addr().expect("address");
         let mut frontend = model::frontend("www", address, kind);
         change(&mut frontend);
         let model = Arc::new(model::model(vec![frontend], backends));
         let live = Arc::new(Live::default().for_model(&model));
-        let threads = Threads::start(2).expect("threads");
+        let threads = Threads::start(count).expect("threads");
         let listener = |(thread, listener)| BoundListener { frontend: "www".into(), address, thread, listener };
         let snapshot = Snapshot::new(Arc::clone(&model), Arc::clone(&live)).expect("snapshot");
         threads.apply(Arc::new(snapshot), sockets.into_iter().enumerate().map(listener).collect());
