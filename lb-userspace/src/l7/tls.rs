@@ -8,7 +8,7 @@ use certificates::Identity;
 use rustls::{
     CipherSuite, ServerConfig,
     crypto::{CryptoProvider, aws_lc_rs},
-    server::ProducesTickets,
+    server::{ClientHello, ProducesTickets},
     version::{TLS12, TLS13},
 };
 use sni::Names;
@@ -19,10 +19,13 @@ use std::{
     time::Duration,
 };
 use tokio::{net::TcpStream, time};
-use tokio_rustls::{TlsAcceptor, server::TlsStream};
+use tokio_rustls::{LazyConfigAcceptor, server::TlsStream};
 
 /// Longest handshake. HAProxy's `timeout client-hs` is usually set so.
 const HANDSHAKE: Duration = Duration::from_secs(10);
+
+/// What HTTP frontends agree to speak (ALPN), the best first.
+const OFFERED: [&[u8]; 2] = [b"h2", b"http/1.1"];
 
 /// Why TLS cannot be offered.
 #[derive(Debug, thiserror::Error)]
@@ -43,7 +46,12 @@ pub enum TlsError {
 
 /// Decrypts connections of one bind.
 #[derive(Clone)]
-pub(super) struct Acceptor(TlsAcceptor);
+pub(super) struct Acceptor {
+    config: Arc<ServerConfig>,
+    /// For clients that offer none of our protocols: rustls would end the handshake (RFC 7301 §3.2), but HAProxy goes
+    /// on as if the client had offered nothing, and so do we.
+    silent: Arc<ServerConfig>,
+}
 
 impl fmt::Debug for Acceptor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -67,10 +75,17 @@ impl Acceptor {
         if let Some(ticketer) = ticketer() {
             config.ticketer = ticketer;
         }
+        let silent = Arc::new(config.clone());
         if is_http {
-            config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+            config.alpn_protocols = OFFERED.map(Vec::from).into();
         }
-        Ok(Self(TlsAcceptor::from(Arc::new(config))))
+        Ok(Self { config: Arc::new(config), silent })
+    }
+
+    fn config_for(&self, client: &ClientHello<'_>) -> Arc<ServerConfig> {
+        let ours = |protocol| self.config.alpn_protocols.iter().any(|offered| offered == protocol);
+        let agrees = client.alpn().is_some_and(|mut protocols| protocols.any(ours));
+        Arc::clone(if agrees { &self.config } else { &self.silent })
     }
 }
 
@@ -89,7 +104,12 @@ fn ticketer() -> Option<Arc<dyn ProducesTickets>> {
 
 /// Does the handshake. Also returns whether HTTP/2 was agreed on.
 pub(super) async fn accept(acceptor: &Acceptor, stream: TcpStream) -> io::Result<(TlsStream<TcpStream>, bool)> {
-    let stream = time::timeout(HANDSHAKE, acceptor.0.accept(stream)).await??;
+    let handshake = async {
+        let hello = LazyConfigAcceptor::new(rustls::server::Acceptor::default(), stream).await?;
+        let config = acceptor.config_for(&hello.client_hello());
+        hello.into_stream(config).await
+    };
+    let stream = time::timeout(HANDSHAKE, handshake).await??;
     let speaks_h2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
     Ok((stream, speaks_h2))
 }

@@ -97,6 +97,27 @@ async fn http2_streams_share_a_connection_and_become_requests_of_http1() {
     assert_eq!(proxy.threads.connections(), 1);
 }
 
+#[tokio::test]
+async fn a_client_that_offers_only_other_protocols_is_served_as_if_it_had_offered_none() {
+    let origin = Origin::named("served").await;
+    let pem = pem(&["a.test"]);
+    let proxy = encrypted(FrontendKind::Http(http_frontend()), &origin, &[&pem]);
+    let cases: [(&[&str], Option<&[u8]>); 4] = [
+        (&[], None),
+        (&["http/1.0", "acme"], None),
+        (&["acme", "http/1.1"], Some(b"http/1.1")),
+        (&["http/1.1", "h2"], Some(b"h2")),
+    ];
+    for (offered, agreed) in cases {
+        let mut stream = connect(&proxy, &pem, "a.test", offered).await.expect("handshake");
+        assert_eq!(stream.get_ref().1.alpn_protocol(), agreed, "{offered:?}");
+        if agreed != Some(b"h2") {
+            assert!(ask(&mut stream).await.ends_with("served"), "{offered:?}");
+        }
+    }
+    assert_eq!(proxy.frontend_live().counts.sum(|counts| &counts.tls_errors), 0);
+}
+
 /// Asks three times with pauses, on a connection of HTTP/2 that may also ping; then waits for its end.
 async fn ask_with_pauses(pings: Option<Duration>) -> hyper::Result<()> {
     let origin = Origin::named("x").await;
