@@ -342,6 +342,7 @@ impl Running {
         listeners: Vec<(SocketAddr, Vec<TcpListener>)>,
         outcomes: &mpsc::Sender<Outcome>,
     ) {
+        // First, because it publishes who may take traffic: no connection reads the new live state before that.
         self.halves.configure(Arc::clone(model), registry, Arc::clone(snapshot.live()));
         self.verdicts.update(model, |identity| self.halves.registry.standing(identity).health);
         self.threads.apply(Arc::new(snapshot), bound(model, listeners));

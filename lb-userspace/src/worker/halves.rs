@@ -192,3 +192,29 @@ impl Halves {
         result
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        dataplane::memory::MemoryMaps,
+        l7::tests::model::{backend, model},
+        servers::Health,
+    };
+
+    #[test]
+    fn a_configuration_is_never_served_with_servers_that_are_known_to_be_down() {
+        let addresses = ["10.0.0.1:80", "10.0.0.2:80"].map(|it| it.parse().expect("address"));
+        let model = Arc::new(model(vec![], vec![backend("web", addresses)]));
+        let mut halves = Halves::new(Box::new(MemoryMaps::default()), Arc::clone(&model));
+        let mut registry = Registry::default();
+        registry.update(&model).expect("room");
+        registry.set_health(model.backends[0].servers[0].identity("web"), Health::Down);
+        // As after a restart: the registry knows from the maps what the proxy never heard of.
+        let live = Arc::new(Live::default().for_model(&model));
+        let available = || live.backend("web").expect("backend").available.load().servers().to_vec();
+        assert_eq!(available(), [(0, 1), (1, 1)]);
+        halves.configure(Arc::clone(&model), registry, Arc::clone(&live));
+        assert_eq!(available(), [(1, 1)]);
+    }
+}
