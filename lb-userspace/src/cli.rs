@@ -8,7 +8,10 @@ mod run;
 mod server;
 mod status;
 
-use crate::servers::Admin;
+use crate::{
+    config::{Diagnostics, Format},
+    servers::Admin,
+};
 use clap::{Args, Parser, Subcommand};
 use std::{
     io::{self, Write},
@@ -134,7 +137,11 @@ pub fn main() -> ExitCode {
     match done {
         Ok(code) => code,
         Err(error) => {
-            complain(&format!("error: {error:#}"));
+            // What is wrong with a configuration has its own layout, which a prefix would break.
+            complain(&match error.downcast_ref::<Diagnostics>() {
+                Some(diagnostics) => diagnostics.render(format_for_people()),
+                None => format!("error: {error:#}"),
+            });
             ExitCode::FAILURE
         }
     }
@@ -148,7 +155,15 @@ fn print(text: &str) -> anyhow::Result<()> {
     }
 }
 
+/// Colours only where somebody looks at them.
+fn format_for_people() -> Format {
+    if io::IsTerminal::is_terminal(&io::stderr()) { Format::Colour } else { Format::Full }
+}
+
 /// Prints for the operator. Standard error that is closed is no reason to fail.
 fn complain(text: &str) {
-    _ = writeln!(io::stderr(), "{}", text.trim_end());
+    let text = text.trim_end();
+    if !text.is_empty() {
+        _ = writeln!(io::stderr(), "{text}");
+    }
 }

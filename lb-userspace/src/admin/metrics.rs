@@ -19,15 +19,17 @@ use prometheus_client::{
     metrics::{MetricType, counter::ConstCounter, gauge::ConstGauge},
     registry::Registry,
 };
-use std::{convert::Infallible, fmt, io, net::TcpListener as StdListener, time::Duration};
+use std::{convert::Infallible, fmt, io, net::TcpListener as StdListener, sync::Arc, time::Duration};
 use tokio::{
     net::TcpListener,
-    sync::{mpsc, oneshot},
+    sync::{Semaphore, mpsc, oneshot},
 };
 use tracing::debug;
 
-/// A scraper must send its request within this time.
-const HEADER_TIMEOUT: Duration = Duration::from_secs(5);
+/// A scraper must send its request and take the answer within this time.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// Scrapers served at once; more wait in the backlog.
+const SCRAPERS: usize = 8;
 
 /// All that is exported, as the text format of OpenMetrics.
 pub fn text(status: Status, kernel: Option<KernelReport>) -> String {
@@ -129,12 +131,10 @@ fn encode_kernel(kernel: &KernelReport, encoder: &mut DescriptorEncoder<'_>) -> 
         counters(encoder, name, rows.collect())?;
     }
     for (column, name) in SERVER.into_iter().enumerate() {
-        let rows = kernel.servers.iter().map(|server| {
-            let labels = [
-                ("backend", server.backend.clone().unwrap_or_default()),
-                ("server", server.name.clone().unwrap_or_default()),
-            ];
-            (labels, value(server.counters, column))
+        // A server on its way out has no names any more; two without would be one series twice.
+        let rows = kernel.servers.iter().filter_map(|server| {
+            let labels = [("backend", server.backend.clone()?), ("server", server.name.clone()?)];
+            Some((labels, value(server.counters, column)))
         });
         counters(encoder, name, rows.collect())?;
     }
@@ -165,8 +165,11 @@ fn gauges<const N: usize>(encoder: &mut DescriptorEncoder<'_>, (name, help): Nam
 
 /// Serves `GET /metrics` until the worker ends.
 pub async fn serve(listener: StdListener, requests: mpsc::Sender<Asked>) -> io::Result<()> {
+    listener.set_nonblocking(true)?;
     let listener = TcpListener::from_std(listener)?;
+    let slots = Arc::new(Semaphore::new(SCRAPERS));
     loop {
+        let Ok(slot) = Arc::clone(&slots).acquire_owned().await else { return Ok(()) };
         let (client, _) = match listener.accept().await {
             Ok(accepted) => accepted,
             Err(error) => {
@@ -179,10 +182,13 @@ pub async fn serve(listener: StdListener, requests: mpsc::Sender<Asked>) -> io::
         tokio::task::spawn_local(async move {
             let service = service_fn(|request| respond(request, requests.clone()));
             let mut server = hyper::server::conn::http1::Builder::new();
-            server.timer(TokioTimer::new()).header_read_timeout(HEADER_TIMEOUT).keep_alive(false);
-            if let Err(error) = server.serve_connection(TokioIo::new(client), service).await {
-                debug!(%error, "a scraper went away");
+            server.timer(TokioTimer::new()).header_read_timeout(PATIENCE).keep_alive(false);
+            match tokio::time::timeout(PATIENCE, server.serve_connection(TokioIo::new(client), service)).await {
+                Ok(Ok(())) => {}
+                Ok(Err(error)) => debug!(%error, "a scraper went away"),
+                Err(_elapsed) => debug!("a scraper was too slow"),
             }
+            drop(slot);
         });
     }
 }
@@ -216,7 +222,10 @@ async fn respond(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::admin::status::{BackendStatus, ServerStatus};
+    use crate::admin::{
+        kernel::ServerReport,
+        status::{BackendStatus, ServerStatus},
+    };
 
     #[test]
     fn a_server_is_exported_by_its_names() {
@@ -226,5 +235,56 @@ mod tests {
         assert!(text.contains("sluice_server_available{backend=\"web\",server=\"web1\"} 1\n"), "{text}");
         assert!(text.contains("sluice_server_requests_total{backend=\"web\",server=\"web1\"} 7\n"), "{text}");
         assert!(text.ends_with("# EOF\n"), "{text}");
+    }
+
+    #[test]
+    fn no_series_is_exported_twice_not_even_of_servers_that_have_no_name_any_more() {
+        let nameless = |id| ServerReport {
+            id,
+            backend: None,
+            name: None,
+            address: "10.0.0.1:80".parse().unwrap(),
+            state: "up",
+            next_hop: 1,
+            counters: CountersReport::default(),
+        };
+        let kernel = KernelReport { servers: vec![nameless(1), nameless(2)], ..KernelReport::default() };
+        let text = text(Status::default(), Some(kernel));
+        let series: Vec<_> = text.lines().filter(|line| !line.starts_with('#')).collect();
+        let names: std::collections::BTreeSet<_> = series.iter().filter_map(|line| line.rsplit_once(' ')).collect();
+        assert_eq!(names.len(), series.len(), "{text}");
+    }
+
+    #[test]
+    fn scrapers_that_say_nothing_do_not_keep_others_out() {
+        use std::io::{Read, Write};
+        let listener = StdListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let silent: Vec<_> = (0..SCRAPERS).map(|_| std::net::TcpStream::connect(address).unwrap()).collect();
+        let scraper = std::thread::spawn(move || {
+            let mut stream = std::net::TcpStream::connect(address).unwrap();
+            stream.write_all(b"GET /metrics HTTP/1.1\r\nHost: sluice\r\n\r\n").unwrap();
+            let mut answer = String::new();
+            stream.read_to_string(&mut answer).unwrap();
+            answer
+        });
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        tokio::task::LocalSet::new().block_on(&runtime, async {
+            let (requests, mut requests_in) = mpsc::channel::<Asked>(1);
+            tokio::task::spawn_local(serve(listener, requests));
+            let asked = tokio::time::timeout(PATIENCE * 2, requests_in.recv()).await.unwrap().unwrap();
+            asked.answer.send(Answer::Ok("# EOF\n".into())).unwrap();
+            while !scraper.is_finished() {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        });
+        let answer = scraper.join().unwrap();
+        assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "{answer}");
+        assert!(
+            answer.contains("content-type: application/openmetrics-text; version=1.0.0; charset=utf-8\r\n"),
+            "{answer}"
+        );
+        assert!(answer.ends_with("\r\n\r\n# EOF\n"), "{answer}");
+        drop(silent);
     }
 }

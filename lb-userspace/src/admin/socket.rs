@@ -9,7 +9,7 @@ use tokio::{
 };
 use tracing::{debug, info};
 
-/// A client that says nothing for this long is cut.
+/// A client that does not send its request, or take its answer, within this time is cut.
 const SILENCE: Duration = Duration::from_secs(5);
 /// Clients served at once; more wait in the backlog.
 const CLIENTS: usize = 16;
@@ -23,14 +23,16 @@ pub struct Asked {
     pub answer: oneshot::Sender<Answer>,
 }
 
-/// Makes the listening socket at `path`, for the owner alone; replaces a file that a dead daemon left there.
+/// Makes the listening socket at `path`, in place of one that a dead daemon left there. Every user may connect: who may
+/// do what is decided by the peer's credentials.
 pub fn bind(path: &Path) -> io::Result<StdListener> {
-    use std::os::unix::fs::PermissionsExt;
+    use std::os::unix::fs::{FileTypeExt, PermissionsExt};
     if let Some(parent) = path.parent() {
         std::fs::create_dir_all(parent)?;
     }
-    match std::fs::remove_file(path) {
-        Ok(()) => {}
+    match std::fs::symlink_metadata(path) {
+        Ok(found) if found.file_type().is_socket() => std::fs::remove_file(path)?,
+        Ok(_) => return Err(io::Error::new(io::ErrorKind::AlreadyExists, "something that is no socket is there")),
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}
         Err(error) => return Err(error),
     }
@@ -72,7 +74,7 @@ async fn converse(client: UnixStream, owner: u32, requests: &mpsc::Sender<Asked>
     tokio::time::timeout(SILENCE, reader.read_line(&mut line)).await??;
     let answer = match serde_json::from_str::<Request>(&line) {
         Err(error) => Answer::Error(format!("not a request: {error}")),
-        Ok(request) if request.changes_something() && uid != owner && uid != 0 => Answer::Error(format!(
+        Ok(request) if !permitted(&request, uid, owner) => Answer::Error(format!(
             "permission denied: only root and the user who started the daemon may do that, and you are user {uid}"
         )),
         Ok(request) => {
@@ -84,7 +86,12 @@ async fn converse(client: UnixStream, owner: u32, requests: &mpsc::Sender<Asked>
     };
     let mut text = serde_json::to_vec(&answer)?;
     text.push(b'\n');
-    writer.write_all(&text).await
+    tokio::time::timeout(SILENCE, writer.write_all(&text)).await?
+}
+
+/// Whether `uid` may ask that of a daemon that `owner` started.
+fn permitted(request: &Request, uid: u32, owner: u32) -> bool {
+    !request.changes_something() || uid == owner || uid == 0
 }
 
 async fn ask(request: Request, requests: &mpsc::Sender<Asked>) -> Answer {
@@ -94,4 +101,99 @@ async fn ask(request: Request, requests: &mpsc::Sender<Asked>) -> Answer {
         return stopping();
     }
     answered.await.unwrap_or_else(|_closed| stopping())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::servers::Admin;
+    use std::path::PathBuf;
+    use tokio::{
+        task::LocalSet,
+        time::{Instant, timeout},
+    };
+
+    /// Serves a socket for as long as `asking` runs; whatever is asked is answered with `answer`.
+    fn with_daemon<F: Future<Output = ()>>(owner: u32, answer: &str, asking: impl FnOnce(PathBuf) -> F) {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("deeper/sluice.sock");
+        let answer = Answer::Ok(answer.into());
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        LocalSet::new().block_on(&runtime, async {
+            let (requests, mut requests_in) = mpsc::channel::<Asked>(1);
+            tokio::task::spawn_local(serve(bind(&path).unwrap(), owner, requests));
+            tokio::task::spawn_local(async move {
+                while let Some(asked) = requests_in.recv().await {
+                    asked.answer.send(answer.clone()).unwrap_or_default();
+                }
+            });
+            asking(path.clone()).await;
+        });
+    }
+
+    async fn ask(path: &Path, line: &[u8]) -> String {
+        let mut client = UnixStream::connect(path).await.unwrap();
+        client.write_all(line).await.unwrap();
+        let mut answer = String::new();
+        BufReader::new(client).read_line(&mut answer).await.unwrap();
+        answer
+    }
+
+    #[test]
+    fn a_request_is_answered_by_one_line_and_nonsense_by_an_error() {
+        with_daemon(0, "well", async |path| {
+            assert_eq!(ask(&path, b"{\"verb\":\"status\"}\n").await, "{\"ok\":\"well\"}\n");
+            for wrong in [&b"\n"[..], b"{}\n", b"{\"verb\":\"explode\"}\n"] {
+                let answer = ask(&path, wrong).await;
+                assert!(answer.starts_with("{\"error\":\"not a request"), "{answer}");
+            }
+        });
+    }
+
+    #[test]
+    fn a_request_without_end_is_cut_at_the_limit() {
+        with_daemon(0, "well", async |path| {
+            let endless = vec![b' '; usize::try_from(REQUEST_LIMIT).unwrap()];
+            assert!(ask(&path, &endless).await.starts_with("{\"error\""));
+        });
+    }
+
+    #[test]
+    fn only_root_and_the_owner_change_something() {
+        let asks = |owner, uid| permitted(&Request::Reload, uid, owner);
+        assert!(asks(7, 7) && asks(7, 0) && asks(0, 0));
+        assert!(!asks(7, 8) && !asks(0, 8));
+        let server = Request::Server { backend: String::new(), server: String::new(), admin: Admin::Maint };
+        assert!(!permitted(&server, 8, 7));
+        assert!(permitted(&Request::Status, 8, 7) && permitted(&Request::Metrics, 8, 7));
+    }
+
+    #[test]
+    fn a_client_that_does_not_take_its_answer_is_cut() {
+        let long = "x".repeat(1 << 20);
+        with_daemon(0, &long, async |path| {
+            let mut deaf = Vec::new();
+            for _ in 0..CLIENTS {
+                let mut client = UnixStream::connect(&path).await.unwrap();
+                client.write_all(b"{\"verb\":\"status\"}\n").await.unwrap();
+                deaf.push(client);
+            }
+            let begun = Instant::now();
+            let answer = timeout(SILENCE * 2, ask(&path, b"{\"verb\":\"status\"}\n")).await;
+            assert!(answer.expect("the others hold all places for ever").len() > long.len());
+            assert!(begun.elapsed() > SILENCE / 2, "they held none: {:?}", begun.elapsed());
+        });
+    }
+
+    #[test]
+    fn what_a_dead_daemon_left_is_replaced_and_nothing_else() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("sluice.sock");
+        drop(bind(&path).unwrap());
+        bind(&path).unwrap();
+        let file = directory.path().join("sluice.toml");
+        std::fs::write(&file, "precious").unwrap();
+        assert_eq!(bind(&file).unwrap_err().kind(), io::ErrorKind::AlreadyExists);
+        assert_eq!(std::fs::read_to_string(&file).unwrap(), "precious");
+    }
 }

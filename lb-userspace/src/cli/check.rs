@@ -1,19 +1,14 @@
 //! `sluice check`: a configuration and all its errors, without running it.
 
-use super::{complain, print};
+use super::{complain, format_for_people, print};
 use crate::{
     config::{self, Format},
     model::{FrontendKind, Model},
 };
-use std::{io, net::UdpSocket, path::Path, process::ExitCode};
+use std::{collections::BTreeSet, io, net::UdpSocket, path::Path, process::ExitCode};
 
 pub(super) fn run(path: &Path, short: bool) -> anyhow::Result<ExitCode> {
-    let colour = io::IsTerminal::is_terminal(&io::stderr());
-    let format = match (short, colour) {
-        (true, _) => Format::Short,
-        (false, true) => Format::Colour,
-        (false, false) => Format::Full,
-    };
+    let format = if short { Format::Short } else { format_for_people() };
     let bundle = config::collect(path)?;
     let loaded = match config::load(&bundle) {
         Ok(loaded) => loaded,
@@ -41,20 +36,16 @@ pub(super) fn run(path: &Path, short: bool) -> anyhow::Result<ExitCode> {
 fn preflight(model: &Model) -> Vec<String> {
     let mut lines = Vec::new();
     let kernel = model.frontends.iter().filter(|frontend| matches!(frontend.kind, FrontendKind::L4 { .. }));
-    for bind in kernel.flat_map(|frontend| &frontend.binds) {
-        let absent =
-            UdpSocket::bind((bind.address.ip(), 0)).is_err_and(|error| error.kind() == io::ErrorKind::AddrNotAvailable);
+    let vips: BTreeSet<_> = kernel.flat_map(|frontend| &frontend.binds).map(|bind| bind.address.ip()).collect();
+    for vip in vips {
+        let absent = UdpSocket::bind((vip, 0)).is_err_and(|error| error.kind() == io::ErrorKind::AddrNotAvailable);
         if absent {
-            lines.push(format!(
-                "note: this machine does not have the VIP {}; packets for it must be routed here",
-                bind.address.ip()
-            ));
+            lines.push(format!("note: this machine does not have the VIP {vip}; packets for it must be routed here"));
         }
     }
     if model.needs_kernel() {
         let missing = model.global.interfaces.iter().filter(|name| !Path::new("/sys/class/net").join(name).exists());
         lines.extend(missing.map(|name| format!("warning: this machine has no interface `{name}`")));
     }
-    lines.dedup();
     lines
 }

@@ -1,6 +1,11 @@
 //! `sluice maps`: what the kernel holds, read from the pins; the names come from the daemon, if one runs.
 
-use super::{Daemon, client::ask, print, status::table};
+use super::{
+    Daemon,
+    client::ask,
+    print,
+    status::{lines, table},
+};
 use crate::{
     admin::{
         kernel::{CountersReport, KernelReport},
@@ -14,6 +19,8 @@ use std::{fmt::Write, path::Path, process::ExitCode};
 
 /// Columns of a bar that stands for a whole ring.
 const BAR: usize = 40;
+/// Heads of columns that are numbers.
+const COUNTERS: [&str; 5] = ["CONNECTIONS", "PACKETS", "BYTES", "BACK PACKETS", "BACK BYTES"];
 
 pub(super) fn run(daemon: &Daemon, pins: &Path) -> anyhow::Result<ExitCode> {
     let pins = Pins::new(pins);
@@ -35,17 +42,10 @@ fn render(report: &KernelReport, named: bool) -> String {
         "no daemon runs that knows the names; the kernel forwards by itself\n\n".to_owned()
     };
     let unknown = || "?".to_owned();
-    let mut rows = table(&[
-        "VIP",
-        "FRONTEND",
-        "FORWARD",
-        "BACKEND",
-        "CONNECTIONS",
-        "PACKETS",
-        "BYTES",
-        "BACK PACKETS",
-        "BACK BYTES",
-    ]);
+    let mut rows = table(
+        ["VIP", "FRONTEND", "FORWARD", "BACKEND", "CONNECTIONS", "PACKETS", "BYTES", "BACK PACKETS", "BACK BYTES"],
+        &COUNTERS,
+    );
     for vip in &report.vips {
         let mut row = vec![
             format!("{}/{}", vip.address, vip.protocol),
@@ -56,9 +56,11 @@ fn render(report: &KernelReport, named: bool) -> String {
         row.extend(columns(vip.counters));
         rows.add_row(row);
     }
-    _ = writeln!(text, "{rows}\n");
-    let mut rows =
-        table(&["#", "SERVER", "ADDRESS", "STATE", "CONNECTIONS", "PACKETS", "BYTES", "BACK PACKETS", "BACK BYTES"]);
+    _ = writeln!(text, "{}", lines(&rows));
+    let mut rows = table(
+        ["#", "SERVER", "ADDRESS", "STATE", "CONNECTIONS", "PACKETS", "BYTES", "BACK PACKETS", "BACK BYTES"],
+        &["#", "CONNECTIONS", "PACKETS", "BYTES", "BACK PACKETS", "BACK BYTES"],
+    );
     for server in &report.servers {
         let name = server
             .backend
@@ -69,29 +71,96 @@ fn render(report: &KernelReport, named: bool) -> String {
         row.extend(columns(server.counters));
         rows.add_row(row);
     }
-    _ = writeln!(text, "{rows}\n");
+    _ = writeln!(text, "{}", lines(&rows));
     for ring in &report.rings {
         _ = writeln!(text, "RING {}", ring.backend.clone().unwrap_or_else(|| format!("#{}", ring.id)));
+        let width = ring.shares.iter().map(|share| share.server.chars().count()).max().unwrap_or_default();
         for share in &ring.shares {
             let bar = "█".repeat((share.slots * BAR).div_ceil(lb_common::SLOTS));
-            _ = writeln!(
-                text,
-                "  {:<16} {bar:<BAR$} {:6.2} %  {} slots",
-                share.server,
-                share.share * 100.0,
-                share.slots
-            );
+            let (part, slots) = (share.share * 100.0, share.slots);
+            _ = writeln!(text, "  {:<width$} {bar:<BAR$} {part:6.2} % {slots:>5} slots", share.server);
         }
     }
-    let mut rows = table(&["REASON", "PACKETS", "MEANING"]);
+    let mut rows = table(["REASON", "PACKETS", "MEANING"], &COUNTERS);
     for stop in report.stops.iter().filter(|stop| stop.packets > 0) {
         rows.add_row([stop.name, &stop.packets.to_string(), stop.help]);
     }
-    _ = write!(text, "\n{rows}");
+    _ = write!(text, "\n{}", lines(&rows));
     text
 }
 
 fn columns(counters: CountersReport) -> [String; 5] {
     let CountersReport { packets, bytes, connections, return_packets, return_bytes } = counters;
     [connections, packets, bytes, return_packets, return_bytes].map(|number| number.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::admin::kernel::{RingReport, ServerReport, ShareReport, StopReport, VipReport};
+
+    fn report() -> KernelReport {
+        let counters = CountersReport { packets: 1_234, bytes: 99_999, connections: 7, ..CountersReport::default() };
+        let share = |server: &str, slots, share| ShareReport { server: server.to_owned(), slots, share };
+        KernelReport {
+            vips: vec![VipReport {
+                frontend: Some("shop".to_owned()),
+                address: "192.0.2.10:80".parse().unwrap(),
+                protocol: "tcp".to_owned(),
+                forward: "nat",
+                backend: Some("web".to_owned()),
+                ring: 1,
+                counters,
+            }],
+            servers: vec![ServerReport {
+                id: 12,
+                backend: None,
+                name: None,
+                address: "10.0.0.1:80".parse().unwrap(),
+                state: "up",
+                next_hop: 1,
+                counters,
+            }],
+            rings: vec![RingReport {
+                id: 1,
+                backend: Some("web".to_owned()),
+                shares: vec![share("web1", lb_common::SLOTS / 4 * 3, 0.75), share("#9", lb_common::SLOTS / 4, 0.25)],
+            }],
+            stops: vec![
+                StopReport { name: "no_ring", help: "nothing there", packets: 3 },
+                StopReport { name: "never_met", help: "and not shown", packets: 0 },
+            ],
+        }
+    }
+
+    #[test]
+    fn maps_are_shown_in_columns_with_numbers_flush_right_and_no_blanks_at_the_ends() {
+        let shown = render(&report(), true);
+        assert!(shown.lines().all(|line| line == line.trim_end()), "blanks at the end of a line:\n{shown}");
+        let heads: Vec<_> = shown.lines().filter(|line| line.contains("CONNECTIONS")).collect();
+        for (head, row) in heads.into_iter().zip(["192.0.2.10:80/tcp", "10.0.0.1:80"]) {
+            let row = shown.lines().find(|line| line.contains(row)).unwrap();
+            let ends = |line: &str, word: &str| line.find(word).unwrap() + word.len();
+            assert_eq!(ends(head, "CONNECTIONS"), ends(row, " 7"), "{shown}");
+            assert_eq!(ends(head, "BYTES"), ends(row, "99999"), "{shown}");
+        }
+        let (slots, bar) = (lb_common::SLOTS / 4, |full: usize| "█".repeat(full) + &" ".repeat(BAR - full));
+        let ring = format!(
+            "RING web\n  web1 {}  75.00 % {:>5} slots\n  #9   {}  25.00 % {slots:>5} slots\n",
+            bar(30),
+            slots * 3,
+            bar(10)
+        );
+        assert!(shown.contains(&ring), "{shown}\ninstead of\n{ring}");
+        assert!(shown.ends_with("\n REASON   PACKETS  MEANING\n no_ring        3  nothing there\n"), "{shown}");
+    }
+
+    #[test]
+    fn without_a_daemon_numbers_stand_for_names() {
+        let mut report = report();
+        report.vips[0].backend = None;
+        let shown = render(&report, false);
+        assert!(shown.starts_with("no daemon runs that knows the names"), "{shown}");
+        assert!(shown.contains(" #1 ") && shown.contains(" ? "), "{shown}");
+    }
 }

@@ -5,7 +5,7 @@ use crate::admin::{
     protocol::Request,
     status::{Failover, FrontendStatus, ServerStatus, Status},
 };
-use comfy_table::{Table, presets::NOTHING};
+use comfy_table::{CellAlignment, Table, presets::NOTHING};
 use std::{fmt::Write, process::ExitCode};
 
 pub(super) fn run(daemon: &Daemon) -> anyhow::Result<ExitCode> {
@@ -14,11 +14,21 @@ pub(super) fn run(daemon: &Daemon) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// An empty table with these column heads.
-pub(super) fn table(heads: &[&str]) -> Table {
+/// An empty table with these column heads; columns of numbers are flush right.
+pub(super) fn table<const N: usize>(heads: [&str; N], numbers: &[&str]) -> Table {
     let mut table = Table::new();
     table.load_style(NOTHING).set_header(heads);
+    for (column, head) in table.column_iter_mut().zip(heads) {
+        if numbers.contains(&head) {
+            column.set_cell_alignment(CellAlignment::Right);
+        }
+    }
     table
+}
+
+/// The lines of a table as they should be printed: nothing at all if it has no rows, and no blanks at the ends.
+pub(super) fn lines(table: &Table) -> String {
+    if table.is_empty() { String::new() } else { table.lines().map(|line| line.trim_end().to_owned() + "\n").collect() }
 }
 
 fn render(status: &Status) -> String {
@@ -31,18 +41,24 @@ fn render(status: &Status) -> String {
         let adopted = if interface.adopted { ", taken over from the daemon before" } else { "" };
         _ = writeln!(text, "{}: {} XDP{adopted}", interface.name, interface.mode);
     }
-    let mut rows = table(&["FRONTEND", "MODE", "ADDRESS", "BACKEND"]);
+    let mut rows = table(["FRONTEND", "MODE", "ADDRESS", "BACKEND"], &[]);
     for frontend in frontends {
         rows.add_row(frontend_row(frontend));
     }
-    _ = writeln!(text, "\n{rows}");
-    let mut rows = table(&["SERVER", "ADDRESS", "STATE", "TAKES NEW", "WEIGHT", "OPEN", "TOTAL", "LAST CHECK"]);
+    _ = writeln!(text, "\n{}", lines(&rows).trim_end());
+    let mut rows = table(
+        ["SERVER", "ADDRESS", "STATE", "TAKES NEW", "WEIGHT", "OPEN", "TOTAL", "LAST CHECK"],
+        &["WEIGHT", "OPEN", "TOTAL"],
+    );
     for backend in backends {
         for server in &backend.servers {
             rows.add_row(server_row(&backend.name, server));
         }
     }
-    _ = writeln!(text, "\n{rows}");
+    _ = writeln!(text, "\n{}", lines(&rows).trim_end());
+    if !failovers.is_empty() {
+        text.push('\n');
+    }
     for Failover { backend, server, to, reason, probe_to_map_us } in failovers.iter().rev().take(5) {
         let to = format!("{to:?}").to_lowercase();
         _ = writeln!(
@@ -71,4 +87,70 @@ fn server_row(backend: &str, server: &ServerStatus) -> [String; 8] {
         server.total.to_string(),
         server.last_check.clone().unwrap_or_default(),
     ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        admin::status::{BackendStatus, BindStatus},
+        channel::message::Interface,
+        servers::Health,
+    };
+
+    #[test]
+    fn status_is_shown_in_columns_with_numbers_flush_right_and_no_blanks_at_the_ends() {
+        let server = |name: &str, total, backup: bool| ServerStatus {
+            name: name.to_owned(),
+            address: "10.0.0.1:80".to_owned(),
+            state: "up".to_owned(),
+            available: !backup,
+            weight: 1,
+            total,
+            backup,
+            last_check: (!backup).then(|| "L4OK in 0.1 ms".to_owned()),
+            ..ServerStatus::default()
+        };
+        let status = Status {
+            version: "1.2.3".to_owned(),
+            pid: 7,
+            worker_pid: 8,
+            generation: 2,
+            interfaces: vec![Interface { name: "eth0".to_owned(), mode: "native".to_owned(), adopted: true }],
+            frontends: vec![FrontendStatus {
+                name: "public".to_owned(),
+                mode: "http".to_owned(),
+                binds: vec![BindStatus { address: "192.0.2.1:80".to_owned(), protocol: "tcp".to_owned() }],
+                backend: None,
+            }],
+            backends: vec![BackendStatus {
+                name: "web".to_owned(),
+                identity: 1,
+                servers: vec![server("web1", 12_345, false), server("sorry", 6, true)],
+            }],
+            connections: 3,
+            failovers: vec![Failover {
+                backend: "web".to_owned(),
+                server: "web1".to_owned(),
+                to: Health::Up,
+                reason: "L4OK in 0.1 ms".to_owned(),
+                probe_to_map_us: 88,
+            }],
+        };
+        let expected = "\
+sluice 1.2.3, supervisor 7, worker 8, configuration 2, 3 connections
+eth0: native XDP, taken over from the daemon before
+
+ FRONTEND  MODE  ADDRESS           BACKEND
+ public    http  192.0.2.1:80/tcp
+
+ SERVER              ADDRESS      STATE  TAKES NEW  WEIGHT  OPEN  TOTAL  LAST CHECK
+ web/web1            10.0.0.1:80  up     yes             1     0  12345  L4OK in 0.1 ms
+ web/sorry (backup)  10.0.0.1:80  up     no              1     0      6
+
+web/web1 went up (L4OK in 0.1 ms); both halves knew 88 µs after the probe
+";
+        let shown = render(&status);
+        assert_eq!(shown, expected, "\n{shown}");
+    }
 }
