@@ -30,6 +30,9 @@ pub const MESSAGE_LIMIT: usize = 64 << 10;
 /// Most descriptors beside one message; the kernel's own bound is 253 (`SCM_MAX_FD`).
 pub const DESCRIPTOR_LIMIT: usize = 128;
 
+/// A memory file with these stays as it is.
+const SEALS: SealFlags = SealFlags::WRITE.union(SealFlags::GROW).union(SealFlags::SHRINK).union(SealFlags::SEAL);
+
 /// One end of the line.
 #[derive(Debug)]
 pub struct Channel {
@@ -66,6 +69,12 @@ impl Channel {
         let socket = std::os::unix::net::UnixStream::from(end);
         socket.set_nonblocking(true)?;
         Ok(Self { socket: UnixStream::from_std(socket)? })
+    }
+
+    /// Closes the line in both directions, as far as both sides can see.
+    pub fn close(&self) {
+        // A line that is closed already stays closed.
+        rustix::net::shutdown(&self.socket, rustix::net::Shutdown::Both).unwrap_or_default();
     }
 
     /// Sends a message with its descriptors.
@@ -126,13 +135,18 @@ pub fn to_memory_file<T: Serialize>(value: &T) -> io::Result<OwnedFd> {
     let file = rustix::fs::memfd_create("sluice", MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING)?;
     let mut file = File::from(file);
     file.write_all(&serde_json::to_vec(value)?)?;
-    rustix::fs::fcntl_add_seals(&file, SealFlags::WRITE | SealFlags::GROW | SealFlags::SHRINK | SealFlags::SEAL)?;
+    rustix::fs::fcntl_add_seals(&file, SEALS)?;
     Ok(file.into())
 }
 
-/// Reads back what [`to_memory_file`] wrote.
-pub fn from_memory_file<T: DeserializeOwned>(file: OwnedFd) -> io::Result<T> {
+/// Reads back what [`to_memory_file`] wrote, if it is that and at most `limit` bytes: anything else could keep the reader
+/// waiting, or change under its eyes.
+pub fn from_memory_file<T: DeserializeOwned>(file: OwnedFd, limit: u64) -> io::Result<T> {
+    let sealed = rustix::fs::fcntl_get_seals(&file).is_ok_and(|seals| seals.contains(SEALS));
     let mut file = File::from(file);
+    if !sealed || file.metadata()?.len() > limit {
+        return Err(io::Error::new(io::ErrorKind::InvalidData, "not a sealed memory file of the size that is allowed"));
+    }
     file.rewind()?;
     let mut text = String::new();
     file.read_to_string(&mut text)?;
@@ -154,15 +168,15 @@ mod tests {
         let (one, other) = ends();
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let file = to_memory_file(&vec!["x"; 100_000]).unwrap();
-        one.send(&ToSupervisor::CreateRing { ring: 7 }, &[]).await.unwrap();
+        one.send(&ToSupervisor::CreateRings(vec![7]), &[]).await.unwrap();
         one.send(&ToSupervisor::Reload, &[file.as_fd(), listener.as_fd()]).await.unwrap();
         drop(one);
         let (first, none) = other.receive::<ToSupervisor>().await.unwrap().unwrap();
-        assert!(matches!(first, ToSupervisor::CreateRing { ring: 7 }) && none.is_empty());
+        assert!(matches!(first, ToSupervisor::CreateRings(rings) if rings == [7]) && none.is_empty());
         let (_, mut descriptors) = other.receive::<ToSupervisor>().await.unwrap().unwrap();
         let copy = TcpListener::from(descriptors.pop().unwrap());
         assert_eq!(copy.local_addr().unwrap(), listener.local_addr().unwrap());
-        let text: Vec<String> = from_memory_file(descriptors.pop().unwrap()).unwrap();
+        let text: Vec<String> = from_memory_file(descriptors.pop().unwrap(), 1 << 20).unwrap();
         assert_eq!(text.len(), 100_000);
         assert!(other.receive::<ToSupervisor>().await.unwrap().is_none());
     }
@@ -184,5 +198,26 @@ mod tests {
         let mut text = String::new();
         file.read_to_string(&mut text).unwrap();
         assert_eq!(text, "1");
+    }
+
+    #[test]
+    fn only_a_sealed_file_of_the_allowed_size_is_read() {
+        assert_eq!(from_memory_file::<u8>(to_memory_file(&12).unwrap(), 2).unwrap(), 12);
+        assert!(from_memory_file::<u8>(to_memory_file(&123).unwrap(), 2).is_err());
+        let (_silent, pipe) = std::os::unix::net::UnixStream::pair().unwrap();
+        assert!(from_memory_file::<u8>(pipe.into(), 2).is_err(), "reading it would wait for ever");
+        let mut open = tempfile::tempfile().unwrap();
+        open.write_all(b"1").unwrap();
+        assert!(from_memory_file::<u8>(open.into(), 2).is_err(), "it can still change");
+    }
+
+    #[tokio::test]
+    async fn the_longest_message_and_the_most_descriptors_pass_in_one_piece() {
+        let (one, other) = ends();
+        let text = "x".repeat(MESSAGE_LIMIT - 2);
+        let file = tempfile::tempfile().unwrap();
+        one.send(&text, &[file.as_fd(); DESCRIPTOR_LIMIT]).await.unwrap();
+        let (received, descriptors) = other.receive::<String>().await.unwrap().unwrap();
+        assert_eq!((received.len(), descriptors.len()), (text.len(), DESCRIPTOR_LIMIT));
     }
 }

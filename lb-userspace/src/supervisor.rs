@@ -5,41 +5,38 @@
 //! the worker, and keep it once the worker says that it runs. Whatever fails before that changes nothing.
 
 pub mod account;
+mod configuration;
 pub mod kernel;
 pub mod limits;
 pub mod listeners;
 pub mod lock;
 pub mod process;
+mod signals;
 
 use crate::{
     admin,
-    channel::{
-        ToSupervisor, ToWorker,
-        message::{Interface, ReloadReport},
-        to_memory_file,
-    },
-    config::{self, Bundle, Format},
-    model::{Global, Model, OnStop},
+    channel::{ToSupervisor, ToWorker, from_memory_file, message::ReloadReport, to_memory_file},
+    model::{Global, OnStop},
 };
 use anyhow::{Context, anyhow, bail};
-use kernel::Kernel;
+use configuration::{Configuration, needs_restart};
+use kernel::{Kernel, undo};
 use listeners::Listeners;
 use lock::Lock;
-use process::Worker;
+use process::{Heard, Worker};
+use signals::Signals;
 use std::{
-    net::TcpListener,
+    mem,
+    net::{SocketAddr, TcpListener},
     os::{
-        fd::{AsFd, BorrowedFd, OwnedFd},
+        fd::{AsFd, OwnedFd},
         unix::net::UnixListener,
     },
     path::PathBuf,
     process::ExitCode,
     time::Duration,
 };
-use tokio::{
-    signal::unix::{SignalKind, signal},
-    time::timeout,
-};
+use tokio::time::timeout;
 use tracing::{error, info, warn};
 
 /// How the daemon was asked to run.
@@ -60,6 +57,8 @@ const RESTART_PAUSE_MAX: Duration = Duration::from_secs(5);
 const RESTART_FORGIVEN: Duration = Duration::from_mins(1);
 /// Grace on top of `stop_timeout` before a worker that does not stop is killed.
 const STOP_GRACE: Duration = Duration::from_secs(2);
+/// Longest list of addresses in bytes that a worker may hand over: 32,768 of the longest are far from it.
+const WATCH_LIMIT: u64 = 4 << 20;
 
 /// Runs the daemon until it is told to stop.
 pub fn run(options: Options) -> anyhow::Result<ExitCode> {
@@ -70,9 +69,15 @@ pub fn run(options: Options) -> anyhow::Result<ExitCode> {
     limits::raise_open_files();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     tokio::task::LocalSet::new().block_on(&runtime, async {
-        let mut supervisor = Supervisor::start(options, configuration).await?;
-        supervisor.supervise().await?;
-        supervisor.stop().await;
+        let mut signals = Signals::listen()?;
+        let mut supervisor = Supervisor::open(options, configuration).await?;
+        match supervisor.work(&mut signals).await {
+            Ok(()) => supervisor.stop(&mut signals).await,
+            Err(error) => {
+                supervisor.abandon().await;
+                return Err(error);
+            }
+        }
         Ok(ExitCode::SUCCESS)
     })
 }
@@ -82,89 +87,96 @@ fn eprintln_line(line: &str) {
     eprintln!("{line}");
 }
 
-/// A configuration as read: to use, and to hand on.
-struct Configuration {
-    bundle: Bundle,
-    model: Model,
-    warnings: String,
-}
-
-impl Configuration {
-    fn read(options: &Options) -> anyhow::Result<Self> {
-        let bundle = config::collect(&options.config)?;
-        let loaded = config::load(&bundle).map_err(|diagnostics| {
-            anyhow!("the configuration is refused\n{}", diagnostics.render(Format::default()))
-        })?;
-        let warnings = loaded.warnings.render(Format::default());
-        Ok(Self { model: loaded.model, warnings, bundle })
-    }
-}
-
 struct Supervisor {
     options: Options,
     configuration: Configuration,
+    /// `[global]` as it took effect; what a reload cannot change is as it was at the start.
+    started: Global,
     generation: u64,
     kernel: Option<Kernel>,
     listeners: Listeners,
     control: UnixListener,
     metrics: Option<TcpListener>,
     worker: Worker,
+    /// Reloads that the worker has asked for and that are not answered yet.
+    reloads_asked: usize,
     _lock: Lock,
 }
 
-/// What woke the supervisor.
-enum Event {
-    Said(ToSupervisor),
-    WorkerGone(String),
-    Reload,
-    Stop,
-}
-
 impl Supervisor {
-    async fn start(options: Options, configuration: Configuration) -> anyhow::Result<Self> {
+    /// Opens all that the configuration needs. The kernel half comes late: what fails before it leaves no trace there.
+    async fn open(options: Options, configuration: Configuration) -> anyhow::Result<Self> {
         let global = &configuration.model.global;
-        let lock = Lock::take(&global.control_socket)?;
-        let kernel = start_kernel(&configuration.model).await?;
+        let lock = Lock::beside(&global.control_socket)?;
         let listeners = Listeners::default().open_missing(&configuration.model)?;
-        let control = admin::socket::bind(&global.control_socket)
-            .with_context(|| format!("cannot make the control socket {}", global.control_socket.display()))?;
         let metrics = global.metrics.map(bind_metrics).transpose()?;
-        let worker = spawn(&options, global)?;
-        let mut this =
-            Self { generation: 1, options, kernel, listeners, control, metrics, worker, configuration, _lock: lock };
-        this.equip_worker().await?;
-        info!(pid = std::process::id(), worker = this.worker.pid(), "running");
-        Ok(this)
+        let kernel = kernel::start(&configuration.model).await?;
+        let (control, worker) = match open_control(global).and_then(|control| Ok((control, spawn(&options, global)?))) {
+            Ok(opened) => opened,
+            Err(error) => {
+                undo(kernel).await;
+                return Err(error);
+            }
+        };
+        Ok(Self {
+            options,
+            started: global.clone(),
+            configuration,
+            generation: 1,
+            kernel,
+            listeners,
+            control,
+            metrics,
+            worker,
+            reloads_asked: 0,
+            _lock: lock,
+        })
     }
 
-    /// Serves until told to stop.
-    async fn supervise(&mut self) -> anyhow::Result<()> {
-        let mut reload = signal(SignalKind::hangup())?;
-        let mut terminate = signal(SignalKind::terminate())?;
-        let mut interrupt = signal(SignalKind::interrupt())?;
+    /// Gets the worker going, and serves until told to stop. That word is heard in the midst of everything.
+    async fn work(&mut self, signals: &mut Signals) -> anyhow::Result<()> {
+        tokio::select! {
+            biased;
+            () = signals.stop() => return Ok(()),
+            equipped = self.equip_worker() => equipped?,
+        }
+        info!(pid = std::process::id(), worker = self.worker.pid(), "running");
         let mut pause = RESTART_PAUSE;
         loop {
-            let event = tokio::select! {
-                event = self.worker.event() => event,
-                _ = reload.recv() => Event::Reload,
-                _ = terminate.recv() => Event::Stop,
-                _ = interrupt.recv() => Event::Stop,
-            };
-            match event {
-                Event::Said(ToSupervisor::Reload) => {
-                    let report = self.reload().await;
-                    self.answer_reload(&report).await;
+            // Whoever asked while the last reload ran may have a newer file in mind.
+            let heard = if self.reloads_asked > 0 {
+                None
+            } else {
+                tokio::select! {
+                    biased;
+                    heard = self.worker.hear() => Some(heard),
+                    is_stop = signals.next_is_stop() => if is_stop { return Ok(()) } else { None },
                 }
-                Event::Said(message) => self.serve_worker(message).await,
-                Event::Reload => _ = self.reload().await,
-                Event::WorkerGone(how) => self.replace_worker(&how, &mut pause).await?,
-                Event::Stop => return Ok(()),
+            };
+            tokio::select! {
+                biased;
+                () = signals.stop() => return Ok(()),
+                () = self.act(heard, &mut pause) => {}
             }
         }
     }
 
-    /// Reads the configuration again and takes it up, whole or not at all.
-    async fn reload(&mut self) -> ReloadReport {
+    /// Does what the worker, or with `None` a signal, asks for.
+    async fn act(&mut self, heard: Option<Heard>, pause: &mut Duration) {
+        match heard {
+            None => self.reload().await,
+            Some(Heard::Gone(how)) => self.replace_worker(&how, pause).await,
+            Some(Heard::Said(message, descriptors)) => {
+                if let Err(error) = self.serve_worker(message, descriptors).await {
+                    warn!(error = format!("{error:#}"), "cannot do what the worker asks for");
+                }
+            }
+        }
+    }
+
+    /// Reads the configuration again, takes it up, whole or not at all, and tells those who have asked until now.
+    async fn reload(&mut self) {
+        let asked = mem::take(&mut self.reloads_asked);
         let report = match self.try_reload().await {
             Ok(warnings) => ReloadReport { done: true, report: warnings },
             Err(error) => ReloadReport { done: false, report: format!("{error:#}") },
@@ -178,57 +190,88 @@ impl Supervisor {
                 "configuration refused; the one before goes on"
             );
         }
-        report
+        for _ in 0..asked {
+            self.answer_reload(&report).await;
+        }
     }
 
     async fn try_reload(&mut self) -> anyhow::Result<String> {
         let configuration = Configuration::read(&self.options)?;
-        let mut report = configuration.warnings.clone();
-        report += &needs_restart(&self.configuration.model.global, &configuration.model.global);
-        if self.kernel.is_none() {
-            self.kernel = start_kernel(&configuration.model).await?;
-            self.send_kernel().await?;
-        }
+        let wanted = &configuration.model.global;
+        let report = configuration.warnings.clone() + &needs_restart(&self.started, wanted, self.kernel.is_some());
         let opened = self.listeners.open_missing(&configuration.model)?;
-        send_listeners(&self.worker, &opened).await?;
+        let is_new = self.kernel.is_none() && configuration.model.needs_kernel();
+        if is_new {
+            self.kernel = kernel::start(&configuration.model).await?;
+        }
+        if let Err(error) = self.take_up(&configuration, &opened, is_new).await {
+            self.take_back(is_new).await;
+            return Err(error);
+        }
+        if is_new {
+            let Global { interfaces, hash_key, pin_dir, .. } = wanted.clone();
+            self.started = Global { interfaces, hash_key, pin_dir, ..self.started.clone() };
+        }
         self.generation += 1;
-        self.configure(&configuration.bundle).await?;
         self.listeners.keep(opened, &configuration.model);
         self.configuration = configuration;
         Ok(report)
     }
 
+    /// Hands another configuration to the worker, with what it needs beyond what the worker has. It gets the sockets
+    /// that are open again too: one may be another frontend's now.
+    async fn take_up(&mut self, next: &Configuration, opened: &Listeners, kernel_is_new: bool) -> anyhow::Result<()> {
+        let bundle = to_memory_file(&next.bundle)?;
+        if kernel_is_new {
+            self.send_kernel().await?;
+        }
+        self.worker.send_listeners(&self.listeners).await?;
+        self.worker.send_listeners(opened).await?;
+        self.configure(self.generation + 1, bundle).await
+    }
+
+    /// After a reload that failed the worker may have gone half the way: it gets the configuration that goes on.
+    async fn take_back(&mut self, kernel_is_new: bool) {
+        let again = async {
+            self.worker.send_listeners(&self.listeners).await?;
+            let bundle = to_memory_file(&self.configuration.bundle)?;
+            self.configure(self.generation, bundle).await
+        };
+        if let Err(error) = again.await {
+            error!(error = format!("{error:#}"), "the worker does not go back; it is started anew");
+            self.worker.kill().await;
+        }
+        if kernel_is_new {
+            undo(self.kernel.take()).await;
+        }
+    }
+
     /// Gives a new worker all it needs, and the configuration last.
     async fn equip_worker(&mut self) -> anyhow::Result<()> {
         self.send_kernel().await?;
-        send_listeners(&self.worker, &self.listeners).await?;
+        self.worker.send_listeners(&self.listeners).await?;
         let owner = rustix::process::geteuid().as_raw();
         self.worker.send(&ToWorker::ControlSocket { owner }, &[self.control.as_fd()]).await?;
         if let Some(metrics) = &self.metrics {
             self.worker.send(&ToWorker::MetricsSocket, &[metrics.as_fd()]).await?;
         }
         let bundle = to_memory_file(&self.configuration.bundle)?;
-        self.configure_from(bundle).await
-    }
-
-    async fn configure(&mut self, bundle: &Bundle) -> anyhow::Result<()> {
-        self.configure_from(to_memory_file(bundle)?).await
+        self.configure(self.generation, bundle).await
     }
 
     /// Sends the configuration and serves the worker until it says that it runs.
-    async fn configure_from(&mut self, bundle: OwnedFd) -> anyhow::Result<()> {
-        let (generation, interfaces) = (self.generation, self.interfaces());
+    async fn configure(&mut self, generation: u64, bundle: OwnedFd) -> anyhow::Result<()> {
+        let interfaces = self.kernel.as_ref().map_or_else(Vec::new, Kernel::interfaces);
         let message = ToWorker::Configure { generation, supervisor: std::process::id(), interfaces };
         self.worker.send(&message, &[bundle.as_fd()]).await?;
         let until_configured = async {
             loop {
-                match self.worker.event().await {
-                    Event::Said(ToSupervisor::Configured { generation, error }) if generation == self.generation => {
+                match self.worker.hear().await {
+                    Heard::Said(ToSupervisor::Configured { generation: which, error }, _) if which == generation => {
                         return error.map_or(Ok(()), |error| Err(anyhow!(error)));
                     }
-                    Event::Said(message) => self.serve_worker(message).await,
-                    Event::WorkerGone(how) => bail!("the worker {how} instead of taking up the configuration"),
-                    Event::Reload | Event::Stop => {}
+                    Heard::Said(message, descriptors) => self.serve_worker(message, descriptors).await?,
+                    Heard::Gone(how) => bail!("the worker {how} instead of taking up the configuration"),
                 }
             }
         };
@@ -238,25 +281,24 @@ impl Supervisor {
     }
 
     /// Does for the worker what it may ask for.
-    async fn serve_worker(&mut self, message: ToSupervisor) {
-        if let Err(error) = self.try_serve_worker(message).await {
-            warn!(error = format!("{error:#}"), "cannot do what the worker asks for");
-        }
-    }
-
-    async fn try_serve_worker(&mut self, message: ToSupervisor) -> anyhow::Result<()> {
+    async fn serve_worker(&mut self, message: ToSupervisor, mut descriptors: Vec<OwnedFd>) -> anyhow::Result<()> {
         match (message, &mut self.kernel) {
-            (ToSupervisor::Watch(addresses), Some(kernel)) => {
-                let next_hops = kernel.watch(&addresses).await?;
-                self.worker.send(&ToWorker::NextHops(next_hops), &[]).await?;
+            (ToSupervisor::Watch, Some(kernel)) => {
+                let file = descriptors.pop().context("the worker names no addresses")?;
+                let addresses: Vec<_> = from_memory_file(file, WATCH_LIMIT)?;
+                let next_hops = to_memory_file(&kernel.watch(&addresses).await?)?;
+                self.worker.send(&ToWorker::NextHops, &[next_hops.as_fd()]).await?;
             }
-            (ToSupervisor::CreateRing { ring }, Some(kernel)) => {
-                let map = kernel.ring(ring)?;
-                self.worker.send(&ToWorker::RingMap { ring }, &[map.as_fd()]).await?;
+            (ToSupervisor::CreateRings(rings), Some(kernel)) => {
+                for ring in rings {
+                    let map = kernel.ring(ring)?;
+                    self.worker.send(&ToWorker::RingMap { ring }, &[map.as_fd()]).await?;
+                }
             }
-            (ToSupervisor::Watch(_) | ToSupervisor::CreateRing { .. }, None) => bail!("there is no kernel half"),
-            // A reload that is asked for during a reload is answered by the one that runs.
-            (ToSupervisor::Configured { .. } | ToSupervisor::Reload, _) => {}
+            (ToSupervisor::Watch | ToSupervisor::CreateRings(_), None) => bail!("there is no kernel half"),
+            (ToSupervisor::Reload, _) => self.reloads_asked += 1,
+            // Of a configuration that was given up.
+            (ToSupervisor::Configured { .. }, _) => {}
         }
         Ok(())
     }
@@ -271,18 +313,26 @@ impl Supervisor {
         }
     }
 
-    async fn replace_worker(&mut self, how: &str, pause: &mut Duration) -> anyhow::Result<()> {
+    /// Another worker; if there is none to be had, that is noticed as its end, and tried again.
+    async fn replace_worker(&mut self, how: &str, pause: &mut Duration) {
         if self.worker.age() > RESTART_FORGIVEN {
             *pause = RESTART_PAUSE;
         }
         error!(how, pause = ?*pause, "the worker is gone; packets go on, connections wait for the next worker");
         tokio::time::sleep(*pause).await;
         *pause = (*pause * 2).min(RESTART_PAUSE_MAX);
-        self.worker = spawn(&self.options, &self.configuration.model.global)?;
-        if let Err(error) = self.equip_worker().await {
+        self.reloads_asked = 0; // Who asked has lost the connection.
+        let equipped = match spawn(&self.options, &self.started) {
+            Ok(worker) => {
+                self.worker = worker;
+                self.equip_worker().await
+            }
+            Err(error) => Err(error),
+        };
+        if let Err(error) = equipped {
             error!(error = format!("{error:#}"), "the new worker could not start");
+            self.worker.kill().await;
         }
-        Ok(())
     }
 
     async fn send_kernel(&self) -> anyhow::Result<()> {
@@ -297,30 +347,40 @@ impl Supervisor {
         Ok(())
     }
 
-    fn interfaces(&self) -> Vec<Interface> {
-        self.kernel.as_ref().map_or_else(Vec::new, Kernel::interfaces)
-    }
-
-    /// Drains the worker, then leaves behind in the kernel what `on_stop` says.
-    async fn stop(mut self) {
-        let Global { stop_timeout, on_stop, control_socket, .. } = &self.configuration.model.global;
+    /// Drains the worker, then leaves behind in the kernel what `on_stop` says. Told again to stop: at once.
+    async fn stop(mut self, signals: &mut Signals) {
+        let Global { stop_timeout, on_stop, .. } = self.configuration.model.global;
         info!(within = ?stop_timeout, ?on_stop, "stopping");
-        if let Err(error) = self.worker.send(&ToWorker::Stop { within: *stop_timeout }, &[]).await {
+        if let Err(error) = self.worker.send(&ToWorker::Stop { within: stop_timeout }, &[]).await {
             warn!(%error, "cannot tell the worker to stop");
         }
-        self.worker.ended(*stop_timeout + STOP_GRACE).await;
-        if let Err(error) = std::fs::remove_file(control_socket) {
-            warn!(%error, path = %control_socket.display(), "cannot remove the control socket");
+        tokio::select! {
+            () = self.worker.ended(stop_timeout.saturating_add(STOP_GRACE)) => {}
+            () = signals.stop() => {
+                warn!("told again to stop: what is still open is cut");
+                self.worker.kill().await;
+            }
         }
+        self.remove_control_socket();
         let Some(kernel) = self.kernel else { return };
-        if let Err(error) = kernel.stop(*on_stop == OnStop::Keep).await {
+        if let Err(error) = kernel.stop(on_stop == OnStop::Keep).await {
             error!(error = format!("{error:#}"), "cannot leave the kernel as asked");
         }
     }
-}
 
-async fn start_kernel(model: &Model) -> anyhow::Result<Option<Kernel>> {
-    if model.needs_kernel() { Kernel::start(&model.global).await.map(Some) } else { Ok(None) }
+    /// Ends a daemon that never ran.
+    async fn abandon(mut self) {
+        self.worker.kill().await;
+        self.remove_control_socket();
+        undo(self.kernel).await;
+    }
+
+    fn remove_control_socket(&self) {
+        let path = &self.started.control_socket;
+        if let Err(error) = std::fs::remove_file(path) {
+            warn!(%error, path = %path.display(), "cannot remove the control socket");
+        }
+    }
 }
 
 fn spawn(options: &Options, global: &Global) -> anyhow::Result<Worker> {
@@ -332,33 +392,11 @@ fn spawn(options: &Options, global: &Global) -> anyhow::Result<Worker> {
     Worker::process(identity)
 }
 
-async fn send_listeners(worker: &Worker, listeners: &Listeners) -> anyhow::Result<()> {
-    for (address, sockets) in listeners.iter() {
-        let descriptors: Vec<BorrowedFd<'_>> = sockets.iter().map(AsFd::as_fd).collect();
-        worker.send(&ToWorker::Listeners { address }, &descriptors).await?;
-    }
-    Ok(())
+fn open_control(global: &Global) -> anyhow::Result<UnixListener> {
+    let path = &global.control_socket;
+    admin::socket::bind(path).with_context(|| format!("cannot make the control socket {}", path.display()))
 }
 
-fn bind_metrics(address: std::net::SocketAddr) -> anyhow::Result<TcpListener> {
-    let listener = TcpListener::bind(address).with_context(|| format!("cannot serve metrics on {address}"))?;
-    listener.set_nonblocking(true)?;
-    Ok(listener)
-}
-
-/// What a reload cannot change, one line each.
-fn needs_restart(running: &Global, wanted: &Global) -> String {
-    let fields = [
-        ("interfaces", running.interfaces != wanted.interfaces),
-        ("hash_key", running.hash_key != wanted.hash_key),
-        ("user", running.user != wanted.user),
-        ("control_socket", running.control_socket != wanted.control_socket),
-        ("pin_dir", running.pin_dir != wanted.pin_dir),
-        ("threads", running.threads != wanted.threads),
-        ("metrics", running.metrics != wanted.metrics),
-    ];
-    let changed = fields.into_iter().filter(|(_, changed)| *changed);
-    let lines: Vec<_> =
-        changed.map(|(name, _)| format!("warning: `[global] {name}` takes effect at the next start\n")).collect();
-    lines.concat()
+fn bind_metrics(address: SocketAddr) -> anyhow::Result<TcpListener> {
+    TcpListener::bind(address).with_context(|| format!("cannot serve metrics on {address}"))
 }

@@ -5,6 +5,7 @@
 //! probe → verdict → both halves → report is the order of the code. Connections are served by the threads of `l7`.
 
 pub mod privileges;
+mod given;
 pub mod halves;
 pub mod reports;
 
@@ -16,31 +17,36 @@ use crate::{
         status::Failover,
     },
     channel::{
-        Channel, ToSupervisor, ToWorker, from_memory_file,
+        Channel, ChannelError, ToSupervisor, ToWorker, from_memory_file,
         message::{Interface, ReloadReport},
+        to_memory_file,
     },
     config::{self, Bundle, Format},
-    dataplane::{
-        counters::KernelCounters,
-        maps::{KernelMaps, WorkerMaps},
-        memory::MemoryMaps,
-    },
+    dataplane::{counters::KernelCounters, maps::WorkerMaps, memory::MemoryMaps},
     health::{Checker, Outcome, Verdicts},
-    l7::{self, BoundListener},
+    l7,
     model::Model,
+    plan::Tables,
     servers::{Admin, Registry},
 };
 use anyhow::{Context, anyhow};
+use given::{Found, Given, bound};
 use halves::Halves;
 use std::{
     collections::{BTreeMap, VecDeque},
-    net::{SocketAddr, TcpListener},
-    os::{fd::OwnedFd, unix::net::UnixListener},
+    io, mem,
+    net::{IpAddr, SocketAddr, TcpListener},
+    os::{
+        fd::{AsFd, BorrowedFd, OwnedFd},
+        unix::net::UnixListener,
+    },
     sync::Arc,
     time::Duration,
 };
 use tokio::{
+    signal::unix::{SignalKind, signal},
     sync::{mpsc, oneshot},
+    task::AbortHandle,
     time::Instant,
 };
 use tracing::{debug, info};
@@ -52,7 +58,12 @@ const WAITING: usize = 1_024;
 pub fn run(line: OwnedFd) -> anyhow::Result<()> {
     l7::panics::log_places_only();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    tokio::task::LocalSet::new().block_on(&runtime, async { Worker::new(Channel::new(line)?).serve().await })
+    tokio::task::LocalSet::new().block_on(&runtime, async {
+        // Who signals a whole process group or a whole service means the supervisor, and we hear of it by the line.
+        let unheard = [SignalKind::hangup(), SignalKind::interrupt(), SignalKind::terminate()];
+        let _unheard = unheard.into_iter().map(signal).collect::<io::Result<Vec<_>>>()?;
+        Worker::new(Channel::new(line)?).serve().await
+    })
 }
 
 struct Worker {
@@ -65,14 +76,10 @@ struct Worker {
     outcomes_in: mpsc::Receiver<Outcome>,
     requests: mpsc::Sender<Asked>,
     requests_in: mpsc::Receiver<Asked>,
-    reload_waits: Vec<oneshot::Sender<Answer>>,
-}
-
-#[derive(Default)]
-struct Given {
-    maps: BTreeMap<String, OwnedFd>,
-    rings: Vec<(lb_common::RingId, OwnedFd)>,
-    listeners: Vec<(SocketAddr, Vec<TcpListener>)>,
+    /// In the order of asking.
+    reload_waits: VecDeque<oneshot::Sender<Answer>>,
+    /// What listens for operators and scrapers.
+    doors: Vec<AbortHandle>,
 }
 
 /// Where a configuration comes from.
@@ -109,7 +116,8 @@ impl Worker {
             outcomes_in,
             requests,
             requests_in,
-            reload_waits: Vec::new(),
+            reload_waits: VecDeque::new(),
+            doors: Vec::new(),
         }
     }
 
@@ -118,12 +126,13 @@ impl Worker {
             let due = self.running.as_ref().and_then(|running| running.halves.due());
             tokio::select! {
                 biased;
-                Some(outcome) = self.outcomes_in.recv() => self.probed(&outcome),
+                // First: once the supervisor is gone no map may be written any more.
                 message = self.channel.receive() => match message? {
                     None => return self.drain(None, "the supervisor is gone").await,
                     Some((ToWorker::Stop { within }, _)) => return self.drain(Some(within), "told to stop").await,
                     Some((message, descriptors)) => self.told(message, descriptors).await?,
                 },
+                Some(outcome) = self.outcomes_in.recv() => self.probed(&outcome),
                 () = tokio::time::sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => {
                     if let Some(running) = &mut self.running {
                         running.halves.rebuild(Instant::now());
@@ -181,34 +190,40 @@ impl Worker {
                 }
             }
             ToWorker::Listeners { address } => {
-                let sockets = descriptors.into_iter().map(TcpListener::from).collect();
-                self.given.listeners.push((address, sockets));
+                self.given.listeners.entry(address).or_default().extend(descriptors.drain(..).map(TcpListener::from));
             }
             ToWorker::ControlSocket { owner } => {
                 let listener = UnixListener::from(descriptors.pop().context("no control socket")?);
-                tokio::task::spawn_local(admin::socket::serve(listener, owner, self.requests.clone()));
+                let serve = admin::socket::serve(listener, owner, self.requests.clone());
+                self.doors.push(tokio::task::spawn_local(serve).abort_handle());
             }
             ToWorker::MetricsSocket => {
                 let listener = TcpListener::from(descriptors.pop().context("no metrics socket")?);
-                tokio::task::spawn_local(admin::metrics::serve(listener, self.requests.clone()));
+                let serve = admin::metrics::serve(listener, self.requests.clone());
+                self.doors.push(tokio::task::spawn_local(serve).abort_handle());
             }
             ToWorker::Configure { generation, supervisor, interfaces } => {
-                let bundle = from_memory_file(descriptors.pop().context("a configuration without its file")?)?;
+                let file = descriptors.pop().context("a configuration without its file")?;
                 let source = Source { generation, supervisor, interfaces };
-                if let Err(error) = self.configure(source, &bundle).await {
-                    let error = Some(format!("{error:#}"));
-                    self.channel.send(&ToSupervisor::Configured { generation, error }, &[]).await?;
+                if let Err(error) = self.configure(source, file).await {
+                    self.refuse(generation, format!("{error:#}")).await?;
                 }
             }
-            ToWorker::NextHops(next_hops) => {
-                if let Some(running) = &mut self.running {
-                    running.halves.set_next_hops(next_hops);
-                    running.halves.rebuild(Instant::now());
+            ToWorker::NextHops => {
+                let next_hops = from_memory_file(descriptors.pop().context("no next hops")?, u64::MAX)?;
+                let Some(running) = &mut self.running else { return Ok(()) };
+                running.halves.set_next_hops(next_hops);
+                running.halves.rebuild(Instant::now());
+                if let Some(address) = running.halves.without_next_hop()
+                    && let Some(generation) = running.unconfirmed.take()
+                {
+                    self.refuse(generation, format!("the kernel half has no next hop left for server {address}"))
+                        .await?;
                 }
             }
             ToWorker::Reloaded => {
-                let report: ReloadReport = from_memory_file(descriptors.pop().context("no report")?)?;
-                for waits in self.reload_waits.drain(..) {
+                let report: ReloadReport = from_memory_file(descriptors.pop().context("no report")?, u64::MAX)?;
+                if let Some(waits) = self.reload_waits.pop_front() {
                     answer(waits, Answer::Ok(serde_json::to_value(&report)?));
                 }
             }
@@ -218,40 +233,58 @@ impl Worker {
     }
 
     /// Takes up a configuration: first all that can fail, on the side; then the change, which cannot.
-    async fn configure(&mut self, source: Source, bundle: &Bundle) -> anyhow::Result<()> {
+    async fn configure(&mut self, source: Source, file: OwnedFd) -> anyhow::Result<()> {
+        // What was given for a configuration that is refused goes with it.
+        let Given { maps, rings, listeners } = mem::take(&mut self.given);
+        let bundle: Bundle = from_memory_file(file, u64::MAX)?;
         let loaded =
-            config::load(bundle).map_err(|diagnostics| anyhow!("{}", diagnostics.render(Format::default())))?;
+            config::load(&bundle).map_err(|diagnostics| anyhow!("{}", diagnostics.render(Format::default())))?;
         let model = Arc::new(loaded.model);
-        let given = std::mem::take(&mut self.given);
-        let mut running = match self.running.take() {
+        let found = if maps.is_empty() { None } else { Some(Found::read(WorkerMaps::from_named(maps, rings)?)?) };
+        let running = match &mut self.running {
             Some(running) => running,
-            None => Running::first(&model)?,
+            none => none.insert(Running::first(&model)?),
         };
-        if !given.maps.is_empty() {
-            running.adopt(WorkerMaps::from_named(given.maps, given.rings)?)?;
+        let (registry, snapshot) = running.prepare(&model, found.as_ref().map(|found| &found.tables))?;
+        if let Some(Found { writer, tables, counters }) = found {
+            running.counters = Some(counters);
+            running.halves.adopt(writer, tables);
         }
-        let prepared = running.prepare(&model);
-        let result = match prepared {
-            Ok((registry, snapshot)) => {
-                running.unconfirmed = Some(source.generation);
-                running.source = source;
-                running.change_to(&model, registry, snapshot, given.listeners, &self.outcomes);
-                Ok(())
-            }
-            Err(error) => Err(error),
-        };
-        if result.is_ok() {
-            for ring in running.halves.missing_rings() {
-                self.channel.send(&ToSupervisor::CreateRing { ring }, &[]).await?;
-            }
-            let addresses = running.halves.needed_next_hops();
-            if !addresses.is_empty() {
-                self.channel.send(&ToSupervisor::Watch(addresses), &[]).await?;
-            }
+        running.unconfirmed = Some(source.generation);
+        running.source = source;
+        running.change_to(&model, registry, snapshot, listeners, &self.outcomes);
+        let (rings, addresses) =
+            (running.halves.missing_rings().collect::<Vec<_>>(), running.halves.needed_next_hops());
+        if !rings.is_empty() {
+            self.tell(&ToSupervisor::CreateRings(rings)).await?;
+        }
+        if !addresses.is_empty() {
+            self.watch(&addresses).await?;
+        }
+        if let Some(running) = &mut self.running {
             running.halves.rebuild(Instant::now());
         }
-        self.running = Some(running);
-        result
+        Ok(())
+    }
+
+    async fn refuse(&self, generation: u64, error: String) -> anyhow::Result<()> {
+        self.tell(&ToSupervisor::Configured { generation, error: Some(error) }).await
+    }
+
+    async fn tell(&self, message: &ToSupervisor) -> anyhow::Result<()> {
+        self.send(message, &[]).await
+    }
+
+    async fn watch(&self, addresses: &[IpAddr]) -> anyhow::Result<()> {
+        self.send(&ToSupervisor::Watch, &[to_memory_file(&addresses)?.as_fd()]).await
+    }
+
+    async fn send(&self, message: &ToSupervisor, descriptors: &[BorrowedFd<'_>]) -> anyhow::Result<()> {
+        match self.channel.send(message, descriptors).await {
+            // The supervisor is gone: the next look at the line tells, and what is open is drained then, not cut here.
+            Err(ChannelError::Io(error)) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+            sent => Ok(sent?),
+        }
     }
 
     /// Tells the supervisor once both halves have what it configured.
@@ -260,11 +293,11 @@ impl Worker {
         if running.halves.settled()
             && let Some(generation) = running.unconfirmed.take()
         {
-            let addresses = running.halves.needed_next_hops();
-            if !addresses.is_empty() {
-                self.channel.send(&ToSupervisor::Watch(addresses), &[]).await?; // Those that went may be forgotten now.
+            if running.counters.is_some() {
+                let addresses = running.halves.needed_next_hops();
+                self.watch(&addresses).await?; // Those that went may be forgotten now.
             }
-            self.channel.send(&ToSupervisor::Configured { generation, error: None }, &[]).await?;
+            self.tell(&ToSupervisor::Configured { generation, error: None }).await?;
         }
         Ok(())
     }
@@ -280,8 +313,8 @@ impl Worker {
             Request::Status => answer(waits, Answer::Ok(serde_json::to_value(running.status())?)),
             Request::Metrics => answer(waits, running.metrics()),
             Request::Reload => {
-                self.reload_waits.push(waits);
-                self.channel.send(&ToSupervisor::Reload, &[]).await?;
+                self.reload_waits.push_back(waits);
+                self.tell(&ToSupervisor::Reload).await?;
             }
             Request::Server { backend, server, admin } => answer(waits, running.set_admin(&backend, &server, admin)),
         }
@@ -291,6 +324,9 @@ impl Worker {
     /// Serves what is open, takes nothing new, writes no map any more: a daemon after us may own them already.
     async fn drain(self, within: Option<Duration>, why: &str) -> anyhow::Result<()> {
         drop(self.requests_in); // Whoever asks is told that we stop.
+        if within.is_none() {
+            self.doors.iter().for_each(AbortHandle::abort); // The daemon after us needs their addresses.
+        }
         let Some(mut running) = self.running else { return Ok(()) };
         running.checker.stop();
         let within = within.unwrap_or(running.halves.model.global.stop_timeout);
@@ -317,16 +353,10 @@ impl Running {
         })
     }
 
-    /// Takes the kernel's maps over, and with them what the daemon before us knew of the servers.
-    fn adopt(&mut self, maps: WorkerMaps) -> anyhow::Result<()> {
-        let writer = KernelMaps::from_fds(maps.tables, &maps.counters)?;
-        self.counters = Some(KernelCounters::from_fds(maps.counters)?);
-        self.halves.adopt(Box::new(writer)).context("cannot read the kernel's maps")
-    }
-
-    /// All of a change that can fail.
-    fn prepare(&self, model: &Arc<Model>) -> anyhow::Result<(Registry, l7::Snapshot)> {
-        let mut registry = self.halves.registry.clone();
+    /// All of a change that can fail. `found`: what the kernel's maps hold, if they are about to be taken over.
+    fn prepare(&self, model: &Arc<Model>, found: Option<&Tables>) -> anyhow::Result<(Registry, l7::Snapshot)> {
+        let known = &self.halves.registry;
+        let mut registry = found.map_or_else(|| known.clone(), |tables| known.take_over(tables));
         registry.update(model)?;
         let live = Arc::new(self.halves.live.for_model(model));
         let snapshot = l7::Snapshot::new(Arc::clone(model), live)?;
@@ -339,7 +369,7 @@ impl Running {
         model: &Arc<Model>,
         registry: Registry,
         snapshot: l7::Snapshot,
-        listeners: Vec<(SocketAddr, Vec<TcpListener>)>,
+        listeners: BTreeMap<SocketAddr, Vec<TcpListener>>,
         outcomes: &mpsc::Sender<Outcome>,
     ) {
         // First, because it publishes who may take traffic: no connection reads the new live state before that.
@@ -363,22 +393,6 @@ impl Running {
         }
         Answer::Ok(serde_json::Value::String(format!("{backend}/{server}: {admin}")))
     }
-}
-
-/// Says of each listening socket which frontend's it is.
-fn bound(model: &Model, listeners: Vec<(SocketAddr, Vec<TcpListener>)>) -> Vec<BoundListener> {
-    let frontend = |address| model.frontends.iter().find(|frontend| frontend.serves(address));
-    let mut bound = Vec::new();
-    for (address, sockets) in listeners {
-        let Some(frontend) = frontend(address) else { continue };
-        bound.extend(sockets.into_iter().enumerate().map(|(thread, listener)| BoundListener {
-            frontend: frontend.name.clone(),
-            address,
-            thread,
-            listener,
-        }));
-    }
-    bound
 }
 
 fn answer(waits: oneshot::Sender<Answer>, answer: Answer) {

@@ -2,11 +2,7 @@
 
 use lb_common::RingId;
 use serde::{Deserialize, Serialize};
-use std::{
-    collections::BTreeMap,
-    net::{IpAddr, SocketAddr},
-    time::Duration,
-};
+use std::{net::SocketAddr, time::Duration};
 
 /// From the supervisor, which has the rights, to the worker, which has none.
 #[derive(Debug, Deserialize, Serialize)]
@@ -18,7 +14,8 @@ pub enum ToWorker {
         /// Which.
         ring: RingId,
     },
-    /// Listening sockets of an address; descriptors: one a thread, in the order of the threads.
+    /// Listening sockets of an address; descriptors: one a thread, in the order of the threads. Where they do not fit one
+    /// message, the next one goes on.
     Listeners {
         /// Where they listen.
         address: SocketAddr,
@@ -40,8 +37,9 @@ pub enum ToWorker {
         /// How the kernel half runs, for status reports.
         interfaces: Vec<Interface>,
     },
-    /// Rows of `NEXT_HOPS` for the addresses asked for by [`ToSupervisor::Watch`].
-    NextHops(BTreeMap<IpAddr, u16>),
+    /// Rows of `NEXT_HOPS` for the addresses asked for by [`ToSupervisor::Watch`]; descriptor: a memory file with a
+    /// [`NextHops`](crate::plan::desired::NextHops).
+    NextHops,
     /// How a reload that was asked for by [`ToSupervisor::Reload`] ended; descriptor: a memory file with a
     /// [`ReloadReport`].
     Reloaded,
@@ -62,14 +60,11 @@ pub enum ToSupervisor {
         /// Why not, if not; then the configuration before it goes on.
         error: Option<String>,
     },
-    /// Keep next hops for exactly these addresses.
-    Watch(Vec<IpAddr>),
-    /// Make the map of a ring.
-    CreateRing {
-        /// Which.
-        ring: RingId,
-    },
-    /// Read the configuration again.
+    /// Keep next hops for exactly these addresses; descriptor: a memory file with a list of them.
+    Watch,
+    /// Make the maps of these rings; answered by a [`ToWorker::RingMap`] each.
+    CreateRings(Vec<RingId>),
+    /// Read the configuration again; answered by one [`ToWorker::Reloaded`], in the order of asking.
     Reload,
 }
 

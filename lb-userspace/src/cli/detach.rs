@@ -7,6 +7,7 @@ use crate::{
         attach::{self, Detached},
         pins::Pins,
     },
+    supervisor::lock::Lock,
 };
 use anyhow::bail;
 use serde_json::json;
@@ -16,6 +17,8 @@ pub(super) fn run(daemon: &Daemon, pins: &Path) -> anyhow::Result<ExitCode> {
     if let Ok(Status { pid, .. }) = ask(&daemon.socket, &Request::Status) {
         bail!("a daemon is running (process {pid}); stop it first: `on_stop` says what it leaves in the kernel");
     }
+    // Its socket may be another one, or not answer yet.
+    let _lock = if pins.exists() { Some(Lock::on(pins)?) } else { None };
     let Detached { interfaces, directories } = attach::detach(&Pins::new(pins))?;
     let mut lines: Vec<_> = interfaces.iter().map(|interface| format!("detached from {interface}")).collect();
     lines.extend(directories.iter().map(|directory| format!("removed {}", directory.display())));

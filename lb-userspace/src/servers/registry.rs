@@ -69,6 +69,14 @@ impl Registry {
         Self::with_rows(tables, [MAX_SERVERS, MAX_RINGS, MAX_VIPS], MAX_VIPS)
     }
 
+    /// As [`adopt`](Self::adopt), for one that ran without the maps until now: of its servers it knows more than they.
+    #[must_use]
+    pub fn take_over(&self, tables: &Tables) -> Self {
+        let mut adopted = Self::adopt(tables);
+        adopted.standings.extend(&self.standings);
+        adopted
+    }
+
     /// As [`adopt`](Self::adopt), with this many rows for servers, rings and VIPs (row 0 of each is unused).
     pub(crate) fn with_rows(tables: &Tables, rows: [u32; 3], vip_entries: u32) -> Self {
         let [servers, rings, vips] = rows;

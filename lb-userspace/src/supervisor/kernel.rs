@@ -1,5 +1,6 @@
 //! The kernel half as the supervisor holds it: loaded, attached, pinned, and kept on top of the host's network.
 
+use super::lock::Lock;
 use crate::{
     channel::message::Interface,
     dataplane::{
@@ -12,13 +13,13 @@ use crate::{
         routing::{Events, Routing, RoutingMaps},
         writer::MapWriter,
     },
-    model::Global,
+    model::{Global, Model},
 };
 use anyhow::Context;
 use lb_common::RingId;
 use std::{collections::BTreeMap, net::IpAddr, os::fd::OwnedFd, time::Duration};
 use tokio::time::timeout;
-use tracing::{info, warn};
+use tracing::{error, info, warn};
 
 /// The network must have been read once within this time.
 const SYNC_TIMEOUT: Duration = Duration::from_secs(10);
@@ -29,12 +30,29 @@ pub(super) struct Kernel {
     rings: RingMaps,
     routing: Routing,
     attached: Vec<Attached>,
+    _lock: Lock,
+}
+
+/// The kernel half of `model`, if it needs one.
+pub(super) async fn start(model: &Model) -> anyhow::Result<Option<Kernel>> {
+    if model.needs_kernel() { Kernel::load_and_attach(&model.global).await.map(Some) } else { Ok(None) }
+}
+
+/// Takes back a kernel half that was started for nothing. What a daemon before us left goes on as it was.
+pub(super) async fn undo(kernel: Option<Kernel>) {
+    let Some(kernel) = kernel else { return };
+    let keep = kernel.interfaces().iter().any(|interface| interface.adopted);
+    if let Err(error) = kernel.stop(keep).await {
+        error!(error = format!("{error:#}"), "cannot take the program back out of the kernel");
+    }
 }
 
 impl Kernel {
     /// Loads and attaches, or takes over what a daemon before us left.
-    pub(super) async fn start(global: &Global) -> anyhow::Result<Self> {
+    async fn load_and_attach(global: &Global) -> anyhow::Result<Self> {
         let pins = Pins::new(&global.pin_dir);
+        pins.prepare()?;
+        let lock = Lock::on(pins.root())?;
         let mut loaded = load(object()?, &pins, global.hash_key)?;
         #[cfg(feature = "kernel-log")]
         loaded.follow_log();
@@ -66,7 +84,7 @@ impl Kernel {
         let devices: Vec<u32> = attached.iter().map(|attached| attached.ifindex).collect();
         let routing = Routing::start(RoutingMaps::open(&pins)?, Events::open(&pins)?, &devices, &servers)?;
         timeout(SYNC_TIMEOUT, routing.synced()).await.context("the network could not be read in time")??;
-        Ok(Self { rings: RingMaps::open(&pins)?, pins, routing, attached })
+        Ok(Self { rings: RingMaps::open(&pins)?, pins, routing, attached, _lock: lock })
     }
 
     /// What the worker gets.

@@ -59,3 +59,54 @@ fn addresses(model: &Model) -> BTreeSet<SocketAddr> {
     });
     served.flat_map(|frontend| &frontend.binds).map(|bind| bind.address).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::l7::tests::model;
+    use std::os::fd::AsRawFd;
+
+    fn model_of(addresses: &[SocketAddr]) -> Model {
+        let frontend = |address: &SocketAddr| {
+            model::frontend(&address.to_string(), *address, FrontendKind::Http(model::http_frontend()))
+        };
+        model::model(addresses.iter().map(frontend).collect(), vec![])
+    }
+
+    fn descriptors(listeners: &Listeners, address: SocketAddr) -> Vec<i32> {
+        let of = |(_, sockets): (_, &[TcpListener])| sockets.iter().map(AsRawFd::as_raw_fd).collect();
+        listeners.iter().find(|(known, _)| *known == address).map(of).unwrap_or_default()
+    }
+
+    /// An address that nobody listens on.
+    fn free() -> SocketAddr {
+        TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
+    }
+
+    #[test]
+    fn sockets_stay_the_same_come_and_go_with_the_model() {
+        let (kept, gone, new) = (free(), free(), free());
+        let mut listeners = Listeners::default().open_missing(&model_of(&[kept, gone])).unwrap();
+        let before = descriptors(&listeners, kept);
+        assert_eq!(before.len(), 2, "one a thread");
+
+        let next = model_of(&[kept, new]);
+        let opened = listeners.open_missing(&next).unwrap();
+        assert_eq!(opened.iter().map(|(address, _)| address).collect::<Vec<_>>(), [new]);
+        listeners.keep(opened, &next);
+        assert_eq!(descriptors(&listeners, kept), before);
+        assert_eq!(descriptors(&listeners, new).len(), 2);
+        TcpListener::bind(gone).expect("what is no longer named is closed");
+    }
+
+    #[test]
+    fn an_address_that_is_taken_is_named_and_nothing_stays_open() {
+        let (free, taken) = (free(), TcpListener::bind("127.0.0.1:0").unwrap());
+        let address = taken.local_addr().unwrap();
+        let listeners = Listeners::default();
+        let error = listeners.open_missing(&model_of(&[free, address])).unwrap_err();
+        assert_eq!(error.address, address);
+        TcpListener::bind(free).expect("closed again");
+        assert_eq!(listeners.iter().count(), 0);
+    }
+}

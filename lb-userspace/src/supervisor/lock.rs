@@ -1,8 +1,12 @@
-//! One daemon a control socket: a lock that the kernel releases with the process, however it ends.
+//! One daemon a control socket, and one a pin directory: locks that the kernel releases with the process, however it
+//! ends.
 
 use anyhow::{Context, bail};
 use rustix::{fs::FlockOperation, io::Errno};
-use std::{fs::File, path::Path};
+use std::{
+    fs::{File, OpenOptions},
+    path::Path,
+};
 
 /// Held as long as the daemon lives.
 #[derive(Debug)]
@@ -12,19 +16,30 @@ pub struct Lock {
 
 impl Lock {
     /// Takes the lock beside `control_socket`, or says that a daemon has it.
-    pub fn take(control_socket: &Path) -> anyhow::Result<Self> {
+    pub fn beside(control_socket: &Path) -> anyhow::Result<Self> {
         let path = control_socket.with_extension("lock");
         if let Some(parent) = path.parent() {
             std::fs::create_dir_all(parent)
                 .with_context(|| format!("cannot make the directory {}", parent.display()))?;
         }
-        let file = File::create(&path).with_context(|| format!("cannot make the lock file {}", path.display()))?;
+        let file = OpenOptions::new().create(true).truncate(false).write(true).open(&path);
+        Self::take(file.with_context(|| format!("cannot make the lock file {}", path.display()))?, || {
+            format!("a daemon with the control socket {} is running already", control_socket.display())
+        })
+    }
+
+    /// Takes the lock on the pin directory itself, or says that a daemon has it: two planners must not write the same
+    /// maps.
+    pub fn on(pins: &Path) -> anyhow::Result<Self> {
+        let directory = File::open(pins).with_context(|| format!("cannot open {}", pins.display()))?;
+        Self::take(directory, || format!("a daemon that pins below {} is running", pins.display()))
+    }
+
+    fn take(file: File, taken: impl Fn() -> String) -> anyhow::Result<Self> {
         match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => Ok(Self { _file: file }),
-            Err(Errno::WOULDBLOCK) => {
-                bail!("a daemon with the control socket {} is running already", control_socket.display())
-            }
-            Err(error) => Err(error).with_context(|| format!("cannot lock {}", path.display())),
+            Err(Errno::WOULDBLOCK) => bail!(taken()),
+            Err(error) => Err(error).context("cannot lock"),
         }
     }
 }
@@ -37,9 +52,27 @@ mod tests {
     fn a_second_daemon_is_refused_until_the_first_is_gone() {
         let directory = tempfile::tempdir().unwrap();
         let socket = directory.path().join("deeper/sluice.sock");
-        let first = Lock::take(&socket).unwrap();
-        assert!(Lock::take(&socket).unwrap_err().to_string().contains("running already"));
+        let first = Lock::beside(&socket).unwrap();
+        assert!(Lock::beside(&socket).unwrap_err().to_string().contains("running already"));
         drop(first);
-        Lock::take(&socket).unwrap();
+        Lock::beside(&socket).unwrap();
+    }
+
+    #[test]
+    fn a_pin_directory_has_one_daemon_whatever_its_control_socket() {
+        let directory = tempfile::tempdir().unwrap();
+        let first = Lock::on(directory.path()).unwrap();
+        assert!(Lock::on(directory.path()).unwrap_err().to_string().contains("is running"));
+        drop(first);
+        Lock::on(directory.path()).unwrap();
+    }
+
+    #[test]
+    fn a_file_in_the_place_of_the_lock_keeps_its_content() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("cargo.lock");
+        std::fs::write(&file, "precious").unwrap();
+        Lock::beside(&directory.path().join("cargo.sock")).unwrap();
+        assert_eq!(std::fs::read_to_string(file).unwrap(), "precious");
     }
 }

@@ -1,13 +1,13 @@
 //! The worker as the supervisor sees it: a process without rights, or, for development, a thread.
 
-use super::Event;
+use super::listeners::Listeners;
 use crate::{
-    channel::{Channel, ChannelError, ToWorker},
+    channel::{Channel, ChannelError, DESCRIPTOR_LIMIT, ToSupervisor, ToWorker},
     worker::{self, privileges::Identity},
 };
 use anyhow::Context;
 use std::{
-    os::fd::{BorrowedFd, OwnedFd},
+    os::fd::{AsFd, BorrowedFd, OwnedFd},
     process::Stdio,
     time::Duration,
 };
@@ -23,6 +23,14 @@ pub(super) struct Worker {
     channel: Channel,
     body: Body,
     since: Instant,
+}
+
+/// What the supervisor hears of its worker.
+pub(super) enum Heard {
+    /// It said something, with these descriptors.
+    Said(ToSupervisor, Vec<OwnedFd>),
+    /// It is gone; how it ended, as the rest of a sentence. Heard again until another one takes its place.
+    Gone(String),
 }
 
 enum Body {
@@ -82,14 +90,25 @@ impl Worker {
         self.channel.send(message, descriptors).await
     }
 
+    /// Sends the sockets of each address, in as many messages as they need.
+    pub(super) async fn send_listeners(&self, listeners: &Listeners) -> Result<(), ChannelError> {
+        for (address, sockets) in listeners.iter() {
+            for sockets in sockets.chunks(DESCRIPTOR_LIMIT) {
+                let descriptors: Vec<BorrowedFd<'_>> = sockets.iter().map(AsFd::as_fd).collect();
+                self.send(&ToWorker::Listeners { address }, &descriptors).await?;
+            }
+        }
+        Ok(())
+    }
+
     /// What the worker says next, or how it ended.
-    pub(super) async fn event(&mut self) -> Event {
+    pub(super) async fn hear(&mut self) -> Heard {
         match self.channel.receive().await {
-            Ok(Some((message, _))) => Event::Said(message),
-            Ok(None) => Event::WorkerGone(self.how_it_ended().await),
+            Ok(Some((message, descriptors))) => Heard::Said(message, descriptors),
+            Ok(None) => Heard::Gone(self.how_it_ended().await),
             Err(error) => {
                 self.kill().await;
-                Event::WorkerGone(format!("broke the line ({error})"))
+                Heard::Gone(format!("broke the line ({error})"))
             }
         }
     }
@@ -117,7 +136,9 @@ impl Worker {
         }
     }
 
-    async fn kill(&mut self) {
+    /// Ends it at once. A thread cannot be killed: it learns that it is alone, and drains.
+    pub(super) async fn kill(&mut self) {
+        self.channel.close();
         if let Body::Process(child) = &mut self.body
             && let Err(error) = child.kill().await
         {

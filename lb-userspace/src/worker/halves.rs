@@ -10,7 +10,7 @@ use crate::{
     plan::{self, Planner, Tables, Write, desired::NextHops},
     servers::{Available, Live, Registry},
 };
-use lb_common::RingId;
+use lb_common::{RingId, ServerEntry};
 use std::{collections::BTreeSet, net::IpAddr, os::fd::OwnedFd, sync::Arc, time::Duration};
 use tokio::time::Instant;
 use tracing::error;
@@ -55,14 +55,9 @@ impl Halves {
         }
     }
 
-    /// Goes on with other maps. What a daemon before us left there counts: servers keep their rows and standings.
-    pub fn adopt(&mut self, mut writer: Box<dyn MapWriter>) -> Result<(), WriteError> {
-        self.current = writer.read()?;
-        self.writer = writer;
-        if !self.current.servers.is_empty() {
-            self.registry = Registry::adopt(&self.current);
-        }
-        Ok(())
+    /// Goes on with other maps, which hold `tables`. The registry of the next configuration must know of those rows.
+    pub fn adopt(&mut self, writer: Box<dyn MapWriter>, tables: Tables) {
+        (self.writer, self.current) = (writer, tables);
     }
 
     /// Changes to another configuration, whose rows `registry` has. The maps follow once [`rebuild`](Self::rebuild)
@@ -78,7 +73,8 @@ impl Halves {
     pub fn standing_changed(&mut self, backend: &Backend, now: Instant) {
         self.publish_available(backend);
         match self.rebuilt.map(|rebuilt| rebuilt + QUIET).filter(|again| now < *again) {
-            None => self.rebuild(now),
+            None if self.has_all() => self.rebuild(now),
+            None => self.write_servers(now), // The rings wait for what the supervisor was asked for.
             Some(again) => {
                 self.write_servers(now);
                 self.due.get_or_insert(again);
@@ -104,7 +100,7 @@ impl Halves {
     /// Makes the maps what they should be, if all they need is there.
     pub fn rebuild(&mut self, now: Instant) {
         self.due = None;
-        if self.missing_rings().next().is_some() || !self.has_next_hops() {
+        if !self.has_all() {
             return; // The supervisor was asked, and its answer calls this again.
         }
         self.rebuilt = Some(now);
@@ -135,12 +131,20 @@ impl Halves {
         let mut addresses: BTreeSet<_> = self.configured_addresses().collect();
         if !self.settled {
             addresses.extend(self.next_hops.keys());
+            let rows = self.current.servers.values().filter(|row| row.next_hop != 0);
+            addresses.extend(rows.map(|row| IpAddr::from(row.addr.ip())));
         }
         addresses.into_iter().collect()
     }
 
-    fn has_next_hops(&self) -> bool {
-        self.configured_addresses().all(|address| self.next_hops.contains_key(&address))
+    /// A configured server that the supervisor has named no next hop for.
+    pub fn without_next_hop(&self) -> Option<IpAddr> {
+        self.configured_addresses().find(|address| !self.next_hops.contains_key(address))
+    }
+
+    /// Whether all is there that rings are made from.
+    fn has_all(&self) -> bool {
+        self.missing_rings().next().is_none() && self.without_next_hop().is_none()
     }
 
     fn configured_addresses(&self) -> impl Iterator<Item = IpAddr> {
@@ -162,7 +166,8 @@ impl Halves {
         for (id, row) in rows {
             wanted.servers.entry(id).and_modify(|known| {
                 if known.identity == row.identity {
-                    *known = row;
+                    let next_hop = if row.next_hop == 0 { known.next_hop } else { row.next_hop };
+                    *known = ServerEntry { next_hop, ..row };
                 }
             });
         }
@@ -194,27 +199,4 @@ impl Halves {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::{
-        dataplane::memory::MemoryMaps,
-        l7::tests::model::{backend, model},
-        servers::Health,
-    };
-
-    #[test]
-    fn a_configuration_is_never_served_with_servers_that_are_known_to_be_down() {
-        let addresses = ["10.0.0.1:80", "10.0.0.2:80"].map(|it| it.parse().expect("address"));
-        let model = Arc::new(model(vec![], vec![backend("web", addresses)]));
-        let mut halves = Halves::new(Box::new(MemoryMaps::default()), Arc::clone(&model));
-        let mut registry = Registry::default();
-        registry.update(&model).expect("room");
-        registry.set_health(model.backends[0].servers[0].identity("web"), Health::Down);
-        // As after a restart: the registry knows from the maps what the proxy never heard of.
-        let live = Arc::new(Live::default().for_model(&model));
-        let available = || live.backend("web").expect("backend").available.load().servers().to_vec();
-        assert_eq!(available(), [(0, 1), (1, 1)]);
-        halves.configure(Arc::clone(&model), registry, Arc::clone(&live));
-        assert_eq!(available(), [(1, 1)]);
-    }
-}
+mod tests;

@@ -1,0 +1,42 @@
+//! A configuration as the supervisor reads it, and what of it waits for the next start.
+
+use super::Options;
+use crate::{
+    config::{self, Bundle, Format},
+    model::{Global, Model},
+};
+
+/// A configuration as read: to use, and to hand on.
+pub(super) struct Configuration {
+    pub(super) bundle: Bundle,
+    pub(super) model: Model,
+    pub(super) warnings: String,
+}
+
+impl Configuration {
+    /// Reads files, environment and certificates. A [`config::Diagnostics`] is the error of a configuration that is
+    /// refused.
+    pub(super) fn read(options: &Options) -> anyhow::Result<Self> {
+        let bundle = config::collect(&options.config)?;
+        let loaded = config::load(&bundle)?;
+        let warnings = loaded.warnings.render(Format::default());
+        Ok(Self { model: loaded.model, warnings, bundle })
+    }
+}
+
+/// What a reload cannot change, one line each. Some of it concerns a kernel half that runs.
+pub(super) fn needs_restart(running: &Global, wanted: &Global, kernel: bool) -> String {
+    let fields = [
+        ("interfaces", kernel && running.interfaces != wanted.interfaces),
+        ("hash_key", kernel && running.hash_key != wanted.hash_key),
+        ("user", running.user != wanted.user),
+        ("control_socket", running.control_socket != wanted.control_socket),
+        ("pin_dir", kernel && running.pin_dir != wanted.pin_dir),
+        ("threads", running.threads != wanted.threads),
+        ("metrics", running.metrics != wanted.metrics),
+    ];
+    let changed = fields.into_iter().filter(|(_, changed)| *changed);
+    let lines: Vec<_> =
+        changed.map(|(name, _)| format!("warning: `[global] {name}` takes effect at the next start\n")).collect();
+    lines.concat()
+}

@@ -1,0 +1,59 @@
+//! What the supervisor hands over for the configuration that comes next.
+
+use crate::{
+    dataplane::{
+        counters::KernelCounters,
+        maps::{KernelMaps, WorkerMaps},
+        writer::MapWriter,
+    },
+    l7::BoundListener,
+    model::Model,
+    plan::Tables,
+};
+use anyhow::Context;
+use lb_common::RingId;
+use std::{
+    collections::BTreeMap,
+    net::{SocketAddr, TcpListener},
+    os::fd::OwnedFd,
+};
+
+/// Gathered until the configuration itself comes.
+#[derive(Default)]
+pub(super) struct Given {
+    pub(super) maps: BTreeMap<String, OwnedFd>,
+    pub(super) rings: Vec<(RingId, OwnedFd)>,
+    pub(super) listeners: BTreeMap<SocketAddr, Vec<TcpListener>>,
+}
+
+/// The kernel's maps, and what a daemon before us left in them.
+pub(super) struct Found {
+    pub(super) writer: Box<dyn MapWriter>,
+    pub(super) tables: Tables,
+    pub(super) counters: KernelCounters,
+}
+
+impl Found {
+    pub(super) fn read(maps: WorkerMaps) -> anyhow::Result<Self> {
+        let mut writer = KernelMaps::from_fds(maps.tables, &maps.counters)?;
+        let counters = KernelCounters::from_fds(maps.counters)?;
+        let tables = writer.read().context("cannot read the kernel's maps")?;
+        Ok(Self { writer: Box::new(writer), tables, counters })
+    }
+}
+
+/// Says of each listening socket which frontend's it is.
+pub(super) fn bound(model: &Model, listeners: BTreeMap<SocketAddr, Vec<TcpListener>>) -> Vec<BoundListener> {
+    let frontend = |address| model.frontends.iter().find(|frontend| frontend.serves(address));
+    let mut bound = Vec::new();
+    for (address, sockets) in listeners {
+        let Some(frontend) = frontend(address) else { continue };
+        bound.extend(sockets.into_iter().enumerate().map(|(thread, listener)| BoundListener {
+            frontend: frontend.name.clone(),
+            address,
+            thread,
+            listener,
+        }));
+    }
+    bound
+}
