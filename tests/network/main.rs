@@ -17,3 +17,4 @@ mod restart;
 mod stop;
 mod capabilities;
 mod verbs;
+mod control;
