@@ -94,6 +94,38 @@ fn a_reload_that_fails_late_opens_attaches_and_counts_nothing() -> Result<()> {
 }
 
 #[test]
+fn a_reload_that_fails_half_way_through_goes_back_and_verdicts_still_count() -> Result<()> {
+    let mut scene = Scene::start("nat", &WEBS, "")?;
+    // In the place of the second ring's map: the worker has taken up its part when the supervisor fails to make it.
+    let versions = fs::read_dir(scene.lab.pins())?.collect::<std::io::Result<Vec<_>>>()?;
+    let rings =
+        versions.iter().map(|entry| entry.path().join("rings")).find(|path| path.exists()).context("no rings")?;
+    let obstacle = rings.join("2");
+    let second = format!(
+        "[frontend.second]\nmode = \"l4\"\nbind = \"{}:81\"\ndefault_backend = \"web\"\n",
+        lb_tests::lab::NAT_VIP
+    );
+    let more = http(&scene.lab, "web", &second)?.replace("\"roundrobin\"", "\"maglev\"\nforward = \"nat\"");
+    let config = scene::config(&scene.lab, "nat", &WEBS)?;
+    scene.sluice.write_config(&scene.lab, &(config + &more))?;
+    fs::create_dir(&obstacle)?;
+    let output = scene.sluice.cli(&["reload"])?;
+    fs::remove_dir(&obstacle)?;
+    ensure!(output.status.code() == Some(1), "{}", complaint(&output));
+    let status = scene.sluice.status()?;
+    ensure!(status.generation == 1, "{status:?}");
+    let open = process::run(scene.lab.balancer.command("ss").args(["-Hltn", "sport = 80"]))?;
+    ensure!(open.is_empty(), "a socket was left open: {open}");
+    scene.lose("web2")?;
+    scene.regain("web2")?;
+
+    scene.sluice.command(&["reload"])?;
+    ensure!(scene.sluice.status()?.generation == 2);
+    ensure!(scene.sluice.maps()?.shares("web")?.keys().eq(["web1"]));
+    scene.over()
+}
+
+#[test]
 fn a_start_that_fails_leaves_no_program_behind() -> Result<()> {
     let lab = Lab::new()?;
     let config = lab.directory().join("sluice.toml");
