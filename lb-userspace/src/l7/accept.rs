@@ -21,6 +21,7 @@ use std::{
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::{TcpListener, TcpStream},
+    task::JoinHandle,
     time,
 };
 use tokio_util::sync::{CancellationToken, DropGuard};
@@ -35,12 +36,14 @@ pub(super) struct Listening {
     pub(super) address: SocketAddr,
     retire: CancellationToken,
     _stop: DropGuard,
+    accepting: JoinHandle<()>,
 }
 
 impl Listening {
-    /// Accepts what already waits in the socket, then ends.
-    pub(super) fn retire(self) {
+    /// Accepts what already waits in the socket, then ends; waited for or not.
+    pub(super) fn retire(self) -> JoinHandle<()> {
         self.retire.cancel();
+        self.accepting
     }
 }
 
@@ -51,7 +54,7 @@ pub(super) fn listen(thread: &Rc<Thread>, bound: BoundListener) -> io::Result<Li
     let (retire, stop) = (CancellationToken::new(), CancellationToken::new());
     let door = Door { thread: Rc::clone(thread), frontend: bound.frontend.as_str().into(), address: bound.address };
     let (retired, stopped) = (retire.clone(), stop.clone());
-    thread.background.spawn_local(async move {
+    let accepting = thread.background.spawn_local(async move {
         tokio::select! {
             biased;
             () = retired.cancelled() => {}
@@ -60,7 +63,7 @@ pub(super) fn listen(thread: &Rc<Thread>, bound: BoundListener) -> io::Result<Li
         }
         door.accept_waiting(listener);
     });
-    Ok(Listening { frontend: bound.frontend, address: bound.address, retire, _stop: stop.drop_guard() })
+    Ok(Listening { frontend: bound.frontend, address: bound.address, retire, _stop: stop.drop_guard(), accepting })
 }
 
 /// What all connections of a listener have in common.

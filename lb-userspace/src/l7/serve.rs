@@ -41,6 +41,10 @@ const MAX_HEADERS: usize = 101;
 /// Streams of one connection at a time; HAProxy's `tune.h2.max-concurrent-streams`.
 const MAX_STREAMS: u32 = 100;
 
+/// How long a drain waits for the first bytes of a connection that was opened a moment before it: they may be on the way,
+/// or in the socket already.
+const ON_THE_WAY: Duration = Duration::from_millis(100);
+
 /// For what a connection that ends still has to say.
 const LAST_WORDS: Duration = Duration::from_secs(1);
 
@@ -124,16 +128,21 @@ async fn drive<C: Future<Output = hyper::Result<()>>>(
     close: fn(Pin<&mut C>),
 ) -> Option<Late> {
     let meter: &Meter = &client.meter;
-    let mut drain = pin!(client.thread.drain.cancelled());
-    let mut is_draining = false;
-    let mut timer = pin!(time::sleep(timeouts.request));
+    let drain = &client.thread.drain;
+    let mut no_request = pin!(async {
+        drain.cancelled().await;
+        time::sleep(ON_THE_WAY).await;
+    });
+    let (mut is_closing, mut timer) = (false, pin!(time::sleep(timeouts.request)));
     poll_fn(|cx| {
-        if !is_draining && drain.as_mut().poll(cx).is_ready() {
-            is_draining = true;
-            if meter.is_untouched() {
+        if !is_closing {
+            let waited = no_request.as_mut().poll(cx).is_ready();
+            if drain.is_cancelled() && !meter.is_untouched() {
+                is_closing = true;
+                close(connection.as_mut());
+            } else if waited {
                 return Poll::Ready(None);
             }
-            close(connection.as_mut());
         }
         if let Poll::Ready(ended) = connection.as_mut().poll(cx) {
             note_end(ended, meter);

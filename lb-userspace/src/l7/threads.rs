@@ -98,8 +98,8 @@ impl Threads {
         self.threads.iter().map(|handle| handle.connections.len()).sum()
     }
 
-    /// Stops accepting (what waits in the sockets stays there for whoever shares them), lets running exchanges end with
-    /// `Connection: close`, closes idle connections, waits until all are gone or `timeout` is over, and ends the
+    /// Accepts what waits in the sockets, which would be reset with them, and nothing after it, lets running exchanges
+    /// end with `Connection: close`, closes idle connections, waits until all are gone or `timeout` is over, and ends the
     /// threads. Returns how many connections were cut.
     pub async fn drain(self, timeout: Duration) -> usize {
         let mut answers = Vec::with_capacity(self.threads.len());
@@ -195,7 +195,10 @@ async fn run(thread: Rc<Thread>, mut commands: mpsc::UnboundedReceiver<Command>)
                 None => return,
                 Some(Command::Apply(new)) => apply(&thread, &mut listening, new),
                 Some(Command::Drain(timeout, tell)) => {
-                    listening.clear();
+                    let retiring: Vec<_> = listening.drain(..).map(Listening::retire).collect();
+                    for accepting in retiring {
+                        accepting.await.unwrap_or_default(); // One that panicked accepts nothing any more.
+                    }
                     thread.drain.cancel();
                     thread.connections.close();
                     // Either way the number that is left says it all.
@@ -218,7 +221,9 @@ fn apply(thread: &Rc<Thread>, listening: &mut Vec<Listening>, new: Vec<BoundList
         .into_iter()
         .partition(|old| snapshot.serves(&old.frontend, old.address) && !is_replaced(old));
     *listening = kept;
-    gone.into_iter().for_each(Listening::retire);
+    for listening in gone {
+        drop(listening.retire()); // It goes on by itself.
+    }
     for bound in new {
         let (frontend, address) = (bound.frontend.clone(), bound.address);
         match accept::listen(thread, bound) {

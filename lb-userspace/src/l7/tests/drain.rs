@@ -37,6 +37,25 @@ async fn a_drain_closes_what_is_idle_and_lets_what_runs_end() {
 }
 
 #[tokio::test]
+async fn a_drain_answers_what_waits_to_be_accepted() {
+    let origin = Origin::start(|_, _| Act::Answer(ok("done"))).await;
+    let proxy = Proxy::http(http_frontend(), vec![backend("web", [origin.address])]);
+    let mut waiting = Vec::new();
+    for _ in 0..64 {
+        let mut client = std::net::TcpStream::connect(proxy.address).expect("connected");
+        std::io::Write::write_all(&mut client, b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").expect("write");
+        waiting.push(client);
+    }
+    let drain = tokio::spawn(proxy.threads.drain(Duration::from_secs(5)));
+    for client in waiting {
+        client.set_nonblocking(true).expect("a socket");
+        let mut client = tokio::net::TcpStream::from_std(client).expect("a socket");
+        assert!(read_to_end(&mut client).await.ends_with("done"));
+    }
+    assert_eq!(drain.await.expect("drained"), 0);
+}
+
+#[tokio::test]
 async fn a_drain_ends_in_time_and_tells_what_it_cut() {
     let origin = Origin::start(|_, _| Act::Hang(String::new())).await;
     let proxy = Proxy::http(http_frontend(), vec![backend("web", [origin.address])]);
