@@ -23,8 +23,8 @@ pub struct Asked {
     pub answer: oneshot::Sender<Answer>,
 }
 
-/// Makes the listening socket at `path`, in place of one that a dead daemon left there. Every user may connect: who may
-/// do what is decided by the peer's credentials.
+/// Makes the listening socket at `path`, in place of one that a dead daemon left there. Only its owner and root may
+/// connect, so that nobody else can keep the operator waiting; [`serve`] looks at the peer's credentials besides.
 pub fn bind(path: &Path) -> io::Result<StdListener> {
     use std::os::unix::fs::{FileTypeExt, PermissionsExt};
     if let Some(parent) = path.parent() {
@@ -37,7 +37,7 @@ pub fn bind(path: &Path) -> io::Result<StdListener> {
         Err(error) => return Err(error),
     }
     let listener = StdListener::bind(path)?;
-    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o666))?;
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600))?;
     listener.set_nonblocking(true)?;
     Ok(listener)
 }
