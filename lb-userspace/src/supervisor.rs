@@ -11,22 +11,22 @@ pub mod limits;
 pub mod listeners;
 pub mod lock;
 pub mod process;
+mod reload;
 mod signals;
 
 use crate::{
     admin,
-    channel::{ToSupervisor, ToWorker, from_memory_file, message::ReloadReport, to_memory_file},
+    channel::{ToSupervisor, ToWorker, from_memory_file, to_memory_file},
     model::{Global, OnStop},
 };
 use anyhow::{Context, anyhow, bail};
-use configuration::{Configuration, needs_restart};
+use configuration::Configuration;
 use kernel::{Kernel, undo};
 use listeners::Listeners;
 use lock::Lock;
 use process::{Heard, Worker};
 use signals::Signals;
 use std::{
-    mem,
     net::{SocketAddr, TcpListener},
     os::{
         fd::{AsFd, OwnedFd},
@@ -174,78 +174,6 @@ impl Supervisor {
         }
     }
 
-    /// Reads the configuration again, takes it up, whole or not at all, and tells those who have asked until now.
-    async fn reload(&mut self) {
-        let asked = mem::take(&mut self.reloads_asked);
-        let report = match self.try_reload().await {
-            Ok(warnings) => ReloadReport { done: true, report: warnings },
-            Err(error) => ReloadReport { done: false, report: format!("{error:#}") },
-        };
-        if report.done {
-            info!(generation = self.generation, warnings = report.report, "configuration reloaded");
-        } else {
-            error!(
-                generation = self.generation,
-                error = report.report,
-                "configuration refused; the one before goes on"
-            );
-        }
-        for _ in 0..asked {
-            self.answer_reload(&report).await;
-        }
-    }
-
-    async fn try_reload(&mut self) -> anyhow::Result<String> {
-        let configuration = Configuration::read(&self.options)?;
-        let wanted = &configuration.model.global;
-        let report = configuration.warnings.clone() + &needs_restart(&self.started, wanted, self.kernel.is_some());
-        let opened = self.listeners.open_missing(&configuration.model)?;
-        let is_new = self.kernel.is_none() && configuration.model.needs_kernel();
-        if is_new {
-            self.kernel = kernel::start(&configuration.model).await?;
-        }
-        if let Err(error) = self.take_up(&configuration, &opened, is_new).await {
-            self.take_back(is_new).await;
-            return Err(error);
-        }
-        if is_new {
-            let Global { interfaces, hash_key, pin_dir, .. } = wanted.clone();
-            self.started = Global { interfaces, hash_key, pin_dir, ..self.started.clone() };
-        }
-        self.generation += 1;
-        self.listeners.keep(opened, &configuration.model);
-        self.configuration = configuration;
-        Ok(report)
-    }
-
-    /// Hands another configuration to the worker, with what it needs beyond what the worker has. It gets the sockets
-    /// that are open again too: one may be another frontend's now.
-    async fn take_up(&mut self, next: &Configuration, opened: &Listeners, kernel_is_new: bool) -> anyhow::Result<()> {
-        let bundle = to_memory_file(&next.bundle)?;
-        if kernel_is_new {
-            self.send_kernel().await?;
-        }
-        self.worker.send_listeners(&self.listeners).await?;
-        self.worker.send_listeners(opened).await?;
-        self.configure(self.generation + 1, bundle).await
-    }
-
-    /// After a reload that failed the worker may have gone half the way: it gets the configuration that goes on.
-    async fn take_back(&mut self, kernel_is_new: bool) {
-        let again = async {
-            self.worker.send_listeners(&self.listeners).await?;
-            let bundle = to_memory_file(&self.configuration.bundle)?;
-            self.configure(self.generation, bundle).await
-        };
-        if let Err(error) = again.await {
-            error!(error = format!("{error:#}"), "the worker does not go back; it is started anew");
-            self.worker.kill().await;
-        }
-        if kernel_is_new {
-            undo(self.kernel.take()).await;
-        }
-    }
-
     /// Gives a new worker all it needs, and the configuration last.
     async fn equip_worker(&mut self) -> anyhow::Result<()> {
         self.send_kernel().await?;
@@ -301,16 +229,6 @@ impl Supervisor {
             (ToSupervisor::Configured { .. }, _) => {}
         }
         Ok(())
-    }
-
-    async fn answer_reload(&self, report: &ReloadReport) {
-        let sent = async {
-            let report = to_memory_file(report)?;
-            self.worker.send(&ToWorker::Reloaded, &[report.as_fd()]).await
-        };
-        if let Err(error) = sent.await {
-            warn!(%error, "cannot report the end of the reload");
-        }
     }
 
     /// Another worker; if there is none to be had, that is noticed as its end, and tried again.

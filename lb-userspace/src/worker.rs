@@ -6,6 +6,7 @@
 
 pub mod privileges;
 mod given;
+mod running;
 pub mod halves;
 pub mod reports;
 
@@ -14,28 +15,20 @@ use crate::{
         self,
         protocol::{Answer, Request},
         socket::Asked,
-        status::Failover,
     },
-    channel::{
-        Channel, ChannelError, ToSupervisor, ToWorker, from_memory_file,
-        message::{Interface, ReloadReport},
-        to_memory_file,
-    },
+    channel::{Channel, ChannelError, ToSupervisor, ToWorker, from_memory_file, message::ReloadReport, to_memory_file},
     config::{self, Bundle, Format},
-    dataplane::{counters::KernelCounters, maps::WorkerMaps, memory::MemoryMaps},
-    health::{Checker, Outcome, Verdicts},
+    dataplane::maps::WorkerMaps,
+    health::Outcome,
     l7,
-    model::Model,
-    plan::Tables,
-    servers::{Admin, Registry},
 };
 use anyhow::{Context, anyhow};
-use given::{Found, Given, bound};
-use halves::Halves;
+use given::{Found, Given};
+use running::{Running, Source};
 use std::{
-    collections::{BTreeMap, VecDeque},
+    collections::VecDeque,
     io, mem,
-    net::{IpAddr, SocketAddr, TcpListener},
+    net::{IpAddr, TcpListener},
     os::{
         fd::{AsFd, BorrowedFd, OwnedFd},
         unix::net::UnixListener,
@@ -82,28 +75,6 @@ struct Worker {
     doors: Vec<AbortHandle>,
 }
 
-/// Where a configuration comes from.
-#[derive(Default)]
-struct Source {
-    generation: u64,
-    supervisor: u32,
-    interfaces: Vec<Interface>,
-}
-
-/// All that a configuration brings to life.
-struct Running {
-    source: Source,
-    halves: Halves,
-    /// `None` without kernel frontends.
-    counters: Option<KernelCounters>,
-    checker: Checker,
-    verdicts: Verdicts,
-    threads: l7::Threads,
-    failovers: VecDeque<Failover>,
-    /// The generation that the supervisor waits for, until both halves have it.
-    unconfirmed: Option<u64>,
-}
-
 impl Worker {
     fn new(channel: Channel) -> Self {
         let (outcomes, outcomes_in) = mpsc::channel(WAITING);
@@ -146,33 +117,9 @@ impl Worker {
 
     /// A probe ended: perhaps a verdict falls, and then both halves get it before anything else happens.
     fn probed(&mut self, outcome: &Outcome) {
-        let Some(running) = &mut self.running else { return };
-        let Some(transition) = running.verdicts.record(outcome) else { return };
-        if !running.halves.registry.set_health(transition.identity, transition.to) {
-            return;
+        if let Some(running) = &mut self.running {
+            running.judge(outcome);
         }
-        let model = Arc::clone(&running.halves.model);
-        let Some(backend) = model.backend(&transition.backend) else { return };
-        running.halves.standing_changed(backend, Instant::now());
-        let took = transition.finished_at.elapsed();
-        info!(
-            backend = transition.backend,
-            server = transition.server,
-            to = ?transition.to,
-            reason = transition.reason,
-            probe_to_map = ?took,
-            "server changed"
-        );
-        if running.failovers.len() == admin::status::FAILOVERS {
-            running.failovers.pop_front();
-        }
-        running.failovers.push_back(Failover {
-            backend: transition.backend,
-            server: transition.server,
-            to: transition.to,
-            reason: transition.reason,
-            probe_to_map_us: u64::try_from(took.as_micros()).unwrap_or(u64::MAX),
-        });
     }
 
     /// The supervisor said something.
@@ -335,63 +282,6 @@ impl Worker {
         running.threads.drain(within).await;
         debug!("drained");
         Ok(())
-    }
-}
-
-impl Running {
-    /// Nothing configured yet, and no kernel half.
-    fn first(model: &Arc<Model>) -> anyhow::Result<Self> {
-        Ok(Self {
-            source: Source::default(),
-            verdicts: Verdicts::default(),
-            checker: Checker::default(),
-            threads: l7::Threads::start(model.global.threads)?,
-            halves: Halves::new(Box::new(MemoryMaps::default()), Arc::clone(model)),
-            counters: None,
-            failovers: VecDeque::new(),
-            unconfirmed: None,
-        })
-    }
-
-    /// All of a change that can fail. `found`: what the kernel's maps hold, if they are about to be taken over.
-    fn prepare(&self, model: &Arc<Model>, found: Option<&Tables>) -> anyhow::Result<(Registry, l7::Snapshot)> {
-        let known = &self.halves.registry;
-        let mut registry = found.map_or_else(|| known.clone(), |tables| known.take_over(tables));
-        registry.update(model)?;
-        let live = Arc::new(self.halves.live.for_model(model));
-        let snapshot = l7::Snapshot::new(Arc::clone(model), live)?;
-        Ok((registry, snapshot))
-    }
-
-    /// All of a change that cannot fail.
-    fn change_to(
-        &mut self,
-        model: &Arc<Model>,
-        registry: Registry,
-        snapshot: l7::Snapshot,
-        listeners: BTreeMap<SocketAddr, Vec<TcpListener>>,
-        outcomes: &mpsc::Sender<Outcome>,
-    ) {
-        // First, because it publishes who may take traffic: no connection reads the new live state before that.
-        self.halves.configure(Arc::clone(model), registry, Arc::clone(snapshot.live()));
-        self.verdicts.update(model, |identity| self.halves.registry.standing(identity).health);
-        self.threads.apply(Arc::new(snapshot), bound(model, listeners));
-        self.checker.update(model, outcomes);
-    }
-
-    fn set_admin(&mut self, backend: &str, server: &str, admin: Admin) -> Answer {
-        let model = Arc::clone(&self.halves.model);
-        let Some(found) = model.backend(backend) else {
-            return Answer::Error(format!("there is no backend `{backend}`"));
-        };
-        let Some(known) = found.servers.iter().find(|known| known.name == server) else {
-            return Answer::Error(format!("backend `{backend}` has no server `{server}`"));
-        };
-        if self.halves.registry.set_admin(known.identity(backend), admin) {
-            self.halves.standing_changed(found, Instant::now());
-            info!(backend, server, ?admin, "administrative state changed");
-        }
-        Answer::Ok(serde_json::Value::String(format!("{backend}/{server}: {admin}")))
     }
 }
 

@@ -1,6 +1,6 @@
 //! What the worker tells about itself: a [`Status`], and the metrics made of it.
 
-use super::Running;
+use super::running::Running;
 use crate::{
     admin::{
         kernel::KernelReport,

@@ -1,0 +1,135 @@
+//! All that a configuration brings to life in the worker, and the two things that change it between configurations:
+//! verdicts and the operator.
+
+use super::{given::bound, halves::Halves};
+use crate::{
+    admin::{self, protocol::Answer, status::Failover},
+    channel::message::Interface,
+    dataplane::{counters::KernelCounters, memory::MemoryMaps},
+    health::{Checker, Outcome, Verdicts},
+    l7,
+    model::Model,
+    plan::Tables,
+    servers::{Admin, Registry},
+};
+use std::{
+    collections::{BTreeMap, VecDeque},
+    net::{SocketAddr, TcpListener},
+    sync::Arc,
+};
+use tokio::{sync::mpsc, time::Instant};
+use tracing::info;
+
+/// Where a configuration comes from.
+#[derive(Default)]
+pub(super) struct Source {
+    pub(super) generation: u64,
+    pub(super) supervisor: u32,
+    pub(super) interfaces: Vec<Interface>,
+}
+
+/// All that a configuration brings to life.
+pub(super) struct Running {
+    pub(super) source: Source,
+    pub(super) halves: Halves,
+    /// `None` without kernel frontends.
+    pub(super) counters: Option<KernelCounters>,
+    pub(super) checker: Checker,
+    pub(super) verdicts: Verdicts,
+    pub(super) threads: l7::Threads,
+    pub(super) failovers: VecDeque<Failover>,
+    /// The generation that the supervisor waits for, until both halves have it.
+    pub(super) unconfirmed: Option<u64>,
+}
+
+impl Running {
+    /// Nothing configured yet, and no kernel half.
+    pub(super) fn first(model: &Arc<Model>) -> anyhow::Result<Self> {
+        Ok(Self {
+            source: Source::default(),
+            verdicts: Verdicts::default(),
+            checker: Checker::default(),
+            threads: l7::Threads::start(model.global.threads)?,
+            halves: Halves::new(Box::new(MemoryMaps::default()), Arc::clone(model)),
+            counters: None,
+            failovers: VecDeque::new(),
+            unconfirmed: None,
+        })
+    }
+
+    /// All of a change that can fail. `found`: what the kernel's maps hold, if they are about to be taken over.
+    pub(super) fn prepare(
+        &self,
+        model: &Arc<Model>,
+        found: Option<&Tables>,
+    ) -> anyhow::Result<(Registry, l7::Snapshot)> {
+        let known = &self.halves.registry;
+        let mut registry = found.map_or_else(|| known.clone(), |tables| known.take_over(tables));
+        registry.update(model)?;
+        let live = Arc::new(self.halves.live.for_model(model));
+        let snapshot = l7::Snapshot::new(Arc::clone(model), live)?;
+        Ok((registry, snapshot))
+    }
+
+    /// All of a change that cannot fail.
+    pub(super) fn change_to(
+        &mut self,
+        model: &Arc<Model>,
+        registry: Registry,
+        snapshot: l7::Snapshot,
+        listeners: BTreeMap<SocketAddr, Vec<TcpListener>>,
+        outcomes: &mpsc::Sender<Outcome>,
+    ) {
+        // First, because it publishes who may take traffic: no connection reads the new live state before that.
+        self.halves.configure(Arc::clone(model), registry, Arc::clone(snapshot.live()));
+        self.verdicts.update(model, |identity| self.halves.registry.standing(identity).health);
+        self.threads.apply(Arc::new(snapshot), bound(model, listeners));
+        self.checker.update(model, outcomes);
+    }
+
+    /// Takes a probe into account: perhaps a verdict falls, and then both halves get it at once.
+    pub(super) fn judge(&mut self, outcome: &Outcome) {
+        let Some(transition) = self.verdicts.record(outcome) else { return };
+        if !self.halves.registry.set_health(transition.identity, transition.to) {
+            return;
+        }
+        let model = Arc::clone(&self.halves.model);
+        let Some(backend) = model.backend(&transition.backend) else { return };
+        self.halves.standing_changed(backend, Instant::now());
+        let took = transition.finished_at.elapsed();
+        info!(
+            backend = transition.backend,
+            server = transition.server,
+            to = ?transition.to,
+            reason = transition.reason,
+            probe_to_map = ?took,
+            "server changed"
+        );
+        if self.failovers.len() == admin::status::FAILOVERS {
+            self.failovers.pop_front();
+        }
+        self.failovers.push_back(Failover {
+            backend: transition.backend,
+            server: transition.server,
+            to: transition.to,
+            reason: transition.reason,
+            probe_to_map_us: u64::try_from(took.as_micros()).unwrap_or(u64::MAX),
+        });
+    }
+
+    /// The operator wants something of a server: both halves get it as they get a verdict.
+    pub(super) fn set_admin(&mut self, backend: &str, server: &str, admin: Admin) -> Answer {
+        let model = Arc::clone(&self.halves.model);
+        let Some(found) = model.backend(backend) else {
+            return Answer::Error(format!("there is no backend `{backend}`"));
+        };
+        let Some(known) = found.servers.iter().find(|known| known.name == server) else {
+            return Answer::Error(format!("backend `{backend}` has no server `{server}`"));
+        };
+        if self.halves.registry.set_admin(known.identity(backend), admin) {
+            self.halves.standing_changed(found, Instant::now());
+            info!(backend, server, ?admin, "administrative state changed");
+        }
+        Answer::Ok(serde_json::Value::String(format!("{backend}/{server}: {admin}")))
+    }
+}
