@@ -4,9 +4,11 @@ use anyhow::Result;
 use lb_ebpf_build::Places;
 
 use crate::run::{cargo, run};
+use crate::setup;
 
-/// Builds the daemon as it ships and hands over to the demo, which the test package has.
+/// Makes the machine ready, builds the daemon as it ships and hands over to the demo, which the test package has.
 pub(crate) fn demo(places: &Places, arguments: &[String]) -> Result<()> {
+    setup::prepare(places)?;
     let package = "--package=lb-tests";
     run(cargo().args(["build", "--locked", "--release", "--package=lb-userspace", "--bin=sluice"]))?;
     // The demo starts other programs of its package, so all of them are built.

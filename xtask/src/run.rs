@@ -1,6 +1,8 @@
 //! Running other programs: each is printed before it runs, and a failure names it.
 
 use std::env;
+use std::io;
+use std::os::fd::AsFd as _;
 use std::path::PathBuf;
 use std::process::Command;
 
@@ -18,6 +20,11 @@ pub(crate) fn run(command: &mut Command) -> Result<()> {
     let status = command.status().with_context(|| format!("could not start `{shown}`"))?;
     ensure!(status.success(), "`{shown}` failed: {status}");
     Ok(())
+}
+
+/// As [`run`], but what the command prints goes to standard error: standard output is for the result.
+pub(crate) fn run_aside(command: &mut Command) -> Result<()> {
+    run(command.stdout(io::stderr().as_fd().try_clone_to_owned()?))
 }
 
 /// The command as one would type it.

@@ -11,7 +11,7 @@ use std::process::Command;
 use anyhow::{Context as _, Result, bail};
 use lb_ebpf_build::{Compiler, Linker, Overrides, Places};
 
-use crate::run::{cargo, find, is_root, run};
+use crate::run::{cargo, find, is_root, run_aside};
 
 /// A program, the package of Debian and Ubuntu that has it, and who asks for it.
 struct Tool {
@@ -92,17 +92,32 @@ impl Missing {
     }
 }
 
+/// Makes the machine ready for the command that was asked for. What only root may install is not fatal to others: the
+/// command may do without, and says so if it cannot.
+pub(crate) fn prepare(places: &Places) -> Result<()> {
+    if Missing::here(places).is_nothing() {
+        return Ok(());
+    }
+    match setup(places) {
+        Err(error) if !is_root() => {
+            eprintln!("setup: {error:#}; going on without");
+            Ok(())
+        }
+        done => done,
+    }
+}
+
 /// Makes the machine ready, or says what is left to do and fails.
 pub(crate) fn setup(places: &Places) -> Result<()> {
     let missing = Missing::here(places);
     if missing.is_nothing() {
-        println!("setup: all is here");
+        eprintln!("setup: all is here");
         return Ok(());
     }
-    println!("setup: missing {}", missing.summary());
+    eprintln!("setup: missing {}", missing.summary());
     // What needs no root comes first, so that without root as much as possible is done.
     if missing.components {
-        run(Command::new("rustup").args(["component", "add", "rustfmt", "clippy"]))?;
+        run_aside(Command::new("rustup").args(["component", "add", "rustfmt", "clippy"]))?;
     }
     if missing.linker && !missing.compiler {
         install_linker(places)?;
@@ -117,7 +132,7 @@ pub(crate) fn setup(places: &Places) -> Result<()> {
     if !left.is_nothing() {
         bail!("still missing: {}", left.summary());
     }
-    println!("setup: done");
+    eprintln!("setup: done");
     Ok(())
 }
 
@@ -127,8 +142,8 @@ fn has_component(subcommand: &str) -> bool {
 
 fn install_linker(places: &Places) -> Result<()> {
     let compiler = Compiler::choose(&Overrides::from_environment())?;
-    println!("setup: building bpf-linker for {compiler}; takes a minute or two, once");
-    println!("setup: {}", Linker::install(places, &compiler)?);
+    eprintln!("setup: building bpf-linker for {compiler}; takes a minute or two, once");
+    eprintln!("setup: {}", Linker::install(places, &compiler)?);
     Ok(())
 }
 
@@ -152,13 +167,13 @@ fn apt(packages: &[&str]) -> Result<()> {
     let _quiet = NoServices::declare()?;
     let mut updated = false;
     if !has_package_lists() {
-        run(apt_get().arg("update"))?;
+        run_aside(apt_get().arg("update"))?;
         updated = true;
     }
-    let install = || run(apt_get().args(["install", "--yes", "--no-install-recommends"]).args(packages));
+    let install = || run_aside(apt_get().args(["install", "--yes", "--no-install-recommends"]).args(packages));
     match install() {
         Err(_) if !updated => {
-            run(apt_get().arg("update"))?;
+            run_aside(apt_get().arg("update"))?;
             install()
         }
         outcome => outcome,

@@ -15,7 +15,7 @@ use anyhow::{Context as _, Result, bail};
 use lb_ebpf_build::Places;
 
 use crate::run::{cargo, is_root, run, show};
-use crate::setup::{self, Missing};
+use crate::setup;
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum Group {
@@ -39,12 +39,7 @@ struct Tally {
 /// Runs the groups that the arguments name, all of them when they name none.
 pub(crate) fn test(places: &Places, arguments: &[String]) -> Result<ExitCode> {
     let (groups, rest) = chosen(arguments);
-    let missing = Missing::here(places);
-    if !missing.is_nothing() && is_root() {
-        setup::setup(places)?;
-    } else if !missing.is_nothing() {
-        println!("missing, see `cargo xtask setup`: {}", missing.summary());
-    }
+    setup::prepare(places)?;
     let mut tally = Tally::default();
     let mut broken = false;
     for group in groups {
