@@ -155,9 +155,10 @@ fn install_packages(missing: &Missing) -> Result<()> {
     apt(&missing.packages)
 }
 
-/// Installs packages. The lists are fetched only when there are none, or when they turn out to be stale.
+/// Installs packages, or brings them up to date. The lists are fetched first: by old ones apt finds a compiler that is too
+/// old for the kernel object, and installs it without a word.
 fn apt(packages: &[&str]) -> Result<()> {
-    let typed = format!("apt-get install --no-install-recommends {}", packages.join(" "));
+    let typed = format!("apt-get update && apt-get install --no-install-recommends {}", packages.join(" "));
     if find("apt-get").is_none() {
         bail!("this system has no apt-get; install what these packages of Debian have: {}", packages.join(" "));
     }
@@ -165,30 +166,14 @@ fn apt(packages: &[&str]) -> Result<()> {
         bail!("as root, either of these goes on from here:\n  {typed}\n  cargo xtask setup");
     }
     let _quiet = NoServices::declare()?;
-    let mut updated = false;
-    if !has_package_lists() {
-        run_aside(apt_get().arg("update"))?;
-        updated = true;
-    }
-    let install = || run_aside(apt_get().args(["install", "--yes", "--no-install-recommends"]).args(packages));
-    match install() {
-        Err(_) if !updated => {
-            run_aside(apt_get().arg("update"))?;
-            install()
-        }
-        outcome => outcome,
-    }
+    run_aside(apt_get().arg("update"))?;
+    run_aside(apt_get().args(["install", "--yes", "--no-install-recommends"]).args(packages))
 }
 
 fn apt_get() -> Command {
     let mut command = Command::new("apt-get");
     command.env("DEBIAN_FRONTEND", "noninteractive").arg("--quiet");
     command
-}
-
-fn has_package_lists() -> bool {
-    let mut lists = fs::read_dir("/var/lib/apt/lists").into_iter().flatten().flatten();
-    lists.any(|list| list.file_name().to_string_lossy().contains("_Packages"))
 }
 
 /// Debian starts a service as soon as it is installed, and a web server on port 80 is not what a developer asked for.
