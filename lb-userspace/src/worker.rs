@@ -240,6 +240,7 @@ impl Worker {
         if running.halves.settled()
             && let Some(generation) = running.unconfirmed.take()
         {
+            running.confirmed = generation;
             if running.counters.is_some() {
                 let addresses = running.halves.needed_next_hops();
                 self.watch(&addresses).await?; // Those that went may be forgotten now.
@@ -252,7 +253,7 @@ impl Worker {
     /// Somebody asked over the control socket or for the metrics.
     async fn asked(&mut self, asked: Asked) -> anyhow::Result<()> {
         let Asked { request, answer: waits } = asked;
-        let Some(running) = &mut self.running else {
+        let Some(running) = self.running.as_mut().filter(|running| running.confirmed > 0) else {
             answer(waits, Answer::Error("the daemon is starting".to_owned()));
             return Ok(());
         };

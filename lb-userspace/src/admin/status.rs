@@ -15,7 +15,7 @@ pub struct Status {
     pub pid: u32,
     /// Process of the worker; the same as `pid` with `--single-process`.
     pub worker_pid: u32,
-    /// Configurations taken up since the supervisor started, from 1.
+    /// Configurations taken up since the supervisor started, from 1; the one that both halves have.
     pub generation: u64,
     /// Where the kernel half runs; empty without kernel frontends.
     pub interfaces: Vec<Interface>,

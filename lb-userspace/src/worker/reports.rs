@@ -19,7 +19,7 @@ impl Running {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             pid: self.source.supervisor,
             worker_pid: std::process::id(),
-            generation: self.source.generation,
+            generation: self.confirmed,
             interfaces: self.source.interfaces.clone(),
             frontends: model.frontends.iter().map(|frontend| frontend_status(model, frontend)).collect(),
             backends: model.backends.iter().map(|backend| self.backend_status(backend)).collect(),

@@ -40,6 +40,8 @@ pub(super) struct Running {
     pub(super) failovers: VecDeque<Failover>,
     /// The generation that the supervisor waits for, until both halves have it.
     pub(super) unconfirmed: Option<u64>,
+    /// The generation that both halves had last; 0: none yet.
+    pub(super) confirmed: u64,
 }
 
 impl Running {
@@ -54,6 +56,7 @@ impl Running {
             counters: None,
             failovers: VecDeque::new(),
             unconfirmed: None,
+            confirmed: 0,
         })
     }
 
