@@ -16,7 +16,10 @@ pub use rule::{Condition, Rule, Term};
 pub use server::Server;
 
 use lb_common::{Be16, Vip4Key};
-use std::{collections::BTreeMap, net::IpAddr};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::IpAddr,
+};
 
 /// Which backend: an index into [`Model::backends`].
 pub type BackendIndex = usize;
@@ -34,13 +37,13 @@ pub struct Model {
 
 impl Model {
     /// The backends that kernel frontends use: each owns a ring.
-    pub fn kernel_backends(&self) -> impl Iterator<Item = BackendIndex> + '_ {
-        let used = |index: &BackendIndex| {
-            self.frontends
-                .iter()
-                .any(|frontend| matches!(frontend.kind, FrontendKind::L4 { backend } if backend == *index))
-        };
-        (0..self.backends.len()).filter(used)
+    pub fn kernel_backends(&self) -> impl Iterator<Item = &Backend> {
+        let used = self.frontends.iter().filter_map(|frontend| match frontend.kind {
+            FrontendKind::L4 { backend } => Some(backend),
+            FrontendKind::Tcp { .. } | FrontendKind::Http(_) => None,
+        });
+        let used: BTreeSet<BackendIndex> = used.collect();
+        used.into_iter().filter_map(|index| self.backends.get(index))
     }
 
     /// The VIPs of kernel frontends, and which backend serves each.

@@ -102,7 +102,7 @@ impl Planner {
 
     fn rings(&mut self, model: &Model, registry: &Registry) -> BTreeMap<RingId, Ring> {
         let mut rings = BTreeMap::new();
-        for backend in model.kernel_backends().filter_map(|index| model.backends.get(index)) {
+        for backend in model.kernel_backends() {
             let identity = backend::identity(&backend.name);
             if let (Some(id), Some(known)) = (registry.ring_id(identity), self.backends.get_mut(&backend.name)) {
                 rings.insert(id, Ring { identity, slots: known.slots(registry) });

@@ -95,11 +95,7 @@ impl Registry {
     pub fn update(&mut self, model: &Model) -> Result<(), RegistryError> {
         let servers = servers_by_name(model);
         let server_ids: Vec<_> = servers.iter().map(|(identity, _)| *identity).collect();
-        let ring_ids: Vec<_> = model
-            .kernel_backends()
-            .filter_map(|index| model.backends.get(index))
-            .map(|kernel| backend::identity(&kernel.name))
-            .collect();
+        let ring_ids: Vec<_> = model.kernel_backends().map(|kernel| backend::identity(&kernel.name)).collect();
         let vip_ids: Vec<_> = model.vips().into_keys().collect();
         self.check_room(&server_ids, &ring_ids, &vip_ids)?;
 

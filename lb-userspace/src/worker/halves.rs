@@ -110,8 +110,8 @@ impl Halves {
 
     /// Rings whose maps the supervisor must make first.
     pub fn missing_rings(&self) -> impl Iterator<Item = RingId> {
-        let backends = self.model.kernel_backends().filter_map(|index| self.model.backends.get(index));
-        let rings = backends.filter_map(|backend| self.registry.ring_id(backend::identity(&backend.name)));
+        let rings =
+            self.model.kernel_backends().filter_map(|backend| self.registry.ring_id(backend::identity(&backend.name)));
         rings.filter(|ring| !self.writer.has_ring(*ring))
     }
 
@@ -148,8 +148,7 @@ impl Halves {
     }
 
     fn configured_addresses(&self) -> impl Iterator<Item = IpAddr> {
-        let backends = self.model.kernel_backends().filter_map(|index| self.model.backends.get(index));
-        backends.flat_map(|backend| &backend.servers).map(|server| server.address.ip())
+        self.model.kernel_backends().flat_map(|backend| &backend.servers).map(|server| server.address.ip())
     }
 
     fn publish_available(&self, backend: &Backend) {

@@ -47,7 +47,7 @@ fn the_reference_configuration_loads_and_warns_only_of_its_placeholder_key() {
     assert!(short.contains("without a `hash_key` of your own"), "{short}");
     let names: Vec<_> = model.backends.iter().map(|backend| backend.name.as_str()).collect();
     assert_eq!(names, ["admin_be", "api_be", "mysql_be", "resolvers", "web_be"]);
-    assert_eq!(model.kernel_backends().collect::<Vec<_>>(), [3]);
+    assert_eq!(model.kernel_backends().collect::<Vec<_>>(), [&model.backends[3]]);
     let web = backend(&model, "web_be");
     assert_eq!(
         web.servers.iter().map(|server| (server.weight, server.backup)).collect::<Vec<_>>(),
