@@ -27,6 +27,7 @@ use lock::Lock;
 use process::{Heard, Worker};
 use signals::Signals;
 use std::{
+    io::{self, Write},
     net::{SocketAddr, TcpListener},
     os::{
         fd::{AsFd, OwnedFd},
@@ -64,7 +65,7 @@ const WATCH_LIMIT: u64 = 4 << 20;
 pub fn run(options: Options) -> anyhow::Result<ExitCode> {
     let configuration = Configuration::read(&options)?;
     for line in configuration.warnings.lines() {
-        eprintln_line(line);
+        _ = writeln!(io::stderr(), "{line}"); // Standard error that is closed is no reason not to run.
     }
     limits::raise_open_files();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
@@ -80,11 +81,6 @@ pub fn run(options: Options) -> anyhow::Result<ExitCode> {
         }
         Ok(ExitCode::SUCCESS)
     })
-}
-
-#[expect(clippy::print_stderr, reason = "warnings about the configuration are for the one who starts the daemon")]
-fn eprintln_line(line: &str) {
-    eprintln!("{line}");
 }
 
 struct Supervisor {
