@@ -5,7 +5,7 @@ use crate::{
     channel::message::Interface,
     dataplane::{
         attach::{self, Attached, Mode},
-        load::load,
+        load::{Loaded, load},
         maps::{KernelMaps, WorkerMaps},
         object::object,
         pins::Pins,
@@ -50,22 +50,32 @@ pub(super) async fn undo(kernel: Option<Kernel>) {
 impl Kernel {
     /// Loads and attaches, or takes over what a daemon before us left.
     async fn load_and_attach(global: &Global) -> anyhow::Result<Self> {
+        let object = object()?;
         let pins = Pins::new(&global.pin_dir);
         pins.prepare()?;
         let lock = Lock::on(pins.root())?;
-        let mut loaded = load(object()?, &pins, global.hash_key)?;
-        #[cfg(feature = "kernel-log")]
-        loaded.follow_log();
-        let attached = match attach::attach(&mut loaded, &pins, &global.interfaces) {
-            Ok(attached) => attached,
+        let loaded = load(object, &pins, global.hash_key)?;
+        let adopted = loaded.adopted;
+        match Self::attach_and_follow(loaded, &pins, global).await {
+            Ok((attached, routing, rings)) => Ok(Self { pins, rings, routing, attached, _lock: lock }),
             Err(error) => {
-                if !loaded.adopted {
+                if !adopted {
                     attach::detach(&pins)?; // Nothing of ours was there before, and nothing stays.
                 }
-                return Err(error.into());
+                Err(error)
             }
-        };
-        for interface in attach::detach_others(&pins, &global.interfaces)? {
+        }
+    }
+
+    async fn attach_and_follow(
+        mut loaded: Loaded,
+        pins: &Pins,
+        global: &Global,
+    ) -> anyhow::Result<(Vec<Attached>, Routing, RingMaps)> {
+        #[cfg(feature = "kernel-log")]
+        loaded.follow_log();
+        let attached = attach::attach(&mut loaded, pins, &global.interfaces)?;
+        for interface in attach::detach_others(pins, &global.interfaces)? {
             info!(interface, "detached: the configuration no longer names it");
         }
         pins.remove(&loaded.stale)?;
@@ -80,11 +90,11 @@ impl Kernel {
                 ),
             }
         }
-        let servers = KernelMaps::from_pins(&pins)?.read()?.servers;
+        let servers = KernelMaps::from_pins(pins)?.read()?.servers;
         let devices: Vec<u32> = attached.iter().map(|attached| attached.ifindex).collect();
-        let routing = Routing::start(RoutingMaps::open(&pins)?, Events::open(&pins)?, &devices, &servers)?;
+        let routing = Routing::start(RoutingMaps::open(pins)?, Events::open(pins)?, &devices, &servers)?;
         timeout(SYNC_TIMEOUT, routing.synced()).await.context("the network could not be read in time")??;
-        Ok(Self { rings: RingMaps::open(&pins)?, pins, routing, attached, _lock: lock })
+        Ok((attached, routing, RingMaps::open(pins)?))
     }
 
     /// What the worker gets.
