@@ -1,7 +1,10 @@
 //! Addresses, ports and protocols as they stand in a packet: the byte order is in the type.
 
 use bytemuck::{Pod, Zeroable};
-use core::{fmt, net::Ipv4Addr};
+use core::{
+    fmt,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
+};
 
 /// A 16-bit value in network byte order, such as a port.
 #[repr(transparent)]
@@ -79,6 +82,64 @@ impl fmt::Debug for Be32 {
     }
 }
 
+/// A 128-bit value in network byte order: an IPv6 address. In rows that serve both families also an IPv4 address, mapped
+/// (`::ffff:192.0.2.1`, RFC 4291 §2.5.5.2).
+#[repr(transparent)]
+#[derive(Clone, Copy, Default, Eq, Hash, Ord, PartialEq, PartialOrd, Pod, Zeroable)]
+pub struct Be128([u32; 4]);
+
+impl Be128 {
+    /// The bits as they stand in memory, for checksums and hashing.
+    #[inline(always)]
+    pub const fn raw(self) -> [u32; 4] {
+        self.0
+    }
+
+    /// The last word: the IPv4 address where one is mapped.
+    #[inline(always)]
+    pub const fn v4(self) -> Be32 {
+        let [_, _, _, last] = self.0;
+        Be32::from_raw(last)
+    }
+
+    /// An IPv4 address, mapped.
+    #[inline(always)]
+    pub const fn mapped(v4: Be32) -> Self {
+        Self([0, 0, 0xffff_u32.to_be(), v4.raw()])
+    }
+
+    /// As an address; a mapped one as what it stands for.
+    pub const fn ip(self) -> IpAddr {
+        let [a, b, c, d] = self.0;
+        let words = [a.to_ne_bytes(), b.to_ne_bytes(), c.to_ne_bytes(), d.to_ne_bytes()];
+        let [[a, b, c, d], [e, f, g, h], [i, j, k, l], [m, n, o, p]] = words;
+        Ipv6Addr::from_octets([a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p]).to_canonical()
+    }
+}
+
+impl From<Ipv6Addr> for Be128 {
+    #[inline(always)]
+    fn from(address: Ipv6Addr) -> Self {
+        let [a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p] = address.octets();
+        Self([[a, b, c, d], [e, f, g, h], [i, j, k, l], [m, n, o, p]].map(u32::from_ne_bytes))
+    }
+}
+
+impl From<IpAddr> for Be128 {
+    fn from(address: IpAddr) -> Self {
+        match address {
+            IpAddr::V4(address) => address.to_ipv6_mapped().into(),
+            IpAddr::V6(address) => address.into(),
+        }
+    }
+}
+
+impl fmt::Debug for Be128 {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(&self.ip(), f)
+    }
+}
+
 /// An Ethernet address.
 pub type Mac = [u8; 6];
 
@@ -116,5 +177,19 @@ impl fmt::Display for Protocol {
             Self::Tcp => "tcp",
             Self::Udp => "udp",
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_come_back_as_they_were() {
+        for text in ["192.0.2.1", "2001:db8::1", "::", "0.0.0.0", "ff02::1:ff00:42"] {
+            let address: IpAddr = text.parse().unwrap();
+            assert_eq!(Be128::from(address).ip(), address, "{text}");
+        }
+        assert_eq!(Be128::from(IpAddr::from([192, 0, 2, 1])).v4(), Be32::from(Ipv4Addr::new(192, 0, 2, 1)));
     }
 }

@@ -1,6 +1,6 @@
 //! Event: what the packet path tells the supervisor, in the ring buffer `EVENTS`.
 
-use crate::{Be32, layout::map_type};
+use crate::{Be128, layout::map_type};
 use bytemuck::{Pod, Zeroable};
 
 /// A packet stopped because nobody knows the Ethernet address of the machine that it must go to next.
@@ -9,7 +9,7 @@ use bytemuck::{Pod, Zeroable};
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Eq, PartialEq, Pod, Zeroable)]
 pub struct Unresolved {
-    /// Where the packet was to go: the client of a reply, or the server.
-    pub address: Be32,
+    /// Where the packet was to go: the client of a reply, or the server; an IPv4 address is mapped.
+    pub address: Be128,
 }
-map_type!(Unresolved, size = 4, { address = 0 });
+map_type!(Unresolved, size = 16, { address = 0 });

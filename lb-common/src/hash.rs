@@ -1,6 +1,6 @@
 //! The one hash of a flow. Kernel, host tests and other balancers of the group all compute this.
 
-use crate::{Be16, Be32, Protocol};
+use crate::{Be16, Be32, Be128, Protocol};
 
 /// The secret half of the hash: `[global] hash_key`. Equal on all balancers of a group, unknown to clients, so that no
 /// client can aim all its connections at one server.
@@ -25,6 +25,35 @@ pub const fn flow_hash_v4(
     (mix(mix(addresses ^ first) ^ ports ^ second) >> 32) as u32
 }
 
+/// Spreads an IPv6 flow over 32 bits: as [`flow_hash_v4`], with two rounds for each address.
+#[inline(always)]
+pub const fn flow_hash_v6(
+    key: HashKey,
+    client: Be128,
+    client_port: Be16,
+    vip: Be128,
+    vip_port: Be16,
+    protocol: Protocol,
+) -> u32 {
+    let [first, second] = key;
+    let ports = (client_port.raw() as u64) << 32 | (vip_port.raw() as u64) << 16 | protocol.number() as u64;
+    (mix(fold_v6(fold_v6(first, client), vip) ^ ports ^ second) >> 32) as u32
+}
+
+/// Spreads an IPv4 client over 32 bits, whatever it connects to: source affinity.
+#[inline(always)]
+pub const fn source_hash_v4(key: HashKey, client: Be32) -> u32 {
+    let [first, second] = key;
+    (mix(mix(client.raw() as u64 ^ first) ^ second) >> 32) as u32
+}
+
+/// Spreads an IPv6 client over 32 bits, whatever it connects to: source affinity.
+#[inline(always)]
+pub const fn source_hash_v6(key: HashKey, client: Be128) -> u32 {
+    let [first, second] = key;
+    (mix(fold_v6(first, client) ^ second) >> 32) as u32
+}
+
 /// MurmurHash3 `fmix64`: every input bit flips every output bit with probability one half.
 #[inline(always)]
 pub const fn mix(mut x: u64) -> u64 {
@@ -45,6 +74,14 @@ pub const fn name_hash(seed: u64, name: &[u8]) -> u64 {
         rest = tail;
     }
     mix(hash)
+}
+
+/// An IPv6 address in two rounds, after `state`.
+#[inline(always)]
+const fn fold_v6(state: u64, addr: Be128) -> u64 {
+    let [a, b, c, d] = addr.raw();
+    let (high, low) = ((a as u64) << 32 | b as u64, (c as u64) << 32 | d as u64);
+    mix(mix(state ^ high) ^ low)
 }
 
 #[cfg(test)]

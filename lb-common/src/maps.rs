@@ -1,14 +1,18 @@
 //! The maps: names, capacities, and a hash of it all that names the directory they are pinned in.
 
 use crate::{
-    Counters, NextHop, Return4, Return4Key, RingHead, Route4Key, SLOTS, ServerEntry, Slot, Unresolved, Vip, Vip4Key,
+    Be32, Be128, Counters, NextHop, Return4, Return6, RingHead, Route4Key, Route6Key, SLOTS, ServerEntry, Slot,
+    Unresolved, Vip,
+    bucket::{self, Bucket},
+    flow::{Connection4, Connection6, Flow, FlowKey4, FlowKey6, Fragment4, Fragment6, FragmentKey4, FragmentKey6},
     hash::name_hash,
+    vip::{Endpoint4, Endpoint6},
 };
 
 /// Raised by hand when the meaning of a row changes while its size stays.
-pub const ABI_VERSION: u64 = 1;
+pub const ABI_VERSION: u64 = 2;
 
-/// VIPs and address entries.
+/// VIPs and address entries of one family.
 pub const MAX_VIPS: u32 = 4_096;
 /// Backends that kernel frontends use. Row 0 is unused.
 pub const MAX_RINGS: u32 = 1_024;
@@ -16,19 +20,33 @@ pub const MAX_RINGS: u32 = 1_024;
 pub const MAX_SERVERS: u32 = 16_384;
 /// Next hops: one a server, one a gateway, one a neighbour of ours. Row 0 is unused.
 pub const MAX_NEXT_HOPS: u32 = 32_768;
-/// Prefixes and neighbours that replies can go to.
+/// Prefixes and neighbours of one family that replies can go to.
 pub const MAX_ROUTES: u32 = 65_536;
-/// Addresses of this host.
+/// Addresses of this host of one family.
 pub const MAX_LOCAL: u32 = 4_096;
 /// Interfaces of this host that frames may be redirected to.
 pub const MAX_DEVICES: u32 = 256;
-/// Rows of `STOP_COUNTERS`; more than there are reasons, so that a new reason is no new schema.
+/// Addresses of all source pools.
+pub const MAX_SOURCES: u32 = 1_024;
+/// Flows of slots that change hands, of IPv4. They take the memory of as many from the start (25 MiB).
+pub const MAX_FLOWS4: u32 = 1 << 18;
+/// The same of IPv6 (7 MiB).
+pub const MAX_FLOWS6: u32 = 1 << 16;
+/// Connections of `track = "full"` and `fullnat`, of IPv4; those that translate have two entries each (30 MiB).
+pub const MAX_CONNECTIONS4: u32 = 1 << 18;
+/// The same of IPv6 (10 MiB).
+pub const MAX_CONNECTIONS6: u32 = 1 << 16;
+/// Packets of one family whose fragments are remembered.
+pub const MAX_FRAGMENTS: u32 = 16_384;
+/// Rows of `STOP_COUNTERS` and `NOTE_COUNTERS`; more than there are reasons, so that a new reason is no new schema.
 pub const MAX_STOPS: u32 = 64;
-/// Bytes of `EVENTS`: room for 4,096 records with their headers. A power of two and whole pages, as the kernel wants it.
+/// Bytes of `EVENTS`: room for 2,730 records with their headers. A power of two and whole pages, as the kernel wants it.
 pub const EVENTS_BYTES: u32 = 64 << 10;
 
-/// HASH [`Vip4Key`] → [`Vip`]. Written by the planner.
+/// HASH [`Endpoint4`] → [`Vip`]. Written by the planner.
 pub const VIPS4: &str = "VIPS4";
+/// HASH [`Endpoint6`] → [`Vip`]. Written by the planner.
+pub const VIPS6: &str = "VIPS6";
 /// ARRAY [`RingId`](crate::RingId) → [`RingHead`]. Written by the planner.
 pub const RING_HEADS: &str = "RING_HEADS";
 /// ARRAY_OF_MAPS [`RingId`](crate::RingId) → ARRAY half → `[Slot; SLOTS]`. The inner maps are created by the supervisor
@@ -36,40 +54,77 @@ pub const RING_HEADS: &str = "RING_HEADS";
 pub const RINGS: &str = "RINGS";
 /// ARRAY [`ServerId`](crate::ServerId) → [`ServerEntry`]. Written by the planner.
 pub const SERVERS: &str = "SERVERS";
-/// HASH [`Return4Key`] → [`Return4`]. Written by the planner.
+/// HASH [`Endpoint4`] → [`Return4`]. Written by the planner.
 pub const RETURNS4: &str = "RETURNS4";
+/// HASH [`Endpoint6`] → [`Return6`]. Written by the planner.
+pub const RETURNS6: &str = "RETURNS6";
+/// ARRAY → [`Be128`]: the addresses of source pools. Written by the planner.
+pub const SOURCES: &str = "SOURCES";
+/// HASH [`FlowKey4`] → [`Flow`]. Filled by the packet path, expired by the planner.
+pub const FLOWS4: &str = "FLOWS4";
+/// HASH [`FlowKey6`] → [`Flow`].
+pub const FLOWS6: &str = "FLOWS6";
+/// LRU_HASH [`FlowKey4`] → [`Connection4`]. Filled by the packet path.
+pub const CONNECTIONS4: &str = "CONNECTIONS4";
+/// LRU_HASH [`FlowKey6`] → [`Connection6`].
+pub const CONNECTIONS6: &str = "CONNECTIONS6";
+/// LRU_HASH [`FragmentKey4`] → [`Fragment4`]. Filled by the packet path.
+pub const FRAGMENTS4: &str = "FRAGMENTS4";
+/// LRU_HASH [`FragmentKey6`] → [`Fragment6`].
+pub const FRAGMENTS6: &str = "FRAGMENTS6";
 /// ARRAY → [`NextHop`]. Written by the supervisor.
 pub const NEXT_HOPS: &str = "NEXT_HOPS";
 /// LPM_TRIE [`Route4Key`] → `u32` row in `NEXT_HOPS`. Written by the supervisor.
 pub const ROUTES4: &str = "ROUTES4";
-/// HASH [`Be32`](crate::Be32) → `u32`, always 1: addresses of this host. Written by the supervisor.
+/// LPM_TRIE [`Route6Key`] → `u32` row in `NEXT_HOPS`. Written by the supervisor.
+pub const ROUTES6: &str = "ROUTES6";
+/// HASH [`Be32`] → `u32`, always 1: addresses of this host. Written by the supervisor.
 pub const LOCAL4: &str = "LOCAL4";
+/// HASH [`Be128`] → `u32`, always 1. Written by the supervisor.
+pub const LOCAL6: &str = "LOCAL6";
 /// DEVMAP_HASH ifindex → ifindex, and 4 bytes for a program that we never set. Written by the supervisor.
 pub const DEVICES: &str = "DEVICES";
+/// PERCPU_ARRAY [`INSERTS`](bucket::INSERTS), [`ANSWERS`](bucket::ANSWERS) → [`Bucket`].
+pub const BUCKETS: &str = "BUCKETS";
 /// PERCPU_ARRAY [`VipId`](crate::VipId) → [`Counters`].
 pub const VIP_COUNTERS: &str = "VIP_COUNTERS";
 /// PERCPU_ARRAY [`ServerId`](crate::ServerId) → [`Counters`].
 pub const SERVER_COUNTERS: &str = "SERVER_COUNTERS";
 /// PERCPU_ARRAY [`Stop`](crate::Stop) → `u64` packets.
 pub const STOP_COUNTERS: &str = "STOP_COUNTERS";
+/// PERCPU_ARRAY [`Note`](crate::Note) → `u64` packets.
+pub const NOTE_COUNTERS: &str = "NOTE_COUNTERS";
 
 /// RINGBUF of [`Unresolved`]. Filled by the packet path, and when it is full, no more; read by the supervisor.
 pub const EVENTS: &str = "EVENTS";
 
 /// Every map of keys and values: name, bytes of a key, bytes of a value, entries.
-pub const ALL: [(&str, usize, usize, u32); 12] = [
-    (VIPS4, size_of::<Vip4Key>(), size_of::<Vip>(), MAX_VIPS),
+pub const ALL: [(&str, usize, usize, u32); 25] = [
+    (VIPS4, size_of::<Endpoint4>(), size_of::<Vip>(), MAX_VIPS),
+    (VIPS6, size_of::<Endpoint6>(), size_of::<Vip>(), MAX_VIPS),
     (RING_HEADS, 4, size_of::<RingHead>(), MAX_RINGS),
     (RINGS, 4, SLOTS * size_of::<Slot>(), MAX_RINGS),
     (SERVERS, 4, size_of::<ServerEntry>(), MAX_SERVERS),
-    (RETURNS4, size_of::<Return4Key>(), size_of::<Return4>(), MAX_SERVERS),
+    (RETURNS4, size_of::<Endpoint4>(), size_of::<Return4>(), MAX_SERVERS),
+    (RETURNS6, size_of::<Endpoint6>(), size_of::<Return6>(), MAX_SERVERS),
+    (SOURCES, 4, size_of::<Be128>(), MAX_SOURCES),
+    (FLOWS4, size_of::<FlowKey4>(), size_of::<Flow>(), MAX_FLOWS4),
+    (FLOWS6, size_of::<FlowKey6>(), size_of::<Flow>(), MAX_FLOWS6),
+    (CONNECTIONS4, size_of::<FlowKey4>(), size_of::<Connection4>(), MAX_CONNECTIONS4),
+    (CONNECTIONS6, size_of::<FlowKey6>(), size_of::<Connection6>(), MAX_CONNECTIONS6),
+    (FRAGMENTS4, size_of::<FragmentKey4>(), size_of::<Fragment4>(), MAX_FRAGMENTS),
+    (FRAGMENTS6, size_of::<FragmentKey6>(), size_of::<Fragment6>(), MAX_FRAGMENTS),
     (NEXT_HOPS, 4, size_of::<NextHop>(), MAX_NEXT_HOPS),
     (ROUTES4, size_of::<Route4Key>(), 4, MAX_ROUTES),
-    (LOCAL4, 4, 4, MAX_LOCAL),
+    (ROUTES6, size_of::<Route6Key>(), 4, MAX_ROUTES),
+    (LOCAL4, size_of::<Be32>(), 4, MAX_LOCAL),
+    (LOCAL6, size_of::<Be128>(), 4, MAX_LOCAL),
     (DEVICES, 4, 8, MAX_DEVICES),
+    (BUCKETS, 4, size_of::<Bucket>(), bucket::BUCKETS),
     (VIP_COUNTERS, 4, size_of::<Counters>(), MAX_VIPS),
     (SERVER_COUNTERS, 4, size_of::<Counters>(), MAX_SERVERS),
     (STOP_COUNTERS, 4, 8, MAX_STOPS),
+    (NOTE_COUNTERS, 4, 8, MAX_STOPS),
 ];
 
 /// Every ring buffer: name, bytes of a record, bytes of the buffer. The kernel knows nothing of the records.
@@ -105,11 +160,11 @@ pub const SCHEMA: u64 = {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Stop;
+    use crate::{Note, Stop};
 
     #[test]
     fn capacities_hold_what_they_must() {
-        assert!(Stop::ALL.len() <= MAX_STOPS as usize);
+        assert!(Stop::ALL.len() <= MAX_STOPS as usize && Note::ALL.len() <= MAX_STOPS as usize);
         const { assert!(MAX_SERVERS <= 1 << 14, "a server id has 14 bits") };
         const { assert!(EVENTS_BYTES.is_power_of_two() && EVENTS_BYTES >= 1 << 16, "whole pages, also of 64 KiB") };
         const { assert!(MAX_NEXT_HOPS <= 1 << 16, "a server names its next hop in 16 bits") };
@@ -117,14 +172,17 @@ mod tests {
 
     #[test]
     fn memory_of_an_empty_balancer_is_bounded() {
-        // Per-CPU maps count once a CPU; rings are created on demand (128 KiB each).
-        let (shared, per_cpu) =
-            ALL.iter().filter(|map| map.0 != RINGS).fold((0, 0), |(shared, per_cpu), (name, key, value, entries)| {
-                let bytes = (key + value.next_multiple_of(8)) * *entries as usize;
-                if name.ends_with("COUNTERS") { (shared, per_cpu + bytes) } else { (shared + bytes, per_cpu) }
-            });
+        // Per-CPU maps count once a CPU; rings are created on demand (128 KiB each); tries take memory by entry. An element
+        // of a hash has about 48 bytes of its own.
+        let (mut shared, mut per_cpu) = (0, 0);
+        for (name, key, value, entries) in ALL.iter().filter(|map| ![RINGS, ROUTES4, ROUTES6].contains(&map.0)) {
+            let hashed = if *key == 4 { 0 } else { 48 + key.next_multiple_of(8) };
+            let bytes = (hashed + value.next_multiple_of(8)) * *entries as usize;
+            let sum = if name.ends_with("COUNTERS") || *name == BUCKETS { &mut per_cpu } else { &mut shared };
+            *sum += bytes;
+        }
         let shared = shared + BUFFERS.iter().map(|(.., bytes)| *bytes as usize).sum::<usize>();
-        assert!(shared < 4 << 20, "{shared}");
+        assert!(shared < 80 << 20, "{shared}");
         assert!(per_cpu < 1 << 20, "{per_cpu}");
     }
 }

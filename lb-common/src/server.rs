@@ -1,6 +1,6 @@
 //! Server: one machine of a backend, as the kernel sees it.
 
-use crate::{Be16, Be32, layout::map_type};
+use crate::{Be16, Be128, layout::map_type};
 use bytemuck::{Pod, Zeroable};
 
 /// Row in `SERVERS`. 0 means "none". 14 bits, so that a slot has room for marks.
@@ -12,8 +12,8 @@ pub type ServerId = u16;
 pub struct ServerEntry {
     /// Identity: hash of backend, name and address; 0 in a free row.
     pub identity: u64,
-    /// Where packets for this server go.
-    pub addr: Be32,
+    /// Where packets for this server go; an IPv4 address is mapped.
+    pub addr: Be128,
     /// The server's port; 0 keeps the port of the packet.
     pub port: Be16,
     /// Row in `NEXT_HOPS`.
@@ -24,10 +24,12 @@ pub struct ServerEntry {
     pub admin: u8,
     /// Health, for the daemon's memory only: 0 not yet known, 1 up, 2 down.
     pub health: u8,
-    /// Zero.
-    pub reserved: [u8; 5],
+    /// 4 or 6: the family of `addr`.
+    pub family: u8,
 }
-map_type!(ServerEntry, size = 24, { identity = 0, addr = 8, port = 12, next_hop = 14, state = 16, admin = 17, health = 18 });
+map_type!(ServerEntry, size = 32, {
+    identity = 0, addr = 8, port = 24, next_hop = 26, state = 28, admin = 29, health = 30, family = 31
+});
 
 /// What the packet path may do with a server.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]

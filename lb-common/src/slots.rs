@@ -13,15 +13,55 @@ pub const HALVES: u32 = 2;
 pub type RingId = u16;
 
 /// One entry of a ring.
+///
+/// While `previous` and `current` differ the slot *changes hands*: flows that are not in the flow table belong to
+/// `previous`, new ones go to `current` and into the table.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq, Pod, Zeroable)]
 pub struct Slot {
-    /// The server that new flows of this slot go to; 0 when the backend has none.
-    pub current: ServerId,
-    /// Zero.
-    pub reserved: u16,
+    /// The server that new flows of this slot go to, 0 when the backend has none; and the mark [`TRACKED`](Self::TRACKED).
+    marked: u16,
+    /// The server of all flows that the flow table does not know.
+    pub previous: ServerId,
 }
-map_type!(Slot, size = 4, { current = 0 });
+map_type!(Slot, size = 4, { marked = 0, previous = 2 });
+
+impl Slot {
+    /// The flow table may know flows of this slot, so it is asked.
+    const TRACKED: u16 = 1 << 15;
+    /// The bits of a server id.
+    const SERVER: u16 = (1 << 14) - 1;
+
+    /// A slot that does not change hands.
+    #[inline(always)]
+    pub const fn of(server: ServerId) -> Self {
+        Self { marked: server & Self::SERVER, previous: server & Self::SERVER }
+    }
+
+    /// A slot that changes hands, or that the flow table may know flows of.
+    pub const fn new(current: ServerId, previous: ServerId, tracked: bool) -> Self {
+        let mark = if tracked { Self::TRACKED } else { 0 };
+        Self { marked: (current & Self::SERVER) | mark, previous: previous & Self::SERVER }
+    }
+
+    /// The server that new flows go to; 0: none.
+    #[inline(always)]
+    pub const fn current(self) -> ServerId {
+        self.marked & Self::SERVER
+    }
+
+    /// Whether the flow table may know flows of this slot.
+    #[inline(always)]
+    pub const fn is_tracked(self) -> bool {
+        self.marked & Self::TRACKED != 0
+    }
+
+    /// Whether the slot changes hands.
+    #[inline(always)]
+    pub const fn changes_hands(self) -> bool {
+        self.current() != self.previous
+    }
+}
 
 /// Which half of a ring is live: the value of `RING_HEADS`.
 #[repr(C)]

@@ -1,0 +1,254 @@
+//! The two address families. Each has rows and keys of its own, so that an IPv4 key is not longer than it must be: a hash
+//! lookup costs what its key is long.
+//!
+//! The packet path is written once, generic over [`Family`].
+
+use crate::{
+    Be16, Be32, Be128, Protocol,
+    flow::{
+        Connection4, Connection6, ConnectionRow, FlowKey4, FlowKey6, Fragment4, Fragment6, FragmentKey4, FragmentKey6,
+    },
+    hash::{HashKey, flow_hash_v4, flow_hash_v6, source_hash_v4, source_hash_v6},
+    returns::{Return4, Return6},
+    vip::{Endpoint4, Endpoint6},
+};
+use bytemuck::Pod;
+use core::fmt::Debug;
+
+/// IPv4 or IPv6.
+pub trait Family: Copy + Debug + 'static {
+    /// An address.
+    type Addr: Pod + Copy + Debug + Default + Eq + Ord;
+    /// Address, port and protocol: the key of `VIPS4`, `VIPS6` and `RETURNS4`, `RETURNS6`.
+    type Endpoint: Pod + Copy + Debug + Eq + Ord;
+    /// The value of `RETURNS4`, `RETURNS6`.
+    type Return: Pod + Copy + Debug + Eq;
+    /// Both ends of a flow: the key of `FLOWS4`, `FLOWS6`, `CONNECTIONS4`, `CONNECTIONS6`.
+    type FlowKey: Pod + Copy + Debug + Eq + Ord;
+    /// The value of `CONNECTIONS4`, `CONNECTIONS6`.
+    type Connection: Pod + Copy + Debug + Eq;
+    /// What all fragments of a packet share: the key of `FRAGMENTS4`, `FRAGMENTS6`.
+    type FragmentKey: Pod + Copy + Debug + Eq + Ord;
+    /// The value of `FRAGMENTS4`, `FRAGMENTS6`.
+    type Fragment: Pod + Copy + Debug + Eq;
+
+    /// 4 or 6, as in the first half byte of a packet and in [`ServerEntry::family`](crate::ServerEntry).
+    const VERSION: u8;
+    /// Bytes of a header without options or extensions.
+    const HEADER: usize;
+
+    /// The key of an endpoint. `protocol` 0: an address entry.
+    fn endpoint(addr: Self::Addr, port: Be16, protocol: u8) -> Self::Endpoint;
+    /// The VIP as (address, port) of a row of returns, and its number and the server's.
+    fn unpack_return(row: &Self::Return) -> (Self::Addr, Be16, u16, u16);
+    /// The key of a flow, as its packets to the VIP have it.
+    fn flow_key(ends: &Ends<Self>) -> Self::FlowKey;
+    /// The key of a packet's fragments.
+    fn fragment_key(source: Self::Addr, destination: Self::Addr, id: u32, protocol: u8) -> Self::FragmentKey;
+    /// What is remembered of a packet's fragments.
+    fn fragment(vip: u16, server: u16, address: Self::Addr) -> Self::Fragment;
+    /// The number of the VIP, that of the server, and the address that fragments get.
+    fn unpack_fragment(row: &Self::Fragment) -> (u16, u16, Self::Addr);
+    /// A row of connections.
+    fn connection(row: ConnectionRow<Self::Addr>) -> Self::Connection;
+    /// A row of connections, read.
+    fn unpack_connection(row: &Self::Connection) -> ConnectionRow<Self::Addr>;
+    /// Spreads a flow over 32 bits.
+    fn flow_hash(key: HashKey, ends: &Ends<Self>) -> u32;
+    /// Spreads a client over 32 bits, whatever it connects to.
+    fn source_hash(key: HashKey, client: Self::Addr) -> u32;
+    /// The address in a row that serves both families.
+    fn narrow(addr: Be128) -> Self::Addr;
+    /// An address, for a row that serves both families.
+    fn widen(addr: Self::Addr) -> Be128;
+}
+
+/// Source and destination of a packet with its ports: who talks to whom.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Ends<F: Family> {
+    /// Who sent it.
+    pub source: F::Addr,
+    /// Whom it is for.
+    pub destination: F::Addr,
+    /// The sender's port.
+    pub source_port: Be16,
+    /// The receiver's port.
+    pub destination_port: Be16,
+    /// TCP or UDP.
+    pub protocol: Protocol,
+}
+
+impl<F: Family> Ends<F> {
+    /// The ends of the answer.
+    #[inline(always)]
+    #[must_use]
+    pub const fn swapped(&self) -> Self {
+        Self {
+            source: self.destination,
+            destination: self.source,
+            source_port: self.destination_port,
+            destination_port: self.source_port,
+            protocol: self.protocol,
+        }
+    }
+
+    /// The endpoint that it is for.
+    #[inline(always)]
+    pub fn to(&self) -> F::Endpoint {
+        F::endpoint(self.destination, self.destination_port, self.protocol.number())
+    }
+
+    /// The endpoint that it is from.
+    #[inline(always)]
+    pub fn from(&self) -> F::Endpoint {
+        F::endpoint(self.source, self.source_port, self.protocol.number())
+    }
+}
+
+/// IPv4 (RFC 791).
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct V4;
+
+/// IPv6 (RFC 8200).
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct V6;
+
+macro_rules! family {
+    ($family:ident, $addr:ident, $endpoint:ident, $return:ident, $flow_key:ident, $connection:ident, $fragment_key:ident,
+     $fragment:ident, $flow_hash:ident, $source_hash:ident, $version:literal, $header:literal,
+     narrow = $narrow:expr, widen = $widen:expr) => {
+        impl Family for $family {
+            type Addr = $addr;
+            type Endpoint = $endpoint;
+            type Return = $return;
+            type FlowKey = $flow_key;
+            type Connection = $connection;
+            type FragmentKey = $fragment_key;
+            type Fragment = $fragment;
+
+            const VERSION: u8 = $version;
+            const HEADER: usize = $header;
+
+            #[inline(always)]
+            fn endpoint(addr: $addr, port: Be16, protocol: u8) -> $endpoint {
+                $endpoint { addr, port, protocol, reserved: 0 }
+            }
+
+            #[inline(always)]
+            fn unpack_return(row: &$return) -> ($addr, Be16, u16, u16) {
+                (row.vip_addr, row.vip_port, row.vip, row.server)
+            }
+
+            #[inline(always)]
+            fn flow_key(ends: &Ends<Self>) -> $flow_key {
+                $flow_key {
+                    source: ends.source,
+                    destination: ends.destination,
+                    source_port: ends.source_port,
+                    destination_port: ends.destination_port,
+                    protocol: ends.protocol.number(),
+                    reserved: [0; 3],
+                }
+            }
+
+            #[inline(always)]
+            fn fragment_key(source: $addr, destination: $addr, id: u32, protocol: u8) -> $fragment_key {
+                $fragment_key { source, destination, id, protocol, reserved: [0; 3] }
+            }
+
+            #[inline(always)]
+            fn fragment(vip: u16, server: u16, address: $addr) -> $fragment {
+                $fragment { vip, server, address }
+            }
+
+            #[inline(always)]
+            fn unpack_fragment(row: &$fragment) -> (u16, u16, $addr) {
+                (row.vip, row.server, row.address)
+            }
+
+            #[inline(always)]
+            fn connection(row: ConnectionRow<$addr>) -> $connection {
+                let ConnectionRow { server, vip, last, source, destination, source_port, destination_port, marks } =
+                    row;
+                $connection {
+                    server,
+                    vip,
+                    last,
+                    source,
+                    destination,
+                    source_port,
+                    destination_port,
+                    marks,
+                    reserved: [0; 3],
+                }
+            }
+
+            #[inline(always)]
+            fn unpack_connection(row: &$connection) -> ConnectionRow<$addr> {
+                ConnectionRow {
+                    server: row.server,
+                    vip: row.vip,
+                    last: row.last,
+                    source: row.source,
+                    destination: row.destination,
+                    source_port: row.source_port,
+                    destination_port: row.destination_port,
+                    marks: row.marks,
+                }
+            }
+
+            #[inline(always)]
+            fn flow_hash(key: HashKey, ends: &Ends<Self>) -> u32 {
+                $flow_hash(key, ends.source, ends.source_port, ends.destination, ends.destination_port, ends.protocol)
+            }
+
+            #[inline(always)]
+            fn source_hash(key: HashKey, client: $addr) -> u32 {
+                $source_hash(key, client)
+            }
+
+            #[inline(always)]
+            fn narrow(addr: Be128) -> $addr {
+                $narrow(addr)
+            }
+
+            #[inline(always)]
+            fn widen(addr: $addr) -> Be128 {
+                $widen(addr)
+            }
+        }
+    };
+}
+
+family!(
+    V4,
+    Be32,
+    Endpoint4,
+    Return4,
+    FlowKey4,
+    Connection4,
+    FragmentKey4,
+    Fragment4,
+    flow_hash_v4,
+    source_hash_v4,
+    4,
+    20,
+    narrow = Be128::v4,
+    widen = Be128::mapped
+);
+family!(
+    V6,
+    Be128,
+    Endpoint6,
+    Return6,
+    FlowKey6,
+    Connection6,
+    FragmentKey6,
+    Fragment6,
+    flow_hash_v6,
+    source_hash_v6,
+    6,
+    40,
+    narrow = core::convert::identity,
+    widen = core::convert::identity
+);

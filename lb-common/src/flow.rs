@@ -1,0 +1,141 @@
+//! What is remembered of single flows, and only where it is needed: flows of slots that change hands ([`Flow`]), flows of
+//! backends with `track = "full"` or `forward = "fullnat"` ([`Connection4`]), and the fragments of a packet.
+
+use crate::{Be16, Be32, Be128, RingId, ServerId, VipId, layout::map_type};
+use bytemuck::{Pod, Zeroable};
+
+macro_rules! flow_rows {
+    ($addr:ident, $key:ident, $connection:ident, $fragment_key:ident, $fragment:ident) => {
+        /// Both ends of a flow, as its packets have them.
+        ///
+        /// In the flow table those to the VIP; with source affinity the client alone, all else zero. In the table of
+        /// connections there is a second key for the way back: from the server to where it answers to.
+        #[repr(C)]
+        #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd, Pod, Zeroable)]
+        pub struct $key {
+            /// Who sends.
+            pub source: $addr,
+            /// Whom to.
+            pub destination: $addr,
+            /// The sender's port.
+            pub source_port: Be16,
+            /// The receiver's port.
+            pub destination_port: Be16,
+            /// IANA number.
+            pub protocol: u8,
+            /// Zero.
+            pub reserved: [u8; 3],
+        }
+
+        /// A connection, in one of its two directions: what its packets are translated to. See [`ConnectionRow`].
+        #[repr(C)]
+        #[derive(Clone, Copy, Debug, Eq, PartialEq, Pod, Zeroable)]
+        pub struct $connection {
+            /// Row in `SERVERS`.
+            pub server: ServerId,
+            /// Row in `VIP_COUNTERS`.
+            pub vip: VipId,
+            /// When a packet was seen last: seconds of the coarse clock.
+            pub last: u32,
+            /// The source that packets get.
+            pub source: $addr,
+            /// The destination that packets get.
+            pub destination: $addr,
+            /// The source port that packets get.
+            pub source_port: Be16,
+            /// The destination port that packets get.
+            pub destination_port: Be16,
+            /// [`CLOSING`], [`BACK`].
+            pub marks: u8,
+            /// Zero.
+            pub reserved: [u8; 3],
+        }
+
+        /// What all fragments of a packet share.
+        #[repr(C)]
+        #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd, Pod, Zeroable)]
+        pub struct $fragment_key {
+            /// Who sent it.
+            pub source: $addr,
+            /// Whom it is for.
+            pub destination: $addr,
+            /// The packet's identification, as it stands in memory.
+            pub id: u32,
+            /// IANA number.
+            pub protocol: u8,
+            /// Zero.
+            pub reserved: [u8; 3],
+        }
+
+        /// Where the first fragment of a packet went.
+        #[repr(C)]
+        #[derive(Clone, Copy, Debug, Eq, PartialEq, Pod, Zeroable)]
+        pub struct $fragment {
+            /// Row in `VIP_COUNTERS`.
+            pub vip: VipId,
+            /// Row in `SERVERS`.
+            pub server: ServerId,
+            /// Of a reply's fragments: the VIP, their new source. Zero on the way to a server.
+            pub address: $addr,
+        }
+    };
+}
+
+flow_rows!(Be32, FlowKey4, Connection4, FragmentKey4, Fragment4);
+flow_rows!(Be128, FlowKey6, Connection6, FragmentKey6, Fragment6);
+map_type!(FlowKey4, size = 16, { source = 0, destination = 4, source_port = 8, destination_port = 10, protocol = 12 });
+map_type!(FlowKey6, size = 40, { source = 0, destination = 16, source_port = 32, destination_port = 34, protocol = 36 });
+map_type!(Connection4, size = 24, { server = 0, vip = 2, last = 4, source = 8, destination = 12, source_port = 16, destination_port = 18, marks = 20 });
+map_type!(Connection6, size = 48, { server = 0, vip = 2, last = 4, source = 8, destination = 24, source_port = 40, destination_port = 42, marks = 44 });
+map_type!(FragmentKey4, size = 16, { source = 0, destination = 4, id = 8, protocol = 12 });
+map_type!(FragmentKey6, size = 40, { source = 0, destination = 16, id = 32, protocol = 36 });
+map_type!(Fragment4, size = 8, { vip = 0, server = 2, address = 4 });
+map_type!(Fragment6, size = 20, { vip = 0, server = 2, address = 4 });
+
+/// A row of the table of connections, in either family. The way to the server and the way back have an entry each.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct ConnectionRow<A> {
+    /// Row in `SERVERS`.
+    pub server: ServerId,
+    /// Row in `VIP_COUNTERS`.
+    pub vip: VipId,
+    /// When a packet was seen last: seconds of the coarse clock.
+    pub last: u32,
+    /// The source that packets get.
+    pub source: A,
+    /// The destination that packets get.
+    pub destination: A,
+    /// The source port that packets get.
+    pub source_port: Be16,
+    /// The destination port that packets get.
+    pub destination_port: Be16,
+    /// [`CLOSING`], [`BACK`].
+    pub marks: u8,
+}
+
+/// The value of `FLOWS4` and `FLOWS6`: a flow of a slot that changes, or changed, hands.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Pod, Zeroable)]
+pub struct Flow {
+    /// Row in `SERVERS`: where its packets go, while that server takes any.
+    pub server: ServerId,
+    /// Whose slot it is.
+    pub ring: RingId,
+    /// Which slot.
+    pub slot: u16,
+    /// [`CLOSING`].
+    pub marks: u8,
+    /// Zero.
+    pub reserved: u8,
+    /// When a packet was seen last: seconds of the coarse clock.
+    pub last: u32,
+}
+map_type!(Flow, size = 12, { server = 0, ring = 2, slot = 4, marks = 6, last = 8 });
+
+/// Of a flow or connection: FIN or RST was seen, so that it may be forgotten soon.
+pub const CLOSING: u8 = 1;
+/// Of a connection: this is the way back, from the server.
+pub const BACK: u8 = 2;
+
+/// Seconds of the clock after which `last` is written again: seldom enough that busy flows do not fight for a cache line.
+pub const REFRESH: u32 = 2;
