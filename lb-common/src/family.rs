@@ -7,9 +7,10 @@ use crate::{
     Be16, Be32, Be128, Protocol,
     flow::{
         Connection4, Connection6, ConnectionRow, FlowKey4, FlowKey6, Fragment4, Fragment6, FragmentKey4, FragmentKey6,
+        FragmentRow,
     },
     hash::{HashKey, flow_hash_v4, flow_hash_v6, source_hash_v4, source_hash_v6},
-    returns::{Return4, Return6},
+    returns::{Return4, Return6, ReturnRow},
     vip::{Endpoint4, Endpoint6},
 };
 use bytemuck::Pod;
@@ -39,16 +40,16 @@ pub trait Family: Copy + Debug + 'static {
 
     /// The key of an endpoint. `protocol` 0: an address entry.
     fn endpoint(addr: Self::Addr, port: Be16, protocol: u8) -> Self::Endpoint;
-    /// The VIP as (address, port) of a row of returns, and its number and the server's.
-    fn unpack_return(row: &Self::Return) -> (Self::Addr, Be16, u16, u16);
+    /// A row of returns, read.
+    fn unpack_return(row: &Self::Return) -> ReturnRow<Self::Addr>;
     /// The key of a flow, as its packets to the VIP have it.
     fn flow_key(ends: &Ends<Self>) -> Self::FlowKey;
     /// The key of a packet's fragments.
     fn fragment_key(source: Self::Addr, destination: Self::Addr, id: u32, protocol: u8) -> Self::FragmentKey;
-    /// What is remembered of a packet's fragments.
-    fn fragment(vip: u16, server: u16, address: Self::Addr) -> Self::Fragment;
-    /// The number of the VIP, that of the server, and the address that fragments get.
-    fn unpack_fragment(row: &Self::Fragment) -> (u16, u16, Self::Addr);
+    /// A row of fragments.
+    fn fragment(row: FragmentRow<Self::Addr>) -> Self::Fragment;
+    /// A row of fragments, read.
+    fn unpack_fragment(row: &Self::Fragment) -> FragmentRow<Self::Addr>;
     /// A row of connections.
     fn connection(row: ConnectionRow<Self::Addr>) -> Self::Connection;
     /// A row of connections, read.
@@ -135,8 +136,9 @@ macro_rules! family {
             }
 
             #[inline(always)]
-            fn unpack_return(row: &$return) -> ($addr, Be16, u16, u16) {
-                (row.vip_addr, row.vip_port, row.vip, row.server)
+            fn unpack_return(row: &$return) -> ReturnRow<$addr> {
+                let $return { vip_addr, vip_port, vip, server, mss } = *row;
+                ReturnRow { vip_addr, vip_port, vip, server, mss }
             }
 
             #[inline(always)]
@@ -157,13 +159,15 @@ macro_rules! family {
             }
 
             #[inline(always)]
-            fn fragment(vip: u16, server: u16, address: $addr) -> $fragment {
-                $fragment { vip, server, address }
+            fn fragment(row: FragmentRow<$addr>) -> $fragment {
+                let FragmentRow { vip, server, forward, gue_port, source, destination } = row;
+                $fragment { vip, server, forward, reserved: 0, gue_port, source, destination }
             }
 
             #[inline(always)]
-            fn unpack_fragment(row: &$fragment) -> (u16, u16, $addr) {
-                (row.vip, row.server, row.address)
+            fn unpack_fragment(row: &$fragment) -> FragmentRow<$addr> {
+                let $fragment { vip, server, forward, reserved: _, gue_port, source, destination } = *row;
+                FragmentRow { vip, server, forward, gue_port, source, destination }
             }
 
             #[inline(always)]

@@ -35,7 +35,7 @@ macro_rules! flow_rows {
             pub server: ServerId,
             /// Row in `VIP_COUNTERS`.
             pub vip: VipId,
-            /// When a packet was seen last: seconds of the coarse clock.
+            /// When a packet was seen last, by [`seconds`].
             pub last: u32,
             /// The source that packets get.
             pub source: $addr,
@@ -67,7 +67,7 @@ macro_rules! flow_rows {
             pub reserved: [u8; 3],
         }
 
-        /// Where the first fragment of a packet went.
+        /// Where the first fragment of a packet went. See [`FragmentRow`].
         #[repr(C)]
         #[derive(Clone, Copy, Debug, Eq, PartialEq, Pod, Zeroable)]
         pub struct $fragment {
@@ -75,8 +75,16 @@ macro_rules! flow_rows {
             pub vip: VipId,
             /// Row in `SERVERS`.
             pub server: ServerId,
-            /// Of a reply's fragments: the VIP, their new source. Zero on the way to a server.
-            pub address: $addr,
+            /// A [`Forward`](crate::Forward); 0: back to the client.
+            pub forward: u8,
+            /// Zero.
+            pub reserved: u8,
+            /// `gue`: the UDP port that servers listen on.
+            pub gue_port: Be16,
+            /// The source that fragments get.
+            pub source: $addr,
+            /// The destination that fragments get.
+            pub destination: $addr,
         }
     };
 }
@@ -89,8 +97,8 @@ map_type!(Connection4, size = 24, { server = 0, vip = 2, last = 4, source = 8, d
 map_type!(Connection6, size = 48, { server = 0, vip = 2, last = 4, source = 8, destination = 24, source_port = 40, destination_port = 42, marks = 44 });
 map_type!(FragmentKey4, size = 16, { source = 0, destination = 4, id = 8, protocol = 12 });
 map_type!(FragmentKey6, size = 40, { source = 0, destination = 16, id = 32, protocol = 36 });
-map_type!(Fragment4, size = 8, { vip = 0, server = 2, address = 4 });
-map_type!(Fragment6, size = 20, { vip = 0, server = 2, address = 4 });
+map_type!(Fragment4, size = 16, { vip = 0, server = 2, forward = 4, gue_port = 6, source = 8, destination = 12 });
+map_type!(Fragment6, size = 40, { vip = 0, server = 2, forward = 4, gue_port = 6, source = 8, destination = 24 });
 
 /// A row of the table of connections, in either family. The way to the server and the way back have an entry each.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -99,7 +107,7 @@ pub struct ConnectionRow<A> {
     pub server: ServerId,
     /// Row in `VIP_COUNTERS`.
     pub vip: VipId,
-    /// When a packet was seen last: seconds of the coarse clock.
+    /// When a packet was seen last, by [`seconds`].
     pub last: u32,
     /// The source that packets get.
     pub source: A,
@@ -111,6 +119,23 @@ pub struct ConnectionRow<A> {
     pub destination_port: Be16,
     /// [`CLOSING`], [`BACK`].
     pub marks: u8,
+}
+
+/// A row of the table of fragments, in either family.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct FragmentRow<A> {
+    /// Row in `VIP_COUNTERS`.
+    pub vip: VipId,
+    /// Row in `SERVERS`.
+    pub server: ServerId,
+    /// A [`Forward`](crate::Forward); 0: back to the client.
+    pub forward: u8,
+    /// `gue`: the UDP port that servers listen on.
+    pub gue_port: Be16,
+    /// The source that fragments get.
+    pub source: A,
+    /// The destination that fragments get.
+    pub destination: A,
 }
 
 /// The value of `FLOWS4` and `FLOWS6`: a flow of a slot that changes, or changed, hands.
@@ -127,7 +152,7 @@ pub struct Flow {
     pub marks: u8,
     /// Zero.
     pub reserved: u8,
-    /// When a packet was seen last: seconds of the coarse clock.
+    /// When a packet was seen last, by [`seconds`].
     pub last: u32,
 }
 map_type!(Flow, size = 12, { server = 0, ring = 2, slot = 4, marks = 6, last = 8 });
@@ -137,5 +162,12 @@ pub const CLOSING: u8 = 1;
 /// Of a connection: this is the way back, from the server.
 pub const BACK: u8 = 2;
 
-/// Seconds of the clock after which `last` is written again: seldom enough that busy flows do not fight for a cache line.
+/// How far `last` may lag behind: written more often, the rows of busy flows would wander from cache to cache.
 pub const REFRESH: u32 = 2;
+
+/// The coarse monotonic clock as `last` has it: in units of 2^30 ns, 1.07 s, so that no division is needed.
+#[inline(always)]
+#[expect(clippy::cast_possible_truncation, reason = "146 years fit")]
+pub const fn seconds(nanoseconds: u64) -> u32 {
+    (nanoseconds >> 30) as u32
+}
