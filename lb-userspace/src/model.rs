@@ -6,20 +6,18 @@ pub mod frontend;
 pub mod rule;
 pub mod backend;
 pub mod server;
+pub mod endpoint;
 pub mod check;
 
-pub use backend::{Backend, Balance};
+pub use backend::{Affinity, Backend, Balance, Track};
 pub use check::{Check, CheckKind};
-pub use frontend::{Bind, Certificate, Frontend, FrontendKind, HttpFrontend};
+pub use endpoint::Endpoint;
+pub use frontend::{Bind, Certificate, Fragments, Frontend, FrontendKind, HttpFrontend, L4Frontend, Ping, Ports};
 pub use global::{Global, OnStop};
 pub use rule::{Condition, Rule, Term};
 pub use server::Server;
 
-use lb_common::{Be16, Vip4Key};
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    net::IpAddr,
-};
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Which backend: an index into [`Model::backends`].
 pub type BackendIndex = usize;
@@ -38,26 +36,24 @@ pub struct Model {
 impl Model {
     /// The backends that kernel frontends use: each owns a ring.
     pub fn kernel_backends(&self) -> impl Iterator<Item = &Backend> {
-        let used = self.frontends.iter().filter_map(|frontend| match frontend.kind {
-            FrontendKind::L4 { backend } => Some(backend),
-            FrontendKind::Tcp { .. } | FrontendKind::Http(_) => None,
-        });
-        let used: BTreeSet<BackendIndex> = used.collect();
+        let used: BTreeSet<BackendIndex> = self.l4_frontends().map(|(_, l4)| l4.backend).collect();
         used.into_iter().filter_map(|index| self.backends.get(index))
     }
 
-    /// The VIPs of kernel frontends, and which backend serves each.
-    pub fn vips(&self) -> BTreeMap<Vip4Key, BackendIndex> {
-        let mut vips = BTreeMap::new();
-        for frontend in &self.frontends {
-            let FrontendKind::L4 { backend } = frontend.kind else { continue };
-            for bind in &frontend.binds {
-                if let IpAddr::V4(address) = bind.address.ip() {
-                    vips.insert(Vip4Key::new(address.into(), Be16::new(bind.address.port()), bind.protocol), backend);
-                }
-            }
-        }
-        vips
+    /// The VIPs of kernel frontends, and what is asked of each. A range of ports is as many VIPs.
+    pub fn vips(&self) -> BTreeMap<Endpoint, L4Frontend> {
+        let of_frontend = |(frontend, l4): (&Frontend, L4Frontend)| {
+            let binds = frontend.binds.iter().flat_map(Bind::endpoints);
+            binds.map(|vip| (vip, l4)).collect::<Vec<_>>()
+        };
+        self.l4_frontends().flat_map(of_frontend).collect()
+    }
+
+    fn l4_frontends(&self) -> impl Iterator<Item = (&Frontend, L4Frontend)> {
+        self.frontends.iter().filter_map(|frontend| match frontend.kind {
+            FrontendKind::L4(l4) => Some((frontend, l4)),
+            FrontendKind::Tcp { .. } | FrontendKind::Http(_) => None,
+        })
     }
 
     /// Whether anything here needs the kernel half.

@@ -252,11 +252,11 @@ impl Supervisor {
     async fn send_kernel(&self) -> anyhow::Result<()> {
         let Some(kernel) = &self.kernel else { return Ok(()) };
         let maps = kernel.worker_maps()?;
-        let (names, descriptors): (Vec<_>, Vec<_>) = maps.named().into_iter().unzip();
+        let (names, descriptors): (Vec<_>, Vec<_>) = maps.named().unzip();
         let names = names.into_iter().map(str::to_owned).collect();
         self.worker.send(&ToWorker::Maps(names), &descriptors).await?;
-        for (ring, map) in &maps.tables.rings {
-            self.worker.send(&ToWorker::RingMap { ring: *ring }, &[map.as_fd()]).await?;
+        for (ring, map) in maps.rings() {
+            self.worker.send(&ToWorker::RingMap { ring }, &[map]).await?;
         }
         Ok(())
     }

@@ -18,7 +18,7 @@ use crate::{
     },
     channel::{Channel, ChannelError, ToSupervisor, ToWorker, from_memory_file, message::ReloadReport, to_memory_file},
     config::{self, Bundle, Format},
-    dataplane::maps::WorkerMaps,
+    dataplane::handed::WorkerMaps,
     health::Outcome,
     l7,
 };
@@ -187,7 +187,7 @@ impl Worker {
         let loaded =
             config::load(&bundle).map_err(|diagnostics| anyhow!("{}", diagnostics.render(Format::default())))?;
         let model = Arc::new(loaded.model);
-        let found = if maps.is_empty() { None } else { Some(Found::read(WorkerMaps::from_named(maps, rings)?)?) };
+        let found = if maps.is_empty() { None } else { Some(Found::read(&WorkerMaps::from_named(maps, rings))?) };
         let running = match &mut self.running {
             Some(running) => running,
             none => none.insert(Running::first(&model)?),

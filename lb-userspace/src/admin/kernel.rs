@@ -2,7 +2,7 @@
 
 use super::status::Status;
 use crate::{dataplane::counters::Totals, plan::Tables};
-use lb_common::{Counters, Forward, Protocol, ServerState, Stop};
+use lb_common::{Counters, Forward, ServerState, Stop};
 use serde::Serialize;
 use std::{collections::BTreeMap, net::SocketAddr};
 
@@ -28,7 +28,7 @@ pub struct VipReport {
     pub address: SocketAddr,
     /// `tcp` or `udp`.
     pub protocol: String,
-    /// `direct` or `nat`.
+    /// `direct`, `nat`, `ipip`, `gue` or `fullnat`.
     pub forward: &'static str,
     /// The backend's name; `None` when no daemon runs that knows it.
     pub backend: Option<String>,
@@ -120,14 +120,13 @@ impl KernelReport {
         let names = Names::new(status);
         let counters = |totals: &BTreeMap<u16, Counters>, id: u16| totals.get(&id).copied().unwrap_or_default().into();
         let vips = tables.vips.iter().filter(|(key, _)| !key.is_address_entry()).map(|(key, vip)| {
-            let address = SocketAddr::from((key.addr.ip(), key.port.host()));
-            let protocol =
-                Protocol::from_number(key.protocol).map_or_else(|| key.protocol.to_string(), |known| known.to_string());
+            let address = key.socket();
+            let protocol = key.protocol.map(|known| known.to_string()).unwrap_or_default();
             VipReport {
                 frontend: names.frontends.get(&(address.to_string(), protocol.clone())).cloned(),
                 backend: tables.rings.get(&vip.ring).and_then(|ring| names.backends.get(&ring.identity)).cloned(),
                 ring: vip.ring,
-                forward: Forward::from_byte(vip.forward).map_or("unknown", forward_name),
+                forward: Forward::from_byte(vip.forward).map_or("unknown", Forward::word),
                 counters: counters(&totals.vips, vip.id),
                 address,
                 protocol,
@@ -148,7 +147,7 @@ impl KernelReport {
         let rings = tables.rings.iter().map(|(id, ring)| RingReport {
             id: *id,
             backend: names.backends.get(&ring.identity).cloned(),
-            shares: shares(ring.slots.iter().map(|slot| slot.current), &names),
+            shares: shares(ring.slots.iter().map(|slot| slot.current()), &names),
         });
         let stops = Stop::ALL.into_iter().map(|stop| StopReport {
             name: stop.name(),
@@ -203,13 +202,6 @@ fn shares(slots: impl Iterator<Item = u16>, names: &Names) -> Vec<ShareReport> {
         share: part(slots),
     });
     shares.collect()
-}
-
-fn forward_name(forward: Forward) -> &'static str {
-    match forward {
-        Forward::Direct => "direct",
-        Forward::Nat => "nat",
-    }
 }
 
 fn state_name(state: ServerState) -> &'static str {

@@ -35,7 +35,7 @@ pub(super) fn run(path: &Path, short: bool) -> anyhow::Result<ExitCode> {
 /// What this machine lacks for the configuration. None of it is an error: a floating IP may be on the other balancer.
 fn preflight(model: &Model) -> Vec<String> {
     let mut lines = Vec::new();
-    let kernel = model.frontends.iter().filter(|frontend| matches!(frontend.kind, FrontendKind::L4 { .. }));
+    let kernel = model.frontends.iter().filter(|frontend| matches!(frontend.kind, FrontendKind::L4(_)));
     let vips: BTreeSet<_> = kernel.flat_map(|frontend| &frontend.binds).map(|bind| bind.address.ip()).collect();
     for vip in vips {
         let absent = UdpSocket::bind((vip, 0)).is_err_and(|error| error.kind() == io::ErrorKind::AddrNotAvailable);

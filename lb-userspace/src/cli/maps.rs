@@ -27,8 +27,8 @@ pub(super) fn run(daemon: &Daemon, pins: &Path) -> anyhow::Result<ExitCode> {
     if !pins.maps().try_exists().with_context(|| format!("cannot look below {}; try as root", pins.root().display()))? {
         bail!("nothing is loaded: no maps of this version are pinned below {}", pins.root().display());
     }
-    let tables = KernelMaps::from_pins(&pins)?.read()?;
-    let totals = KernelCounters::from_pins(&pins)?.totals(&tables)?;
+    let tables = KernelMaps::open(&pins)?.read()?;
+    let totals = KernelCounters::open(&pins)?.totals(&tables)?;
     let status: Option<Status> = ask(&daemon.socket, &Request::Status).ok();
     let report = KernelReport::new(&tables, &totals, status.as_ref());
     print(&if daemon.json { serde_json::to_string_pretty(&report)? } else { render(&report, status.is_some()) })?;

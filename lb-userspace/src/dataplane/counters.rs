@@ -1,9 +1,9 @@
 //! Counters: the kernel keeps one row a CPU, this sums them.
 
 use super::{
-    pins::Pins,
+    handed::MapSource,
     raw::Raw,
-    shape::{MapUnusable, Shape, descriptor, from_fd, typed, unusable},
+    shape::{MapUnusable, typed, unusable},
 };
 use crate::plan::Tables;
 use aya::{
@@ -11,34 +11,17 @@ use aya::{
     maps::{MapData, PerCpuArray, PerCpuValues},
 };
 use lb_common::{
-    Counters, ServerId, Stop, VipId,
-    maps::{SERVER_COUNTERS, STOP_COUNTERS, VIP_COUNTERS},
+    Counters, Note, ServerId, Stop, VipId,
+    maps::{NOTE_COUNTERS, SERVER_COUNTERS, STOP_COUNTERS, VIP_COUNTERS},
 };
-use std::{collections::BTreeMap, os::fd::OwnedFd};
-
-/// The descriptors of the counters.
-#[derive(Debug)]
-pub struct CounterMaps {
-    /// `VIP_COUNTERS`.
-    pub vips: OwnedFd,
-    /// `SERVER_COUNTERS`.
-    pub servers: OwnedFd,
-    /// `STOP_COUNTERS`.
-    pub stops: OwnedFd,
-}
-
-impl CounterMaps {
-    pub(super) fn open(pins: &Pins) -> Result<Self, MapUnusable> {
-        let open = |name| descriptor(name, &pins.open(name)?);
-        Ok(Self { vips: open(VIP_COUNTERS)?, servers: open(SERVER_COUNTERS)?, stops: open(STOP_COUNTERS)? })
-    }
-}
+use std::collections::BTreeMap;
 
 /// The counters in the kernel.
 pub struct KernelCounters {
     vips: PerCpuArray<MapData, Raw<Counters>>,
     servers: PerCpuArray<MapData, Raw<Counters>>,
     stops: PerCpuArray<MapData, u64>,
+    notes: PerCpuArray<MapData, u64>,
 }
 
 /// What was counted, summed over the CPUs.
@@ -50,6 +33,8 @@ pub struct Totals {
     pub servers: BTreeMap<ServerId, Counters>,
     /// Packets by reason, in the order of [`Stop::ALL`].
     pub stops: [u64; Stop::ALL.len()],
+    /// Packets by what else happened to them, in the order of [`Note::ALL`].
+    pub notes: [u64; Note::ALL.len()],
 }
 
 impl KernelCounters {
@@ -60,24 +45,17 @@ impl KernelCounters {
             vips: self.vips(vips)?,
             servers: self.servers(tables.servers.keys().copied())?,
             stops: self.stops()?,
+            notes: self.notes()?,
         })
     }
 
-    /// From descriptors that were handed over. Needs no capability.
-    pub fn from_fds(fds: CounterMaps) -> Result<Self, MapUnusable> {
+    /// From descriptors that were handed over, which needs no capability, or from the pins.
+    pub fn open(source: &impl MapSource) -> Result<Self, MapUnusable> {
         Ok(Self {
-            vips: from_fd(VIP_COUNTERS, Shape::of(VIP_COUNTERS)?, fds.vips)?,
-            servers: from_fd(SERVER_COUNTERS, Shape::of(SERVER_COUNTERS)?, fds.servers)?,
-            stops: from_fd(STOP_COUNTERS, Shape::of(STOP_COUNTERS)?, fds.stops)?,
-        })
-    }
-
-    /// From the pins, for the command line.
-    pub fn from_pins(pins: &Pins) -> Result<Self, MapUnusable> {
-        Ok(Self {
-            vips: typed(VIP_COUNTERS, pins.open(VIP_COUNTERS)?)?,
-            servers: typed(SERVER_COUNTERS, pins.open(SERVER_COUNTERS)?)?,
-            stops: typed(STOP_COUNTERS, pins.open(STOP_COUNTERS)?)?,
+            vips: typed(VIP_COUNTERS, source.open(VIP_COUNTERS)?)?,
+            servers: typed(SERVER_COUNTERS, source.open(SERVER_COUNTERS)?)?,
+            stops: typed(STOP_COUNTERS, source.open(STOP_COUNTERS)?)?,
+            notes: typed(NOTE_COUNTERS, source.open(NOTE_COUNTERS)?)?,
         })
     }
 
@@ -96,12 +74,22 @@ impl KernelCounters {
 
     /// Packets that stopped early, by [`Stop`], in the order of [`Stop::ALL`].
     pub fn stops(&self) -> Result<[u64; Stop::ALL.len()], MapUnusable> {
-        let mut stops = [0; Stop::ALL.len()];
-        for (stop, total) in Stop::ALL.into_iter().zip(&mut stops) {
-            *total = row(STOP_COUNTERS, &self.stops, stop as u32)?.iter().sum();
-        }
-        Ok(stops)
+        rows(STOP_COUNTERS, &self.stops)
     }
+
+    /// What else happened to packets, by [`Note`], in the order of [`Note::ALL`].
+    pub fn notes(&self) -> Result<[u64; Note::ALL.len()], MapUnusable> {
+        rows(NOTE_COUNTERS, &self.notes)
+    }
+}
+
+/// The first rows of a map of numbers.
+fn rows<const N: usize>(name: &str, map: &PerCpuArray<MapData, u64>) -> Result<[u64; N], MapUnusable> {
+    let mut totals = [0; N];
+    for (id, total) in (0..).zip(&mut totals) {
+        *total = row(name, map, id)?.iter().sum();
+    }
+    Ok(totals)
 }
 
 fn row<T: Pod>(name: &str, map: &PerCpuArray<MapData, T>, id: u32) -> Result<PerCpuValues<T>, MapUnusable> {

@@ -1,112 +1,40 @@
-//! The worker writes the planner's maps through descriptors that the supervisor handed over.
+//! The planner's maps in the kernel. The worker writes them through descriptors that the supervisor handed over; the
+//! command line reads them from the pins.
 
 use super::{
-    counters::CounterMaps,
+    handed::{MapSource, from_fd},
+    keys::{Rows, endpoint, key, returned},
     owners::Owners,
-    pins::Pins,
     raw::Raw,
-    rings::{Halves, RingError, RingMaps},
-    shape::{MapUnusable, Shape, descriptor, from_fd, io_error, typed},
+    rings::{Halves, RingError},
+    shape::{MapUnusable, Shape, io_error, typed},
     writer::{MapWriter, WriteError},
 };
-use crate::plan::{Ring, Tables, Write, tables::Slots};
+use crate::{
+    model::Endpoint,
+    plan::{
+        Ring, Tables, Write,
+        tables::{Return, Slots},
+    },
+};
 use aya::maps::{Array, HashMap, MapData, MapError};
 use bytemuck::Zeroable as _;
 use lb_common::{
-    Return4, Return4Key, RingHead, RingId, ServerEntry, ServerId, Vip, Vip4Key,
-    maps::{RETURNS4, RING_HEADS, RINGS, SERVER_COUNTERS, SERVERS, STOP_COUNTERS, VIP_COUNTERS, VIPS4},
+    RingHead, RingId, ServerEntry, ServerId, V4, V6, Vip,
+    maps::{RETURNS4, RETURNS6, RING_HEADS, RINGS, SERVERS, VIPS4, VIPS6},
 };
-use std::{
-    collections::BTreeMap,
-    io,
-    os::fd::{AsFd, BorrowedFd, OwnedFd},
-    sync::Arc,
-    thread,
-    time::Duration,
-};
+use std::{collections::BTreeMap, io, os::fd::OwnedFd, sync::Arc, thread, time::Duration};
 use tokio::time::Instant;
 
 /// How long a half that was live may still be read: a packet's way through the program takes microseconds.
 const STILL_READ: Duration = Duration::from_millis(1);
 
-/// The descriptors that a worker gets. No program, no link, nothing that the supervisor writes.
-#[derive(Debug)]
-pub struct WorkerMaps {
-    /// What the worker writes.
-    pub tables: TableMaps,
-    /// What the worker reads.
-    pub counters: CounterMaps,
-}
-
-/// The descriptors of the planner's maps.
-#[derive(Debug)]
-pub struct TableMaps {
-    /// `VIPS4`.
-    pub vips: OwnedFd,
-    /// `RING_HEADS`.
-    pub heads: OwnedFd,
-    /// `SERVERS`.
-    pub servers: OwnedFd,
-    /// `RETURNS4`.
-    pub returns: OwnedFd,
-    /// The inner maps of `RINGS`.
-    pub rings: Vec<(RingId, OwnedFd)>,
-}
-
-impl WorkerMaps {
-    /// All but the rings, as the supervisor sends them: a name and a descriptor each.
-    pub fn named(&self) -> [(&'static str, BorrowedFd<'_>); 7] {
-        let Self { tables: TableMaps { vips, heads, servers, returns, rings: _ }, counters } = self;
-        [
-            (VIPS4, vips.as_fd()),
-            (RING_HEADS, heads.as_fd()),
-            (SERVERS, servers.as_fd()),
-            (RETURNS4, returns.as_fd()),
-            (VIP_COUNTERS, counters.vips.as_fd()),
-            (SERVER_COUNTERS, counters.servers.as_fd()),
-            (STOP_COUNTERS, counters.stops.as_fd()),
-        ]
-    }
-
-    /// Back from what [`named`](Self::named) gave.
-    pub fn from_named(mut fds: BTreeMap<String, OwnedFd>, rings: Vec<(RingId, OwnedFd)>) -> Result<Self, MapUnusable> {
-        let mut take = |name: &str| fds.remove(name).ok_or_else(|| MapUnusable::Unknown(name.to_owned()));
-        Ok(Self {
-            tables: TableMaps {
-                vips: take(VIPS4)?,
-                heads: take(RING_HEADS)?,
-                servers: take(SERVERS)?,
-                returns: take(RETURNS4)?,
-                rings,
-            },
-            counters: CounterMaps {
-                vips: take(VIP_COUNTERS)?,
-                servers: take(SERVER_COUNTERS)?,
-                stops: take(STOP_COUNTERS)?,
-            },
-        })
-    }
-
-    /// The supervisor opens the maps that [`load`](super::load::load) pinned, to hand them over.
-    pub fn open(pins: &Pins, rings: &RingMaps) -> Result<Self, RingError> {
-        let open = |name| descriptor(name, &pins.open(name)?);
-        let tables = TableMaps {
-            vips: open(VIPS4)?,
-            heads: open(RING_HEADS)?,
-            servers: open(SERVERS)?,
-            returns: open(RETURNS4)?,
-            rings: rings.all()?,
-        };
-        Ok(Self { tables, counters: CounterMaps::open(pins)? })
-    }
-}
-
 /// The planner's maps in the kernel.
 pub struct KernelMaps {
-    vips: HashMap<MapData, Raw<Vip4Key>, Raw<Vip>>,
+    v4: FamilyMaps<V4>,
+    v6: FamilyMaps<V6>,
     heads: Array<MapData, Raw<RingHead>>,
     servers: Array<MapData, Raw<ServerEntry>>,
-    returns: HashMap<MapData, Raw<Return4Key>, Raw<Return4>>,
     rings: BTreeMap<RingId, RingMap>,
     owners: Owners,
 }
@@ -118,36 +46,22 @@ struct RingMap {
 }
 
 impl KernelMaps {
-    /// From descriptors that were handed over. Needs no capability. `counters`, because a row that a write gives to another
-    /// VIP or server starts to count anew.
-    pub fn from_fds(fds: TableMaps, counters: &CounterMaps) -> Result<Self, MapUnusable> {
-        let mut maps = Self {
-            vips: from_fd(VIPS4, Shape::of(VIPS4)?, fds.vips)?,
-            heads: from_fd(RING_HEADS, Shape::of(RING_HEADS)?, fds.heads)?,
-            servers: from_fd(SERVERS, Shape::of(SERVERS)?, fds.servers)?,
-            returns: from_fd(RETURNS4, Shape::of(RETURNS4)?, fds.returns)?,
-            rings: BTreeMap::new(),
-            owners: Owners::from_fds(counters)?,
-        };
-        fds.rings.into_iter().try_for_each(|(ring, fd)| maps.insert_ring(ring, fd))?;
-        Ok(maps)
-    }
-
-    /// From the pins, for the command line.
-    pub fn from_pins(pins: &Pins) -> Result<Self, RingError> {
-        let ring = |ring| -> Result<_, MapUnusable> { Ok((ring, RingMap::new(typed("ring", pins.open_ring(ring)?)?))) };
+    /// From descriptors that were handed over, which needs no capability, or from the pins.
+    pub fn open(source: &impl MapSource) -> Result<Self, RingError> {
+        let ring = |(ring, data)| Ok((ring, RingMap::new(typed(&format!("ring {ring}"), data)?)));
         Ok(Self {
-            vips: typed(VIPS4, pins.open(VIPS4)?)?,
-            heads: typed(RING_HEADS, pins.open(RING_HEADS)?)?,
-            servers: typed(SERVERS, pins.open(SERVERS)?)?,
-            returns: typed(RETURNS4, pins.open(RETURNS4)?)?,
-            rings: pins.ringed()?.into_iter().map(ring).collect::<Result<_, _>>()?,
-            owners: Owners::from_pins(pins)?,
+            v4: FamilyMaps::open(source, [VIPS4, RETURNS4])?,
+            v6: FamilyMaps::open(source, [VIPS6, RETURNS6])?,
+            heads: typed(RING_HEADS, source.open(RING_HEADS)?)?,
+            servers: typed(SERVERS, source.open(SERVERS)?)?,
+            rings: source.open_rings()?.into_iter().map(ring).collect::<Result<_, MapUnusable>>()?,
+            owners: Owners::open(source)?,
         })
     }
 
-    fn insert_ring(&mut self, ring: RingId, fd: OwnedFd) -> Result<(), MapUnusable> {
-        self.rings.insert(ring, RingMap::new(from_fd(&format!("ring {ring}"), Shape::of_ring(), fd)?));
+    fn insert_ring(&mut self, ring: RingId, fd: &OwnedFd) -> Result<(), MapUnusable> {
+        let name = format!("ring {ring}");
+        self.rings.insert(ring, RingMap::new(typed(&name, from_fd(&name, Shape::of_ring(), fd)?)?));
         Ok(())
     }
 
@@ -197,13 +111,30 @@ impl KernelMaps {
         self.servers.set(u32::from(id), Raw(entry), 0).map_err(|error| WriteError::Server(id, io_error(error)))
     }
 
-    fn put_vip(&mut self, key: Vip4Key, vip: Vip) -> Result<(), WriteError> {
+    fn put_vip(&mut self, key: Endpoint, vip: Vip) -> Result<(), WriteError> {
         let refused = |error| WriteError::Vip(key, error);
         if !key.is_address_entry() {
-            let installed = self.vips.get(&Raw(key), 0).is_ok_and(|Raw(installed)| installed.id == vip.id);
+            let installed = if key.address.is_ipv4() { self.v4.vip(key) } else { self.v6.vip(key) };
+            let installed = installed.is_some_and(|installed| installed.id == vip.id);
             self.owners.give_vip(vip.id, key, installed).map_err(refused)?;
         }
-        self.vips.insert(Raw(key), Raw(vip), 0).map_err(|error| refused(io_error(error)))
+        let put = if key.address.is_ipv4() { self.v4.put_vip(key, vip) } else { self.v6.put_vip(key, vip) };
+        put.map_err(refused)
+    }
+
+    fn remove_vip(&mut self, key: Endpoint) -> Result<(), WriteError> {
+        let gone = if key.address.is_ipv4() { self.v4.remove_vip(key) } else { self.v6.remove_vip(key) };
+        gone.map_err(|error| WriteError::Vip(key, error))
+    }
+
+    fn put_return(&mut self, key: Endpoint, row: &Return) -> Result<(), WriteError> {
+        let put = if key.address.is_ipv4() { self.v4.put_return(key, row) } else { self.v6.put_return(key, row) };
+        put.map_err(|error| WriteError::Return(key, error))
+    }
+
+    fn remove_return(&mut self, key: Endpoint) -> Result<(), WriteError> {
+        let gone = if key.address.is_ipv4() { self.v4.remove_return(key) } else { self.v6.remove_return(key) };
+        gone.map_err(|error| WriteError::Return(key, error))
     }
 
     fn write(&mut self, write: &Write) -> Result<(), WriteError> {
@@ -214,13 +145,9 @@ impl KernelMaps {
             Write::FlipRing(ring, identity) => self.flip(*ring, *identity),
             Write::RemoveRing(ring) => self.free_ring(*ring),
             Write::PutVip(key, vip) => self.put_vip(*key, *vip),
-            Write::RemoveVip(key) => {
-                removed(self.vips.remove(&Raw(*key))).map_err(|error| WriteError::Vip(*key, error))
-            }
-            Write::PutReturn(key, value) => {
-                self.returns.insert(Raw(*key), Raw(*value), 0).map_err(|error| WriteError::Return(io_error(error)))
-            }
-            Write::RemoveReturn(key) => removed(self.returns.remove(&Raw(*key))).map_err(WriteError::Return),
+            Write::RemoveVip(key) => self.remove_vip(*key),
+            Write::PutReturn(key, row) => self.put_return(*key, row),
+            Write::RemoveReturn(key) => self.remove_return(*key),
         }
     }
 
@@ -247,12 +174,11 @@ impl KernelMaps {
 
 impl MapWriter for KernelMaps {
     fn read(&mut self) -> Result<Tables, WriteError> {
-        Ok(Tables {
-            servers: self.read_servers()?,
-            rings: self.read_rings()?,
-            vips: read_hash(VIPS4, &self.vips)?,
-            returns: read_hash(RETURNS4, &self.returns)?,
-        })
+        let (mut vips, mut returns) = self.v4.read()?;
+        let of_v6 = self.v6.read()?;
+        vips.extend(of_v6.0);
+        returns.extend(of_v6.1);
+        Ok(Tables { servers: self.read_servers()?, rings: self.read_rings()?, vips, returns })
     }
 
     fn apply(&mut self, writes: &[Write]) -> Result<(), WriteError> {
@@ -264,7 +190,7 @@ impl MapWriter for KernelMaps {
     }
 
     fn add_ring(&mut self, ring: RingId, map: OwnedFd) -> Result<(), WriteError> {
-        self.insert_ring(ring, map).map_err(|error| WriteError::Ring(ring, io::Error::other(error)))
+        self.insert_ring(ring, &map).map_err(|error| WriteError::Ring(ring, io::Error::other(error)))
     }
 }
 
@@ -281,11 +207,61 @@ impl RingMap {
     }
 }
 
-fn read_hash<K: bytemuck::Pod + Ord, V: bytemuck::Pod>(
+/// The maps that each family has of its own.
+struct FamilyMaps<F: Rows> {
+    names: [&'static str; 2],
+    vips: HashMap<MapData, Raw<F::Endpoint>, Raw<Vip>>,
+    returns: HashMap<MapData, Raw<F::Endpoint>, Raw<F::Return>>,
+}
+
+/// VIPs and returns of a family.
+type FamilyTables = (BTreeMap<Endpoint, Vip>, BTreeMap<Endpoint, Return>);
+
+impl<F: Rows> FamilyMaps<F> {
+    fn open(source: &impl MapSource, names: [&'static str; 2]) -> Result<Self, MapUnusable> {
+        let [vips, returns] = names;
+        Ok(Self { names, vips: typed(vips, source.open(vips)?)?, returns: typed(returns, source.open(returns)?)? })
+    }
+
+    fn read(&self) -> Result<FamilyTables, WriteError> {
+        let [vips, returns] = self.names;
+        Ok((
+            read_hash(vips, &self.vips, endpoint::<F>, |vip| vip)?,
+            read_hash(returns, &self.returns, endpoint::<F>, |row| returned::<F>(&row))?,
+        ))
+    }
+
+    fn vip(&self, endpoint: Endpoint) -> Option<Vip> {
+        self.vips.get(&Raw(key::<F>(endpoint)), 0).ok().map(|Raw(vip)| vip)
+    }
+
+    fn put_vip(&mut self, endpoint: Endpoint, vip: Vip) -> io::Result<()> {
+        self.vips.insert(Raw(key::<F>(endpoint)), Raw(vip), 0).map_err(io_error)
+    }
+
+    fn remove_vip(&mut self, endpoint: Endpoint) -> io::Result<()> {
+        removed(self.vips.remove(&Raw(key::<F>(endpoint))))
+    }
+
+    fn put_return(&mut self, endpoint: Endpoint, row: &Return) -> io::Result<()> {
+        self.returns.insert(Raw(key::<F>(endpoint)), Raw(F::return_row(row)), 0).map_err(io_error)
+    }
+
+    fn remove_return(&mut self, endpoint: Endpoint) -> io::Result<()> {
+        removed(self.returns.remove(&Raw(key::<F>(endpoint))))
+    }
+}
+
+fn read_hash<K: bytemuck::Pod, V: bytemuck::Pod, Value>(
     name: &'static str,
     map: &HashMap<MapData, Raw<K>, Raw<V>>,
-) -> Result<BTreeMap<K, V>, WriteError> {
-    map.iter().map(|row| row.map(|(key, value)| (key.0, value.0)).map_err(|error| read_error(name, error))).collect()
+    key: impl Fn(K) -> Endpoint,
+    value: impl Fn(V) -> Value,
+) -> Result<BTreeMap<Endpoint, Value>, WriteError> {
+    let row = |row: Result<(Raw<K>, Raw<V>), _>| {
+        row.map(|(k, v)| (key(k.0), value(v.0))).map_err(|error| read_error(name, error))
+    };
+    map.iter().map(row).collect()
 }
 
 fn read_error(name: &'static str, error: MapError) -> WriteError {

@@ -1,11 +1,14 @@
 //! The kernel's maps in memory: for tests, and for a plan that is shown and not carried out.
 
 use super::writer::{MapWriter, WriteError};
-use crate::plan::{
-    Ring, Tables, Write,
-    tables::{Slots, empty_slots},
+use crate::{
+    model::Endpoint,
+    plan::{
+        Ring, Tables, Write,
+        tables::{Return, Slots, empty_slots},
+    },
 };
-use lb_common::{Return4, Return4Key, RingHead, RingId, ServerEntry, ServerId, Vip, Vip4Key};
+use lb_common::{RingHead, RingId, ServerEntry, ServerId, Vip};
 use std::{collections::BTreeMap, io, os::fd::OwnedFd, sync::Arc};
 
 /// Maps with the kernel's semantics: rings have two halves, and what is not there cannot be removed.
@@ -13,8 +16,8 @@ use std::{collections::BTreeMap, io, os::fd::OwnedFd, sync::Arc};
 pub struct MemoryMaps {
     servers: BTreeMap<ServerId, ServerEntry>,
     rings: BTreeMap<RingId, MemoryRing>,
-    vips: BTreeMap<Vip4Key, Vip>,
-    returns: BTreeMap<Return4Key, Return4>,
+    vips: BTreeMap<Endpoint, Vip>,
+    returns: BTreeMap<Endpoint, Return>,
     writes_left: Option<usize>,
 }
 
@@ -108,7 +111,7 @@ fn error_of(write: &Write, source: io::Error) -> WriteError {
     match write {
         Write::PutServer(id, _) | Write::RemoveServer(id) => WriteError::Server(*id, source),
         Write::PutRingHalf(id, _) | Write::FlipRing(id, _) | Write::RemoveRing(id) => WriteError::Ring(*id, source),
-        Write::PutReturn(..) | Write::RemoveReturn(_) => WriteError::Return(source),
+        Write::PutReturn(key, _) | Write::RemoveReturn(key) => WriteError::Return(*key, source),
         Write::PutVip(key, _) | Write::RemoveVip(key) => WriteError::Vip(*key, source),
     }
 }
@@ -120,7 +123,7 @@ mod tests {
 
     fn slots(server: ServerId) -> Slots {
         let mut slots = empty_slots();
-        Arc::make_mut(&mut slots).fill(Slot { current: server, reserved: 0 });
+        Arc::make_mut(&mut slots).fill(Slot::of(server));
         slots
     }
 

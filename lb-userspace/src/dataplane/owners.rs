@@ -2,20 +2,20 @@
 //! or server before him did.
 
 use super::{
-    counters::CounterMaps,
-    pins::Pins,
+    handed::MapSource,
     raw::Raw,
-    shape::{MapUnusable, Shape, from_fd, io_error},
+    shape::{MapUnusable, io_error, typed},
 };
+use crate::model::Endpoint;
 use aya::{
     maps::{MapData, PerCpuArray, PerCpuValues},
     util::nr_cpus,
 };
 use lb_common::{
-    Counters, ServerId, Vip4Key, VipId,
+    Counters, ServerId, VipId,
     maps::{SERVER_COUNTERS, VIP_COUNTERS},
 };
-use std::{collections::BTreeMap, io, os::fd::OwnedFd};
+use std::{collections::BTreeMap, io};
 
 type Rows = PerCpuArray<MapData, Raw<Counters>>;
 
@@ -24,34 +24,25 @@ pub(super) struct Owners {
     vip_rows: Rows,
     server_rows: Rows,
     cpus: usize,
-    vips: BTreeMap<VipId, Vip4Key>,
+    vips: BTreeMap<VipId, Endpoint>,
     servers: BTreeMap<ServerId, u64>,
 }
 
 impl Owners {
-    /// Over descriptors that were handed over. Needs no capability.
-    pub(super) fn from_fds(fds: &CounterMaps) -> Result<Self, MapUnusable> {
-        let rows = |name: &str, fd: &OwnedFd| -> Result<Rows, MapUnusable> {
-            let fd = fd.try_clone().map_err(|error| MapUnusable::Open(name.to_owned(), error))?;
-            from_fd(name, Shape::of(name)?, fd)
-        };
+    /// Over descriptors that were handed over, which needs no capability, or over the pins.
+    pub(super) fn open(source: &impl MapSource) -> Result<Self, MapUnusable> {
         let cpus = nr_cpus().map_err(|(file, error)| MapUnusable::Open(format!("of counters ({file})"), error))?;
         Ok(Self {
-            vip_rows: rows(VIP_COUNTERS, &fds.vips)?,
-            server_rows: rows(SERVER_COUNTERS, &fds.servers)?,
+            vip_rows: typed(VIP_COUNTERS, source.open(VIP_COUNTERS)?)?,
+            server_rows: typed(SERVER_COUNTERS, source.open(SERVER_COUNTERS)?)?,
             cpus,
             vips: BTreeMap::new(),
             servers: BTreeMap::new(),
         })
     }
 
-    /// Over the pins.
-    pub(super) fn from_pins(pins: &Pins) -> Result<Self, MapUnusable> {
-        Self::from_fds(&CounterMaps::open(pins)?)
-    }
-
-    /// Gives row `id` to the VIP of `key`. `installed`: whether `VIPS4` says now that it is its row.
-    pub(super) fn give_vip(&mut self, id: VipId, key: Vip4Key, installed: bool) -> io::Result<()> {
+    /// Gives row `id` to the VIP of `key`. `installed`: whether `VIPS4` or `VIPS6` says now that it is its row.
+    pub(super) fn give_vip(&mut self, id: VipId, key: Endpoint, installed: bool) -> io::Result<()> {
         if self.vips.get(&id).map_or(installed, |owner| *owner == key) {
             return Ok(());
         }

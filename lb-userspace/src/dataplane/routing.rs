@@ -95,7 +95,10 @@ impl Routing {
         servers: &BTreeMap<ServerId, ServerEntry>,
     ) -> Result<Self, RoutingError> {
         let installed = maps.read().map_err(RoutingError::Maps)?;
-        let known = servers.values().map(|entry| (entry.addr.ip(), entry.next_hop)).collect();
+        let v4 = |entry: &ServerEntry| {
+            if let IpAddr::V4(address) = entry.addr.ip() { Some((address, entry.next_hop)) } else { None }
+        };
+        let known = servers.values().filter_map(v4).collect();
         let table = RoutingTable::new(attached.iter().copied(), &known, &installed.routes);
         let netlink = netlink::Netlink::connect().map_err(RoutingError::Netlink)?;
         let (commands, received) = mpsc::unbounded_channel();

@@ -2,8 +2,14 @@
 //! a map of another program and a read past the end of a row.
 
 use aya::maps::{Map, MapData, MapError, MapType};
-use lb_common::maps::{ALL, BUFFERS, DEVICES, LOCAL4, NEXT_HOPS, RETURNS4, RING_HEADS, RINGS, ROUTES4, SERVERS, VIPS4};
-use lb_common::{SLOTS, Slot, slots::HALVES};
+use lb_common::{
+    SLOTS, Slot,
+    maps::{
+        ALL, BUFFERS, CONNECTIONS4, CONNECTIONS6, DEVICES, FLOWS4, FLOWS6, FRAGMENTS4, FRAGMENTS6, LOCAL4, LOCAL6,
+        NEXT_HOPS, RETURNS4, RETURNS6, RING_HEADS, RINGS, ROUTES4, ROUTES6, SERVERS, SOURCES, VIPS4, VIPS6,
+    },
+    slots::HALVES,
+};
 use std::{
     fmt, io,
     os::fd::{AsFd as _, OwnedFd},
@@ -32,9 +38,10 @@ impl Shape {
         let (_, key, value, entries) = ALL.into_iter().find(|map| map.0 == name)?;
         let kind = match name {
             RINGS => MapType::ArrayOfMaps,
-            RING_HEADS | SERVERS | NEXT_HOPS => MapType::Array,
-            VIPS4 | RETURNS4 | LOCAL4 => MapType::Hash,
-            ROUTES4 => MapType::LpmTrie,
+            RING_HEADS | SERVERS | NEXT_HOPS | SOURCES => MapType::Array,
+            VIPS4 | VIPS6 | RETURNS4 | RETURNS6 | LOCAL4 | LOCAL6 | FLOWS4 | FLOWS6 => MapType::Hash,
+            CONNECTIONS4 | CONNECTIONS6 | FRAGMENTS4 | FRAGMENTS6 => MapType::LruHash,
+            ROUTES4 | ROUTES6 => MapType::LpmTrie,
             DEVICES => MapType::DevMapHash,
             _ => MapType::PerCpuArray,
         };
@@ -105,16 +112,6 @@ pub(super) fn checked(name: &str, wanted: Shape, data: MapData) -> Result<MapDat
 /// Takes `data` as one of aya's typed maps.
 pub(super) fn typed<T: TryFrom<Map, Error = MapError>>(name: &str, data: MapData) -> Result<T, MapUnusable> {
     Map::from_map_data(data).and_then(T::try_from).map_err(|error| unusable(name, error))
-}
-
-/// Takes a descriptor that was handed over as the map called `name`.
-pub(super) fn from_fd<T: TryFrom<Map, Error = MapError>>(
-    name: &str,
-    wanted: Shape,
-    fd: OwnedFd,
-) -> Result<T, MapUnusable> {
-    let data = MapData::from_fd(fd).map_err(|error| unusable(name, error))?;
-    typed(name, checked(name, wanted, data)?)
 }
 
 /// A descriptor of a map, to hand over.

@@ -1,7 +1,10 @@
 //! The seam between the planner and the kernel.
 
-use crate::plan::{Tables, Write};
-use lb_common::{RingId, ServerId, Vip4Key};
+use crate::{
+    model::Endpoint,
+    plan::{Tables, Write},
+};
+use lb_common::{RingId, ServerId};
 use std::{io, os::fd::OwnedFd};
 
 /// Carries out the planner's writes, in order.
@@ -31,12 +34,12 @@ pub enum WriteError {
     /// The supervisor has not yet made the map of a new ring.
     #[error("ring {0} does not exist")]
     NoRing(RingId),
-    /// An entry of `VIPS4`.
-    #[error("cannot write VIP {0:?}")]
-    Vip(Vip4Key, #[source] io::Error),
-    /// An entry of `RETURNS4`.
-    #[error("cannot write the return path of a server")]
-    Return(#[source] io::Error),
+    /// An entry of `VIPS4` or `VIPS6`.
+    #[error("cannot write VIP {0}")]
+    Vip(Endpoint, #[source] io::Error),
+    /// An entry of `RETURNS4` or `RETURNS6`.
+    #[error("cannot write the return path of server {0}")]
+    Return(Endpoint, #[source] io::Error),
     /// A map cannot be read.
     #[error("cannot read map {0}")]
     Read(&'static str, #[source] io::Error),

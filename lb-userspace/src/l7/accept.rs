@@ -241,6 +241,6 @@ async fn understood<IO: AsyncRead + AsyncWrite + Unpin + 'static>(held: &Held, c
             }
         }
         // The kernel serves these; `Snapshot` does not list them.
-        FrontendKind::L4 { .. } => {}
+        FrontendKind::L4(_) => {}
     }
 }

@@ -82,7 +82,7 @@ async fn answer(
 fn http_frontend(held: &Held) -> Option<&HttpFrontend> {
     match &held.frontend()?.kind {
         FrontendKind::Http(http) => Some(http),
-        FrontendKind::L4 { .. } | FrontendKind::Tcp { .. } => None,
+        FrontendKind::L4(_) | FrontendKind::Tcp { .. } => None,
     }
 }
 

@@ -71,7 +71,7 @@ pub enum SnapshotError {
 impl Snapshot {
     /// From a model and the live state made for it ([`Live::for_model`]). Reads the certificates.
     pub fn new(model: Arc<Model>, live: Arc<Live>) -> Result<Self, SnapshotError> {
-        let served = model.frontends.iter().filter(|frontend| !matches!(frontend.kind, FrontendKind::L4 { .. }));
+        let served = model.frontends.iter().filter(|frontend| !matches!(frontend.kind, FrontendKind::L4(_)));
         let frontends = served.map(|frontend| FrontendRoute::new(frontend, &live)).collect::<Result<_, _>>()?;
         let backend = |backend| BackendRoute::new(backend, &live, model.global.hash_key);
         let backends = model.backends.iter().map(backend).collect::<Result<_, _>>()?;

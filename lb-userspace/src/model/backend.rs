@@ -2,7 +2,7 @@
 
 use super::{Check, Server};
 use lb_common::Forward;
-use std::time::Duration;
+use std::{net::IpAddr, time::Duration};
 
 /// A named set of servers.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -17,10 +17,40 @@ pub struct Backend {
     pub check: Option<Check>,
     /// In the order of the file; not empty; names are unique.
     pub servers: Vec<Server>,
+    /// UDP port that servers take `gue` packets on. Default: 6080 (IANA).
+    pub gue_port: u16,
+    /// `fullnat`: addresses of ours that servers answer to; empty otherwise.
+    pub sources: Vec<IpAddr>,
+    /// What decides which server a flow gets, for kernel frontends. Default: the whole flow.
+    pub affinity: Affinity,
+    /// Which flows the kernel half remembers. Default: as few as it can.
+    pub track: Track,
+    /// How long a slot of the ring changes hands: flows that send a packet within it stay with their server. Default: 5 min.
+    pub transition: Duration,
     /// Longest wait for a connection to a server. Default: 5 s.
     pub timeout_connect: Duration,
     /// Longest silence of a server. Default: 60 s.
     pub timeout_server: Duration,
+}
+
+/// What of a flow decides which server it gets.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum Affinity {
+    /// Both addresses, both ports and the protocol.
+    #[default]
+    None,
+    /// The client's address alone, so that all it opens meets at one server.
+    Source,
+}
+
+/// Which flows the kernel half remembers.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum Track {
+    /// Only those of slots that change hands.
+    #[default]
+    Auto,
+    /// All, in a table that forgets the oldest when it is full.
+    Full,
 }
 
 /// How a server is picked.

@@ -1,6 +1,6 @@
 //! Frontend: where clients connect.
 
-use super::{BackendIndex, Rule};
+use super::{BackendIndex, Endpoint, Rule};
 use lb_common::Protocol;
 use std::{fmt, net::SocketAddr, path::PathBuf, time::Duration};
 
@@ -21,7 +21,7 @@ impl Frontend {
     /// Whether connections to `address` are for this frontend, and for the proxy.
     pub fn serves(&self, address: SocketAddr) -> bool {
         let proxied = match self.kind {
-            FrontendKind::L4 { .. } => false,
+            FrontendKind::L4(_) => false,
             FrontendKind::Tcp { .. } | FrontendKind::Http(_) => true,
         };
         proxied && self.binds.iter().any(|bind| bind.address == address)
@@ -32,10 +32,7 @@ impl Frontend {
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum FrontendKind {
     /// Packets are forwarded by the kernel half.
-    L4 {
-        /// Whose ring serves the VIPs.
-        backend: BackendIndex,
-    },
+    L4(L4Frontend),
     /// Bytes are relayed.
     Tcp {
         /// Where connections go.
@@ -43,6 +40,50 @@ pub enum FrontendKind {
     },
     /// Requests are routed.
     Http(HttpFrontend),
+}
+
+/// What only an `l4` frontend has.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct L4Frontend {
+    /// Whose ring serves the VIPs.
+    pub backend: BackendIndex,
+    /// What becomes of fragments. Default: drop.
+    pub fragments: Fragments,
+    /// What becomes of echo requests to the VIP's address. Default: always answered.
+    pub ping: Ping,
+    /// Largest TCP segment that connections may agree on, in bytes; 0: as it is. Default: 0.
+    pub mss: u16,
+}
+
+impl L4Frontend {
+    /// With all defaults.
+    pub fn of(backend: BackendIndex) -> Self {
+        Self { backend, fragments: Fragments::default(), ping: Ping::default(), mss: 0 }
+    }
+}
+
+/// What becomes of fragments to a VIP.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum Fragments {
+    /// They are dropped.
+    #[default]
+    Drop,
+    /// Later ones follow the first, which must arrive before them.
+    Track,
+    /// All packets of the VIP go by their addresses and protocol, so that fragments need no ports.
+    Hash,
+}
+
+/// What becomes of echo requests (ping) to the address of a VIP.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum Ping {
+    /// The kernel half answers them.
+    #[default]
+    Always,
+    /// It answers while a server of one of the address' VIPs is available, and drops them otherwise.
+    Up,
+    /// They are left to the host.
+    Host,
 }
 
 /// What only an `http` frontend has.
@@ -66,10 +107,36 @@ pub struct Bind {
     /// Address and port. An unspecified address is for `tcp` and `http` only: `0.0.0.0` is every IPv4 address, `::` every
     /// IPv6 address and no IPv4 one (IPV6_V6ONLY), so that both can be bound side by side.
     pub address: SocketAddr,
+    /// The ports of an `l4` frontend; for others the one of `address`.
+    pub ports: Ports,
     /// `udp` is for `l4` only.
     pub protocol: Protocol,
     /// Certificates; empty: clear text. The first is the default for clients that send no or an unknown name.
     pub certificates: Vec<Certificate>,
+}
+
+impl Bind {
+    /// The VIPs of an `l4` frontend that this is.
+    pub fn endpoints(&self) -> impl Iterator<Item = Endpoint> + use<> {
+        let (first, last) = match self.ports {
+            Ports::One(port) => (port, port),
+            Ports::Range(first, last) => (first, last),
+            Ports::All => (0, 0),
+        };
+        let (address, protocol) = (self.address.ip(), self.protocol);
+        (first..=last).map(move |port| Endpoint::new(address, port, protocol))
+    }
+}
+
+/// The ports that a bind covers.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Ports {
+    /// One.
+    One(u16),
+    /// From the first to the last, at most 1,024 of them.
+    Range(u16, u16),
+    /// All (`*`).
+    All,
 }
 
 /// A certificate chain with its key, as read from one PEM file. `Debug` shows the path alone.

@@ -24,12 +24,30 @@ pub struct Global {
     pub stop_timeout: Duration,
     /// Where `/metrics` is served, without TLS. Default: nowhere.
     pub metrics: Option<SocketAddr>,
+    /// How long an idle TCP flow is remembered by the kernel half. Default: 1 h.
+    pub flow_timeout_tcp: Duration,
+    /// How long an idle UDP flow is remembered by the kernel half. Default: 3 min.
+    pub flow_timeout_udp: Duration,
+    /// Flows that the kernel half may begin to remember, each second and on each CPU. Default: 20,000.
+    pub track_budget: u32,
 }
 
 impl fmt::Debug for Global {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { interfaces, hash_key: _, user, control_socket, pin_dir, threads, on_stop, stop_timeout, metrics } =
-            self;
+        let Self {
+            interfaces,
+            hash_key: _,
+            user,
+            control_socket,
+            pin_dir,
+            threads,
+            on_stop,
+            stop_timeout,
+            metrics,
+            flow_timeout_tcp,
+            flow_timeout_udp,
+            track_budget,
+        } = self;
         f.debug_struct("Global")
             .field("interfaces", interfaces)
             .field("user", user)
@@ -39,6 +57,9 @@ impl fmt::Debug for Global {
             .field("on_stop", on_stop)
             .field("stop_timeout", stop_timeout)
             .field("metrics", metrics)
+            .field("flow_timeout_tcp", flow_timeout_tcp)
+            .field("flow_timeout_udp", flow_timeout_udp)
+            .field("track_budget", track_budget)
             .finish_non_exhaustive()
     }
 }

@@ -3,19 +3,14 @@
 use super::{
     Ring, Tables,
     maglev::Owners,
-    tables::{Slots, empty_slots},
+    tables::{Return, Slots, empty_slots},
 };
 use crate::{
-    model::{Backend, Model, Server, backend},
+    model::{Backend, Endpoint, Model, Server, backend},
     servers::{Registry, Standing, available, state::IsBackup},
 };
-use lb_common::{Be16, Forward, Return4, Return4Key, RingId, ServerEntry, ServerId, Vip, Vip4Key};
-use std::{
-    collections::BTreeMap,
-    mem,
-    net::{IpAddr, Ipv4Addr},
-    sync::Arc,
-};
+use lb_common::{Be16, Family as _, Forward, RingId, ServerEntry, ServerId, Slot, V4, V6, Vip};
+use std::{collections::BTreeMap, mem, net::IpAddr, sync::Arc};
 
 /// Rows in `NEXT_HOPS`, by the address of the server that is reached there.
 pub type NextHops = BTreeMap<IpAddr, u16>;
@@ -113,17 +108,15 @@ impl Planner {
 
     /// Where replies of `nat` servers come from. Of two VIPs that would need the same entry the lower address wins; the
     /// configuration check refuses such a pair.
-    fn returns(&self, model: &Model, registry: &Registry) -> BTreeMap<Return4Key, Return4> {
+    fn returns(&self, model: &Model, registry: &Registry) -> BTreeMap<Endpoint, Return> {
         let mut returns = BTreeMap::new();
         for (key, vip, backend) in known_vips(model, registry).filter(|(_, _, backend)| backend.forward == Forward::Nat)
         {
             for (server, identity) in self.members(backend) {
-                let (Some(address), Some(id)) = (ipv4(server), registry.server_id(identity)) else {
-                    continue;
-                };
-                let port = Be16::new(server.address.port());
-                let source = Return4Key { addr: address.into(), port, protocol: key.protocol, reserved: 0 };
-                let seen_as = Return4 { vip_addr: key.addr, vip_port: key.port, vip, server: id, reserved: 0 };
+                let Some(id) = registry.server_id(identity) else { continue };
+                let source =
+                    Endpoint { address: server.address.ip(), port: server.address.port(), protocol: key.protocol };
+                let seen_as = Return { vip, address: key.address, port: key.port, server: id, mss: 0 };
                 returns.entry(source).or_insert(seen_as);
             }
         }
@@ -160,51 +153,38 @@ impl Known {
 fn slots(owners: &Owners, ids: &[ServerId]) -> Slots {
     let mut slots = empty_slots();
     for (slot, owner) in Arc::make_mut(&mut slots).iter_mut().zip(owners.iter()) {
-        slot.current = owner.and_then(|index| ids.get(index)).copied().unwrap_or(0);
+        *slot = Slot::of(owner.and_then(|index| ids.get(index)).copied().unwrap_or(0));
     }
     slots
 }
 
 fn entry(forward: Forward, server: &Server, identity: u64, standing: Standing, next_hops: &NextHops) -> ServerEntry {
+    let address = server.address.ip();
     ServerEntry {
         identity,
-        addr: ipv4(server).unwrap_or(Ipv4Addr::UNSPECIFIED).into(),
-        port: match forward {
-            Forward::Direct => Be16::new(0),
-            Forward::Nat => Be16::new(server.address.port()),
-        },
-        next_hop: next_hops.get(&server.address.ip()).copied().unwrap_or(0),
+        addr: address.into(),
+        port: Be16::new(if forward.translates() { server.address.port() } else { 0 }),
+        next_hop: next_hops.get(&address).copied().unwrap_or(0),
         state: standing.kernel_state() as u8,
         admin: standing.admin as u8,
         health: standing.health as u8,
-        reserved: [0; 5],
-    }
-}
-
-/// `None` for an IPv6 server, which only `tcp` and `http` frontends can have.
-fn ipv4(server: &Server) -> Option<Ipv4Addr> {
-    match server.address.ip() {
-        IpAddr::V4(address) => Some(address),
-        IpAddr::V6(_) => None,
+        family: if address.is_ipv4() { V4::VERSION } else { V6::VERSION },
     }
 }
 
 /// Each VIP, and an address entry for each of their addresses.
-fn vips(model: &Model, registry: &Registry) -> BTreeMap<Vip4Key, Vip> {
+fn vips(model: &Model, registry: &Registry) -> BTreeMap<Endpoint, Vip> {
     let mut vips = BTreeMap::new();
     for (key, id, backend) in known_vips(model, registry) {
         let Some(ring) = registry.ring_id(backend::identity(&backend.name)) else { continue };
-        vips.insert(Vip4Key::address_entry(key.addr), Vip { id: 0, ring: 0, forward: 0, reserved: [0; 3] });
-        vips.insert(key, Vip { id, ring, forward: backend.forward as u8, reserved: [0; 3] });
+        vips.insert(Endpoint::address_entry(key.address), Vip::default());
+        vips.insert(key, Vip { id, ring, forward: backend.forward as u8, ..Vip::default() });
     }
     vips
 }
 
-fn known_vips<'a>(model: &'a Model, registry: &'a Registry) -> impl Iterator<Item = (Vip4Key, u16, &'a Backend)> {
-    model
-        .vips()
-        .into_iter()
-        .filter_map(|(key, backend)| Some((key, registry.vip_id(key)?, model.backends.get(backend)?)))
+fn known_vips<'a>(model: &'a Model, registry: &'a Registry) -> impl Iterator<Item = (Endpoint, u16, &'a Backend)> {
+    model.vips().into_iter().filter_map(|(key, l4)| Some((key, registry.vip_id(key)?, model.backends.get(l4.backend)?)))
 }
 
 #[cfg(test)]

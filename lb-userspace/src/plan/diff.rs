@@ -57,7 +57,7 @@ impl ChangedHands {
 
     /// Lends the slots of those servers to the next server on the chain, as for servers that are down.
     fn lend_slots(&self, ring: &mut Ring) {
-        let stays = |slot: Slot| !self.servers.contains(&slot.current);
+        let stays = |slot: Slot| !self.servers.contains(&slot.current());
         if !ring.slots.iter().copied().all(stays) && !maglev::lend(Arc::make_mut(&mut ring.slots).as_mut_slice(), stays)
         {
             ring.slots = empty_slots();

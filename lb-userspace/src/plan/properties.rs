@@ -8,10 +8,10 @@ use super::{
 };
 use crate::{
     dataplane::{memory::MemoryMaps, writer::MapWriter},
-    model::{Backend, Model, backend},
+    model::{Backend, Endpoint, Model, backend},
     servers::{Admin, Health, Registry, Standing},
 };
-use lb_common::{Forward, Protocol, RingId, ServerId, Vip4Key};
+use lb_common::{Forward, Protocol, RingId, ServerId};
 use proptest::{collection::vec, prelude::*, sample::Index};
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -146,17 +146,17 @@ impl<'a> Change<'a> {
             self.check_ring(tables, ring);
         }
         for (source, entry) in &tables.returns {
-            let address = tables.servers.get(&entry.server).map(|row| row.addr);
-            assert_eq!(address, Some(source.addr), "{source:?} names a stranger");
+            let address = tables.servers.get(&entry.server).map(|row| row.addr.ip());
+            assert_eq!(address, Some(source.address), "{source:?} names a stranger");
         }
     }
 
-    fn check_vip(&self, tables: &Tables, key: Vip4Key, ring: RingId) {
-        let entry = Vip4Key::address_entry(key.addr);
+    fn check_vip(&self, tables: &Tables, key: Endpoint, ring: RingId) {
+        let entry = Endpoint::address_entry(key.address);
         assert!(tables.vips.contains_key(&entry), "{key:?} has no address entry");
         let ring = tables.rings.get(&ring).unwrap_or_else(|| panic!("{key:?} has no ring"));
         let backend =
-            |world: &World| Some(backend::identity(&world.model.backends[*world.model.vips().get(&key)?].name));
+            |world: &World| Some(backend::identity(&world.model.backends[world.model.vips().get(&key)?.backend].name));
         let meant = [self.before, self.after].map(backend);
         assert!(meant.contains(&Some(ring.identity)), "{key:?} has a stranger's ring");
     }
@@ -184,7 +184,7 @@ impl<'a> Change<'a> {
         if let Some((_, ids)) = self.named.iter().find(|(known, _)| Arc::ptr_eq(known, slots)) {
             return ids.clone();
         }
-        let ids: BTreeSet<_> = slots.iter().map(|slot| slot.current).collect();
+        let ids: BTreeSet<_> = slots.iter().map(|slot| slot.current()).collect();
         self.named.push((Arc::clone(slots), ids.clone()));
         ids
     }
@@ -198,16 +198,13 @@ fn identities(backend: &Backend) -> Vec<u64> {
 fn without_ids(tables: &Tables) -> impl PartialEq + std::fmt::Debug + use<> {
     let name = |id: &ServerId| tables.servers.get(id).map(|entry| entry.identity);
     let servers: BTreeMap<_, _> = tables.servers.values().map(|entry| (entry.identity, *entry)).collect();
-    let ring = |ring: &Ring| (ring.identity, ring.slots.iter().map(|slot| name(&slot.current)).collect::<Vec<_>>());
+    let ring = |ring: &Ring| (ring.identity, ring.slots.iter().map(|slot| name(&slot.current())).collect::<Vec<_>>());
     let rings: BTreeMap<_, _> = tables.rings.values().map(ring).collect();
     let vip = |id: u16| tables.rings.get(&id).map(|ring| ring.identity);
     let vips: BTreeMap<_, _> =
         tables.vips.iter().map(|(key, entry)| (*key, (entry.forward, vip(entry.ring)))).collect();
-    let returns: BTreeMap<_, _> = tables
-        .returns
-        .iter()
-        .map(|(key, entry)| (*key, (entry.vip_addr, entry.vip_port, name(&entry.server))))
-        .collect();
+    let returns: BTreeMap<_, _> =
+        tables.returns.iter().map(|(key, entry)| (*key, (entry.address, entry.port, name(&entry.server)))).collect();
     (servers, rings, vips, returns)
 }
 

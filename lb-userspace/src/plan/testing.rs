@@ -1,8 +1,11 @@
 //! Small models for the tests of the planner and the registry.
 
-use crate::model::{Backend, Balance, Bind, Check, CheckKind, Frontend, FrontendKind, Global, Model, OnStop, Server};
+use crate::model::{
+    Affinity, Backend, Balance, Bind, Check, CheckKind, Frontend, FrontendKind, Global, L4Frontend, Model, OnStop,
+    Ports, Server, Track,
+};
 use lb_common::{Forward, Protocol};
-use std::time::Duration;
+use std::{net::SocketAddr, time::Duration};
 
 pub(crate) fn server(name: &str, address: &str) -> Server {
     Server { name: name.to_owned(), address: address.parse().unwrap(), weight: 1, backup: false }
@@ -29,13 +32,19 @@ pub(crate) fn backend(name: &str, servers: Vec<Server>) -> Backend {
         forward: Forward::Direct,
         check: Some(check),
         servers,
+        gue_port: 6_080,
+        sources: Vec::new(),
+        affinity: Affinity::None,
+        track: Track::Auto,
+        transition: Duration::from_mins(5),
         timeout_connect: Duration::from_secs(5),
         timeout_server: Duration::from_mins(1),
     }
 }
 
 pub(crate) fn bind(address: &str, protocol: Protocol) -> Bind {
-    Bind { address: address.parse().unwrap(), protocol, certificates: Vec::new() }
+    let address: SocketAddr = address.parse().unwrap();
+    Bind { address, ports: Ports::One(address.port()), protocol, certificates: Vec::new() }
 }
 
 /// A model of these backends; each pair is an `l4` frontend of one bind and the name of its backend.
@@ -44,7 +53,7 @@ pub(crate) fn model(mut backends: Vec<Backend>, frontends: Vec<(Bind, &str)>) ->
     let frontend = |(number, (bind, name)): (usize, (Bind, &str))| Frontend {
         name: format!("frontend{number}"),
         binds: vec![bind],
-        kind: FrontendKind::L4 { backend: backends.iter().position(|backend| backend.name == name).unwrap() },
+        kind: FrontendKind::L4(L4Frontend::of(backends.iter().position(|backend| backend.name == name).unwrap())),
         timeout_client: Duration::from_mins(1),
     };
     let frontends = frontends.into_iter().enumerate().map(frontend).collect();
@@ -58,6 +67,9 @@ pub(crate) fn model(mut backends: Vec<Backend>, frontends: Vec<(Bind, &str)>) ->
         on_stop: OnStop::Detach,
         stop_timeout: Duration::from_secs(30),
         metrics: None,
+        flow_timeout_tcp: Duration::from_hours(1),
+        flow_timeout_udp: Duration::from_mins(3),
+        track_budget: 20_000,
     };
     Model { global, frontends, backends }
 }

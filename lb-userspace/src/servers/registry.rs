@@ -3,11 +3,11 @@
 
 use super::{Admin, Health, Standing, available, state::IsBackup};
 use crate::{
-    model::{Backend, Model, backend},
+    model::{Backend, Endpoint, Model, backend},
     plan::Tables,
 };
 use lb_common::{
-    RingId, ServerId, Vip4Key, VipId,
+    RingId, ServerId, VipId,
     maps::{MAX_RINGS, MAX_SERVERS, MAX_VIPS},
 };
 use std::{
@@ -21,9 +21,9 @@ use std::{
 pub struct Registry {
     servers: Ids<u64>,
     rings: Ids<u64>,
-    vips: Ids<Vip4Key>,
+    vips: Ids<Endpoint>,
     standings: BTreeMap<u64, Standing>,
-    /// Entries of `VIPS4`: VIPs and the address entries beside them.
+    /// Entries of `VIPS4`, and as many again of `VIPS6`: VIPs and the address entries beside them.
     vip_entries: usize,
 }
 
@@ -48,7 +48,7 @@ pub enum Rows {
     Rings,
     /// Addresses with port and protocol of `l4` frontends.
     Vips,
-    /// VIPs together with their distinct addresses: they share a map.
+    /// VIPs of a family together with their distinct addresses: they share a map.
     VipEntries,
 }
 
@@ -111,9 +111,12 @@ impl Registry {
         Ok(())
     }
 
-    fn check_room(&self, servers: &[u64], rings: &[u64], vips: &[Vip4Key]) -> Result<(), RegistryError> {
-        let addresses: BTreeSet<_> = vips.iter().map(|key| key.addr).collect();
-        let entries = vips.len() + addresses.len();
+    fn check_room(&self, servers: &[u64], rings: &[u64], vips: &[Endpoint]) -> Result<(), RegistryError> {
+        let entries_of = |is_v4: bool| {
+            let vips = || vips.iter().filter(|key| key.address.is_ipv4() == is_v4);
+            vips().count() + vips().map(|key| key.address).collect::<BTreeSet<_>>().len()
+        };
+        let entries = entries_of(true).max(entries_of(false));
         let needs = [
             (Rows::Servers, servers.len(), self.servers.room()),
             (Rows::Rings, rings.len(), self.rings.room()),
@@ -138,7 +141,7 @@ impl Registry {
     }
 
     /// The counters of a VIP of that model.
-    pub fn vip_id(&self, vip: Vip4Key) -> Option<VipId> {
+    pub fn vip_id(&self, vip: Endpoint) -> Option<VipId> {
         self.vips.id(vip)
     }
 

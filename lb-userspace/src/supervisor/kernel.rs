@@ -5,8 +5,9 @@ use crate::{
     channel::message::Interface,
     dataplane::{
         attach::{self, Attached, Mode},
+        handed::WorkerMaps,
         load::{Loaded, load},
-        maps::{KernelMaps, WorkerMaps},
+        maps::KernelMaps,
         object::object,
         pins::Pins,
         rings::RingMaps,
@@ -90,7 +91,7 @@ impl Kernel {
                 ),
             }
         }
-        let servers = KernelMaps::from_pins(pins)?.read()?.servers;
+        let servers = KernelMaps::open(pins)?.read()?.servers;
         let devices: Vec<u32> = attached.iter().map(|attached| attached.ifindex).collect();
         let routing = Routing::start(RoutingMaps::open(pins)?, Events::open(pins)?, &devices, &servers)?;
         timeout(SYNC_TIMEOUT, routing.synced()).await.context("the network could not be read in time")??;

@@ -1,11 +1,7 @@
 //! What the supervisor hands over for the configuration that comes next.
 
 use crate::{
-    dataplane::{
-        counters::KernelCounters,
-        maps::{KernelMaps, WorkerMaps},
-        writer::MapWriter,
-    },
+    dataplane::{counters::KernelCounters, handed::WorkerMaps, maps::KernelMaps, writer::MapWriter},
     l7::BoundListener,
     model::Model,
     plan::Tables,
@@ -34,9 +30,9 @@ pub(super) struct Found {
 }
 
 impl Found {
-    pub(super) fn read(maps: WorkerMaps) -> anyhow::Result<Self> {
-        let mut writer = KernelMaps::from_fds(maps.tables, &maps.counters)?;
-        let counters = KernelCounters::from_fds(maps.counters)?;
+    pub(super) fn read(maps: &WorkerMaps) -> anyhow::Result<Self> {
+        let mut writer = KernelMaps::open(maps)?;
+        let counters = KernelCounters::open(maps)?;
         let tables = writer.read().context("cannot read the kernel's maps")?;
         Ok(Self { writer: Box::new(writer), tables, counters })
     }

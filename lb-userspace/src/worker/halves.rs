@@ -132,7 +132,7 @@ impl Halves {
         if !self.settled {
             addresses.extend(self.next_hops.keys());
             let rows = self.current.servers.values().filter(|row| row.next_hop != 0);
-            addresses.extend(rows.map(|row| IpAddr::from(row.addr.ip())));
+            addresses.extend(rows.map(|row| row.addr.ip()));
         }
         addresses.into_iter().collect()
     }

@@ -74,7 +74,7 @@ impl Running {
 
 fn frontend_status(model: &Model, frontend: &Frontend) -> FrontendStatus {
     let (mode, backend) = match &frontend.kind {
-        FrontendKind::L4 { backend } => ("l4", Some(*backend)),
+        FrontendKind::L4(l4) => ("l4", Some(l4.backend)),
         FrontendKind::Tcp { backend } => ("tcp", Some(*backend)),
         FrontendKind::Http(http) => ("http", http.default_backend),
     };

@@ -35,7 +35,7 @@ fn http<'a>(model: &'a Model, name: &str) -> &'a HttpFrontend {
     let frontend = model.frontends.iter().find(|frontend| frontend.name == name).expect("a frontend of that name");
     match &frontend.kind {
         FrontendKind::Http(http) => http,
-        FrontendKind::L4 { .. } | FrontendKind::Tcp { .. } => panic!("not http"),
+        FrontendKind::L4(_) | FrontendKind::Tcp { .. } => panic!("not http"),
     }
 }
 

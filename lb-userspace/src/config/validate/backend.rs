@@ -8,7 +8,7 @@ use crate::{
         read::Knob,
         source::At,
     },
-    model::{Backend, Balance, Server},
+    model::{Affinity, Backend, Balance, Server, Track},
 };
 use lb_common::Forward;
 use std::{
@@ -40,6 +40,11 @@ pub(super) fn backend(
         forward: typed.forward.or(Forward::Direct),
         check: typed.check.given().map(|typed| check::check(typed, out)),
         servers: servers(name, typed, uses, out),
+        gue_port: 6_080,
+        sources: Vec::new(),
+        affinity: Affinity::None,
+        track: Track::Auto,
+        transition: Duration::from_mins(5),
         timeout_connect: range::duration(connect, "timeout_connect", range::LEAST_TIMEOUT, TIMEOUT_CONNECT, out),
         timeout_server: range::duration(server, "timeout_server", range::LEAST_TIMEOUT, TIMEOUT_SERVER, out),
     }

@@ -10,7 +10,7 @@ use crate::{
         source::At,
         text::Text,
     },
-    model::{Bind, Certificate},
+    model::{Bind, Certificate, Ports},
 };
 use lb_common::Protocol;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject};
@@ -67,8 +67,10 @@ fn one(
         out.push(Diagnostic::error(empty.span, "`certificates` names nothing"));
     }
     let sources = sources.into_iter().flat_map(|sources| &sources.value.0);
+    let address = typed.address.or(SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 1));
     Bind {
-        address: typed.address.or(SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 1)),
+        address,
+        ports: Ports::One(address.port()),
         protocol: typed.protocol.or(Protocol::Tcp),
         certificates: sources.flat_map(|source| certificates(&source.value, bundle, out)).collect(),
     }

@@ -14,7 +14,7 @@ use crate::{
         source::{At, Span},
         text::Text,
     },
-    model::{Condition, Frontend, FrontendKind, HttpFrontend, Rule},
+    model::{Condition, Frontend, FrontendKind, HttpFrontend, L4Frontend, Rule},
 };
 use std::time::Duration;
 
@@ -46,7 +46,7 @@ pub(super) fn frontend(
         name: name.value.clone(),
         binds: bind::binds(name, &typed.bind, mode, bundle, out),
         kind: match mode {
-            Some(Mode::L4) => FrontendKind::L4 { backend: backend.unwrap_or_default() },
+            Some(Mode::L4) => FrontendKind::L4(L4Frontend::of(backend.unwrap_or_default())),
             Some(Mode::Tcp) => FrontendKind::Tcp { backend: backend.unwrap_or_default() },
             Some(Mode::Http) | None => FrontendKind::Http(HttpFrontend {
                 rules: rules(typed, names, out),

@@ -32,6 +32,9 @@ pub(super) fn global(typed: Option<&Typed>, cpus: usize, out: &mut Vec<Diagnosti
             out,
         ),
         metrics: typed.metrics.value().copied(),
+        flow_timeout_tcp: Duration::from_hours(1),
+        flow_timeout_udp: Duration::from_mins(3),
+        track_budget: 20_000,
     }
     .with_threads(cpus)
 }

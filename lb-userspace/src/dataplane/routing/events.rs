@@ -7,7 +7,12 @@ use crate::dataplane::{
 };
 use aya::maps::{MapData, RingBuf};
 use lb_common::{Unresolved, maps::EVENTS};
-use std::{collections::BTreeSet, io, net::Ipv4Addr, time::Duration};
+use std::{
+    collections::BTreeSet,
+    io,
+    net::{IpAddr, Ipv4Addr},
+    time::Duration,
+};
 use tokio::{
     io::{Interest, unix::AsyncFd},
     time::{Instant, sleep_until},
@@ -66,9 +71,10 @@ impl Events {
                 break;
             };
             if let Ok(Unresolved { address }) = bytemuck::try_pod_read_unaligned(&record)
+                && let IpAddr::V4(address) = address.ip()
                 && seen.insert(address)
             {
-                addresses.push(address.ip());
+                addresses.push(address);
             }
         }
         Ok(addresses)

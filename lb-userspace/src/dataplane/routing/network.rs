@@ -78,7 +78,7 @@ impl Network {
     fn resolve(&self, on: On) -> Option<NextHop> {
         let source = self.usable_link(on.ifindex)?;
         let destination = self.neighbours.get(&on)?.mac?;
-        Some(NextHop { destination, source, ifindex: on.ifindex, resolved: 1 })
+        Some(NextHop { destination, source, ifindex: on.ifindex, resolved: 1, ..NextHop::default() })
     }
 
     /// The Ethernet address of a link that frames can leave through now.

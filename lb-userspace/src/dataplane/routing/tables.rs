@@ -104,7 +104,8 @@ mod tests {
 
     fn tables(row: u16, device: u32, last: u8) -> RoutingTables {
         let addr = Be32::from(Ipv4Addr::new(10, 0, 0, last));
-        let next_hop = NextHop { destination: [2; 6], source: [3; 6], ifindex: device, resolved: 1 };
+        let next_hop =
+            NextHop { destination: [2; 6], source: [3; 6], ifindex: device, resolved: 1, ..NextHop::default() };
         RoutingTables {
             next_hops: BTreeMap::from([(row, next_hop)]),
             routes: BTreeMap::from([(Route4Key { prefix_len: 32, addr }, u32::from(row))]),

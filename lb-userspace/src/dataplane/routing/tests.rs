@@ -89,7 +89,7 @@ impl Host {
 
 fn hop(last: u8, ifindex: u32) -> NextHop {
     let source = [u8::try_from(ifindex).unwrap(); 6];
-    NextHop { destination: [6, 0, 0, 0, 0, last], source, ifindex, resolved: 1 }
+    NextHop { destination: [6, 0, 0, 0, 0, last], source, ifindex, resolved: 1, ..NextHop::default() }
 }
 
 #[test]

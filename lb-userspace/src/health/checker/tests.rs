@@ -3,7 +3,7 @@
 use super::*;
 use crate::{
     health::Code,
-    model::{Backend, Balance, Check, CheckKind, Global, OnStop, Server},
+    model::{Affinity, Backend, Balance, Check, CheckKind, Global, OnStop, Server, Track},
 };
 use lb_common::Forward;
 use std::{
@@ -48,6 +48,11 @@ fn model(check: Check, addresses: &[SocketAddr]) -> Model {
         forward: Forward::Nat,
         check: Some(check),
         servers: addresses.iter().enumerate().map(server).collect(),
+        gue_port: 6_080,
+        sources: Vec::new(),
+        affinity: Affinity::None,
+        track: Track::Auto,
+        transition: Duration::from_mins(5),
         timeout_connect: Duration::from_secs(1),
         timeout_server: Duration::from_secs(1),
     };
@@ -61,6 +66,9 @@ fn model(check: Check, addresses: &[SocketAddr]) -> Model {
         on_stop: OnStop::Detach,
         stop_timeout: Duration::from_secs(1),
         metrics: None,
+        flow_timeout_tcp: Duration::from_hours(1),
+        flow_timeout_udp: Duration::from_mins(3),
+        track_budget: 20_000,
     };
     Model { global, frontends: Vec::new(), backends: vec![backend] }
 }

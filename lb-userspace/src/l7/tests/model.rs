@@ -1,6 +1,8 @@
 //! Models for tests.
 
-use crate::model::{Backend, Balance, Bind, Frontend, FrontendKind, Global, HttpFrontend, Model, OnStop, Server};
+use crate::model::{
+    Affinity, Backend, Balance, Bind, Frontend, FrontendKind, Global, HttpFrontend, Model, OnStop, Ports, Server, Track,
+};
 use lb_common::{Forward, Protocol};
 use std::{net::SocketAddr, time::Duration};
 
@@ -17,6 +19,9 @@ pub(crate) fn model(frontends: Vec<Frontend>, backends: Vec<Backend>) -> Model {
         on_stop: OnStop::Detach,
         stop_timeout: LONG,
         metrics: None,
+        flow_timeout_tcp: Duration::from_hours(1),
+        flow_timeout_udp: Duration::from_mins(3),
+        track_budget: 20_000,
     };
     Model { global, frontends, backends }
 }
@@ -29,6 +34,11 @@ pub(crate) fn backend(name: &str, addresses: impl IntoIterator<Item = SocketAddr
         forward: Forward::Direct,
         check: None,
         servers: addresses.into_iter().enumerate().map(server).collect(),
+        gue_port: 6_080,
+        sources: Vec::new(),
+        affinity: Affinity::None,
+        track: Track::Auto,
+        transition: Duration::from_mins(5),
         timeout_connect: LONG,
         timeout_server: LONG,
     }
@@ -45,6 +55,6 @@ pub(crate) fn http_frontend() -> HttpFrontend {
 }
 
 pub(crate) fn frontend(name: &str, address: SocketAddr, kind: FrontendKind) -> Frontend {
-    let bind = Bind { address, protocol: Protocol::Tcp, certificates: vec![] };
+    let bind = Bind { address, ports: Ports::One(address.port()), protocol: Protocol::Tcp, certificates: vec![] };
     Frontend { name: name.into(), binds: vec![bind], kind, timeout_client: LONG }
 }

@@ -67,7 +67,7 @@ fn a_server_whose_row_changes_hands_leaves_the_ring_first() {
     let expected = ["half", "flip", "-return", "-server", "server", "half", "flip", "return"];
     assert_eq!(kinds(&writes), expected);
     let Write::PutRingHalf(_, slots) = &writes[0] else { panic!("{writes:?}") };
-    assert!(slots.iter().all(|slot| slot.current == 1), "server a takes all while b and c change places");
+    assert!(slots.iter().all(|slot| slot.current() == 1), "server a takes all while b and c change places");
 }
 
 #[test]

@@ -79,7 +79,7 @@ fn fall(halves: &mut Halves, index: usize, to: Health, now: Instant) {
 }
 
 fn in_ring(maps: &Shared, server: u16) -> bool {
-    maps.tables().rings.values().any(|ring| ring.slots.iter().any(|slot| slot.current == server))
+    maps.tables().rings.values().any(|ring| ring.slots.iter().any(|slot| slot.current() == server))
 }
 
 fn state(maps: &Shared, server: u16) -> ServerState {
