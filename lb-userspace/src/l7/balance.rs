@@ -6,7 +6,7 @@ pub(super) use flow::Flow;
 
 use super::snapshot::BackendRoute;
 use crate::{
-    model::{Backend, Balance},
+    model::{Affinity, Backend, Balance},
     plan::maglev::Owners,
     servers::Available,
 };
@@ -21,10 +21,11 @@ const TRIES: usize = 4;
 pub(super) enum Order {
     /// By turns: the cursor is in the live state, for it outlives a reload.
     Turns,
-    /// By the hash of the flow, in the ring that the kernel half would have of this backend too.
+    /// By the hash of the flow, or of its client, in the ring that the kernel half would have of this backend too.
     Ring {
         /// Made once: who may take traffic now is looked up in each pick.
         base: Owners,
+        affinity: Affinity,
         key: HashKey,
     },
 }
@@ -33,7 +34,7 @@ impl Order {
     pub(super) fn new(backend: &Backend, key: HashKey) -> Self {
         match backend.balance {
             Balance::RoundRobin => Self::Turns,
-            Balance::Maglev => Self::Ring { base: Owners::base(&backend.servers), key },
+            Balance::Maglev => Self::Ring { base: Owners::base(&backend.servers), affinity: backend.affinity, key },
         }
     }
 }
@@ -71,7 +72,9 @@ impl<'a> Tries<'a> {
                 let turn = self.backend.live.turn.0.fetch_add(1, Relaxed);
                 available.from_turn(turn).find(is_new)
             }
-            Order::Ring { base, key } => pick_in_ring(base, self.flow.hash(*key), &available, is_new),
+            Order::Ring { base, affinity, key } => {
+                pick_in_ring(base, self.flow.hash(*affinity, *key), &available, is_new)
+            }
         }
     }
 }
@@ -181,13 +184,13 @@ mod tests {
             publish(route, &weights, &up);
             let base = Owners::base(&model.backends[0].servers);
             for flow in ports.map(flow) {
-                let kernel = base.refilled(&up).pick(flow.hash(model.global.hash_key));
+                let kernel = base.refilled(&up).pick(flow.hash(Affinity::None, model.global.hash_key));
                 prop_assert_eq!(Tries::new(route, flow).next(), kernel);
             }
             // The second try goes where the ring would send the flow if the first server were down.
             let tries: Vec<_> = Tries::new(route, flow(1)).collect();
             for tried in tries {
-                prop_assert_eq!(base.refilled(&up).pick(flow(1).hash(model.global.hash_key)), Some(tried));
+                prop_assert_eq!(base.refilled(&up).pick(flow(1).hash(Affinity::None, model.global.hash_key)), Some(tried));
                 up[tried] = false;
             }
         }
@@ -211,6 +214,22 @@ mod tests {
         assert!((448..=576).contains(&share), "the server of weight 2 of 4 has {share} of 1024 flows");
         publish(route, &weights, &[true, false, true]);
         assert!(before.iter().zip(servers()).all(|(before, after)| *before == 1 || *before == after));
+    }
+
+    #[test]
+    fn by_source_all_flows_of_a_client_meet_and_clients_are_spread() {
+        let mut backend = backend("web", (1..=8).map(|port| SocketAddr::from(([10, 0, 0, 1], port))));
+        (backend.balance, backend.affinity) = (Balance::Maglev, Affinity::Source);
+        let model = Arc::new(model(vec![], vec![backend]));
+        let live = Arc::new(Live::default().for_model(&model));
+        let snapshot = Snapshot::new(model, live).expect("snapshot");
+        let route = snapshot.backend(0).expect("backend");
+        let pick = |flow| Tries::new(route, flow).next().expect("server");
+        let first = pick(flow(1));
+        assert!((2..200).all(|port| pick(flow(port)) == first));
+        let client = |last| Flow { client: ([198, 51, 100, last], 1).into(), ..flow(1) };
+        let servers: std::collections::BTreeSet<_> = (0..=255).map(|last| pick(client(last))).collect();
+        assert_eq!(servers.len(), 8);
     }
 
     #[test]

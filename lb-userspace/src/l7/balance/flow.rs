@@ -1,9 +1,10 @@
 //! Flow: who talks to which address of ours, and the hash of that. The kernel half has the same hash, so a flow finds
 //! the same server whichever half, and whichever balancer of the group, it comes through.
 
+use crate::model::Affinity;
 use lb_common::{
-    Be16, Be32, Protocol,
-    hash::{HashKey, flow_hash_v4, mix},
+    Be16, Protocol,
+    hash::{HashKey, flow_hash_v4, flow_hash_v6, source_hash_v4, source_hash_v6},
 };
 use std::net::{IpAddr, SocketAddr};
 
@@ -17,46 +18,34 @@ pub(in crate::l7) struct Flow {
 }
 
 impl Flow {
-    /// [`flow_hash_v4`] of an IPv4 flow. For IPv6 the same construction, where four words of addresses (those of the
-    /// client first, each as it stands in the packet) take the place of the one.
-    pub(super) fn hash(&self, key: HashKey) -> u32 {
+    /// The hash that the kernel half gives this flow, or with [`Affinity::Source`] its client.
+    pub(super) fn hash(&self, affinity: Affinity, key: HashKey) -> u32 {
         let (client_port, local_port) = (Be16::new(self.client.port()), Be16::new(self.local.port()));
         match (self.client.ip().to_canonical(), self.local.ip().to_canonical()) {
-            (IpAddr::V4(client), IpAddr::V4(local)) => {
-                flow_hash_v4(key, Be32::from(client), client_port, Be32::from(local), local_port, Protocol::Tcp)
-            }
-            (client, local) => {
-                let [first, second] = key;
-                let words = [words(client), words(local)];
-                let addresses = words.as_flattened().iter().fold(first, |hash, word| mix(hash ^ word));
-                let ports = u64::from(client_port.raw()) << 32
-                    | u64::from(local_port.raw()) << 16
-                    | u64::from(Protocol::Tcp.number());
-                upper(mix(addresses ^ ports ^ second))
-            }
+            (IpAddr::V4(client), IpAddr::V4(local)) => match affinity {
+                Affinity::None => {
+                    flow_hash_v4(key, client.into(), client_port, local.into(), local_port, Protocol::Tcp)
+                }
+                Affinity::Source => source_hash_v4(key, client.into()),
+            },
+            (client, local) => match affinity {
+                Affinity::None => {
+                    flow_hash_v6(key, client.into(), client_port, local.into(), local_port, Protocol::Tcp)
+                }
+                Affinity::Source => source_hash_v6(key, client.into()),
+            },
         }
     }
-}
-
-fn words(address: IpAddr) -> [u64; 2] {
-    let octets = match address {
-        IpAddr::V4(address) => address.to_ipv6_mapped().octets(),
-        IpAddr::V6(address) => address.octets(),
-    };
-    bytemuck::cast(octets)
-}
-
-fn upper(hash: u64) -> u32 {
-    u32::try_from(hash >> 32).unwrap_or(u32::MAX)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::collections::BTreeSet;
+    use std::{collections::BTreeSet, net::Ipv4Addr};
 
     fn hash(key: HashKey, client: &str, local: &str) -> u32 {
-        Flow { client: client.parse().expect("address"), local: local.parse().expect("address") }.hash(key)
+        Flow { client: client.parse().expect("address"), local: local.parse().expect("address") }
+            .hash(Affinity::None, key)
     }
 
     #[test]
@@ -86,7 +75,25 @@ mod tests {
     }
 
     #[test]
-    fn the_hash_of_an_ipv6_flow_never_changes() {
-        assert_eq!(hash([1, 2], "[2001:db8::7]:40000", "[2001:db8::10]:443"), 2_758_591_624);
+    fn an_ipv6_flow_has_the_hash_that_the_kernel_gives_it() {
+        let address = |text: &str| text.parse::<IpAddr>().expect("address").into();
+        let (client, local) = (address("2001:db8::7"), address("2001:db8::10"));
+        let kernel = flow_hash_v6([1, 2], client, Be16::new(40_000), local, Be16::new(443), Protocol::Tcp);
+        assert_eq!(hash([1, 2], "[2001:db8::7]:40000", "[2001:db8::10]:443"), kernel);
+    }
+
+    #[test]
+    fn by_source_only_the_clients_address_counts() {
+        let hash = |client: &str, local: &str| {
+            Flow { client: client.parse().expect("address"), local: local.parse().expect("address") }
+                .hash(Affinity::Source, [1, 2])
+        };
+        let one = hash("198.51.100.7:40000", "192.0.2.10:21");
+        assert_eq!(one, source_hash_v4([1, 2], Ipv4Addr::new(198, 51, 100, 7).into()));
+        assert_eq!(one, hash("198.51.100.7:40001", "192.0.2.11:30000"));
+        assert_ne!(one, hash("198.51.100.8:40000", "192.0.2.10:21"));
+        let six = hash("[2001:db8::7]:40000", "[2001:db8::10]:21");
+        assert_eq!(six, hash("[2001:db8::7]:40001", "[2001:db8::11]:30000"));
+        assert_ne!(six, hash("[2001:db8::8]:40000", "[2001:db8::10]:21"));
     }
 }
