@@ -3,6 +3,7 @@
 
 pub mod global;
 pub mod frontend;
+pub mod ports;
 pub mod rule;
 pub mod backend;
 pub mod server;
@@ -12,8 +13,9 @@ pub mod check;
 pub use backend::{Affinity, Backend, Balance, Track};
 pub use check::{Check, CheckKind};
 pub use endpoint::Endpoint;
-pub use frontend::{Bind, Certificate, Fragments, Frontend, FrontendKind, HttpFrontend, L4Frontend, Ping, Ports};
+pub use frontend::{Bind, Certificate, Fragments, Frontend, FrontendKind, HttpFrontend, L4Frontend, Ping};
 pub use global::{Global, OnStop};
+pub use ports::Ports;
 pub use rule::{Condition, Rule, Term};
 pub use server::Server;
 

@@ -1,6 +1,6 @@
 //! Frontend: where clients connect.
 
-use super::{BackendIndex, Endpoint, Rule};
+use super::{BackendIndex, Endpoint, Ports, Rule};
 use lb_common::Protocol;
 use std::{fmt, net::SocketAddr, path::PathBuf, time::Duration};
 
@@ -47,7 +47,7 @@ pub enum FrontendKind {
 pub struct L4Frontend {
     /// Whose ring serves the VIPs.
     pub backend: BackendIndex,
-    /// What becomes of fragments. Default: drop.
+    /// What becomes of fragments. Default: track.
     pub fragments: Fragments,
     /// What becomes of echo requests to the VIP's address. Default: always answered.
     pub ping: Ping,
@@ -66,9 +66,9 @@ impl L4Frontend {
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub enum Fragments {
     /// They are dropped.
-    #[default]
     Drop,
     /// Later ones follow the first, which must arrive before them.
+    #[default]
     Track,
     /// All packets of the VIP go by their addresses and protocol, so that fragments need no ports.
     Hash,
@@ -107,7 +107,7 @@ pub struct Bind {
     /// Address and port. An unspecified address is for `tcp` and `http` only: `0.0.0.0` is every IPv4 address, `::` every
     /// IPv6 address and no IPv4 one (IPV6_V6ONLY), so that both can be bound side by side.
     pub address: SocketAddr,
-    /// The ports of an `l4` frontend; for others the one of `address`.
+    /// The ports of an `l4` frontend, of which `address` has the lowest, or 0 for all; for others the one of `address`.
     pub ports: Ports,
     /// `udp` is for `l4` only.
     pub protocol: Protocol,
@@ -126,17 +126,6 @@ impl Bind {
         let (address, protocol) = (self.address.ip(), self.protocol);
         (first..=last).map(move |port| Endpoint::new(address, port, protocol))
     }
-}
-
-/// The ports that a bind covers.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Ports {
-    /// One.
-    One(u16),
-    /// From the first to the last, at most 1,024 of them.
-    Range(u16, u16),
-    /// All (`*`).
-    All,
 }
 
 /// A certificate chain with its key, as read from one PEM file. `Debug` shows the path alone.

@@ -8,8 +8,11 @@ use std::net::SocketAddr;
 pub struct Server {
     /// Unique in its backend.
     pub name: String,
-    /// Where it listens.
+    /// Where it listens. The port of one that the configuration gives none is the lowest of its frontends, 0 if they have
+    /// all.
     pub address: SocketAddr,
+    /// Whether the configuration gives it no port: packets of `l4` frontends then keep theirs.
+    pub keeps_port: bool,
     /// Share of the traffic relative to the other servers: 1 to 256. Default: 1.
     pub weight: u16,
     /// Takes traffic only when no other server can. Default: false.

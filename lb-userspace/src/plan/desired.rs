@@ -163,7 +163,7 @@ fn entry(forward: Forward, server: &Server, identity: u64, standing: Standing, n
     ServerEntry {
         identity,
         addr: address.into(),
-        port: Be16::new(if forward.translates() { server.address.port() } else { 0 }),
+        port: Be16::new(if forward.translates() && !server.keeps_port { server.address.port() } else { 0 }),
         next_hop: next_hops.get(&address).copied().unwrap_or(0),
         state: standing.kernel_state() as u8,
         admin: standing.admin as u8,

@@ -8,7 +8,7 @@ use lb_common::{Forward, Protocol};
 use std::{net::SocketAddr, time::Duration};
 
 pub(crate) fn server(name: &str, address: &str) -> Server {
-    Server { name: name.to_owned(), address: address.parse().unwrap(), weight: 1, backup: false }
+    Server { name: name.to_owned(), address: address.parse().unwrap(), keeps_port: false, weight: 1, backup: false }
 }
 
 /// Servers `web1` to `web{count}`, at addresses of their own.

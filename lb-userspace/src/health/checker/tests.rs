@@ -39,6 +39,7 @@ fn model(check: Check, addresses: &[SocketAddr]) -> Model {
     let server = |(index, address): (usize, &SocketAddr)| Server {
         name: format!("s{index}"),
         address: *address,
+        keeps_port: false,
         weight: 1,
         backup: false,
     };

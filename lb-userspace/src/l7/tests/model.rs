@@ -27,7 +27,8 @@ pub(crate) fn model(frontends: Vec<Frontend>, backends: Vec<Backend>) -> Model {
 }
 
 pub(crate) fn backend(name: &str, addresses: impl IntoIterator<Item = SocketAddr>) -> Backend {
-    let server = |(index, address)| Server { name: format!("s{index}"), address, weight: 1, backup: false };
+    let server =
+        |(index, address)| Server { name: format!("s{index}"), address, keeps_port: false, weight: 1, backup: false };
     Backend {
         name: name.into(),
         balance: Balance::RoundRobin,
