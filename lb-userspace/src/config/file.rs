@@ -1,16 +1,23 @@
 //! The configuration as typed by the operator: every knob with its meaning, unit, default and source. Nothing here is
 //! checked beyond its type; `validate` does that. The doc comments are the reference.
 
+mod words;
+
+pub(crate) use words::{CheckType, Mode};
+
 use super::{
-    address::ServerAddress,
+    address::{BindAddress, ServerAddress},
     error::Diagnostic,
-    read::{FromToml, Knob, KnobDoc, Named, OneOrMany, Reader, Table, Word, table},
+    read::{FromToml, Knob, KnobDoc, Named, OneOrMany, Reader, Table, table},
     source::At,
     text::Text,
 };
-use crate::model::{Balance, OnStop};
+use crate::model::{Affinity, Balance, Fragments, OnStop, Ping, Track};
 use lb_common::{Forward, Protocol};
-use std::{net::SocketAddr, time::Duration};
+use std::{
+    net::{IpAddr, SocketAddr},
+    time::Duration,
+};
 use toml::{Spanned, de::DeValue};
 
 table! {
@@ -50,6 +57,15 @@ table! {
         stop_timeout: Duration,
         /// Where `/metrics` is served, without TLS: an address that clients do not reach. Default: nowhere.
         metrics: SocketAddr,
+        /// How long the kernel half remembers a TCP flow that is silent, 1s to 7d. It remembers flows of slots that change
+        /// hands (see `transition`), and all flows of `track = "full"` and `forward = "fullnat"`. Default: 1h.
+        flow_timeout_tcp: Duration,
+        /// The same of a UDP flow, 1s to 7d. Default: 3m, that of a UDP stream in Linux' connection tracking.
+        flow_timeout_udp: Duration,
+        /// Flows that the kernel half may begin to remember because their slot changes hands, each second and on each CPU,
+        /// 1 to 1000000: so that a flood cannot fill the table. Flows beyond it stay with the server that the slot had
+        /// before. Default: 20000.
+        track_budget: i64,
     }
 }
 
@@ -94,16 +110,29 @@ table! {
         /// Longest wait for the next request on a kept connection (`http`), HAProxy's `timeout http-keep-alive`.
         /// Default: 60s.
         timeout_http_keep_alive: Duration,
+        /// What becomes of fragments of IP packets (`l4`): `drop`; `track`: later ones follow the first, which must come
+        /// before them; `hash`: all packets go by their addresses and protocol alone, so that fragments need no ports, and
+        /// all flows of a client to a VIP address share a server. Default: `track`.
+        fragments: Fragments,
+        /// What becomes of echo requests to the VIP's address (`l4`): `always`: the kernel half answers; `up`: it answers
+        /// while a server of one of the address' frontends can take traffic, and drops them otherwise, so that whoever
+        /// watches the VIP sees it go; `host`: they are left to this machine. Default: `always`.
+        ping: Ping,
+        /// Largest segment in bytes that TCP connections may agree on (`l4`), 88 to 9000, as HAProxy's `mss` of a bind.
+        /// What a tunnel takes is subtracted by itself. Default: what both ends say.
+        mss: i64,
     }
 }
 
 table! {
     /// One address of a frontend.
     struct Bind, "a bind" {
-        /// "address:port"; `*` is every IPv4 address, `[::]` every IPv6 address. Required.
-        address: SocketAddr,
-        /// `tcp` or `udp` (`l4` only). Default: `tcp`.
-        protocol: Protocol,
+        /// "address:port"; `*` is every IPv4 address, `[::]` every IPv6 address. In mode `l4` the VIP, one address; instead
+        /// of the port also up to 1,024 of them, "address:8000-8100", or all, "address:*": those of them that no other
+        /// bind of the address has. Required.
+        address: BindAddress,
+        /// `tcp`, `udp` (`l4` only), or an array of both. Default: `tcp`.
+        protocol: OneOrMany<Protocol>,
         /// Terminates TLS here (`tcp`, `http`). Default: clear text.
         tls: Tls,
     }
@@ -135,11 +164,32 @@ table! {
     struct Backend, "a backend" {
         /// `tcp` or `http`, if frontends of another mode must not use it. Default: that of its frontends.
         mode: Mode,
-        /// `roundrobin` or `maglev`. Default: `maglev` if an `l4` frontend uses the backend, else `roundrobin`.
-        balance: Balance,
-        /// How packets of `l4` frontends reach the servers: `direct` (layer 2, servers own the VIP and answer clients
-        /// themselves) or `nat`. Required by `l4` frontends.
+        /// `roundrobin`; `maglev`: by a hash of the flow, so that every balancer of a group picks the same server; `source`:
+        /// the same by the client's address alone, so that all its connections meet at one server, as those of FTP must.
+        /// `l4` frontends balance by `maglev` or `source`, and by `maglev` if nothing is said; else the default is
+        /// `roundrobin`, as HAProxy.
+        balance: (Balance, Affinity),
+        /// How packets of `l4` frontends reach the servers. `direct`: on the same link, as they are; servers own the VIP and
+        /// answer clients themselves. `nat`: address and port are rewritten; replies must pass here, so the servers' route
+        /// to the clients leads here. `ipip`: in a tunnel (protocol 4 or 41), through any routers; servers own the VIP and
+        /// answer clients themselves. `gue`: the same in UDP, which spreads over the servers' queues. `fullnat`: the client's
+        /// address is rewritten too, so that servers need no route here, but do not see the client. Ports are mapped by
+        /// `nat` and `fullnat` alone; servers of the other family are reached by `ipip` and `gue` alone. Required by `l4`
+        /// frontends.
         forward: Forward,
+        /// UDP port that the servers take tunnelled packets on (`gue`), 1 to 65535. Default: 6080 (IANA).
+        gue_port: i64,
+        /// Addresses of this machine's that servers answer to (`fullnat`), one or an array, of each family that the VIPs
+        /// have; each gives room for 64,512 connections to a server and port. Backends may share them; VIPs and servers
+        /// have others. As HAProxy's `source`. Required by `fullnat`.
+        source: OneOrMany<IpAddr>,
+        /// Which flows the kernel half remembers: `auto`: those of slots that change hands; `full`: all, in a table that
+        /// forgets the oldest when it is full. `full` is needed where the source of a `nat` server's reply does not tell
+        /// its VIP; `fullnat` remembers all by itself. Default: `auto`.
+        track: Track,
+        /// How long a slot of the ring changes hands when servers come, go or drain, 1s to 24h: flows that send a packet
+        /// within that time stay with their server. Default: 5m.
+        transition: Duration,
         /// How servers are checked. Default: not at all, they count as up.
         check: Check,
         /// `[[backend.NAME.server]]`: at least one.
@@ -172,7 +222,7 @@ table! {
         rise: i64,
         /// Failures in a row that take a server down. Default: 3, as HAProxy.
         fall: i64,
-        /// Port to probe. Default: the server's.
+        /// Port to probe. Default: the server's; for a server without one the lowest port of its frontends.
         port: i64,
     }
 }
@@ -182,7 +232,8 @@ table! {
     struct Server, "a server" {
         /// Unique in its backend. Required.
         name: Text,
-        /// "address:port"; without a port: that of the frontend, as in HAProxy. Required.
+        /// "address:port"; without a port: that of the frontend, as in HAProxy; in mode `l4` the one that the client
+        /// connects to, whichever it is. Required.
         address: ServerAddress,
         /// Share of the traffic relative to the other servers, 1 to 256. Default: 1, as HAProxy.
         weight: i64,
@@ -204,68 +255,6 @@ pub const TABLES: &[(&str, &[KnobDoc])] = &[
     ("backend.NAME.server", Server::KNOBS),
 ];
 
-/// `mode`.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) enum Mode {
-    L4,
-    Tcp,
-    Http,
-}
-
-impl Mode {
-    /// As typed.
-    pub(crate) fn word(self) -> &'static str {
-        match self {
-            Self::L4 => "l4",
-            Self::Tcp => "tcp",
-            Self::Http => "http",
-        }
-    }
-}
-
-impl Word for Mode {
-    const WHAT: &'static str = "a mode";
-    const WORDS: &'static [(&'static str, Self)] = &[("l4", Self::L4), ("tcp", Self::Tcp), ("http", Self::Http)];
-}
-
-impl Word for Protocol {
-    const WHAT: &'static str = "a protocol";
-    const WORDS: &'static [(&'static str, Self)] = &[("tcp", Self::Tcp), ("udp", Self::Udp)];
-    const LATER: &'static [&'static str] = &["quic", "sctp"];
-}
-
-impl Word for Balance {
-    const WHAT: &'static str = "a way to balance";
-    const WORDS: &'static [(&'static str, Self)] = &[("roundrobin", Self::RoundRobin), ("maglev", Self::Maglev)];
-    const LATER: &'static [&'static str] =
-        &["leastconn", "source", "static-rr", "random", "first", "uri", "url_param", "hdr", "hash", "rdp-cookie"];
-}
-
-impl Word for Forward {
-    const WHAT: &'static str = "a way to forward";
-    const WORDS: &'static [(&'static str, Self)] = &[("direct", Self::Direct), ("nat", Self::Nat)];
-    const LATER: &'static [&'static str] = &["ipip", "gue", "fullnat"];
-}
-
-impl Word for OnStop {
-    const WHAT: &'static str = "a way to stop";
-    const WORDS: &'static [(&'static str, Self)] = &[("detach", Self::Detach), ("keep", Self::Keep)];
-}
-
-/// `type` of a check.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) enum CheckType {
-    Tcp,
-    Http,
-}
-
-impl Word for CheckType {
-    const WHAT: &'static str = "a type of check";
-    const WORDS: &'static [(&'static str, Self)] = &[("tcp", Self::Tcp), ("http", Self::Http)];
-    const LATER: &'static [&'static str] =
-        &["mysql", "pgsql", "redis", "smtp", "ftp", "ssh", "ldap", "tls", "grpc", "script", "exec", "agent"];
-}
-
 /// A bind is a table, or its address alone.
 #[derive(Clone, Debug)]
 pub(crate) struct BindForm(pub(crate) Bind);
@@ -275,7 +264,7 @@ impl FromToml for BindForm {
         if value.get_ref().is_table() {
             return Bind::from_toml(value, reader).map(Self);
         }
-        let address = At { value: SocketAddr::from_toml(value, reader)?, span: reader.span(value) };
+        let address = At { value: BindAddress::from_toml(value, reader)?, span: reader.span(value) };
         Some(Self(Bind { address: Knob::Given(address), ..Bind::default() }))
     }
 }

@@ -1,14 +1,18 @@
 //! What the operator gets: models, or errors word for word.
 
 mod bundle;
+mod examples;
+mod forward;
 mod kernel;
 mod model;
 mod rules;
 mod syntax;
 mod traffic;
 mod values;
+mod vips;
 
 use super::{Format, parse};
+use crate::model::Model;
 
 /// `text` is refused with exactly the errors `expected`.
 fn assert_errors(text: &str, expected: &str) {
@@ -22,4 +26,21 @@ fn assert_errors(text: &str, expected: &str) {
 fn assert_warnings(text: &str, expected: &str) {
     let warnings = parse(text).expect("a configuration that can be used").warnings;
     assert_eq!(warnings.render(Format::Full), expected, "got:\n{warnings}");
+}
+
+/// An `l4` frontend with these keys, and the backend `b` with these.
+fn l4(frontend: &str, backend: &str) -> String {
+    format!(
+        "[global]\ninterfaces = \"eth0\"\nhash_key = \"000102030405060708090a0b0c0d0e0f\"\n\n[frontend.a]\nmode = \"l4\"\n{frontend}\ndefault_backend = \"b\"\n\n[backend.b]\n{backend}\n"
+    )
+}
+
+/// The errors or warnings of `text`, one a line, without their places.
+fn said(text: &str) -> Vec<String> {
+    let found = parse(text).map_or_else(|errors| errors, |loaded| loaded.warnings);
+    found.iter().map(|diagnostic| diagnostic.message.clone()).collect()
+}
+
+fn model(text: &str) -> Model {
+    parse(text).expect("a configuration that can be used").model
 }

@@ -19,7 +19,7 @@ use super::{
     read::OneOrMany,
     source::{At, Span},
 };
-use crate::model::Model;
+use crate::model::{Model, Ports};
 use names::Names;
 
 /// A table under the name that the operator gave it.
@@ -40,8 +40,8 @@ struct Use<'a> {
 
 impl Use<'_> {
     /// The ports that the frontend listens on.
-    fn ports(&self) -> impl Iterator<Item = u16> {
-        self.binds.iter().filter_map(|bind| Some(bind.value.0.address.value()?.port()))
+    fn ports(&self) -> impl Iterator<Item = Ports> {
+        self.binds.iter().filter_map(|bind| Some(bind.value.0.address.value()?.ports))
     }
 }
 
@@ -67,7 +67,7 @@ pub(crate) fn validate(file: &File, bundle: &Bundle, out: &mut Vec<Diagnostic>) 
             })
             .collect(),
     };
-    kernel::check(file, &backends, &uses, out);
+    kernel::check(file, &frontends, &backends, &names, out);
     // With other errors this would often be their consequence.
     if frontends.is_empty() && !out.iter().any(Diagnostic::is_error) {
         let error = Diagnostic::error(Span::default(), "no frontend: nothing would be served");

@@ -1,6 +1,6 @@
 //! Errors that only the kernel half knows.
 
-use super::{assert_errors, assert_warnings};
+use super::{assert_errors, assert_warnings, said};
 
 #[test]
 fn l4_needs_what_the_kernel_half_needs() {
@@ -37,14 +37,6 @@ error: an l4 frontend needs one address of its own, not `0.0.0.0`
   |
   = help: the kernel half forwards every packet to that address: name the VIP
 
-error: IPv6 in l4 frontends is not supported yet
- --> sluice.toml:3:17
-  |
-3 | bind = ["*:53", "[2001:db8::1]:53"]
-  |                 ^^^^^^^^^^^^^^^^^^
-  |
-  = help: supported: an IPv4 address; modes `tcp` and `http` serve IPv6
-
 error: `timeout_client` has no meaning in mode `l4`
  --> sluice.toml:4:18
   |
@@ -62,9 +54,9 @@ error: backend `resolvers` does not say how packets reach its servers
 7 | [backend.resolvers]
   |          ^^^^^^^^^
   |
-  = help: forward = "direct" if the servers own the VIP and answer clients themselves; forward = "nat" if their replies pass here
+  = help: forward = "direct", "ipip" or "gue" if the servers own the VIP and answer clients themselves; forward = "nat" if their replies pass here; forward = "fullnat" if they answer to an address of this machine's
 
-error: l4 frontends balance by maglev, but backend `resolvers` by roundrobin
+error: l4 frontends balance by maglev or source, but backend `resolvers` by roundrobin
  --> sluice.toml:8:11
   |
 5 | default_backend = "resolvers"
@@ -74,17 +66,6 @@ error: l4 frontends balance by maglev, but backend `resolvers` by roundrobin
   |           ^^^^^^^^^^^^
   |
   = help: the kernel half keeps no turn: it hashes each packet, so that every balancer of a group picks the same server; set "maglev"
-
-error: the server 2001:db8::2 of an l4 frontend has an IPv6 address: not supported yet
-  --> sluice.toml:12:11
-   |
- 5 | default_backend = "resolvers"
-   |                   ----------- used by an l4 frontend here
-...
-12 | address = "[2001:db8::2]:53"
-   |           ^^^^^^^^^^^^^^^^^^
-   |
-   = help: supported: an IPv4 address
 "#;
 
 #[test]
@@ -199,7 +180,7 @@ server = [{ name = "web1", address = "10.0.0.1:80" }]
 12 | bind = "192.0.2.11:80"
    |        ^^^^^^^^^^^^^^^
    |
-   = help: nothing in a server's reply tells which VIP it belongs to: give each VIP a port or address of the server
+   = help: nothing in a server's reply tells which VIP it belongs to: give each VIP a port or address of the server, or have every flow remembered: track = "full" in the backends of both
 "#;
     assert_errors(text, expected);
 }
@@ -227,9 +208,61 @@ server = [{ name = "web1", address = "10.0.0.1:80" }, { name = "web2", address =
   |         |
   |         the other VIP
   |
-  = help: nothing in a server's reply tells which VIP it belongs to: give each VIP a port or address of the server
+  = help: nothing in a server's reply tells which VIP it belongs to: give each VIP a port or address of the server, or have every flow remembered: track = "full" in the backends of both
 "#;
     assert_errors(text, expected);
+}
+
+/// VIPs of two frontends by `nat`, each with its address, that of the server, and further keys of the backend.
+fn two_nat(one: [&str; 3], other: [&str; 3]) -> Vec<String> {
+    let part = |name: &str, [vip, server, more]: [&str; 3]| {
+        format!(
+            "[frontend.{name}]\nmode = \"l4\"\nbind = \"{vip}\"\ndefault_backend = \"{name}\"\n[backend.{name}]\nforward = \"nat\"\n{more}\nserver = [{{ name = \"s\", address = \"{server}\" }}]\n"
+        )
+    };
+    let global = "[global]\ninterfaces = \"eth0\"\nhash_key = \"000102030405060708090a0b0c0d0e0f\"\n";
+    said(&(global.to_owned() + &part("a", one) + &part("b", other)))
+}
+
+#[test]
+fn replies_from_ranges_and_all_ports_must_be_unambiguous_too() {
+    let said = |one: [&str; 2], other: [&str; 2]| two_nat([one[0], one[1], ""], [other[0], other[1], ""]);
+    let range = ["192.0.2.10:8000-8100", "10.0.0.1"];
+    let all = ["192.0.2.10:*", "10.0.0.1"];
+    for other in [
+        ["192.0.2.10:9000-9100", "10.0.0.1"],
+        ["192.0.2.11:9000-9100", "10.0.0.2"],
+        ["192.0.2.11:80", "10.0.0.1:80"],
+        ["192.0.2.10:80", "10.0.0.1:7999"],
+    ] {
+        assert!(said(range, other).is_empty(), "{other:?}");
+    }
+    assert!(said(all, ["192.0.2.10:80", "10.0.0.1"]).is_empty(), "the same VIP either way");
+    let message = |one: &str, other: &str, server: &str| {
+        vec![format!("server {server} would serve two `nat` VIPs, {one} and {other}")]
+    };
+    let both = |one: [&str; 2], other: [&str; 2], server: &str| {
+        assert_eq!(said(one, other), message(one[0], other[0], server));
+    };
+    both(range, ["192.0.2.11:9000-9100", "10.0.0.1"], "10.0.0.1:9000-9100");
+    both(range, ["192.0.2.11:8050", "10.0.0.1"], "10.0.0.1:8050");
+    both(range, ["192.0.2.11:80", "10.0.0.1:8050"], "10.0.0.1:8050");
+    both(all, ["192.0.2.10:80", "10.0.0.1:8080"], "10.0.0.1:8080");
+    both(all, ["192.0.2.11:*", "10.0.0.1"], "10.0.0.1:*");
+    both(["[2001:db8::10]:80", "[2001:db8::1]:80"], ["[2001:db8::11]:80", "[2001:db8::1]:80"], "[2001:db8::1]:80");
+}
+
+#[test]
+fn where_both_backends_remember_all_flows_a_server_may_serve_two_vips() {
+    let (one, other, full) = (["192.0.2.10:80", "10.0.0.1:80"], ["192.0.2.11:80", "10.0.0.1:80"], "track = \"full\"");
+    let said = |first: &str, second: &str| two_nat([one[0], one[1], first], [other[0], other[1], second]);
+    assert!(said(full, full).is_empty());
+    for (first, second) in [("", full), (full, "")] {
+        assert_eq!(
+            said(first, second),
+            ["server 10.0.0.1:80 would serve two `nat` VIPs, 192.0.2.10:80 and 192.0.2.11:80"]
+        );
+    }
 }
 
 #[test]

@@ -1,7 +1,8 @@
 //! What good configurations become.
 
+use super::{Format, model, parse};
 use crate::{
-    config::{Bundle, ConfigFile, Format, Loaded, PemFile, file, load, parse},
+    config::{Bundle, ConfigFile, Loaded, PemFile, file, load},
     model::{
         Backend, Balance, Check, CheckKind, FrontendKind, HttpFrontend, Model, OnStop,
         rule::{Acl, Condition, Fetch, Matching, Term},
@@ -12,10 +13,6 @@ use proptest::prelude::*;
 use std::{collections::BTreeMap, time::Duration};
 
 const EXAMPLE: &str = include_str!("../../../examples/sluice.toml");
-
-fn model(text: &str) -> Model {
-    parse(text).expect("a configuration that can be used").model
-}
 
 /// The reference configuration, with a certificate where it names a directory.
 fn example() -> Loaded {
@@ -46,8 +43,12 @@ fn the_reference_configuration_loads_and_warns_only_of_its_placeholder_key() {
     assert_eq!(warnings.len(), 1, "{short}");
     assert!(short.contains("without a `hash_key` of your own"), "{short}");
     let names: Vec<_> = model.backends.iter().map(|backend| backend.name.as_str()).collect();
-    assert_eq!(names, ["admin_be", "api_be", "mysql_be", "resolvers", "web_be"]);
-    assert_eq!(model.kernel_backends().collect::<Vec<_>>(), [&model.backends[3]]);
+    assert_eq!(
+        names,
+        ["admin_be", "anywhere_be", "api_be", "intern_be", "legacy_be", "mysql_be", "resolvers", "web_be"]
+    );
+    let in_kernel: Vec<_> = model.kernel_backends().map(|backend| backend.forward).collect();
+    assert_eq!(in_kernel, [Forward::Gue, Forward::Nat, Forward::FullNat, Forward::Direct]);
     let web = backend(&model, "web_be");
     assert_eq!(
         web.servers.iter().map(|server| (server.weight, server.backup)).collect::<Vec<_>>(),
@@ -61,8 +62,9 @@ fn the_reference_configuration_loads_and_warns_only_of_its_placeholder_key() {
     let resolvers = backend(&model, "resolvers");
     assert_eq!((resolvers.balance, resolvers.forward), (Balance::Maglev, Forward::Direct));
     assert_eq!(resolvers.servers[0].address.to_string(), "192.0.2.21:53", "the port of the frontend");
-    let [dns, .., public] = model.frontends.as_slice() else { panic!("three frontends") };
-    assert_eq!(dns.binds[0].protocol, Protocol::Udp);
+    let frontend = |name| model.frontends.iter().find(|frontend| frontend.name == name).expect("a frontend");
+    let (dns, public) = (frontend("dns"), frontend("public"));
+    assert_eq!([0, 1].map(|bind| dns.binds[bind].protocol), [Protocol::Tcp, Protocol::Udp]);
     assert_eq!(public.binds[2].certificates.len(), 1);
     assert_eq!(http(&model, "public").rules.len(), 3);
 }

@@ -285,7 +285,6 @@ default_backend = "db"
 
 [backend.db]
 balance = "leastconn"
-forward = "ipip"
 check = { type = "mysql" }
 
 [[backend.db.server]]
@@ -293,13 +292,13 @@ name = "db1"
 address = "db1.example.com:3306"
 "#;
 
-const WHAT_LATER_VERSIONS_WILL_KNOW_IS_REFUSED_AS_SUCH_REPORT: &str = r#"error: `*:8000-8010` has no port from 1 to 65535
+const WHAT_LATER_VERSIONS_WILL_KNOW_IS_REFUSED_AS_SUCH_REPORT: &str = r#"error: mode `tcp` listens on single ports
  --> sluice.toml:3:17
   |
 3 | bind = ["*:80", "*:8000-8010", "unix@/run/www"]
   |                 ^^^^^^^^^^^^^
   |
-  = help: ranges of ports are not supported yet; supported: "192.0.2.10:80", "*:80", "[2001:db8::1]:80", "[::]:80"
+  = help: name each port; ranges and `*` are for mode `l4`
 
 error: `unix@/run/www`: unix sockets and address families are not supported yet
  --> sluice.toml:3:32
@@ -307,7 +306,7 @@ error: `unix@/run/www`: unix sockets and address families are not supported yet
 3 | bind = ["*:80", "*:8000-8010", "unix@/run/www"]
   |                                ^^^^^^^^^^^^^^^
   |
-  = help: supported: "192.0.2.10:80", "*:80", "[2001:db8::1]:80", "[::]:80"
+  = help: supported: "192.0.2.10:80", "*:80", "[2001:db8::1]:80", "[::]:80"; in mode `l4` also "192.0.2.10:8000-8100" and "192.0.2.10:*"
 
 error: `leastconn` is not supported yet
  --> sluice.toml:7:11
@@ -315,28 +314,20 @@ error: `leastconn` is not supported yet
 7 | balance = "leastconn"
   |           ^^^^^^^^^^^
   |
-  = help: supported: `roundrobin`, `maglev`
-
-error: `ipip` is not supported yet
- --> sluice.toml:8:11
-  |
-8 | forward = "ipip"
-  |           ^^^^^^
-  |
-  = help: supported: `direct`, `nat`
+  = help: supported: `roundrobin`, `maglev`, `source`
 
 error: `mysql` is not supported yet
- --> sluice.toml:9:18
+ --> sluice.toml:8:18
   |
-9 | check = { type = "mysql" }
+8 | check = { type = "mysql" }
   |                  ^^^^^^^
   |
   = help: supported: `tcp`, `http`
 
 error: `db1.example.com:3306`: host names are not supported yet
-  --> sluice.toml:13:11
+  --> sluice.toml:12:11
    |
-13 | address = "db1.example.com:3306"
+12 | address = "db1.example.com:3306"
    |           ^^^^^^^^^^^^^^^^^^^^^^
    |
    = help: supported: "10.0.0.1:80", "[2001:db8::1]:80", and the same without a port

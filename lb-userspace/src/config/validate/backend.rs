@@ -5,15 +5,16 @@ use crate::{
     config::{
         error::Diagnostic,
         file::{Backend as Typed, Defaults, Mode, Server as TypedServer},
-        read::Knob,
-        source::At,
+        read::{Knob, OneOrMany},
+        source::{At, Span},
     },
-    model::{Affinity, Backend, Balance, Server, Track},
+    model::{Affinity, Backend, Balance, Ports, Server},
 };
 use lb_common::Forward;
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeMap,
     net::{IpAddr, Ipv4Addr, SocketAddr},
+    ops::RangeInclusive,
     time::Duration,
 };
 
@@ -25,28 +26,57 @@ pub(super) fn backend(
 ) -> Backend {
     let in_kernel = uses.iter().any(|used| used.mode == Some(Mode::L4));
     check_mode(name, typed, uses, out);
-    if let Some(forward) = typed.forward.given().filter(|_| !in_kernel) {
-        let warning = Diagnostic::warning(
-            forward.span,
-            format!("no l4 frontend uses backend `{}`: `forward` has no effect", name.value),
-        );
-        out.push(warning);
+    if !in_kernel && !uses.is_empty() {
+        warn_of_kernel_knobs(name, typed, out);
     }
+    check_port_of_check(typed, uses, out);
+    let (balance, affinity) =
+        typed.balance.or((if in_kernel { Balance::Maglev } else { Balance::RoundRobin }, Affinity::None));
     let connect = [&typed.timeout_connect, &defaults.timeout_connect];
     let server = [&typed.timeout_server, &defaults.timeout_server];
     Backend {
         name: name.value.clone(),
-        balance: typed.balance.or(if in_kernel { Balance::Maglev } else { Balance::RoundRobin }),
+        balance,
         forward: typed.forward.or(Forward::Direct),
         check: typed.check.given().map(|typed| check::check(typed, out)),
         servers: servers(name, typed, uses, out),
-        gue_port: 6_080,
-        sources: Vec::new(),
-        affinity: Affinity::None,
-        track: Track::Auto,
-        transition: Duration::from_mins(5),
-        timeout_connect: range::duration(connect, "timeout_connect", range::LEAST_TIMEOUT, TIMEOUT_CONNECT, out),
-        timeout_server: range::duration(server, "timeout_server", range::LEAST_TIMEOUT, TIMEOUT_SERVER, out),
+        gue_port: range::number(&typed.gue_port, "gue_port", 1_u16..=u16::MAX, GUE_PORT, out),
+        sources: typed.source.value().into_iter().flat_map(|OneOrMany(pool)| pool).map(|source| source.value).collect(),
+        affinity,
+        track: typed.track.value().copied().unwrap_or_default(),
+        transition: range::duration([&typed.transition, &Knob::Absent], "transition", TRANSITIONS, TRANSITION, out),
+        timeout_connect: range::duration(connect, "timeout_connect", range::TIMEOUT, TIMEOUT_CONNECT, out),
+        timeout_server: range::duration(server, "timeout_server", range::TIMEOUT, TIMEOUT_SERVER, out),
+    }
+}
+
+fn warn_of_kernel_knobs(name: &At<String>, typed: &Typed, out: &mut Vec<Diagnostic>) {
+    let knobs = [
+        ("forward", span(&typed.forward)),
+        ("gue_port", span(&typed.gue_port)),
+        ("source", span(&typed.source)),
+        ("track", span(&typed.track)),
+        ("transition", span(&typed.transition)),
+    ];
+    for (key, span) in knobs.into_iter().filter_map(|(key, span)| Some((key, span?))) {
+        let message = format!("no l4 frontend uses backend `{}`: `{key}` has no effect", name.value);
+        out.push(Diagnostic::warning(span, message));
+    }
+}
+
+fn span<T>(knob: &Knob<T>) -> Option<Span> {
+    knob.given().map(|at| at.span)
+}
+
+/// A server without a port, behind frontends of all ports, has none that could be probed.
+fn check_port_of_check(typed: &Typed, uses: &[&Use<'_>], out: &mut Vec<Diagnostic>) {
+    let Some(check) = typed.check.given().filter(|check| check.value.port.is_absent()) else { return };
+    let servers = typed.server.value().into_iter().flatten();
+    let all_have_ports = servers.filter_map(|server| server.value.address.value()).all(|server| server.port.is_some());
+    let mut ports = uses.iter().flat_map(|used| used.ports()).peekable();
+    if !all_have_ports && ports.peek().is_some() && ports.all(|ports| ports == Ports::All) {
+        let error = Diagnostic::error(check.span, "this check needs a `port`");
+        out.push(error.help("it is for servers without a port, behind frontends of all ports"));
     }
 }
 
@@ -75,20 +105,17 @@ fn servers(name: &At<String>, typed: &Typed, uses: &[&Use<'_>], out: &mut Vec<Di
         }
     };
     check_unique(name, typed_servers, out);
-    let ports: BTreeSet<u16> = uses.iter().flat_map(|used| used.ports()).collect();
-    // With `direct` the kernel half rewrites no port, so that a server without one may serve several.
-    let only_direct =
-        typed.forward.value() == Some(&Forward::Direct) && uses.iter().all(|used| used.mode == Some(Mode::L4));
-    let frontend_port = if ports.len() == 1 || only_direct { ports.first().copied() } else { None };
-    typed_servers.iter().map(|server| one(server, frontend_port, !uses.is_empty(), out)).collect()
+    let ports: Vec<Ports> = uses.iter().flat_map(|used| used.ports()).collect();
+    let lowest = ports.iter().filter_map(|ports| ports.lowest()).min();
+    let is_only = |port: &u16| ports.iter().all(|ports| *ports == Ports::One(*port));
+    // The kernel half leaves ports as they are for a server without one, so that it may serve several.
+    let in_kernel = uses.iter().all(|used| used.mode.is_none_or(|mode| mode == Mode::L4));
+    let any = in_kernel || ports.is_empty();
+    let frontend_port = if any { lowest.or(Some(0)) } else { lowest.filter(is_only) };
+    typed_servers.iter().map(|server| one(server, frontend_port, out)).collect()
 }
 
-fn one(
-    At { value: typed, span }: &At<TypedServer>,
-    frontend_port: Option<u16>,
-    used: bool,
-    out: &mut Vec<Diagnostic>,
-) -> Server {
+fn one(At { value: typed, span }: &At<TypedServer>, frontend_port: Option<u16>, out: &mut Vec<Diagnostic>) -> Server {
     if typed.name.is_absent() {
         out.push(Diagnostic::error(*span, "a server needs a `name`"));
     }
@@ -100,7 +127,6 @@ fn one(
     }
     if let Some(At { span, value }) = typed.address.given()
         && value.port.or(frontend_port).is_none()
-        && used
     {
         let error = Diagnostic::error(*span, "this server needs a port: the frontends that use it have different ones");
         out.push(error.help(format!("such as \"{}\"", SocketAddr::new(value.address, 80))));
@@ -111,10 +137,12 @@ fn one(
     }
     let weight = if typed.weight.value() == Some(&0) { &Knob::Absent } else { &typed.weight };
     let address = typed.address.value();
-    let port = address.and_then(|address| address.port).or(frontend_port).unwrap_or(1);
+    let own_port = address.and_then(|address| address.port);
+    let port = own_port.or(frontend_port).unwrap_or(0);
     Server {
         name: typed.name.value().map_or_else(String::new, |name| name.value.clone()),
         address: SocketAddr::new(address.map_or(IpAddr::V4(Ipv4Addr::LOCALHOST), |address| address.address), port),
+        keeps_port: own_port.is_none(),
         weight: range::number(weight, "weight", 1_u16..=256, 1, out),
         backup: typed.backup.or(false),
     }
@@ -150,3 +178,7 @@ fn check_unique(name: &At<String>, servers: &[At<TypedServer>], out: &mut Vec<Di
 
 const TIMEOUT_CONNECT: Duration = Duration::from_secs(5);
 const TIMEOUT_SERVER: Duration = Duration::from_mins(1);
+/// IANA: "Generic UDP Encapsulation".
+const GUE_PORT: u16 = 6080;
+const TRANSITION: Duration = Duration::from_mins(5);
+const TRANSITIONS: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_hours(24);

@@ -3,6 +3,7 @@
 use super::Entry;
 use crate::{
     config::{
+        address::BindAddress,
         bundle::{Bundle, PemFile},
         error::Diagnostic,
         file::{Bind as Typed, BindForm, Frontend, Mode},
@@ -15,7 +16,7 @@ use crate::{
 use lb_common::Protocol;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject};
 use std::{
-    collections::BTreeMap,
+    collections::BTreeSet,
     net::{IpAddr, Ipv4Addr, SocketAddr},
 };
 
@@ -36,26 +37,23 @@ pub(super) fn binds(
             return Vec::new();
         }
     };
-    typed.iter().map(|bind| one(bind, mode, bundle, out)).collect()
+    typed.iter().flat_map(|bind| one(bind, mode, bundle, out)).collect()
 }
 
+/// One bind a protocol.
 fn one(
     At { value: BindForm(typed), span }: &At<BindForm>,
     mode: Option<Mode>,
     bundle: &Bundle,
     out: &mut Vec<Diagnostic>,
-) -> Bind {
+) -> Vec<Bind> {
     if typed.address.is_absent() {
         out.push(Diagnostic::error(*span, "a bind needs an `address`"));
     }
+    check_protocols(&typed.protocol, out);
     match mode {
         Some(Mode::L4) => check_l4(typed, out),
-        Some(mode @ (Mode::Tcp | Mode::Http)) => {
-            if let Some(At { value: Protocol::Udp, span }) = typed.protocol.given() {
-                let error = Diagnostic::error(*span, format!("mode `{}` cannot serve udp", mode.word()));
-                out.push(error.help("udp is balanced by the kernel half: mode = \"l4\""));
-            }
-        }
+        Some(mode @ (Mode::Tcp | Mode::Http)) => check_proxied(typed, mode, out),
         None => {}
     }
     let tls = typed.tls.given();
@@ -67,35 +65,81 @@ fn one(
         out.push(Diagnostic::error(empty.span, "`certificates` names nothing"));
     }
     let sources = sources.into_iter().flat_map(|sources| &sources.value.0);
-    let address = typed.address.or(SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 1));
-    Bind {
-        address,
-        ports: Ports::One(address.port()),
-        protocol: typed.protocol.or(Protocol::Tcp),
-        certificates: sources.flat_map(|source| certificates(&source.value, bundle, out)).collect(),
+    let certificates: Vec<_> = sources.flat_map(|source| certificates(&source.value, bundle, out)).collect();
+    let stand_in = BindAddress { ip: Ipv4Addr::UNSPECIFIED.into(), ports: Ports::One(1) };
+    let BindAddress { ip, ports } = typed.address.or(stand_in);
+    let address = SocketAddr::new(ip, ports.lowest().unwrap_or(0));
+    let bind = |protocol| Bind { address, ports, protocol, certificates: certificates.clone() };
+    typed.protocols().map(bind).collect()
+}
+
+impl Typed {
+    /// What it listens for; nothing if that is faulty.
+    pub(super) fn protocols(&self) -> impl Iterator<Item = Protocol> {
+        let given = self.protocol.value().into_iter().flat_map(|OneOrMany(protocols)| protocols).map(|at| at.value);
+        given.chain(self.protocol.is_absent().then_some(Protocol::Tcp))
+    }
+
+    /// Whether it listens for `protocol`.
+    pub(super) fn serves(&self, protocol: Protocol) -> bool {
+        self.protocols().any(|served| served == protocol)
+    }
+}
+
+fn check_protocols(knob: &Knob<OneOrMany<Protocol>>, out: &mut Vec<Diagnostic>) {
+    let Some(At { value: OneOrMany(protocols), span }) = knob.given() else { return };
+    if protocols.is_empty() {
+        out.push(Diagnostic::error(*span, "`protocol` names none"));
+    }
+    for (index, protocol) in protocols.iter().enumerate() {
+        if protocols.iter().take(index).any(|before| before.value == protocol.value) {
+            out.push(Diagnostic::error(protocol.span, format!("`{}` is listed twice", protocol.value)));
+        }
+    }
+}
+
+fn check_proxied(typed: &Typed, mode: Mode, out: &mut Vec<Diagnostic>) {
+    let protocols = typed.protocol.value().into_iter().flat_map(|OneOrMany(protocols)| protocols);
+    for At { span, .. } in protocols.filter(|protocol| protocol.value == Protocol::Udp) {
+        let error = Diagnostic::error(*span, format!("mode `{}` cannot serve udp", mode.word()));
+        out.push(error.help("udp is balanced by the kernel half: mode = \"l4\""));
+    }
+    if let Some(At { value: BindAddress { ports: Ports::Range(..) | Ports::All, .. }, span }) = typed.address.given() {
+        let error = Diagnostic::error(*span, format!("mode `{}` listens on single ports", mode.word()));
+        out.push(error.help("name each port; ranges and `*` are for mode `l4`"));
     }
 }
 
 fn check_l4(typed: &Typed, out: &mut Vec<Diagnostic>) {
-    if let Some(At { value: address, span }) = typed.address.given() {
-        let ip = address.ip();
-        let wrong = match ip {
-            IpAddr::V4(v4) if ip.is_unspecified() || v4.is_multicast() || v4.is_broadcast() => Some(
-                Diagnostic::error(*span, format!("an l4 frontend needs one address of its own, not `{ip}`"))
-                    .help("the kernel half forwards every packet to that address: name the VIP"),
-            ),
-            IpAddr::V4(_) => None,
-            IpAddr::V6(_) => Some(
-                Diagnostic::error(*span, "IPv6 in l4 frontends is not supported yet")
-                    .help("supported: an IPv4 address; modes `tcp` and `http` serve IPv6"),
-            ),
-        };
-        out.extend(wrong);
+    if let Some(At { value: BindAddress { ip, .. }, span }) = typed.address.given()
+        && let Some(reason) = unfit(*ip)
+    {
+        let message = format!("an l4 frontend needs one address of its own, not `{ip}`");
+        out.push(Diagnostic::error(*span, message).help(reason));
     }
     if let Some(tls) = typed.tls.given() {
         let error = Diagnostic::error(tls.span, "an l4 frontend cannot terminate TLS: it forwards packets as they are");
         out.push(error.help("use mode \"tcp\" or \"http\", or let the servers terminate TLS"));
     }
+}
+
+/// Why an address cannot be a VIP of the kernel half.
+fn unfit(ip: IpAddr) -> Option<&'static str> {
+    let broadcast = ip == IpAddr::V4(Ipv4Addr::BROADCAST);
+    if ip.is_unspecified() || ip.is_multicast() || broadcast {
+        Some("the kernel half forwards every packet to that address: name the VIP")
+    } else if ip.is_loopback() {
+        Some("no packet to it comes in by a network interface: name the VIP")
+    } else if is_link_local(ip) {
+        Some("it means another machine on each link, and no router passes it on: name the VIP")
+    } else {
+        None
+    }
+}
+
+/// Of IPv6 alone (RFC 4291 §2.5.6): an IPv4 one (RFC 3927) has no scope that a packet would lack.
+pub(super) fn is_link_local(ip: IpAddr) -> bool {
+    matches!(ip, IpAddr::V6(ip) if ip.is_unicast_link_local())
 }
 
 /// The certificates that one entry of `certificates` names, as [`collect`](crate::config::collect) found them.
@@ -135,47 +179,55 @@ fn problem(file: &PemFile) -> Option<&'static str> {
     }
 }
 
-/// An address, where it stands, and the frontend that claims it.
-type Claim<'a> = (IpAddr, &'a At<SocketAddr>, &'a str);
+/// What a bind takes for itself.
+struct Claim<'a> {
+    address: &'a At<BindAddress>,
+    frontend: &'a At<String>,
+    mode: Option<Mode>,
+}
 
-/// Reports binds that claim the same packets. `*` and `[::]` claim all of their family.
-pub(super) fn check_conflicts(frontends: &[&Entry<Frontend>], out: &mut Vec<Diagnostic>) {
-    let mut binds: BTreeMap<(u8, u16), Vec<Claim<'_>>> = BTreeMap::new();
-    for (name, frontend) in frontends {
-        for At { value: BindForm(bind), .. } in frontend.bind.value().into_iter().flat_map(|OneOrMany(binds)| binds) {
-            let (Some(address), false) = (bind.address.given(), matches!(bind.protocol, Knob::Faulty)) else {
-                continue;
-            };
-            let key = (bind.protocol.or(Protocol::Tcp).number(), address.value.port());
-            binds.entry(key).or_default().push((address.value.ip(), address, &name.value));
-        }
+impl Claim<'_> {
+    /// Whether packets are claimed that `other` claims too. `*` and `[::]` claim all of their family. Of two VIPs the one
+    /// of all ports has what the other leaves.
+    fn clashes(&self, other: &Self) -> bool {
+        let (BindAddress { ip, ports }, BindAddress { ip: others, ports: other_ports }) =
+            (self.address.value, other.address.value);
+        let same_ip =
+            ip == others || (ip.is_ipv4() == others.is_ipv4() && (ip.is_unspecified() || others.is_unspecified()));
+        let may_be_l4 = |mode: Option<Mode>| mode.is_none_or(|mode| mode == Mode::L4);
+        let leaves_some = (ports == Ports::All) != (other_ports == Ports::All);
+        same_ip && ports.overlap(other_ports) && !(leaves_some && may_be_l4(self.mode) && may_be_l4(other.mode))
     }
-    for same_port in binds.values_mut() {
-        same_port.sort_by_key(|(_, address, _)| address.span);
-        let mut before: Vec<Claim<'_>> = Vec::new();
-        for &(ip, claimed, name) in same_port.iter() {
-            if let Some((_, first_at, first_name)) = before.iter().find(|(other, ..)| overlap(ip, *other)) {
-                let (address, first) = (show(claimed.value), show(first_at.value));
-                let message = format!("`{address}` is taken already, by `{first}` of frontend `{first_name}`");
+}
+
+/// Reports binds that claim the same packets.
+pub(super) fn check_conflicts(frontends: &[&Entry<Frontend>], out: &mut Vec<Diagnostic>) {
+    let mut reported = BTreeSet::new();
+    for protocol in [Protocol::Tcp, Protocol::Udp] {
+        let mut claims = claims(frontends, protocol);
+        claims.sort_by_key(|claim| claim.address.span);
+        for (index, claim) in claims.iter().enumerate() {
+            let first = claims.iter().take(index).find(|first| claim.clashes(first));
+            if let Some(first) = first.filter(|_| reported.insert(claim.address.span)) {
+                let (address, taken) = (claim.address.value, first.address.value);
+                let message =
+                    format!("`{address}` is taken already, by `{taken}` of frontend `{}`", first.frontend.value);
                 out.push(
-                    Diagnostic::error(claimed.span, message)
-                        .label(format!("frontend `{name}`"))
-                        .related(first_at.span, "first here"),
+                    Diagnostic::error(claim.address.span, message)
+                        .label(format!("frontend `{}`", claim.frontend.value))
+                        .related(first.address.span, "first here"),
                 );
             }
-            before.push((ip, claimed, name));
         }
     }
 }
 
-/// As typed in a bind.
-fn show(address: SocketAddr) -> String {
-    match address.ip() {
-        IpAddr::V4(Ipv4Addr::UNSPECIFIED) => format!("*:{}", address.port()),
-        IpAddr::V4(_) | IpAddr::V6(_) => address.to_string(),
-    }
-}
-
-fn overlap(a: IpAddr, b: IpAddr) -> bool {
-    a == b || (a.is_ipv4() == b.is_ipv4() && (a.is_unspecified() || b.is_unspecified()))
+fn claims<'a>(frontends: &[&'a Entry<Frontend>], protocol: Protocol) -> Vec<Claim<'a>> {
+    let of_frontend = |(name, frontend): &&'a Entry<Frontend>| {
+        let binds = frontend.bind.value().into_iter().flat_map(|OneOrMany(binds)| binds).map(|bind| &bind.value.0);
+        let addresses = binds.filter(|bind| bind.serves(protocol)).filter_map(|bind| bind.address.given());
+        let mode = frontend.mode.value().copied();
+        addresses.map(move |address| Claim { address, frontend: name, mode }).collect::<Vec<_>>()
+    };
+    frontends.iter().flat_map(of_frontend).collect()
 }

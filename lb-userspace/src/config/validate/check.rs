@@ -12,14 +12,14 @@ use crate::{
     },
     model::{Check, CheckKind},
 };
-use std::{collections::BTreeSet, time::Duration};
+use std::{collections::BTreeSet, ops::RangeInclusive, time::Duration};
 
 pub(super) fn check(At { value: typed, span }: &At<Typed>, out: &mut Vec<Diagnostic>) -> Check {
     if typed.r#type.is_absent() {
         out.push(Diagnostic::error(*span, "a check needs a `type`").help("supported: `tcp`, `http`"));
     }
-    let interval = range::duration([&typed.interval, &Knob::Absent], "interval", LEAST_INTERVAL, INTERVAL, out);
-    let timeout = range::duration([&typed.timeout, &Knob::Absent], "timeout", range::LEAST_TIMEOUT, interval, out);
+    let interval = range::duration([&typed.interval, &Knob::Absent], "interval", INTERVALS, INTERVAL, out);
+    let timeout = range::duration([&typed.timeout, &Knob::Absent], "timeout", range::TIMEOUT, interval, out);
     if let Some(longer) = typed.timeout.given().filter(|_| timeout > interval) {
         let message = format!(
             "a probe may take {}, but the next is due after {}",
@@ -102,4 +102,4 @@ fn statuses(expected: &[At<Statuses>]) -> BTreeSet<u16> {
 
 const INTERVAL: Duration = Duration::from_secs(2);
 /// Below this a check is a load test.
-const LEAST_INTERVAL: Duration = Duration::from_millis(10);
+const INTERVALS: RangeInclusive<Duration> = Duration::from_millis(10)..=range::LONGEST;

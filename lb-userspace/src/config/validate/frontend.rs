@@ -14,9 +14,10 @@ use crate::{
         source::{At, Span},
         text::Text,
     },
-    model::{Condition, Frontend, FrontendKind, HttpFrontend, L4Frontend, Rule},
+    model::{BackendIndex, Condition, Frontend, FrontendKind, HttpFrontend, L4Frontend, Rule},
 };
-use std::time::Duration;
+use lb_common::Protocol;
+use std::{ops::RangeInclusive, time::Duration};
 
 /// Every name of a backend in a frontend.
 pub(super) fn references(typed: &Typed) -> impl Iterator<Item = &Text> {
@@ -46,7 +47,7 @@ pub(super) fn frontend(
         name: name.value.clone(),
         binds: bind::binds(name, &typed.bind, mode, bundle, out),
         kind: match mode {
-            Some(Mode::L4) => FrontendKind::L4(L4Frontend::of(backend.unwrap_or_default())),
+            Some(Mode::L4) => FrontendKind::L4(l4(typed, backend.unwrap_or_default(), out)),
             Some(Mode::Tcp) => FrontendKind::Tcp { backend: backend.unwrap_or_default() },
             Some(Mode::Http) | None => FrontendKind::Http(HttpFrontend {
                 rules: rules(typed, names, out),
@@ -55,27 +56,40 @@ pub(super) fn frontend(
                 timeout_request: range::duration(
                     [&typed.timeout_http_request, &defaults.timeout_http_request],
                     "timeout_http_request",
-                    range::LEAST_TIMEOUT,
+                    range::TIMEOUT,
                     TIMEOUT_REQUEST,
                     out,
                 ),
                 timeout_keep_alive: range::duration(
                     [&typed.timeout_http_keep_alive, &defaults.timeout_http_keep_alive],
                     "timeout_http_keep_alive",
-                    range::LEAST_TIMEOUT,
+                    range::TIMEOUT,
                     TIMEOUT,
                     out,
                 ),
             }),
         },
-        timeout_client: range::duration(client, "timeout_client", range::LEAST_TIMEOUT, TIMEOUT, out),
+        timeout_client: range::duration(client, "timeout_client", range::TIMEOUT, TIMEOUT, out),
+    }
+}
+
+fn l4(typed: &Typed, backend: BackendIndex, out: &mut Vec<Diagnostic>) -> L4Frontend {
+    let binds = typed.bind.value().into_iter().flat_map(|OneOrMany(binds)| binds);
+    if let Some(mss) = typed.mss.given().filter(|_| binds.clone().all(|bind| !bind.value.0.serves(Protocol::Tcp))) {
+        out.push(Diagnostic::warning(mss.span, "no bind of this frontend is tcp: `mss` has no effect"));
+    }
+    L4Frontend {
+        backend,
+        fragments: typed.fragments.value().copied().unwrap_or_default(),
+        ping: typed.ping.value().copied().unwrap_or_default(),
+        mss: typed.mss.given().map_or(0, |_| range::number(&typed.mss, "mss", MSS, 0, out)),
     }
 }
 
 /// A knob without effect is a misunderstanding: say so instead of ignoring it.
 fn refuse_knobs_of_other_modes(typed: &Typed, mode: Mode, out: &mut Vec<Diagnostic>) {
     let tcp_and_http: &[Mode] = &[Mode::Tcp, Mode::Http];
-    let http: &[Mode] = &[Mode::Http];
+    let (l4, http): (&[Mode], &[Mode]) = (&[Mode::L4], &[Mode::Http]);
     let span_of_first = |span: Option<&At<Text>>| span.map(|at| at.span);
     let acl = typed.acl.value().and_then(|Named(acls)| acls.first()).map(|(name, _)| name.span);
     let rule = typed.rule.value().and_then(|rules| rules.first());
@@ -87,12 +101,16 @@ fn refuse_knobs_of_other_modes(typed: &Typed, mode: Mode, out: &mut Vec<Diagnost
         ("timeout_client", span(&typed.timeout_client), tcp_and_http),
         ("timeout_http_request", span(&typed.timeout_http_request), http),
         ("timeout_http_keep_alive", span(&typed.timeout_http_keep_alive), http),
+        ("fragments", span(&typed.fragments), l4),
+        ("ping", span(&typed.ping), l4),
+        ("mss", span(&typed.mss), l4),
     ];
     for (key, span, modes) in knobs {
         let Some(span) = span.filter(|_| !modes.contains(&mode)) else { continue };
         let error = Diagnostic::error(span, format!("`{key}` has no meaning in mode `{}`", mode.word()));
         out.push(error.help(match mode {
             Mode::L4 => "the kernel half sees single packets: neither connections nor requests",
+            Mode::Tcp | Mode::Http if modes == l4 => "only mode `l4` sees packets",
             Mode::Tcp | Mode::Http => "only mode `http` reads requests",
         }));
     }
@@ -181,3 +199,5 @@ fn unless(text: &Text, acls: &mut Acls<'_>, out: &mut Vec<Diagnostic>) -> Option
 
 const TIMEOUT: Duration = Duration::from_mins(1);
 const TIMEOUT_REQUEST: Duration = Duration::from_secs(10);
+/// From the smallest that every host takes (Linux' `TCP_MIN_MSS`) to what fills a jumbo frame.
+const MSS: RangeInclusive<u16> = 88..=9_000;

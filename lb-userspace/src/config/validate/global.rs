@@ -11,7 +11,7 @@ use crate::{
     model::Global,
 };
 use lb_common::hash::HashKey;
-use std::{collections::BTreeSet, path::PathBuf, time::Duration};
+use std::{collections::BTreeSet, ops::RangeInclusive, path::PathBuf, time::Duration};
 
 pub(super) fn global(typed: Option<&Typed>, cpus: usize, out: &mut Vec<Diagnostic>) -> Global {
     let nothing = Typed::default();
@@ -27,14 +27,14 @@ pub(super) fn global(typed: Option<&Typed>, cpus: usize, out: &mut Vec<Diagnosti
         stop_timeout: range::duration(
             [&typed.stop_timeout, &Knob::Absent],
             "stop_timeout",
-            Duration::ZERO,
+            Duration::ZERO..=range::LONGEST,
             STOP_TIMEOUT,
             out,
         ),
         metrics: typed.metrics.value().copied(),
-        flow_timeout_tcp: Duration::from_hours(1),
-        flow_timeout_udp: Duration::from_mins(3),
-        track_budget: 20_000,
+        flow_timeout_tcp: flow_timeout(&typed.flow_timeout_tcp, "flow_timeout_tcp", FLOW_TIMEOUT_TCP, out),
+        flow_timeout_udp: flow_timeout(&typed.flow_timeout_udp, "flow_timeout_udp", FLOW_TIMEOUT_UDP, out),
+        track_budget: range::number(&typed.track_budget, "track_budget", TRACK_BUDGETS, TRACK_BUDGET, out),
     }
     .with_threads(cpus)
 }
@@ -44,6 +44,10 @@ impl Global {
     fn with_threads(self, cpus: usize) -> Self {
         Self { threads: if self.threads == 0 { cpus.max(1) } else { self.threads }, ..self }
     }
+}
+
+fn flow_timeout(knob: &Knob<Duration>, key: &str, default: Duration, out: &mut Vec<Diagnostic>) -> Duration {
+    range::duration([knob, &Knob::Absent], key, FLOW_TIMEOUTS, default, out)
 }
 
 fn interfaces(knob: &Knob<OneOrMany<Text>>, out: &mut Vec<Diagnostic>) -> Vec<String> {
@@ -101,3 +105,9 @@ fn path(knob: &Knob<Text>, key: &str, default: &str, out: &mut Vec<Diagnostic>) 
 }
 
 const STOP_TIMEOUT: Duration = Duration::from_secs(30);
+const FLOW_TIMEOUT_TCP: Duration = Duration::from_hours(1);
+const FLOW_TIMEOUT_UDP: Duration = Duration::from_mins(3);
+/// The table of flows is not searched more than once a second, and forgets nobody who comes back within a week.
+const FLOW_TIMEOUTS: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_hours(7 * 24);
+const TRACK_BUDGET: u32 = 20_000;
+const TRACK_BUDGETS: RangeInclusive<u32> = 1..=1_000_000;

@@ -1,71 +1,118 @@
 //! What only the kernel half asks for: rules that concern `l4` frontends together with the backends they use.
 
-use super::{Entry, Use};
+mod addresses;
+mod backend;
+mod replies;
+mod servers;
+
+use super::{Entry, names::Names};
 use crate::{
     config::{
+        address::{BindAddress, ServerAddress},
         error::Diagnostic,
-        file::{Backend, File, Mode, Server},
-        read::{Named, OneOrMany},
+        file::{Backend, File, Frontend, Mode},
+        read::OneOrMany,
         source::{At, Span},
         text::Text,
     },
-    model::Balance,
+    model::Ports,
 };
 use lb_common::{Forward, Protocol};
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    net::{IpAddr, SocketAddr},
-};
+use std::{collections::BTreeSet, net::IpAddr};
 
-/// One address of an `l4` frontend and what serves it.
-struct Vip<'a> {
-    address: SocketAddr,
-    protocol: Protocol,
-    span: Span,
+/// An `l4` frontend with the backend it uses.
+#[derive(Clone, Copy)]
+struct L4<'a> {
+    name: &'a str,
+    typed: &'a Frontend,
+    /// Where it names the backend.
+    used: Span,
+    /// Which backend.
+    index: usize,
     backend: &'a Entry<Backend>,
 }
 
-pub(super) fn check(file: &File, backends: &[&Entry<Backend>], uses: &[Use<'_>], out: &mut Vec<Diagnostic>) {
-    check_global(file, out);
-    let uses: Vec<_> = uses.iter().filter(|used| used.mode == Some(Mode::L4)).collect();
+impl L4<'_> {
+    /// How packets reach the servers, if that is said.
+    fn forward(&self) -> Option<Forward> {
+        self.backend.1.forward.value().copied()
+    }
+
+    /// The addresses that its servers have, as far as they have some.
+    fn servers(&self) -> impl Iterator<Item = &At<ServerAddress>> {
+        servers(self.backend)
+    }
+}
+
+/// One address of an `l4` frontend with one protocol, or several that differ in their port alone.
+#[derive(Clone, Copy)]
+struct Vip<'a> {
+    frontend: L4<'a>,
+    ip: IpAddr,
+    ports: Ports,
+    protocol: Protocol,
+    /// Where the address stands.
+    span: Span,
+}
+
+pub(super) fn check(
+    file: &File,
+    frontends: &[&Entry<Frontend>],
+    backends: &[&Entry<Backend>],
+    names: &Names<'_>,
+    out: &mut Vec<Diagnostic>,
+) {
+    check_global(file, frontends, out);
+    let frontends: Vec<_> = frontends.iter().filter_map(|frontend| l4(frontend, backends, names)).collect();
     let mut seen = BTreeSet::new();
-    for used in &uses {
-        if let Some(backend) = backends.get(used.backend)
-            && seen.insert(used.backend)
-        {
-            check_backend(backend, used, out);
-        }
+    for frontend in frontends.iter().filter(|frontend| seen.insert(frontend.index)) {
+        backend::check(frontend, out);
     }
-    let vips: Vec<_> = uses.iter().filter_map(|used| Some(vips(used, backends.get(used.backend)?))).flatten().collect();
-    for vip in &vips {
-        check_ports(vip, out);
-    }
-    check_server_is_no_vip(&vips, out);
-    check_replies_are_unambiguous(&vips, out);
+    let mut vips: Vec<_> = frontends.iter().flat_map(|frontend| vips(*frontend)).collect();
+    vips.sort_by_key(|vip| vip.span);
+    backend::check_sources(&vips, backends, out);
+    servers::check(&vips, out);
+    replies::check(&vips, out);
+    addresses::check(&vips, out);
 }
 
-fn vips<'a>(used: &Use<'_>, backend: &'a Entry<Backend>) -> Vec<Vip<'a>> {
-    let binds = used.binds.iter().map(|bind| &bind.value.0);
-    let vip = binds.filter_map(|bind| {
-        let At { value, span } = bind.address.given()?;
-        Some(Vip { address: *value, protocol: bind.protocol.or(Protocol::Tcp), span: *span, backend })
+fn l4<'a>((name, typed): &'a Entry<Frontend>, backends: &[&'a Entry<Backend>], names: &Names<'_>) -> Option<L4<'a>> {
+    let used = typed.default_backend.value().filter(|_| typed.mode.value() == Some(&Mode::L4))?;
+    let index = names.find(&used.value)?;
+    Some(L4 { name: &name.value, typed, used: used.span, index, backend: backends.get(index)? })
+}
+
+fn vips(frontend: L4<'_>) -> Vec<Vip<'_>> {
+    let binds = frontend.typed.bind.value().into_iter().flat_map(|OneOrMany(binds)| binds).map(|bind| &bind.value.0);
+    let addresses = binds.filter_map(|bind| Some((bind, bind.address.given()?)));
+    let vips = addresses.flat_map(|(bind, At { value: BindAddress { ip, ports }, span })| {
+        bind.protocols().map(move |protocol| Vip { frontend, ip: *ip, ports: *ports, protocol, span: *span })
     });
-    vip.collect()
+    vips.collect()
 }
 
-/// The servers of a backend with their addresses, as far as they have some.
-fn servers(backend: &Entry<Backend>) -> impl Iterator<Item = (&Server, IpAddr, Option<u16>, Span)> {
-    let all = backend.1.server.value().into_iter().flatten();
-    all.filter_map(|At { value: server, .. }| {
-        let address = server.address.given()?;
-        Some((server, address.value.address, address.value.port, address.span))
-    })
+/// The addresses that the servers of a backend have, as far as they have some.
+fn servers(backend: &Entry<Backend>) -> impl Iterator<Item = &At<ServerAddress>> {
+    backend.1.server.value().into_iter().flatten().filter_map(|server| server.value.address.given())
 }
 
-fn check_global(file: &File, out: &mut Vec<Diagnostic>) {
-    let frontends = file.frontend.value().into_iter().flat_map(|Named(frontends)| frontends);
-    let mut l4 = frontends.filter_map(|(_, frontend)| frontend.mode.given()).filter(|mode| mode.value == Mode::L4);
-    let Some(mode) = l4.by_ref().min_by_key(|mode| mode.span) else { return };
+/// Ports of a VIP, for messages.
+fn shown(ports: Ports) -> String {
+    match ports {
+        Ports::One(port) => format!("port {port}"),
+        Ports::Range(..) => format!("ports {ports}"),
+        Ports::All => "all ports".to_owned(),
+    }
+}
+
+/// The family of an address, for messages.
+fn family(ip: IpAddr) -> &'static str {
+    if ip.is_ipv4() { "IPv4" } else { "IPv6" }
+}
+
+fn check_global(file: &File, frontends: &[&Entry<Frontend>], out: &mut Vec<Diagnostic>) {
+    let l4 = frontends.iter().filter_map(|(_, frontend)| frontend.mode.given()).filter(|mode| mode.value == Mode::L4);
+    let Some(mode) = l4.min_by_key(|mode| mode.span) else { return };
     let global = file.global.value();
     let no_interfaces = global.is_none_or(|global| {
         global.interfaces.is_absent()
@@ -83,91 +130,5 @@ fn check_global(file: &File, out: &mut Vec<Diagnostic>) {
             "without a `hash_key` of your own clients can compute which server they get",
         );
         out.push(warning.help("`[global]` hash_key, the same on all balancers of a group: openssl rand -hex 16"));
-    }
-}
-
-fn check_backend(backend: &Entry<Backend>, used: &Use<'_>, out: &mut Vec<Diagnostic>) {
-    let (name, typed) = backend;
-    if let Some(At { value: Balance::RoundRobin, span }) = typed.balance.given() {
-        let error = Diagnostic::error(
-            *span,
-            format!("l4 frontends balance by maglev, but backend `{}` by roundrobin", name.value),
-        );
-        let error = error.related(used.span, format!("used by l4 frontend `{}` here", used.frontend));
-        out.push(error.help(
-            "the kernel half keeps no turn: it hashes each packet, so that every balancer of a group picks the same server; set \"maglev\"",
-        ));
-    }
-    if typed.forward.is_absent() {
-        let error = Diagnostic::error(
-            name.span,
-            format!("backend `{}` does not say how packets reach its servers", name.value),
-        );
-        let error = error.related(used.span, format!("used by l4 frontend `{}` here", used.frontend));
-        out.push(error.help(
-            "forward = \"direct\" if the servers own the VIP and answer clients themselves; forward = \"nat\" if their replies pass here",
-        ));
-    }
-    for (_, address, _, span) in servers(backend).filter(|(_, address, ..)| address.is_ipv6()) {
-        let error = Diagnostic::error(
-            span,
-            format!("the server {address} of an l4 frontend has an IPv6 address: not supported yet"),
-        );
-        out.push(error.help("supported: an IPv4 address").related(used.span, "used by an l4 frontend here"));
-    }
-}
-
-fn check_ports(vip: &Vip<'_>, out: &mut Vec<Diagnostic>) {
-    if vip.backend.1.forward.value() != Some(&Forward::Direct) {
-        return;
-    }
-    let wrong = servers(vip.backend).filter(|(_, _, port, _)| port.is_some_and(|port| port != vip.address.port()));
-    for (_, _, port, span) in wrong {
-        let (port, wanted) = (port.unwrap_or_default(), vip.address.port());
-        let error = Diagnostic::error(
-            span,
-            format!("`direct` cannot map port {wanted} of the VIP to port {port} of the server"),
-        );
-        let error = error.related(vip.span, "the VIP");
-        out.push(
-            error.help("the server gets the client's packet unchanged: leave the port out, or use forward = \"nat\""),
-        );
-    }
-}
-
-/// A packet to such a server would be taken for one to the VIP, and forwarded again.
-fn check_server_is_no_vip(vips: &[Vip<'_>], out: &mut Vec<Diagnostic>) {
-    let mut seen = BTreeSet::new();
-    for vip in vips {
-        for (_, address, _, span) in servers(vip.backend).filter(|(.., span)| seen.insert(*span)) {
-            if let Some(same) = vips.iter().find(|vip| vip.address.ip() == address) {
-                let error = Diagnostic::error(
-                    span,
-                    format!("the server's address {address} is a VIP: packets would go round in circles"),
-                );
-                out.push(error.related(same.span, "the VIP"));
-            }
-        }
-    }
-}
-
-/// The return path of `nat` is one entry a server: source of the reply → VIP.
-fn check_replies_are_unambiguous(vips: &[Vip<'_>], out: &mut Vec<Diagnostic>) {
-    let mut owners: BTreeMap<(IpAddr, u16, u8), &Vip<'_>> = BTreeMap::new();
-    let mut reported = BTreeSet::new();
-    for vip in vips.iter().filter(|vip| vip.backend.1.forward.value() == Some(&Forward::Nat)) {
-        for (_, address, port, _) in servers(vip.backend) {
-            let port = port.unwrap_or_else(|| vip.address.port());
-            let owner = owners.entry((address, port, vip.protocol.number())).or_insert(vip);
-            // The same VIP twice is another error, reported where binds are compared.
-            let other = (owner.address, owner.protocol) != (vip.address, vip.protocol);
-            if other && reported.insert((owner.span, vip.span)) {
-                let server = SocketAddr::new(address, port);
-                let message =
-                    format!("server {server} would serve two `nat` VIPs, {} and {}", owner.address, vip.address);
-                let error = Diagnostic::error(vip.span, message).related(owner.span, "the other VIP");
-                out.push(error.help("nothing in a server's reply tells which VIP it belongs to: give each VIP a port or address of the server"));
-            }
-        }
     }
 }

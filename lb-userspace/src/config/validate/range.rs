@@ -25,20 +25,19 @@ where
     }
 }
 
-/// The first of `knobs` that is given: a duration from `least` to a year, so that adding it to the time of day never
-/// overflows. `default` where all are missing or it is wrong.
+/// The first of `knobs` that is given: a duration in `range`. `default` where all are missing or it is wrong.
 pub(super) fn duration(
     knobs: [&Knob<Duration>; 2],
     key: &str,
-    least: Duration,
+    range: RangeInclusive<Duration>,
     default: Duration,
     out: &mut Vec<Diagnostic>,
 ) -> Duration {
     let Some(typed) = knobs.into_iter().find_map(Knob::given) else { return default };
-    if (least..=LONGEST).contains(&typed.value) {
+    if range.contains(&typed.value) {
         return typed.value;
     }
-    let (least, longest) = (show_duration(least), show_duration(LONGEST));
+    let (least, longest) = (show_duration(*range.start()), show_duration(*range.end()));
     let error = Diagnostic::error(typed.span, format!("`{key}` must be from {least} to {longest}"));
     // A value of `[defaults]` is seen by everyone who inherits it.
     if !out.contains(&error) {
@@ -48,5 +47,6 @@ pub(super) fn duration(
 }
 
 /// A timeout of zero would end everything at once; HAProxy takes it for "never", which nobody should want.
-pub(super) const LEAST_TIMEOUT: Duration = Duration::from_millis(1);
-const LONGEST: Duration = Duration::from_hours(24 * 365);
+pub(super) const TIMEOUT: RangeInclusive<Duration> = Duration::from_millis(1)..=LONGEST;
+/// A year: added to the time of day, it never overflows.
+pub(super) const LONGEST: Duration = Duration::from_hours(24 * 365);
