@@ -6,6 +6,7 @@ pub mod health;
 pub mod servers;
 pub mod plan;
 pub mod dataplane;
+pub mod preflight;
 pub mod l7;
 pub mod channel;
 pub mod supervisor;
