@@ -16,6 +16,7 @@ pub mod attach;
 pub mod rings;
 pub mod maps;
 pub mod counters;
+pub mod flows;
 pub mod routing;
-mod owners;
+mod batch;
 mod keys;

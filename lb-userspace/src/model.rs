@@ -24,6 +24,17 @@ use std::collections::{BTreeMap, BTreeSet};
 /// Which backend: an index into [`Model::backends`].
 pub type BackendIndex = usize;
 
+/// What is asked of a VIP of the kernel half.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct KernelVip {
+    /// Its frontend.
+    pub frontend: L4Frontend,
+    /// All ports of its bind.
+    pub ports: Ports,
+    /// The VIP of the lowest of them, as whose its packets are counted.
+    pub counted_as: Endpoint,
+}
+
 /// One configuration. Frontends and backends are sorted by name, so that equal files give equal models.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Model {
@@ -43,12 +54,13 @@ impl Model {
     }
 
     /// The VIPs of kernel frontends, and what is asked of each. A range of ports is as many VIPs.
-    pub fn vips(&self) -> BTreeMap<Endpoint, L4Frontend> {
-        let of_frontend = |(frontend, l4): (&Frontend, L4Frontend)| {
-            let binds = frontend.binds.iter().flat_map(Bind::endpoints);
-            binds.map(|vip| (vip, l4)).collect::<Vec<_>>()
-        };
-        self.l4_frontends().flat_map(of_frontend).collect()
+    pub fn vips(&self) -> BTreeMap<Endpoint, KernelVip> {
+        let binds = self.l4_frontends().flat_map(|(frontend, l4)| frontend.binds.iter().map(move |bind| (bind, l4)));
+        let vips = binds.flat_map(|(bind, frontend)| {
+            let counted_as = Endpoint::new(bind.address.ip(), bind.ports.lowest().unwrap_or(0), bind.protocol);
+            bind.endpoints().map(move |vip| (vip, KernelVip { frontend, ports: bind.ports, counted_as }))
+        });
+        vips.collect()
     }
 
     fn l4_frontends(&self) -> impl Iterator<Item = (&Frontend, L4Frontend)> {

@@ -2,9 +2,11 @@
 
 pub mod maglev;
 pub mod tables;
+pub mod census;
 pub mod desired;
 pub mod diff;
 
+pub use census::Census;
 pub use desired::{Planner, desired};
 pub use diff::diff;
 pub use tables::{Ring, Tables, Write};

@@ -48,8 +48,8 @@ impl fmt::Display for Finding {
 pub fn findings(model: &Model, host: &Host) -> Vec<Finding> {
     let mut found = Vec::new();
     let mut vips: BTreeMap<BackendIndex, BTreeSet<IpAddr>> = BTreeMap::new();
-    for (vip, l4) in model.vips() {
-        vips.entry(l4.backend).or_default().insert(vip.address);
+    for (vip, kernel) in model.vips() {
+        vips.entry(kernel.frontend.backend).or_default().insert(vip.address);
     }
     if !vips.is_empty() {
         interfaces(model, host, &mut found);

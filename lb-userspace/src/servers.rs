@@ -5,6 +5,7 @@ pub mod turns;
 pub mod counts;
 pub mod live;
 pub mod registry;
+mod pools;
 
 pub use counts::{FrontendLive, Padded, Sharded};
 pub use live::{BackendLive, Live, ServerLive};

@@ -1,8 +1,12 @@
 //! What the kernel half holds and counts, with names: what `sluice maps` shows and `/metrics` exports.
 
 use super::status::Status;
-use crate::{dataplane::counters::Totals, plan::Tables};
-use lb_common::{Counters, Forward, ServerState, Stop};
+use crate::{
+    dataplane::counters::Totals,
+    model::{Endpoint, Ports, frontend::shown},
+    plan::Tables,
+};
+use lb_common::{Counters, Forward, ServerState, Stop, Vip, VipId, vip::flags::FRAGMENTS_ONLY};
 use serde::Serialize;
 use std::{collections::BTreeMap, net::SocketAddr};
 
@@ -24,8 +28,8 @@ pub struct KernelReport {
 pub struct VipReport {
     /// The frontend's name; `None` when no daemon runs that knows it.
     pub frontend: Option<String>,
-    /// Address and port.
-    pub address: SocketAddr,
+    /// Address and port, or ports: `192.0.2.10:80`, `192.0.2.10:5000-5009`, `192.0.2.10:*`.
+    pub address: String,
     /// `tcp` or `udp`.
     pub protocol: String,
     /// `direct`, `nat`, `ipip`, `gue` or `fullnat`.
@@ -119,18 +123,14 @@ impl KernelReport {
     pub fn new(tables: &Tables, totals: &Totals, status: Option<&Status>) -> Self {
         let names = Names::new(status);
         let counters = |totals: &BTreeMap<u16, Counters>, id: u16| totals.get(&id).copied().unwrap_or_default().into();
-        let vips = tables.vips.iter().filter(|(key, _)| !key.is_address_entry()).map(|(key, vip)| {
-            let address = key.socket();
-            let protocol = key.protocol.map(|known| known.to_string()).unwrap_or_default();
-            VipReport {
-                frontend: names.frontends.get(&(address.to_string(), protocol.clone())).cloned(),
-                backend: tables.rings.get(&vip.ring).and_then(|ring| names.backends.get(&ring.identity)).cloned(),
-                ring: vip.ring,
-                forward: Forward::from_byte(vip.forward).map_or("unknown", Forward::word),
-                counters: counters(&totals.vips, vip.id),
-                address,
-                protocol,
-            }
+        let vips = vips(tables).into_iter().map(|(address, protocol, vip)| VipReport {
+            frontend: names.frontends.get(&(address.clone(), protocol.clone())).cloned(),
+            backend: tables.rings.get(&vip.ring).and_then(|ring| names.backends.get(&ring.identity)).cloned(),
+            ring: vip.ring,
+            forward: Forward::from_byte(vip.forward).map_or("unknown", Forward::word),
+            counters: counters(&totals.vips, vip.id),
+            address,
+            protocol,
         });
         let servers = tables.servers.iter().map(|(id, entry)| {
             let (backend, name) = names.servers.get(id).cloned().unzip();
@@ -185,6 +185,24 @@ impl Names {
     }
 }
 
+/// Each VIP once, in the order of their addresses: address with ports, protocol, row. The ports of a range are one VIP.
+fn vips(tables: &Tables) -> Vec<(String, String, Vip)> {
+    let mut last = tables.counted_vips();
+    let firsts = last.clone();
+    let ports = tables.vips.iter().filter(|(key, vip)| !key.is_address_entry() && !vip.has(FRAGMENTS_ONLY));
+    ports.for_each(|(key, vip)| _ = last.insert(vip.id, *key));
+    let vip = |(id, first): (&VipId, &Endpoint)| {
+        let ports = match last.get(id).map_or(first.port, |last| last.port) {
+            0 => Ports::All,
+            last if last == first.port => Ports::One(last),
+            last => Ports::Range(first.port, last),
+        };
+        let protocol = first.protocol.map(|known| known.to_string()).unwrap_or_default();
+        Some((*first, (shown(first.address, ports), protocol, *tables.vips.get(first)?)))
+    };
+    firsts.iter().filter_map(vip).collect::<BTreeMap<_, _>>().into_values().collect()
+}
+
 fn shares(slots: impl Iterator<Item = u16>, names: &Names) -> Vec<ShareReport> {
     let mut counts = BTreeMap::<u16, usize>::new();
     for server in slots {
@@ -217,4 +235,27 @@ fn state_name(state: ServerState) -> &'static str {
 fn part(slots: usize) -> f64 {
     let exact = |number| f64::from(u32::try_from(number).unwrap_or(u32::MAX));
     exact(slots) / exact(lb_common::SLOTS)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use lb_common::Protocol;
+
+    #[test]
+    fn the_ports_of_a_range_are_one_vip_and_rows_for_fragments_are_none() {
+        let mut tables = Tables::default();
+        let mut put = |address: &str, port, id, flags| {
+            let key = Endpoint::new(address.parse().unwrap(), port, Protocol::Udp);
+            tables.vips.insert(Endpoint::address_entry(key.address), Vip::default());
+            tables.vips.insert(key, Vip { id, forward: Forward::Ipip as u8, flags, ..Vip::default() });
+        };
+        put("192.0.2.10", 53, 9, 0);
+        put("192.0.2.10", 0, 9, FRAGMENTS_ONLY);
+        (5_000..5_010).for_each(|port| put("192.0.2.10", port, 3, 0));
+        put("2001:db8::80", 0, 4, 0);
+        let report = KernelReport::new(&tables, &Totals::default(), None);
+        let shown: Vec<_> = report.vips.iter().map(|vip| (vip.address.as_str(), vip.protocol.as_str())).collect();
+        assert_eq!(shown, [("192.0.2.10:53", "udp"), ("192.0.2.10:5000-5009", "udp"), ("[2001:db8::80]:*", "udp")]);
+    }
 }

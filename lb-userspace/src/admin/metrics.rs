@@ -124,8 +124,7 @@ fn encode_kernel(kernel: &KernelReport, encoder: &mut DescriptorEncoder<'_>) -> 
     for (column, name) in VIP.into_iter().enumerate() {
         let rows = kernel.vips.iter().map(|vip| {
             let frontend = vip.frontend.clone().unwrap_or_default();
-            let labels =
-                [("frontend", frontend), ("address", vip.address.to_string()), ("protocol", vip.protocol.clone())];
+            let labels = [("frontend", frontend), ("address", vip.address.clone()), ("protocol", vip.protocol.clone())];
             (labels, value(vip.counters, column))
         });
         counters(encoder, name, rows.collect())?;

@@ -48,7 +48,7 @@ pub struct FrontendStatus {
 /// An address of a frontend.
 #[derive(Clone, Debug, Default, Deserialize, Serialize)]
 pub struct BindStatus {
-    /// Address and port.
+    /// Address and port, or ports: `192.0.2.10:80`, `192.0.2.10:5000-5009`, `192.0.2.10:*`.
     pub address: String,
     /// `tcp` or `udp`.
     pub protocol: String,

@@ -105,7 +105,7 @@ mod tests {
         KernelReport {
             vips: vec![VipReport {
                 frontend: Some("shop".to_owned()),
-                address: "192.0.2.10:80".parse().unwrap(),
+                address: "192.0.2.10:80".to_owned(),
                 protocol: "tcp".to_owned(),
                 forward: "nat",
                 backend: Some("web".to_owned()),

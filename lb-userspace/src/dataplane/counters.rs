@@ -3,18 +3,19 @@
 use super::{
     handed::MapSource,
     raw::Raw,
-    shape::{MapUnusable, typed, unusable},
+    shape::{MapUnusable, io_error, typed, unusable},
 };
 use crate::plan::Tables;
 use aya::{
     Pod,
     maps::{MapData, PerCpuArray, PerCpuValues},
+    util::nr_cpus,
 };
 use lb_common::{
     Counters, Note, ServerId, Stop, VipId,
     maps::{NOTE_COUNTERS, SERVER_COUNTERS, STOP_COUNTERS, VIP_COUNTERS},
 };
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, io};
 
 /// The counters in the kernel.
 pub struct KernelCounters {
@@ -22,6 +23,38 @@ pub struct KernelCounters {
     servers: PerCpuArray<MapData, Raw<Counters>>,
     stops: PerCpuArray<MapData, u64>,
     notes: PerCpuArray<MapData, u64>,
+}
+
+/// The rows of `VIP_COUNTERS` and `SERVER_COUNTERS`, for who gives them to another VIP or server.
+pub(super) struct CounterRows {
+    vips: PerCpuArray<MapData, Raw<Counters>>,
+    servers: PerCpuArray<MapData, Raw<Counters>>,
+    cpus: usize,
+}
+
+impl CounterRows {
+    /// From descriptors that were handed over, which needs no capability, or from the pins.
+    pub(super) fn open(source: &impl MapSource) -> Result<Self, MapUnusable> {
+        let cpus = nr_cpus().map_err(|(file, error)| MapUnusable::Open(format!("of counters ({file})"), error))?;
+        Ok(Self {
+            vips: typed(VIP_COUNTERS, source.open(VIP_COUNTERS)?)?,
+            servers: typed(SERVER_COUNTERS, source.open(SERVER_COUNTERS)?)?,
+            cpus,
+        })
+    }
+
+    pub(super) fn zero_vip(&mut self, id: VipId) -> io::Result<()> {
+        zero(&mut self.vips, id.into(), self.cpus)
+    }
+
+    pub(super) fn zero_server(&mut self, id: ServerId) -> io::Result<()> {
+        zero(&mut self.servers, id.into(), self.cpus)
+    }
+}
+
+fn zero(rows: &mut PerCpuArray<MapData, Raw<Counters>>, id: u32, cpus: usize) -> io::Result<()> {
+    let row = PerCpuValues::try_from(vec![Raw(Counters::default()); cpus])?;
+    rows.set(id, row, 0).map_err(io_error)
 }
 
 /// What was counted, summed over the CPUs.
@@ -40,9 +73,8 @@ pub struct Totals {
 impl KernelCounters {
     /// All that was counted for the VIPs and servers in `tables`.
     pub fn totals(&self, tables: &Tables) -> Result<Totals, MapUnusable> {
-        let vips = tables.vips.iter().filter(|(key, _)| !key.is_address_entry()).map(|(_, vip)| vip.id);
         Ok(Totals {
-            vips: self.vips(vips)?,
+            vips: self.vips(tables.counted_vips().into_keys())?,
             servers: self.servers(tables.servers.keys().copied())?,
             stops: self.stops()?,
             notes: self.notes()?,

@@ -15,8 +15,9 @@ use std::{error::Error, io, path::PathBuf};
 
 /// The name of the XDP program in the object.
 const PROGRAM: &str = "sluice";
-/// The name of the flow hash's key among the object's read-only data.
+/// The names of [`Frozen`] among the object's read-only data.
 const HASH_KEY: &str = "HASH_KEY";
+const TRACK_BUDGET: &str = "TRACK_BUDGET";
 /// Lines of the verifier's log that an error shows: the last ones say what was wrong.
 const LOG_LINES: usize = 20;
 
@@ -98,14 +99,23 @@ pub enum LoadError {
     Other(#[source] Box<dyn Error + Send + Sync>),
 }
 
-/// Loads `object`, with its maps pinned below `pins` and `hash_key` as the key of the flow hash. Nothing is attached.
-pub fn load(object: &[u8], pins: &Pins, hash_key: HashKey) -> Result<Loaded, LoadError> {
+/// What the program has for constants: the verifier knows them, and nobody changes them while it is loaded.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Frozen {
+    /// The key of the flow hash: `[global] hash_key`.
+    pub hash_key: HashKey,
+    /// Insertions into the flow table a second and CPU: `[global] track_budget`.
+    pub track_budget: u32,
+}
+
+/// Loads `object`, with its maps pinned below `pins`. Nothing is attached.
+pub fn load(object: &[u8], pins: &Pins, frozen: Frozen) -> Result<Loaded, LoadError> {
     if object.is_empty() {
         return Err(NoObject.into());
     }
     pins.prepare()?;
     let adopted = check_pinned(pins)?;
-    let loaded = load_pinned(object, pins, hash_key, adopted);
+    let loaded = load_pinned(object, pins, frozen, adopted);
     if loaded.is_err() && !adopted {
         pins.remove(&[pins.maps()])?; // Nobody uses what a load that failed has pinned.
         pins.remove_empty();
@@ -113,9 +123,11 @@ pub fn load(object: &[u8], pins: &Pins, hash_key: HashKey) -> Result<Loaded, Loa
     loaded
 }
 
-fn load_pinned(object: &[u8], pins: &Pins, hash_key: HashKey, adopted: bool) -> Result<Loaded, LoadError> {
+fn load_pinned(object: &[u8], pins: &Pins, frozen: Frozen, adopted: bool) -> Result<Loaded, LoadError> {
     let mut loader = EbpfLoader::new();
+    let Frozen { hash_key, track_budget } = frozen;
     loader.override_global(HASH_KEY, &hash_key, true);
+    loader.override_global(TRACK_BUDGET, &track_budget, true);
     for name in names() {
         loader.map_pin_path(name, pins.map(name));
     }
@@ -193,7 +205,7 @@ mod tests {
 
     #[test]
     fn a_build_without_a_kernel_half_says_so() {
-        let error = load(&[], &Pins::new("/nowhere"), [0, 0]).unwrap_err();
+        let error = load(&[], &Pins::new("/nowhere"), Frozen::default()).unwrap_err();
         assert!(matches!(error, LoadError::NoObject(_)), "{error}");
     }
 

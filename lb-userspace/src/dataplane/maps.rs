@@ -2,9 +2,10 @@
 //! command line reads them from the pins.
 
 use super::{
+    counters::CounterRows,
+    flows::FlowTables,
     handed::{MapSource, from_fd},
     keys::{Rows, endpoint, key, returned},
-    owners::Owners,
     raw::Raw,
     rings::{Halves, RingError},
     shape::{MapUnusable, Shape, io_error, typed},
@@ -20,10 +21,10 @@ use crate::{
 use aya::maps::{Array, HashMap, MapData, MapError};
 use bytemuck::Zeroable as _;
 use lb_common::{
-    RingHead, RingId, ServerEntry, ServerId, V4, V6, Vip,
-    maps::{RETURNS4, RETURNS6, RING_HEADS, RINGS, SERVERS, VIPS4, VIPS6},
+    Be128, RingHead, RingId, ServerEntry, ServerId, V4, V6, Vip,
+    maps::{RETURNS4, RETURNS6, RING_HEADS, RINGS, SERVERS, SOURCES, VIPS4, VIPS6},
 };
-use std::{collections::BTreeMap, io, os::fd::OwnedFd, sync::Arc, thread, time::Duration};
+use std::{collections::BTreeMap, io, net::IpAddr, os::fd::OwnedFd, sync::Arc, thread, time::Duration};
 use tokio::time::Instant;
 
 /// How long a half that was live may still be read: a packet's way through the program takes microseconds.
@@ -35,8 +36,10 @@ pub struct KernelMaps {
     v6: FamilyMaps<V6>,
     heads: Array<MapData, Raw<RingHead>>,
     servers: Array<MapData, Raw<ServerEntry>>,
+    sources: Array<MapData, Raw<Be128>>,
     rings: BTreeMap<RingId, RingMap>,
-    owners: Owners,
+    counters: CounterRows,
+    flows: FlowTables,
 }
 
 struct RingMap {
@@ -54,8 +57,10 @@ impl KernelMaps {
             v6: FamilyMaps::open(source, [VIPS6, RETURNS6])?,
             heads: typed(RING_HEADS, source.open(RING_HEADS)?)?,
             servers: typed(SERVERS, source.open(SERVERS)?)?,
+            sources: typed(SOURCES, source.open(SOURCES)?)?,
             rings: source.open_rings()?.into_iter().map(ring).collect::<Result<_, MapUnusable>>()?,
-            owners: Owners::open(source)?,
+            counters: CounterRows::open(source)?,
+            flows: FlowTables::open(source)?,
         })
     }
 
@@ -101,25 +106,16 @@ impl KernelMaps {
     }
 
     fn put_server(&mut self, id: ServerId, entry: ServerEntry) -> Result<(), WriteError> {
-        let refused = |error| WriteError::Server(id, error);
-        let Raw(installed) = self.servers.get(&u32::from(id), 0).map_err(|error| refused(io_error(error)))?;
-        self.owners.give_server(id, entry.identity, installed.identity).map_err(refused)?;
-        self.set_server(id, entry)
-    }
-
-    fn set_server(&mut self, id: ServerId, entry: ServerEntry) -> Result<(), WriteError> {
         self.servers.set(u32::from(id), Raw(entry), 0).map_err(|error| WriteError::Server(id, io_error(error)))
     }
 
+    fn put_source(&mut self, row: u16, address: Be128) -> Result<(), WriteError> {
+        self.sources.set(u32::from(row), Raw(address), 0).map_err(|error| WriteError::Source(row, io_error(error)))
+    }
+
     fn put_vip(&mut self, key: Endpoint, vip: Vip) -> Result<(), WriteError> {
-        let refused = |error| WriteError::Vip(key, error);
-        if !key.is_address_entry() {
-            let installed = if key.address.is_ipv4() { self.v4.vip(key) } else { self.v6.vip(key) };
-            let installed = installed.is_some_and(|installed| installed.id == vip.id);
-            self.owners.give_vip(vip.id, key, installed).map_err(refused)?;
-        }
         let put = if key.address.is_ipv4() { self.v4.put_vip(key, vip) } else { self.v6.put_vip(key, vip) };
-        put.map_err(refused)
+        put.map_err(|error| WriteError::Vip(key, error))
     }
 
     fn remove_vip(&mut self, key: Endpoint) -> Result<(), WriteError> {
@@ -139,8 +135,13 @@ impl KernelMaps {
 
     fn write(&mut self, write: &Write) -> Result<(), WriteError> {
         match write {
+            Write::ZeroServer(id) => self.counters.zero_server(*id).map_err(|error| WriteError::Server(*id, error)),
+            Write::ZeroVip(id) => self.counters.zero_vip(*id).map_err(|error| WriteError::VipCounters(*id, error)),
+            Write::ForgetFlows(id) => self.flows.forget(*id).map_err(|error| WriteError::Server(*id, error)),
             Write::PutServer(id, entry) => self.put_server(*id, *entry),
-            Write::RemoveServer(id) => self.set_server(*id, ServerEntry::zeroed()),
+            Write::RemoveServer(id) => self.put_server(*id, ServerEntry::zeroed()),
+            Write::PutSource(row, address) => self.put_source(*row, Be128::from(*address)),
+            Write::RemoveSource(row) => self.put_source(*row, Be128::default()),
             Write::PutRingHalf(ring, slots) => self.put_half(*ring, slots),
             Write::FlipRing(ring, identity) => self.flip(*ring, *identity),
             Write::RemoveRing(ring) => self.free_ring(*ring),
@@ -156,6 +157,14 @@ impl KernelMaps {
             .zip(self.servers.iter())
             .map(|(id, row)| Ok((id, row.map_err(|error| read_error(SERVERS, error))?.0)));
         rows.filter(|row| !matches!(row, Ok((_, entry)) if entry.identity == 0)).collect()
+    }
+
+    fn read_sources(&self) -> Result<BTreeMap<u16, IpAddr>, WriteError> {
+        let rows = (0..)
+            .zip(self.sources.iter())
+            .map(|(row, address)| Ok((row, address.map_err(|error| read_error(SOURCES, error))?.0)));
+        let used = rows.filter(|row| !matches!(row, Ok((_, address)) if *address == Be128::default()));
+        used.map(|row| row.map(|(row, address)| (row, address.ip()))).collect()
     }
 
     fn read_rings(&self) -> Result<BTreeMap<RingId, Ring>, WriteError> {
@@ -178,7 +187,13 @@ impl MapWriter for KernelMaps {
         let of_v6 = self.v6.read()?;
         vips.extend(of_v6.0);
         returns.extend(of_v6.1);
-        Ok(Tables { servers: self.read_servers()?, rings: self.read_rings()?, vips, returns })
+        Ok(Tables {
+            servers: self.read_servers()?,
+            rings: self.read_rings()?,
+            sources: self.read_sources()?,
+            vips,
+            returns,
+        })
     }
 
     fn apply(&mut self, writes: &[Write]) -> Result<(), WriteError> {
@@ -229,10 +244,6 @@ impl<F: Rows> FamilyMaps<F> {
             read_hash(vips, &self.vips, endpoint::<F>, |vip| vip)?,
             read_hash(returns, &self.returns, endpoint::<F>, |row| returned::<F>(&row))?,
         ))
-    }
-
-    fn vip(&self, endpoint: Endpoint) -> Option<Vip> {
-        self.vips.get(&Raw(key::<F>(endpoint)), 0).ok().map(|Raw(vip)| vip)
     }
 
     fn put_vip(&mut self, endpoint: Endpoint, vip: Vip) -> io::Result<()> {

@@ -9,13 +9,14 @@ use crate::{
     },
 };
 use lb_common::{RingHead, RingId, ServerEntry, ServerId, Vip};
-use std::{collections::BTreeMap, io, os::fd::OwnedFd, sync::Arc};
+use std::{collections::BTreeMap, io, net::IpAddr, os::fd::OwnedFd, sync::Arc};
 
 /// Maps with the kernel's semantics: rings have two halves, and what is not there cannot be removed.
 #[derive(Clone, Debug, Default)]
 pub struct MemoryMaps {
     servers: BTreeMap<ServerId, ServerEntry>,
     rings: BTreeMap<RingId, MemoryRing>,
+    sources: BTreeMap<u16, IpAddr>,
     vips: BTreeMap<Endpoint, Vip>,
     returns: BTreeMap<Endpoint, Return>,
     writes_left: Option<usize>,
@@ -39,6 +40,7 @@ impl MemoryMaps {
         Tables {
             servers: self.servers.clone(),
             rings: rings.map(|(id, ring)| (*id, ring.live())).collect(),
+            sources: self.sources.clone(),
             vips: self.vips.clone(),
             returns: self.returns.clone(),
         }
@@ -50,6 +52,10 @@ impl MemoryMaps {
         }
         let missing = || error_of(write, io::ErrorKind::NotFound.into());
         match write {
+            // Neither counters nor flows here.
+            Write::ZeroServer(_) | Write::ZeroVip(_) | Write::ForgetFlows(_) => {}
+            Write::PutSource(row, address) => drop(self.sources.insert(*row, *address)),
+            Write::RemoveSource(row) => drop(self.sources.remove(row).ok_or_else(missing)?),
             Write::PutServer(id, entry) => drop(self.servers.insert(*id, *entry)),
             Write::PutRingHalf(id, slots) => self.rings.entry(*id).or_default().fill_idle(slots),
             Write::FlipRing(id, identity) => {
@@ -109,7 +115,11 @@ impl Default for MemoryRing {
 
 fn error_of(write: &Write, source: io::Error) -> WriteError {
     match write {
-        Write::PutServer(id, _) | Write::RemoveServer(id) => WriteError::Server(*id, source),
+        Write::ZeroServer(id) | Write::ForgetFlows(id) | Write::PutServer(id, _) | Write::RemoveServer(id) => {
+            WriteError::Server(*id, source)
+        }
+        Write::ZeroVip(id) => WriteError::VipCounters(*id, source),
+        Write::PutSource(row, _) | Write::RemoveSource(row) => WriteError::Source(*row, source),
         Write::PutRingHalf(id, _) | Write::FlipRing(id, _) | Write::RemoveRing(id) => WriteError::Ring(*id, source),
         Write::PutReturn(key, _) | Write::RemoveReturn(key) => WriteError::Return(*key, source),
         Write::PutVip(key, _) | Write::RemoveVip(key) => WriteError::Vip(*key, source),

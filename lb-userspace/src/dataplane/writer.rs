@@ -4,7 +4,7 @@ use crate::{
     model::Endpoint,
     plan::{Tables, Write},
 };
-use lb_common::{RingId, ServerId};
+use lb_common::{RingId, ServerId, VipId};
 use std::{io, os::fd::OwnedFd};
 
 /// Carries out the planner's writes, in order.
@@ -34,6 +34,12 @@ pub enum WriteError {
     /// The supervisor has not yet made the map of a new ring.
     #[error("ring {0} does not exist")]
     NoRing(RingId),
+    /// The counters of a VIP.
+    #[error("cannot zero the counters of VIP {0}")]
+    VipCounters(VipId, #[source] io::Error),
+    /// A row of `SOURCES`.
+    #[error("cannot write source address {0}")]
+    Source(u16, #[source] io::Error),
     /// An entry of `VIPS4` or `VIPS6`.
     #[error("cannot write VIP {0}")]
     Vip(Endpoint, #[source] io::Error),

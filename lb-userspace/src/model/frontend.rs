@@ -2,7 +2,12 @@
 
 use super::{BackendIndex, Endpoint, Ports, Rule};
 use lb_common::Protocol;
-use std::{fmt, net::SocketAddr, path::PathBuf, time::Duration};
+use std::{
+    fmt,
+    net::{IpAddr, SocketAddr},
+    path::PathBuf,
+    time::Duration,
+};
 
 /// Where clients connect.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -116,6 +121,11 @@ pub struct Bind {
 }
 
 impl Bind {
+    /// Address and ports as typed: `192.0.2.10:80`, `192.0.2.10:5000-5009`, `[2001:db8::80]:*`.
+    pub fn shown(&self) -> String {
+        shown(self.address.ip(), self.ports)
+    }
+
     /// The VIPs of an `l4` frontend that this is.
     pub fn endpoints(&self) -> impl Iterator<Item = Endpoint> + use<> {
         let (first, last) = match self.ports {
@@ -125,6 +135,14 @@ impl Bind {
         };
         let (address, protocol) = (self.address.ip(), self.protocol);
         (first..=last).map(move |port| Endpoint::new(address, port, protocol))
+    }
+}
+
+/// An address with its ports; see [`Bind::shown`].
+pub fn shown(address: IpAddr, ports: Ports) -> String {
+    match address {
+        IpAddr::V4(address) => format!("{address}:{ports}"),
+        IpAddr::V6(address) => format!("[{address}]:{ports}"),
     }
 }
 

@@ -1,15 +1,18 @@
 //! What the kernel should hold: configuration × standings × next hops → tables. Same inputs, same tables.
 
+pub mod returns;
+pub mod vips;
+
 use super::{
     Ring, Tables,
     maglev::Owners,
-    tables::{Return, Slots, empty_slots},
+    tables::{Slots, empty_slots},
 };
 use crate::{
-    model::{Backend, Endpoint, Model, Server, backend},
+    model::{Backend, Model, Server, backend},
     servers::{Registry, Standing, available, state::IsBackup},
 };
-use lb_common::{Be16, Family as _, Forward, RingId, ServerEntry, ServerId, Slot, V4, V6, Vip};
+use lb_common::{Be16, Family as _, Forward, RingId, ServerEntry, ServerId, Slot, V4, V6};
 use std::{collections::BTreeMap, mem, net::IpAddr, sync::Arc};
 
 /// Rows in `NEXT_HOPS`, by the address of the server that is reached there.
@@ -51,8 +54,9 @@ impl Planner {
         Tables {
             servers: self.server_rows(model, registry, next_hops),
             rings: self.rings(model, registry),
-            vips: vips(model, registry),
-            returns: self.returns(model, registry),
+            sources: registry.sources(),
+            vips: vips::rows(model, registry, |backend| self.is_up(backend, registry)),
+            returns: returns::rows(model, registry, |backend, index| self.server_id(backend, index, registry)),
         }
     }
 
@@ -106,21 +110,14 @@ impl Planner {
         rings
     }
 
-    /// Where replies of `nat` servers come from. Of two VIPs that would need the same entry the lower address wins; the
-    /// configuration check refuses such a pair.
-    fn returns(&self, model: &Model, registry: &Registry) -> BTreeMap<Endpoint, Return> {
-        let mut returns = BTreeMap::new();
-        for (key, vip, backend) in known_vips(model, registry).filter(|(_, _, backend)| backend.forward == Forward::Nat)
-        {
-            for (server, identity) in self.members(backend) {
-                let Some(id) = registry.server_id(identity) else { continue };
-                let source =
-                    Endpoint { address: server.address.ip(), port: server.address.port(), protocol: key.protocol };
-                let seen_as = Return { vip, address: key.address, port: key.port, server: id, mss: 0 };
-                returns.entry(source).or_insert(seen_as);
-            }
-        }
-        returns
+    /// The row of a server, by its place in the backend.
+    fn server_id(&self, backend: &Backend, index: usize, registry: &Registry) -> Option<ServerId> {
+        registry.server_id(*self.backends.get(&backend.name)?.identities.get(index)?)
+    }
+
+    /// Whether a server of `backend` takes new flows.
+    fn is_up(&self, backend: &Backend, registry: &Registry) -> bool {
+        self.backends.get(&backend.name).is_some_and(|known| known.available(registry).contains(&true))
     }
 
     /// The servers of a backend with their identities.
@@ -131,10 +128,15 @@ impl Planner {
 }
 
 impl Known {
+    /// Which of the servers may take new flows.
+    fn available(&self, registry: &Registry) -> Vec<bool> {
+        let standing = |(server, identity): (&Server, &u64)| (registry.standing(*identity), IsBackup(server.backup));
+        available(&self.servers.iter().zip(&self.identities).map(standing).collect::<Vec<_>>())
+    }
+
     /// The slots of the ring, the last ones if nothing has changed.
     fn slots(&mut self, registry: &Registry) -> Slots {
-        let standing = |(server, identity): (&Server, &u64)| (registry.standing(*identity), IsBackup(server.backup));
-        let available = available(&self.servers.iter().zip(&self.identities).map(standing).collect::<Vec<_>>());
+        let available = self.available(registry);
         let ids: Vec<_> = self.identities.iter().map(|identity| registry.server_id(*identity).unwrap_or(0)).collect();
         let base = match self.ring.take() {
             Some(ring) if ring.available == available && ring.ids == ids => {
@@ -170,21 +172,6 @@ fn entry(forward: Forward, server: &Server, identity: u64, standing: Standing, n
         health: standing.health as u8,
         family: if address.is_ipv4() { V4::VERSION } else { V6::VERSION },
     }
-}
-
-/// Each VIP, and an address entry for each of their addresses.
-fn vips(model: &Model, registry: &Registry) -> BTreeMap<Endpoint, Vip> {
-    let mut vips = BTreeMap::new();
-    for (key, id, backend) in known_vips(model, registry) {
-        let Some(ring) = registry.ring_id(backend::identity(&backend.name)) else { continue };
-        vips.insert(Endpoint::address_entry(key.address), Vip::default());
-        vips.insert(key, Vip { id, ring, forward: backend.forward as u8, ..Vip::default() });
-    }
-    vips
-}
-
-fn known_vips<'a>(model: &'a Model, registry: &'a Registry) -> impl Iterator<Item = (Endpoint, u16, &'a Backend)> {
-    model.vips().into_iter().filter_map(|(key, l4)| Some((key, registry.vip_id(key)?, model.backends.get(l4.backend)?)))
 }
 
 #[cfg(test)]

@@ -12,18 +12,23 @@ use std::{
 
 /// Turns `current` into `wanted`.
 ///
-/// Servers come first, then rings, returns and VIPs; then VIPs, returns, rings and servers go. So after each single
-/// write every VIP has a ring and every slot of it names a server, or none.
+/// Servers and source pools come first, then rings, returns and VIPs; then VIPs, returns, rings, pools and servers go. So
+/// after each single write every VIP has a ring and every slot of it names a server, or none.
 ///
 /// Where an id has changed hands, the way leads over tables in which nobody has it, so that no packet meant for the old
 /// owner finds the new one. A ring may then flip twice.
 pub fn diff(current: &Tables, wanted: &Tables) -> Vec<Write> {
     let hands = ChangedHands::between(current, wanted);
+    let mut writes = Vec::new();
     if hands.servers.is_empty() && hands.rings.is_empty() {
-        return straight(current, wanted);
+        writes.extend(zeros(current, wanted));
+        writes.extend(straight(current, wanted));
+        return writes;
     }
     let between = hands.tables_without(wanted);
-    let mut writes = straight(current, &between);
+    writes.extend(straight(current, &between));
+    writes.extend(hands.servers.iter().copied().map(Write::ForgetFlows));
+    writes.extend(zeros(current, wanted));
     writes.extend(straight(&between, wanted));
     writes
 }
@@ -65,10 +70,20 @@ impl ChangedHands {
     }
 }
 
+/// The counters of rows that get another owner: nobody is shown what a VIP or server before him did.
+fn zeros(current: &Tables, wanted: &Tables) -> impl Iterator<Item = Write> {
+    let was = |id| current.servers.get(id).map(|row| row.identity);
+    let servers = wanted.servers.iter().filter(move |(id, row)| was(id) != Some(row.identity));
+    let (before, after) = (current.counted_vips(), wanted.counted_vips());
+    let vips = after.into_iter().filter(move |(id, key)| before.get(id) != Some(key));
+    servers.map(|(id, _)| Write::ZeroServer(*id)).chain(vips.map(|(id, _)| Write::ZeroVip(id)))
+}
+
 /// `current` to `wanted` where every id in both means the same in both.
 fn straight(current: &Tables, wanted: &Tables) -> Vec<Write> {
     let mut writes = Vec::new();
     writes.extend(put(&current.servers, &wanted.servers).map(|(id, entry)| Write::PutServer(id, entry)));
+    writes.extend(put(&current.sources, &wanted.sources).map(|(row, address)| Write::PutSource(row, address)));
     for (id, ring) in &wanted.rings {
         let before = current.rings.get(id);
         if before.is_none_or(|before| !same_slots(&before.slots, &ring.slots)) {
@@ -83,6 +98,7 @@ fn straight(current: &Tables, wanted: &Tables) -> Vec<Write> {
     writes.extend(gone(&current.vips, &wanted.vips).rev().map(Write::RemoveVip));
     writes.extend(gone(&current.returns, &wanted.returns).map(Write::RemoveReturn));
     writes.extend(gone(&current.rings, &wanted.rings).map(Write::RemoveRing));
+    writes.extend(gone(&current.sources, &wanted.sources).map(Write::RemoveSource));
     writes.extend(gone(&current.servers, &wanted.servers).map(Write::RemoveServer));
     writes
 }

@@ -11,7 +11,7 @@ use crate::{
     model::{Backend, Endpoint, Model, backend},
     servers::{Admin, Health, Registry, Standing},
 };
-use lb_common::{Forward, Protocol, RingId, ServerId};
+use lb_common::{Forward, Protocol, RingId, ServerId, Vip};
 use proptest::{collection::vec, prelude::*, sample::Index};
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -58,12 +58,12 @@ impl World {
 
 fn any_world() -> impl Strategy<Value = World> {
     let server = (0_u8..5, 0_u8..2, 1_u16..4, any::<Index>(), proptest::bool::weighted(0.2));
-    let one_backend = (vec(server, 0..5), any::<bool>());
-    (vec(one_backend, 3), vec(proptest::option::of(any::<Index>()), 4), any::<u8>()).prop_map(
+    let one_backend = (vec(server, 0..5), 0_usize..3, 1_u8..4);
+    (vec(one_backend, 3), vec(proptest::option::of(any::<Index>()), VIPS.len()), any::<u8>()).prop_map(
         |(backends, vips, hops)| {
             let mut standings = BTreeMap::new();
             let mut of_model = Vec::new();
-            for ((servers, nat), name) in backends.into_iter().zip(["api", "dns", "web"]) {
+            for ((servers, forward, pool), name) in backends.into_iter().zip(["api", "dns", "web"]) {
                 let mut of_backend = BTreeMap::new();
                 for (number, place, weight, standing, backup) in servers {
                     let mut server = server_at(name, number, place);
@@ -71,11 +71,12 @@ fn any_world() -> impl Strategy<Value = World> {
                     standings.insert(server.identity(name), *standing.get(&STANDINGS));
                     of_backend.insert(number, server);
                 }
-                let forward = if nat { Forward::Nat } else { Forward::Direct };
+                let forward = [Forward::Direct, Forward::Nat, Forward::FullNat][forward];
+                let sources = (1..=pool).map(|last| IpAddr::from([192, 0, last, name.as_bytes()[0]])).collect();
                 // In the order of the file, which is not that of the names.
                 let servers: Vec<_> = of_backend.into_values().rev().collect();
                 if !servers.is_empty() {
-                    of_model.push(Backend { forward, ..backend(name, servers) });
+                    of_model.push(Backend { forward, sources, ..backend(name, servers) });
                 }
             }
             let names: Vec<_> = of_model.iter().map(|backend| backend.name.clone()).collect();
@@ -92,11 +93,13 @@ fn any_world() -> impl Strategy<Value = World> {
     )
 }
 
-const VIPS: [(&str, Protocol); 4] = [
+const VIPS: [(&str, Protocol); 6] = [
     ("192.0.2.1:80", Protocol::Tcp),
     ("192.0.2.1:53", Protocol::Udp),
     ("192.0.2.2:80", Protocol::Tcp),
     ("192.0.2.2:443", Protocol::Tcp),
+    ("[2001:db8::80]:80", Protocol::Tcp),
+    ("[2001:db8::80]:53", Protocol::Udp),
 ];
 
 const STANDINGS: [Standing; 5] = [
@@ -141,6 +144,7 @@ impl<'a> Change<'a> {
     fn check(&mut self, tables: &Tables) {
         for (key, vip) in tables.vips.iter().filter(|(key, _)| !key.is_address_entry()) {
             self.check_vip(tables, *key, vip.ring);
+            self.check_pool(tables, vip);
         }
         for ring in tables.rings.values() {
             self.check_ring(tables, ring);
@@ -155,10 +159,21 @@ impl<'a> Change<'a> {
         let entry = Endpoint::address_entry(key.address);
         assert!(tables.vips.contains_key(&entry), "{key:?} has no address entry");
         let ring = tables.rings.get(&ring).unwrap_or_else(|| panic!("{key:?} has no ring"));
-        let backend =
-            |world: &World| Some(backend::identity(&world.model.backends[world.model.vips().get(&key)?.backend].name));
+        let backend = |world: &World| {
+            Some(backend::identity(&world.model.backends[world.model.vips().get(&key)?.frontend.backend].name))
+        };
         let meant = [self.before, self.after].map(backend);
         assert!(meant.contains(&Some(ring.identity)), "{key:?} has a stranger's ring");
+    }
+
+    /// The addresses that servers answer to are those of the backend, before or after.
+    fn check_pool(&self, tables: &Tables, vip: &Vip) {
+        let ring = tables.rings[&vip.ring].identity;
+        let rows = vip.sources_first..vip.sources_first + vip.sources_count;
+        let named: Vec<_> = rows.map(|row| tables.sources.get(&row).copied()).collect();
+        let pools = [self.before, self.after].map(|world| world.backend(ring).map(|backend| backend.sources.clone()));
+        let meant = |pool: &Vec<IpAddr>| pool.iter().copied().map(Some).eq(named.iter().copied());
+        assert!(named.is_empty() || pools.iter().flatten().any(meant), "{named:?} is the pool of nobody");
     }
 
     fn check_ring(&mut self, tables: &Tables, ring: &Ring) {
@@ -201,8 +216,12 @@ fn without_ids(tables: &Tables) -> impl PartialEq + std::fmt::Debug + use<> {
     let ring = |ring: &Ring| (ring.identity, ring.slots.iter().map(|slot| name(&slot.current())).collect::<Vec<_>>());
     let rings: BTreeMap<_, _> = tables.rings.values().map(ring).collect();
     let vip = |id: u16| tables.rings.get(&id).map(|ring| ring.identity);
+    let pool = |vip: &Vip| {
+        let rows = vip.sources_first..vip.sources_first + vip.sources_count;
+        rows.map(|row| tables.sources.get(&row).copied()).collect::<Vec<_>>()
+    };
     let vips: BTreeMap<_, _> =
-        tables.vips.iter().map(|(key, entry)| (*key, (entry.forward, vip(entry.ring)))).collect();
+        tables.vips.iter().map(|(key, entry)| (*key, (entry.forward, vip(entry.ring), pool(entry)))).collect();
     let returns: BTreeMap<_, _> =
         tables.returns.iter().map(|(key, entry)| (*key, (entry.address, entry.port, name(&entry.server)))).collect();
     (servers, rings, vips, returns)

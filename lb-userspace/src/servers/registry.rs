@@ -1,18 +1,22 @@
 //! Who has which row in the kernel's maps, and how each server stands. Lives across reloads; a restart rebuilds it from
 //! the maps.
 
-use super::{Admin, Health, Standing, available, state::IsBackup};
+use super::{Admin, Health, Standing, available, pools::Pools, state::IsBackup};
 use crate::{
     model::{Backend, Endpoint, Model, backend},
-    plan::Tables,
+    plan::{
+        Tables,
+        desired::{returns, vips},
+    },
 };
 use lb_common::{
-    RingId, ServerId, VipId,
-    maps::{MAX_RINGS, MAX_SERVERS, MAX_VIPS},
+    Forward, RingId, ServerId, VipId,
+    maps::{MAX_RINGS, MAX_SERVERS, MAX_SOURCES, MAX_VIPS},
 };
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
     fmt,
+    net::IpAddr,
 };
 
 /// Kernel ids and standings. What exists keeps its id; an id that was freed is given out again as late as possible, so
@@ -22,6 +26,7 @@ pub struct Registry {
     servers: Ids<u64>,
     rings: Ids<u64>,
     vips: Ids<Endpoint>,
+    pools: Pools,
     standings: BTreeMap<u64, Standing>,
     /// Entries of `VIPS4`, and as many again of `VIPS6`: VIPs and the address entries beside them.
     vip_entries: usize,
@@ -50,6 +55,10 @@ pub enum Rows {
     Vips,
     /// VIPs of a family together with their distinct addresses: they share a map.
     VipEntries,
+    /// Servers' replies of a family to `nat` VIPs.
+    Returns,
+    /// Addresses of all source pools.
+    Sources,
 }
 
 impl fmt::Display for Rows {
@@ -59,6 +68,8 @@ impl fmt::Display for Rows {
             Self::Rings => "backends of l4 frontends",
             Self::Vips => "VIPs",
             Self::VipEntries => "VIPs and VIP addresses",
+            Self::Returns => "pairs of nat VIPs and servers",
+            Self::Sources => "addresses of source pools",
         })
     }
 }
@@ -80,11 +91,11 @@ impl Registry {
     /// As [`adopt`](Self::adopt), with this many rows for servers, rings and VIPs (row 0 of each is unused).
     pub(crate) fn with_rows(tables: &Tables, rows: [u32; 3], vip_entries: u32) -> Self {
         let [servers, rings, vips] = rows;
-        let vip_ids = tables.vips.iter().filter(|(key, _)| !key.is_address_entry());
         Self {
             servers: Ids::adopt(tables.servers.iter().map(|(id, entry)| (entry.identity, *id)), servers),
             rings: Ids::adopt(tables.rings.iter().map(|(id, ring)| (ring.identity, *id)), rings),
-            vips: Ids::adopt(vip_ids.map(|(key, vip)| (*key, vip.id)), vips),
+            vips: Ids::adopt(tables.counted_vips().into_iter().map(|(id, key)| (key, id)), vips),
+            pools: Pools::adopt(tables),
             standings: tables.servers.values().map(|entry| (entry.identity, Standing::from_entry(entry))).collect(),
             vip_entries: vip_entries as usize,
         }
@@ -96,12 +107,25 @@ impl Registry {
         let servers = servers_by_name(model);
         let server_ids: Vec<_> = servers.iter().map(|(identity, _)| *identity).collect();
         let ring_ids: Vec<_> = model.kernel_backends().map(|kernel| backend::identity(&kernel.name)).collect();
-        let vip_ids: Vec<_> = model.vips().into_keys().collect();
-        self.check_room(&server_ids, &ring_ids, &vip_ids)?;
+        let vip_ids: BTreeSet<_> = model.vips().values().map(|vip| vip.counted_as).collect();
+        let vip_ids: Vec<_> = vip_ids.into_iter().collect();
+        let pools = pools(model);
+        let needs = [
+            (Rows::Servers, server_ids.len(), self.servers.room()),
+            (Rows::Rings, ring_ids.len(), self.rings.room()),
+            (Rows::Vips, vip_ids.len(), self.vips.room()),
+            (Rows::VipEntries, largest_family(&vips::keys(model)), self.vip_entries),
+            (Rows::Returns, largest_family(&returns::keys(model)), MAX_SERVERS as usize),
+            (Rows::Sources, pools.iter().map(|(_, addresses)| addresses.len()).sum(), MAX_SOURCES as usize),
+        ];
+        if let Some((rows, wanted, room)) = needs.into_iter().find(|(_, wanted, room)| wanted > room) {
+            return Err(RegistryError { rows, wanted, room });
+        }
 
         self.servers.assign(&server_ids);
         self.rings.assign(&ring_ids);
         self.vips.assign(&vip_ids);
+        self.pools.assign(pools, MAX_SOURCES as usize);
         let standing = |(identity, backend): &(u64, &Backend)| {
             let Standing { admin, health } = self.standing(*identity);
             let health = if backend.check.is_some() { health } else { Health::Unknown };
@@ -109,24 +133,6 @@ impl Registry {
         };
         self.standings = servers.iter().map(standing).collect();
         Ok(())
-    }
-
-    fn check_room(&self, servers: &[u64], rings: &[u64], vips: &[Endpoint]) -> Result<(), RegistryError> {
-        let entries_of = |is_v4: bool| {
-            let vips = || vips.iter().filter(|key| key.address.is_ipv4() == is_v4);
-            vips().count() + vips().map(|key| key.address).collect::<BTreeSet<_>>().len()
-        };
-        let entries = entries_of(true).max(entries_of(false));
-        let needs = [
-            (Rows::Servers, servers.len(), self.servers.room()),
-            (Rows::Rings, rings.len(), self.rings.room()),
-            (Rows::Vips, vips.len(), self.vips.room()),
-            (Rows::VipEntries, entries, self.vip_entries),
-        ];
-        match needs.into_iter().find(|(_, wanted, room)| wanted > room) {
-            Some((rows, wanted, room)) => Err(RegistryError { rows, wanted, room }),
-            None => Ok(()),
-        }
     }
 
     /// The row of the server of that [identity](crate::model::Server::identity), if it is in the model last given to
@@ -140,9 +146,19 @@ impl Registry {
         self.rings.id(identity)
     }
 
-    /// The counters of a VIP of that model.
+    /// The counters of a VIP of that model; for a range of ports that of the lowest.
     pub fn vip_id(&self, vip: Endpoint) -> Option<VipId> {
         self.vips.id(vip)
+    }
+
+    /// First row and number of rows of the source pool of the backend of that [identity](backend::identity).
+    pub fn pool(&self, backend: u64) -> (u16, u16) {
+        self.pools.rows(backend)
+    }
+
+    /// All rows of `SOURCES`.
+    pub fn sources(&self) -> BTreeMap<u16, IpAddr> {
+        self.pools.table()
     }
 
     /// How the server of that [identity](crate::model::Server::identity) stands. A server that nobody knows is ready and unchecked.
@@ -192,6 +208,18 @@ fn servers_by_name(model: &Model) -> Vec<(u64, &Backend)> {
         }
     }
     by_name.into_values().collect()
+}
+
+/// The source pools of kernel backends, with whose they are.
+fn pools(model: &Model) -> Vec<(u64, Vec<IpAddr>)> {
+    let full_nat = model.kernel_backends().filter(|backend| backend.forward == Forward::FullNat);
+    full_nat.map(|backend| (backend::identity(&backend.name), backend.sources.clone())).collect()
+}
+
+/// How many of these keys the family has that has more of them: each has a map of its own.
+fn largest_family(keys: &BTreeSet<Endpoint>) -> usize {
+    let v4 = keys.iter().filter(|key| key.address.is_ipv4()).count();
+    v4.max(keys.len() - v4)
 }
 
 /// Ids from 1 on, one a key.

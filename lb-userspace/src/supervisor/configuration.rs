@@ -29,6 +29,7 @@ pub(super) fn needs_restart(running: &Global, wanted: &Global, kernel: bool) -> 
     let fields = [
         ("interfaces", kernel && running.interfaces != wanted.interfaces),
         ("hash_key", kernel && running.hash_key != wanted.hash_key),
+        ("track_budget", kernel && running.track_budget != wanted.track_budget),
         ("user", running.user != wanted.user),
         ("control_socket", running.control_socket != wanted.control_socket),
         ("pin_dir", kernel && running.pin_dir != wanted.pin_dir),

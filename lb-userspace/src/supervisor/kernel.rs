@@ -6,7 +6,7 @@ use crate::{
     dataplane::{
         attach::{self, Attached, Mode},
         handed::WorkerMaps,
-        load::{Loaded, load},
+        load::{Frozen, Loaded, load},
         maps::KernelMaps,
         object::object,
         pins::Pins,
@@ -55,7 +55,8 @@ impl Kernel {
         let pins = Pins::new(&global.pin_dir);
         pins.prepare()?;
         let lock = Lock::on(pins.root())?;
-        let loaded = load(object, &pins, global.hash_key)?;
+        let frozen = Frozen { hash_key: global.hash_key, track_budget: global.track_budget };
+        let loaded = load(object, &pins, frozen)?;
         let adopted = loaded.adopted;
         match Self::attach_and_follow(loaded, &pins, global).await {
             Ok((attached, routing, rings)) => Ok(Self { pins, rings, routing, attached, _lock: lock }),

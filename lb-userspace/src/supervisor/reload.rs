@@ -49,8 +49,8 @@ impl Supervisor {
             return Err(error);
         }
         if is_new {
-            let Global { interfaces, hash_key, pin_dir, .. } = wanted.clone();
-            self.started = Global { interfaces, hash_key, pin_dir, ..self.started.clone() };
+            let Global { interfaces, hash_key, pin_dir, track_budget, .. } = wanted.clone();
+            self.started = Global { interfaces, hash_key, pin_dir, track_budget, ..self.started.clone() };
         }
         self.generation += 1;
         self.listeners.keep(opened, &configuration.model);

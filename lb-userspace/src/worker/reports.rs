@@ -78,10 +78,8 @@ fn frontend_status(model: &Model, frontend: &Frontend) -> FrontendStatus {
         FrontendKind::Tcp { backend } => ("tcp", Some(*backend)),
         FrontendKind::Http(http) => ("http", http.default_backend),
     };
-    let binds = frontend
-        .binds
-        .iter()
-        .map(|bind| BindStatus { address: bind.address.to_string(), protocol: bind.protocol.to_string() });
+    let binds =
+        frontend.binds.iter().map(|bind| BindStatus { address: bind.shown(), protocol: bind.protocol.to_string() });
     FrontendStatus {
         name: frontend.name.clone(),
         mode: mode.to_owned(),

@@ -10,13 +10,8 @@ const LONG: usize = 400;
 const EMPTY_NAMES: [&str; 9] = ["mod", "util", "utils", "helper", "helpers", "misc", "manager", "types", "globals"];
 
 /// Words that mean two things in this field, and the word of ours.
-const NEVER_WRITE: [(&str, &str); 5] = [
-    ("upstream", "backend or server"),
-    ("cluster", "backend"),
-    ("endpoint", "server"),
-    ("session", "flow or connection"),
-    ("real", "server"),
-];
+const NEVER_WRITE: [(&str, &str); 4] =
+    [("upstream", "backend or server"), ("cluster", "backend"), ("session", "flow or connection"), ("real", "server")];
 
 /// Where a word of the list is the protocol's own.
 const FOREIGN: [(&str, &str); 1] = [("lb-userspace/src/l7/tls", "session")];

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::{
+    model::Endpoint,
     plan::testing::{backend, bind, model, server, servers},
     servers::{Admin, Health},
 };

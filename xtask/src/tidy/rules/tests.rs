@@ -34,7 +34,7 @@ fn names_that_say_nothing_are_refused() {
 fn our_own_names_use_our_words() {
     broken("a.rs", "struct UpstreamList;", "backend");
     broken("a.rs", "let session_count = 1;", "flow");
-    broken("a.rs", "fn endpoints() {}", "server");
+    broken("a.rs", "fn clusters() {}", "backend");
     broken("a.rs", "let x = REAL_SERVERS;", "server");
     clean("a.rs", "// a session\nlet realm = \"cluster\"; let surreal = 1;");
 }

@@ -1,0 +1,272 @@
+//! What the packet path remembers of single flows: the flow table (`FLOWS4`, `FLOWS6`), which forgets nothing by itself, and
+//! the table of connections (`CONNECTIONS4`, `CONNECTIONS6`), which forgets the oldest when it is full.
+
+use super::{
+    batch,
+    handed::MapSource,
+    keys::ip,
+    shape::{MapUnusable, descriptor},
+};
+use crate::plan::Census;
+use lb_common::{
+    Family, Flow, Protocol, ServerId, V4, V6,
+    flow::{BACK, CLOSING, ConnectionRow, REFRESH, seconds},
+    maps::{CONNECTIONS4, CONNECTIONS6, FLOWS4, FLOWS6},
+};
+use rustix::time::{ClockId, clock_gettime};
+use std::{
+    io,
+    net::SocketAddr,
+    os::fd::{AsFd as _, OwnedFd},
+    time::Duration,
+};
+
+/// How long an idle flow is remembered that was seen closing.
+const CLOSED: Duration = Duration::from_mins(1);
+
+/// How long idle flows are remembered.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Timeouts {
+    /// Of TCP: `[global] flow_timeout_tcp`.
+    pub tcp: Duration,
+    /// Of UDP: `[global] flow_timeout_udp`.
+    pub udp: Duration,
+}
+
+/// Both tables of both families, through descriptors of their own, so that another thread can read them.
+#[derive(Debug)]
+pub struct FlowTables {
+    v4: FamilyTables,
+    v6: FamilyTables,
+}
+
+#[derive(Debug)]
+struct FamilyTables {
+    flows: OwnedFd,
+    connections: OwnedFd,
+}
+
+/// A flow as it is remembered.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Remembered {
+    /// The client; port 0 where the client alone counts (source affinity).
+    pub client: SocketAddr,
+    /// Whom it connected to: a VIP; unspecified where the client alone counts.
+    pub vip: SocketAddr,
+    /// `None`: a protocol that we do not balance.
+    pub protocol: Option<Protocol>,
+    /// Row in `SERVERS`.
+    pub server: ServerId,
+    /// Since its last packet, as far as that was noted: up to 2 s less than what is shown.
+    pub idle: Duration,
+    /// FIN or RST was seen.
+    pub closing: bool,
+    /// Which table it is in.
+    pub table: Table,
+}
+
+/// A table that remembers flows.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Table {
+    /// The flow table: the flow's slot changes hands, or did so lately.
+    Flows,
+    /// The table of connections (`track = "full"`, `fullnat`).
+    Connections,
+}
+
+/// One entry of either table, family and all.
+struct Entry {
+    protocol: u8,
+    server: ServerId,
+    last: u32,
+    marks: u8,
+}
+
+impl FlowTables {
+    /// From descriptors that were handed over, which needs no capability, or from the pins.
+    pub fn open(source: &impl MapSource) -> Result<Self, MapUnusable> {
+        let open = |name: &str| descriptor(name, &source.open(name)?);
+        Ok(Self {
+            v4: FamilyTables { flows: open(FLOWS4)?, connections: open(CONNECTIONS4)? },
+            v6: FamilyTables { flows: open(FLOWS6)?, connections: open(CONNECTIONS6)? },
+        })
+    }
+
+    /// Forgets the flows that have been idle for too long, and counts the others; `connections` too, if asked for. With full
+    /// tables it takes tenths of a second: nothing for the thread that reads verdicts.
+    pub fn scan(&self, timeouts: Timeouts, connections: bool) -> io::Result<Census> {
+        let mut census = Census::default();
+        let flows = [self.v4.expire::<V4>(timeouts, &mut census)?, self.v6.expire::<V6>(timeouts, &mut census)?];
+        census.flows = flows;
+        if connections {
+            let connections = [self.v4.count::<V4>(&mut census)?, self.v6.count::<V6>(&mut census)?];
+            census.connections = Some(connections);
+        }
+        Ok(census)
+    }
+
+    /// Forgets all flows and connections of a server.
+    pub fn forget(&self, server: ServerId) -> io::Result<()> {
+        self.v4.forget::<V4>(server)?;
+        self.v6.forget::<V6>(server)
+    }
+
+    /// Shows each flow that is remembered: of translated connections the way to the server alone.
+    pub fn each(&self, mut see: impl FnMut(Remembered)) -> io::Result<()> {
+        let now = now();
+        self.v4.each::<V4>(now, &mut see)?;
+        self.v6.each::<V6>(now, &mut see)
+    }
+}
+
+impl FamilyTables {
+    fn expire<F: Ends>(&self, timeouts: Timeouts, census: &mut Census) -> io::Result<usize> {
+        let (now, mut gone, mut live) = (now(), Vec::new(), 0);
+        batch::each(self.flows.as_fd(), |key: F::FlowKey, flow: Flow| {
+            let Flow { server, ring, slot, marks, last, .. } = flow;
+            let entry = Entry { protocol: F::protocol(&key), server, last, marks };
+            if entry.is_over(now, timeouts) {
+                gone.push(key);
+            } else {
+                live += 1;
+                census.count_flow(ring, slot, server);
+            }
+        })?;
+        batch::remove(self.flows.as_fd(), &gone)?;
+        Ok(live)
+    }
+
+    fn count<F: Ends>(&self, census: &mut Census) -> io::Result<usize> {
+        let mut entries = 0;
+        batch::each(self.connections.as_fd(), |_: F::FlowKey, row: F::Connection| {
+            entries += 1;
+            census.count_connection(F::unpack_connection(&row).server);
+        })?;
+        Ok(entries)
+    }
+
+    fn forget<F: Ends>(&self, server: ServerId) -> io::Result<()> {
+        let (mut flows, mut connections) = (Vec::new(), Vec::new());
+        batch::each(self.flows.as_fd(), |key: F::FlowKey, flow: Flow| {
+            if flow.server == server {
+                flows.push(key);
+            }
+        })?;
+        batch::remove(self.flows.as_fd(), &flows)?;
+        batch::each(self.connections.as_fd(), |key: F::FlowKey, row: F::Connection| {
+            if F::unpack_connection(&row).server == server {
+                connections.push(key);
+            }
+        })?;
+        batch::remove(self.connections.as_fd(), &connections)
+    }
+
+    fn each<F: Ends>(&self, now: u32, see: &mut impl FnMut(Remembered)) -> io::Result<()> {
+        batch::each(self.flows.as_fd(), |key: F::FlowKey, flow: Flow| {
+            let Flow { server, marks, last, .. } = flow;
+            see(remembered::<F>(&key, &Entry { protocol: F::protocol(&key), server, last, marks }, now, Table::Flows));
+        })?;
+        batch::each(self.connections.as_fd(), |key: F::FlowKey, row: F::Connection| {
+            let ConnectionRow { server, last, marks, .. } = F::unpack_connection(&row);
+            if marks & BACK == 0 {
+                let entry = Entry { protocol: F::protocol(&key), server, last, marks };
+                see(remembered::<F>(&key, &entry, now, Table::Connections));
+            }
+        })
+    }
+}
+
+fn remembered<F: Ends>(key: &F::FlowKey, entry: &Entry, now: u32, table: Table) -> Remembered {
+    let (client, vip) = F::ends(key);
+    Remembered {
+        client,
+        vip,
+        protocol: Protocol::from_number(entry.protocol),
+        server: entry.server,
+        idle: entry.idle(now),
+        closing: entry.marks & CLOSING != 0,
+        table,
+    }
+}
+
+impl Entry {
+    fn idle(&self, now: u32) -> Duration {
+        // A packet may have been noted after `now` was read.
+        let units = now.wrapping_sub(self.last).cast_signed().max(0).unsigned_abs();
+        Duration::from_nanos(u64::from(units) << 30)
+    }
+
+    /// Whether it may be forgotten.
+    fn is_over(&self, now: u32, timeouts: Timeouts) -> bool {
+        let timeout = match Protocol::from_number(self.protocol) {
+            Some(Protocol::Udp) => timeouts.udp,
+            Some(Protocol::Tcp) if self.marks & CLOSING != 0 => timeouts.tcp.min(CLOSED),
+            // Where the client alone counts there is no protocol.
+            Some(Protocol::Tcp) | None => timeouts.tcp,
+        };
+        // What `last` lags behind, and the unit that has begun.
+        let lag = Duration::from_nanos(u64::from(REFRESH + 1) << 30);
+        self.idle(now) > timeout + lag
+    }
+}
+
+/// Both ends of a flow.
+trait Ends: Family {
+    /// Client and VIP.
+    fn ends(key: &Self::FlowKey) -> (SocketAddr, SocketAddr);
+    /// The number of its protocol.
+    fn protocol(key: &Self::FlowKey) -> u8;
+}
+
+macro_rules! ends {
+    ($family:ident) => {
+        impl Ends for $family {
+            fn ends(key: &Self::FlowKey) -> (SocketAddr, SocketAddr) {
+                let end = |address, port: lb_common::Be16| SocketAddr::new(ip::<Self>(address), port.host());
+                (end(key.source, key.source_port), end(key.destination, key.destination_port))
+            }
+
+            fn protocol(key: &Self::FlowKey) -> u8 {
+                key.protocol
+            }
+        }
+    };
+}
+
+ends!(V4);
+ends!(V6);
+
+/// Now, as [`Flow::last`] has it.
+fn now() -> u32 {
+    let now = clock_gettime(ClockId::Monotonic);
+    let nanoseconds = now.tv_sec.unsigned_abs() * 1_000_000_000 + now.tv_nsec.unsigned_abs();
+    seconds(nanoseconds)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TIMEOUTS: Timeouts = Timeouts { tcp: Duration::from_hours(1), udp: Duration::from_mins(3) };
+
+    fn is_over(protocol: u8, marks: u8, idle: u32) -> bool {
+        Entry { protocol, server: 1, last: u32::MAX - 5, marks }.is_over((u32::MAX - 5).wrapping_add(idle), TIMEOUTS)
+    }
+
+    #[test]
+    fn a_flow_is_over_when_it_was_idle_for_longer_than_its_protocol_allows() {
+        // In units of 1.07 s.
+        for (protocol, marks, longest) in
+            [(6, 0, 3_355), (17, 0, 170), (6, CLOSING, 58), (17, CLOSING, 170), (0, 0, 3_355)]
+        {
+            assert!(!is_over(protocol, marks, longest), "{protocol} {marks}");
+            assert!(is_over(protocol, marks, longest + 1), "{protocol} {marks}");
+        }
+    }
+
+    #[test]
+    fn a_packet_that_comes_while_the_table_is_read_is_not_from_long_ago() {
+        let entry = Entry { protocol: 6, server: 1, last: 8, marks: 0 };
+        assert_eq!((entry.idle(7), entry.is_over(7, TIMEOUTS)), (Duration::ZERO, false));
+    }
+}
