@@ -1,8 +1,9 @@
-//! The supervisor keeps `NEXT_HOPS`, `ROUTES4`, `LOCAL4` and `DEVICES` as the host's network is.
+//! The supervisor keeps `NEXT_HOPS`, `ROUTES4` and `ROUTES6`, `LOCAL4` and `LOCAL6`, and `DEVICES` as the host's network is.
 //!
-//! Netlink's announcements (`netlink`, `event`) change what we know of the network (`network`); from that and from the
-//! servers follow the rows (`table`, `rows`), and the difference to what the maps hold is written (`tables`, `kernel`).
-//! All but `netlink`, `kernel`, `events` and `task` is pure.
+//! Netlink's announcements (`netlink`, `message`, `event`) change what we know of the network (`network`, with `prefixes`
+//! and `sources`); from that and from the servers follow the rows (`table`, `rows`), and the difference to what the maps hold
+//! is written (`tables`, `kernel`). All but `netlink`, `kernel`, `events` and `task` is pure, and only `kernel` has the two
+//! families apart.
 //!
 //! The other way round, the packet path says in `EVENTS` where it could not send a packet, and the kernel is made to ask for
 //! that neighbour (`events`, `asked`): nobody else would, because the stack sees nothing of what XDP sends.
@@ -14,8 +15,11 @@ pub mod asked;
 pub mod event;
 pub mod events;
 pub mod kernel;
+pub mod message;
 pub mod network;
+pub mod prefixes;
 pub mod rows;
+pub mod sources;
 pub mod table;
 pub mod tables;
 mod netlink;
@@ -27,10 +31,10 @@ use lb_common::{ServerEntry, ServerId};
 use std::{
     collections::{BTreeMap, BTreeSet},
     io,
-    net::{IpAddr, Ipv4Addr},
+    net::IpAddr,
 };
 use table::RoutingTable;
-use tables::RowWriter;
+use tables::{Counts, RowWriter};
 use task::{Command, Task};
 use tokio::sync::{mpsc, oneshot, watch};
 
@@ -54,12 +58,12 @@ pub struct Status {
     pub synced: bool,
     /// Next hops that packets can take.
     pub next_hops: usize,
-    /// Servers that no frame reaches now: no route, link down, or no answer to ARP.
-    pub unresolved: BTreeSet<Ipv4Addr>,
-    /// Prefixes and neighbours that replies can go to.
-    pub routes: usize,
+    /// Servers that no frame reaches now: no route, link down, or no answer to ARP or neighbour solicitation.
+    pub unresolved: BTreeSet<IpAddr>,
+    /// Prefixes and neighbours that are known, also those that lead nowhere.
+    pub routes: Counts,
     /// Addresses of this host.
-    pub local: usize,
+    pub local: Counts,
     /// Interfaces that frames may leave through.
     pub devices: usize,
     /// Entries that found no room. Not 0: the maps are too small for this host, and some replies are dropped.
@@ -95,10 +99,7 @@ impl Routing {
         servers: &BTreeMap<ServerId, ServerEntry>,
     ) -> Result<Self, RoutingError> {
         let installed = maps.read().map_err(RoutingError::Maps)?;
-        let v4 = |entry: &ServerEntry| {
-            if let IpAddr::V4(address) = entry.addr.ip() { Some((address, entry.next_hop)) } else { None }
-        };
-        let known = servers.values().filter_map(v4).collect();
+        let known = servers.values().map(|entry| (entry.addr.ip(), entry.next_hop)).collect();
         let table = RoutingTable::new(attached.iter().copied(), &known, &installed.routes);
         let netlink = netlink::Netlink::connect().map_err(RoutingError::Netlink)?;
         let (commands, received) = mpsc::unbounded_channel();
@@ -107,20 +108,16 @@ impl Routing {
         Ok(Self { commands, status })
     }
 
-    /// From now on these are all servers: each gets a row in `NEXT_HOPS`, which follows the way to it. IPv6 addresses and
-    /// servers beyond the map's capacity are left out of the answer.
+    /// From now on these are all servers: each gets a row in `NEXT_HOPS`, which follows the way to it. Servers beyond the
+    /// map's capacity are left out of the answer.
     ///
     /// A row is freed when its server is no longer named. So name old and new servers before the planner writes, and
     /// the new ones alone after it.
     pub async fn watch(&self, addresses: &[IpAddr]) -> Result<BTreeMap<IpAddr, u16>, RoutingError> {
-        let v4 = |address: &IpAddr| {
-            if let IpAddr::V4(address) = address { Some(*address) } else { None }
-        };
-        let servers = addresses.iter().filter_map(v4).collect();
+        let servers = addresses.iter().copied().collect();
         let (answer, answered) = oneshot::channel();
         self.send(Command::Watch { servers, answer })?;
-        let rows = answered.await.map_err(|_closed| RoutingError::Ended)?;
-        Ok(rows.into_iter().map(|(address, row)| (address.into(), row)).collect())
+        answered.await.map_err(|_closed| RoutingError::Ended)
     }
 
     /// Waits until the maps are as the network is, for the first time.

@@ -7,12 +7,7 @@ use crate::dataplane::{
 };
 use aya::maps::{MapData, RingBuf};
 use lb_common::{Unresolved, maps::EVENTS};
-use std::{
-    collections::BTreeSet,
-    io,
-    net::{IpAddr, Ipv4Addr},
-    time::Duration,
-};
+use std::{collections::BTreeSet, io, net::IpAddr, time::Duration};
 use tokio::{
     io::{Interest, unix::AsyncFd},
     time::{Instant, sleep_until},
@@ -49,7 +44,7 @@ impl Events {
 
     /// Waits for packets that found no Ethernet address, and says where they were to go, each address once and in the order
     /// of the packets. Cancel-safe.
-    pub(super) async fn unresolved(&mut self) -> Vec<Ipv4Addr> {
+    pub(super) async fn unresolved(&mut self) -> Vec<IpAddr> {
         loop {
             sleep_until(self.not_before).await;
             let read = self.read().await;
@@ -62,7 +57,7 @@ impl Events {
         }
     }
 
-    async fn read(&mut self) -> io::Result<Vec<Ipv4Addr>> {
+    async fn read(&mut self) -> io::Result<Vec<IpAddr>> {
         let mut ready = self.buffer.readable_mut().await?;
         let (mut addresses, mut seen) = (Vec::new(), BTreeSet::new());
         for _ in 0..AT_ONCE {
@@ -71,10 +66,9 @@ impl Events {
                 break;
             };
             if let Ok(Unresolved { address }) = bytemuck::try_pod_read_unaligned(&record)
-                && let IpAddr::V4(address) = address.ip()
                 && seen.insert(address)
             {
-                addresses.push(address);
+                addresses.push(address.ip());
             }
         }
         Ok(addresses)

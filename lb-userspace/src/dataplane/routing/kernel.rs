@@ -11,18 +11,29 @@ use aya::maps::{
     lpm_trie::Key,
     xdp::{DevMapHash, XdpMapError},
 };
+use bytemuck::Pod;
+use ipnet::IpNet;
 use lb_common::{
-    Be32, NextHop, Route4Key,
-    maps::{DEVICES, LOCAL4, NEXT_HOPS, ROUTES4},
+    Be32, Be128, NextHop,
+    maps::{DEVICES, LOCAL4, LOCAL6, NEXT_HOPS, ROUTES4, ROUTES6},
 };
-use std::io;
+use std::{
+    io,
+    net::{IpAddr, Ipv6Addr},
+};
 
-/// `NEXT_HOPS`, `ROUTES4`, `LOCAL4` and `DEVICES`.
+/// All of them.
 pub struct RoutingMaps {
     next_hops: Array<MapData, Raw<NextHop>>,
-    routes: LpmTrie<MapData, Raw<Be32>, u32>,
-    local: HashMap<MapData, Raw<Be32>, u32>,
+    v4: FamilyMaps<Be32>,
+    v6: FamilyMaps<Be128>,
     devices: DevMapHash<MapData>,
+}
+
+/// Those whose keys are addresses of one family.
+struct FamilyMaps<A: Pod> {
+    routes: LpmTrie<MapData, Raw<A>, u32>,
+    local: HashMap<MapData, Raw<A>, u32>,
 }
 
 impl RoutingMaps {
@@ -30,8 +41,8 @@ impl RoutingMaps {
     pub fn open(pins: &Pins) -> Result<Self, MapUnusable> {
         Ok(Self {
             next_hops: typed(NEXT_HOPS, pins.open(NEXT_HOPS)?)?,
-            routes: typed(ROUTES4, pins.open(ROUTES4)?)?,
-            local: typed(LOCAL4, pins.open(LOCAL4)?)?,
+            v4: FamilyMaps::open(pins, ROUTES4, LOCAL4)?,
+            v6: FamilyMaps::open(pins, ROUTES6, LOCAL6)?,
             devices: typed(DEVICES, pins.open(DEVICES)?)?,
         })
     }
@@ -44,13 +55,8 @@ impl RoutingMaps {
                 tables.next_hops.insert(row, next_hop);
             }
         }
-        for entry in &self.routes {
-            let (key, row) = entry?;
-            tables.routes.insert(Route4Key { prefix_len: key.prefix_len(), addr: key.data().0 }, row);
-        }
-        for address in self.local.keys() {
-            tables.local.insert(address?.0);
-        }
+        self.v4.read(&mut tables, |address| address.ip().into())?;
+        self.v6.read(&mut tables, |address| exactly(address).into())?;
         for device in self.devices.keys() {
             tables.devices.insert(device?);
         }
@@ -64,17 +70,60 @@ impl RowWriter for RoutingMaps {
     }
 
     fn write(&mut self, change: Change) -> io::Result<()> {
-        let key = |prefix: Route4Key| Key::new(prefix.prefix_len, Raw(prefix.addr));
         match change {
             Change::NextHop(row, next_hop) => self.next_hops.set(u32::from(row), Raw(next_hop), 0).map_err(io_error),
-            Change::Route(prefix, Some(row)) => self.routes.insert(&key(prefix), row, 0).map_err(io_error),
-            Change::Route(prefix, None) => removed(self.routes.remove(&key(prefix))),
-            Change::Local(address, true) => self.local.insert(Raw(address), 1, 0).map_err(io_error),
-            Change::Local(address, false) => removed(self.local.remove(&Raw(address))),
+            Change::Route(IpNet::V4(net), row) => self.v4.set_route(net.prefix_len(), net.addr().into(), row),
+            Change::Route(IpNet::V6(net), row) => self.v6.set_route(net.prefix_len(), net.addr().into(), row),
+            Change::Local(IpAddr::V4(address), present) => self.v4.set_local(address.into(), present),
+            Change::Local(IpAddr::V6(address), present) => self.v6.set_local(address.into(), present),
             Change::Device(device, true) => self.devices.insert(device, device, None, 0).map_err(device_error),
             // The kernel itself removes a device that goes.
             Change::Device(device, false) => removed(self.devices.remove(device)),
         }
+    }
+}
+
+impl<A: Pod> FamilyMaps<A> {
+    fn open(pins: &Pins, routes: &str, local: &str) -> Result<Self, MapUnusable> {
+        Ok(Self { routes: typed(routes, pins.open(routes)?)?, local: typed(local, pins.open(local)?)? })
+    }
+
+    fn read(&self, tables: &mut RoutingTables, ip: impl Fn(A) -> IpAddr) -> Result<(), MapError> {
+        for entry in &self.routes {
+            let (key, row) = entry?;
+            let prefix_len = u8::try_from(key.prefix_len()).unwrap_or(u8::MAX);
+            if let Ok(prefix) = IpNet::new(ip(key.data().0), prefix_len) {
+                tables.routes.insert(prefix, row);
+            }
+        }
+        for address in self.local.keys() {
+            tables.local.insert(ip(address?.0));
+        }
+        Ok(())
+    }
+
+    fn set_route(&mut self, prefix_len: u8, addr: A, row: Option<u32>) -> io::Result<()> {
+        let key = Key::new(prefix_len.into(), Raw(addr));
+        match row {
+            Some(row) => self.routes.insert(&key, row, 0).map_err(io_error),
+            None => removed(self.routes.remove(&key)),
+        }
+    }
+
+    fn set_local(&mut self, addr: A, present: bool) -> io::Result<()> {
+        if present {
+            self.local.insert(Raw(addr), 1, 0).map_err(io_error)
+        } else {
+            removed(self.local.remove(&Raw(addr)))
+        }
+    }
+}
+
+/// An address of the maps of IPv6, also one that maps an IPv4 address.
+fn exactly(address: Be128) -> Ipv6Addr {
+    match address.ip() {
+        IpAddr::V4(mapped) => mapped.to_ipv6_mapped(),
+        IpAddr::V6(address) => address,
     }
 }
 

@@ -1,21 +1,24 @@
 //! The host's network by netlink: what it is now, what happens to it, and the neighbours that the kernel keeps alive.
 
-use super::event::{self, Event, Link, Neighbour, On, Route};
+use super::{
+    event::{Address, Event, Link, Neighbour, On, Route},
+    message,
+};
 use futures_util::{FutureExt as _, Stream, StreamExt as _};
 use rtnetlink::{
     Error, Handle, MulticastGroup, RouteMessageBuilder, new_connection, new_multicast_connection,
     packet_core::{NetlinkMessage, NetlinkPayload},
     packet_route::{
-        AddressFamily, RouteNetlinkMessage,
+        RouteNetlinkMessage,
         neighbour::{NeighbourAttribute, NeighbourExtFlags, NeighbourFlags, NeighbourState},
     },
     sys::AsyncSocket as _,
 };
 use rustix::net::sockopt::set_socket_recv_buffer_size_force;
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeMap,
     io,
-    net::Ipv4Addr,
+    net::{Ipv4Addr, Ipv6Addr},
     pin::Pin,
 };
 use tokio::task::JoinHandle;
@@ -38,7 +41,7 @@ pub(super) struct Reread {
     /// By number.
     pub(super) links: BTreeMap<u32, Link>,
     /// Of this host.
-    pub(super) addresses: BTreeSet<Ipv4Addr>,
+    pub(super) addresses: Vec<Address>,
     /// Of table main.
     pub(super) routes: Vec<Route>,
 }
@@ -57,8 +60,14 @@ pub(super) enum Heard {
 impl Netlink {
     /// Connects in the network namespace of the calling thread. Needs a tokio runtime, but no privilege.
     pub(super) fn connect() -> io::Result<Self> {
-        let groups =
-            [MulticastGroup::Link, MulticastGroup::Neigh, MulticastGroup::Ipv4Ifaddr, MulticastGroup::Ipv4Route];
+        let groups = [
+            MulticastGroup::Link,
+            MulticastGroup::Neigh,
+            MulticastGroup::Ipv4Ifaddr,
+            MulticastGroup::Ipv4Route,
+            MulticastGroup::Ipv6Ifaddr,
+            MulticastGroup::Ipv6Route,
+        ];
         let (mut listening, _, announcements) = new_multicast_connection(&groups)?;
         let socket = listening.socket_mut().socket_mut();
         if let Err(error) = set_socket_recv_buffer_size_force(&*socket, RECEIVE_BUFFER) {
@@ -87,17 +96,20 @@ impl Netlink {
 
     /// Reads links, addresses and routes.
     pub(super) async fn reread(&self) -> Result<Reread, Error> {
-        let links = collect(self.handle.link().get().execute(), |message| Some(event::link(&message))).await?;
-        let addresses = collect(self.handle.address().get().execute(), |message| event::address(&message)).await?;
-        let every = RouteMessageBuilder::<Ipv4Addr>::new().build();
-        let routes = collect(self.handle.route().get(every).execute(), |message| event::route(&message)).await?;
+        let links = collect(self.handle.link().get().execute(), |message| Some(message::link(&message))).await?;
+        let addresses = collect(self.handle.address().get().execute(), |message| message::address(&message)).await?;
+        let every = [RouteMessageBuilder::<Ipv4Addr>::new().build(), RouteMessageBuilder::<Ipv6Addr>::new().build()];
+        let mut routes: Vec<Route> = Vec::new();
+        for every in every {
+            let answers = self.handle.route().get(every).execute();
+            routes.extend(collect::<_, _, Vec<Route>>(answers, |message| message::route(&message)).await?);
+        }
         Ok(Reread { links, addresses, routes })
     }
 
     /// Reads the neighbours.
     pub(super) async fn neighbours(&self) -> Result<BTreeMap<On, Neighbour>, Error> {
-        let every = self.handle.neighbours().get().set_address_family(AddressFamily::Inet);
-        collect(every.execute(), |message| event::neighbour(&message)).await
+        collect(self.handle.neighbours().get().execute(), |message| message::neighbour(&message)).await
     }
 
     /// Asks the kernel to keep a neighbour alive (`true`), or to treat it as any other again. Needs CAP_NET_ADMIN.
@@ -105,7 +117,7 @@ impl Netlink {
     /// NTF_EXT_MANAGED does so since Linux 5.16. Older kernels ignore it, but NTF_USE makes them look for the neighbour
     /// once; asked again and again, they keep it alive too.
     pub(super) async fn manage(&self, on: On, managed: bool) -> Result<(), Error> {
-        let mut request = self.handle.neighbours().add(on.ifindex, on.address.into()).replace();
+        let mut request = self.handle.neighbours().add(on.ifindex, on.address).replace();
         request = request.state(NeighbourState::None).flags(NeighbourFlags::Use);
         if managed {
             request.message_mut().attributes.push(NeighbourAttribute::ExtFlags(NeighbourExtFlags::Managed));
@@ -130,7 +142,7 @@ fn heard(message: &NetlinkMessage<RouteNetlinkMessage>) -> Option<Heard> {
         return Some(Heard::Overrun);
     }
     if let NetlinkPayload::InnerMessage(message) = &message.payload {
-        event::event(message).map(Heard::Event)
+        message::event(message).map(Heard::Event)
     } else {
         None
     }

@@ -5,16 +5,16 @@ use super::event::On;
 use lb_common::maps::MAX_NEXT_HOPS;
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
-    net::Ipv4Addr,
+    net::IpAddr,
 };
 
 /// Whom a row of `NEXT_HOPS` leads to.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub enum Owner {
     /// To a server, by whatever machine is next on the way there.
-    Server(Ipv4Addr),
-    /// To a machine on one of our links.
-    Machine(On),
+    Server(IpAddr),
+    /// To a machine on one of our links, by routes with that MTU.
+    Machine(On, Option<u32>),
 }
 
 /// The rows and their owners.
@@ -29,7 +29,7 @@ pub struct Rows {
 impl Rows {
     /// `servers` keep their rows. Those that `inherited` names are given out only after
     /// [`release_inherited`](Self::release_inherited).
-    pub fn new(servers: &BTreeMap<Ipv4Addr, u16>, inherited: &BTreeSet<u16>) -> Self {
+    pub fn new(servers: &BTreeMap<IpAddr, u16>, inherited: &BTreeSet<u16>) -> Self {
         let mut rows: BTreeSet<u16> = all().collect();
         let mut owned = BTreeMap::new();
         for (address, row) in servers {
@@ -72,9 +72,10 @@ fn all() -> impl Iterator<Item = u16> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::net::Ipv4Addr;
 
     fn server(last: u8) -> Owner {
-        Owner::Server(Ipv4Addr::new(10, 0, 0, last))
+        Owner::Server([10, 0, 0, last].into())
     }
 
     #[test]
@@ -87,11 +88,7 @@ mod tests {
 
     #[test]
     fn what_the_last_daemon_left_is_neither_moved_nor_given_away() {
-        let known = BTreeMap::from([
-            (Ipv4Addr::new(10, 0, 0, 9), 1),
-            (Ipv4Addr::new(10, 0, 0, 8), 1),
-            (Ipv4Addr::new(10, 0, 0, 7), 0),
-        ]);
+        let known = BTreeMap::from([(9, 1), (8, 1), (7, 0)].map(|(last, row)| ([10, 0, 0, last].into(), row)));
         let mut rows = Rows::new(&known, &BTreeSet::from([2, 1]));
         assert_eq!(rows.row(server(8)), Some(1), "the first of two that claim a row has it");
         assert_eq!(rows.row(server(9)), Some(3), "row 2 is still pointed to");
@@ -103,7 +100,7 @@ mod tests {
     #[test]
     fn all_rows_are_taken_at_last() {
         let mut rows = Rows::new(&BTreeMap::new(), &BTreeSet::new());
-        let given = (1..=u32::MAX).map_while(|address| rows.row(Owner::Server(address.into()))).count();
+        let given = (1..=u32::MAX).map_while(|address| rows.row(Owner::Server(Ipv4Addr::from(address).into()))).count();
         assert_eq!(given, MAX_NEXT_HOPS as usize - 1);
     }
 }

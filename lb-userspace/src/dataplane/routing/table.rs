@@ -4,19 +4,23 @@ use super::{
     event::{On, Way},
     network::Network,
     rows::{Owner, Rows},
-    tables::RoutingTables,
+    tables::{Counts, RoutingTables},
 };
+use ipnet::IpNet;
 use lb_common::{
-    Be32, Route4Key,
+    NextHop,
     maps::{MAX_DEVICES, MAX_LOCAL, MAX_NEXT_HOPS, MAX_ROUTES, MAX_SERVERS},
 };
 use std::{
     collections::{BTreeMap, BTreeSet},
-    net::Ipv4Addr,
+    net::IpAddr,
 };
 
 /// Rows that machines on our links may take: the rest is for servers.
 const MAX_MACHINES: usize = (MAX_NEXT_HOPS - MAX_SERVERS) as usize;
+
+/// A machine on one of our links, and the MTU of the routes by which it is next.
+type Machine = (On, Option<u32>);
 
 /// What we know and what we give out.
 #[derive(Debug)]
@@ -25,7 +29,7 @@ pub struct RoutingTable {
     pub network: Network,
     /// Interfaces that the program is attached to.
     attached: BTreeSet<u32>,
-    servers: BTreeSet<Ipv4Addr>,
+    servers: BTreeSet<IpAddr>,
     rows: Rows,
 }
 
@@ -37,18 +41,18 @@ pub struct Desired {
     /// The neighbours that the kernel should keep alive: servers and gateways.
     pub managed: BTreeSet<On>,
     /// Servers that no frame reaches now.
-    pub unresolved: BTreeSet<Ipv4Addr>,
+    pub unresolved: BTreeSet<IpAddr>,
     /// Entries that found no room.
     pub left_out: usize,
 }
 
 impl RoutingTable {
     /// `known`: the servers that the maps hold, with their rows. They are watched until [`watch`](Self::watch) says
-    /// otherwise, so that forwarding goes on while the daemon restarts. `routes`: what `ROUTES4` holds.
+    /// otherwise, so that forwarding goes on while the daemon restarts. `routes`: what `ROUTES4` and `ROUTES6` hold.
     pub fn new(
         attached: impl IntoIterator<Item = u32>,
-        known: &BTreeMap<Ipv4Addr, u16>,
-        routes: &BTreeMap<Route4Key, u32>,
+        known: &BTreeMap<IpAddr, u16>,
+        routes: &BTreeMap<IpNet, u32>,
     ) -> Self {
         let inherited = routes.values().filter_map(|row| u16::try_from(*row).ok()).collect();
         Self {
@@ -60,7 +64,7 @@ impl RoutingTable {
     }
 
     /// These are all servers from now on. Their rows; servers for which there is none are left out.
-    pub fn watch(&mut self, servers: BTreeSet<Ipv4Addr>) -> BTreeMap<Ipv4Addr, u16> {
+    pub fn watch(&mut self, servers: BTreeSet<IpAddr>) -> BTreeMap<IpAddr, u16> {
         self.servers = servers;
         self.servers.iter().filter_map(|address| Some((*address, self.rows.row(Owner::Server(*address))?))).collect()
     }
@@ -73,20 +77,28 @@ impl RoutingTable {
     /// What the kernel half should have now.
     pub fn desired(&mut self) -> Desired {
         let mut desired = Desired::default();
-        let mut owners: BTreeMap<Owner, Option<On>> = BTreeMap::new();
+        let mut hops: BTreeMap<Owner, NextHop> = BTreeMap::new();
         for address in &self.servers {
-            let next = self.network.next_machine(*address);
-            desired.managed.extend(next);
-            owners.insert(Owner::Server(*address), next);
+            let next_hop = self.network.next_hop_to(*address);
+            desired.managed.extend(self.network.next_machine(*address));
+            if next_hop.resolved == 0 {
+                desired.unresolved.insert(*address);
+            }
+            hops.insert(Owner::Server(*address), next_hop);
         }
         let routes = self.routes(&mut desired);
-        owners.extend(routes.values().flatten().map(|machine| (Owner::Machine(*machine), Some(*machine))));
-        self.rows.retain(&owners.keys().copied().collect());
-        for (owner, next) in &owners {
-            self.place(*owner, *next, &mut desired);
+        let machines: BTreeSet<Machine> = routes.values().flatten().copied().collect();
+        hops.extend(machines.into_iter().map(|(on, mtu)| (Owner::Machine(on, mtu), self.network.next_hop(on, mtu))));
+        self.rows.retain(&hops.keys().copied().collect());
+        for (owner, next_hop) in hops {
+            match self.rows.row(owner) {
+                Some(row) if next_hop.resolved != 0 => drop(desired.tables.next_hops.insert(row, next_hop)),
+                Some(_) => {}
+                None => desired.left_out += 1,
+            }
         }
         for (prefix, machine) in routes {
-            let row = machine.and_then(|machine| self.rows.row(Owner::Machine(machine)));
+            let row = machine.and_then(|(on, mtu)| self.rows.row(Owner::Machine(on, mtu)));
             desired.tables.routes.insert(prefix, row.map_or(0, u32::from));
         }
         self.fill_local_and_devices(&mut desired);
@@ -94,53 +106,45 @@ impl RoutingTable {
     }
 
     /// Where replies go, by prefix: to which machine, or `None` where no frame can be addressed.
-    fn routes(&self, desired: &mut Desired) -> BTreeMap<Route4Key, Option<On>> {
-        let mut routes = BTreeMap::new();
-        let mut machines = BTreeSet::new();
-        for (prefix, way) in self.network.ways() {
-            let gateway = way.and_then(|Way { ifindex, gateway }| Some(On { ifindex, address: gateway? }));
-            desired.managed.extend(gateway);
-            machines.extend(gateway);
-            routes.insert(key(prefix.prefix_len(), prefix.network()), gateway);
-        }
-        for machine in self.network.reachable() {
-            machines.insert(machine);
-            if machines.len() > MAX_MACHINES || routes.len() >= MAX_ROUTES as usize {
-                machines.remove(&machine);
-                desired.left_out += 1;
+    fn routes(&self, desired: &mut Desired) -> BTreeMap<IpNet, Option<Machine>> {
+        let mut ways: Vec<(IpNet, Option<Way>)> = self.network.ways().collect();
+        ways.sort_by_key(|(prefix, _)| prefix.prefix_len()); // where there is no room for all, the shortest matter most
+        let (mut routes, mut machines, mut counts) = (BTreeMap::new(), BTreeSet::new(), Counts::default());
+        for (prefix, way) in ways {
+            if counts.add(prefix.addr(), MAX_ROUTES) {
+                let machine = way.and_then(|way| Some((On { ifindex: way.ifindex, address: way.gateway? }, way.mtu)));
+                desired.managed.extend(machine.map(|(gateway, _)| gateway));
+                machines.extend(machine);
+                routes.insert(prefix, machine);
             } else {
-                routes.insert(key(32, machine.address), Some(machine));
+                desired.left_out += 1;
             }
         }
-        let over = routes.len().saturating_sub(MAX_ROUTES as usize);
-        desired.left_out += over;
-        // Only a host with more prefixes than MAX_ROUTES gets here; the shortest ones matter most.
-        for _ in 0..over {
-            routes.pop_last();
+        for machine in self.network.reachable() {
+            let (On { address, .. }, _) = machine;
+            let has_row = machines.contains(&machine) || machines.len() < MAX_MACHINES;
+            if has_row && counts.add(address, MAX_ROUTES) {
+                machines.insert(machine);
+                routes.insert(address.into(), Some(machine));
+            } else {
+                desired.left_out += 1;
+            }
         }
         routes
     }
 
-    fn place(&mut self, owner: Owner, next: Option<On>, desired: &mut Desired) {
-        let next_hop = next.map(|next| self.network.next_hop(next)).unwrap_or_default();
-        if let (Owner::Server(address), 0) = (owner, next_hop.resolved) {
-            desired.unresolved.insert(address);
-        }
-        let Some(row) = self.rows.row(owner) else {
-            desired.left_out += 1;
-            return;
-        };
-        if next_hop.resolved != 0 {
-            desired.tables.next_hops.insert(row, next_hop);
-        }
-    }
-
     fn fill_local_and_devices(&self, desired: &mut Desired) {
         let Desired { tables, left_out, .. } = desired;
-        tables.local = self.network.addresses.iter().take(MAX_LOCAL as usize).copied().map(Be32::from).collect();
-        *left_out += self.network.addresses.len() - tables.local.len();
+        let mut counts = Counts::default();
+        for address in self.network.local() {
+            if counts.add(address, MAX_LOCAL) {
+                tables.local.insert(address);
+            } else {
+                *left_out += 1;
+            }
+        }
         // An interface that is gone cannot be redirected to; the kernel would refuse the entry.
-        let attached = self.attached.iter().copied().filter(|ifindex| self.network.links.contains_key(ifindex));
+        let attached = self.attached.iter().copied().filter(|ifindex| self.network.has_link(*ifindex));
         let used = tables.next_hops.values().map(|next_hop| next_hop.ifindex);
         let devices: BTreeSet<u32> = attached.clone().chain(used).collect();
         tables.devices = attached.take(MAX_DEVICES as usize).collect();
@@ -149,8 +153,4 @@ impl RoutingTable {
         tables.devices.extend(others);
         *left_out += devices.len() - tables.devices.len();
     }
-}
-
-fn key(prefix_len: u8, network: Ipv4Addr) -> Route4Key {
-    Route4Key { prefix_len: prefix_len.into(), addr: network.into() }
 }

@@ -1,21 +1,23 @@
 //! The maps that the supervisor writes, as a value, and the changes from one to the next in an order no packet can
 //! trip over. Pure.
 
-use lb_common::{Be32, NextHop, Route4Key};
+use ipnet::IpNet;
+use lb_common::NextHop;
 use std::{
     collections::{BTreeMap, BTreeSet},
     io,
+    net::IpAddr,
 };
 
-/// `NEXT_HOPS`, `ROUTES4`, `LOCAL4` and `DEVICES`.
+/// `NEXT_HOPS`, the routes and the local addresses of both families, and `DEVICES`.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct RoutingTables {
     /// Without rows that are all zero.
     pub next_hops: BTreeMap<u16, NextHop>,
     /// Row in `NEXT_HOPS` by prefix; 0: not known, which drops.
-    pub routes: BTreeMap<Route4Key, u32>,
+    pub routes: BTreeMap<IpNet, u32>,
     /// Addresses of this host.
-    pub local: BTreeSet<Be32>,
+    pub local: BTreeSet<IpAddr>,
     /// Numbers of interfaces.
     pub devices: BTreeSet<u32>,
 }
@@ -25,12 +27,41 @@ pub struct RoutingTables {
 pub enum Change {
     /// Writes a row of `NEXT_HOPS`; all zero frees it.
     NextHop(u16, NextHop),
-    /// Writes or removes an entry of `ROUTES4`.
-    Route(Route4Key, Option<u32>),
-    /// Adds to or removes from `LOCAL4`.
-    Local(Be32, bool),
+    /// Writes or removes an entry of `ROUTES4` or `ROUTES6`.
+    Route(IpNet, Option<u32>),
+    /// Adds to or removes from `LOCAL4` or `LOCAL6`.
+    Local(IpAddr, bool),
     /// Adds to or removes from `DEVICES`.
     Device(u32, bool),
+}
+
+/// How many there are of each family.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Counts {
+    /// Of IPv4.
+    pub v4: u32,
+    /// Of IPv6.
+    pub v6: u32,
+}
+
+impl Counts {
+    /// Counts one more, unless there are `most` of its family.
+    pub const fn add(&mut self, address: IpAddr, most: u32) -> bool {
+        let count = if address.is_ipv6() { &mut self.v6 } else { &mut self.v4 };
+        let room = *count < most;
+        *count += room as u32;
+        room
+    }
+}
+
+impl FromIterator<IpAddr> for Counts {
+    fn from_iter<T: IntoIterator<Item = IpAddr>>(addresses: T) -> Self {
+        let mut counts = Self::default();
+        for address in addresses {
+            counts.add(address, u32::MAX);
+        }
+        counts
+    }
 }
 
 /// Carries out changes: the kernel's maps, or a value in tests.
@@ -100,16 +131,15 @@ fn gone<'a, K: Copy + Ord, V>(old: &'a BTreeMap<K, V>, new: &'a BTreeMap<K, V>) 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::net::Ipv4Addr;
 
     fn tables(row: u16, device: u32, last: u8) -> RoutingTables {
-        let addr = Be32::from(Ipv4Addr::new(10, 0, 0, last));
+        let addresses = [IpAddr::from([10, 0, 0, last]), IpAddr::from([0x2001, 0xdb8, 0, 0, 0, 0, 0, u16::from(last)])];
         let next_hop =
             NextHop { destination: [2; 6], source: [3; 6], ifindex: device, resolved: 1, ..NextHop::default() };
         RoutingTables {
             next_hops: BTreeMap::from([(row, next_hop)]),
-            routes: BTreeMap::from([(Route4Key { prefix_len: 32, addr }, u32::from(row))]),
-            local: BTreeSet::from([addr]),
+            routes: addresses.into_iter().map(|address| (address.into(), u32::from(row))).collect(),
+            local: BTreeSet::from(addresses),
             devices: BTreeSet::from([device]),
         }
     }

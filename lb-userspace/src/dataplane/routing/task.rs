@@ -9,9 +9,10 @@ use super::{
     table::{Desired, RoutingTable},
     tables::{RoutingTables, RowWriter},
 };
+use ipnet::IpNet;
 use std::{
     collections::{BTreeMap, BTreeSet},
-    net::Ipv4Addr,
+    net::IpAddr,
     time::Duration,
 };
 use tokio::{
@@ -30,7 +31,7 @@ const ASK_SHARE: u32 = 10;
 #[derive(Debug)]
 pub(super) enum Command {
     /// See [`Routing::watch`](super::Routing::watch).
-    Watch { servers: BTreeSet<Ipv4Addr>, answer: oneshot::Sender<BTreeMap<Ipv4Addr, u16>> },
+    Watch { servers: BTreeSet<IpAddr>, answer: oneshot::Sender<BTreeMap<IpAddr, u16>> },
     /// See [`Routing::stop`](super::Routing::stop).
     Stop { answer: oneshot::Sender<()> },
 }
@@ -63,7 +64,7 @@ pub(super) struct Task {
     /// Neighbours that we asked the kernel to keep alive, and when.
     managed: BTreeMap<On, Instant>,
     /// Servers that the log says are not reached.
-    missed: BTreeSet<Ipv4Addr>,
+    missed: BTreeSet<IpAddr>,
     /// Clients that we had the kernel ask for lately.
     asked: Asked,
 }
@@ -141,6 +142,10 @@ impl Task {
                 return self.table.network.set_neighbour(*on, *neighbour);
             }
             Heard::Event(Event::Reread) => self.due.reread = true,
+            Heard::Event(Event::LinkGone(ifindex)) => {
+                self.installed.devices.remove(ifindex);
+                self.due.reread = true;
+            }
             // What is still waiting is older than what was lost, so it must not be applied after a new reading: a new
             // connection has nothing waiting.
             Heard::Overrun => {
@@ -176,6 +181,7 @@ impl Task {
     async fn read(&mut self, due: Due) -> anyhow::Result<()> {
         if due.reconnect {
             self.netlink = Netlink::connect()?;
+            self.installed = self.maps.read()?; // a link that went may be among what was lost; see `Event::LinkGone`
         }
         if due.neighbours {
             let neighbours = self.netlink.neighbours().await?;
@@ -188,7 +194,7 @@ impl Task {
         Ok(())
     }
 
-    async fn watch(&mut self, servers: BTreeSet<Ipv4Addr>, answer: oneshot::Sender<BTreeMap<Ipv4Addr, u16>>) {
+    async fn watch(&mut self, servers: BTreeSet<IpAddr>, answer: oneshot::Sender<BTreeMap<IpAddr, u16>>) {
         let rows = self.table.watch(servers);
         self.follow().await;
         if answer.send(rows).is_err() {
@@ -231,8 +237,8 @@ impl Task {
             synced: true,
             next_hops: self.installed.next_hops.len(),
             unresolved: desired.unresolved.clone(),
-            routes: self.installed.routes.len(),
-            local: self.installed.local.len(),
+            routes: self.installed.routes.keys().map(IpNet::addr).collect(),
+            local: self.installed.local.iter().copied().collect(),
             devices: self.installed.devices.len(),
             left_out: desired.left_out,
             refused,
@@ -250,7 +256,7 @@ impl Task {
     fn complain(&mut self) {
         let unresolved = self.report.borrow().unresolved.clone();
         for server in unresolved.difference(&self.missed) {
-            tracing::warn!(%server, "no frame reaches this server: no route, a link that is down, or no answer to ARP; its packets are dropped");
+            tracing::warn!(%server, "no frame reaches this server: no route, a link that is down, or no answer to ARP or neighbour solicitation; its packets are dropped");
         }
         for server in self.missed.difference(&unresolved) {
             tracing::info!(%server, "frames reach this server again, or it is no longer configured");
@@ -283,7 +289,7 @@ impl Task {
     ///
     /// Whoever sends packets chooses the addresses. So they must be on a link of ours, and are not asked for often. Those
     /// that the kernel keeps alive it asks for by itself.
-    async fn ask(&mut self, addresses: Vec<Ipv4Addr>) {
+    async fn ask(&mut self, addresses: Vec<IpAddr>) {
         let begun = Instant::now();
         for address in addresses {
             if let Some(on) = self.missing(address)
@@ -297,9 +303,9 @@ impl Task {
     }
 
     /// The neighbour that `address` would be, if frames do not reach it and nobody sees to that yet.
-    fn missing(&self, address: Ipv4Addr) -> Option<On> {
+    fn missing(&self, address: IpAddr) -> Option<On> {
         let on = self.table.network.neighbour_at(address)?;
-        (self.table.network.next_hop(on).resolved == 0 && !self.managed.contains_key(&on)).then_some(on)
+        (!self.table.network.reaches(on) && !self.managed.contains_key(&on)).then_some(on)
     }
 
     async fn release(&mut self, on: On) {

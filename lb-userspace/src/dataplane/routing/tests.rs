@@ -1,24 +1,37 @@
 //! What follows from the host's network, case by case.
 
+mod ipv6;
+mod next_hops;
+mod vlan;
+
 use super::{
-    event::{Link, Neighbour, On, Route, Way},
+    event::{Address, Link, Neighbour, On, Route, Way},
     table::RoutingTable,
     tables::RoutingTables,
 };
-use lb_common::{Be32, NextHop, Route4Key};
+use ipnet::IpNet;
+use lb_common::NextHop;
 use std::{
     collections::{BTreeMap, BTreeSet},
-    net::Ipv4Addr,
+    net::{IpAddr, Ipv4Addr},
 };
 
 const PUBLIC: u32 = 2;
 const PRIVATE: u32 = 3;
 const TUNNEL: u32 = 4;
-const ROUTER: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 1);
-const SERVER: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 5);
-const FAR_SERVER: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 9);
+const ROUTER: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1));
+const SERVER: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 0, 0, 5));
+const FAR_SERVER: IpAddr = IpAddr::V4(Ipv4Addr::new(203, 0, 113, 9));
 
-fn on(ifindex: u32, address: Ipv4Addr) -> On {
+fn ip(text: &str) -> IpAddr {
+    text.parse().unwrap()
+}
+
+fn net(text: &str) -> IpNet {
+    text.parse().unwrap()
+}
+
+fn on(ifindex: u32, address: IpAddr) -> On {
     On { ifindex, address }
 }
 
@@ -27,22 +40,37 @@ fn alive(last: u8) -> Neighbour {
 }
 
 fn route(prefix: &str, metric: u32, way: impl Into<Option<Way>>) -> Route {
-    let prefix: ipnet::Ipv4Net = prefix.parse().unwrap();
-    Route { network: prefix.network(), prefix_len: prefix.prefix_len(), metric, way: way.into() }
+    Route { prefix: net(prefix), metric, preference: 1, way: way.into() }
 }
 
-fn via(ifindex: u32, gateway: Ipv4Addr) -> Way {
-    Way { ifindex, gateway: Some(gateway) }
+fn via(ifindex: u32, gateway: IpAddr) -> Way {
+    Way { gateway: Some(gateway), ..on_link(ifindex) }
 }
 
 fn on_link(ifindex: u32) -> Way {
-    Way { ifindex, gateway: None }
+    Way { ifindex, gateway: None, mtu: None, source: None }
+}
+
+fn up(mac: impl Into<Option<lb_common::Mac>>) -> Link {
+    Link { mac: mac.into(), up: true, mtu: 1_500, vlan: None }
+}
+
+/// An address with the length of its prefix, fit to be a source.
+fn address(ifindex: u32, text: &str) -> Address {
+    let prefix = net(text);
+    Address { on: on(ifindex, prefix.addr()), prefix: prefix.trunc(), source: true }
 }
 
 /// A host with a public and a private link and a tunnel, and a default route to [`ROUTER`].
 fn links() -> BTreeMap<u32, Link> {
-    let up = |mac| Link { mac, up: true };
-    BTreeMap::from([(PUBLIC, up(Some([2; 6]))), (PRIVATE, up(Some([3; 6]))), (TUNNEL, up(None))])
+    BTreeMap::from([(PUBLIC, up([2; 6])), (PRIVATE, up([3; 6])), (TUNNEL, up(None))])
+}
+
+/// The same with one of its links down.
+fn links_but(down: u32) -> BTreeMap<u32, Link> {
+    let mut links = links();
+    links.get_mut(&down).unwrap().up = false;
+    links
 }
 
 fn routes() -> Vec<Route> {
@@ -55,41 +83,43 @@ fn routes() -> Vec<Route> {
 
 struct Host {
     table: RoutingTable,
-    rows: BTreeMap<Ipv4Addr, u16>,
+    rows: BTreeMap<IpAddr, u16>,
 }
 
 impl Host {
     fn new() -> Self {
         let mut table = RoutingTable::new([PUBLIC, PRIVATE], &BTreeMap::new(), &BTreeMap::new());
-        table.network.reread(links(), BTreeSet::from([Ipv4Addr::new(192, 0, 2, 10)]), routes());
+        table.network.reread(links(), [], routes());
         table.network.replace_neighbours([(on(PUBLIC, ROUTER), alive(1)), (on(PRIVATE, SERVER), alive(5))]);
         let rows = table.watch(BTreeSet::from([SERVER, FAR_SERVER]));
         Self { table, rows }
     }
 
-    fn reroute(&mut self, links: BTreeMap<u32, Link>, routes: Vec<Route>) {
-        self.table.network.reread(links, BTreeSet::new(), routes);
+    fn watch<const N: usize>(&mut self, servers: [IpAddr; N]) {
+        self.rows = self.table.watch(BTreeSet::from(servers));
     }
 
-    fn next_hop(&mut self, server: Ipv4Addr) -> Option<NextHop> {
+    fn reroute(&mut self, links: BTreeMap<u32, Link>, routes: Vec<Route>) {
+        self.table.network.reread(links, [], routes);
+    }
+
+    fn next_hop(&mut self, server: IpAddr) -> Option<NextHop> {
         let row = self.rows[&server];
         self.table.desired().tables.next_hops.get(&row).copied()
     }
 
     /// Where a reply to `client` goes, as the kernel's trie would find it. `None`: it is dropped.
-    fn reply(&mut self, client: Ipv4Addr) -> Option<NextHop> {
+    fn reply(&mut self, client: IpAddr) -> Option<NextHop> {
         let RoutingTables { next_hops, routes, .. } = self.table.desired().tables;
-        let matches = |key: &Route4Key| {
-            ipnet::Ipv4Net::new(key.addr.ip(), u8::try_from(key.prefix_len).unwrap()).unwrap().contains(&client)
-        };
-        let (_, row) = routes.iter().filter(|(key, _)| matches(key)).max_by_key(|(key, _)| key.prefix_len)?;
+        let matching = routes.iter().filter(|(prefix, _)| prefix.contains(&client));
+        let (_, row) = matching.max_by_key(|(prefix, _)| prefix.prefix_len())?;
         next_hops.get(&u16::try_from(*row).unwrap()).copied()
     }
 }
 
 fn hop(last: u8, ifindex: u32) -> NextHop {
     let source = [u8::try_from(ifindex).unwrap(); 6];
-    NextHop { destination: [6, 0, 0, 0, 0, last], source, ifindex, resolved: 1, ..NextHop::default() }
+    NextHop { destination: [6, 0, 0, 0, 0, last], source, ifindex, resolved: 1, mtu: 1_500, ..NextHop::default() }
 }
 
 #[test]
@@ -107,10 +137,7 @@ fn a_row_follows_mac_gateway_and_link_and_stays_the_same_row() {
     assert_eq!(host.next_hop(SERVER), Some(hop(55, PRIVATE)));
     host.reroute(links(), [routes(), vec![route("203.0.113.0/24", 0, via(PRIVATE, SERVER))]].concat());
     assert_eq!(host.next_hop(FAR_SERVER), Some(hop(55, PRIVATE)), "a longer prefix wins");
-    host.reroute(
-        [links(), BTreeMap::from([(PRIVATE, Link { mac: Some([3; 6]), up: false })])].into_iter().flatten().collect(),
-        routes(),
-    );
+    host.reroute(links_but(PRIVATE), routes());
     assert_eq!(host.next_hop(SERVER), None, "its link is down");
     assert_eq!(host.table.desired().unresolved, BTreeSet::from([SERVER]));
 }
@@ -121,15 +148,15 @@ fn a_neighbour_that_does_not_answer_is_no_next_hop() {
     let silent = Neighbour { mac: None, ..alive(0) };
     assert!(host.table.network.set_neighbour(on(PUBLIC, ROUTER), Some(silent)));
     assert_eq!(host.next_hop(FAR_SERVER), None);
-    assert_eq!(host.reply(Ipv4Addr::new(198, 51, 100, 1)), None);
+    assert_eq!(host.reply(ip("198.51.100.1")), None);
     assert!(!host.table.network.set_neighbour(on(PUBLIC, ROUTER), Some(silent)), "nothing changed");
 }
 
 #[test]
 fn a_reply_goes_by_the_routes_or_to_the_neighbour_itself() {
     let mut host = Host::new();
-    let client = Ipv4Addr::new(192, 0, 2, 77);
-    assert_eq!(host.reply(Ipv4Addr::new(198, 51, 100, 1)), Some(hop(1, PUBLIC)));
+    let client = ip("192.0.2.77");
+    assert_eq!(host.reply(ip("198.51.100.1")), Some(hop(1, PUBLIC)));
     assert_eq!(host.reply(client), None, "on the link, but not known");
     host.table.network.set_neighbour(on(PUBLIC, client), Some(alive(77)));
     assert_eq!(host.reply(client), Some(hop(77, PUBLIC)));
@@ -141,7 +168,7 @@ fn no_reply_leaks_along_a_shorter_prefix() {
     let tunnel = route("198.51.100.0/24", 0, on_link(TUNNEL));
     let nowhere = route("203.0.113.0/24", 0, None);
     host.reroute(links(), [routes(), vec![tunnel, nowhere]].concat());
-    assert_eq!(host.reply(Ipv4Addr::new(198, 51, 100, 1)), None);
+    assert_eq!(host.reply(ip("198.51.100.1")), None);
     assert_eq!(host.reply(FAR_SERVER), None);
     assert_eq!(host.next_hop(FAR_SERVER), None);
 }
@@ -149,7 +176,7 @@ fn no_reply_leaks_along_a_shorter_prefix() {
 #[test]
 fn a_neighbour_counts_only_where_the_routes_place_it() {
     let mut host = Host::new();
-    let elsewhere = Ipv4Addr::new(198, 51, 100, 1);
+    let elsewhere = ip("198.51.100.1");
     host.table.network.set_neighbour(on(PRIVATE, elsewhere), Some(alive(66)));
     assert_eq!(host.reply(elsewhere), Some(hop(1, PUBLIC)));
 }
@@ -157,34 +184,29 @@ fn a_neighbour_counts_only_where_the_routes_place_it() {
 #[test]
 fn only_neighbours_are_asked_for_and_never_strangers_or_this_host() {
     let mut host = Host::new();
-    let ip = Ipv4Addr::new;
     let tunnel = route("198.51.100.0/24", 0, on_link(TUNNEL));
-    host.reroute(links(), [routes(), vec![tunnel, route("192.0.2.128/25", 0, None)]].concat());
-    host.table.network.addresses = BTreeSet::from([ip(192, 0, 2, 10)]);
+    let routes_now = [routes(), vec![tunnel, route("192.0.2.128/25", 0, None)]].concat();
+    host.table.network.reread(links(), [address(PUBLIC, "192.0.2.10/24")], routes_now);
     let asked = |address| host.table.network.neighbour_at(address);
-    assert_eq!(asked(ip(192, 0, 2, 77)), Some(on(PUBLIC, ip(192, 0, 2, 77))));
+    assert_eq!(asked(ip("192.0.2.77")), Some(on(PUBLIC, ip("192.0.2.77"))));
     assert_eq!(asked(SERVER), Some(on(PRIVATE, SERVER)), "known or not");
-    assert_eq!(asked(ip(203, 0, 113, 9)), None, "behind a gateway");
-    assert_eq!(asked(ip(198, 51, 100, 1)), None, "not Ethernet");
-    assert_eq!(asked(ip(192, 0, 2, 200)), None, "a route that leads nowhere");
-    assert_eq!(asked(ip(192, 0, 2, 10)), None, "this host");
-    let mut down = links();
-    down.insert(PUBLIC, Link { mac: Some([2; 6]), up: false });
-    host.reroute(down, routes());
-    assert_eq!(host.table.network.neighbour_at(ip(192, 0, 2, 77)), None, "its link is down");
+    assert_eq!(asked(ip("203.0.113.9")), None, "behind a gateway");
+    assert_eq!(asked(ip("198.51.100.1")), None, "not Ethernet");
+    assert_eq!(asked(ip("192.0.2.200")), None, "a route that leads nowhere");
+    assert_eq!(asked(ip("192.0.2.10")), None, "this host");
+    host.reroute(links_but(PUBLIC), routes());
+    assert_eq!(host.table.network.neighbour_at(ip("192.0.2.77")), None, "its link is down");
 }
 
 #[test]
 fn the_lower_metric_wins_unless_its_link_is_down() {
     let mut host = Host::new();
-    let other = Ipv4Addr::new(10, 0, 0, 1);
+    let other = ip("10.0.0.1");
     host.table.network.set_neighbour(on(PRIVATE, other), Some(alive(9)));
     let both = || [vec![route("0.0.0.0/0", 100, via(PRIVATE, other))], routes()].concat();
     host.reroute(links(), both());
     assert_eq!(host.next_hop(FAR_SERVER), Some(hop(1, PUBLIC)));
-    let mut down = links();
-    down.insert(PUBLIC, Link { mac: Some([2; 6]), up: false });
-    host.reroute(down, both());
+    host.reroute(links_but(PUBLIC), both());
     assert_eq!(host.next_hop(FAR_SERVER), Some(hop(9, PRIVATE)));
 }
 
@@ -205,7 +227,7 @@ fn servers_and_gateways_are_kept_alive_but_not_what_an_operator_wrote() {
 #[test]
 fn frames_may_leave_through_what_is_attached_and_what_next_hops_use() {
     let mut table = RoutingTable::new([PUBLIC, 99], &BTreeMap::new(), &BTreeMap::new());
-    table.network.reread(links(), BTreeSet::new(), routes());
+    table.network.reread(links(), [], routes());
     assert_eq!(table.desired().tables.devices, BTreeSet::from([PUBLIC]), "99 does not exist");
     table.network.set_neighbour(on(PRIVATE, SERVER), Some(alive(5)));
     assert_eq!(table.desired().tables.devices, BTreeSet::from([PUBLIC, PRIVATE]));
@@ -214,14 +236,16 @@ fn frames_may_leave_through_what_is_attached_and_what_next_hops_use() {
 #[test]
 fn all_addresses_of_the_host_are_local() {
     let mut host = Host::new();
-    assert_eq!(host.table.desired().tables.local, BTreeSet::from([Be32::from(Ipv4Addr::new(192, 0, 2, 10))]));
+    let unfit = Address { source: false, ..address(PRIVATE, "fe80::1/64") };
+    host.table.network.reread(links(), [address(PUBLIC, "192.0.2.10/32"), unfit], routes());
+    assert_eq!(host.table.desired().tables.local, BTreeSet::from([ip("192.0.2.10"), ip("fe80::1")]));
 }
 
 #[test]
 fn a_restarted_daemon_goes_on_with_the_rows_that_forwarding_uses() {
-    let old = BTreeMap::from([(Route4Key { prefix_len: 0, addr: Be32::default() }, 1)]);
+    let old = BTreeMap::from([(net("0.0.0.0/0"), 1)]);
     let mut table = RoutingTable::new([PUBLIC], &BTreeMap::from([(SERVER, 7)]), &old);
-    table.network.reread(links(), BTreeSet::new(), routes());
+    table.network.reread(links(), [], routes());
     table.network.replace_neighbours([(on(PRIVATE, SERVER), alive(5)), (on(PUBLIC, ROUTER), alive(1))]);
     let desired = table.desired();
     assert_eq!(
@@ -238,14 +262,11 @@ fn a_restarted_daemon_goes_on_with_the_rows_that_forwarding_uses() {
 #[test]
 fn what_finds_no_room_is_counted_and_the_prefixes_stay() {
     let mut table = RoutingTable::new([PUBLIC], &BTreeMap::new(), &BTreeMap::new());
-    table.network.reread(links(), BTreeSet::new(), [route("10.0.0.0/8", 0, on_link(PRIVATE))]);
-    table
-        .network
-        .replace_neighbours((1..=20_000).map(|host: u32| (on(PRIVATE, Ipv4Addr::from(0x0a00_0000 + host)), alive(1))));
+    table.network.reread(links(), [], [route("10.0.0.0/8", 0, on_link(PRIVATE))]);
+    let machine = |host: u32| on(PRIVATE, Ipv4Addr::from(0x0a00_0000 + host).into());
+    table.network.replace_neighbours((1..=20_000).map(|host| (machine(host), alive(1))));
     let desired = table.desired();
     assert_eq!((desired.left_out, desired.tables.next_hops.len()), (20_000 - 16_384, 16_384));
-    assert!(
-        desired.tables.routes.contains_key(&Route4Key { prefix_len: 8, addr: Be32::from(Ipv4Addr::new(10, 0, 0, 0)) })
-    );
+    assert!(desired.tables.routes.contains_key(&net("10.0.0.0/8")));
     assert_eq!(table.watch(BTreeSet::from([FAR_SERVER])).len(), 1, "servers always find a row");
 }
