@@ -141,10 +141,11 @@ impl Network {
         (link.up && link.mac.is_some()).then_some(port)
     }
 
-    /// Whether the kernel should be asked to keep that neighbour alive.
+    /// Whether the kernel should be asked to keep that neighbour alive; also again, if it does and has given up: by itself it
+    /// would try again after five seconds (`interval_probe_time_ms`).
     pub fn wants_managing(&self, on: On) -> bool {
-        let known = self.neighbours.get(&on);
-        self.port(on.ifindex).is_some() && !known.is_some_and(|neighbour| neighbour.managed || neighbour.permanent)
+        let seen_to = |known: &Neighbour| known.permanent || (known.managed && known.mac.is_some());
+        self.port(on.ifindex).is_some() && !self.neighbours.get(&on).is_some_and(seen_to)
     }
 
     /// Whether the kernel keeps that neighbour alive for someone.

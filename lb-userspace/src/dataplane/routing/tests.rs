@@ -222,6 +222,10 @@ fn servers_and_gateways_are_kept_alive_but_not_what_an_operator_wrote() {
     }
     host.table.network.set_neighbour(on(PRIVATE, SERVER), None);
     assert!(host.table.network.wants_managing(on(PRIVATE, SERVER)), "flushed: ask again");
+    host.table
+        .network
+        .set_neighbour(on(PRIVATE, SERVER), Some(Neighbour { managed: true, mac: None, permanent: false }));
+    assert!(host.table.network.wants_managing(on(PRIVATE, SERVER)), "given up: ask again");
 }
 
 #[test]
