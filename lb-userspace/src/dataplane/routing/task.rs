@@ -10,6 +10,7 @@ use super::{
     tables::{RoutingTables, RowWriter},
 };
 use ipnet::IpNet;
+use rustix::time::{ClockId, clock_gettime};
 use std::{
     collections::{BTreeMap, BTreeSet},
     net::IpAddr,
@@ -22,7 +23,7 @@ use tokio::{
 
 /// How long after a refusal, or after a neighbour did not answer, we ask again.
 const RETRY: Duration = Duration::from_secs(1);
-/// Reading links, addresses and routes may take one part in so many of the time, however often they change.
+/// Reading links, addresses and routes may take one part in so many of a CPU's time, however often they change.
 const REREAD_SHARE: u32 = 10;
 /// The same for what the packet path says, however many packets find no Ethernet address.
 const ASK_SHARE: u32 = 10;
@@ -164,10 +165,10 @@ impl Task {
 
     /// Reads what is due, then follows.
     async fn catch_up(&mut self) {
-        let begun = Instant::now();
+        let begun = cpu_time();
         let due = std::mem::take(&mut self.due);
         let caught = self.read(due).await;
-        self.not_before = Instant::now() + begun.elapsed() * REREAD_SHARE;
+        self.not_before = Instant::now() + cpu_time().saturating_sub(begun) * REREAD_SHARE;
         match caught {
             Ok(()) => self.follow().await,
             Err(error) => {
@@ -290,16 +291,16 @@ impl Task {
     /// Whoever sends packets chooses the addresses. So they must be on a link of ours, and are not asked for often. Those
     /// that the kernel keeps alive it asks for by itself.
     async fn ask(&mut self, addresses: Vec<IpAddr>) {
-        let begun = Instant::now();
+        let begun = cpu_time();
         for address in addresses {
             if let Some(on) = self.missing(address)
-                && self.asked.may_ask(address, begun)
+                && self.asked.may_ask(address, Instant::now())
                 && let Err(error) = self.netlink.ask(on).await
             {
                 tracing::warn!(?on, %error, "the kernel does not look for a neighbour");
             }
         }
-        self.events.rest(begun.elapsed() * ASK_SHARE);
+        self.events.rest(cpu_time().saturating_sub(begun) * ASK_SHARE);
     }
 
     /// The neighbour that `address` would be, if frames do not reach it and nobody sees to that yet.
@@ -324,4 +325,10 @@ impl Task {
             tracing::debug!("nobody waits for the end");
         }
     }
+}
+
+/// What this thread, the only one of the supervisor, has cost so far. Time that passes while something else keeps it, such
+/// as a driver that is being given a program, is no reason to fall behind the network afterwards.
+fn cpu_time() -> Duration {
+    clock_gettime(ClockId::ThreadCPUTime).try_into().unwrap_or_default()
 }
