@@ -6,4 +6,6 @@ mod loading;
 mod attaching;
 mod writing;
 mod unprivileged;
+mod host;
 mod following;
+mod links;
