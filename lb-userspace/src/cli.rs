@@ -44,6 +44,9 @@ enum Verb {
         /// One line an error, for editors: file:line:column: message
         #[arg(long)]
         short: bool,
+        /// Say also what it asks of this machine's network, and how that falls short
+        #[arg(long)]
+        host: bool,
     },
     /// Take up the changed configuration, whole or not at all
     Reload {
@@ -127,7 +130,7 @@ pub fn main() -> ExitCode {
     let done = match Arguments::parse().verb {
         Verb::Run { config, single_process } => run::run(config.config, single_process),
         Verb::Worker { uid, gid } => run::worker(uid.zip(gid)),
-        Verb::Check { config, short } => check::run(&config.config, short),
+        Verb::Check { config, short, host } => check::run(&config.config, short, host),
         Verb::Reload { daemon } => server::reload(&daemon),
         Verb::Status { daemon } => status::run(&daemon),
         Verb::Maps { daemon, pins } => maps::run(&daemon, &pins.pins),

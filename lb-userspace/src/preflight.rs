@@ -1,9 +1,10 @@
 //! Preflight: what a configuration asks of this machine and its network that the text alone does not tell. Told as warnings
 //! at start and reload and by `sluice check --host`; none of it is an error, for all of it may change while the daemon runs.
 //!
-//! Pure over what [`host`] says of the machine.
+//! Pure, but for [`read`], which asks the kernel what [`host`] then says of the machine.
 
 pub mod host;
+pub mod read;
 #[cfg(test)]
 mod tests;
 
@@ -111,7 +112,7 @@ impl Servers<'_> {
     /// What is to be said of a server; the same of several is said once.
     fn of_server(&self, server: IpAddr) -> Vec<(Severity, String)> {
         let Some((prefix, way)) = self.host.way(server) else {
-            return vec![(Severity::Warning, "no route leads there".to_owned())];
+            return vec![(Severity::Warning, "no route leads there by an Ethernet interface that is up".to_owned())];
         };
         let forward = self.backend.forward;
         let mut found = Vec::new();

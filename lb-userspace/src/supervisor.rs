@@ -18,6 +18,7 @@ use crate::{
     admin,
     channel::{ToSupervisor, ToWorker, from_memory_file, to_memory_file},
     model::{Global, OnStop},
+    preflight,
 };
 use anyhow::{Context, anyhow, bail};
 use configuration::Configuration;
@@ -64,9 +65,7 @@ const WATCH_LIMIT: u64 = 4 << 20;
 /// Runs the daemon until it is told to stop.
 pub fn run(options: Options) -> anyhow::Result<ExitCode> {
     let configuration = Configuration::read(&options)?;
-    for line in configuration.warnings.lines() {
-        _ = writeln!(io::stderr(), "{line}"); // Standard error that is closed is no reason not to run.
-    }
+    complain(&configuration.warnings);
     limits::raise_open_files();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     tokio::task::LocalSet::new().block_on(&runtime, async {
@@ -104,6 +103,7 @@ impl Supervisor {
     async fn open(options: Options, configuration: Configuration) -> anyhow::Result<Self> {
         let global = &configuration.model.global;
         let lock = Lock::beside(&global.control_socket)?;
+        complain(&preflight::read::report(&configuration.model).await);
         let listeners = Listeners::default().open_missing(&configuration.model)?;
         let metrics = global.metrics.map(bind_metrics).transpose()?;
         let kernel = kernel::start(&configuration.model).await?;
@@ -295,6 +295,11 @@ impl Supervisor {
             warn!(%error, path = %path.display(), "cannot remove the control socket");
         }
     }
+}
+
+/// Standard error that is closed is no reason not to run.
+fn complain(lines: &str) {
+    _ = write!(io::stderr(), "{lines}");
 }
 
 fn spawn(options: &Options, global: &Global) -> anyhow::Result<Worker> {

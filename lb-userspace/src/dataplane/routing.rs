@@ -40,6 +40,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 pub use events::Events;
 pub use kernel::RoutingMaps;
+pub use netlink::Reread;
 
 /// The supervisor's handle of the task that follows the network. Dropped, the task ends and leaves all as it is:
 /// what the kernel half needs to go on forwarding.
@@ -84,6 +85,12 @@ pub enum RoutingError {
     /// The task has ended.
     #[error("the network is no longer followed")]
     Ended,
+}
+
+/// The network of the calling thread's namespace as it is now. Needs a tokio runtime, but no privilege.
+pub async fn reread() -> Result<Reread, RoutingError> {
+    let netlink = netlink::Netlink::connect().map_err(RoutingError::Netlink)?;
+    netlink.reread().await.map_err(|error| RoutingError::Netlink(io::Error::other(error)))
 }
 
 impl Routing {

@@ -103,16 +103,24 @@ fn a_source_that_nobody_has_gets_no_replies() {
 #[test]
 fn servers_without_a_route_are_named_up_to_three() {
     let lost = ["10.9.9.1", "10.9.9.2", "10.9.9.3", "10.9.9.4", "10.9.9.5"];
-    assert_eq!(found("ipip", &lost[..1]), ["warning: backend `b`, server web1: no route leads there"]);
-    assert_eq!(found("ipip", &lost[..2]), ["warning: backend `b`, servers web1, web2: no route leads there"]);
+    assert_eq!(
+        found("ipip", &lost[..1]),
+        ["warning: backend `b`, server web1: no route leads there by an Ethernet interface that is up"]
+    );
+    assert_eq!(
+        found("ipip", &lost[..2]),
+        ["warning: backend `b`, servers web1, web2: no route leads there by an Ethernet interface that is up"]
+    );
     assert_eq!(
         found("ipip", &lost),
-        ["warning: backend `b`, servers web1, web2, web3 and 2 more: no route leads there"]
+        [
+            "warning: backend `b`, servers web1, web2, web3 and 2 more: no route leads there by an Ethernet interface that is up"
+        ]
     );
     let mut host = host();
     host.routes.push(Route { prefix: "10.1.1.11/32".parse().unwrap(), way: None });
     let backend = format!("forward = \"nat\"\n{}", servers(&["10.1.1.11", "10.1.1.12"]));
-    let expected = ["warning: backend `b`, server web1: no route leads there"];
+    let expected = ["warning: backend `b`, server web1: no route leads there by an Ethernet interface that is up"];
     assert_eq!(on(&host, "[\"eth0\", \"eth1\"]", "\"192.0.2.10:80\"", &backend), expected, "a blackhole is none");
 }
 

@@ -9,6 +9,7 @@ use super::{
 use crate::{
     channel::{ToWorker, message::ReloadReport, to_memory_file},
     model::Global,
+    preflight,
 };
 use std::{mem, os::fd::AsFd};
 use tracing::{error, info, warn};
@@ -38,7 +39,9 @@ impl Supervisor {
     async fn try_reload(&mut self) -> anyhow::Result<String> {
         let configuration = Configuration::read(&self.options)?;
         let wanted = &configuration.model.global;
-        let report = configuration.warnings.clone() + &needs_restart(&self.started, wanted, self.kernel.is_some());
+        let report = configuration.warnings.clone()
+            + &needs_restart(&self.started, wanted, self.kernel.is_some())
+            + &preflight::read::report(&configuration.model).await;
         let opened = self.listeners.open_missing(&configuration.model)?;
         let is_new = self.kernel.is_none() && configuration.model.needs_kernel();
         if is_new {

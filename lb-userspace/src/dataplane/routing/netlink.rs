@@ -37,13 +37,13 @@ pub(super) struct Netlink {
 
 /// Links, addresses and routes.
 #[derive(Debug, Default)]
-pub(super) struct Reread {
+pub struct Reread {
     /// By number.
-    pub(super) links: BTreeMap<u32, Link>,
+    pub links: BTreeMap<u32, Link>,
     /// Of this host.
-    pub(super) addresses: Vec<Address>,
+    pub addresses: Vec<Address>,
     /// Of table main.
-    pub(super) routes: Vec<Route>,
+    pub routes: Vec<Route>,
 }
 
 /// What a listener hears.
