@@ -111,6 +111,10 @@ impl Servers<'_> {
 
     /// What is to be said of a server; the same of several is said once.
     fn of_server(&self, server: IpAddr) -> Vec<(Severity, String)> {
+        if self.host.has(server) {
+            let text = "this machine's own address: the kernel half sends to other machines alone";
+            return vec![(Severity::Warning, text.to_owned())];
+        }
         let Some((prefix, way)) = self.host.way(server) else {
             return vec![(Severity::Warning, "no route leads there by an Ethernet interface that is up".to_owned())];
         };
@@ -121,6 +125,12 @@ impl Servers<'_> {
             let link = &way.link;
             warn(format!(
                 "replies come in by `{link}`, where the kernel half is not attached and does not translate them: add it to `interfaces`"
+            ));
+        }
+        let own = self.host.own_source(&way.link, way.gateway.unwrap_or(server));
+        if let Some(own) = own.filter(|own| self.backend.sources.contains(own)) {
+            warn(format!(
+                "the source {own} is what this machine's own packets to them come from, as those of checks, and their answers count as servers' replies: give `source` another address"
             ));
         }
         if forward == Forward::Direct

@@ -119,7 +119,9 @@ table! {
         /// watches the VIP sees it go; `host`: they are left to this machine. Default: `always`.
         ping: Ping,
         /// Largest segment in bytes that TCP connections may agree on (`l4`), 88 to 9000, as HAProxy's `mss` of a bind.
-        /// What a tunnel takes is subtracted by itself. Default: what both ends say.
+        /// Written into what clients say, and into what servers say whose replies pass here (`nat`, `fullnat`): how much
+        /// clients may send to servers that answer by themselves, these say (Linux: `advmss` of a route). Default: what
+        /// both ends say.
         mss: i64,
     }
 }
@@ -180,8 +182,8 @@ table! {
         /// UDP port that the servers take tunnelled packets on (`gue`), 1 to 65535. Default: 6080 (IANA).
         gue_port: i64,
         /// Addresses of this machine's that servers answer to (`fullnat`), one or an array, of each family that the VIPs
-        /// have; each gives room for 64,512 connections to a server and port. Backends may share them; VIPs and servers
-        /// have others. As HAProxy's `source`. Required by `fullnat`.
+        /// have; each gives room for some 64,000 connections to a server and port. Backends may share them; VIPs, servers
+        /// and this machine's own packets have others. As HAProxy's `source`. Required by `fullnat`.
         source: OneOrMany<IpAddr>,
         /// Which flows the kernel half remembers: `auto`: those of slots that change hands; `full`: all, in a table that
         /// forgets the oldest when it is full. `full` is needed where the source of a `nat` server's reply does not tell

@@ -23,8 +23,8 @@ pub struct Link {
     pub mtu: u32,
     /// Of a VLAN: the interface that it is on.
     pub lower: Option<String>,
-    /// Its addresses.
-    pub addresses: Vec<IpAddr>,
+    /// Its addresses with their prefixes, in the kernel's order.
+    pub addresses: Vec<IpNet>,
 }
 
 /// A route.
@@ -55,7 +55,14 @@ impl Host {
 
     /// Whether an interface has that address.
     pub fn has(&self, address: IpAddr) -> bool {
-        self.links.iter().any(|link| link.addresses.contains(&address))
+        self.links.iter().flat_map(|link| &link.addresses).any(|own| own.addr() == address)
+    }
+
+    /// The address that packets of this machine's own to `next`, which is on that link, have as their source: the first
+    /// whose prefix has both.
+    pub fn own_source(&self, link: &str, next: IpAddr) -> Option<IpAddr> {
+        let own = self.link(link)?.addresses.iter().find(|own| own.contains(&next))?;
+        Some(own.addr())
     }
 
     /// The route of a packet to `address`: that of the longest prefix.

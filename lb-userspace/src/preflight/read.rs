@@ -5,11 +5,12 @@ use super::{
     host::{Host, Link, Route, Way},
 };
 use crate::{
-    dataplane::routing::{self, Reread, RoutingError, network::Network},
+    dataplane::routing::{self, Reread, RoutingError, event::Address, network::Network},
     model::Model,
 };
+use ipnet::IpNet;
 use rustix::net::{AddressFamily, SocketType, netdevice::index_to_name, socket};
-use std::{collections::BTreeMap, net::IpAddr};
+use std::collections::BTreeMap;
 
 /// What `model` asks of this machine, one line each, ending with a newline. If the kernel does not say how things are, that
 /// alone is said. Needs a tokio runtime, but no privilege.
@@ -44,7 +45,8 @@ fn described(reread: Reread, names: &BTreeMap<u32, String>) -> Host {
     let Reread { links, addresses, routes } = reread;
     let of_link = |ifindex: u32| {
         let addresses = addresses.iter().filter(move |address| address.on.ifindex == ifindex);
-        addresses.map(|address| address.on.address).collect::<Vec<IpAddr>>()
+        let net = |address: &Address| IpNet::new(address.on.address, address.prefix.prefix_len()).ok();
+        addresses.filter_map(net).collect::<Vec<_>>()
     };
     let described = links.iter().filter_map(|(ifindex, link)| {
         let lower = link.vlan.and_then(|vlan| name(vlan.lower));
@@ -63,7 +65,7 @@ fn described(reread: Reread, names: &BTreeMap<u32, String>) -> Host {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::dataplane::routing::event::{self, Address, On, Vlan};
+    use crate::dataplane::routing::event::{self, On, Vlan};
     use lb_common::Tag;
 
     #[test]

@@ -21,9 +21,9 @@ fn host() -> Host {
     };
     Host {
         links: vec![
-            link("lo", &["127.0.0.1", "::1"]),
-            link("eth0", &["192.0.2.1", "192.0.2.10", "2001:db8::1", "2001:db8::10"]),
-            link("eth1", &["10.1.1.1", "10.1.1.200"]),
+            link("lo", &["127.0.0.1/8", "::1/128"]),
+            link("eth0", &["192.0.2.1/24", "192.0.2.10/32", "2001:db8::1/64", "2001:db8::10/128"]),
+            link("eth1", &["10.1.1.1/24", "10.1.1.200/24"]),
         ],
         routes: vec![
             route("192.0.2.0/24", "eth0", None),
@@ -98,6 +98,9 @@ fn a_source_that_nobody_has_gets_no_replies() {
     let elsewhere =
         "note: backend `b`, server web1: on 10.1.1.0/24, the source 192.0.2.1 is not: they need a route to it";
     assert_eq!(found("\"192.0.2.1\""), [elsewhere]);
+    let own = "warning: backend `b`, servers web1, web2: the source 10.1.1.1 is what this machine's own packets to them come from";
+    let found = found("\"10.1.1.1\"");
+    assert!(found.len() == 1 && found[0].starts_with(own), "{found:?}");
 }
 
 #[test]
@@ -122,6 +125,14 @@ fn servers_without_a_route_are_named_up_to_three() {
     let backend = format!("forward = \"nat\"\n{}", servers(&["10.1.1.11", "10.1.1.12"]));
     let expected = ["warning: backend `b`, server web1: no route leads there by an Ethernet interface that is up"];
     assert_eq!(on(&host, "[\"eth0\", \"eth1\"]", "\"192.0.2.10:80\"", &backend), expected, "a blackhole is none");
+}
+
+#[test]
+fn a_server_is_another_machine() {
+    let expected = [
+        "warning: backend `b`, server web1: this machine's own address: the kernel half sends to other machines alone",
+    ];
+    assert_eq!(found("nat", &["10.1.1.1", "10.1.1.11"]), expected);
 }
 
 #[test]
