@@ -43,6 +43,9 @@ pub const MAX_STOPS: u32 = 64;
 /// Bytes of `EVENTS`: room for 2,730 records with their headers. A power of two and whole pages, as the kernel wants it.
 pub const EVENTS_BYTES: u32 = 64 << 10;
 
+/// What is known of a packet that takes more than the fast path, while the program runs.
+pub type Scratch = [u64; 56];
+
 /// HASH [`Endpoint4`] → [`Vip`]. Written by the planner.
 pub const VIPS4: &str = "VIPS4";
 /// HASH [`Endpoint6`] → [`Vip`]. Written by the planner.
@@ -86,6 +89,8 @@ pub const LOCAL6: &str = "LOCAL6";
 pub const DEVICES: &str = "DEVICES";
 /// PERCPU_ARRAY [`INSERTS`](bucket::INSERTS), [`ANSWERS`](bucket::ANSWERS) → [`Bucket`].
 pub const BUCKETS: &str = "BUCKETS";
+/// PERCPU_ARRAY, one row: [`Scratch`] of the packet path; nobody else reads it.
+pub const SCRATCH: &str = "SCRATCH";
 /// PERCPU_ARRAY [`VipId`](crate::VipId) → [`Counters`].
 pub const VIP_COUNTERS: &str = "VIP_COUNTERS";
 /// PERCPU_ARRAY [`ServerId`](crate::ServerId) → [`Counters`].
@@ -99,7 +104,7 @@ pub const NOTE_COUNTERS: &str = "NOTE_COUNTERS";
 pub const EVENTS: &str = "EVENTS";
 
 /// Every map of keys and values: name, bytes of a key, bytes of a value, entries.
-pub const ALL: [(&str, usize, usize, u32); 25] = [
+pub const ALL: [(&str, usize, usize, u32); 26] = [
     (VIPS4, size_of::<Endpoint4>(), size_of::<Vip>(), MAX_VIPS),
     (VIPS6, size_of::<Endpoint6>(), size_of::<Vip>(), MAX_VIPS),
     (RING_HEADS, 4, size_of::<RingHead>(), MAX_RINGS),
@@ -121,6 +126,7 @@ pub const ALL: [(&str, usize, usize, u32); 25] = [
     (LOCAL6, size_of::<Be128>(), 4, MAX_LOCAL),
     (DEVICES, 4, 8, MAX_DEVICES),
     (BUCKETS, 4, size_of::<Bucket>(), bucket::BUCKETS),
+    (SCRATCH, 4, size_of::<Scratch>(), 1),
     (VIP_COUNTERS, 4, size_of::<Counters>(), MAX_VIPS),
     (SERVER_COUNTERS, 4, size_of::<Counters>(), MAX_SERVERS),
     (STOP_COUNTERS, 4, 8, MAX_STOPS),
@@ -178,7 +184,11 @@ mod tests {
         for (name, key, value, entries) in ALL.iter().filter(|map| ![RINGS, ROUTES4, ROUTES6].contains(&map.0)) {
             let hashed = if *key == 4 { 0 } else { 48 + key.next_multiple_of(8) };
             let bytes = (hashed + value.next_multiple_of(8)) * *entries as usize;
-            let sum = if name.ends_with("COUNTERS") || *name == BUCKETS { &mut per_cpu } else { &mut shared };
+            let sum = if name.ends_with("COUNTERS") || [BUCKETS, SCRATCH].contains(name) {
+                &mut per_cpu
+            } else {
+                &mut shared
+            };
             *sum += bytes;
         }
         let shared = shared + BUFFERS.iter().map(|(.., bytes)| *bytes as usize).sum::<usize>();

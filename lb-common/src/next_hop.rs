@@ -30,6 +30,15 @@ map_type!(NextHop, size = 48, {
     destination = 0, source = 6, ifindex = 12, resolved = 16, tags = 17, mtu = 18, tag = 20, source4 = 28, source6 = 32
 });
 
+impl NextHop {
+    /// Both Ethernet addresses as they stand in a frame, in words: bytes would be copied one by one.
+    #[inline(always)]
+    pub fn addresses(&self) -> [u32; 3] {
+        let [a, b, c, ..]: &[u32; 12] = bytemuck::must_cast_ref(self);
+        [*a, *b, *c]
+    }
+}
+
 /// A VLAN tag as it stands in a frame (IEEE 802.1Q §9).
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq, Pod, Zeroable)]

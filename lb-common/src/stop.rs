@@ -15,6 +15,15 @@ macro_rules! counted {
             /// All of them, in the order of their numbers.
             pub const ALL: [Self; [$($number),*].len()] = [$(Self::$variant),*];
 
+            /// The one of that number.
+            #[inline(always)]
+            pub const fn from_number(number: u32) -> Option<Self> {
+                match number {
+                    $($number => Some(Self::$variant),)*
+                    _ => None,
+                }
+            }
+
             /// The name in metrics and tables.
             pub const fn name(self) -> &'static str {
                 match self {
@@ -110,6 +119,7 @@ mod tests {
     fn numbers_are_rows_and_helps_say_the_end() {
         for (row, stop) in Stop::ALL.into_iter().enumerate() {
             assert_eq!(stop as usize, row);
+            assert_eq!(Stop::from_number(stop as u32), Some(stop));
             let word = match stop.end() {
                 End::Pass => "passed to the stack: ",
                 End::Drop => "dropped: ",

@@ -30,6 +30,48 @@ impl Change {
         self.word(Be16::from_raw(u16::from_ne_bytes([old, 0])), Be16::from_raw(u16::from_ne_bytes([new, 0])))
     }
 
+    /// Adds 32 bits that were not there before.
+    #[inline(always)]
+    pub const fn plus(self, word: u32) -> Self {
+        Self(self.0 + word as u64)
+    }
+
+    /// Takes 32 bits away.
+    #[inline(always)]
+    pub const fn minus(self, word: u32) -> Self {
+        self.plus(!word)
+    }
+
+    /// The opposite: together they are nothing.
+    #[inline(always)]
+    pub const fn negative(self) -> Self {
+        Self(!fold(self.0) as u64)
+    }
+
+    /// The sum of what nobody has summed up.
+    pub const UNKNOWN: Self = Self(u64::MAX);
+
+    /// Whether this is [`UNKNOWN`](Self::UNKNOWN).
+    #[inline(always)]
+    pub const fn is_unknown(self) -> bool {
+        self.0 == u64::MAX
+    }
+
+    /// The checksum of what was summed up by [`plus`](Self::plus) alone (RFC 1071 §1).
+    #[inline(always)]
+    pub const fn checksum(self) -> Be16 {
+        Be16::from_raw(!fold(self.0))
+    }
+
+    /// The same for UDP, where 0 means "none" (RFC 768).
+    #[inline(always)]
+    pub const fn udp_checksum(self) -> Be16 {
+        match self.checksum().raw() {
+            0 => Be16::from_raw(0xffff),
+            raw => Be16::from_raw(raw),
+        }
+    }
+
     /// Both changes.
     #[inline(always)]
     pub const fn and(self, other: Self) -> Self {
@@ -56,7 +98,7 @@ impl Change {
     }
 }
 
-/// Adds the carries back in. A change has at most eight summands of 32 bits: the first step leaves at most 2^32 + 6, the
+/// Adds the carries back in. A change has at most 2^9 summands of 32 bits: the first step leaves at most 2^32 + 2^9, the
 /// second at most 2^17 - 2, the third 16 bits.
 #[inline(always)]
 #[expect(clippy::cast_possible_truncation, reason = "16 bits are left")]
@@ -100,7 +142,7 @@ mod tests {
     fn the_largest_change_folds() {
         let zero = Be32::from_raw(0);
         let ones = Be32::from_raw(u32::MAX);
-        let change = (0..8).fold(Change::default(), |change, _| change.long(zero, ones));
+        let change = (0..512).fold(Change::default(), |change, _| change.long(zero, ones));
         assert_eq!(change.applied_to(full(&[1])), full(&[1]));
     }
 

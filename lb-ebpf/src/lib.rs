@@ -12,17 +12,19 @@
 
 pub mod packet;
 pub mod tables;
+pub mod outcome;
 pub mod path;
 pub mod parse;
 pub mod vip;
 pub mod select;
-pub mod returns;
 pub mod transmit;
 pub mod rewrite;
+pub mod cold;
 pub mod checksum;
 #[cfg(feature = "testing")]
 pub mod testing;
 
+pub use outcome::Verdict;
 pub use packet::Packet;
-pub use path::{Verdict, run};
-pub use tables::Tables;
+pub use path::{Step, run, step, steps};
+pub use tables::{Shared, Tables, Touch};

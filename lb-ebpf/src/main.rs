@@ -11,14 +11,15 @@ mod kernel;
 
 #[cfg(target_arch = "bpf")]
 mod entry {
-    use crate::kernel::{Frame, Maps};
+    use crate::kernel;
     use aya_ebpf::{bindings::xdp_action, macros::xdp, programs::XdpContext};
+    use lb_common::End;
     use lb_ebpf::Verdict;
 
     /// Takes every frame of an interface; `frags` because frames may be larger than a page.
     #[xdp(frags)]
     fn sluice(context: XdpContext) -> u32 {
-        let outcome = lb_ebpf::run(&mut Frame::new(&context), &Maps);
+        let outcome = kernel::run(&context);
         #[cfg(feature = "log")]
         if let Err(stop) = outcome {
             aya_log_ebpf::debug!(&context, "{}", stop.name());
@@ -26,8 +27,11 @@ mod entry {
         match outcome {
             Ok(Verdict::Transmit) => xdp_action::XDP_TX,
             Ok(Verdict::Redirect) => xdp_action::XDP_REDIRECT,
-            Err(stop) if stop.passes() => xdp_action::XDP_PASS,
-            Err(_) => xdp_action::XDP_DROP,
+            Err(stop) => match stop.end() {
+                End::Pass => xdp_action::XDP_PASS,
+                End::Drop => xdp_action::XDP_DROP,
+                End::Answer => xdp_action::XDP_TX,
+            },
         }
     }
 

@@ -1,8 +1,12 @@
 //! From bytes to headers. Nothing here looks at a table.
 
 pub mod ethernet;
+pub mod ip;
 pub mod ipv4;
+pub mod ipv6;
+pub mod extensions;
 pub mod l4;
+pub mod quoted;
 
-pub use ipv4::{Ipv4, ipv4};
+pub use ip::{Ip, Layer3, Part, ip};
 pub use l4::{L4, l4};

@@ -1,79 +1,235 @@
 //! The whole story: a packet to a VIP goes forward to a server, a server's reply goes back to the client, and everything
 //! else stops somewhere on the way, for a reason that is counted.
+//!
+//! What most packets are stands here. What is rare (fragments, ICMP, connections that are tracked one by one, packets that
+//! are too big) is in [`cold`].
 
 use crate::{
-    Packet, Tables, parse,
-    parse::{Ipv4, L4},
-    returns, rewrite, select, transmit, vip,
+    Packet, Tables,
+    cold::{self, deliver::Destination},
+    outcome::{Early, Outcome, Packed, Verdict},
+    parse::{self, Ip, L4, Layer3, Part, ethernet},
+    rewrite::{mss, translate, tunnel::Tunnel},
+    select, transmit,
+    vip::{self, For},
 };
-use lb_common::{Forward, Stop, Vip};
+use lb_common::{Be16, Ends, Forward, Protocol, Stop, V4, V6, Vip, vip::flags::TRACK_FULL};
 
-/// Where a rewritten packet goes.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Verdict {
-    /// Out of the interface it came from.
-    Transmit,
-    /// Out of the interface named in [`Tables::redirect`].
-    Redirect,
-}
-
-/// One packet, from wire to wire. A packet that ends in a [`Stop`] is as it came.
+/// One packet, from wire to wire. A packet that ends in a [`Stop`] is as it came, unless it was answered.
 #[inline(always)]
-pub fn run(packet: &mut impl Packet, tables: &impl Tables) -> Result<Verdict, Stop> {
-    let outcome = balance(packet, tables);
+pub fn run(packet: &mut impl Packet, tables: &(impl Tables<V4> + Tables<V6>)) -> Result<Verdict, Stop> {
+    let payload = ethernet::payload(packet);
+    let outcome = match payload {
+        Ok((ethernet::IPV4, offset)) => steps(|step| self::step::<V4>(packet, tables, step, offset)),
+        Ok((ethernet::IPV6, offset)) => steps(|step| self::step::<V6>(packet, tables, step, offset)),
+        Ok(_) => Err(Stop::NotIp),
+        Err(stop) => Err(stop),
+    };
     if let Err(stop) = outcome {
         tables.count_stop(stop);
     }
     outcome
 }
 
+/// What is done with a packet, a step at a time. In the kernel each is a function of its own, which the verifier looks at by
+/// itself and which has the stack for itself: 512 bytes are all there is. What one step found it hands on to the next one by
+/// [`Shared::keep`](crate::Shared::keep).
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Step {
+    /// Most packets need no other.
+    Fast,
+    /// A fragment is looked at.
+    Fragment,
+    /// It is found out where it goes.
+    PlaceFragment,
+    /// An ICMP message is looked at.
+    Icmp,
+    /// It is found out where an error goes.
+    PlaceError,
+    /// It is sent there.
+    SendError,
+    /// The table of connections is asked where a packet goes.
+    Known,
+    /// The ring is, and the flow table.
+    ByRing,
+    /// A connection is made.
+    Make,
+    /// A packet is sent where it goes.
+    Send,
+    /// Its sender is told that it is too big.
+    TooBig(u16),
+}
+
+/// The order of the steps.
 #[inline(always)]
-fn balance(packet: &mut impl Packet, tables: &impl Tables) -> Result<Verdict, Stop> {
-    let ip = parse::ipv4(packet)?;
-    if ip.is_fragment {
-        return Err(vip::stop_fragment(tables, &ip));
+pub fn steps(mut step: impl FnMut(Step) -> Packed) -> Result<Verdict, Stop> {
+    let mut outcome = step(Step::Fast);
+    if outcome.is(Early::Fragment) {
+        outcome = step(Step::Fragment);
+        if outcome.is(Early::Kept) {
+            outcome = step(Step::PlaceFragment);
+        }
+    } else if outcome.is(Early::Icmp) {
+        outcome = step(Step::Icmp);
+        if outcome.is(Early::Error) {
+            outcome = step(Step::PlaceError);
+        }
+        if outcome.is(Early::Error) {
+            outcome = step(Step::SendError);
+        }
+    } else if outcome.is(Early::Kept) {
+        outcome = step(Step::Known);
+        if outcome.is(Early::ByRing) {
+            outcome = step(Step::ByRing);
+        }
+        if outcome.is(Early::Make) {
+            outcome = step(Step::Make);
+        }
     }
-    let l4 = parse::l4(packet, &ip)?;
-    match vip::find(tables, &ip, &l4)? {
-        Some(vip) => forward(packet, tables, &ip, &l4, vip),
-        None => back(packet, tables, &ip, &l4),
+    if outcome.is(Early::Send) {
+        outcome = step(Step::Send);
+    }
+    if let Some(mtu) = outcome.too_big() {
+        outcome = step(Step::TooBig(mtu));
+    }
+    outcome.end()
+}
+
+/// One step with a packet whose header begins at `offset`.
+#[inline(always)]
+pub fn step<F: Layer3>(packet: &mut impl Packet, tables: &impl Tables<F>, step: Step, offset: usize) -> Packed {
+    // Never; but the verifier looks at each step by itself, and wants to see its arguments used.
+    if offset > ethernet::LENGTH + 2 * ethernet::TAG || (step != Step::Fast && !packet.holds(offset)) {
+        return Stop::BadTables.into();
+    }
+    let kept = match step {
+        Step::Fast => return straight(packet, tables, offset).into(),
+        Step::Fragment => return cold::fragment::look(packet, tables, offset),
+        Step::Icmp => return cold::icmp::look(packet, tables, offset),
+        Step::TooBig(mtu) => return cold::too_big::tell(packet, tables, offset, mtu).into(),
+        Step::PlaceFragment => tables.kept(|kept| cold::fragment::place(tables, kept)),
+        Step::PlaceError => tables.kept(|about| cold::icmp::place(tables, about)),
+        Step::SendError => tables.kept(|about| cold::icmp::send(packet, tables, about)),
+        Step::Known => tables.kept(|kept| cold::connection::known(tables, kept)),
+        Step::ByRing => tables.kept(|kept| cold::connection::by_ring(tables, kept)),
+        Step::Make => tables.kept(|kept| cold::connection::make(tables, kept)),
+        Step::Send => tables.kept(|kept| cold::deliver::send(packet, tables, kept)),
+    };
+    kept.unwrap_or_else(|| Stop::BadTables.into())
+}
+
+/// What is known of a packet when it leaves the fast path.
+#[derive(Clone, Copy, Debug)]
+pub struct Kept<F: Layer3> {
+    /// Its header.
+    pub ip: Ip<F>,
+    /// Its transport header; a later fragment has none, and then this says nothing.
+    pub l4: L4<F>,
+    /// Whom it is for.
+    pub whom: For,
+    /// That VIP, if it is one.
+    pub vip: Vip,
+    /// Where it goes, once that is found.
+    pub to: Destination<F>,
+}
+
+impl<F: Layer3> Kept<F> {
+    /// Of a packet that has not been placed yet.
+    #[inline(always)]
+    pub(crate) fn new(ip: &Ip<F>, l4: &L4<F>, whom: For, vip: &Vip) -> Self {
+        Self { ip: *ip, l4: *l4, whom, vip: *vip, to: Destination::unknown(&l4.ends) }
+    }
+}
+
+#[inline(always)]
+fn straight<F: Layer3>(packet: &mut impl Packet, tables: &impl Tables<F>, offset: usize) -> Outcome {
+    let ip = parse::ip::<F>(packet, offset)?;
+    let Some(protocol) = Protocol::from_number(ip.protocol) else {
+        let is_icmp = ip.protocol == F::ICMP && ip.part == Part::Whole;
+        return Err(if is_icmp { Early::Icmp.into() } else { Stop::NotBalanced.into() });
+    };
+    if ip.part != Part::Whole {
+        return Err(Early::Fragment.into());
+    }
+    let l4 = parse::l4(packet, &ip, protocol)?;
+    let (whom, vip) = vip::find(tables, &l4.ends)?;
+    match whom {
+        For::Vip => forward(packet, tables, &ip, &l4, &vip),
+        For::Other => back(packet, tables, &ip, &l4),
+        For::Pool => {
+            tables.keep(Kept::new(&ip, &l4, whom, &vip));
+            Err(Early::Kept.into())
+        }
     }
 }
 
 /// From a client to a server.
 #[inline(always)]
-fn forward(packet: &mut impl Packet, tables: &impl Tables, ip: &Ipv4, l4: &L4, vip: Vip) -> Result<Verdict, Stop> {
-    let (id, server) = select::server(tables, ip, l4, vip.ring)?;
+fn forward<F: Layer3>(packet: &mut impl Packet, tables: &impl Tables<F>, ip: &Ip<F>, l4: &L4<F>, vip: &Vip) -> Outcome {
     let mode = Forward::from_byte(vip.forward).ok_or(Stop::BadTables)?;
     let ttl = transmit::ttl(ip)?;
-    let (next_hop, verdict) = transmit::way_out(packet, tables, server.next_hop.into(), server.addr)?;
-
-    match mode {
-        Forward::Direct => rewrite::direct::to_server(packet, ip, ttl),
-        Forward::Nat => rewrite::nat::to_server(packet, ip, l4, ttl, &server),
+    let settled =
+        if vip.has(TRACK_FULL) || mode == Forward::FullNat { None } else { select::settled(tables, &l4.ends, vip)? };
+    let Some(chosen) = settled else {
+        tables.keep(Kept::new(ip, l4, For::Vip, vip));
+        return Err(Early::Kept.into());
+    };
+    if mode.is_tunnel() {
+        let to =
+            cold::connection::destination(l4, vip, (chosen.id, chosen.server), (l4.ends.source, l4.ends.source_port));
+        let to = Destination { spread: chosen.hash, ..to };
+        tables.keep(Kept { ip: *ip, l4: *l4, whom: For::Vip, vip: *vip, to });
+        return Err(Early::Send.into());
     }
-    transmit::address(packet, &next_hop);
+    let way = transmit::to_server(packet, tables, ip, chosen.server, &Tunnel::NONE)?;
 
-    let bytes = ip.frame_length as u64;
-    let opened = u64::from(l4.opens);
+    if mode == Forward::Nat {
+        let to = Ends {
+            destination: F::narrow(chosen.server.addr),
+            destination_port: translate::port(chosen.server.port, l4.ends.destination_port),
+            ..l4.ends
+        };
+        translate::ends(packet, ip, l4, &to, ttl);
+    } else {
+        translate::ttl(packet, ip, ttl);
+    }
+    mss::clamp(packet, tables, ip, l4, vip.mss);
+    transmit::leave(packet, ip, Some(l4), &way, &Tunnel::NONE, 0)?;
+
+    let (bytes, opened) = (ip.frame_length(), u64::from(l4.opens));
     tables.count_vip(vip.id, |row| row.forwarded(bytes, opened));
-    tables.count_server(id, |row| row.forwarded(bytes, opened));
-    Ok(verdict)
+    tables.count_server(chosen.id, |row| row.forwarded(bytes, opened));
+    Ok(way.verdict.into())
 }
 
 /// From a server that was reached by `nat` to its client.
 #[inline(always)]
-fn back(packet: &mut impl Packet, tables: &impl Tables, ip: &Ipv4, l4: &L4) -> Result<Verdict, Stop> {
-    let reply = returns::find(tables, ip, l4)?;
+fn back<F: Layer3>(packet: &mut impl Packet, tables: &impl Tables<F>, ip: &Ip<F>, l4: &L4<F>) -> Outcome {
+    let reply = reply_to(tables, &l4.ends).ok_or(Stop::NotOurs)?;
+    let reply = F::unpack_return(&reply);
+    if reply.vip == 0 {
+        tables.keep(Kept::new(ip, l4, For::Other, &Vip::default()));
+        return Err(Early::Kept.into());
+    }
     let ttl = transmit::ttl(ip)?;
-    let route = tables.route4(ip.destination).ok_or(Stop::NoRoute)?;
-    let (next_hop, verdict) = transmit::way_out(packet, tables, route, ip.destination)?;
+    let way = transmit::to_client(packet, tables, ip, (ip.destination, tables.route(ip.destination)))?;
 
-    rewrite::nat::to_client(packet, ip, l4, ttl, &reply);
-    transmit::address(packet, &next_hop);
+    let to =
+        Ends { source: reply.vip_addr, source_port: translate::port(reply.vip_port, l4.ends.source_port), ..l4.ends };
+    translate::ends(packet, ip, l4, &to, ttl);
+    mss::clamp(packet, tables, ip, l4, reply.mss);
+    transmit::leave(packet, ip, Some(l4), &way, &Tunnel::NONE, 0)?;
 
-    let bytes = ip.frame_length as u64;
+    let bytes = ip.frame_length();
     tables.count_vip(reply.vip, |row| row.returned(bytes));
     tables.count_server(reply.server, |row| row.returned(bytes));
-    Ok(verdict)
+    Ok(way.verdict.into())
+}
+
+/// Whose reply a packet from there is: that of a port, else that of all ports.
+#[inline(always)]
+pub(crate) fn reply_to<F: Layer3>(tables: &impl Tables<F>, ends: &Ends<F>) -> Option<F::Return> {
+    tables
+        .returns(&ends.from())
+        .or_else(|| tables.returns(&F::endpoint(ends.source, Be16::new(0), ends.protocol.number())))
 }

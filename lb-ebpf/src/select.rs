@@ -1,37 +1,215 @@
-//! Which server a flow goes to: hash → slot → server.
+//! Which server a flow goes to: hash → slot → server, and the flow table where a slot changes hands.
 
-use crate::{
-    Tables,
-    parse::{Ipv4, L4},
-};
+use crate::Tables;
 use core::hint::black_box;
 use lb_common::{
-    RingId, ServerEntry, ServerId, ServerState, Stop,
-    hash::flow_hash_v4,
+    Be16, Ends, Family, Flow, Note, RingId, SLOTS, ServerEntry, ServerId, ServerState, Slot, Stop, Vip, bucket,
+    flow::{CLOSING, REFRESH, seconds},
     slots::{next_slot, slot_of},
+    vip::flags::{AFFINITY, FRAGMENTS_HASH},
 };
 
 /// Slots that are tried before a packet is dropped. Only the time between a server's failure and the rewritten ring needs
 /// more than one.
 pub const TRIES: usize = 8;
 
-/// The server of a flow: the same for all its packets as long as ring and servers stay as they are.
+/// What a packet tells about its flow.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Signs {
+    /// It opens a connection.
+    pub opens: bool,
+    /// It closes one.
+    pub closes: bool,
+    /// It is about the flow, but not of it: nothing may be remembered.
+    pub stranger: bool,
+}
+
+/// Where a flow goes.
+#[derive(Clone, Copy, Debug)]
+pub struct Chosen<'a> {
+    /// Row in `SERVERS`.
+    pub id: ServerId,
+    /// That row.
+    pub server: &'a ServerEntry,
+    /// The flow's hash, which also spreads tunnels over the server's queues.
+    pub hash: u32,
+}
+
+/// The hash that places a flow on the ring of its VIP.
 #[inline(always)]
-pub fn server(tables: &impl Tables, ip: &Ipv4, l4: &L4, ring: RingId) -> Result<(ServerId, ServerEntry), Stop> {
-    let head = tables.ring_head(ring).ok_or(Stop::BadTables)?;
-    let slots = tables.ring_half(ring, head.half).ok_or(Stop::BadTables)?;
-    let hash =
-        flow_hash_v4(tables.hash_key(), ip.source, l4.source_port, ip.destination, l4.destination_port, ip.protocol);
-    let mut slot = slot_of(hash);
-    for _ in 0..TRIES {
-        let id = slots.get(slot).ok_or(Stop::BadTables)?.current;
-        // An empty slot names row 0, which is free and so takes nothing.
-        let server = tables.server(id).ok_or(Stop::BadTables)?;
-        if ServerState::from_byte(server.state).forwards() {
-            return Ok((id, server));
-        }
-        // The compiler could prove that the next slot exists and drop the check of `get`; the verifier cannot, and needs it.
-        slot = black_box(next_slot(slot));
+pub fn hash<F: Family>(tables: &impl Tables<F>, ends: &Ends<F>, vip: &Vip) -> u32 {
+    if vip.has(AFFINITY) {
+        F::source_hash(tables.hash_key(), ends.source)
+    } else if vip.has(FRAGMENTS_HASH) {
+        F::flow_hash(tables.hash_key(), &portless(ends))
+    } else {
+        F::flow_hash(tables.hash_key(), ends)
     }
-    Err(Stop::NoServer)
+}
+
+#[inline(always)]
+fn portless<F: Family>(ends: &Ends<F>) -> Ends<F> {
+    Ends { source_port: Be16::new(0), destination_port: Be16::new(0), ..*ends }
+}
+
+/// The server of a flow on the fast path. `None`: it takes a look into the flow table, or at other slots.
+#[inline(always)]
+pub fn settled<'a, F: Family>(
+    tables: &'a impl Tables<F>,
+    ends: &Ends<F>,
+    vip: &Vip,
+) -> Result<Option<Chosen<'a>>, Stop> {
+    let hash = hash(tables, ends, vip);
+    let slots = live_half(tables, vip.ring)?;
+    let slot = *slots.get(black_box(slot_of(hash))).ok_or(Stop::BadTables)?;
+    if slot.is_tracked() || slot.changes_hands() {
+        return Ok(None);
+    }
+    let id = slot.current();
+    let server = tables.server(id).ok_or(Stop::BadTables)?;
+    Ok(if forwards(server) { Some(Chosen { id, server, hash }) } else { None })
+}
+
+/// The server of a flow: the same for all its packets, whatever happens to other servers.
+#[inline(always)]
+pub fn server<'a, F: Family>(
+    tables: &'a impl Tables<F>,
+    ends: &Ends<F>,
+    signs: Signs,
+    vip: &Vip,
+) -> Result<Chosen<'a>, Stop> {
+    let hash = hash(tables, ends, vip);
+    let slots = live_half(tables, vip.ring)?;
+    let at = black_box(slot_of(hash));
+    let slot = *slots.get(at).ok_or(Stop::BadTables)?;
+    let found = tracked(tables, &Place { ring: vip.ring, at, slot, by_client: vip.has(AFFINITY), signs }, ends);
+    #[expect(clippy::cast_possible_truncation, reason = "a server id has 14 bits")]
+    let id = if found >= NO_SERVER { return Err(Stop::NoServer) } else { found as ServerId };
+    Ok(Chosen { id, server: tables.server(id).ok_or(Stop::BadTables)?, hash })
+}
+
+/// Where a flow stands on a ring.
+#[derive(Clone, Copy, Debug)]
+struct Place {
+    ring: RingId,
+    at: usize,
+    slot: Slot,
+    /// The flow table knows clients, not flows.
+    by_client: bool,
+    signs: Signs,
+}
+
+/// The slots of a ring.
+#[inline(always)]
+fn live_half<F: Family>(tables: &impl Tables<F>, ring: RingId) -> Result<&[Slot; SLOTS], Stop> {
+    let head = tables.ring_head(ring).ok_or(Stop::BadTables)?;
+    tables.ring_half(ring, head.half).ok_or(Stop::BadTables)
+}
+
+/// Whether a server takes packets.
+#[inline(always)]
+pub const fn forwards(server: &ServerEntry) -> bool {
+    ServerState::from_byte(server.state).forwards()
+}
+
+/// The server of a flow whose slot changes hands or did so lately, or whose server is down; of any other flow too.
+///
+/// A flow that the table knows stays where it is. Of the others those that open go to the new owner and into the table,
+/// and the rest belongs to the old one and goes into the table too, so that they are known when the old one has gone. What
+/// finds no place in the table goes to the old owner: that is where all flows belong that the table does not know.
+#[inline(never)]
+fn tracked<F: Family>(tables: &impl Tables<F>, place: &Place, ends: &Ends<F>) -> u32 {
+    let signs = place.signs;
+    let key = F::flow_key(&if place.by_client { only_client(ends) } else { *ends });
+    let now = seconds(tables.now());
+    let closing = if signs.closes { CLOSING } else { 0 };
+    let new = signs.opens && !place.by_client;
+    let asked = place.slot.is_tracked() || place.slot.changes_hands() || !takes(tables, place.slot.current());
+    let known = if asked { touch(tables, &key, signs, now) } else { None };
+    if let Some(known) = known
+        && let Some(server) = tables.server(known)
+        && forwards(server)
+        // Old ports that are used again make a new flow, which a server that is being drained need not take.
+        && !(new && ServerState::from_byte(server.state) == ServerState::Drain)
+    {
+        return known.into();
+    }
+    let Some(id) = choose(tables, place, new) else { return NO_SERVER };
+    let settled = !place.slot.changes_hands() && id == place.slot.current();
+    if signs.stranger || (settled && known.is_none()) {
+        return id.into();
+    }
+    let flow = Flow { server: id, ring: place.ring, slot: narrow(place.at), marks: closing, reserved: 0, last: now };
+    if !remember(tables, &key, &flow) && new && takes(tables, place.slot.previous) {
+        return place.slot.previous.into();
+    }
+    id.into()
+}
+
+/// No server is up.
+const NO_SERVER: u32 = 1 << 16;
+
+/// The server that the flow table knows for a flow. The flow is marked as seen.
+#[inline(always)]
+fn touch<F: Family>(tables: &impl Tables<F>, key: &F::FlowKey, signs: Signs, now: u32) -> Option<ServerId> {
+    let closing = if signs.closes { CLOSING } else { 0 };
+    tables.flow(key, |flow| {
+        if !signs.stranger && (now.wrapping_sub(flow.last) >= REFRESH || closing & !flow.marks != 0 || signs.opens) {
+            flow.last = now;
+            // Old ports that are used again make a new flow, which is not closing.
+            flow.marks = if signs.opens { 0 } else { flow.marks | closing };
+        }
+        flow.server
+    })
+}
+
+#[inline(always)]
+fn only_client<F: Family>(ends: &Ends<F>) -> Ends<F> {
+    Ends { destination: F::Addr::default(), ..portless(ends) }
+}
+
+#[inline(always)]
+#[expect(clippy::cast_possible_truncation, reason = "a slot has 14 bits")]
+const fn narrow(slot: usize) -> u16 {
+    slot as u16
+}
+
+/// A server for a flow that the table does not know.
+#[inline(always)]
+fn choose<F: Family>(tables: &impl Tables<F>, place: &Place, new: bool) -> Option<ServerId> {
+    let owner = if new { place.slot.current() } else { place.slot.previous };
+    if takes(tables, owner) {
+        return Some(owner);
+    }
+    let slots = live_half(tables, place.ring).ok()?;
+    let mut slot = place.at;
+    for _ in 0..TRIES {
+        // The compiler could prove that the slot exists and drop the check of `get`; the verifier cannot, and needs it. An
+        // empty slot names row 0, which is free and so takes nothing.
+        let id = slots.get(black_box(slot))?.current();
+        if takes(tables, id) {
+            tables.note(Note::Reselected);
+            return Some(id);
+        }
+        slot = next_slot(slot);
+    }
+    None
+}
+
+#[inline(always)]
+fn takes<F: Family>(tables: &impl Tables<F>, id: ServerId) -> bool {
+    tables.server(id).is_some_and(forwards)
+}
+
+/// Puts a flow into the table, if the budget allows.
+#[inline(always)]
+fn remember<F: Family>(tables: &impl Tables<F>, key: &F::FlowKey, flow: &Flow) -> bool {
+    let (now, budget) = (tables.now(), tables.track_budget());
+    if !tables.bucket(bucket::INSERTS, |bucket| bucket.take(now, budget)) {
+        tables.note(Note::BudgetSpent);
+        return false;
+    }
+    let there = tables.put_flow(key, flow);
+    tables.note(if there { Note::Tracked } else { Note::FlowsFull });
+    there
 }

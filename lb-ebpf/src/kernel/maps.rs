@@ -4,22 +4,30 @@
 
 use aya_ebpf::{
     Global,
-    btf_maps::{Array, ArrayOfMaps, DevMapHash, HashMap, LpmTrie, PerCpuArray, RingBuf, lpm_trie::Key},
+    bindings::{BPF_ANY, BPF_NOEXIST},
+    btf_maps::{Array, ArrayOfMaps, DevMapHash, HashMap, LpmTrie, LruHashMap, PerCpuArray, RingBuf, lpm_trie::Key},
+    helpers::generated::bpf_ktime_get_coarse_ns,
     macros::btf_map,
 };
 use lb_common::{
-    Be32, Counters, NextHop, Return4, Return4Key, RingHead, RingId, SLOTS, ServerEntry, ServerId, Slot, Stop,
-    Unresolved, Vip, Vip4Key, VipId,
+    Be32, Be128, Bucket, Connection4, Connection6, Counters, Endpoint4, Endpoint6, Family, Flow, FlowKey4, FlowKey6,
+    Fragment4, Fragment6, FragmentKey4, FragmentKey6, NextHop, Note, Return4, Return6, RingHead, RingId, SLOTS,
+    ServerEntry, ServerId, Slot, Stop, Unresolved, V4, V6, Vip, VipId,
+    bucket::BUCKETS as MAX_BUCKETS,
+    flow::{ConnectionRow, REFRESH},
     hash::HashKey,
     maps::{
-        EVENTS_BYTES, MAX_DEVICES, MAX_LOCAL, MAX_NEXT_HOPS, MAX_RINGS, MAX_ROUTES, MAX_SERVERS, MAX_STOPS, MAX_VIPS,
+        EVENTS_BYTES, MAX_CONNECTIONS4, MAX_CONNECTIONS6, MAX_DEVICES, MAX_FLOWS4, MAX_FLOWS6, MAX_FRAGMENTS,
+        MAX_LOCAL, MAX_NEXT_HOPS, MAX_RINGS, MAX_ROUTES, MAX_SERVERS, MAX_SOURCES, MAX_STOPS, MAX_VIPS, Scratch,
     },
     slots::HALVES,
 };
-use lb_ebpf::Tables;
+use lb_ebpf::{Shared, Tables, Touch};
 
 #[btf_map]
-static VIPS4: HashMap<Vip4Key, Vip, { MAX_VIPS as usize }> = HashMap::new();
+static VIPS4: HashMap<Endpoint4, Vip, { MAX_VIPS as usize }> = HashMap::new();
+#[btf_map]
+static VIPS6: HashMap<Endpoint6, Vip, { MAX_VIPS as usize }> = HashMap::new();
 #[btf_map]
 static RING_HEADS: Array<RingHead, { MAX_RINGS as usize }> = Array::new();
 #[btf_map]
@@ -27,21 +35,47 @@ static RINGS: ArrayOfMaps<Array<[Slot; SLOTS], { HALVES as usize }>, { MAX_RINGS
 #[btf_map]
 static SERVERS: Array<ServerEntry, { MAX_SERVERS as usize }> = Array::new();
 #[btf_map]
-static RETURNS4: HashMap<Return4Key, Return4, { MAX_SERVERS as usize }> = HashMap::new();
+static RETURNS4: HashMap<Endpoint4, Return4, { MAX_SERVERS as usize }> = HashMap::new();
+#[btf_map]
+static RETURNS6: HashMap<Endpoint6, Return6, { MAX_SERVERS as usize }> = HashMap::new();
+#[btf_map]
+static SOURCES: Array<Be128, { MAX_SOURCES as usize }> = Array::new();
+#[btf_map]
+static FLOWS4: HashMap<FlowKey4, Flow, { MAX_FLOWS4 as usize }> = HashMap::new();
+#[btf_map]
+static FLOWS6: HashMap<FlowKey6, Flow, { MAX_FLOWS6 as usize }> = HashMap::new();
+#[btf_map]
+static CONNECTIONS4: LruHashMap<FlowKey4, Connection4, { MAX_CONNECTIONS4 as usize }> = LruHashMap::new();
+#[btf_map]
+static CONNECTIONS6: LruHashMap<FlowKey6, Connection6, { MAX_CONNECTIONS6 as usize }> = LruHashMap::new();
+#[btf_map]
+static FRAGMENTS4: LruHashMap<FragmentKey4, Fragment4, { MAX_FRAGMENTS as usize }> = LruHashMap::new();
+#[btf_map]
+static FRAGMENTS6: LruHashMap<FragmentKey6, Fragment6, { MAX_FRAGMENTS as usize }> = LruHashMap::new();
 #[btf_map]
 static NEXT_HOPS: Array<NextHop, { MAX_NEXT_HOPS as usize }> = Array::new();
 #[btf_map]
 static ROUTES4: LpmTrie<Be32, u32, { MAX_ROUTES as usize }> = LpmTrie::new();
 #[btf_map]
+static ROUTES6: LpmTrie<Be128, u32, { MAX_ROUTES as usize }> = LpmTrie::new();
+#[btf_map]
 static LOCAL4: HashMap<Be32, u32, { MAX_LOCAL as usize }> = HashMap::new();
 #[btf_map]
+static LOCAL6: HashMap<Be128, u32, { MAX_LOCAL as usize }> = HashMap::new();
+#[btf_map]
 static DEVICES: DevMapHash<{ MAX_DEVICES as usize }> = DevMapHash::new();
+#[btf_map]
+static BUCKETS: PerCpuArray<Bucket, { MAX_BUCKETS as usize }> = PerCpuArray::new();
+#[btf_map]
+static SCRATCH: PerCpuArray<Scratch, 1> = PerCpuArray::new();
 #[btf_map]
 static VIP_COUNTERS: PerCpuArray<Counters, { MAX_VIPS as usize }> = PerCpuArray::new();
 #[btf_map]
 static SERVER_COUNTERS: PerCpuArray<Counters, { MAX_SERVERS as usize }> = PerCpuArray::new();
 #[btf_map]
 static STOP_COUNTERS: PerCpuArray<u64, { MAX_STOPS as usize }> = PerCpuArray::new();
+#[btf_map]
+static NOTE_COUNTERS: PerCpuArray<u64, { MAX_STOPS as usize }> = PerCpuArray::new();
 /// Of nothing, as far as BTF says: libbpf refuses a ring buffer whose values have a type with a size.
 #[btf_map]
 static EVENTS: RingBuf<(), { EVENTS_BYTES as usize }> = RingBuf::new();
@@ -49,36 +83,28 @@ static EVENTS: RingBuf<(), { EVENTS_BYTES as usize }> = RingBuf::new();
 /// Set by the loader and frozen before the program runs.
 #[unsafe(no_mangle)]
 static HASH_KEY: Global<HashKey> = Global::new([0, 0]);
+/// Set by the loader and frozen before the program runs.
+#[unsafe(no_mangle)]
+static TRACK_BUDGET: Global<u32> = Global::new(20_000);
 
 /// The maps of this object.
 pub(crate) struct Maps;
 
-impl Tables for Maps {
+impl Shared for Maps {
     #[inline(always)]
     fn hash_key(&self) -> HashKey {
         HASH_KEY.load()
     }
 
     #[inline(always)]
-    fn vip4(&self, key: Vip4Key) -> Option<Vip> {
-        // SAFETY: copied at once; an update puts a new element in place of the old one.
-        unsafe { VIPS4.get(key) }.copied()
+    fn track_budget(&self) -> u32 {
+        TRACK_BUDGET.load()
     }
 
     #[inline(always)]
-    fn is_local4(&self, addr: Be32) -> bool {
-        LOCAL4.get_ptr(addr).is_some()
-    }
-
-    #[inline(always)]
-    fn return4(&self, key: Return4Key) -> Option<Return4> {
-        // SAFETY: as in `vip4`.
-        unsafe { RETURNS4.get(key) }.copied()
-    }
-
-    #[inline(always)]
-    fn route4(&self, addr: Be32) -> Option<u32> {
-        ROUTES4.get(&Key::new(u32::BITS, addr)).copied()
+    fn now(&self) -> u64 {
+        // SAFETY: takes nothing and returns a number.
+        unsafe { bpf_ktime_get_coarse_ns() }
     }
 
     #[inline(always)]
@@ -92,13 +118,18 @@ impl Tables for Maps {
     }
 
     #[inline(always)]
-    fn server(&self, server: ServerId) -> Option<ServerEntry> {
-        SERVERS.get(server.into()).copied()
+    fn server(&self, server: ServerId) -> Option<&ServerEntry> {
+        SERVERS.get(server.into())
     }
 
     #[inline(always)]
-    fn next_hop(&self, row: u32) -> Option<NextHop> {
-        NEXT_HOPS.get(row).copied()
+    fn source(&self, row: u32) -> Option<Be128> {
+        SOURCES.get(row).copied()
+    }
+
+    #[inline(always)]
+    fn next_hop(&self, row: u32) -> Option<&NextHop> {
+        NEXT_HOPS.get(row)
     }
 
     #[inline(always)]
@@ -107,9 +138,30 @@ impl Tables for Maps {
     }
 
     #[inline(always)]
-    fn unresolved(&self, address: Be32) {
+    fn unresolved(&self, address: Be128) {
         // A full buffer means that enough is being asked for already; the packet is counted as stopped either way.
         let _full = EVENTS.output_untyped::<Unresolved>(Unresolved { address }, 0);
+    }
+
+    #[inline(always)]
+    fn keep<T: Copy + 'static>(&self, value: T) {
+        if let Some(place) = scratch::<T>() {
+            // SAFETY: the row is this CPU's own, large enough (`scratch` says so at compile time), and aligned for it.
+            unsafe { place.write(value) }
+        }
+    }
+
+    #[inline(always)]
+    fn kept<T: Copy + 'static, R>(&self, look: impl FnOnce(&mut T) -> R) -> Option<R> {
+        // SAFETY: as in `keep`; the packet path asks only for what it kept for this very packet.
+        scratch::<T>().map(|place| look(unsafe { &mut *place }))
+    }
+
+    #[inline(always)]
+    fn bucket(&self, row: u32, take: impl FnOnce(&mut Bucket) -> bool) -> bool {
+        let mut taken = false;
+        update(&BUCKETS, row, |bucket| taken = take(bucket));
+        taken
     }
 
     #[inline(always)]
@@ -126,6 +178,110 @@ impl Tables for Maps {
     fn count_stop(&self, stop: Stop) {
         update(&STOP_COUNTERS, stop as u32, |packets| *packets += 1);
     }
+
+    #[inline(always)]
+    fn note(&self, note: Note) {
+        update(&NOTE_COUNTERS, note as u32, |packets| *packets += 1);
+    }
+}
+
+/// The maps of a family are alike but for their names.
+macro_rules! tables {
+    ($family:ident, $vips:ident, $local:ident, $returns:ident, $routes:ident, $flows:ident, $connections:ident,
+     $fragments:ident, $bits:literal) => {
+        impl Tables<$family> for Maps {
+            #[inline(always)]
+            fn vip(&self, key: &<$family as Family>::Endpoint) -> Option<Vip> {
+                // SAFETY: copied at once; an update puts a new element in place of the old one.
+                unsafe { $vips.get(key) }.copied()
+            }
+
+            #[inline(always)]
+            fn is_local(&self, addr: <$family as Family>::Addr) -> bool {
+                $local.get_ptr(addr).is_some()
+            }
+
+            #[inline(always)]
+            fn returns(&self, key: &<$family as Family>::Endpoint) -> Option<<$family as Family>::Return> {
+                // SAFETY: as in `vip`.
+                unsafe { $returns.get(key) }.copied()
+            }
+
+            #[inline(always)]
+            fn route(&self, addr: <$family as Family>::Addr) -> Option<u32> {
+                $routes.get(&Key::new($bits, addr)).copied()
+            }
+
+            #[inline(always)]
+            fn flow<R>(&self, key: &<$family as Family>::FlowKey, look: impl FnOnce(&mut Flow) -> R) -> Option<R> {
+                let flow = $flows.get_ptr_mut(key)?;
+                // SAFETY: the element stays one of this map while the program runs. Another CPU may write the same few
+                // numbers at the same time; any of them is right.
+                Some(look(unsafe { &mut *flow }))
+            }
+
+            #[inline(always)]
+            fn put_flow(&self, key: &<$family as Family>::FlowKey, flow: &Flow) -> bool {
+                $flows.insert(key, flow, BPF_ANY.into()).is_ok()
+            }
+
+            #[inline(always)]
+            fn connection(
+                &self,
+                key: &<$family as Family>::FlowKey,
+                touch: Touch,
+            ) -> Option<ConnectionRow<<$family as Family>::Addr>> {
+                let row = $connections.get_ptr_mut(key)?;
+                // SAFETY: as in `flow`.
+                let row = unsafe { &mut *row };
+                let found = $family::unpack_connection(row);
+                if let Touch::At { now, closing } = touch
+                    && (now.wrapping_sub(row.last) >= REFRESH || closing & !row.marks != 0)
+                {
+                    row.last = now;
+                    row.marks |= closing;
+                }
+                Some(found)
+            }
+
+            #[inline(always)]
+            fn put_connection(&self, key: &<$family as Family>::FlowKey, row: &<$family as Family>::Connection) {
+                // A table that is full makes room by itself.
+                let _always = $connections.insert(key, row, BPF_ANY.into());
+            }
+
+            #[inline(always)]
+            fn add_connection(
+                &self,
+                key: &<$family as Family>::FlowKey,
+                row: &<$family as Family>::Connection,
+            ) -> bool {
+                $connections.insert(key, row, BPF_NOEXIST.into()).is_ok()
+            }
+
+            #[inline(always)]
+            fn fragment(&self, key: &<$family as Family>::FragmentKey) -> Option<<$family as Family>::Fragment> {
+                // SAFETY: copied at once.
+                unsafe { $fragments.get(key) }.copied()
+            }
+
+            #[inline(always)]
+            fn put_fragment(&self, key: &<$family as Family>::FragmentKey, row: &<$family as Family>::Fragment) {
+                // As in `put_connection`.
+                let _always = $fragments.insert(key, row, BPF_ANY.into());
+            }
+        }
+    };
+}
+
+tables!(V4, VIPS4, LOCAL4, RETURNS4, ROUTES4, FLOWS4, CONNECTIONS4, FRAGMENTS4, 32);
+tables!(V6, VIPS6, LOCAL6, RETURNS6, ROUTES6, FLOWS6, CONNECTIONS6, FRAGMENTS6, 128);
+
+/// This CPU's row of `SCRATCH`, as a `T`.
+#[inline(always)]
+fn scratch<T>() -> Option<*mut T> {
+    const { assert!(size_of::<T>() <= size_of::<Scratch>() && align_of::<T>() <= align_of::<Scratch>()) };
+    SCRATCH.get_ptr_mut(0).map(|row| row.cast())
 }
 
 /// Changes this CPU's row of a map of counters.

@@ -1,23 +1,32 @@
 //! Packet for an XDP context.
 #![expect(unsafe_code, reason = "a frame is memory between two addresses that the kernel hands over")]
 
-use aya_ebpf::{bindings::xdp_md, helpers::bpf_xdp_get_buff_len, programs::XdpContext};
+use aya_ebpf::{
+    bindings::xdp_md,
+    helpers::{bpf_xdp_adjust_head, bpf_xdp_adjust_tail, bpf_xdp_get_buff_len},
+    programs::XdpContext,
+};
 use bytemuck::Pod;
 use core::ptr;
 use lb_ebpf::Packet;
 
 /// A frame on its way through an interface.
-pub(crate) struct Frame {
+///
+/// The compiler leaves out a comparison with the end of the frame where an earlier one, at another pointer, has told it as
+/// much; the verifier knows nothing of that, and refuses the access. So off the fast path frames are `CAREFUL`: they ask the
+/// context for the end each time.
+pub(crate) struct Frame<const CAREFUL: bool> {
     context: *mut xdp_md,
     start: usize,
     end: usize,
     ingress: u32,
 }
 
-impl Frame {
+impl<const CAREFUL: bool> Frame<CAREFUL> {
     /// The frame that the program was called for.
     #[inline(always)]
-    pub(crate) fn new(context: &XdpContext) -> Self {
+    pub(crate) fn new(context: *mut xdp_md) -> Self {
+        let context = XdpContext::new(context);
         #[expect(clippy::cast_possible_truncation, reason = "the kernel's own type is u32")]
         let ingress = context.ingress_ifindex() as u32;
         Self { context: context.ctx, start: context.data(), end: context.data_end(), ingress }
@@ -27,15 +36,39 @@ impl Frame {
     #[inline(always)]
     fn at<T>(&self, offset: usize) -> Option<usize> {
         let at = self.start + offset;
-        (at + size_of::<T>() <= self.end).then_some(at)
+        let end = if CAREFUL { self.end_now() } else { self.end };
+        (at + size_of::<T>() <= end).then_some(at)
+    }
+
+    /// The end, as the compiler cannot know it.
+    #[inline(always)]
+    fn end_now(&self) -> usize {
+        // SAFETY: the context is the one that the program was called with.
+        let end = unsafe { ptr::read_volatile(&raw const (*self.context).data_end) };
+        end as usize
+    }
+
+    /// Bytes of the whole frame; with large frames more than lie between start and end.
+    #[inline(always)]
+    fn length(&self) -> usize {
+        // SAFETY: the context is the one that the program was called with.
+        unsafe { bpf_xdp_get_buff_len(self.context) as usize }
+    }
+
+    /// After a helper moved a bound, all that was known of the frame is void: to the compiler too, which must not leave out
+    /// comparisons for what it knew of the old bounds.
+    #[inline(always)]
+    fn bounds_moved(&mut self) {
+        // SAFETY: the context is the one that the program was called with.
+        let start = unsafe { ptr::read_volatile(&raw const (*self.context).data) };
+        (self.start, self.end) = (start as usize, self.end_now());
     }
 }
 
-impl Packet for Frame {
+impl<const CAREFUL: bool> Packet for Frame<CAREFUL> {
     #[inline(always)]
-    fn frame_length(&self) -> usize {
-        // SAFETY: the context is the one that the program was called with.
-        unsafe { bpf_xdp_get_buff_len(self.context) as usize }
+    fn holds(&self, bytes: usize) -> bool {
+        bytes <= self.end - self.start || bytes <= self.length()
     }
 
     #[inline(always)]
@@ -56,5 +89,31 @@ impl Packet for Frame {
             // SAFETY: `at` says that the T lies within the frame, which is ours while the program runs.
             unsafe { ptr::write_unaligned(at as *mut T, value) }
         }
+    }
+
+    #[inline(always)]
+    fn grow_head(&mut self, bytes: i32) -> bool {
+        // SAFETY: the context is the one that the program was called with, and the bounds are read again.
+        let moved = bytes == 0 || unsafe { bpf_xdp_adjust_head(self.context, -bytes) } == 0;
+        self.bounds_moved();
+        moved
+    }
+
+    #[inline(always)]
+    fn cut(&mut self, bytes: usize) -> bool {
+        let length = self.length();
+        if bytes > length {
+            return false;
+        }
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_possible_wrap,
+            reason = "frames have at most 2^17 bytes"
+        )]
+        let less = bytes as i32 - length as i32;
+        // SAFETY: as in `grow_head`.
+        let moved = unsafe { bpf_xdp_adjust_tail(self.context, less) } == 0;
+        self.bounds_moved();
+        moved
     }
 }

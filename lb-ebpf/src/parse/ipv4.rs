@@ -1,90 +1,125 @@
 //! IPv4 header (RFC 791 §3.1): its true length, the length it claims, fragments.
 
-use super::ethernet;
-use crate::Packet;
+use super::{Ip, Layer3, Part, ethernet};
+use crate::{Packet, checksum::Change};
 use bytemuck::{Pod, Zeroable};
-use lb_common::{Be16, Be32, Protocol, Stop};
+use lb_common::{Be16, Be32, Stop, V4};
 
-/// Where the header lies in a frame.
-pub const OFFSET: usize = ethernet::LENGTH;
-/// Time to live.
-pub const TTL: usize = OFFSET + 8;
-/// Header checksum.
-pub const CHECKSUM: usize = OFFSET + 10;
-/// Source address.
-pub const SOURCE: usize = OFFSET + 12;
-/// Destination address.
-pub const DESTINATION: usize = OFFSET + 16;
-
-/// What the path needs of a header.
-#[derive(Clone, Copy, Debug)]
-pub struct Ipv4 {
-    /// Who sent it.
-    pub source: Be32,
-    /// Whom it is for.
-    pub destination: Be32,
-    /// Hops left, this one included.
-    pub ttl: u8,
-    /// TCP or UDP; all else has stopped.
-    pub protocol: Protocol,
-    /// As it stands in the packet.
-    pub checksum: Be16,
-    /// Bytes of the whole frame, from the Ethernet header on.
-    pub frame_length: usize,
-    /// Whether this is a part of a packet, the first one included: later parts have no ports.
-    pub is_fragment: bool,
-    /// Where the transport header lies in the frame: after the options, if there are any.
-    pub l4_offset: usize,
-    /// Bytes from there to the end of the packet, which may be before the end of the frame.
-    pub l4_length: usize,
-}
+/// Header checksum, from the start of the header.
+pub const CHECKSUM: usize = 10;
 
 /// The header without options.
 #[repr(C)]
 #[derive(Clone, Copy, Pod, Zeroable)]
-struct Header {
-    version_and_length: u8,
-    service: u8,
-    total_length: Be16,
-    id: Be16,
-    fragment: Be16,
-    ttl: u8,
-    protocol: u8,
-    checksum: Be16,
-    source: Be32,
-    destination: Be32,
+pub struct Header {
+    /// 4, and the header's words of 32 bits.
+    pub version_and_length: u8,
+    /// Type of service.
+    pub service: u8,
+    /// Bytes of the packet.
+    pub total_length: Be16,
+    /// What fragments share.
+    pub id: Be16,
+    /// Flags, and the offset of a fragment.
+    pub fragment: Be16,
+    /// Time to live.
+    pub ttl: u8,
+    /// IANA number.
+    pub protocol: u8,
+    /// Header checksum.
+    pub checksum: Be16,
+    /// Who sent it.
+    pub source: Be32,
+    /// Whom it is for.
+    pub destination: Be32,
+}
+
+impl Header {
+    /// With its checksum, which was zero.
+    #[inline(always)]
+    #[must_use]
+    pub fn summed(self) -> Self {
+        let words: [u32; 5] = bytemuck::must_cast(self);
+        let sum = words.into_iter().fold(Change::default(), Change::plus);
+        Self { checksum: sum.checksum(), ..self }
+    }
 }
 
 /// Words of 32 bits in a header without options.
-const MIN_WORDS: u8 = 5;
-/// "More fragments", and the offset of this one; not "don't fragment".
-const MORE_OR_OFFSET: u16 = 0x3fff;
+pub const MIN_WORDS: u8 = 5;
+/// "Don't fragment".
+pub const DONT_FRAGMENT: u16 = 0x4000;
+/// "More fragments".
+const MORE: u16 = 0x2000;
+/// The offset of a fragment.
+pub const FRAGMENT_OFFSET: u16 = 0x1fff;
 
-/// Reads the header, and checks what it says about lengths against the frame.
-#[inline(always)]
-pub fn ipv4(packet: &impl Packet) -> Result<Ipv4, Stop> {
-    ethernet::expect_ipv4(packet)?;
-    let header = packet.read::<Header>(OFFSET).ok_or(Stop::Truncated)?;
-    let words = header.version_and_length & 0x0f;
-    if header.version_and_length >> 4 != 4 || words < MIN_WORDS {
-        return Err(Stop::BadHeader);
+impl Layer3 for V4 {
+    const ETHER_TYPE: Be16 = ethernet::IPV4;
+    const ICMP: u8 = 1;
+    const INSIDE: u8 = 4;
+    const SOURCE: usize = 12;
+    const TTL: usize = 8;
+    const ECHO: (u8, u8) = (8, 0);
+
+    /// Destination unreachable, source quench, time exceeded, parameter problem (RFC 792). No redirects: nobody may tell a
+    /// server about routes through us.
+    #[inline(always)]
+    fn quotes(icmp_type: u8) -> bool {
+        matches!(icmp_type, 3 | 4 | 11 | 12)
     }
-    let header_length = usize::from(words) * 4;
-    let total_length = usize::from(header.total_length.host());
-    let l4_length = total_length.checked_sub(header_length).ok_or(Stop::BadHeader)?;
-    let frame_length = packet.frame_length();
-    if OFFSET + total_length > frame_length {
-        return Err(Stop::Truncated);
+
+    #[inline(always)]
+    fn header(packet: &impl Packet, offset: usize) -> Result<Ip<Self>, Stop> {
+        let header = packet.read::<Header>(offset).ok_or(Stop::Truncated)?;
+        let words = header.version_and_length & 0x0f;
+        if header.version_and_length >> 4 != 4 || words < MIN_WORDS {
+            return Err(Stop::BadHeader);
+        }
+        let header_length = usize::from(words) * 4;
+        let length = usize::from(header.total_length.host());
+        let l4_length = length.checked_sub(header_length).ok_or(Stop::BadHeader)?;
+        let fragment = header.fragment.host();
+        let part = match (fragment & FRAGMENT_OFFSET, fragment & MORE) {
+            (0, 0) => Part::Whole,
+            (0, _) => Part::First,
+            _ => Part::Later,
+        };
+        Ok(Ip {
+            source: header.source,
+            destination: header.destination,
+            ttl: header.ttl,
+            protocol: header.protocol,
+            service: header.service,
+            checksum: header.checksum,
+            offset,
+            length,
+            l4_offset: offset + header_length,
+            l4_length,
+            part,
+            id: header.id.raw().into(),
+            keep_whole: fragment & DONT_FRAGMENT != 0,
+        })
     }
-    Ok(Ipv4 {
-        source: header.source,
-        destination: header.destination,
-        ttl: header.ttl,
-        protocol: Protocol::from_number(header.protocol).ok_or(Stop::NotBalanced)?,
-        checksum: header.checksum,
-        frame_length,
-        is_fragment: header.fragment.host() & MORE_OR_OFFSET != 0,
-        l4_offset: OFFSET + header_length,
-        l4_length,
-    })
+
+    #[inline(always)]
+    fn extensions(_packet: &impl Packet, _ip: &mut Ip<Self>) -> Result<(), Stop> {
+        Ok(())
+    }
+
+    #[inline(always)]
+    fn change(old: Be32, new: Be32) -> Change {
+        Change::default().long(old, new)
+    }
+
+    #[inline(always)]
+    fn sum(addr: Be32) -> Change {
+        Change::default().plus(addr.raw())
+    }
+
+    #[inline(always)]
+    fn finish(packet: &mut impl Packet, ip: &Ip<Self>, offset: usize, addresses: Change, ttl: u8) {
+        packet.write(offset + Self::TTL, ttl);
+        packet.write(offset + CHECKSUM, addresses.byte(ip.ttl, ttl).applied_to(ip.checksum));
+    }
 }

@@ -1,38 +1,38 @@
-//! TCP (RFC 9293 §3.1) and UDP (RFC 768): the ports, the checksum, and whether a connection opens.
+//! TCP (RFC 9293 §3.1) and UDP (RFC 768): the ports, the checksum, and whether a connection opens or closes.
 
-use super::Ipv4;
+use super::Ip;
 use crate::Packet;
 use bytemuck::{Pod, Zeroable};
-use lb_common::{Be16, Be32, Protocol, Stop};
+use lb_common::{Be16, Be32, Ends, Family, Protocol, Stop};
 
-/// Source port, from the start of the transport header.
-pub const SOURCE_PORT: usize = 0;
-/// Destination port, from the start of the transport header.
-pub const DESTINATION_PORT: usize = 2;
+/// Both ports, the source first.
+pub const PORTS: usize = 0;
 
 /// What the path needs of a transport header.
 #[derive(Clone, Copy, Debug)]
-pub struct L4 {
-    /// The sender's port.
-    pub source_port: Be16,
-    /// The receiver's port.
-    pub destination_port: Be16,
+pub struct L4<F: Family> {
+    /// Who talks to whom.
+    pub ends: Ends<F>,
     /// As it stands in the packet; with UDP 0 means that there is none.
     pub checksum: Be16,
-    /// Where the checksum lies in the frame.
-    pub checksum_offset: usize,
     /// TCP with SYN and without ACK.
     pub opens: bool,
+    /// TCP with SYN: it says how large segments may be.
+    pub agrees: bool,
+    /// TCP with FIN or RST.
+    pub closes: bool,
 }
 
+/// The header without options.
 #[repr(C)]
 #[derive(Clone, Copy, Pod, Zeroable)]
-struct Tcp {
+pub struct Tcp {
     source_port: Be16,
     destination_port: Be16,
     sequence: Be32,
     acknowledgment: Be32,
-    data_offset: u8,
+    /// In the upper half words of 32 bits of the header.
+    pub data_offset: u8,
     flags: u8,
     window: Be16,
     checksum: Be16,
@@ -48,41 +48,55 @@ struct Udp {
     checksum: Be16,
 }
 
-const TCP_CHECKSUM: usize = 16;
-const UDP_CHECKSUM: usize = 6;
+/// Where the checksum stands in a transport header.
+#[inline(always)]
+pub const fn checksum(protocol: Protocol) -> usize {
+    match protocol {
+        Protocol::Tcp => 16,
+        Protocol::Udp => 6,
+    }
+}
+
+const FIN: u8 = 0x01;
 const SYN: u8 = 0x02;
+const RST: u8 = 0x04;
 const ACK: u8 = 0x10;
 
-/// Reads the transport header of a packet that is no fragment.
+/// Reads the transport header of a packet, or of its first fragment.
 #[inline(always)]
-pub fn l4(packet: &impl Packet, ip: &Ipv4) -> Result<L4, Stop> {
-    match ip.protocol {
+pub fn l4<F: Family>(packet: &impl Packet, ip: &Ip<F>, protocol: Protocol) -> Result<L4<F>, Stop> {
+    match protocol {
         Protocol::Tcp => {
             let header: Tcp = header(packet, ip)?;
             Ok(L4 {
-                source_port: header.source_port,
-                destination_port: header.destination_port,
+                ends: ends(ip, header.source_port, header.destination_port, protocol),
                 checksum: header.checksum,
-                checksum_offset: ip.l4_offset + TCP_CHECKSUM,
                 opens: header.flags & (SYN | ACK) == SYN,
+                agrees: header.flags & SYN != 0,
+                closes: header.flags & (FIN | RST) != 0,
             })
         }
         Protocol::Udp => {
             let header: Udp = header(packet, ip)?;
             Ok(L4 {
-                source_port: header.source_port,
-                destination_port: header.destination_port,
+                ends: ends(ip, header.source_port, header.destination_port, protocol),
                 checksum: header.checksum,
-                checksum_offset: ip.l4_offset + UDP_CHECKSUM,
                 opens: false,
+                agrees: false,
+                closes: false,
             })
         }
     }
 }
 
+#[inline(always)]
+fn ends<F: Family>(ip: &Ip<F>, source_port: Be16, destination_port: Be16, protocol: Protocol) -> Ends<F> {
+    Ends { source: ip.source, destination: ip.destination, source_port, destination_port, protocol }
+}
+
 /// A header must lie within the packet, not only within the frame: what follows the packet is padding.
 #[inline(always)]
-fn header<T: Pod>(packet: &impl Packet, ip: &Ipv4) -> Result<T, Stop> {
+fn header<T: Pod, F: Family>(packet: &impl Packet, ip: &Ip<F>) -> Result<T, Stop> {
     if ip.l4_length < size_of::<T>() {
         return Err(Stop::Truncated);
     }

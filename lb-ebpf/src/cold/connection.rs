@@ -1,0 +1,230 @@
+//! Connections that are tracked one by one: `track = "full"`, and `forward = "fullnat"`, whose source ports must be
+//! remembered.
+
+use super::deliver::Destination;
+use crate::{
+    Tables,
+    outcome::{Early, Packed},
+    parse::{L4, Layer3},
+    path::Kept,
+    rewrite::translate,
+    select::{self, Signs},
+    tables::Touch,
+    vip::For,
+};
+use lb_common::{
+    Be16, Ends, Forward, Note, Protocol, ServerEntry, ServerId, ServerState, Stop, Vip,
+    flow::{BACK, CLOSING, ConnectionRow, REFRESH, seconds},
+    vip::flags::TRACK_FULL,
+};
+
+/// Ports of a source pool that are tried for a new connection.
+const TRIES: u32 = 8;
+/// Source ports of a pool: those below Linux' own range for connections of the host (`ip_local_port_range`), in case the
+/// host uses the address too.
+const FIRST_PORT: u32 = 1_024;
+const PORTS: u32 = 31_744;
+/// From one port to the next one tried: prime to the number of ports.
+const STEP: u32 = 12_289;
+
+/// Whether the connections of a VIP are tracked one by one.
+#[inline(always)]
+fn is_tracked(vip: &Vip) -> bool {
+    vip.has(TRACK_FULL) || vip.forward == Forward::FullNat as u8
+}
+
+/// By the table of connections, in either direction.
+#[inline(always)]
+pub fn known<F: Layer3>(tables: &impl Tables<F>, kept: &mut Kept<F>) -> Packed {
+    let (l4, vip) = (&kept.l4, &kept.vip);
+    let found = match kept.whom {
+        For::Vip if is_tracked(vip) => forward(tables, l4, vip),
+        For::Vip => Ok(None),
+        For::Pool => back(tables, l4, true).map(Some),
+        For::Other => back(tables, l4, false).map(Some),
+    };
+    match found {
+        Ok(Some(to)) => {
+            kept.to = to;
+            Early::Send.into()
+        }
+        Ok(None) => Early::ByRing.into(),
+        Err(stop) => stop.into(),
+    }
+}
+
+/// By the ring and the flow table. A connection that is tracked by itself is still to be made.
+#[inline(always)]
+pub fn by_ring<F: Layer3>(tables: &impl Tables<F>, kept: &mut Kept<F>) -> Packed {
+    let (l4, vip) = (&kept.l4, &kept.vip);
+    let signs = Signs { opens: l4.opens, closes: l4.closes, stranger: is_tracked(vip) };
+    match select::server(tables, &l4.ends, signs, vip) {
+        Ok(chosen) => {
+            let to = destination(l4, vip, (chosen.id, chosen.server), (l4.ends.source, l4.ends.source_port));
+            let tracked = is_tracked(vip);
+            kept.to = Destination { spread: chosen.hash, ..to };
+            if tracked { Early::Make.into() } else { Early::Send.into() }
+        }
+        Err(stop) => stop.into(),
+    }
+}
+
+/// The connection of a packet to a VIP, if it is known. Its server keeps it as long as it takes any packets.
+#[inline(always)]
+fn forward<F: Layer3>(tables: &impl Tables<F>, l4: &L4<F>, vip: &Vip) -> Result<Option<Destination<F>>, Stop> {
+    let mode = Forward::from_byte(vip.forward).ok_or(Stop::BadTables)?;
+    let now = seconds(tables.now());
+    let closing = if l4.closes { CLOSING } else { 0 };
+    if let Some(row) = tables.connection(&F::flow_key(&l4.ends), Touch::At { now, closing })
+        && let Some(server) = tables.server(row.server)
+        && select::forwards(server)
+        && !(l4.opens && ServerState::from_byte(server.state) == ServerState::Drain)
+    {
+        let to = destination(l4, vip, (row.server, server), (row.source, row.source_port));
+        // The way back may have been forgotten: the table keeps what was used last, in each direction by itself.
+        if mode.translates() && now.wrapping_sub(row.last) >= REFRESH {
+            tables.add_connection(&F::flow_key(&to.ends.swapped()), &way_back(l4, vip, row.server, now));
+        }
+        return Ok(Some(Destination { spread: select::hash(tables, &l4.ends, vip), ..to }));
+    }
+    // What nobody remembers has lost its source port: the server would not know it.
+    if mode == Forward::FullNat && l4.ends.protocol == Protocol::Tcp && !l4.opens {
+        return Err(Stop::NoConnection);
+    }
+    Ok(None)
+}
+
+/// Makes the connection of a packet whose server was chosen.
+#[inline(always)]
+pub fn make<F: Layer3>(tables: &impl Tables<F>, kept: &mut Kept<F>) -> Packed {
+    let (l4, vip) = (&kept.l4, &kept.vip);
+    let (to, now) = (&mut kept.to, seconds(tables.now()));
+    if vip.forward == Forward::FullNat as u8 {
+        if let Err(stop) = lend(tables, (l4, vip), to, now) {
+            return stop.into();
+        }
+    } else if vip.forward == Forward::Nat as u8 {
+        tables.put_connection(&F::flow_key(&to.ends.swapped()), &way_back(l4, vip, to.server, now));
+    }
+    let row = ConnectionRow {
+        server: to.server,
+        vip: vip.id,
+        last: now,
+        source: to.ends.source,
+        destination: to.ends.destination,
+        source_port: to.ends.source_port,
+        destination_port: to.ends.destination_port,
+        marks: if l4.closes { CLOSING } else { 0 },
+    };
+    tables.put_connection(&F::flow_key(&l4.ends), &F::connection(row));
+    tables.note(Note::Connected);
+    Early::Send.into()
+}
+
+/// Where packets of a connection to that server go.
+#[inline(always)]
+pub fn destination<F: Layer3>(
+    l4: &L4<F>,
+    vip: &Vip,
+    (id, server): (ServerId, &ServerEntry),
+    (source, source_port): (F::Addr, Be16),
+) -> Destination<F> {
+    let mut ends = l4.ends;
+    if Forward::from_byte(vip.forward).is_some_and(Forward::translates) {
+        (ends.source, ends.source_port) = (source, source_port);
+        ends.destination = F::narrow(server.addr);
+        ends.destination_port = translate::port(server.port, ends.destination_port);
+    }
+    Destination {
+        ends,
+        server: id,
+        vip: vip.id,
+        forward: vip.forward.into(),
+        gue_port: vip.gue_port,
+        mss: vip.mss,
+        reserved: 0,
+        spread: 0,
+    }
+}
+
+/// Finds a source for a connection: an address of the pool by the flow's hash, and a port of it that is free towards that
+/// server.
+#[inline(always)]
+fn lend<F: Layer3>(
+    tables: &impl Tables<F>,
+    (l4, vip): (&L4<F>, &Vip),
+    to: &mut Destination<F>,
+    now: u32,
+) -> Result<(), Stop> {
+    let scaled = |range: u32, hash: u32| ((u64::from(hash) * u64::from(range)) >> 32) as u32;
+    let row = u32::from(vip.sources_first) + scaled(vip.sources_count.into(), to.spread);
+    let source = tables.source(row).filter(|_| vip.sources_count > 0).ok_or(Stop::BadTables)?;
+    to.ends.source = F::narrow(source);
+    let mut port = scaled(PORTS, to.spread.wrapping_mul(0x9e37_79b1));
+    let back = way_back(l4, vip, to.server, now);
+    for _ in 0..TRIES {
+        #[expect(clippy::cast_possible_truncation, reason = "below 32,768")]
+        let source_port = Be16::new((FIRST_PORT + port) as u16);
+        to.ends.source_port = source_port;
+        let key = F::flow_key(&to.ends.swapped());
+        if tables.add_connection(&key, &back) || is_ours(tables, &key, l4) {
+            return Ok(());
+        }
+        tables.note(Note::PortTaken);
+        port += STEP;
+        if port >= PORTS {
+            port -= PORTS;
+        }
+    }
+    Err(Stop::PortsExhausted)
+}
+
+/// Whether a way back is that of this very connection, whose way forward was forgotten.
+#[inline(always)]
+fn is_ours<F: Layer3>(tables: &impl Tables<F>, key: &F::FlowKey, l4: &L4<F>) -> bool {
+    tables.connection(key, Touch::No).is_some_and(|row| {
+        row.destination == l4.ends.source
+            && row.destination_port == l4.ends.source_port
+            && row.source == l4.ends.destination
+            && row.source_port == l4.ends.destination_port
+    })
+}
+
+/// What the server's packets become: from the VIP to the client.
+#[inline(always)]
+fn way_back<F: Layer3>(l4: &L4<F>, vip: &Vip, server: ServerId, now: u32) -> F::Connection {
+    F::connection(ConnectionRow {
+        server,
+        vip: vip.id,
+        last: now,
+        source: l4.ends.destination,
+        destination: l4.ends.source,
+        source_port: l4.ends.destination_port,
+        destination_port: l4.ends.source_port,
+        marks: BACK,
+    })
+}
+
+/// A packet from a server. `pool`: it is for an address of a source pool.
+#[inline(always)]
+fn back<F: Layer3>(tables: &impl Tables<F>, l4: &L4<F>, pool: bool) -> Result<Destination<F>, Stop> {
+    let touch = Touch::At { now: seconds(tables.now()), closing: if l4.closes { CLOSING } else { 0 } };
+    let row = tables.connection(&F::flow_key(&l4.ends), touch).filter(|row| row.marks & BACK != 0);
+    let Some(row) = row else {
+        // Of the pool's addresses the host may have connections of its own.
+        return Err(match (pool, tables.is_local(l4.ends.destination)) {
+            (_, true) => Stop::ToHost,
+            (true, false) => Stop::NoConnection,
+            (false, false) => Stop::NotOurs,
+        });
+    };
+    let ends = Ends {
+        source: row.source,
+        source_port: row.source_port,
+        destination: row.destination,
+        destination_port: row.destination_port,
+        ..l4.ends
+    };
+    let (server, vip) = (row.server, row.vip);
+    Ok(Destination { ends, server, vip, forward: 0, gue_port: Be16::new(0), mss: 0, reserved: 0, spread: 0 })
+}
