@@ -14,8 +14,7 @@ use crate::{
     netns::Namespace,
     process,
     reaper::{self, Reaper},
-    verdict::{self, Verdict},
-    wait,
+    tools, wait,
 };
 use anyhow::{Context, Result, ensure};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
@@ -172,7 +171,7 @@ impl Lab {
         let mut addresses = vec![format!("addr add {GATEWAY}/24 dev lb0"), "addr add 10.1.1.1/24 dev lb0".to_owned()];
         addresses.extend([NAT_VIP, DIRECT_VIP, PROXY_VIP].map(|vip| format!("addr add {vip}/32 dev lb0")));
         self.plug(&self.balancer, "balancer", DEVICE, &addresses)?;
-        verdict::attach(Verdict::Pass, switch, "balancer", &self.name)?;
+        tools::attach(tools::Program::Pass, switch, "balancer", &self.name)?;
 
         self.machines.iter().try_for_each(|machine| self.plug_server(machine))?;
         self.introduce()
@@ -244,5 +243,5 @@ pub fn preflight() -> Result<()> {
     ensure!(Path::new("/sys/fs/bpf").exists(), "no BPF file system: mount -t bpf bpf /sys/fs/bpf");
     // Root in a container may do neither.
     process::run(Command::new("unshare").args(["--net", "true"])).context("network namespaces are not allowed")?;
-    verdict::can_load().context("XDP programs are not allowed")
+    tools::can_load().context("XDP programs are not allowed")
 }

@@ -6,7 +6,7 @@
 pub mod lab;
 pub mod netns;
 pub mod reaper;
-pub mod verdict;
+pub mod tools;
 
 pub mod process;
 pub mod wait;

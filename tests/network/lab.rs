@@ -6,8 +6,7 @@ use lb_tests::{
     lab::{CLIENT, DEVICE, DIRECT_VIP, Lab},
     origin::{Echo, Listen, Nginx},
     process::run,
-    verdict::{self, Verdict},
-    wait,
+    tools, wait,
     watch::Watch,
 };
 use std::{fs, net::UdpSocket, path::Path, process::Command, time::Duration};
@@ -58,7 +57,7 @@ fn a_server_answers_for_the_direct_vip_straight_to_the_client() -> Result<()> {
 #[test]
 fn what_the_balancer_transmits_by_xdp_arrives_on_the_wire() -> Result<()> {
     let lab = Lab::new()?;
-    verdict::attach(Verdict::Transmit, &lab.balancer, DEVICE, lab.name())?;
+    tools::attach(tools::Program::Transmit, &lab.balancer, DEVICE, lab.name())?;
     let received = || -> Result<u64> {
         let path = "/sys/class/net/balancer/statistics/rx_packets";
         // `ip netns exec`, for once: it mounts the /sys of the namespace.

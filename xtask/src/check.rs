@@ -1,7 +1,7 @@
 //! `check`: everything that needs no privilege and runs no test. The CI runs the same.
 
 use anyhow::{Result, ensure};
-use lb_ebpf_build::{Diagnostics, Object, Overrides, Places};
+use lb_ebpf_build::{Diagnostics, Object, Overrides, Package, Places};
 
 use crate::run::{cargo, run};
 use crate::tidy;
@@ -20,9 +20,11 @@ pub(crate) fn check(places: &Places) -> Result<()> {
 /// Clippy sees the packet path as the host compiles it; what only the kernel's build compiles is judged here.
 fn kernel_without_warnings(places: &Places) -> Result<()> {
     eprintln!("$ cargo xtask build-ebpf");
-    let object = lb_ebpf_build::build(places, &Overrides::from_environment(), Diagnostics::Kept)?;
-    if let Object::Compiled { warnings, .. } = object {
-        ensure!(warnings.is_empty(), "the kernel object compiles with warnings\n{}", warnings.join("\n"));
+    for package in [Package::Balancer, Package::Tools] {
+        let object = lb_ebpf_build::build(package, places, &Overrides::from_environment(), Diagnostics::Kept)?;
+        if let Object::Compiled { warnings, .. } = object {
+            ensure!(warnings.is_empty(), "{} compiles with warnings\n{}", package.name(), warnings.join("\n"));
+        }
     }
     Ok(())
 }

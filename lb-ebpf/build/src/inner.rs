@@ -9,7 +9,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use crate::{Compiler, Diagnostics, Error, Linker, Places};
+use crate::{Compiler, Diagnostics, Error, Linker, Package, Places};
 
 const TARGET: &str = "bpfel-unknown-none";
 
@@ -20,8 +20,8 @@ const PROFILE: &str = "ebpf";
 const PROCESSOR: &str = "v3";
 
 /// Where the inner cargo puts the object.
-pub(crate) fn object_path(places: &Places, log: bool) -> PathBuf {
-    target_directory(places, log).join(TARGET).join(PROFILE).join("lb-ebpf")
+pub(crate) fn object_path(package: Package, places: &Places, log: bool) -> PathBuf {
+    target_directory(places, log).join(TARGET).join(PROFILE).join(package.name())
 }
 
 /// The object that logs has a directory of its own, so that neither takes the other's place.
@@ -29,8 +29,9 @@ fn target_directory(places: &Places, log: bool) -> PathBuf {
     places.target.join(if log { "ebpf-log" } else { "ebpf" })
 }
 
-/// Compiles the kernel object; returns the warnings that were kept.
+/// Compiles an object; returns the warnings that were kept.
 pub(crate) fn compile(
+    package: Package,
     places: &Places,
     compiler: &Compiler,
     linker: &Linker,
@@ -43,7 +44,8 @@ pub(crate) fn compile(
         .env("RUSTC", compiler.rustc())
         .env("RUSTC_BOOTSTRAP", "1") // a stable compiler builds `core`; the host's crates must not see this
         .env("CARGO_ENCODED_RUSTFLAGS", flags(places, compiler, linker))
-        .args(["build", "--package=lb-ebpf", "--bin=lb-ebpf", "--locked", "-Zbuild-std=core"])
+        .args(["build", "--locked", "-Zbuild-std=core"])
+        .args([format!("--package={}", package.name()), format!("--bin={}", package.name())])
         .args([format!("--target={TARGET}"), format!("--profile={PROFILE}")])
         .arg("--target-dir")
         .arg(target_directory(places, log))

@@ -1,9 +1,10 @@
-//! How the kernel object is built: the choice of compiler and linker, and the build itself.
+//! How the kernel objects are built: the choice of compiler and linker, and the build itself.
 //!
-//! Three parties call [`build`]: `lb-userspace/build.rs`, so that an ordinary `cargo build` has the object inside;
-//! `cargo xtask build-ebpf`, which says what was chosen and why; `cargo xtask check`, for the warnings.
+//! The build scripts of the daemon and of the tests call [`embed`], so that an ordinary `cargo build` has the objects
+//! inside; `cargo xtask build-ebpf`, which says what was chosen and why, and `cargo xtask check`, for the warnings, call
+//! [`build`].
 //!
-//! The object is Rust for a target without a ready-made `core`, so the compiler must carry its own source, and the
+//! An object is Rust for a target without a ready-made `core`, so the compiler must carry its own source, and the
 //! linker must read the bitcode that this compiler writes. Reading order: [`Overrides`] (what the developer decided),
 //! [`Compiler`], [`Linker`], then the inner cargo.
 
@@ -12,12 +13,14 @@ mod overrides;
 mod compiler;
 mod linker;
 mod inner;
+mod embed;
 mod error;
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
 pub use compiler::{Candidate, Compiler, Origin, Rejection};
+pub use embed::embed;
 pub use error::Error;
 pub use linker::{LINKER_VERSION, Linker, LinkerOrigin, LinkerRejection};
 pub use overrides::{Overrides, VARIABLES};
@@ -44,6 +47,41 @@ impl Places {
         let tagged = inside.ancestors().find(|directory| directory.join("CACHEDIR.TAG").is_file());
         let target = tagged.map_or_else(|| workspace.join("target"), Path::to_path_buf);
         Self { workspace, target }
+    }
+}
+
+/// What is built: a package whose program of the same name is an object for the kernel.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Package {
+    /// The balancer; the object that ships.
+    Balancer,
+    /// Programs for tests and benches.
+    Tools,
+}
+
+impl Package {
+    /// The package's name, its program's, and that of the object.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Balancer => "lb-ebpf",
+            Self::Tools => "lb-ebpf-tools",
+        }
+    }
+
+    /// What it is made of beside `Cargo.toml` and `Cargo.lock`: packages, from the root of the workspace.
+    fn sources(self) -> &'static [&'static str] {
+        match self {
+            Self::Balancer => &["lb-ebpf", "lb-common"],
+            Self::Tools => &["lb-ebpf/tools"],
+        }
+    }
+
+    /// What the developer decided about this package: a finished object, and one that logs, are the balancer's.
+    fn overrides(self, overrides: &Overrides) -> Overrides {
+        match self {
+            Self::Balancer => overrides.clone(),
+            Self::Tools => Overrides { object: None, log: false, ..overrides.clone() },
+        }
     }
 }
 
@@ -76,8 +114,14 @@ pub enum Object {
     },
 }
 
-/// Builds the kernel object, or takes the one that the overrides name.
-pub fn build(places: &Places, overrides: &Overrides, diagnostics: Diagnostics) -> Result<Object, Error> {
+/// Builds the object of a package, or takes the one that the overrides name.
+pub fn build(
+    package: Package,
+    places: &Places,
+    overrides: &Overrides,
+    diagnostics: Diagnostics,
+) -> Result<Object, Error> {
+    let overrides = &package.overrides(overrides);
     if overrides.skip {
         return Ok(Object::Skipped);
     }
@@ -87,8 +131,8 @@ pub fn build(places: &Places, overrides: &Overrides, diagnostics: Diagnostics) -
     }
     let compiler = Compiler::choose(overrides)?;
     let linker = Linker::choose(overrides, places, compiler.llvm)?;
-    let warnings = inner::compile(places, &compiler, &linker, overrides.log, diagnostics)?;
-    let path = inner::object_path(places, overrides.log);
+    let warnings = inner::compile(package, places, &compiler, &linker, overrides.log, diagnostics)?;
+    let path = inner::object_path(package, places, overrides.log);
     check_object(&path)?;
     Ok(Object::Compiled { path, compiler, linker, warnings })
 }
@@ -123,13 +167,20 @@ mod tests {
     fn skip_wins_over_a_given_object() {
         let overrides = Overrides { skip: true, object: Some(PathBuf::from("/nowhere")), ..Overrides::default() };
         let places = Places::of(Path::new("/nowhere"));
-        assert!(matches!(build(&places, &overrides, Diagnostics::Kept), Ok(Object::Skipped)));
+        assert!(matches!(build(Package::Balancer, &places, &overrides, Diagnostics::Kept), Ok(Object::Skipped)));
+    }
+
+    #[test]
+    fn a_given_object_is_the_balancers_and_not_another_packages() {
+        let given = Overrides { object: Some(PathBuf::from("/nowhere")), log: true, ..Overrides::default() };
+        assert_eq!(Package::Balancer.overrides(&given), given);
+        assert_eq!(Package::Tools.overrides(&given), Overrides::default());
     }
 
     #[test]
     fn a_given_object_that_is_missing_is_an_error_and_not_a_fallback() {
         let overrides = Overrides { object: Some(PathBuf::from("/nowhere")), ..Overrides::default() };
         let places = Places::of(Path::new("/nowhere"));
-        assert!(matches!(build(&places, &overrides, Diagnostics::Kept), Err(Error::Read { .. })));
+        assert!(matches!(build(Package::Balancer, &places, &overrides, Diagnostics::Kept), Err(Error::Read { .. })));
     }
 }
