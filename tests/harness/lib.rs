@@ -17,6 +17,8 @@ pub mod client;
 pub mod watch;
 
 pub mod packet;
+pub mod object;
+pub mod raw;
 
 use anyhow::{Context, Result};
 use std::path::PathBuf;

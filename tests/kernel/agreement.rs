@@ -3,11 +3,11 @@
 use crate::{
     cases::{self, Case, world::*},
     namespace,
-    object::{Action, Loaded},
 };
 use anyhow::{Result, ensure};
 use lb_common::{ServerState, hash::mix};
 use lb_ebpf::testing::{MemoryTables, PacketBuf};
+use lb_tests::object::{Action, Loaded};
 use std::{collections::HashSet, mem};
 
 /// Bytes in which mutations fall: all headers with the longest options.

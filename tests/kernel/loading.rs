@@ -1,13 +1,12 @@
 //! Loading: what the verifier walks through, who may load, with what tools, and what it costs to run.
 
-use crate::{
-    cases::world::*,
-    namespace,
-    object::{Loaded, PROGRAM},
-};
+use crate::{cases::world::*, namespace};
 use anyhow::{Context as _, Result, ensure};
 use lb_common::{Protocol, Return4Key, Vip4Key};
-use lb_tests::packet::Frame;
+use lb_tests::{
+    object::{Loaded, PROGRAM},
+    packet::Frame,
+};
 use std::{
     env, fs,
     os::fd::{AsFd as _, AsRawFd as _},

@@ -7,15 +7,15 @@ mod cases;
 mod agreement;
 mod loading;
 mod namespace;
-mod object;
-mod raw;
 
 use anyhow::{Result, ensure};
 use cases::{Case, Expect, world};
 use lb_common::{Stop, maps::EVENTS_BYTES};
 use lb_ebpf::{Verdict, testing::PacketBuf};
-use lb_tests::packet::Frame;
-use object::{Action, Loaded};
+use lb_tests::{
+    object::{Action, Loaded},
+    packet::Frame,
+};
 
 #[test]
 fn every_row_comes_out_as_promised() -> Result<()> {

@@ -4,7 +4,7 @@
 /// A key or value of a map.
 #[repr(transparent)]
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Raw<T>(pub(crate) T);
+pub struct Raw<T>(pub T);
 
 // SAFETY: bytemuck's `Pod` says that there is no padding and that every bit pattern is valid.
 unsafe impl<T: bytemuck::Pod> aya::Pod for Raw<T> {}

@@ -32,7 +32,7 @@ use std::{
 };
 
 /// The entry point's name in the object.
-pub(crate) const PROGRAM: &str = "sluice";
+pub const PROGRAM: &str = "sluice";
 
 /// Rows of counters that the tests use; the maps have more.
 const COUNTED_ROWS: u32 = 128;
@@ -48,7 +48,7 @@ const REDIRECT: u32 = 4;
 type Half = [Raw<Slot>; SLOTS];
 
 /// One loaded object.
-pub(crate) struct Loaded {
+pub struct Loaded {
     ebpf: Ebpf,
     hash_key: HashKey,
     /// What the maps hold.
@@ -61,15 +61,18 @@ pub(crate) struct Loaded {
 
 /// What the program answered.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) enum Action {
+pub enum Action {
+    /// Rewritten, and on its way to another machine.
     Sent(Verdict),
+    /// Left to the stack.
     Passed,
+    /// Thrown away.
     Dropped,
 }
 
 impl Action {
     /// What the kernel must answer where the host's run came out so.
-    pub(crate) fn of(outcome: Result<Verdict, Stop>) -> Self {
+    pub fn of(outcome: Result<Verdict, Stop>) -> Self {
         match outcome {
             Ok(verdict) => Self::Sent(verdict),
             Err(stop) if stop.passes() => Self::Passed,
@@ -80,7 +83,7 @@ impl Action {
 
 impl Loaded {
     /// Loads the object with these tables.
-    pub(crate) fn with(tables: &MemoryTables) -> Result<Self> {
+    pub fn with(tables: &MemoryTables) -> Result<Self> {
         let ebpf = EbpfLoader::new()
             .override_global("HASH_KEY", &tables.hash_key, true)
             .load(lb_userspace::dataplane::object::object()?)?;
@@ -97,7 +100,7 @@ impl Loaded {
     }
 
     /// Runs the program once over a frame, and returns the frame afterwards.
-    pub(crate) fn run(&self, ingress: u32, input: &[u8]) -> Result<(Action, Vec<u8>)> {
+    pub fn run(&self, ingress: u32, input: &[u8]) -> Result<(Action, Vec<u8>)> {
         let mut output = vec![0; input.len() + SLACK];
         let context = context(ingress, input.len())?;
         let result = self.program()?.test_run(TestRunOptions {
@@ -119,13 +122,13 @@ impl Loaded {
     }
 
     /// Mean time of one of `repeat` runs, each of which takes the output of the one before.
-    pub(crate) fn time(&self, input: &[u8], repeat: u32) -> Result<Duration> {
+    pub fn time(&self, input: &[u8], repeat: u32) -> Result<Duration> {
         let options = TestRunOptions { data_in: Some(input), repeat, ..TestRunOptions::default() };
         Ok(self.program()?.test_run(options)?.duration)
     }
 
     /// Adds up the counters of all CPUs, and takes the events.
-    pub(crate) fn counted(&self) -> Result<Counted> {
+    pub fn counted(&self) -> Result<Counted> {
         let rows = |name: &str| -> Result<BTreeMap<u16, Counters>> {
             let map: PerCpuArray<_, Raw<Counters>> = PerCpuArray::try_from(self.map(name)?)?;
             let mut rows = BTreeMap::new();
@@ -161,18 +164,18 @@ impl Loaded {
     }
 
     /// Instructions that the verifier walked through.
-    pub(crate) fn verified_instructions(&self) -> Result<u32> {
+    pub fn verified_instructions(&self) -> Result<u32> {
         self.program()?.info()?.verified_instruction_count().context("kernel does not say")
     }
 
     /// The map of a ring's halves.
-    pub(crate) fn ring(&self, ring: RingId) -> Result<MapData> {
+    pub fn ring(&self, ring: RingId) -> Result<MapData> {
         let rings: ArrayOfMaps<_, MapData> = ArrayOfMaps::try_from(self.map(RINGS)?)?;
         Ok(rings.get(&ring.into(), 0)?)
     }
 
     /// Makes the maps hold these tables and nothing else, and sets the counters to zero.
-    pub(crate) fn fill(&mut self, tables: &MemoryTables) -> Result<()> {
+    pub fn fill(&mut self, tables: &MemoryTables) -> Result<()> {
         ensure!(tables.hash_key == self.hash_key, "the key is frozen");
         let old = mem::replace(&mut self.filled, tables.clone());
         let mut vips: HashMap<_, Raw<_>, Raw<_>> = HashMap::try_from(self.map_mut(VIPS4)?)?;
