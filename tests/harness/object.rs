@@ -42,7 +42,8 @@ const SLACK: usize = 256;
 const ABORTED: u32 = 0;
 const DROP: u32 = 1;
 const PASS: u32 = 2;
-const TX: u32 = 3;
+/// What an XDP program answers to have the frame leave by the interface that it came in by.
+pub const TX: u32 = 3;
 const REDIRECT: u32 = 4;
 
 type Half = [Raw<Slot>; SLOTS];
@@ -82,11 +83,14 @@ impl Action {
 }
 
 impl Loaded {
-    /// Loads the object with these tables.
+    /// Loads the object of this build with these tables.
     pub fn with(tables: &MemoryTables) -> Result<Self> {
-        let ebpf = EbpfLoader::new()
-            .override_global("HASH_KEY", &tables.hash_key, true)
-            .load(lb_userspace::dataplane::object::object()?)?;
+        Self::from_bytes(lb_userspace::dataplane::object::object()?, tables)
+    }
+
+    /// Loads another object with the same maps.
+    pub fn from_bytes(object: &[u8], tables: &MemoryTables) -> Result<Self> {
+        let ebpf = EbpfLoader::new().override_global("HASH_KEY", &tables.hash_key, true).load(object)?;
         let mut loaded = Self {
             ebpf,
             hash_key: tables.hash_key,
@@ -273,7 +277,8 @@ impl Loaded {
         self.ebpf.map_mut(name).with_context(|| format!("no map {name}"))
     }
 
-    fn program(&self) -> Result<&Xdp> {
+    /// The program.
+    pub fn program(&self) -> Result<&Xdp> {
         Ok(self.ebpf.program(PROGRAM).context("no program")?.try_into()?)
     }
 

@@ -1,5 +1,8 @@
 //! The object of `lb-ebpf/tools`: XDP programs that stand beside the balancer and never ship.
 
+pub mod rearm;
+pub mod reference;
+
 use crate::{netns::Namespace, process};
 use anyhow::{Context, Result, ensure};
 use aya::{Ebpf, programs::Xdp};
@@ -14,11 +17,13 @@ pub fn object() -> Result<&'static [u8]> {
     Ok(EMBEDDED)
 }
 
-/// A program of the object that a device can have.
+/// A program of the object that needs no map to be filled.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Program {
     /// Every frame goes on to the stack.
     Pass,
+    /// The same, for frames of one page only.
+    PassPlain,
     /// Every frame leaves by the device that it came in by.
     Transmit,
 }
@@ -28,6 +33,7 @@ impl Program {
     fn name(self) -> &'static str {
         match self {
             Self::Pass => "pass",
+            Self::PassPlain => "pass_plain",
             Self::Transmit => "transmit",
         }
     }
@@ -38,8 +44,8 @@ pub fn attach(program: Program, namespace: &Namespace, device: &str, lab: &str) 
     let name = program.name();
     let mut object = Ebpf::load(object()?)?;
     // By way of a pin, because `ip` attaches without a link: no descriptor has to stay open for a lab that is kept.
-    let pin = format!("/sys/fs/bpf/{lab}-{name}");
-    load(&mut object, program)?.pin(Path::new(&pin))?;
+    let pin = format!("/sys/fs/bpf/{lab}-tool");
+    load(&mut object, name)?.pin(Path::new(&pin))?;
     let attached = process::run(namespace.command("ip").args(["link", "set", "dev", device, "xdpdrv", "pinned", &pin]));
     fs::remove_file(&pin)?;
     attached.map(drop)
@@ -47,12 +53,17 @@ pub fn attach(program: Program, namespace: &Namespace, device: &str, lab: &str) 
 
 /// Whether this computer lets us load a program at all.
 pub(crate) fn can_load() -> Result<()> {
-    load(&mut Ebpf::load(object()?)?, Program::Pass).map(drop)
+    load(&mut Ebpf::load(object()?)?, Program::Pass.name()).map(drop)
 }
 
-fn load(object: &mut Ebpf, program: Program) -> Result<&mut Xdp> {
-    let name = program.name();
+/// Loads the program of this name and returns it.
+fn load<'a>(object: &'a mut Ebpf, name: &str) -> Result<&'a mut Xdp> {
     let program: &mut Xdp = object.program_mut(name).with_context(|| format!("no program {name}"))?.try_into()?;
     program.load().with_context(|| format!("loading {name}"))?;
     Ok(program)
+}
+
+/// A program that was loaded before.
+fn loaded<'a>(object: &'a Ebpf, name: &str) -> Result<&'a Xdp> {
+    Ok(object.program(name).with_context(|| format!("no program {name}"))?.try_into()?)
 }

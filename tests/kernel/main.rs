@@ -7,6 +7,7 @@ mod cases;
 mod agreement;
 mod loading;
 mod namespace;
+mod tools;
 
 use anyhow::{Result, ensure};
 use cases::{Case, Expect, world};

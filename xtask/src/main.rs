@@ -11,6 +11,7 @@ mod check;
 mod tidy;
 mod test;
 mod demo;
+mod bench;
 
 use std::env;
 use std::process::ExitCode;
@@ -27,6 +28,7 @@ Usage: cargo xtask COMMAND
   tidy         the rules of this repository that no other tool knows
   test         all tests; --host, --kernel, --network for some of them; the rest goes to the test programs
   demo         build the daemon and show it at work in network namespaces; arguments go to the demo
+  bench        measure the daemon and the kernel object as they ship: `bench kernel`, `bench e2e`; arguments go to the bench
 ";
 
 fn main() -> ExitCode {
@@ -52,6 +54,7 @@ fn dispatch() -> Result<ExitCode> {
         "tidy" => tidy::tidy(&places)?,
         "test" => return test::test(&places, &rest),
         "demo" => demo::demo(&places, &rest)?,
+        "bench" => bench::bench(&places, &rest)?,
         "" | "help" | "--help" | "-h" => print!("{HELP}"),
         unknown => {
             eprint!("there is no command `{unknown}`\n\n{HELP}");

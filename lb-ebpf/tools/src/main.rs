@@ -1,5 +1,5 @@
 //! A second kernel object, which never ships: the XDP programs that tests and benches put beside the balancer. Each module
-//! is one entry point.
+//! is one program.
 //!
 //! Whoever loads the object makes all of its maps, also for a program that uses none. So maps are declared with next to no
 //! entries, and a loader that wants more says so.
@@ -13,6 +13,10 @@
 mod pass;
 #[cfg(target_arch = "bpf")]
 mod transmit;
+#[cfg(target_arch = "bpf")]
+mod rearm;
+#[cfg(target_arch = "bpf")]
+mod reference;
 
 #[cfg(target_arch = "bpf")]
 mod object {

@@ -1,0 +1,158 @@
+//! What was measured, as a table and as JSON.
+
+use super::rows::{Load, Program, Row};
+use crate::{
+    bars::{mark, met},
+    statistics::{Summary, ratios},
+};
+use comfy_table::{CellAlignment, Table, presets::NOTHING};
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+
+/// Nanoseconds a packet, of every round.
+pub(super) struct Measured<'a> {
+    rows: &'a [Row],
+    loads: &'a [Load],
+    rounds: u32,
+    packets: u32,
+    /// Of the wrapper alone.
+    wrapper: Vec<f64>,
+    /// By row and load, without the wrapper.
+    programs: BTreeMap<(&'static str, Load), Vec<f64>>,
+}
+
+impl<'a> Measured<'a> {
+    pub(super) fn new(rows: &'a [Row], loads: &'a [Load], rounds: u32, packets: u32) -> Self {
+        Self { rows, loads, rounds, packets, wrapper: Vec::new(), programs: BTreeMap::new() }
+    }
+
+    /// Of the wrapper alone.
+    pub(super) fn add_wrapper(&mut self, nanoseconds: f64) {
+        self.wrapper.push(nanoseconds);
+    }
+
+    /// Of one row, without the wrapper.
+    pub(super) fn add(&mut self, row: &Row, load: Load, nanoseconds: f64) {
+        self.programs.entry((row.name, load)).or_default().push(nanoseconds);
+    }
+
+    /// For people: what each costs, and what share of the reference that is.
+    pub(super) fn table(&self) -> String {
+        let mut table = Table::new();
+        table.load_style(NOTHING);
+        table.set_header(["ns a packet".to_owned()].into_iter().chain(self.loads.iter().map(ToString::to_string)));
+        for column in table.column_iter_mut().skip(1) {
+            column.set_cell_alignment(CellAlignment::Right);
+        }
+        for row in self.rows {
+            let cells = self.loads.iter().map(|load| self.cell(row, *load));
+            table.add_row([row.name.to_owned()].into_iter().chain(cells));
+        }
+        let wrapper = Summary::of(self.wrapper.iter().copied());
+        let wrapper = wrapper.map(nanoseconds).unwrap_or_default();
+        format!(
+            "{table}\n\nmedians of {} rounds, ± half of what the middle half spans; × is the share of the reference, ✓ and ✗ \
+             say whether that passes its bar\nthe wrapper itself, subtracted: {wrapper} ns\n",
+            self.rounds
+        )
+    }
+
+    fn cell(&self, row: &Row, load: Load) -> String {
+        let Some(cost) = self.cost(row, load) else { return "–".to_owned() };
+        if row.program == Program::Reference {
+            return nanoseconds(cost);
+        }
+        let share = self.share(row, load);
+        let shown = share.map(|share| format!("  {:.2}×", share.median)).unwrap_or_default();
+        format!("{}{shown} {}", nanoseconds(cost), mark(share, row.cost.bar(load)))
+    }
+
+    /// For machines.
+    pub(super) fn json(&self) -> Value {
+        let rows = self.rows.iter().flat_map(|row| {
+            self.loads.iter().filter_map(|load| {
+                let share = self.share(row, *load);
+                let bar = row.cost.bar(*load);
+                Some(json!({
+                    "name": row.name,
+                    "load": load.to_string(),
+                    "nanoseconds": self.cost(row, *load)?,
+                    "of_reference": share,
+                    "bar": bar,
+                    "met": met(share, bar),
+                }))
+            })
+        });
+        json!({
+            "bench": "kernel",
+            "machine": crate::machine(),
+            "rounds": self.rounds,
+            "packets": self.packets,
+            "wrapper_nanoseconds": Summary::of(self.wrapper.iter().copied()),
+            "rows": rows.collect::<Vec<_>>(),
+        })
+    }
+
+    fn of(&self, name: &'static str, load: Load) -> &[f64] {
+        self.programs.get(&(name, load)).map_or(&[], Vec::as_slice)
+    }
+
+    fn cost(&self, row: &Row, load: Load) -> Option<Summary> {
+        Summary::of(self.of(row.name, load).iter().copied())
+    }
+
+    /// The row's share of the reference; of replies, which the reference never sees, of its packets to servers.
+    fn share(&self, row: &Row, load: Load) -> Option<Summary> {
+        let reference = self.rows.iter().find(|other| other.program == Program::Reference)?;
+        ratios(self.of(row.name, load), self.of(reference.name, load))
+    }
+}
+
+fn nanoseconds(cost: Summary) -> String {
+    format!("{:.1} ±{:.1}", cost.median, cost.spread())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kernel::rows;
+
+    /// Two rounds in which the reference costs 100 ns, the first of ours 40 and the second 60.
+    fn measured<'a>(rows: &'a [Row], loads: &'a [Load]) -> Measured<'a> {
+        let mut measured = Measured::new(rows, loads, 2, 1_000);
+        for _ in 0..2 {
+            measured.add_wrapper(12.0);
+            for row in rows {
+                let cost = match row.name {
+                    "reference" => 100.0,
+                    "direct" => 40.0,
+                    _ => 60.0,
+                };
+                measured.add(row, Load::Known(100), cost);
+            }
+        }
+        measured
+    }
+
+    #[test]
+    fn the_table_marks_what_passes_and_what_does_not() {
+        let rows = rows::all(false);
+        let text = measured(&rows, &[Load::Known(100)]).table();
+        let line = |name: &str| text.lines().find(|line| line.trim_start().starts_with(name)).unwrap();
+        assert!(line("reference").ends_with("100.0 ±0.0 "), "{text}");
+        assert!(line("direct").contains("40.0 ±0.0  0.40× ✓"), "{text}");
+        assert!(line("nat ").contains("60.0 ±0.0  0.60× ✗"), "{text}");
+        assert!(line("nat reply").contains("0.60×") && !line("nat reply").contains('✗'), "{text}");
+    }
+
+    #[test]
+    fn the_json_has_a_row_for_what_was_measured_and_none_for_the_rest() {
+        let rows = rows::all(false);
+        let json = measured(&rows, &[Load::Known(100), Load::New]).json();
+        let found = json["rows"].as_array().unwrap();
+        assert_eq!(found.len(), 4);
+        assert_eq!(found[1]["of_reference"]["median"], 0.4);
+        assert_eq!((&found[1]["bar"], &found[1]["met"]), (&json!(0.45), &json!(true)));
+        assert_eq!(found[3]["met"], Value::Null);
+    }
+}

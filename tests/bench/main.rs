@@ -1,0 +1,62 @@
+//! `bench`: what a packet and a request cost, beside what they cost elsewhere in the same run.
+//!
+//! The machine is shared and noisy, so all contenders take turns within each round, and what counts is the median of the
+//! ratios of all rounds. Exit code: 0 if the measurement worked, whatever it found; 1 if not; 2 for a wrong command line.
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "telling is what a bench is for")]
+
+mod bars;
+mod kernel;
+mod statistics;
+
+use anyhow::{Context, Result};
+use clap::{Parser, Subcommand};
+use serde_json::{Value, json};
+use std::{fs, path::Path, process::ExitCode};
+
+#[derive(Parser)]
+#[command(name = "bench", about = "What a packet and a request cost, beside what they cost elsewhere")]
+struct Arguments {
+    #[command(subcommand)]
+    what: What,
+}
+
+#[derive(Subcommand)]
+enum What {
+    /// The cost of one packet in the kernel, beside that of a reference.
+    Kernel(kernel::Options),
+}
+
+fn main() -> ExitCode {
+    let measured = match Arguments::parse().what {
+        What::Kernel(options) => kernel::measure(&options),
+    };
+    match measured {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// What the figures depend on.
+fn machine() -> Value {
+    let system = rustix::system::uname();
+    let cpus = std::thread::available_parallelism().map_or(0, usize::from);
+    let cpu = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let model = cpu.lines().find_map(|line| line.strip_prefix("model name")?.split_once(": ").map(|(_, model)| model));
+    json!({ "kernel": system.release().to_string_lossy(), "cpus": cpus, "cpu": model })
+}
+
+/// Prints the table, and the result for a machine into the file, or instead of the table with `-`.
+fn publish(table: &str, result: &Value, json: Option<&Path>) -> Result<()> {
+    match json {
+        Some(path) if path == Path::new("-") => println!("{result:#}"),
+        Some(path) => {
+            fs::write(path, format!("{result:#}\n")).with_context(|| path.display().to_string())?;
+            print!("{table}");
+        }
+        None => print!("{table}"),
+    }
+    Ok(())
+}
