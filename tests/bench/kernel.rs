@@ -45,8 +45,8 @@ const PAUSE: Duration = Duration::from_millis(1_100);
 /// Measures, and tells.
 pub(crate) fn measure(options: &Options) -> Result<()> {
     stay_on_one_cpu()?;
-    let rows = rows::all(options.against.is_some());
     let contenders = Contenders::load(options.against.as_deref())?;
+    let rows = rows::all(contenders.rival());
     let loads: Vec<Load> = rows::LOADS.into_iter().filter(|load| load.flows() <= options.most_flows).collect();
     let mut bench = Bench { rearm: Rearm::load()?, contenders, packets: options.packets, new: 0 };
     let mut measured = Measured::new(&rows, &loads, options.rounds, options.packets);
@@ -58,7 +58,7 @@ pub(crate) fn measure(options: &Options) -> Result<()> {
             let wrapper = bench.wrapper(*load)?;
             measured.add_wrapper(wrapper);
             for row in rows.iter().filter(|row| row.has(*load)) {
-                let whole = bench.turn(row, *load).with_context(|| format!("{}, {load}", row.name))?;
+                let whole = bench.turn(row, *load).with_context(|| format!("{}, {load}", row.label()))?;
                 measured.add(row, *load, whole - wrapper);
             }
         }
@@ -119,8 +119,8 @@ impl Bench {
 
 /// A packet that was not sent would be a cheap one.
 fn sent(runs: &Runs, row: &Row, packets: &Packets) -> Result<()> {
-    ensure!(runs.action == lb_tests::object::TX, "{} answered {} and not XDP_TX", row.name, runs.action);
-    ensure!(runs.frame != packets.frame, "{} changed nothing", row.name);
+    ensure!(runs.action == lb_tests::object::TX, "{} answered {} and not XDP_TX", row.label(), runs.action);
+    ensure!(runs.frame != packets.frame, "{} changed nothing", row.label());
     Ok(())
 }
 

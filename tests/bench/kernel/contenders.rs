@@ -12,7 +12,7 @@ mod cases;
 
 pub(super) use cases::world;
 
-use super::rows::Program;
+use super::rows::{Program, Rival};
 use anyhow::{Context, Result};
 use aya::programs::{ProgramFd, ProgramInfo};
 use lb_common::{ServerEntry, ServerId, hash::mix};
@@ -50,6 +50,14 @@ impl Contenders {
             against: against
                 .map(|path| Against::load(path, &tables).with_context(|| path.display().to_string()))
                 .transpose()?,
+        })
+    }
+
+    /// What `--against` turned out to be.
+    pub(super) fn rival(&self) -> Option<Rival> {
+        Some(match self.against.as_ref()? {
+            Against::Sluice(_) => Rival::Sluice,
+            Against::Pinned(_) => Rival::Foreign,
         })
     }
 

@@ -18,7 +18,7 @@ pub(super) struct Measured<'a> {
     /// Of the wrapper alone.
     wrapper: Vec<f64>,
     /// By row and load, without the wrapper.
-    programs: BTreeMap<(&'static str, Load), Vec<f64>>,
+    programs: BTreeMap<(String, Load), Vec<f64>>,
 }
 
 impl<'a> Measured<'a> {
@@ -33,7 +33,7 @@ impl<'a> Measured<'a> {
 
     /// Of one row, without the wrapper.
     pub(super) fn add(&mut self, row: &Row, load: Load, nanoseconds: f64) {
-        self.programs.entry((row.name, load)).or_default().push(nanoseconds);
+        self.programs.entry((row.label(), load)).or_default().push(nanoseconds);
     }
 
     /// For people: what each costs, and what share of the reference that is.
@@ -46,7 +46,7 @@ impl<'a> Measured<'a> {
         }
         for row in self.rows {
             let cells = self.loads.iter().map(|load| self.cell(row, *load));
-            table.add_row([row.name.to_owned()].into_iter().chain(cells));
+            table.add_row([row.label()].into_iter().chain(cells));
         }
         let wrapper = Summary::of(self.wrapper.iter().copied());
         let wrapper = wrapper.map(nanoseconds).unwrap_or_default();
@@ -74,7 +74,7 @@ impl<'a> Measured<'a> {
                 let share = self.share(row, *load);
                 let bar = row.cost.bar(*load);
                 Some(json!({
-                    "name": row.name,
+                    "name": row.label(),
                     "load": load.to_string(),
                     "nanoseconds": self.cost(row, *load)?,
                     "of_reference": share,
@@ -93,18 +93,18 @@ impl<'a> Measured<'a> {
         })
     }
 
-    fn of(&self, name: &'static str, load: Load) -> &[f64] {
-        self.programs.get(&(name, load)).map_or(&[], Vec::as_slice)
+    fn of(&self, row: &Row, load: Load) -> &[f64] {
+        self.programs.get(&(row.label(), load)).map_or(&[], Vec::as_slice)
     }
 
     fn cost(&self, row: &Row, load: Load) -> Option<Summary> {
-        Summary::of(self.of(row.name, load).iter().copied())
+        Summary::of(self.of(row, load).iter().copied())
     }
 
     /// The row's share of the reference; of replies, which the reference never sees, of its packets to servers.
     fn share(&self, row: &Row, load: Load) -> Option<Summary> {
         let reference = self.rows.iter().find(|other| other.program == Program::Reference)?;
-        ratios(self.of(row.name, load), self.of(reference.name, load))
+        ratios(self.of(row, load), self.of(reference, load))
     }
 }
 
@@ -136,7 +136,7 @@ mod tests {
 
     #[test]
     fn the_table_marks_what_passes_and_what_does_not() {
-        let rows = rows::all(false);
+        let rows = rows::all(None);
         let text = measured(&rows, &[Load::Known(100)]).table();
         let line = |name: &str| text.lines().find(|line| line.trim_start().starts_with(name)).unwrap();
         assert!(line("reference").ends_with("100.0 ±0.0 "), "{text}");
@@ -147,7 +147,7 @@ mod tests {
 
     #[test]
     fn the_json_has_a_row_for_what_was_measured_and_none_for_the_rest() {
-        let rows = rows::all(false);
+        let rows = rows::all(None);
         let json = measured(&rows, &[Load::Known(100), Load::New]).json();
         let found = json["rows"].as_array().unwrap();
         assert_eq!(found.len(), 4);

@@ -3,7 +3,7 @@
 use crate::bars::Bar;
 use lb_ebpf_tools::rows::rearm::{TEMPLATE, Varies};
 use lb_tests::{packet::Frame, tools::rearm::Packets};
-use std::fmt;
+use std::{fmt, net::SocketAddrV4};
 
 use super::contenders::world::{CLIENT, DIRECT_VIP, NAT_VIP, SERVERS, answers, arrives};
 
@@ -54,6 +54,15 @@ pub(crate) enum Program {
     Against,
 }
 
+/// What `--against` is, which says what it can be sent.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Rival {
+    /// Another build of Sluice.
+    Sluice,
+    /// Anything that balances one VIP.
+    Foreign,
+}
+
 /// What a way of forwarding may cost, as a share of the reference.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Cost {
@@ -90,34 +99,48 @@ pub(crate) struct Row {
 }
 
 /// Every row, the reference first.
-pub(crate) fn all(against: bool) -> Vec<Row> {
-    let to = |name, program, cost, vip| {
-        let known = arrives(Frame::tcp(CLIENT, vip));
-        let opening = Some(known.clone().syn());
-        Row { name, program, cost, known, opening, varies: Varies::Source4 }
-    };
-    let reply = answers(Frame::tcp(SERVERS[1], CLIENT), 1);
-    let nat_reply = Row {
-        name: "nat reply",
-        program: Program::Sluice,
-        cost: Cost::Free,
-        known: reply,
-        opening: None,
-        varies: Varies::Destination4,
-    };
-    let mut rows = vec![
-        to("reference", Program::Reference, Cost::Free, DIRECT_VIP),
-        to("direct", Program::Sluice, Cost::Stateless, DIRECT_VIP),
-        to("nat", Program::Sluice, Cost::StatelessNat, NAT_VIP),
-        nat_reply,
-    ];
-    if against {
-        rows.push(to("direct, other", Program::Against, Cost::Free, DIRECT_VIP));
-    }
+pub(crate) fn all(rival: Option<Rival>) -> Vec<Row> {
+    let mut rows = vec![to_vip("reference", Program::Reference, Cost::Free, DIRECT_VIP)];
+    rows.extend(of_sluice(Program::Sluice));
+    rows.extend(match rival {
+        Some(Rival::Sluice) => of_sluice(Program::Against),
+        Some(Rival::Foreign) => vec![to_vip("foreign", Program::Against, Cost::Free, DIRECT_VIP)],
+        None => Vec::new(),
+    });
     rows
 }
 
+/// Every way of forwarding that Sluice has.
+fn of_sluice(program: Program) -> Vec<Row> {
+    vec![
+        to_vip("direct", program, Cost::Stateless, DIRECT_VIP),
+        to_vip("nat", program, Cost::StatelessNat, NAT_VIP),
+        reply("nat reply", program, SERVERS[1]),
+    ]
+}
+
+/// A client's packets.
+fn to_vip(name: &'static str, program: Program, cost: Cost, vip: SocketAddrV4) -> Row {
+    let known = arrives(Frame::tcp(CLIENT, vip));
+    let opening = Some(known.clone().syn());
+    Row { name, program, cost, known, opening, varies: Varies::Source4 }
+}
+
+/// The packets of server 1.
+fn reply(name: &'static str, program: Program, server: SocketAddrV4) -> Row {
+    let known = answers(Frame::tcp(server, CLIENT), 1);
+    Row { name, program, cost: Cost::Free, known, opening: None, varies: Varies::Destination4 }
+}
+
 impl Row {
+    /// What tells it from all others.
+    pub(crate) fn label(&self) -> String {
+        match self.program {
+            Program::Reference | Program::Sluice => self.name.to_owned(),
+            Program::Against => format!("against: {}", self.name),
+        }
+    }
+
     /// Whether it is measured under this load: nobody but a client opens flows.
     pub(crate) fn has(&self, load: Load) -> bool {
         load != Load::New || self.opening.is_some()
