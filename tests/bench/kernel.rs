@@ -14,7 +14,7 @@ use lb_tests::tools::rearm::{Packets, Rearm, Runs};
 use report::Measured;
 use rows::{Load, Row};
 use rustix::thread::{CpuSet, sched_getcpu, sched_setaffinity};
-use std::{path::PathBuf, thread, time::Duration};
+use std::path::PathBuf;
 
 #[derive(Args)]
 pub(crate) struct Options {
@@ -36,12 +36,6 @@ pub(crate) struct Options {
     against: Option<PathBuf>,
 }
 
-/// New flows that come before those that are timed: more than the reference remembers in a second, as Katran. It is its
-/// cost in a flood that is of interest; the flows before that cost it a multiple.
-const FLOOD: u32 = 150_000;
-/// After that time the flood is forgotten.
-const PAUSE: Duration = Duration::from_millis(1_100);
-
 /// Measures, and tells.
 pub(crate) fn measure(options: &Options) -> Result<()> {
     stay_on_one_cpu()?;
@@ -50,11 +44,9 @@ pub(crate) fn measure(options: &Options) -> Result<()> {
     let loads: Vec<Load> = rows::LOADS.into_iter().filter(|load| load.flows() <= options.most_flows).collect();
     let mut bench = Bench { rearm: Rearm::load()?, contenders, packets: options.packets, new: 0 };
     let mut measured = Measured::new(&rows, &loads, options.rounds, options.packets);
-    for round in 0..options.rounds {
-        if round > 0 {
-            thread::sleep(PAUSE);
-        }
+    for _ in 0..options.rounds {
         for load in &loads {
+            bench.contenders.wait_for_calm();
             let wrapper = bench.wrapper(*load)?;
             measured.add_wrapper(wrapper);
             for row in rows.iter().filter(|row| row.has(*load)) {
@@ -92,7 +84,8 @@ impl Bench {
 
     /// Nanoseconds a packet of one row under one load, that of the wrapper among them.
     fn turn(&mut self, row: &Row, load: Load) -> Result<f64> {
-        self.rearm.put(self.contenders.program(row.program)?)?;
+        let program = self.contenders.program(row.program, load)?;
+        self.rearm.put(program)?;
         let mut packets = row.packets(load);
         let mut count = self.packets;
         match load {
@@ -105,7 +98,7 @@ impl Bench {
             }
             Load::New => {
                 packets.next = self.new;
-                self.rearm.run(&mut packets, FLOOD)?;
+                self.rearm.run(&mut packets, contenders::flood(row.program))?;
             }
         }
         let runs = self.rearm.run(&mut packets, count)?;

@@ -5,16 +5,20 @@ use crate::raw::Raw;
 use anyhow::{Context, Result, anyhow};
 use aya::{
     Ebpf, EbpfLoader,
-    maps::{Array, ArrayOfMaps, HashMap, Map, MapData, PerCpuArray},
+    maps::{Array, ArrayOfMaps, HashMap, Map, MapData, PerCpuArray, PerCpuValues},
     programs::Xdp,
     util::nr_cpus,
 };
 use lb_common::{Mac, Protocol, hash::mix};
 use lb_ebpf_tools::rows::reference::{
-    COUNTS, CPU_FLOWS, Count, FLOWS, Flow, FlowKey, GATEWAY, Gateway, MAX_CPUS, MAX_SERVERS, MAX_VIPS, PROGRAM, Row,
-    SERVER_COUNTS, SERVERS, SLOTS, SLOTS_OF_ALL, Server, VIPS, Vip, VipKey,
+    COUNTS, CPU_FLOWS, Count, FLOWS, Flow, FlowKey, GATEWAY, Gateway, MAX_CPUS, MAX_SERVERS, MAX_VIPS, MOST_NEW,
+    PROGRAM, Row, SERVER_COUNTS, SERVERS, SLOTS, SLOTS_OF_ALL, Server, VIPS, Vip, VipKey,
 };
-use std::net::{IpAddr, SocketAddr};
+use rustix::time::{ClockId, clock_gettime};
+use std::{
+    net::{IpAddr, SocketAddr},
+    time::Duration,
+};
 
 /// Flows that a CPU remembers.
 pub const FLOWS_OF_CPU: u32 = 100_000;
@@ -59,6 +63,16 @@ impl Reference {
     /// The program.
     pub fn program(&self) -> Result<&Xdp> {
         loaded(&self.object, PROGRAM)
+    }
+
+    /// Lets the guard against floods find that this second has seen no new flow yet, or as many as it takes.
+    pub fn set_flooded(&mut self, flooded: bool) -> Result<()> {
+        let now = clock_gettime(ClockId::Monotonic);
+        let now = Duration::new(now.tv_sec.try_into()?, now.tv_nsec.try_into()?);
+        let count = Count { first: if flooded { MOST_NEW } else { 0 }, second: u64::try_from(now.as_nanos())? };
+        let cpus = nr_cpus().map_err(|(what, error)| anyhow!("{what}: {error}"))?;
+        let mut counts: PerCpuArray<_, Raw<Count>> = PerCpuArray::try_from(map(&mut self.object, COUNTS)?)?;
+        Ok(counts.set(Row::New as u32, PerCpuValues::try_from(vec![Raw(count); cpus])?, 0)?)
     }
 
     /// What all CPUs have counted in a row.
