@@ -32,6 +32,11 @@ pub(crate) fn ratios(ours: &[f64], theirs: &[f64]) -> Option<Summary> {
     Summary::of(ours.iter().zip(theirs).map(|(ours, theirs)| ours / theirs))
 }
 
+/// What one figure is above another, round by round.
+pub(crate) fn differences(ours: &[f64], theirs: &[f64]) -> Option<Summary> {
+    Summary::of(ours.iter().zip(theirs).map(|(ours, theirs)| ours - theirs))
+}
+
 /// What stands at this share of a sorted list, between two neighbours by linear interpolation.
 #[expect(
     clippy::cast_possible_truncation,
@@ -72,8 +77,9 @@ mod tests {
     }
 
     #[test]
-    fn a_ratio_is_taken_within_its_round() {
+    fn figures_are_compared_within_their_round() {
         // The machine is half as fast in the second round, for both.
         assert_eq!(ratios(&[10.0, 20.0, 10.0], &[40.0, 80.0, 40.0]).unwrap().median, 0.25);
+        assert_eq!(differences(&[10.0, 20.0, 11.0], &[9.0, 19.0, 10.0]).unwrap().median, 1.0);
     }
 }

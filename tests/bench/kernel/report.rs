@@ -3,7 +3,7 @@
 use super::rows::{Load, Program, Row};
 use crate::{
     bars::{mark, met},
-    statistics::{Summary, ratios},
+    statistics::{Summary, differences, ratios},
 };
 use comfy_table::{CellAlignment, Table, presets::NOTHING};
 use serde_json::{Value, json};
@@ -62,6 +62,9 @@ impl<'a> Measured<'a> {
         if row.program == Program::Reference {
             return nanoseconds(cost);
         }
+        if let Some(more) = self.more_than_ours(row, load) {
+            return format!("{}  {:+.1} ns", nanoseconds(cost), more.median);
+        }
         let share = self.share(row, load);
         let shown = share.map(|share| format!("  {:.2}×", share.median)).unwrap_or_default();
         format!("{}{shown} {}", nanoseconds(cost), mark(share, row.cost.bar(load)))
@@ -78,6 +81,7 @@ impl<'a> Measured<'a> {
                     "load": load.to_string(),
                     "nanoseconds": self.cost(row, *load)?,
                     "of_reference": share,
+                    "more_than_ours": self.more_than_ours(row, *load),
                     "bar": bar,
                     "met": met(share, bar),
                 }))
@@ -99,6 +103,15 @@ impl<'a> Measured<'a> {
 
     fn cost(&self, row: &Row, load: Load) -> Option<Summary> {
         Summary::of(self.of(row, load).iter().copied())
+    }
+
+    /// What another build costs more than this one, in the same row.
+    fn more_than_ours(&self, row: &Row, load: Load) -> Option<Summary> {
+        let ours = self.rows.iter().find(|ours| ours.program == Program::Sluice && ours.name == row.name)?;
+        if row.program != Program::Against {
+            return None;
+        }
+        differences(self.of(row, load), self.of(ours, load))
     }
 
     /// The row's share of the reference; of replies, which the reference never sees, of its packets to servers.
