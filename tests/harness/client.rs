@@ -5,11 +5,13 @@ pub mod http;
 pub mod load;
 pub mod flows;
 pub mod udp;
+pub mod seen;
 
 pub use curl::curl;
 pub use flows::Flows;
 pub use http::{Answer, Connection};
 pub use load::{Exchange, Load};
+pub use seen::Seen;
 
 use std::time::Duration;
 

@@ -19,14 +19,21 @@ pub struct Namespace {
     name: String,
 }
 
+/// IPv6 without what would put traffic of its own on the wire or take its time: no wait for duplicates of an address, no
+/// routers asked for or listened to. The first two are of no effect where the third is 1.
+const QUIET: [(&str, &str); 4] = [
+    ("net.ipv6.conf.all.accept_dad", "0"),
+    ("net.ipv6.conf.default.accept_dad", "0"),
+    ("net.ipv6.conf.default.accept_ra", "0"),
+    ("net.ipv6.conf.default.router_solicitations", "0"),
+];
+
 impl Namespace {
-    /// Makes a namespace with the loopback interface up and IPv6 off, so that only the traffic of the test is on the wire.
-    pub fn create(name: &str) -> Result<Self> {
-        process::run(Command::new("ip").args(["netns", "add", name]))?;
-        let made = Self { name: name.to_owned() };
-        made.sysctl("net.ipv6.conf.all.disable_ipv6", "1")?;
-        made.sysctl("net.ipv6.conf.default.disable_ipv6", "1")?;
-        made.ip(["link set lo up"])?;
+    /// Makes namespaces of these names, in order.
+    pub fn create(names: impl IntoIterator<Item = String>) -> Result<Vec<Self>> {
+        let made: Vec<_> = names.into_iter().map(|name| Self { name }).collect();
+        batch(Command::new("ip"), made.iter().map(|one| format!("netns add {}", one.name)))?;
+        made.iter().try_for_each(|one| one.sysctls(&QUIET))?;
         Ok(made)
     }
 
@@ -49,19 +56,9 @@ impl Namespace {
 
     /// Runs `ip` commands inside, in one process: `namespace.ip(["link set eth0 up"])`.
     pub fn ip<Line: AsRef<str>>(&self, lines: impl IntoIterator<Item = Line>) -> Result<()> {
-        let lines: Vec<_> = lines.into_iter().map(|line| line.as_ref().to_owned()).collect();
-        let mut child = Command::new("ip")
-            .args(["-n", &self.name, "-batch", "-"])
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .context("starting ip")?;
-        child.stdin.take().context("ip has no input")?.write_all(lines.join("\n").as_bytes())?;
-        let output = child.wait_with_output()?;
-        let complaint = String::from_utf8_lossy(&output.stderr);
-        ensure!(output.status.success(), "ip in {}:\n{}\n{complaint}", self.name, lines.join("\n"));
-        Ok(())
+        let mut ip = Command::new("ip");
+        ip.args(["-n", &self.name]);
+        batch(ip, lines).with_context(|| format!("in {}", self.name))
     }
 
     /// Runs `work` on a thread that is inside. Sockets made there stay there, whoever uses them later.
@@ -81,9 +78,18 @@ impl Namespace {
 
     /// Sets a kernel parameter of the namespace: `sysctl("net.ipv4.ip_forward", "1")`.
     pub fn sysctl(&self, key: &str, value: &str) -> Result<()> {
-        let path = format!("/proc/sys/{}", key.replace('.', "/"));
+        self.sysctls(&[(key, value)])
+    }
+
+    /// Sets kernel parameters of the namespace.
+    pub fn sysctls(&self, settings: &[(&str, &str)]) -> Result<()> {
         // /proc/sys/net shows the namespace of the thread that opens it.
-        self.run(|| fs::write(&path, value))?.with_context(|| format!("{key} in {}", self.name))
+        self.run(|| {
+            settings.iter().try_for_each(|(key, value)| {
+                let path = format!("/proc/sys/{}", key.replace('.', "/"));
+                fs::write(path, value).with_context(|| format!("{key} in {}", self.name))
+            })
+        })?
     }
 
     /// The Ethernet address of a device inside.
@@ -94,8 +100,26 @@ impl Namespace {
         bytes.try_into().ok().with_context(|| format!("not an Ethernet address: {text}"))
     }
 
-    /// Makes the device send whole frames with whole checksums, as they would be on a real wire.
-    pub fn disable_offloads(&self, device: &str) -> Result<()> {
-        process::run(self.command("ethtool").args(["-K", device, "tx", "off", "gro", "off"])).map(drop)
+    /// Makes devices send whole frames with whole checksums, as they would be on a real wire.
+    pub fn disable_offloads(&self, devices: &[&str]) -> Result<()> {
+        const EACH: &str = r#"for device; do ethtool -K "$device" tx off gro off || exit; done"#;
+        process::run(self.command("sh").args(["-c", EACH, "sh"]).args(devices)).map(drop)
     }
+}
+
+/// Runs `ip` with commands to read.
+fn batch<Line: AsRef<str>>(mut ip: Command, lines: impl IntoIterator<Item = Line>) -> Result<()> {
+    let lines: Vec<_> = lines.into_iter().map(|line| line.as_ref().to_owned()).collect();
+    let mut child = ip
+        .args(["-batch", "-"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .context("starting ip")?;
+    child.stdin.take().context("ip has no input")?.write_all(lines.join("\n").as_bytes())?;
+    let output = child.wait_with_output()?;
+    let complaint = String::from_utf8_lossy(&output.stderr);
+    ensure!(output.status.success(), "ip:\n{}\n{complaint}", lines.join("\n"));
+    Ok(())
 }

@@ -9,7 +9,7 @@ use anyhow::{Context, Result};
 use socket2::{Domain, Protocol, Socket, Type};
 use std::{
     io::{ErrorKind, Read},
-    net::Ipv4Addr,
+    net::IpAddr,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -40,8 +40,8 @@ pub struct Seen {
 impl Watch {
     /// Starts to count. `device` is the one that leads to the client; `client` and `port` are those of the connections
     /// that the stack should not see.
-    pub fn start(namespace: &Namespace, device: &str, client: Ipv4Addr, port: u16) -> Result<Self> {
-        let own = namespace.ethernet_address(device)?;
+    pub fn start(namespace: &Namespace, device: &str, client: impl Into<IpAddr>, port: u16) -> Result<Self> {
+        let (own, client) = (namespace.ethernet_address(device)?, client.into());
         let protocol = Protocol::from(i32::from(EVERY_PROTOCOL.to_be()));
         let socket = namespace.run(|| Socket::new(Domain::PACKET, Type::RAW, Some(protocol)))?;
         let mut socket = socket.context("a packet socket")?;
@@ -75,7 +75,7 @@ impl Watch {
 }
 
 impl Seen {
-    fn count(&mut self, frame: &[u8], own: [u8; 6], client: Ipv4Addr, port: u16) {
+    fn count(&mut self, frame: &[u8], own: [u8; 6], client: IpAddr, port: u16) {
         const HEADER: usize = 14;
         let Some((ethernet, packet)) = frame.split_at_checked(HEADER) else { return };
         let for_other_machine = !ethernet.starts_with(&own) && ethernet.get(6..12) != Some(&own);
@@ -87,40 +87,49 @@ impl Seen {
     }
 }
 
-/// Whether an IP packet runs between the client and any machine's `port`, either way.
-fn is_between(packet: &[u8], client: Ipv4Addr, port: u16) -> bool {
+/// Whether an IP packet runs between the client and any machine's `port`, either way. Ports are looked for right after the
+/// header of IPv6: nothing here sends extension headers.
+fn is_between(packet: &[u8], client: IpAddr, port: u16) -> bool {
     let Some(&first) = packet.first() else { return false };
-    let header = usize::from(first & 0xf) * 4;
-    let address = |offset: usize| packet.get(offset..offset + 4) == Some(&client.octets());
-    let port = |offset: usize| packet.get(header + offset..header + offset + 2) == Some(&port.to_be_bytes());
-    let (source, destination) = (12, 16);
-    first >> 4 == 4 && (address(source) && port(2) || address(destination) && port(0))
+    let (version, client, source, destination, ports) = match client {
+        IpAddr::V4(v4) => (4, &v4.octets()[..], 12, 16, usize::from(first & 0xf) * 4),
+        IpAddr::V6(v6) => (6, &v6.octets()[..], 8, 24, 40),
+    };
+    let has = |offset: usize, bytes: &[u8]| packet.get(offset..offset + bytes.len()) == Some(bytes);
+    let port = port.to_be_bytes();
+    first >> 4 == version
+        && (has(source, client) && has(ports + 2, &port) || has(destination, client) && has(ports, &port))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::lab::{CLIENT, Family, NAT_VIP};
 
     #[test]
     fn packets_count_in_both_directions_and_no_others_do() {
-        let client = Ipv4Addr::new(198, 51, 100, 10);
-        let packet = |from: [u8; 4], to: [u8; 4], ports: [u8; 4]| [&[0x45; 12][..], &from, &to, &ports].concat();
-        let (here, there) = (client.octets(), [192, 0, 2, 10]);
-        assert!(is_between(&packet(here, there, [200, 0, 0, 80]), client, 80));
-        assert!(is_between(&packet(there, here, [0, 80, 200, 0]), client, 80));
-        assert!(!is_between(&packet(here, there, [200, 0, 1, 187]), client, 80));
-        assert!(!is_between(&packet(there, there, [200, 0, 0, 80]), client, 80));
-        assert!(!is_between(&[0x45], client, 80));
+        let packet = |from: IpAddr, to: IpAddr, ports: [u8; 4]| match (from, to) {
+            (IpAddr::V4(from), IpAddr::V4(to)) => [&[0x45; 12][..], &from.octets(), &to.octets(), &ports].concat(),
+            (IpAddr::V6(from), IpAddr::V6(to)) => [&[0x60; 8][..], &from.octets(), &to.octets(), &ports].concat(),
+            _ => unreachable!(),
+        };
+        for family in Family::BOTH {
+            let (client, there) = (family.client(), family.nat_vip());
+            assert!(is_between(&packet(client, there, [200, 0, 0, 80]), client, 80));
+            assert!(is_between(&packet(there, client, [0, 80, 200, 0]), client, 80));
+            assert!(!is_between(&packet(client, there, [200, 0, 1, 187]), client, 80));
+            assert!(!is_between(&packet(there, there, [200, 0, 0, 80]), client, 80));
+        }
+        assert!(!is_between(&[0x45], CLIENT.into(), 80));
     }
 
     #[test]
     fn a_frame_for_another_machine_does_not_count() {
-        let client = Ipv4Addr::new(198, 51, 100, 10);
-        let packet = [&[0x45; 12][..], &client.octets(), &[192, 0, 2, 10], &[200, 0, 0, 80]].concat();
+        let packet = [&[0x45; 12][..], &CLIENT.octets(), &NAT_VIP.octets(), &[200, 0, 0, 80]].concat();
         let (own, other, third) = ([1; 6], [2; 6], [3; 6]);
         let mut seen = Seen::default();
         for (destination, source) in [(own, other), (other, own), (other, third)] {
-            seen.count(&[&destination[..], &source, &[8, 0], &packet].concat(), own, client, 80);
+            seen.count(&[&destination[..], &source, &[8, 0], &packet].concat(), own, CLIENT.into(), 80);
         }
         assert_eq!(seen, Seen { of_client: 2, others: 0 });
     }

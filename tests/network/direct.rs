@@ -3,7 +3,7 @@
 use crate::scene::{PORT, Scene, WEBS};
 use anyhow::{Result, ensure};
 use lb_tests::{
-    client::{Flows, udp},
+    client::{Flows, seen, udp},
     lab::{CLIENT, DEVICE},
     watch::Watch,
 };
@@ -14,7 +14,7 @@ fn tcp_and_udp_reach_every_server_and_replies_do_not_pass_the_balancer() -> Resu
     let watch = Watch::start(&scene.lab.balancer, DEVICE, CLIENT, PORT)?;
     let mut flows = Flows::open(&scene.lab.client, scene.vip, 300)?;
     flows.exchange("there and straight back")?;
-    let datagrams = udp::ask(&scene.lab.client, scene.vip, 300)?;
+    let datagrams = seen::by_server(&udp::ask(&scene.lab.client, scene.vip, 300)?);
     ensure!(flows.by_server().keys().eq(WEBS) && datagrams.keys().eq(WEBS), "{:?} {datagrams:?}", flows.by_server());
 
     let maps = scene.sluice.maps()?;

@@ -2,14 +2,20 @@
 
 use anyhow::{Result, ensure};
 use lb_tests::{
-    client::{Connection, Flows, udp},
-    lab::{CLIENT, DEVICE, DIRECT_VIP, Lab},
+    client::{Connection, Flows, seen, udp},
+    lab::{CLIENT, CLIENT6, DEVICE, Family, Lab},
     origin::{Echo, Listen, Nginx},
     process::run,
     tools, wait,
     watch::Watch,
 };
-use std::{fs, net::UdpSocket, path::Path, process::Command, time::Duration};
+use std::{
+    fs,
+    net::{IpAddr, UdpSocket},
+    path::Path,
+    process::Command,
+    time::Duration,
+};
 
 const SITE: Listen = Listen { site: "shop", port: 80, keep_alive: false };
 
@@ -34,23 +40,64 @@ fn a_routed_request_passes_the_balancer_both_ways_and_is_logged_once() -> Result
 }
 
 #[test]
+fn an_ipv6_flow_passes_the_balancer_both_ways() -> Result<()> {
+    let lab = Lab::new()?;
+    let web2 = lab.machine("web2")?;
+    let _echo = Echo::start(web2, 7, lab.directory())?;
+    let watch = Watch::start(&lab.balancer, DEVICE, CLIENT6, 7)?;
+    let address = (web2.address6, 7).into();
+    let mut flows = Flows::open(&lab.client, address, 10)?;
+    flows.exchange("hello")?;
+    let datagrams = udp::ask(&lab.client, address, 10)?;
+    for seen in flows.seen().chain(&datagrams) {
+        ensure!(seen.own == seen.there && seen.own.ip() == CLIENT6 && seen.server == "web2", "{seen:?}");
+    }
+    // At least eight packets a TCP connection and two a datagram, which the stack routes in and out.
+    let seen = watch.stop()?;
+    ensure!(seen.of_client >= 200, "{seen:?}");
+    Ok(())
+}
+
+#[test]
 fn a_server_answers_for_the_direct_vip_straight_to_the_client() -> Result<()> {
     let lab = Lab::new()?;
     let web1 = lab.machine("web1")?;
-    let _echo = Echo::start(web1, &[web1.address, DIRECT_VIP], 7, lab.directory())?;
+    let _echo = Echo::start(web1, 7, lab.directory())?;
     // In the balancer's place: the client addresses the server's Ethernet address itself.
     let ethernet = web1.namespace.ethernet_address("eth0")?.map(|byte| format!("{byte:02x}")).join(":");
-    lab.client.ip([
-        format!("route add {DIRECT_VIP} dev eth0"),
-        format!("neigh add {DIRECT_VIP} lladdr {ethernet} dev eth0"),
-    ])?;
-    let watch = Watch::start(&lab.balancer, DEVICE, CLIENT, 7)?;
+    for family in Family::BOTH {
+        let vip = family.direct_vip();
+        lab.client.ip([format!("route add {vip} dev eth0"), format!("neigh add {vip} lladdr {ethernet} dev eth0")])?;
+        let watch = Watch::start(&lab.balancer, DEVICE, family.client(), 7)?;
 
-    let mut flows = Flows::open(&lab.client, (DIRECT_VIP, 7).into(), 100)?;
-    flows.exchange("hello")?;
-    ensure!(flows.by_server() == [("web1".to_owned(), 100)].into());
-    ensure!(udp::ask(&lab.client, (DIRECT_VIP, 7).into(), 100)? == [("web1".to_owned(), 100)].into());
-    ensure!(watch.stop()?.of_client == 0, "the replies took the way through the balancer");
+        let mut flows = Flows::open(&lab.client, (vip, 7).into(), 100)?;
+        flows.exchange("hello")?;
+        ensure!(flows.by_server() == [("web1".to_owned(), 100)].into());
+        let datagrams = udp::ask(&lab.client, (vip, 7).into(), 100)?;
+        ensure!(seen::by_server(&datagrams) == [("web1".to_owned(), 100)].into());
+        let seen = watch.stop()?;
+        ensure!(seen.of_client == 0, "the replies took the way through the balancer: {seen:?}");
+    }
+    Ok(())
+}
+
+/// What has no address of its own on the link is silent there, although servers answer for it.
+#[test]
+fn no_server_announces_the_direct_vips() -> Result<()> {
+    let lab = Lab::new()?;
+    for family in Family::BOTH {
+        let (vip, own) = (family.direct_vip(), lab.machine("web1")?.own(family));
+        lab.balancer.ip([format!("addr del {vip}/{} dev {DEVICE}", if family == Family::V4 { 32 } else { 128 })])?;
+        lab.client.ip([format!("route add {vip} dev eth0"), format!("route add {own} dev eth0")])?;
+        let ask = |address: IpAddr, answer: &str| {
+            lab.client.run(|| UdpSocket::bind((family.client(), 0))?.send_to(b"?", (address, 9)))??;
+            let who = || run(lab.client.command("ip").args(["neigh", "show", &address.to_string()]));
+            wait::until(answer, Duration::from_secs(5), || Ok(who()?.contains(answer).then_some(())))
+        };
+        ask(own, "lladdr")?;
+        // After three questions, a second apart, the kernel gives up.
+        ask(vip, "FAILED")?;
+    }
     Ok(())
 }
 

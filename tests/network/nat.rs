@@ -3,7 +3,7 @@
 use crate::scene::{PORT, SOON, Scene, WEBS};
 use anyhow::{Result, ensure};
 use lb_tests::{
-    client::{Flows, udp},
+    client::{Flows, seen, udp},
     lab::{CLIENT, DEVICE},
     wait,
     watch::Watch,
@@ -19,7 +19,7 @@ fn tcp_and_udp_reach_every_server_and_the_host_stack_sees_neither() -> Result<()
     let watch = Watch::start(&scene.lab.balancer, DEVICE, CLIENT, PORT)?;
     let mut flows = Flows::open(&scene.lab.client, scene.vip, 300)?;
     flows.exchange("there and back")?;
-    let datagrams = udp::ask(&scene.lab.client, scene.vip, 300)?;
+    let datagrams = seen::by_server(&udp::ask(&scene.lab.client, scene.vip, 300)?);
     ensure!(flows.by_server().keys().eq(WEBS) && datagrams.keys().eq(WEBS), "{:?} {datagrams:?}", flows.by_server());
 
     let maps = scene.sluice.maps()?;

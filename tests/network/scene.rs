@@ -95,6 +95,5 @@ fn vip(forward: &str) -> Ipv4Addr {
 }
 
 fn start_echo(lab: &Lab, name: &str) -> Result<Echo> {
-    let machine = lab.machine(name)?;
-    Echo::start(machine, &[machine.address, DIRECT_VIP], PORT, lab.directory())
+    Echo::start(lab.machine(name)?, PORT, lab.directory())
 }

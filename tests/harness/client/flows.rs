@@ -1,6 +1,6 @@
 //! Long-lived TCP connections to echo servers: the flows that must not break.
 
-use super::PATIENCE;
+use super::{PATIENCE, Seen, seen};
 use crate::netns::Namespace;
 use anyhow::{Context, Result, ensure};
 use std::{
@@ -20,7 +20,7 @@ pub struct Flows(Vec<Flow>);
 struct Flow {
     stream: TcpStream,
     /// As the server greeted.
-    server: String,
+    seen: Seen,
 }
 
 impl Flows {
@@ -41,16 +41,17 @@ impl Flows {
 
     /// How many each server has.
     pub fn by_server(&self) -> BTreeMap<String, usize> {
-        let mut count = BTreeMap::new();
-        for flow in &self.0 {
-            *count.entry(flow.server.clone()).or_default() += 1;
-        }
-        count
+        seen::by_server(self.seen())
+    }
+
+    /// How the servers see their clients.
+    pub fn seen(&self) -> impl Iterator<Item = &Seen> {
+        self.0.iter().map(|flow| &flow.seen)
     }
 
     /// Those of one server, and all others.
     pub fn split(self, server: &str) -> (Self, Self) {
-        let (of, others) = self.0.into_iter().partition(|flow| flow.server == server);
+        let (of, others) = self.0.into_iter().partition(|flow| flow.seen.server == server);
         (Self(of), Self(others))
     }
 
@@ -64,7 +65,7 @@ impl Flows {
             let left = deadline.saturating_duration_since(Instant::now()).max(Duration::from_millis(1));
             flow.stream.set_read_timeout(Some(left))?;
             if let Err(error) = sent.and_then(|()| flow.receive(message)) {
-                let entry = broken.entry(flow.server.clone()).or_default();
+                let entry = broken.entry(flow.seen.server.clone()).or_default();
                 *entry = (entry.0 + 1, format!("{error:#}"));
             }
         }
@@ -82,16 +83,17 @@ impl Flow {
         let mut stream = TcpStream::connect_timeout(&address, PATIENCE).context("connecting")?;
         stream.set_nodelay(true)?;
         stream.set_read_timeout(Some(PATIENCE))?;
-        let mut server = Vec::new();
+        let mut greeting = Vec::new();
         let mut byte = [0];
         loop {
             stream.read_exact(&mut byte).context("reading the greeting")?;
             if byte == *b"\n" {
                 break;
             }
-            server.extend(byte);
+            greeting.extend(byte);
         }
-        Ok(Self { stream, server: String::from_utf8(server)? })
+        let seen = Seen::read(stream.local_addr()?, &String::from_utf8(greeting)?)?;
+        Ok(Self { stream, seen })
     }
 
     fn send(&mut self, message: &str) -> Result<()> {

@@ -5,7 +5,7 @@ use crate::netns::Namespace;
 use anyhow::{Context, Result};
 use std::{
     io::{BufRead, BufReader, Read, Write},
-    net::{SocketAddr, TcpStream},
+    net::{IpAddr, SocketAddr, TcpStream},
 };
 
 /// What came back.
@@ -37,7 +37,7 @@ impl Connection {
         let stream = TcpStream::connect_timeout(&address, PATIENCE).context("connecting")?;
         stream.set_nodelay(true)?;
         stream.set_read_timeout(Some(PATIENCE))?;
-        Ok(Self { stream: BufReader::new(stream), host: address.ip().to_string() })
+        Ok(Self { stream: BufReader::new(stream), host: host_of(address) })
     }
 
     /// The `Host` of the requests to come, instead of the address.
@@ -77,5 +77,13 @@ impl Connection {
         let length = self.stream.read_line(&mut line).context("reading")?;
         anyhow::ensure!(length > 0, "closed without an answer");
         Ok(line.trim_end().to_owned())
+    }
+}
+
+/// As it stands in a URL: an IPv6 address is in brackets (RFC 9110 §4.2.3 by RFC 3986 §3.2.2).
+fn host_of(address: SocketAddr) -> String {
+    match address.ip() {
+        IpAddr::V4(v4) => v4.to_string(),
+        IpAddr::V6(v6) => format!("[{v6}]"),
     }
 }

@@ -1,35 +1,35 @@
 //! UDP to echo servers.
 
-use super::PATIENCE;
+use super::{PATIENCE, Seen};
 use crate::netns::Namespace;
 use anyhow::{Context, Result, ensure};
-use std::{
-    collections::BTreeMap,
-    net::{Ipv4Addr, SocketAddr, UdpSocket},
-};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 
 /// Sends one datagram from each of `count` ports; the replies must come from the very address that was asked. Returns
-/// how many each server answered.
-pub fn ask(client: &Namespace, address: SocketAddr, count: usize) -> Result<BTreeMap<String, usize>> {
-    client.run(|| {
-        let mut answers = BTreeMap::new();
-        for number in 0..count {
-            *answers.entry(ask_once(address, &format!("datagram {number}"))?).or_default() += 1;
-        }
-        Ok(answers)
-    })?
+/// who answered.
+pub fn ask(client: &Namespace, address: SocketAddr, count: usize) -> Result<Vec<Seen>> {
+    client.run(|| (0..count).map(|number| ask_once(address, &format!("datagram {number}"))).collect())?
 }
 
-fn ask_once(address: SocketAddr, message: &str) -> Result<String> {
-    let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0))?;
+/// Sends one datagram from wherever the calling thread is, and wants it back.
+pub fn ask_once(address: SocketAddr, message: &str) -> Result<Seen> {
+    let socket = UdpSocket::bind((source_towards(address)?, 0))?;
     socket.set_read_timeout(Some(PATIENCE))?;
-    socket.send_to(message.as_bytes(), address)?;
-    let mut buffer = vec![0; 2048];
-    let (length, from) = socket.recv_from(&mut buffer).with_context(|| format!("no answer to {message:?}"))?;
+    socket.send_to(message.as_bytes(), address).context("sending")?;
+    let mut buffer = vec![0; usize::from(u16::MAX)];
+    let (length, from) = socket.recv_from(&mut buffer).with_context(|| format!("no answer to {message:.30?}"))?;
     buffer.truncate(length);
     let reply = String::from_utf8(buffer)?;
     ensure!(from == address, "asked {address}, {from} answered");
-    let (server, echoed) = reply.split_once(' ').context("no name in the reply")?;
-    ensure!(echoed == message, "sent {message:?}, got {echoed:?}");
-    Ok(server.to_owned())
+    let said = reply.strip_suffix(message).and_then(|said| said.strip_suffix(' '));
+    Seen::read(socket.local_addr()?, said.with_context(|| format!("sent {message:.30?}, got {reply:.60?}"))?)
+}
+
+/// The address that this machine sends from to another. A socket that is connected would tell, but also hide replies from
+/// the wrong address.
+fn source_towards(address: SocketAddr) -> Result<IpAddr> {
+    let any: IpAddr = if address.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
+    let socket = UdpSocket::bind((any, 0))?;
+    socket.connect(address)?;
+    Ok(socket.local_addr()?.ip())
 }

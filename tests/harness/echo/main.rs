@@ -1,5 +1,6 @@
-//! `lab-echo NAME ADDRESS…`: an echo server for the lab, TCP and UDP on each address. A TCP connection is greeted with
-//! the server's name and a line end; a UDP datagram comes back with the name before it.
+//! `lab-echo NAME ADDRESS…`: an echo server for the lab, TCP and UDP on each address. A TCP connection is greeted with a
+//! line: the server's name, a space, and the client's address and port as the server sees them. A UDP datagram comes back
+//! with the same and another space before it.
 
 use anyhow::{Context, Result};
 use std::{
@@ -26,7 +27,7 @@ async fn serve() -> Result<()> {
     let mut running = Vec::new();
     for argument in arguments {
         let address: SocketAddr = argument.parse().with_context(|| argument.clone())?;
-        let socket = TcpSocket::new_v4()?;
+        let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
         socket.set_reuseaddr(true)?;
         socket.bind(address)?;
         running.push(tokio::spawn(accept(socket.listen(BACKLOG)?, name.clone())));
@@ -41,8 +42,8 @@ async fn serve() -> Result<()> {
 
 async fn accept(listener: TcpListener, name: String) -> Result<()> {
     loop {
-        let (stream, _) = listener.accept().await?;
-        let greeting = format!("{name}\n");
+        let (stream, client) = listener.accept().await?;
+        let greeting = format!("{name} {client}\n");
         // A connection that breaks is the client's to notice.
         tokio::spawn(async move { echo(stream, &greeting).await.ok() });
     }
@@ -57,11 +58,11 @@ async fn echo(stream: TcpStream, greeting: &str) -> Result<()> {
 }
 
 async fn answer(socket: UdpSocket, name: String) -> Result<()> {
-    let mut buffer = vec![0; 2048];
+    let mut buffer = vec![0; usize::from(u16::MAX)];
     loop {
         let (length, client) = socket.recv_from(&mut buffer).await?;
         let datagram = buffer.get(..length).unwrap_or_default();
-        let reply = [name.as_bytes(), b" ", datagram].concat();
+        let reply = [format!("{name} {client} ").as_bytes(), datagram].concat();
         socket.send_to(&reply, client).await?;
     }
 }

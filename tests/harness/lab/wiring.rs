@@ -1,0 +1,143 @@
+//! How the machines of a lab are connected, and what each of them is told about the others.
+//!
+//! Starting a program is most of what this costs, so each machine's part is said to as few of them as possible.
+
+use super::{
+    DEVICE, Lab, Machine,
+    addresses::{
+        CLIENT, CLIENT6, CLIENTS_LINK, DIRECT_VIP, DIRECT_VIP6, GATEWAY, GATEWAY6, NAT_VIP, NAT_VIP6, POOL, POOL6,
+        PROXY_VIP, PROXY_VIP6, SERVER_GATEWAY, SERVER_GATEWAY6,
+    },
+};
+use crate::{netns::Namespace, process, tools, wait};
+use anyhow::{Context, Result};
+use std::{
+    net::{IpAddr, UdpSocket},
+    time::Duration,
+};
+
+/// Longest wait for an Ethernet address.
+const MEETING: Duration = Duration::from_secs(2);
+
+/// What every machine but the switch is: it takes packets in at one device although it would answer by another.
+const ROUTED: [(&str, &str); 2] = [("net.ipv4.conf.all.rp_filter", "0"), ("net.ipv4.conf.default.rp_filter", "0")];
+
+/// A cable between a machine and the switch.
+struct Cable<'a> {
+    machine: &'a Namespace,
+    /// The end at the switch.
+    port: &'a str,
+    /// The end at the machine.
+    device: &'a str,
+}
+
+impl Lab {
+    /// Lays the cables and gives everybody their addresses and routes.
+    pub(super) fn connect(&self) -> Result<()> {
+        self.switch.sysctl("net.ipv6.conf.all.disable_ipv6", "1")?;
+        self.switch.sysctl("net.ipv6.conf.default.disable_ipv6", "1")?;
+        self.switch
+            .ip(["link add switch type bridge stp_state 0 forward_delay 0 mcast_snooping 0", "link set switch up"])?;
+        let mut cables = vec![
+            Cable { machine: &self.client, port: "client", device: "eth0" },
+            Cable { machine: &self.balancer, port: "balancer", device: DEVICE },
+        ];
+        cables.extend(self.machines.iter().map(|one| Cable {
+            machine: &one.namespace,
+            port: one.name,
+            device: "eth0",
+        }));
+        self.lay(&cables)?;
+        tools::attach(tools::Program::Pass, &self.switch, "balancer", &self.name)?;
+
+        self.set_up_client()?;
+        self.set_up_balancer()?;
+        self.machines.iter().try_for_each(set_up_server)?;
+        self.introduce()
+    }
+
+    /// Lays cables. The ends at the machines are down until an address is given to them.
+    fn lay(&self, cables: &[Cable<'_>]) -> Result<()> {
+        self.switch.ip(cables.iter().flat_map(|Cable { machine, port, device }| {
+            [
+                format!("link add {port} mtu 1500 type veth peer name {device} mtu 1500 netns {}", machine.name()),
+                format!("link set {port} master switch up"),
+            ]
+        }))?;
+        self.switch.disable_offloads(&cables.iter().map(|cable| cable.port).collect::<Vec<_>>())?;
+        cables.iter().try_for_each(|cable| {
+            cable.machine.sysctls(&ROUTED)?;
+            cable.machine.disable_offloads(&[cable.device])
+        })
+    }
+
+    fn set_up_client(&self) -> Result<()> {
+        self.client.sysctl("net.ipv4.ip_local_port_range", "1024 65535")?;
+        self.client.ip([
+            "link set lo up".to_owned(),
+            "link set eth0 up".to_owned(),
+            format!("addr add {CLIENT}/24 dev eth0"),
+            format!("addr add {CLIENT6}/64 dev eth0"),
+            format!("route add default via {GATEWAY}"),
+            format!("route add default via {GATEWAY6}"),
+        ])
+    }
+
+    fn set_up_balancer(&self) -> Result<()> {
+        self.balancer.sysctls(&[
+            ("net.ipv4.ip_forward", "1"),
+            ("net.ipv6.conf.all.forwarding", "1"),
+            ("net.ipv4.conf.all.send_redirects", "0"),
+            ("net.ipv4.conf.default.send_redirects", "0"),
+        ])?;
+        let mut lines = vec!["link set lo up".to_owned(), format!("link set {DEVICE} up")];
+        lines.extend([GATEWAY, SERVER_GATEWAY].map(|own| format!("addr add {own}/24 dev {DEVICE}")));
+        lines.extend([GATEWAY6, SERVER_GATEWAY6].map(|own| format!("addr add {own}/64 dev {DEVICE}")));
+        lines.extend([NAT_VIP, DIRECT_VIP, PROXY_VIP, POOL].map(|own| format!("addr add {own}/32 dev {DEVICE}")));
+        lines.extend([NAT_VIP6, DIRECT_VIP6, PROXY_VIP6, POOL6].map(|own| format!("addr add {own}/128 dev {DEVICE}")));
+        self.balancer.ip(lines)
+    }
+
+    /// Lets client and balancer learn each other's Ethernet address, as a balancer and its router long have: replies to a
+    /// client whose address the balancer's kernel does not know are dropped and counted as `no_next_hop`.
+    fn introduce(&self) -> Result<()> {
+        const NOBODY_LISTENS: u16 = 9;
+        let say = |from: IpAddr, to: IpAddr| UdpSocket::bind((from, 0))?.send_to(b"hello", (to, NOBODY_LISTENS));
+        self.client
+            .run(|| say(CLIENT.into(), GATEWAY.into()).and_then(|_| say(CLIENT6.into(), GATEWAY6.into())))?
+            .context("the client's first words")?;
+        wait::until("client and balancer to meet", MEETING, || {
+            let known = process::run(self.balancer.command("ip").args(["neigh", "show", "dev", DEVICE]))?;
+            let knows = |client: &str| {
+                known.lines().any(|line| line.split(' ').next() == Some(client) && line.contains("lladdr"))
+            };
+            Ok((knows(&CLIENT.to_string()) && knows(&CLIENT6.to_string())).then_some(()))
+        })
+    }
+}
+
+fn set_up_server(Machine { address, address6, namespace, .. }: &Machine) -> Result<()> {
+    namespace.sysctls(&[
+        // The VIP must not be announced: the switch would take this server for the balancer. IPv6 needs no such word: it
+        // answers for the addresses of the very device that is asked.
+        ("net.ipv4.conf.all.arp_ignore", "1"),
+        ("net.ipv4.conf.all.arp_announce", "2"),
+        ("net.core.somaxconn", "16384"),
+        ("net.ipv4.tcp_max_syn_backlog", "16384"),
+    ])?;
+    let [clients, clients6] = CLIENTS_LINK;
+    namespace.ip([
+        "link set lo up".to_owned(),
+        "link set eth0 up".to_owned(),
+        format!("addr add {address}/24 dev eth0"),
+        format!("addr add {address6}/64 dev eth0"),
+        format!("route add default via {SERVER_GATEWAY}"),
+        format!("route add default via {SERVER_GATEWAY6}"),
+        format!("addr add {DIRECT_VIP} dev lo"),
+        format!("addr add {DIRECT_VIP6} dev lo"),
+        // What it answers as the VIP goes straight to the clients. A batch knows no rules for IPv6, but routes by source.
+        format!("rule add from {DIRECT_VIP} lookup 20"),
+        format!("route add {clients} dev eth0 table 20"),
+        format!("route add {clients6} from {DIRECT_VIP6} dev eth0"),
+    ])
+}
