@@ -1,7 +1,8 @@
 //! What the tests share: networks, processes, packets.
 //!
 //! Start reading at [`lab`]: it lays the network out. [`origin`] puts servers on it, [`sluice`] the balancer,
-//! [`client`] the traffic, and [`watch`] looks whether the balancer's own stack saw any of it.
+//! [`client`] the traffic, and [`watch`] looks whether the balancer's own stack saw any of it. [`tunnel`] and [`vlan`] stand in
+//! for devices that a kernel may not have.
 
 pub mod lab;
 pub mod netns;
@@ -15,6 +16,8 @@ pub mod origin;
 pub mod sluice;
 pub mod client;
 pub mod watch;
+pub mod tunnel;
+pub mod vlan;
 
 pub mod packet;
 pub mod object;

@@ -100,9 +100,10 @@ impl Namespace {
         bytes.try_into().ok().with_context(|| format!("not an Ethernet address: {text}"))
     }
 
-    /// Makes devices send whole frames with whole checksums, as they would be on a real wire.
+    /// Makes devices send whole frames with whole checksums, and VLAN tags inside, as they would be on a real wire.
     pub fn disable_offloads(&self, devices: &[&str]) -> Result<()> {
-        const EACH: &str = r#"for device; do ethtool -K "$device" tx off gro off || exit; done"#;
+        const EACH: &str =
+            r#"for device; do ethtool -K "$device" tx off gro off txvlan off tx-vlan-stag-hw-insert off || exit; done"#;
         process::run(self.command("sh").args(["-c", EACH, "sh"]).args(devices)).map(drop)
     }
 }

@@ -5,6 +5,8 @@
 #[path = "../cases/all.rs"]
 mod cases;
 mod agreement;
+mod decapsulation;
+mod tagging;
 mod loading;
 mod namespace;
 mod tools;

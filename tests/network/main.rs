@@ -7,6 +7,7 @@
 mod scene;
 
 mod lab;
+mod wires;
 mod direct;
 mod nat;
 mod neighbour;

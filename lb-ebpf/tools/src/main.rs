@@ -1,5 +1,5 @@
 //! A second kernel object, which never ships: the XDP programs that tests and benches put beside the balancer. Each module
-//! is one program.
+//! but `frame` is one program, or two that belong together.
 //!
 //! Whoever loads the object makes all of its maps, also for a program that uses none. So maps are declared with next to no
 //! entries, and a loader that wants more says so.
@@ -10,6 +10,8 @@
 )]
 
 #[cfg(target_arch = "bpf")]
+mod frame;
+#[cfg(target_arch = "bpf")]
 mod pass;
 #[cfg(target_arch = "bpf")]
 mod transmit;
@@ -17,6 +19,10 @@ mod transmit;
 mod rearm;
 #[cfg(target_arch = "bpf")]
 mod reference;
+#[cfg(target_arch = "bpf")]
+mod decapsulate;
+#[cfg(target_arch = "bpf")]
+mod vlan;
 
 #[cfg(target_arch = "bpf")]
 mod object {
