@@ -6,6 +6,9 @@ pub mod load;
 pub mod flows;
 pub mod udp;
 pub mod seen;
+pub mod bulk;
+pub mod ftp;
+pub mod flood;
 
 pub use curl::curl;
 pub use flows::Flows;

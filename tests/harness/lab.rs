@@ -13,11 +13,13 @@
 
 mod addresses;
 mod wiring;
+mod far;
 
 pub use addresses::{
-    BACKUP, CLIENT, CLIENT6, DIRECT_VIP, DIRECT_VIP6, Family, GATEWAY, GATEWAY6, NAT_VIP, NAT_VIP6, POOL, POOL6,
-    PROXY_VIP, PROXY_VIP6, SERVER_GATEWAY, SERVER_GATEWAY6,
+    BACKUP, CLIENT, CLIENT6, DIRECT_VIP, DIRECT_VIP6, FAR, FAR6, Family, GATEWAY, GATEWAY6, NAT_VIP, NAT_VIP6, POOL,
+    POOL6, PROXY_VIP, PROXY_VIP6, SERVER_GATEWAY, SERVER_GATEWAY6,
 };
+pub use far::Far;
 
 use crate::{
     netns::Namespace,
@@ -156,6 +158,14 @@ impl Lab {
             write!(toml, "[[backend.{backend}.server]]\nname = \"{name}\"\naddress = \"{address}\"\n{backup}")?;
         }
         Ok(toml)
+    }
+
+    /// Takes from the servers every way to the clients but that of the direct VIPs: who is to be answered must be on their
+    /// link.
+    pub fn strand_servers(&self) -> Result<()> {
+        let lines =
+            [format!("route del default via {SERVER_GATEWAY}"), format!("route del default via {SERVER_GATEWAY6}")];
+        self.machines.iter().try_for_each(|machine| machine.namespace.ip(&lines))
     }
 
     /// Leaves the lab standing after this program.

@@ -1,17 +1,17 @@
 //! The lab itself, before anything is asked of the balancer: what these tests need, all others need too.
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use lb_tests::{
-    client::{Connection, Flows, seen, udp},
+    client::{Connection, Flows, bulk, flood, ftp, seen, udp},
     lab::{CLIENT, CLIENT6, DEVICE, Family, Lab},
-    origin::{Echo, Listen, Nginx},
+    origin::{Echo, Ftp, Listen, Nginx, ftp::LARGE},
     process::run,
     tools, wait,
     watch::Watch,
 };
 use std::{
     fs,
-    net::{IpAddr, UdpSocket},
+    net::{IpAddr, SocketAddr, UdpSocket},
     path::Path,
     process::Command,
     time::Duration,
@@ -115,6 +115,59 @@ fn what_the_balancer_transmits_by_xdp_arrives_on_the_wire() -> Result<()> {
     lab.client.run(|| UdpSocket::bind("0.0.0.0:0")?.send_to(b"?", "198.51.100.99:9"))??;
     let what = "a frame from XDP at the far end of the balancer's cable";
     wait::until(what, Duration::from_secs(3), || Ok((received()? > before).then_some(())))
+}
+
+#[test]
+fn a_server_learns_what_the_link_to_a_far_client_takes() -> Result<()> {
+    const MTU: u32 = 1400;
+    let lab = Lab::new()?;
+    let far = lab.add_far_client(MTU)?;
+    let web1 = lab.machine("web1")?;
+    let _echo = Echo::start(web1, 7, lab.directory())?;
+    for family in Family::BOTH {
+        let back = SocketAddr::new(family.far(), 9);
+        ensure!(bulk::path_mtu(&web1.namespace, back)? == 1500, "known before anybody said it");
+        bulk::transfer(&far.client, (web1.own(family), 7).into(), 1_000_000)?;
+        ensure!(bulk::path_mtu(&web1.namespace, back)? == MTU, "{family:?}: the server was not told");
+        ensure!(bulk::path_mtu(&far.client, (web1.own(family), 7).into())? == 1500, "the other way is as wide as all");
+    }
+    Ok(())
+}
+
+/// As clients of FTP do it: each transfer is a connection of its own.
+#[test]
+fn a_file_is_read_by_ftp_both_ways_to_ask_for_it() -> Result<()> {
+    let lab = Lab::new()?;
+    let web1 = lab.machine("web1")?;
+    let _ftp = Ftp::start(web1, web1.address, lab.directory())?;
+    for (arguments, address) in
+        [(&["--disable-epsv"][..], web1.own(Family::V4)), (&[], web1.own(Family::V4)), (&[], web1.own(Family::V6))]
+    {
+        ensure!(ftp::read(&lab.client, arguments, address, "who")? == "web1\n");
+        ensure!(ftp::read(&lab.client, arguments, address, "large")?.len() == LARGE);
+    }
+    Ok(())
+}
+
+#[test]
+fn a_flood_of_syns_arrives() -> Result<()> {
+    let lab = Lab::new()?;
+    for family in Family::BOTH {
+        let received = || -> Result<u64> {
+            let path = "/proc/thread-self/net/dev";
+            let lines = lab.balancer.run(|| fs::read_to_string(path))??;
+            let line =
+                lines.lines().find_map(|line| line.trim().strip_prefix(&format!("{DEVICE}:"))).context("no device")?;
+            Ok(line.split_whitespace().nth(1).context("no count")?.parse()?)
+        };
+        let before = received()?;
+        let time = Duration::from_millis(200);
+        let sent = flood::syns(&lab.client, (family.nat_vip(), 7).into(), time)?;
+        let arrived = received()? - before;
+        println!("{family:?}: {sent} SYNs in {time:?}, {arrived} frames arrived");
+        ensure!(sent > 2_000 && arrived * 10 > sent * 9, "{sent} sent, {arrived} arrived");
+    }
+    Ok(())
 }
 
 #[test]

@@ -20,7 +20,7 @@ struct Tool {
     purpose: &'static str,
 }
 
-const TOOLS: [Tool; 12] = [
+const TOOLS: [Tool; 13] = [
     Tool { program: "cc", package: "gcc libc6-dev", purpose: "build" },
     Tool { program: "ip", package: "iproute2", purpose: "network tests" },
     Tool { program: "ethtool", package: "ethtool", purpose: "network tests" },
@@ -29,6 +29,7 @@ const TOOLS: [Tool; 12] = [
     Tool { program: "jq", package: "jq", purpose: "network tests" },
     Tool { program: "tcpdump", package: "tcpdump", purpose: "network tests" },
     Tool { program: "nginx", package: "nginx-light", purpose: "network tests" },
+    Tool { program: "vsftpd", package: "vsftpd", purpose: "network tests" },
     Tool { program: "haproxy", package: "haproxy", purpose: "comparisons" },
     Tool { program: "keepalived", package: "keepalived", purpose: "network tests" },
     Tool { program: "wrk", package: "wrk", purpose: "benchmarks" },

@@ -27,7 +27,7 @@ pub fn ask_once(address: SocketAddr, message: &str) -> Result<Seen> {
 
 /// The address that this machine sends from to another. A socket that is connected would tell, but also hide replies from
 /// the wrong address.
-fn source_towards(address: SocketAddr) -> Result<IpAddr> {
+pub(super) fn source_towards(address: SocketAddr) -> Result<IpAddr> {
     let any: IpAddr = if address.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
     let socket = UdpSocket::bind((any, 0))?;
     socket.connect(address)?;

@@ -33,6 +33,20 @@ pub const POOL: Ipv4Addr = Ipv4Addr::new(10, 1, 1, 200);
 /// As [`POOL`].
 pub const POOL6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 1, 0, 0, 0, 0, 0x200);
 
+/// The client of [`Lab::add_far_client`](super::Lab::add_far_client).
+pub const FAR: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 10);
+/// As [`FAR`].
+pub const FAR6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0x200, 0, 0, 0, 0, 0x10);
+
+/// The router to the far client, as balancer and servers know it.
+pub(super) const ROUTER: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 2);
+/// As [`ROUTER`].
+pub(super) const ROUTER6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0x100, 0, 0, 0, 0, 2);
+/// The same router, as the far client knows it.
+pub(super) const FAR_ROUTER: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 1);
+/// As [`FAR_ROUTER`].
+pub(super) const FAR_ROUTER6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0x200, 0, 0, 0, 0, 1);
+
 /// The server that [`Lab::servers`](super::Lab::servers) marks as backup.
 pub const BACKUP: &str = "backup";
 
@@ -51,6 +65,9 @@ const fn server6(last: u16) -> Ipv6Addr {
 /// The link of client and balancer.
 pub(super) const CLIENTS_LINK: [&str; 2] = ["198.51.100.0/24", "2001:db8:100::/64"];
 
+/// The link of the far client.
+pub(super) const FAR_LINK: [&str; 2] = ["203.0.113.0/24", "2001:db8:200::/64"];
+
 /// Which of the two kinds of address a test is about.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Family {
@@ -67,6 +84,11 @@ impl Family {
     /// The client.
     pub const fn client(self) -> IpAddr {
         self.choose(CLIENT, CLIENT6)
+    }
+
+    /// The client behind a router.
+    pub const fn far(self) -> IpAddr {
+        self.choose(FAR, FAR6)
     }
 
     /// [`NAT_VIP`] or [`NAT_VIP6`].

@@ -23,12 +23,12 @@ const MEETING: Duration = Duration::from_secs(2);
 const ROUTED: [(&str, &str); 2] = [("net.ipv4.conf.all.rp_filter", "0"), ("net.ipv4.conf.default.rp_filter", "0")];
 
 /// A cable between a machine and the switch.
-struct Cable<'a> {
-    machine: &'a Namespace,
+pub(super) struct Cable<'a> {
+    pub(super) machine: &'a Namespace,
     /// The end at the switch.
-    port: &'a str,
+    pub(super) port: &'a str,
     /// The end at the machine.
-    device: &'a str,
+    pub(super) device: &'a str,
 }
 
 impl Lab {
@@ -57,7 +57,7 @@ impl Lab {
     }
 
     /// Lays cables. The ends at the machines are down until an address is given to them.
-    fn lay(&self, cables: &[Cable<'_>]) -> Result<()> {
+    pub(super) fn lay(&self, cables: &[Cable<'_>]) -> Result<()> {
         self.switch.ip(cables.iter().flat_map(|Cable { machine, port, device }| {
             [
                 format!("link add {port} mtu 1500 type veth peer name {device} mtu 1500 netns {}", machine.name()),

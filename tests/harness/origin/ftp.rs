@@ -1,0 +1,57 @@
+//! A real vsftpd for anonymous readers. FTP opens a second connection for each transfer, to a port that the server names on
+//! the first one, so both must reach the same server.
+
+use crate::{lab::Machine, process::Process};
+use anyhow::Result;
+use std::{
+    fs,
+    net::{Ipv4Addr, TcpStream},
+    ops::RangeInclusive,
+    os::unix::fs::PermissionsExt as _,
+    path::Path,
+    time::Duration,
+};
+
+/// The port of control connections.
+pub const CONTROL: u16 = 21;
+/// The ports that servers name for transfers.
+pub const TRANSFERS: RangeInclusive<u16> = 40_000..=40_099;
+
+/// A vsftpd on a machine of the lab, on all its addresses. The file `who` has the machine's name, and `large` is of
+/// [`LARGE`] bytes.
+#[derive(Debug)]
+pub struct Ftp(#[expect(dead_code, reason = "runs as long as this value lives")] Process);
+
+/// Bytes of the large file.
+pub const LARGE: usize = 2_000_000;
+
+impl Ftp {
+    /// Starts it. To clients of IPv4 it names `vip` as its address.
+    pub fn start(machine: &Machine, vip: Ipv4Addr, directory: &Path) -> Result<Self> {
+        let directory = directory.join(format!("ftp-{}", machine.name));
+        let (root, empty) = (directory.join("root"), directory.join("empty"));
+        for made in [&root, &empty] {
+            fs::create_dir_all(made)?;
+            // It refuses to serve a directory that its readers may write to.
+            fs::set_permissions(made, fs::Permissions::from_mode(0o555))?;
+        }
+        fs::write(root.join("who"), format!("{}\n", machine.name))?;
+        fs::write(root.join("large"), vec![b'.'; LARGE])?;
+        let file = directory.join("vsftpd.conf");
+        fs::write(&file, configuration(vip, &root, &empty))?;
+        let mut process = Process::spawn("vsftpd", machine.namespace.command("vsftpd").arg(&file), &directory)?;
+        let own = (machine.address, CONTROL);
+        process.ready(Duration::from_secs(5), || machine.namespace.run(|| Ok(TcpStream::connect(own).is_ok()))?)?;
+        Ok(Self(process))
+    }
+}
+
+fn configuration(vip: Ipv4Addr, root: &Path, empty: &Path) -> String {
+    let (root, empty, lowest, highest) = (root.display(), empty.display(), TRANSFERS.start(), TRANSFERS.end());
+    format!(
+        "background=NO\nlisten=NO\nlisten_ipv6=YES\nlisten_port={CONTROL}\n\
+         anonymous_enable=YES\nlocal_enable=NO\nno_anon_password=YES\nanon_root={root}\nsecure_chroot_dir={empty}\n\
+         pasv_enable=YES\npasv_address={vip}\npasv_min_port={lowest}\npasv_max_port={highest}\n\
+         seccomp_sandbox=NO\nisolate=NO\nisolate_network=NO\nconnect_from_port_20=NO\n"
+    )
+}
