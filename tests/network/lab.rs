@@ -11,7 +11,7 @@ use lb_tests::{
 };
 use std::{
     fs,
-    net::{IpAddr, SocketAddr, UdpSocket},
+    net::{IpAddr, UdpSocket},
     path::Path,
     process::Command,
     time::Duration,
@@ -125,11 +125,12 @@ fn a_server_learns_what_the_link_to_a_far_client_takes() -> Result<()> {
     let web1 = lab.machine("web1")?;
     let _echo = Echo::start(web1, 7, lab.directory())?;
     for family in Family::BOTH {
-        let back = SocketAddr::new(family.far(), 9);
-        ensure!(bulk::path_mtu(&web1.namespace, back)? == 1500, "known before anybody said it");
-        bulk::transfer(&far.client, (web1.own(family), 7).into(), 1_000_000)?;
-        ensure!(bulk::path_mtu(&web1.namespace, back)? == MTU, "{family:?}: the server was not told");
-        ensure!(bulk::path_mtu(&far.client, (web1.own(family), 7).into())? == 1500, "the other way is as wide as all");
+        let (server, far_client) = (web1.own(family), family.far());
+        let back = || bulk::path_mtu(&web1.namespace, server, far_client);
+        ensure!(back()? == 1500, "known before anybody said it");
+        bulk::transfer(&far.client, (server, 7).into(), 1_000_000)?;
+        ensure!(back()? == MTU, "{family:?}: the server was not told");
+        ensure!(bulk::path_mtu(&far.client, far_client, server)? == 1500, "the other way is as wide as all");
     }
     Ok(())
 }

@@ -2,13 +2,14 @@
 
 use anyhow::{Context, Result, ensure};
 use lb_tests::{
-    lab::{DIRECT_VIP, Lab, NAT_VIP},
+    lab::{Family, Lab},
     origin::Echo,
     sluice::Sluice,
+    tunnel::{GUE_PORT, Tunnel, TunnelEnd},
 };
 use std::{
     collections::BTreeMap,
-    net::{Ipv4Addr, SocketAddr},
+    net::{IpAddr, SocketAddr},
     time::Duration,
 };
 
@@ -24,10 +25,63 @@ pub(crate) const SOON: Duration = Duration::from_secs(5);
 /// Servers that take part unless the others are down.
 pub(crate) const WEBS: [&str; 3] = ["web1", "web2", "web3"];
 
+/// How packets reach the servers.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Way {
+    /// As typed: `forward = "…"`.
+    pub(crate) forward: &'static str,
+    /// The family of clients and VIP.
+    pub(crate) vip: Family,
+    /// The family of the servers' addresses in the configuration.
+    pub(crate) servers: Family,
+}
+
+impl Way {
+    /// One family from end to end.
+    pub(crate) const fn within(forward: &'static str, family: Family) -> Self {
+        Self { forward, vip: family, servers: family }
+    }
+
+    /// In a tunnel, each family in each.
+    pub(crate) fn tunnels(forward: &'static str) -> [Self; 4] {
+        let [four, six] = Family::BOTH;
+        [(four, four), (four, six), (six, four), (six, six)].map(|(vip, servers)| Self { forward, vip, servers })
+    }
+
+    /// What packets are put into.
+    pub(crate) fn tunnel(self) -> Option<Tunnel> {
+        match self.forward {
+            "ipip" => Some(Tunnel::Ipip),
+            "gue" => Some(Tunnel::Gue),
+            _ => None,
+        }
+    }
+
+    /// Whether replies pass the balancer.
+    pub(crate) fn translates(self) -> bool {
+        matches!(self.forward, "nat" | "fullnat")
+    }
+
+    /// The address of the VIP.
+    pub(crate) fn address(self) -> IpAddr {
+        if self.translates() { self.vip.nat_vip() } else { self.vip.direct_vip() }
+    }
+}
+
+/// More lines for the tables of a configuration.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct More<'a> {
+    pub(crate) global: &'a str,
+    pub(crate) frontend: &'a str,
+    pub(crate) backend: &'a str,
+}
+
 /// A lab with echo servers on some of its machines, and the daemon before them. The backend is called `echo`.
 pub(crate) struct Scene {
     pub(crate) sluice: Sluice,
     pub(crate) echoes: BTreeMap<&'static str, Echo>,
+    /// The servers' ends of the tunnels, if the way leads through such.
+    pub(crate) tunnels: BTreeMap<&'static str, TunnelEnd>,
     pub(crate) vip: SocketAddr,
     pub(crate) lab: Lab,
     over: bool,
@@ -44,11 +98,22 @@ impl Drop for Scene {
 
 impl Scene {
     /// Starts all of it. `forward` is `nat` or `direct`; `global` are further keys of the `[global]` table.
-    pub(crate) fn start(forward: &str, servers: &[&'static str], global: &str) -> Result<Self> {
+    pub(crate) fn start(forward: &'static str, servers: &[&'static str], global: &str) -> Result<Self> {
+        Self::of(Way::within(forward, Family::V4), servers, More { global, ..More::default() })
+    }
+
+    /// Starts all of it.
+    pub(crate) fn of(way: Way, servers: &[&'static str], more: More<'_>) -> Result<Self> {
         let lab = Lab::new()?;
+        if way.forward == "fullnat" {
+            lab.strand_servers()?;
+        }
+        let ends = if way.tunnel().is_some() { servers } else { &[] };
+        let open = |name: &&'static str| Ok((*name, TunnelEnd::open(&lab, lab.machine(name)?, GUE_PORT)?));
+        let tunnels = ends.iter().map(open).collect::<Result<_>>()?;
         let echoes = servers.iter().map(|name| Ok((*name, start_echo(&lab, name)?))).collect::<Result<_>>()?;
-        let sluice = Sluice::start(&lab, &(global.to_owned() + &config(&lab, forward, servers)?))?;
-        Ok(Self { sluice, echoes, vip: (vip(forward), PORT).into(), lab, over: false })
+        let sluice = Sluice::start(&lab, &(more.global.to_owned() + &config_of(&lab, way, servers, more)?))?;
+        Ok(Self { sluice, echoes, tunnels, vip: (way.address(), PORT).into(), lab, over: false })
     }
 
     /// The end of a scenario in which all held; the daemon must not have panicked on the way.
@@ -60,38 +125,56 @@ impl Scene {
 
     /// SIGKILL to the echo server of a machine, and waits until the ring does without it.
     pub(crate) fn lose(&mut self, server: &str) -> Result<()> {
-        self.echoes.remove(server).context("no such server")?.kill()?;
+        self.kill_echo(server)?;
         self.sluice.wait_shares("echo", SOON, |shares| !shares.contains_key(server)).map(drop)
     }
 
     /// Starts the echo server of a machine, and waits until the ring has it.
     pub(crate) fn regain(&mut self, server: &'static str) -> Result<()> {
-        self.echoes.insert(server, start_echo(&self.lab, server)?);
+        self.start_echo(server)?;
         self.sluice.wait_shares("echo", SOON, |shares| shares.contains_key(server)).map(drop)
+    }
+
+    /// SIGKILL to the echo server of a machine.
+    pub(crate) fn kill_echo(&mut self, server: &str) -> Result<()> {
+        self.echoes.remove(server).context("no such server")?.kill()
+    }
+
+    /// Starts the echo server of a machine.
+    pub(crate) fn start_echo(&mut self, server: &'static str) -> Result<()> {
+        self.echoes.insert(server, start_echo(&self.lab, server)?);
+        Ok(())
     }
 }
 
 /// Frontend and backend `echo`, TCP and UDP.
-pub(crate) fn config(lab: &Lab, forward: &str, servers: &[&str]) -> Result<String> {
-    let vip = vip(forward);
+pub(crate) fn config(lab: &Lab, forward: &'static str, servers: &[&str]) -> Result<String> {
+    config_of(lab, Way::within(forward, Family::V4), servers, More::default())
+}
+
+/// As [`config`].
+pub(crate) fn config_of(lab: &Lab, way: Way, servers: &[&str], more: More<'_>) -> Result<String> {
+    let (vip, forward) = (SocketAddr::new(way.address(), PORT), way.forward);
+    let source = if forward == "fullnat" { format!("source = [\"{}\"]", way.servers.pool()) } else { String::new() };
     Ok(format!(
         r#"
 [frontend.echo]
 mode = "l4"
-bind = [{{ address = "{vip}:{PORT}" }}, {{ address = "{vip}:{PORT}", protocol = "udp" }}]
+bind = [{{ address = "{vip}" }}, {{ address = "{vip}", protocol = "udp" }}]
 default_backend = "echo"
+{}
 
 [backend.echo]
 balance = "maglev"
 forward = "{forward}"
 check = {FAST_CHECK}
+{source}
+{}
 {}"#,
-        lab.servers("echo", servers, PORT)?
+        more.frontend,
+        more.backend,
+        lab.servers_of(way.servers, "echo", servers, PORT)?
     ))
-}
-
-fn vip(forward: &str) -> Ipv4Addr {
-    if forward == "direct" { DIRECT_VIP } else { NAT_VIP }
 }
 
 fn start_echo(lab: &Lab, name: &str) -> Result<Echo> {

@@ -1,6 +1,6 @@
 //! More than fits into one packet: megabytes over TCP, and datagrams as large as the path takes.
 
-use super::{PATIENCE, udp::source_towards};
+use super::{PATIENCE, Seen, udp::source_towards};
 use crate::netns::Namespace;
 use anyhow::{Context, Result, ensure};
 use rustix::net::sockopt::{
@@ -8,18 +8,19 @@ use rustix::net::sockopt::{
 };
 use std::{
     io::{BufRead, BufReader, Read, Write},
-    net::{SocketAddr, TcpStream, UdpSocket},
+    net::{IpAddr, SocketAddr, TcpStream, UdpSocket},
     panic::resume_unwind,
     thread,
 };
 
-/// Sends so many bytes to an echo server on one connection, and wants all of them back.
-pub fn transfer(client: &Namespace, address: SocketAddr, bytes: usize) -> Result<()> {
+/// Sends so many bytes to an echo server on one connection, and wants all of them back. Returns who did that.
+pub fn transfer(client: &Namespace, address: SocketAddr, bytes: usize) -> Result<Seen> {
     let stream = client.run(|| TcpStream::connect_timeout(&address, PATIENCE))?.context("connecting")?;
     stream.set_read_timeout(Some(PATIENCE))?;
     stream.set_write_timeout(Some(PATIENCE))?;
     let mut reader = BufReader::new(stream.try_clone()?);
-    reader.read_line(&mut String::new()).context("reading the greeting")?;
+    let mut greeting = String::new();
+    reader.read_line(&mut greeting).context("reading the greeting")?;
     thread::scope(|scope| {
         let sender = scope.spawn(|| (&stream).write_all(&pattern(bytes)).context("sending"));
         let mut back = vec![0; bytes];
@@ -27,7 +28,7 @@ pub fn transfer(client: &Namespace, address: SocketAddr, bytes: usize) -> Result
         sender.join().unwrap_or_else(|panic| resume_unwind(panic))?;
         received?;
         ensure!(back == pattern(bytes), "other bytes came back");
-        Ok(())
+        Seen::read(stream.local_addr()?, greeting.trim_end())
     })
 }
 
@@ -36,11 +37,13 @@ fn pattern(bytes: usize) -> Vec<u8> {
     (0..=250).cycle().take(bytes).collect()
 }
 
-/// The largest packet that a machine believes to reach another. Ends up below the link's when the network says so.
-pub fn path_mtu(client: &Namespace, address: SocketAddr) -> Result<u32> {
-    let socket = client.run(|| UdpSocket::bind((source_towards(address)?, 0)).context("binding"))??;
-    socket.connect(address)?;
-    Ok(if address.is_ipv4() { ip_mtu(&socket)? } else { ipv6_mtu(&socket)? })
+/// The largest packet that a machine believes to take the way from one of its addresses to another machine. Ends up below
+/// what the link takes when the network says so.
+pub fn path_mtu(machine: &Namespace, from: IpAddr, to: IpAddr) -> Result<u32> {
+    const ANY_PORT: u16 = 9;
+    let socket = machine.run(|| UdpSocket::bind((from, 0)))?.with_context(|| from.to_string())?;
+    socket.connect((to, ANY_PORT))?;
+    Ok(if to.is_ipv4() { ip_mtu(&socket)? } else { ipv6_mtu(&socket)? })
 }
 
 /// A UDP socket whose datagrams are never fragmented by the machine that sends them.

@@ -55,6 +55,11 @@ impl Flows {
         (Self(of), Self(others))
     }
 
+    /// Takes more of them in.
+    pub fn append(&mut self, more: Self) {
+        self.0.extend(more.0);
+    }
+
     /// Sends something on every connection and wants it back: the error counts the broken ones, by server.
     pub fn exchange(&mut self, message: &str) -> Result<()> {
         let sent: Vec<_> = self.0.iter_mut().map(|flow| flow.send(message)).collect();

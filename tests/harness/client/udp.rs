@@ -13,7 +13,12 @@ pub fn ask(client: &Namespace, address: SocketAddr, count: usize) -> Result<Vec<
 
 /// Sends one datagram from wherever the calling thread is, and wants it back.
 pub fn ask_once(address: SocketAddr, message: &str) -> Result<Seen> {
-    let socket = UdpSocket::bind((source_towards(address)?, 0))?;
+    ask_from((source_towards(address)?, 0).into(), address, message)
+}
+
+/// As [`ask_once`], from one of several addresses of the machine.
+pub fn ask_from(own: SocketAddr, address: SocketAddr, message: &str) -> Result<Seen> {
+    let socket = UdpSocket::bind(own)?;
     socket.set_read_timeout(Some(PATIENCE))?;
     socket.send_to(message.as_bytes(), address).context("sending")?;
     let mut buffer = vec![0; usize::from(u16::MAX)];
@@ -23,6 +28,64 @@ pub fn ask_once(address: SocketAddr, message: &str) -> Result<Seen> {
     ensure!(from == address, "asked {address}, {from} answered");
     let said = reply.strip_suffix(message).and_then(|said| said.strip_suffix(' '));
     Seen::read(socket.local_addr()?, said.with_context(|| format!("sent {message:.30?}, got {reply:.60?}"))?)
+}
+
+/// Many UDP sockets that go on talking to the servers that they met first.
+#[derive(Debug, Default)]
+pub struct Talks(Vec<(UdpSocket, Seen)>);
+
+impl Talks {
+    /// Opens sockets in a namespace; each says something and is answered.
+    pub fn open(client: &Namespace, address: SocketAddr, count: usize) -> Result<Self> {
+        let open = |_| {
+            let socket = UdpSocket::bind((source_towards(address)?, 0))?;
+            socket.connect(address)?;
+            socket.set_read_timeout(Some(PATIENCE))?;
+            let seen = talk(&socket, "hello")?;
+            Ok((socket, seen))
+        };
+        client.run(|| (0..count).map(open).collect::<Result<_>>().map(Self))?
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Those of one server, and all others.
+    pub fn split(self, server: &str) -> (Self, Self) {
+        let (of, others) = self.0.into_iter().partition(|(_, seen)| seen.server == server);
+        (Self(of), Self(others))
+    }
+
+    /// Takes more of them in.
+    pub fn append(&mut self, more: Self) {
+        self.0.extend(more.0);
+    }
+
+    /// Each says something; the same server must answer that sees the same client.
+    pub fn exchange(&self, message: &str) -> Result<()> {
+        for (socket, first) in &self.0 {
+            let now = talk(socket, message).with_context(|| format!("of {}, at `{message}`", first.server))?;
+            ensure!(now == *first, "at `{message}`: {first:?} before, now {now:?}");
+        }
+        Ok(())
+    }
+}
+
+/// Says something by a connected socket, and reads who echoes it.
+fn talk(socket: &UdpSocket, message: &str) -> Result<Seen> {
+    socket.send(message.as_bytes()).context("sending")?;
+    let mut buffer = [0; 2_048];
+    let length = socket.recv(&mut buffer).context("no answer")?;
+    let reply = String::from_utf8_lossy(buffer.get(..length).unwrap_or_default());
+    let said = reply.strip_suffix(message).and_then(|said| said.strip_suffix(' '));
+    Seen::read(socket.local_addr()?, said.with_context(|| format!("sent {message:?}, got {reply:?}"))?)
 }
 
 /// The address that this machine sends from to another. A socket that is connected would tell, but also hide replies from

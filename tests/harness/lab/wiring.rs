@@ -5,14 +5,14 @@
 use super::{
     DEVICE, Lab, Machine,
     addresses::{
-        CLIENT, CLIENT6, CLIENTS_LINK, DIRECT_VIP, DIRECT_VIP6, GATEWAY, GATEWAY6, NAT_VIP, NAT_VIP6, POOL, POOL6,
-        PROXY_VIP, PROXY_VIP6, SERVER_GATEWAY, SERVER_GATEWAY6,
+        CLIENT, CLIENT6, CLIENTS_LINK, DIRECT_VIP, DIRECT_VIP6, Family, GATEWAY, GATEWAY6, NAT_VIP, NAT_VIP6, POOL,
+        POOL6, PROXY_VIP, PROXY_VIP6, SERVER_GATEWAY, SERVER_GATEWAY6,
     },
 };
 use crate::{netns::Namespace, process, tools, wait};
 use anyhow::{Context, Result};
 use std::{
-    net::{IpAddr, UdpSocket},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, UdpSocket},
     time::Duration,
 };
 
@@ -53,7 +53,7 @@ impl Lab {
         self.set_up_client()?;
         self.set_up_balancer()?;
         self.machines.iter().try_for_each(set_up_server)?;
-        self.introduce()
+        self.introduce(&Family::BOTH.map(Family::client))
     }
 
     /// Lays cables. The ends at the machines are down until an address is given to them.
@@ -98,20 +98,33 @@ impl Lab {
         self.balancer.ip(lines)
     }
 
+    /// Gives the client so many addresses more.
+    pub fn add_clients(&self, family: Family, count: u8) -> Result<Vec<IpAddr>> {
+        let address = |number: u8| match family {
+            Family::V4 => IpAddr::V4(Ipv4Addr::from_bits(CLIENT.to_bits() + u32::from(number))),
+            Family::V6 => IpAddr::V6(Ipv6Addr::from_bits(CLIENT6.to_bits() + u128::from(number))),
+        };
+        let added: Vec<_> = (1..=count).map(address).collect();
+        self.client.ip(added.iter().map(|address| format!("addr add {address} dev eth0")))?;
+        self.introduce(&added)?;
+        Ok(added)
+    }
+
     /// Lets client and balancer learn each other's Ethernet address, as a balancer and its router long have: replies to a
     /// client whose address the balancer's kernel does not know are dropped and counted as `no_next_hop`.
-    fn introduce(&self) -> Result<()> {
+    fn introduce(&self, clients: &[IpAddr]) -> Result<()> {
         const NOBODY_LISTENS: u16 = 9;
-        let say = |from: IpAddr, to: IpAddr| UdpSocket::bind((from, 0))?.send_to(b"hello", (to, NOBODY_LISTENS));
-        self.client
-            .run(|| say(CLIENT.into(), GATEWAY.into()).and_then(|_| say(CLIENT6.into(), GATEWAY6.into())))?
-            .context("the client's first words")?;
+        let say = |from: &IpAddr| {
+            let to: IpAddr = if from.is_ipv4() { GATEWAY.into() } else { GATEWAY6.into() };
+            UdpSocket::bind((*from, 0))?.send_to(b"hello", (to, NOBODY_LISTENS)).map(drop)
+        };
+        self.client.run(|| clients.iter().try_for_each(say))?.context("the client's first words")?;
+        // One that only sends is not asked who it is: the balancer asks, to answer that nobody listens.
         wait::until("client and balancer to meet", MEETING, || {
-            let known = process::run(self.balancer.command("ip").args(["neigh", "show", "dev", DEVICE]))?;
-            let knows = |client: &str| {
-                known.lines().any(|line| line.split(' ').next() == Some(client) && line.contains("lladdr"))
-            };
-            Ok((knows(&CLIENT.to_string()) && knows(&CLIENT6.to_string())).then_some(()))
+            let shown = process::run(self.balancer.command("ip").args(["neigh", "show", "dev", DEVICE]))?;
+            let known: Vec<_> = shown.lines().filter(|line| line.contains("lladdr")).collect();
+            let knows = |client: &IpAddr| known.iter().any(|line| line.starts_with(&format!("{client} ")));
+            Ok(clients.iter().all(knows).then_some(()))
         })
     }
 }

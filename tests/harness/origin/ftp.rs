@@ -12,8 +12,8 @@ use std::{
     time::Duration,
 };
 
-/// The port of control connections.
-pub const CONTROL: u16 = 21;
+/// The ports of control connections and of transfers that the server begins.
+pub const CONTROL: RangeInclusive<u16> = 20..=21;
 /// The ports that servers name for transfers.
 pub const TRANSFERS: RangeInclusive<u16> = 40_000..=40_099;
 
@@ -40,7 +40,7 @@ impl Ftp {
         let file = directory.join("vsftpd.conf");
         fs::write(&file, configuration(vip, &root, &empty))?;
         let mut process = Process::spawn("vsftpd", machine.namespace.command("vsftpd").arg(&file), &directory)?;
-        let own = (machine.address, CONTROL);
+        let own = (machine.address, *CONTROL.end());
         process.ready(Duration::from_secs(5), || machine.namespace.run(|| Ok(TcpStream::connect(own).is_ok()))?)?;
         Ok(Self(process))
     }
@@ -49,9 +49,9 @@ impl Ftp {
 fn configuration(vip: Ipv4Addr, root: &Path, empty: &Path) -> String {
     let (root, empty, lowest, highest) = (root.display(), empty.display(), TRANSFERS.start(), TRANSFERS.end());
     format!(
-        "background=NO\nlisten=NO\nlisten_ipv6=YES\nlisten_port={CONTROL}\n\
+        "background=NO\nlisten=NO\nlisten_ipv6=YES\nlisten_port=21\n\
          anonymous_enable=YES\nlocal_enable=NO\nno_anon_password=YES\nanon_root={root}\nsecure_chroot_dir={empty}\n\
          pasv_enable=YES\npasv_address={vip}\npasv_min_port={lowest}\npasv_max_port={highest}\n\
-         seccomp_sandbox=NO\nisolate=NO\nisolate_network=NO\nconnect_from_port_20=NO\n"
+         seccomp_sandbox=NO\nisolate=NO\nisolate_network=NO\nconnect_from_port_20=YES\n"
     )
 }

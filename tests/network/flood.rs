@@ -1,0 +1,85 @@
+//! A SYN flood: it fills no table, neither in quiet times nor while slots change hands, and breaks no flow.
+
+use crate::scene::{More, SOON, Scene, WEBS, Way};
+use anyhow::{Result, ensure};
+use lb_tests::{
+    client::{Flows, flood, udp::Talks},
+    lab::Family,
+};
+use std::{env, panic::resume_unwind, thread, time::Duration};
+
+const FLOWS: usize = 200;
+
+/// Flows that may be taken into the table each second and on each CPU.
+const BUDGET: u64 = 1_000;
+
+/// How long the flood lasts: `SLUICE_FLOOD_SECONDS`, or three.
+fn duration() -> Result<Duration> {
+    Ok(Duration::from_secs(env::var("SLUICE_FLOOD_SECONDS").map_or(Ok(3), |text| text.parse())?))
+}
+
+#[test]
+fn in_quiet_times_nothing_is_remembered_of_it() -> Result<()> {
+    for way in [Way::within("nat", Family::V4), Way::within("direct", Family::V6)] {
+        let scene = Scene::of(way, &WEBS, More::default())?;
+        let (mut flows, talks) = open(&scene)?;
+        let before = tracked(&scene)?;
+        flood(&scene, &mut flows, &talks)?;
+        let after = tracked(&scene)?;
+        ensure!(after == before, "{way:?}: {before} flows were tracked before, {after} after");
+        scene.over()?;
+    }
+    Ok(())
+}
+
+#[test]
+fn while_slots_change_hands_no_more_than_the_budget() -> Result<()> {
+    for way in [Way::within("nat", Family::V4), Way::within("direct", Family::V6)] {
+        let budget = format!("track_budget = {BUDGET}\n");
+        let scene = Scene::of(way, &WEBS, More { global: &budget, ..More::default() })?;
+        let (mut flows, talks) = open(&scene)?;
+        scene.sluice.command(&["server", "drain", "echo/web2"])?;
+        scene.sluice.wait_shares("echo", SOON, |shares| !shares.contains_key("web2"))?;
+        let before = tracked(&scene)?;
+        let (sent, time) = flood(&scene, &mut flows, &talks)?;
+        let inserted = tracked(&scene)? - before;
+        let cpus = thread::available_parallelism()?.get() as u64;
+        // What a bucket holds when the flood begins comes on top.
+        let most = BUDGET * cpus * (time.as_secs() + 2) + 2 * FLOWS as u64;
+        println!("{way:?}: {sent} SYNs in {time:?}, {inserted} flows tracked, {most} at most");
+        ensure!(inserted <= most, "{way:?}: {inserted} flows were tracked, {most} at most");
+        ensure!(sent > 2 * most, "{sent} SYNs do not spend the budget: this test proves nothing");
+        scene.over()?;
+    }
+    Ok(())
+}
+
+fn open(scene: &Scene) -> Result<(Flows, Talks)> {
+    let flows = Flows::open(&scene.lab.client, scene.vip, FLOWS)?;
+    Ok((flows, Talks::open(&scene.lab.client, scene.vip, FLOWS)?))
+}
+
+/// Floods while all flows speak. Returns how many SYNs that took, and how long.
+fn flood(scene: &Scene, flows: &mut Flows, talks: &Talks) -> Result<(u64, Duration)> {
+    let time = duration()?;
+    let connections = || Ok::<u64, anyhow::Error>(scene.sluice.maps()?.vips.iter().map(|vip| vip.connections).sum());
+    let before = connections()?;
+    let sent = thread::scope(|scope| {
+        let flood = scope.spawn(|| flood::syns(&scene.lab.client, scene.vip, time));
+        while !flood.is_finished() {
+            flows.exchange("under the flood")?;
+            talks.exchange("under the flood")?;
+        }
+        flood.join().unwrap_or_else(|panic| resume_unwind(panic))
+    })?;
+    flows.exchange("after the flood")?;
+    talks.exchange("after the flood")?;
+    let arrived = connections()? - before;
+    ensure!(arrived > sent / 2, "{sent} SYNs were sent, {arrived} reached the VIP");
+    Ok((sent, time))
+}
+
+/// How many flows were ever taken into the table.
+fn tracked(scene: &Scene) -> Result<u64> {
+    Ok(scene.sluice.maps()?.noted("flow_tracked"))
+}

@@ -1,0 +1,84 @@
+//! Datagrams of several fragments, of which only the first says for which port it is.
+
+use crate::scene::{More, SOON, Scene, WEBS, Way};
+use anyhow::{Result, ensure};
+use lb_tests::{
+    client::{bulk::Unfragmented, seen, udp},
+    lab::Family,
+    wait,
+};
+use std::net::{IpAddr, SocketAddr, UdpSocket};
+
+/// Bytes of a datagram: three fragments on links that take 1,500.
+const SIZE: usize = 3_000;
+const DATAGRAMS: usize = 50;
+
+#[test]
+fn they_follow_the_first_one_to_its_server_and_back() -> Result<()> {
+    for forward in ["direct", "nat", "ipip"] {
+        for family in Family::BOTH {
+            let scene = Scene::of(Way::within(forward, family), &WEBS, More::default())?;
+            if !scene.tunnels.is_empty() {
+                learn_what_the_tunnel_takes(&scene)?;
+            }
+            arrive(&scene)?;
+            scene.over()?;
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn by_hash_they_need_no_first_one() -> Result<()> {
+    for family in Family::BOTH {
+        let more = More { frontend: "fragments = \"hash\"", ..More::default() };
+        let scene = Scene::of(Way::within("direct", family), &WEBS, more)?;
+        // Flows of one client to one address share a server.
+        let seen = ask(&scene, family.client())?;
+        ensure!(seen::by_server(&seen).len() == 1, "{:?}", seen::by_server(&seen));
+        let mut servers = seen::by_server(&seen);
+        for client in scene.lab.add_clients(family, 20)? {
+            servers.extend(seen::by_server(&ask(&scene, client)?));
+        }
+        ensure!(servers.keys().eq(WEBS), "twenty clients met {servers:?}");
+        scene.over()?;
+    }
+    Ok(())
+}
+
+#[test]
+fn where_the_frontend_takes_none_they_are_dropped_and_counted() -> Result<()> {
+    for family in Family::BOTH {
+        let more = More { frontend: "fragments = \"drop\"", ..More::default() };
+        let scene = Scene::of(Way::within("nat", family), &WEBS, more)?;
+        ensure!(udp::ask(&scene.lab.client, scene.vip, 10)?.len() == 10, "whole datagrams pass");
+        let before = scene.sluice.maps()?.stopped("fragment");
+        let send = || UdpSocket::bind((family.client(), 0))?.send_to(&[b'.'; SIZE], scene.vip);
+        scene.lab.client.run(send)??;
+        wait::until("three fragments to be counted", SOON, || {
+            Ok((scene.sluice.maps()?.stopped("fragment") == before + 3).then_some(()))
+        })?;
+        scene.over()?;
+    }
+    Ok(())
+}
+
+/// Each from another port, and all servers take part.
+fn arrive(scene: &Scene) -> Result<()> {
+    let ask = |number| udp::ask_once(scene.vip, &format!("{number:0SIZE$}"));
+    let seen: Vec<_> = scene.lab.client.run(|| (0..DATAGRAMS).map(ask).collect::<Result<_>>())??;
+    ensure!(seen::by_server(&seen).keys().eq(WEBS), "{:?}", seen::by_server(&seen));
+    Ok(())
+}
+
+/// From one of the client's addresses.
+fn ask(scene: &Scene, client: IpAddr) -> Result<Vec<seen::Seen>> {
+    let ask = |number| udp::ask_from(SocketAddr::new(client, 0), scene.vip, &format!("{number:0SIZE$}"));
+    scene.lab.client.run(|| (0..5).map(ask).collect())?
+}
+
+/// A sender that fragments does so as the path takes it, if it knows.
+fn learn_what_the_tunnel_takes(scene: &Scene) -> Result<()> {
+    let probe = Unfragmented::open(&scene.lab.client, scene.vip)?;
+    wait::until("the client to be told", SOON, || Ok(probe.send(1_500).is_err().then_some(())))
+}

@@ -1,0 +1,127 @@
+//! Packets that do not fit: who is told, by whom, and that transfers go on (RFC 1191, RFC 8201).
+
+use crate::scene::{More, PORT, SOON, Scene, WEBS, Way};
+use anyhow::{Result, ensure};
+use lb_tests::{
+    client::{
+        Flows,
+        bulk::{self, Unfragmented},
+    },
+    lab::{DEVICE, Family},
+    netns::Namespace,
+    process,
+    tunnel::Tunnel,
+    wait,
+};
+use rustix::io::Errno;
+use std::{collections::BTreeSet, iter, ops::RangeInclusive};
+
+/// What all links of the lab take.
+const LINK: usize = 1_500;
+const MEGABYTES: usize = 3_000_000;
+
+/// The router complains to the VIP about what a server sent. The balancer knows whose packet that was.
+#[test]
+fn a_server_learns_that_the_way_to_its_client_is_narrow() -> Result<()> {
+    const NARROW: u32 = 1_400;
+    for forward in ["direct", "nat", "ipip", "fullnat"] {
+        for family in Family::BOTH {
+            let way = Way::within(forward, family);
+            let scene = Scene::of(way, &WEBS, More::default())?;
+            let far = scene.lab.add_far_client(NARROW)?;
+            let mut met = BTreeSet::new();
+            for _ in 0..12 {
+                met.insert(bulk::transfer(&far.client, scene.vip, 200_000)?.server);
+            }
+            ensure!(met.iter().eq(WEBS), "{way:?}: met {met:?}");
+            for server in WEBS {
+                let machine = scene.lab.machine(server)?;
+                let from = if way.translates() { machine.own(family) } else { scene.vip.ip() };
+                let to = if forward == "fullnat" { family.pool() } else { family.far() };
+                let mtu = bulk::path_mtu(&machine.namespace, from, to)?;
+                ensure!(mtu == NARROW, "{way:?}: {server} believes in {mtu}");
+            }
+            scene.over()?;
+        }
+    }
+    Ok(())
+}
+
+/// The tunnel's header takes room that the client does not know of. The balancer tells it.
+#[test]
+fn a_client_learns_what_the_tunnel_takes() -> Result<()> {
+    for way in ["ipip", "gue"].into_iter().flat_map(Way::tunnels) {
+        let header = if way.servers == Family::V4 { 20 } else { 40 };
+        let fits = LINK - header - if way.tunnel() == Some(Tunnel::Gue) { 8 } else { 0 };
+        let scene = Scene::of(way, &WEBS, More::default())?;
+        learns(&scene, way.vip, fits)?;
+        scene.over()?;
+    }
+    Ok(())
+}
+
+/// The route to the servers takes less than the link to the client.
+#[test]
+fn a_client_learns_that_the_way_to_the_servers_is_narrow() -> Result<()> {
+    const NARROW: usize = 1_300;
+    for way in ["direct", "nat", "fullnat"].into_iter().flat_map(|of| Family::BOTH.map(|on| Way::within(of, on))) {
+        let scene = Scene::of(way, &WEBS, More::default())?;
+        for server in WEBS {
+            let address = scene.lab.machine(server)?.own(way.servers);
+            scene.lab.balancer.ip([format!("route add {address} dev {DEVICE} mtu {NARROW}")])?;
+        }
+        wait::until("the daemon to notice", SOON, || learns(&scene, way.vip, NARROW).map(Some))?;
+        scene.over()?;
+    }
+    Ok(())
+}
+
+/// By TCP, which goes on, and by UDP, which is refused what does not fit from then on.
+fn learns(scene: &Scene, family: Family, fits: usize) -> Result<()> {
+    let client = &scene.lab.client;
+    bulk::transfer(client, scene.vip, MEGABYTES)?;
+    let known = bulk::path_mtu(client, family.client(), scene.vip.ip())?;
+    ensure!(known as usize == fits, "the client believes in {known}, not in {fits}");
+
+    client.ip(["route flush cache"])?;
+    let datagrams = Unfragmented::open(client, scene.vip)?;
+    datagrams.send(LINK)?;
+    wait::until("the client to be told", SOON, || {
+        let refused =
+            datagrams.send(LINK).is_err_and(|error| error.raw_os_error() == Some(Errno::MSGSIZE.raw_os_error()));
+        Ok(refused.then_some(()))
+    })?;
+    ensure!(datagrams.send(fits + 1).is_err(), "{} bytes are let through", fits + 1);
+    datagrams.send(fits)?;
+    datagrams.receive()
+}
+
+/// What fits is said in the SYN already, both ways.
+#[test]
+fn connections_agree_on_the_segments_that_the_frontend_says() -> Result<()> {
+    /// 1,000, of which timestamps take twelve bytes in every segment.
+    const SEGMENTS: RangeInclusive<u32> = 988..=1_000;
+    for family in Family::BOTH {
+        let scene = Scene::of(Way::within("nat", family), &WEBS, More { frontend: "mss = 1000", ..More::default() })?;
+        let flows = Flows::open(&scene.lab.client, scene.vip, 30)?;
+        ensure!(flows.by_server().keys().eq(WEBS));
+        let servers = scene.lab.machines.iter().filter(|machine| WEBS.contains(&machine.name));
+        let ends = iter::once((&scene.lab.client, "dport")).chain(servers.map(|machine| (&machine.namespace, "sport")));
+        for (machine, port) in ends {
+            let segments = segments(machine, port)?;
+            let right = !segments.is_empty() && segments.iter().all(|segment| SEGMENTS.contains(segment));
+            ensure!(right, "{family:?}: {} sends segments of {segments:?}", machine.name());
+        }
+        bulk::transfer(&scene.lab.client, scene.vip, MEGABYTES)?;
+        scene.over()?;
+    }
+    Ok(())
+}
+
+/// The largest segment that a machine sends, for each of its connections to or from the port.
+fn segments(machine: &Namespace, port: &str) -> Result<Vec<u32>> {
+    let filter = format!("{port} = :{PORT}");
+    let shown = process::run(machine.command("ss").args(["-Htin", "state", "established", &filter]))?;
+    let words = shown.split_whitespace().filter_map(|word| word.strip_prefix("mss:"));
+    words.map(|number| Ok(number.parse()?)).collect()
+}
