@@ -93,7 +93,9 @@ fn learns(scene: &Scene, family: Family, fits: usize) -> Result<()> {
     })?;
     ensure!(datagrams.send(fits + 1).is_err(), "{} bytes are let through", fits + 1);
     datagrams.send(fits)?;
-    datagrams.receive()
+    datagrams.receive()?;
+    ensure!(scene.sluice.maps()?.stopped("told_too_big") > 0, "not counted");
+    Ok(())
 }
 
 /// What fits is said in the SYN already, both ways.
