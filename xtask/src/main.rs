@@ -9,6 +9,7 @@ mod setup;
 mod ebpf;
 mod check;
 mod tidy;
+mod kernels;
 mod test;
 mod demo;
 mod bench;
@@ -26,7 +27,9 @@ Usage: cargo xtask COMMAND
   build-ebpf   build the kernel object and say with what
   check        formatting, lints, tidy, documentation; as the CI does
   tidy         the rules of this repository that no other tool knows
-  test         all tests; --host, --kernel, --network for some of them; the rest goes to the test programs
+  test         all tests; --host, --kernel, --network for some of them; the rest goes to the test programs;
+               --kernels (never unasked): the kernel tests in Debian's 6.1 and 6.12, emulated
+  boot         boot one of those kernels and run a program there with the supervisor's capabilities
   demo         build the daemon and show it at work in network namespaces; arguments go to the demo
   bench        measure the daemon and the kernel object as they ship: `bench kernel`, `bench e2e`; arguments go to the bench
 ";
@@ -52,6 +55,7 @@ fn dispatch() -> Result<ExitCode> {
         "build-ebpf" => ebpf::build(&places)?,
         "check" => check::check(&places)?,
         "tidy" => tidy::tidy(&places)?,
+        "boot" => return kernels::boot(&places, &rest),
         "test" => return test::test(&places, &rest),
         "demo" => demo::demo(&places, &rest)?,
         "bench" => bench::bench(&places, &rest)?,

@@ -36,6 +36,13 @@ const TOOLS: [Tool; 13] = [
     Tool { program: "ping", package: "iputils-ping", purpose: "network tests" },
 ];
 
+/// What only `test --kernels` needs; it is large.
+const EMULATION: [Tool; 3] = [
+    Tool { program: "qemu-system-x86_64", package: "qemu-system-x86", purpose: "kernels" },
+    Tool { program: "insmod", package: "kmod", purpose: "kernels" },
+    Tool { program: "setpriv", package: "util-linux", purpose: "kernels" },
+];
+
 /// What apt installs for the kernel object where no compiler serves.
 const COMPILER_PACKAGES: [&str; 3] = ["rustc-web", "cargo-web", "rust-web-src"];
 
@@ -106,6 +113,13 @@ pub(crate) fn prepare(places: &Places) -> Result<()> {
         }
         done => done,
     }
+}
+
+/// Makes the machine ready to emulate others.
+pub(crate) fn prepare_emulation() -> Result<()> {
+    let missing = EMULATION.iter().filter(|tool| find(tool.program).is_none());
+    let packages: Vec<_> = missing.map(|tool| tool.package).collect();
+    if packages.is_empty() { Ok(()) } else { apt(&packages) }
 }
 
 /// Makes the machine ready, or says what is left to do and fails.

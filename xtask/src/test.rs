@@ -1,8 +1,9 @@
-//! `test`: the tests in three groups, and one honest line at the end.
+//! `test`: the tests in groups, and one honest line at the end.
 //!
 //! - host: everything that needs no privilege;
 //! - kernel: the object in the real kernel, through `BPF_PROG_TEST_RUN`; root;
-//! - network: the daemon between network namespaces; root.
+//! - network: the daemon between network namespaces; root;
+//! - kernels: the kernel group in other kernels, emulated; only when asked for.
 //!
 //! A group that cannot run is skipped loudly, and each of its tests is counted. A test that finds at run time that it
 //! cannot do its work prints a line `SKIPPED: reason` and is counted as skipped, not as passed.
@@ -14,6 +15,7 @@ use std::process::{Command, ExitCode, Stdio};
 use anyhow::{Context as _, Result, bail};
 use lb_ebpf_build::Places;
 
+use crate::kernels::{self, KERNELS, Kernel};
 use crate::run::{cargo, is_root, run, show};
 use crate::setup;
 
@@ -22,6 +24,14 @@ enum Group {
     Host,
     Kernel,
     Network,
+    /// The kernel tests, in another kernel than this machine's.
+    Other(&'static Kernel),
+}
+
+impl Group {
+    fn needs_root(self) -> bool {
+        matches!(self, Self::Kernel | Self::Network)
+    }
 }
 
 /// What came of the tests.
@@ -40,10 +50,13 @@ struct Tally {
 pub(crate) fn test(places: &Places, arguments: &[String]) -> Result<ExitCode> {
     let (groups, rest) = chosen(arguments);
     setup::prepare(places)?;
+    if groups.iter().any(|group| matches!(group, Group::Other(_))) {
+        setup::prepare_emulation()?;
+    }
     let mut tally = Tally::default();
     let mut broken = false;
     for group in groups {
-        let outcome = if group == Group::Host || is_root() { execute(group, &rest)? } else { skip(group)? };
+        let outcome = if group.needs_root() && !is_root() { skip(group)? } else { execute(group, &rest)? };
         tally = tally.plus(outcome.tally);
         broken |= !outcome.success;
     }
@@ -63,6 +76,7 @@ fn chosen(arguments: &[String]) -> (Vec<Group>, Vec<String>) {
             "--host" => groups.push(Group::Host),
             "--kernel" => groups.push(Group::Kernel),
             "--network" => groups.push(Group::Network),
+            "--kernels" => groups.extend(KERNELS.iter().map(Group::Other)),
             "--all" | "--" => {}
             other => rest.push(other.to_owned()),
         }
@@ -74,15 +88,18 @@ fn chosen(arguments: &[String]) -> (Vec<Group>, Vec<String>) {
 }
 
 /// What `cargo test` is told for a group.
-fn command(group: Group) -> Command {
+fn command(group: Group) -> Result<Command> {
     let mut command = cargo();
     command.args(["test", "--locked", "--no-fail-fast"]);
     match group {
         Group::Host => command.arg("--workspace"),
         Group::Kernel => command.args(["--package=lb-tests", "--features=kernel", "--test=kernel", "--test=dataplane"]),
         Group::Network => command.args(["--package=lb-tests", "--features=network", "--test=network"]),
+        Group::Other(kernel) => command
+            .args(["--package=lb-tests", "--features=kernel", "--test=kernel", "--config"])
+            .arg(kernels::runner(kernel)?),
     };
-    command
+    Ok(command)
 }
 
 struct Outcome {
@@ -96,13 +113,16 @@ fn execute(group: Group, rest: &[String]) -> Result<Outcome> {
         // The tests start the daemon; cargo builds only what they link.
         run(cargo().args(["build", "--locked", "--package=lb-userspace", "--bin=sluice"]))?;
     }
-    let mut command = command(group);
+    let mut command = command(group)?;
     command.arg("--").args(rest).stdout(Stdio::piped());
     if group != Group::Host {
         command.arg("--show-output"); // or a test's reason to give up would be lost
     }
     if group == Group::Network {
         command.arg("--test-threads=1"); // the machine's cores and its namespaces are shared
+    }
+    if matches!(group, Group::Other(_)) {
+        command.args(kernels::arguments());
     }
     eprintln!("$ {}", show(&command));
     let mut child = command.spawn().context("could not start cargo")?;
@@ -123,9 +143,9 @@ fn execute(group: Group, rest: &[String]) -> Result<Outcome> {
 
 /// Counts the tests of a group that cannot run here.
 fn skip(group: Group) -> Result<Outcome> {
-    let mut build = command(group);
+    let mut build = command(group)?;
     run(build.arg("--no-run"))?;
-    let mut list = command(group);
+    let mut list = command(group)?;
     let output = list.args(["--", "--list"]).output().context("could not start cargo")?;
     let listed = String::from_utf8_lossy(&output.stdout);
     let ignored = listed.lines().filter(|line| line.ends_with(": test")).fold(0, |count, _| count + 1);
@@ -225,5 +245,6 @@ mod tests {
         let (groups, rest) = chosen(&["--kernel".to_owned(), "--".to_owned(), "nat".to_owned()]);
         assert_eq!((groups, rest), (vec![Group::Kernel], vec!["nat".to_owned()]));
         assert_eq!(chosen(&[]).0.len(), 3);
+        assert_eq!(chosen(&["--kernels".to_owned()]).0, KERNELS.iter().map(Group::Other).collect::<Vec<_>>());
     }
 }

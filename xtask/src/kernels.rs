@@ -1,0 +1,121 @@
+//! `boot`: a program in a kernel that is not this machine's, and `test --kernels`, which runs the kernel tests that way.
+//!
+//! The kernels are Debian's, as a user has them: the files of their packages, fetched once ([`fetch`]), and the program
+//! with all that it needs as the first file system ([`initramfs`]). QEMU emulates the machine, so neither KVM nor root
+//! is needed; it takes half a minute a kernel.
+
+mod cpio;
+mod fetch;
+mod initramfs;
+
+use std::env;
+use std::fs;
+use std::io::{BufRead as _, BufReader};
+use std::path::Path;
+use std::process::{Command, ExitCode, Stdio};
+
+use anyhow::{Context as _, Result, bail, ensure};
+use lb_ebpf_build::Places;
+
+use crate::run::show;
+
+/// A kernel that Sluice promises to run on.
+#[derive(Debug, Eq, PartialEq)]
+pub(crate) struct Kernel {
+    /// The series, by which one asks for it.
+    pub(crate) series: &'static str,
+    /// The suite of Debian whose `linux-image-amd64` is of this series.
+    suite: &'static str,
+}
+
+/// The oldest and the newest of those that Debian 12 offers.
+pub(crate) static KERNELS: [Kernel; 2] =
+    [Kernel { series: "6.1", suite: "bookworm" }, Kernel { series: "6.12", suite: "bookworm-backports" }];
+
+/// Tests that make no sense there, and why.
+const LEFT_OUT: [(&str, &str); 4] = [
+    ("loading::bpftool_loads_the_object", "about the object, not about the kernel"),
+    ("loading::child_that_loads", "the child of a test that has no children there"),
+    ("loading::katran_a_slot_costs_four_bytes", "opens a map by its id, for which one needs CAP_SYS_ADMIN"),
+    ("loading::nanoseconds_per_packet", "an emulator's time"),
+];
+
+/// Seconds for boot and program together.
+const LIMIT: &str = "300";
+
+/// What stands before the program's exit code in the last line that the first process writes.
+const ENDED: &str = "ended with exit code ";
+
+/// The setting by which cargo starts test programs in this kernel.
+pub(crate) fn runner(kernel: &Kernel) -> Result<String> {
+    let itself = env::current_exe().context("cannot tell where this program lies")?;
+    let itself = itself.to_str().context("this program's path is no text")?;
+    Ok(format!("target.'cfg(all())'.runner = [{itself:?}, \"boot\", {:?}]", kernel.series))
+}
+
+/// Says what is left out, and returns the arguments for it; and for no colours, though the tests write to a terminal of
+/// sorts.
+pub(crate) fn arguments() -> impl Iterator<Item = &'static str> {
+    for (test, why) in LEFT_OUT {
+        eprintln!("left out: {test}: {why}");
+    }
+    ["--color=never"].into_iter().chain(LEFT_OUT.iter().flat_map(|(test, _)| ["--skip", test]))
+}
+
+/// Boots the kernel that the first argument names, runs there the program that the second names with the others, as
+/// nobody with three capabilities, and ends as the program did.
+pub(crate) fn boot(places: &Places, arguments: &[String]) -> Result<ExitCode> {
+    let [series, program, rest @ ..] = arguments else {
+        bail!("usage: cargo xtask boot KERNEL PROGRAM [ARGUMENT…]");
+    };
+    let known = KERNELS.iter().map(|kernel| kernel.series).collect::<Vec<_>>().join(", ");
+    let kernel = KERNELS.iter().find(|kernel| kernel.series == series);
+    let kernel = kernel.with_context(|| format!("no kernel {series}; there are {known}"))?;
+    let directory = places.target.join("kernels").join(kernel.series);
+    let files = fetch::fetch(kernel, &directory)?;
+    let initramfs = directory.join("initramfs");
+    fs::write(&initramfs, initramfs::of(&places.workspace, Path::new(program), &files.module)?)?;
+    let console = directory.join("console.log");
+    let mut emulator = emulator(&files.image, &initramfs, &console, rest);
+    eprintln!("$ {}", show(&emulator));
+    let code = run(&mut emulator)?;
+    code.map(ExitCode::from).with_context(|| {
+        let said = fs::read_to_string(&console).unwrap_or_default();
+        let lines: Vec<&str> = said.lines().collect();
+        let last = lines.get(lines.len().saturating_sub(20)..).unwrap_or_default().join("\n");
+        format!("the program did not come to its end, for which it has {LIMIT} s; the kernel said last:\n{last}")
+    })
+}
+
+/// QEMU without devices but two serial ports: the kernel's console goes to a file, and the program's output is its own.
+/// The kernel's mitigations stay on: without them the verifier asks for less than it does of a user. The CPU is the
+/// simplest: the C library copies with the widest words that it finds, and the emulator needs three times as long for them.
+fn emulator(image: &Path, initramfs: &Path, console: &Path, arguments: &[String]) -> Command {
+    let kernel_arguments = format!("console=ttyS0 panic=-1 -- {}", arguments.join(" "));
+    let mut command = Command::new("timeout");
+    command.args(["--foreground", "--kill-after=5", LIMIT, "qemu-system-x86_64"]);
+    command.args(["-accel", "tcg", "-cpu", "qemu64", "-smp", "2", "-m", "1G"]);
+    command.args(["-no-user-config", "-nodefaults", "-no-reboot", "-display", "none"]);
+    command.arg("-kernel").arg(image).arg("-initrd").arg(initramfs).args(["-append", &kernel_arguments]);
+    command.arg("-serial").arg(format!("file:{}", console.display())).args(["-serial", "stdio"]);
+    command
+}
+
+/// Passes the program's output on, and returns its exit code; none if it was never told.
+fn run(emulator: &mut Command) -> Result<Option<u8>> {
+    let mut child = emulator.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().context("could not start QEMU")?;
+    let output = child.stdout.take().context("QEMU has no output")?;
+    let mut code = None;
+    for line in BufReader::new(output).split(b'\n') {
+        let line = line.context("could not read QEMU's output")?;
+        let line = String::from_utf8_lossy(&line);
+        let line = line.trim_end_matches('\r');
+        match line.strip_prefix(ENDED) {
+            Some(ended) => code = Some(ended.parse().with_context(|| line.to_owned())?),
+            None => println!("{line}"),
+        }
+    }
+    let status = child.wait().context("could not wait for QEMU")?;
+    ensure!(status.success() || code.is_none(), "QEMU failed: {status}");
+    Ok(code)
+}
