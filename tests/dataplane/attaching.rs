@@ -1,9 +1,9 @@
 //! Attaching: links outlive the daemon, and are taken over.
 
 use crate::world::{World, run};
-use anyhow::{Result, ensure};
+use anyhow::{Context as _, Result, ensure};
 use lb_userspace::dataplane::{
-    attach::{AttachError, Attached, Detached, Mode, attach, detach, detach_others},
+    attach::{AttachError, Attached, Detached, Mode, attach, detach, detach_others, keep},
     load::load,
     object::object,
     pins::Pins,
@@ -62,6 +62,9 @@ fn another_program_is_named_and_nothing_is_left_half_attached() -> Result<()> {
         matches!(&error, Some(AttachError::Occupied { program, name, .. }) if *program == foreign_id && name == "sluice"),
         "{error:?}"
     );
+    let said = error.map(|error| error.to_string()).unwrap_or_default();
+    let wanted = format!("interface far already runs the XDP program sluice (id {foreign_id})");
+    ensure!(said.contains(&wanted) && said.contains("ip link set dev far xdp off"), "{said}");
     ensure!(world.pins.linked()?.is_empty() && shown("outside")? == 0);
     let error = attach(&mut world.load()?, &world.pins, &names(&["nowhere"])).err();
     ensure!(matches!(error, Some(AttachError::NoInterface(_))), "{error:?}");
@@ -77,6 +80,32 @@ fn an_interface_that_was_made_anew_is_attached_anew() -> Result<()> {
     run("ip link add outside type veth peer name far")?;
     let attached = attach(&mut world.load()?, &world.pins, &outside)?;
     ensure!(matches!(attached.as_slice(), [Attached { adopted: false, mode: Mode::Native, .. }]), "{attached:?}");
+    Ok(())
+}
+
+#[test]
+fn a_daemon_that_runs_keeps_the_program_on_an_interface_that_goes_and_comes_back() -> Result<()> {
+    let world = World::enter()?;
+    let mut loaded = world.load()?;
+    let id = loaded.program_id()?;
+    let [first] = attach(&mut loaded, &world.pins, &names(&["outside"]))?.try_into().ok().context("one interface")?;
+    ensure!(
+        keep(&mut loaded, &world.pins, "outside", Some(&first))? == first,
+        "something was done to an interface that is as it was"
+    );
+
+    run("ip link del outside")?;
+    let gone = keep(&mut loaded, &world.pins, "outside", Some(&first)).err();
+    ensure!(matches!(gone, Some(AttachError::NoInterface(_))), "{gone:?}");
+    run("ip link add outside type veth peer name far")?;
+    let second = keep(&mut loaded, &world.pins, "outside", None)?;
+    ensure!(second.ifindex != first.ifindex && shown("outside")? == id, "{second:?}");
+
+    // It went and came, and nobody has looked in between; and this time it has the old number.
+    run("ip link del outside")?;
+    run(&format!("ip link add outside index {} type veth peer name far", second.ifindex))?;
+    let third = keep(&mut loaded, &world.pins, "outside", Some(&second))?;
+    ensure!(third == second && shown("outside")? == id, "{third:?}");
     Ok(())
 }
 

@@ -65,7 +65,7 @@ pub enum AttachError {
     NoInterface(String),
     /// Someone else's program is there. An interface runs one.
     #[error(
-        "interface {interface} already runs the XDP program {name} (id {program}); take it off first: ip link set dev {interface} xdp off"
+        "interface {interface} already runs the XDP program {name} (id {program}), and it runs one; stop what put it there, or take it off: ip link set dev {interface} xdp off"
     )]
     Occupied {
         /// The interface.
@@ -122,6 +122,25 @@ pub fn attach(loaded: &mut Loaded, pins: &Pins, interfaces: &[String]) -> Result
     Ok(done)
 }
 
+/// Attaches again where the interface is not the one that it was `before`, or has lost the program: when its driver was
+/// loaded anew, or a device of that name came. Returns how it is now.
+pub fn keep(
+    loaded: &mut Loaded,
+    pins: &Pins,
+    interface: &str,
+    before: Option<&Attached>,
+) -> Result<Attached, AttachError> {
+    let found = look_at(interface)?;
+    match before {
+        // With another program it is not ours to say any more.
+        Some(before) if before.ifindex == found.ifindex && found.program.is_some() => Ok(before.clone()),
+        _ => {
+            let id = loaded.program_id()?;
+            attach_one(loaded.program()?, id, pins, interface)
+        }
+    }
+}
+
 /// Detaches from every interface that is not among `interfaces`: those that the configuration no longer names.
 pub fn detach_others(pins: &Pins, interfaces: &[String]) -> Result<Vec<String>, PinsError> {
     let others: Vec<_> = pins.linked()?.into_iter().filter(|linked| !interfaces.contains(linked)).collect();
@@ -173,7 +192,7 @@ fn adopt(program: &mut Xdp, id: u32, pins: &Pins, interface: &str) -> Result<boo
         Ok(link) => drop(program.take_link(link)), // the pin keeps it
         // The interface that the link was made for is gone.
         Err(error) if errno(&error) == Some(Errno::NOLINK) => {
-            unlink(pins, interface)?;
+            remove_link(pins, interface)?;
             return Ok(false);
         }
         Err(error) => return Err(refused(interface, error)),
@@ -212,12 +231,16 @@ fn pin(program: &mut Xdp, pins: &Pins, interface: &str, ifindex: u32) -> Result<
 /// Removes a pinned link, and waits until its interface is free.
 fn unlink(pins: &Pins, interface: &str) -> Result<(), PinsError> {
     let program = look(interface).ok().flatten().and_then(|found| found.program);
-    let path = pins.link(interface);
-    fs::remove_file(&path).map_err(|error| PinsError::Directory(path, error))?;
+    remove_link(pins, interface)?;
     if let Some(program) = program {
         wait_until_gone(interface, program);
     }
     Ok(())
+}
+
+fn remove_link(pins: &Pins, interface: &str) -> Result<(), PinsError> {
+    let path = pins.link(interface);
+    fs::remove_file(&path).map_err(|error| PinsError::Directory(path, error))
 }
 
 /// The kernel detaches in the background when a link goes. Gives up after a second.
