@@ -16,6 +16,10 @@ pub trait Packet {
     /// Puts `value` at `offset`, which must lie within what was read or made before; elsewhere nothing is written.
     fn write<T: Pod>(&mut self, offset: usize, value: T);
 
+    /// The sum of `BYTES` bytes at `offset` as 32-bit words, for a checksum; `None` if the frame ends before. A multiple of 4,
+    /// at most 512.
+    fn sum<const BYTES: usize>(&self, offset: usize) -> Option<u32>;
+
     /// Moves the start of the frame so many bytes to the front (a negative number: to the back). What comes before the old
     /// start is whatever was there, and must be written. False, and nothing is changed: there is no room.
     fn grow_head(&mut self, bytes: i32) -> bool;

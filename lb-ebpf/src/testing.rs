@@ -62,6 +62,13 @@ impl Packet for PacketBuf {
         }
     }
 
+    fn sum<const BYTES: usize>(&self, offset: usize) -> Option<u32> {
+        let words = self.bytes.get(offset..offset + BYTES)?.as_chunks::<4>().0.iter().copied();
+        let sum: u64 = words.map(|word| u64::from(u32::from_ne_bytes(word))).sum();
+        let sum = (sum & 0xffff_ffff) + (sum >> 32);
+        u32::try_from((sum & 0xffff_ffff) + (sum >> 32)).ok()
+    }
+
     fn grow_head(&mut self, bytes: i32) -> bool {
         if let Ok(less) = usize::try_from(-bytes) {
             self.bytes.drain(..less);

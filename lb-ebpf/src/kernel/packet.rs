@@ -3,7 +3,7 @@
 
 use aya_ebpf::{
     bindings::xdp_md,
-    helpers::{bpf_xdp_adjust_head, bpf_xdp_adjust_tail, bpf_xdp_get_buff_len},
+    helpers::{bpf_csum_diff, bpf_xdp_adjust_head, bpf_xdp_adjust_tail, bpf_xdp_get_buff_len},
     programs::XdpContext,
 };
 use bytemuck::Pod;
@@ -89,6 +89,15 @@ impl<const CAREFUL: bool> Packet for Frame<CAREFUL> {
             // SAFETY: `at` says that the T lies within the frame, which is ours while the program runs.
             unsafe { ptr::write_unaligned(at as *mut T, value) }
         }
+    }
+
+    #[inline(always)]
+    fn sum<const BYTES: usize>(&self, offset: usize) -> Option<u32> {
+        const { assert!(BYTES.is_multiple_of(4) && BYTES <= 512) };
+        let at = self.at::<[u8; BYTES]>(offset)?;
+        // SAFETY: `at` says that so many bytes lie within the frame; the helper only reads them.
+        let sum = unsafe { bpf_csum_diff(ptr::null_mut(), 0, at as *mut u32, BYTES as u32, 0) };
+        u32::try_from(sum).ok()
     }
 
     #[inline(always)]
