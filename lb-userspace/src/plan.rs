@@ -3,6 +3,7 @@
 pub mod maglev;
 pub mod tables;
 pub mod census;
+pub mod transition;
 pub mod desired;
 pub mod diff;
 
@@ -10,6 +11,7 @@ pub use census::Census;
 pub use desired::{Planner, desired};
 pub use diff::diff;
 pub use tables::{Ring, Tables, Write};
+pub use transition::Moment;
 
 #[cfg(test)]
 mod properties;

@@ -25,10 +25,11 @@ pub struct KernelCounters {
     notes: PerCpuArray<MapData, u64>,
 }
 
-/// The rows of `VIP_COUNTERS` and `SERVER_COUNTERS`, for who gives them to another VIP or server.
+/// The counters as the planner needs them: it gives rows to other VIPs and servers, and hears what the flow table refused.
 pub(super) struct CounterRows {
     vips: PerCpuArray<MapData, Raw<Counters>>,
     servers: PerCpuArray<MapData, Raw<Counters>>,
+    notes: PerCpuArray<MapData, u64>,
     cpus: usize,
 }
 
@@ -39,8 +40,14 @@ impl CounterRows {
         Ok(Self {
             vips: typed(VIP_COUNTERS, source.open(VIP_COUNTERS)?)?,
             servers: typed(SERVER_COUNTERS, source.open(SERVER_COUNTERS)?)?,
+            notes: typed(NOTE_COUNTERS, source.open(NOTE_COUNTERS)?)?,
             cpus,
         })
+    }
+
+    /// How often that happened.
+    pub(super) fn note(&self, note: Note) -> Result<u64, MapUnusable> {
+        Ok(row(NOTE_COUNTERS, &self.notes, note as u32)?.iter().sum())
     }
 
     pub(super) fn zero_vip(&mut self, id: VipId) -> io::Result<()> {

@@ -21,8 +21,8 @@ use crate::{
 use aya::maps::{Array, HashMap, MapData, MapError};
 use bytemuck::Zeroable as _;
 use lb_common::{
-    Be128, RingHead, RingId, ServerEntry, ServerId, V4, V6, Vip,
-    maps::{RETURNS4, RETURNS6, RING_HEADS, RINGS, SERVERS, SOURCES, VIPS4, VIPS6},
+    Be128, Note, RingHead, RingId, ServerEntry, ServerId, V4, V6, Vip,
+    maps::{NOTE_COUNTERS, RETURNS4, RETURNS6, RING_HEADS, RINGS, SERVERS, SOURCES, VIPS4, VIPS6},
 };
 use std::{collections::BTreeMap, io, net::IpAddr, os::fd::OwnedFd, sync::Arc, thread, time::Duration};
 use tokio::time::Instant;
@@ -198,6 +198,12 @@ impl MapWriter for KernelMaps {
 
     fn apply(&mut self, writes: &[Write]) -> Result<(), WriteError> {
         writes.iter().try_for_each(|write| self.write(write))
+    }
+
+    fn refused(&self) -> Result<u64, WriteError> {
+        let refused = |error| WriteError::Read(NOTE_COUNTERS, io::Error::other(error));
+        Ok(self.counters.note(Note::FlowsFull).map_err(refused)?
+            + self.counters.note(Note::BudgetSpent).map_err(refused)?)
     }
 
     fn has_ring(&self, ring: RingId) -> bool {

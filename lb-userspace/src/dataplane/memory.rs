@@ -20,6 +20,7 @@ pub struct MemoryMaps {
     vips: BTreeMap<Endpoint, Vip>,
     returns: BTreeMap<Endpoint, Return>,
     writes_left: Option<usize>,
+    refused: u64,
 }
 
 #[derive(Clone, Debug)]
@@ -32,6 +33,16 @@ impl MemoryMaps {
     /// Lets this many writes succeed, and none after them; `None`: all succeed.
     pub fn fail_after(&mut self, writes: Option<usize>) {
         self.writes_left = writes;
+    }
+
+    /// Lets the flow table have refused a flow.
+    pub fn refuse_flow(&mut self) {
+        self.refused += 1;
+    }
+
+    /// A row of `SERVERS`.
+    pub fn server(&self, id: ServerId) -> Option<&ServerEntry> {
+        self.servers.get(&id)
     }
 
     /// What the maps hold.
@@ -79,6 +90,10 @@ impl MapWriter for MemoryMaps {
 
     fn apply(&mut self, writes: &[Write]) -> Result<(), WriteError> {
         writes.iter().try_for_each(|write| self.write(write))
+    }
+
+    fn refused(&self) -> Result<u64, WriteError> {
+        Ok(self.refused)
     }
 
     fn has_ring(&self, _: RingId) -> bool {

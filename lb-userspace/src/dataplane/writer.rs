@@ -15,6 +15,9 @@ pub trait MapWriter {
     /// Applies `writes` one after the other and stops at the first that fails; those before it hold.
     fn apply(&mut self, writes: &[Write]) -> Result<(), WriteError>;
 
+    /// How often the packet path could not take a flow into the flow table, ever.
+    fn refused(&self) -> Result<u64, WriteError>;
+
     /// Whether the map of `ring` is there, so that the ring can be written.
     fn has_ring(&self, ring: RingId) -> bool;
 

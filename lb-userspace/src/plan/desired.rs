@@ -7,6 +7,7 @@ use super::{
     Ring, Tables,
     maglev::Owners,
     tables::{Slots, empty_slots},
+    transition::{self, Change, Moment, Transitions},
 };
 use crate::{
     model::{Backend, Model, Server, backend},
@@ -18,16 +19,18 @@ use std::{collections::BTreeMap, mem, net::IpAddr, sync::Arc};
 /// Rows in `NEXT_HOPS`, by the address of the server that is reached there.
 pub type NextHops = BTreeMap<IpAddr, u16>;
 
-/// What the kernel should hold. `registry` must have been [updated](Registry::update) with `model`; what it does not
-/// know is left out. A loop that asks again and again keeps a [`Planner`].
+/// What maps that are empty should hold. `registry` must have been [updated](Registry::update) with `model`; what it does
+/// not know is left out.
 pub fn desired(model: &Model, registry: &Registry, next_hops: &NextHops) -> Tables {
-    Planner::default().desired(model, registry, next_hops)
+    Planner::default().desired(model, registry, next_hops, &Tables::default(), Moment::default())
 }
 
-/// Remembers what the last plan worked out. Changes how long a plan takes, never what it says.
+/// Plans again and again. Remembers what the last plan worked out, which changes only how long the next one takes, and
+/// since when slots change hands.
 #[derive(Debug, Default)]
 pub struct Planner {
     backends: BTreeMap<String, Known>,
+    transitions: Transitions,
 }
 
 /// What is known of a backend as long as its servers stay the same.
@@ -48,12 +51,22 @@ struct KnownRing {
 }
 
 impl Planner {
-    /// See [`desired`].
-    pub fn desired(&mut self, model: &Model, registry: &Registry, next_hops: &NextHops) -> Tables {
+    /// What the maps should hold that hold `current`. `registry` must have been [updated](Registry::update) with `model`;
+    /// what it does not know is left out.
+    pub fn desired(
+        &mut self,
+        model: &Model,
+        registry: &Registry,
+        next_hops: &NextHops,
+        current: &Tables,
+        moment: Moment<'_>,
+    ) -> Tables {
         self.learn(model);
+        let servers = self.server_rows(model, registry, next_hops);
+        let stands = transition::Servers::new(&current.servers, &servers);
         Tables {
-            servers: self.server_rows(model, registry, next_hops),
-            rings: self.rings(model, registry),
+            rings: self.rings(model, registry, &current.rings, &stands, moment),
+            servers,
             sources: registry.sources(),
             vips: vips::rows(model, registry, |backend| self.is_up(backend, registry)),
             returns: returns::rows(model, registry, |backend, index| self.server_id(backend, index, registry)),
@@ -69,6 +82,16 @@ impl Planner {
     ) -> BTreeMap<ServerId, ServerEntry> {
         self.learn(model);
         self.server_rows(model, registry, next_hops)
+    }
+
+    /// The slots that change hands.
+    pub fn transitions(&self) -> &Transitions {
+        &self.transitions
+    }
+
+    /// The slots that change hands, to tell what the flow table refused.
+    pub fn transitions_mut(&mut self) -> &mut Transitions {
+        &mut self.transitions
     }
 
     /// Forgets backends that are gone and works out the identities of servers that are new.
@@ -99,14 +122,27 @@ impl Planner {
         rows
     }
 
-    fn rings(&mut self, model: &Model, registry: &Registry) -> BTreeMap<RingId, Ring> {
+    fn rings(
+        &mut self,
+        model: &Model,
+        registry: &Registry,
+        current: &BTreeMap<RingId, Ring>,
+        servers: &transition::Servers,
+        moment: Moment<'_>,
+    ) -> BTreeMap<RingId, Ring> {
         let mut rings = BTreeMap::new();
         for backend in model.kernel_backends() {
             let identity = backend::identity(&backend.name);
-            if let (Some(id), Some(known)) = (registry.ring_id(identity), self.backends.get_mut(&backend.name)) {
-                rings.insert(id, Ring { identity, slots: known.slots(registry) });
-            }
+            let (Some(ring), Some(known)) = (registry.ring_id(identity), self.backends.get_mut(&backend.name)) else {
+                continue;
+            };
+            let owners = known.owners(registry);
+            let is_disturbed = known.takers().any(|id| servers.is_down(id));
+            let change = Change { ring, identity, transition: backend.transition, moment, servers, is_disturbed };
+            let slots = self.transitions.next(&change, current.get(&ring), &owners);
+            rings.insert(ring, Ring { identity, slots });
         }
+        self.transitions.retain(&rings);
         rings
     }
 
@@ -134,8 +170,14 @@ impl Known {
         available(&self.servers.iter().zip(&self.identities).map(standing).collect::<Vec<_>>())
     }
 
-    /// The slots of the ring, the last ones if nothing has changed.
-    fn slots(&mut self, registry: &Registry) -> Slots {
+    /// The servers that take new flows, as of the last [`owners`](Self::owners).
+    fn takers(&self) -> impl Iterator<Item = ServerId> {
+        let ring = self.ring.iter().flat_map(|ring| ring.ids.iter().zip(&ring.available));
+        ring.filter_map(|(id, takes)| takes.then_some(*id))
+    }
+
+    /// Whose each slot should be; the same as the last time, in the same place, if nothing has changed.
+    fn owners(&mut self, registry: &Registry) -> Slots {
         let available = self.available(registry);
         let ids: Vec<_> = self.identities.iter().map(|identity| registry.server_id(*identity).unwrap_or(0)).collect();
         let base = match self.ring.take() {

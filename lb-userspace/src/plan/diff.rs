@@ -1,10 +1,7 @@
 //! The way from what the kernel holds to what it should hold, in an order no packet can trip over.
 
-use super::{
-    Ring, Tables, Write, maglev,
-    tables::{Slots, empty_slots},
-};
-use lb_common::{RingId, ServerId, Slot};
+use super::{Ring, Tables, Write, maglev};
+use lb_common::{RingId, ServerEntry, ServerId, ServerState, Slot};
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::Arc,
@@ -12,8 +9,8 @@ use std::{
 
 /// Turns `current` into `wanted`.
 ///
-/// Servers and source pools come first, then rings, returns and VIPs; then VIPs, returns, rings, pools and servers go. So
-/// after each single write every VIP has a ring and every slot of it names a server, or none.
+/// Servers and source pools come first, then rings, returns and VIPs; then VIPs, returns, rings, pools
+/// and servers go. So after each single write every VIP has a ring and every slot of it names a server, or none.
 ///
 /// Where an id has changed hands, the way leads over tables in which nobody has it, so that no packet meant for the old
 /// owner finds the new one. A ring may then flip twice.
@@ -61,11 +58,20 @@ impl ChangedHands {
     }
 
     /// Lends the slots of those servers to the next server on the chain, as for servers that are down.
+    ///
+    /// A slot's server of before is never among them: only one that stays who it is can be that.
     fn lend_slots(&self, ring: &mut Ring) {
         let stays = |slot: Slot| !self.servers.contains(&slot.current());
-        if !ring.slots.iter().copied().all(stays) && !maglev::lend(Arc::make_mut(&mut ring.slots).as_mut_slice(), stays)
-        {
-            ring.slots = empty_slots();
+        if ring.slots.iter().copied().all(stays) {
+            return;
+        }
+        let mut owners: Vec<_> = ring.slots.iter().map(|slot| Slot::of(slot.current())).collect();
+        if !maglev::lend(&mut owners, stays) {
+            owners.fill(Slot::default());
+        }
+        for (slot, owner) in Arc::make_mut(&mut ring.slots).iter_mut().zip(owners) {
+            let previous = if slot.changes_hands() { slot.previous } else { owner.current() };
+            *slot = Slot::new(owner.current(), previous, slot.is_tracked());
         }
     }
 }
@@ -82,15 +88,19 @@ fn zeros(current: &Tables, wanted: &Tables) -> impl Iterator<Item = Write> {
 /// `current` to `wanted` where every id in both means the same in both.
 fn straight(current: &Tables, wanted: &Tables) -> Vec<Write> {
     let mut writes = Vec::new();
-    writes.extend(put(&current.servers, &wanted.servers).map(|(id, entry)| Write::PutServer(id, entry)));
+    let rings: Vec<_> = wanted.rings.iter().filter(|(id, ring)| is_new(current.rings.get(id), ring)).collect();
+    let returning: BTreeSet<_> = returning(current, wanted).collect();
+    let flapped = named(rings.iter().filter_map(|(id, _)| current.rings.get(id)), &returning);
+    let (late, early): (Vec<_>, Vec<_>) =
+        put(&current.servers, &wanted.servers).partition(|(id, _)| flapped.contains(id));
+    let put_server = |(id, row)| Write::PutServer(id, row);
+    writes.extend(early.into_iter().map(put_server));
     writes.extend(put(&current.sources, &wanted.sources).map(|(row, address)| Write::PutSource(row, address)));
-    for (id, ring) in &wanted.rings {
-        let before = current.rings.get(id);
-        if before.is_none_or(|before| !same_slots(&before.slots, &ring.slots)) {
-            writes.push(Write::PutRingHalf(*id, Arc::clone(&ring.slots)));
-            writes.push(Write::FlipRing(*id, ring.identity));
-        }
+    for (id, ring) in rings {
+        writes.push(Write::PutRingHalf(*id, Arc::clone(&ring.slots)));
+        writes.push(Write::FlipRing(*id, ring.identity));
     }
+    writes.extend(late.into_iter().map(put_server));
     writes.extend(put(&current.returns, &wanted.returns).map(|(key, entry)| Write::PutReturn(key, entry)));
     // An address entry sorts before the VIPs of its address: it comes before them and goes after them.
     writes.extend(put(&current.vips, &wanted.vips).map(|(key, vip)| Write::PutVip(key, vip)));
@@ -103,9 +113,25 @@ fn straight(current: &Tables, wanted: &Tables) -> Vec<Write> {
     writes
 }
 
+/// Servers that are down in the maps and will forward again.
+fn returning(current: &Tables, wanted: &Tables) -> impl Iterator<Item = ServerId> {
+    let forwards = |row: &ServerEntry| ServerState::from_byte(row.state).forwards();
+    changed(&current.servers, &wanted.servers, move |before, after| {
+        before.identity == after.identity && !forwards(before) && forwards(after)
+    })
+}
+
+/// Which of these servers slots of these rings name. Where one does that is down, it went down and came back before the ring
+/// followed: flows of its slots went elsewhere meanwhile, and the ring must say so before they find it again.
+fn named<'a>(rings: impl Iterator<Item = &'a Ring>, servers: &BTreeSet<ServerId>) -> BTreeSet<ServerId> {
+    let slots = rings.filter(|_| !servers.is_empty()).flat_map(|ring| ring.slots.iter());
+    let ids = slots.flat_map(|slot| [slot.current(), slot.previous]);
+    ids.filter(|id| servers.contains(id)).collect()
+}
+
 /// Rings that did not change share their slots from one plan to the next, which spares comparing them.
-fn same_slots(before: &Slots, after: &Slots) -> bool {
-    Arc::ptr_eq(before, after) || before == after
+fn is_new(before: Option<&Ring>, after: &Ring) -> bool {
+    before.is_none_or(|before| !Arc::ptr_eq(&before.slots, &after.slots) && before.slots != after.slots)
 }
 
 /// What is new or changed.

@@ -2,7 +2,7 @@
 //! hands all the time.
 
 use super::{
-    Planner, Ring, Tables, desired, diff,
+    Moment, Planner, Ring, Tables, desired, diff,
     tables::Slots,
     testing::{backend, bind, model, server},
 };
@@ -11,7 +11,7 @@ use crate::{
     model::{Backend, Endpoint, Model, backend},
     servers::{Admin, Health, Registry, Standing},
 };
-use lb_common::{Forward, Protocol, RingId, ServerId, Vip};
+use lb_common::{Forward, Protocol, RingId, ServerId, Slot, Vip};
 use proptest::{collection::vec, prelude::*, sample::Index};
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -33,11 +33,18 @@ impl World {
     }
 
     fn enter(&self, registry: &mut Registry) {
+        let resting = registry.resting().collect();
+        registry.release(&resting);
         registry.update(&self.model).unwrap();
         for (identity, standing) in &self.standings {
             registry.set_admin(*identity, standing.admin);
             registry.set_health(*identity, standing.health);
         }
+    }
+
+    /// What maps should hold that hold `current`.
+    fn plan(&self, planner: &mut Planner, registry: &Registry, current: &Tables) -> Tables {
+        planner.desired(&self.model, registry, &self.next_hops, current, Moment::default())
     }
 
     fn backend(&self, identity: u64) -> Option<&Backend> {
@@ -181,6 +188,10 @@ impl<'a> Change<'a> {
         let [could, can] = [(self.before, backends[0]), (self.after, backends[1])]
             .map(|(world, backend)| backend.map(|backend| world.available(backend)).unwrap_or_default());
         let members: BTreeSet<_> = backends.into_iter().flatten().flat_map(identities).collect();
+        for server in ring.slots.iter().map(|slot| slot.previous).collect::<BTreeSet<_>>() {
+            let row = tables.servers.get(&server).map(|row| row.identity);
+            assert!(server == 0 || row.is_some_and(|row| members.contains(&row)), "flows belong to stranger {server}");
+        }
         for server in self.named(&ring.slots) {
             if server == 0 {
                 assert!(
@@ -213,7 +224,8 @@ fn identities(backend: &Backend) -> Vec<u64> {
 fn without_ids(tables: &Tables) -> impl PartialEq + std::fmt::Debug + use<> {
     let name = |id: &ServerId| tables.servers.get(id).map(|entry| entry.identity);
     let servers: BTreeMap<_, _> = tables.servers.values().map(|entry| (entry.identity, *entry)).collect();
-    let ring = |ring: &Ring| (ring.identity, ring.slots.iter().map(|slot| name(&slot.current())).collect::<Vec<_>>());
+    let slot = |slot: &Slot| (name(&slot.current()), name(&slot.previous), slot.is_tracked());
+    let ring = |ring: &Ring| (ring.identity, ring.slots.iter().map(slot).collect::<Vec<_>>());
     let rings: BTreeMap<_, _> = tables.rings.values().map(ring).collect();
     let vip = |id: u16| tables.rings.get(&id).map(|ring| ring.identity);
     let pool = |vip: &Vip| {
@@ -239,7 +251,7 @@ proptest! {
         for world in worlds {
             let mut change = Change::new(&before, &world);
             world.enter(&mut registry);
-            let wanted = planner.desired(&world.model, &registry, &world.next_hops);
+            let wanted = world.plan(&mut planner, &registry, &maps.tables());
             for write in diff(&maps.tables(), &wanted) {
                 maps.apply(&[write]).unwrap();
                 change.check(&maps.tables());
@@ -255,17 +267,19 @@ proptest! {
         let mut maps = MemoryMaps::default();
         let mut registry = tight(&[first.clone(), second.clone()], &Tables::default());
         first.enter(&mut registry);
-        maps.apply(&diff(&Tables::default(), &desired(&first.model, &registry, &first.next_hops))).unwrap();
+        let mut planner = Planner::default();
+        maps.apply(&diff(&Tables::default(), &first.plan(&mut planner, &registry, &Tables::default()))).unwrap();
 
         second.enter(&mut registry);
-        let wanted = desired(&second.model, &registry, &second.next_hops);
-        let writes = diff(&maps.tables(), &wanted);
+        let writes = diff(&maps.tables(), &second.plan(&mut planner, &registry, &maps.tables()));
         prop_assume!(!writes.is_empty());
         maps.fail_after(Some(done.index(writes.len())));
         prop_assert!(maps.apply(&writes).is_err());
         maps.fail_after(None);
         let mut change = Change::new(&first, &second);
-        for write in diff(&maps.read().unwrap(), &wanted) {
+        let left = maps.read().unwrap();
+        let wanted = second.plan(&mut planner, &registry, &left);
+        for write in diff(&left, &wanted) {
             maps.apply(&[write]).unwrap();
             change.check(&maps.tables());
         }
@@ -282,14 +296,15 @@ proptest! {
             for registry in [&mut kept, &mut restarted] {
                 world.enter(registry);
             }
-            let wanted = planner.desired(&world.model, &kept, &world.next_hops);
-            let after_restart = desired(&world.model, &restarted, &world.next_hops);
+            let wanted = world.plan(&mut planner, &kept, &last);
+            let after_restart = world.plan(&mut Planner::default(), &restarted, &last);
             prop_assert!(without_ids(&wanted) == without_ids(&after_restart), "another plan after a restart");
 
             // The same model once more, all that was known being read back from the maps: ids and standings too.
             let mut restarted = tight(&worlds, &wanted);
             restarted.update(&world.model).unwrap();
-            prop_assert!(desired(&world.model, &restarted, &world.next_hops) == wanted, "a restart changes the maps");
+            let again = world.plan(&mut Planner::default(), &restarted, &wanted);
+            prop_assert!(again == wanted, "a restart changes the maps");
             last = wanted;
         }
     }

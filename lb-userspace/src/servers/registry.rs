@@ -20,7 +20,8 @@ use std::{
 };
 
 /// Kernel ids and standings. What exists keeps its id; an id that was freed is given out again as late as possible, so
-/// that flows, counters and observers of the old owner have had time to go.
+/// that counters and observers of the old owner have had time to go. That of a server *rests* first, until nothing is
+/// remembered of its flows.
 #[derive(Clone, Debug)]
 pub struct Registry {
     servers: Ids<u64>,
@@ -92,7 +93,7 @@ impl Registry {
     pub(crate) fn with_rows(tables: &Tables, rows: [u32; 3], vip_entries: u32) -> Self {
         let [servers, rings, vips] = rows;
         Self {
-            servers: Ids::adopt(tables.servers.iter().map(|(id, entry)| (entry.identity, *id)), servers),
+            servers: Ids { rests: true, ..Ids::adopt(servers_of(tables), servers) },
             rings: Ids::adopt(tables.rings.iter().map(|(id, ring)| (ring.identity, *id)), rings),
             vips: Ids::adopt(tables.counted_vips().into_iter().map(|(id, key)| (key, id)), vips),
             pools: Pools::adopt(tables),
@@ -139,6 +140,17 @@ impl Registry {
     /// [`update`](Self::update).
     pub fn server_id(&self, identity: u64) -> Option<ServerId> {
         self.servers.id(identity)
+    }
+
+    /// Ids of servers that are gone, of which flows may still be remembered.
+    pub fn resting(&self) -> impl Iterator<Item = ServerId> {
+        self.servers.resting.iter().copied()
+    }
+
+    /// Nothing is remembered any more of the servers that had these ids.
+    pub fn release(&mut self, ids: &BTreeSet<ServerId>) {
+        let released = self.servers.resting.extract_if(.., |id| ids.contains(id));
+        self.servers.free.extend(released);
     }
 
     /// The ring of the backend of that [identity](backend::identity), if an `l4` frontend of that model uses it.
@@ -199,6 +211,10 @@ impl Default for Registry {
     }
 }
 
+fn servers_of(tables: &Tables) -> impl Iterator<Item = (u64, ServerId)> {
+    tables.servers.iter().map(|(id, entry)| (entry.identity, *id))
+}
+
 /// The identities of all servers with their backends, by name: the order in the file does not decide about ids.
 fn servers_by_name(model: &Model) -> Vec<(u64, &Backend)> {
     let mut by_name = BTreeMap::new();
@@ -228,6 +244,10 @@ struct Ids<K> {
     used: BTreeMap<K, u16>,
     /// The next one to be given out is at the front.
     free: VecDeque<u16>,
+    /// Freed, and not to be given out again before somebody says so.
+    resting: Vec<u16>,
+    /// Whether ids rest when they are freed.
+    rests: bool,
 }
 
 impl<K: Copy + Ord> Ids<K> {
@@ -238,7 +258,7 @@ impl<K: Copy + Ord> Ids<K> {
         let last = taken.last().copied().unwrap_or(0);
         let ids = (1..=u16::MAX).take_while(|id| u32::from(*id) < rows).filter(|id| !taken.contains(id));
         let (above, below): (VecDeque<_>, VecDeque<_>) = ids.partition(|id| *id > last);
-        Self { used, free: above.into_iter().chain(below).collect() }
+        Self { used, free: above.into_iter().chain(below).collect(), resting: Vec::new(), rests: false }
     }
 
     fn room(&self) -> usize {
@@ -253,13 +273,18 @@ impl<K: Copy + Ord> Ids<K> {
     /// here only when no other is left; [`diff`](mod@crate::plan::diff) copes with that.
     fn assign(&mut self, wanted: &[K]) {
         let keep: BTreeSet<_> = wanted.iter().copied().collect();
-        self.free.extend(self.used.extract_if(.., |key, _| !keep.contains(key)).map(|(_, id)| id));
+        let mut freed: VecDeque<_> = self.used.extract_if(.., |key, _| !keep.contains(key)).map(|(_, id)| id).collect();
         for key in wanted {
             if !self.used.contains_key(key)
-                && let Some(id) = self.free.pop_front()
+                && let Some(id) = self.free.pop_front().or_else(|| freed.pop_front())
             {
                 self.used.insert(*key, id);
             }
+        }
+        if self.rests {
+            self.resting.extend(freed);
+        } else {
+            self.free.extend(freed);
         }
     }
 }

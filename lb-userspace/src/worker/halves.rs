@@ -7,16 +7,18 @@
 use crate::{
     dataplane::writer::{MapWriter, WriteError},
     model::{Backend, Model, backend},
-    plan::{self, Planner, Tables, Write, desired::NextHops},
+    plan::{self, Census, Moment, Planner, Tables, Write, desired::NextHops},
     servers::{Available, Live, Registry},
 };
-use lb_common::{RingId, ServerEntry};
+use lb_common::{RingId, ServerEntry, ServerId, ServerState};
 use std::{collections::BTreeSet, net::IpAddr, os::fd::OwnedFd, sync::Arc, time::Duration};
 use tokio::time::Instant;
 use tracing::error;
 
 /// Ring rebuilds keep this distance.
 pub const QUIET: Duration = Duration::from_millis(100);
+/// After this time no packet is under way any more that read the maps as they were before a write.
+const SETTLES: Duration = Duration::from_secs(1);
 /// After a failed write the maps are read back and written again.
 const RETRY: Duration = Duration::from_secs(1);
 
@@ -33,6 +35,12 @@ pub struct Halves {
     writer: Box<dyn MapWriter>,
     /// What the maps hold.
     current: Tables,
+    /// From where the planner's times count.
+    epoch: Instant,
+    /// The last count of the flow table, and when it was begun.
+    census: Option<(Census, Instant)>,
+    /// When rows of servers were freed last.
+    removed: Option<Instant>,
     rebuilt: Option<Instant>,
     due: Option<Instant>,
     settled: bool,
@@ -49,6 +57,9 @@ impl Halves {
             model,
             writer,
             current: Tables::default(),
+            epoch: Instant::now(),
+            census: None,
+            removed: None,
             rebuilt: None,
             due: None,
             settled: false,
@@ -84,7 +95,10 @@ impl Halves {
 
     /// When [`rebuild`](Self::rebuild) wants to be called next.
     pub fn due(&self) -> Option<Instant> {
-        self.due
+        // While something is missing the supervisor was asked for it, and its answer calls.
+        let ends = self.planner.transitions().due().filter(|_| self.settled).map(|end| self.epoch + end);
+        let ends = ends.map(|end| self.rebuilt.map_or(end, |rebuilt| end.max(rebuilt + QUIET)));
+        self.due.into_iter().chain(ends).min()
     }
 
     /// Whether both halves have what is configured.
@@ -104,8 +118,54 @@ impl Halves {
             return; // The supervisor was asked, and its answer calls this again.
         }
         self.rebuilt = Some(now);
-        let wanted = self.planner.desired(&self.model, &self.registry, &self.next_hops);
+        self.note_refused(now);
+        let since = |time: Instant| time.saturating_duration_since(self.epoch);
+        let census = self.census.as_ref().map(|(census, begun)| (census, since(*begun)));
+        let moment = Moment { now: since(now), census };
+        let wanted = self.planner.desired(&self.model, &self.registry, &self.next_hops, &self.current, moment);
         self.settled = self.change_to(wanted, now);
+    }
+
+    /// Notes whether the flow table refused flows lately; to be called now and then while slots change hands.
+    pub fn note_refused(&mut self, now: Instant) {
+        match self.writer.refused() {
+            Ok(total) => self.planner.transitions_mut().note_refused(total, now.saturating_duration_since(self.epoch)),
+            Err(error) => error!(error = &error as &dyn std::error::Error, "cannot read what the flow table refused"),
+        }
+    }
+
+    /// Whether slots change hands, or are tracked.
+    pub fn in_transition(&self) -> bool {
+        self.planner.transitions().any()
+    }
+
+    /// Whether a slot names that server, be it for the flows that it had before.
+    pub fn is_named(&self, server: ServerId) -> bool {
+        let slots = self.current.rings.values().flat_map(|ring| ring.slots.iter());
+        slots.into_iter().any(|slot| slot.current() == server || slot.previous == server)
+    }
+
+    /// Rows that servers had who are gone, and that no packet finds any more: what is remembered of them can be forgotten.
+    pub fn resting(&self, now: Instant) -> BTreeSet<ServerId> {
+        if self.removed.is_some_and(|removed| now < removed + SETTLES) {
+            return BTreeSet::new();
+        }
+        self.registry.resting().filter(|id| !self.current.servers.contains_key(id)).collect()
+    }
+
+    /// The flow table was counted, and what was remembered of the servers that had the rows `forgotten` is gone.
+    pub fn counted(&mut self, census: Census, begun: Instant, forgotten: &BTreeSet<ServerId>, now: Instant) {
+        self.registry.release(forgotten);
+        self.census = Some((census, begun));
+        if self.settled && self.in_transition() {
+            let soon = self.rebuilt.map_or(now, |rebuilt| now.max(rebuilt + QUIET));
+            self.due.get_or_insert(soon);
+        }
+    }
+
+    /// The last count of the flow table.
+    pub fn census(&self) -> Option<(&Census, Instant)> {
+        self.census.as_ref().map(|(census, begun)| (census, *begun))
     }
 
     /// Rings whose maps the supervisor must make first.
@@ -158,7 +218,8 @@ impl Halves {
         live.available.store(Arc::new(Available::new(takes)));
     }
 
-    /// The rows of servers that are in use already; the rings stay as they are.
+    /// The rows of servers that are in use already; the rings stay as they are. A server that returns waits for its ring:
+    /// flows of its slots went elsewhere while it was down, and the ring must say so first.
     fn write_servers(&mut self, now: Instant) {
         let mut wanted = self.current.clone();
         let rows = self.planner.servers(&self.model, &self.registry, &self.next_hops);
@@ -166,7 +227,9 @@ impl Halves {
             wanted.servers.entry(id).and_modify(|known| {
                 if known.identity == row.identity {
                     let next_hop = if row.next_hop == 0 { known.next_hop } else { row.next_hop };
-                    *known = ServerEntry { next_hop, ..row };
+                    let is_down = !ServerState::from_byte(known.state).forwards();
+                    let state = if is_down { known.state } else { row.state };
+                    *known = ServerEntry { next_hop, state, ..row };
                 }
             });
         }
@@ -177,10 +240,14 @@ impl Halves {
         let writes = plan::diff(&self.current, &wanted);
         match self.write(&writes) {
             Ok(()) => {
+                if writes.iter().any(|write| matches!(write, Write::RemoveServer(_))) {
+                    self.removed = Some(now);
+                }
                 self.current = wanted;
                 true
             }
             Err(error) => {
+                self.removed = Some(now);
                 error!(error = &error as &dyn std::error::Error, "cannot write the kernel's maps; trying again");
                 self.due = Some(now + RETRY);
                 false
@@ -197,5 +264,7 @@ impl Halves {
     }
 }
 
+#[cfg(test)]
+mod keeping;
 #[cfg(test)]
 mod tests;

@@ -20,6 +20,10 @@ fn registry(model: &Model) -> Registry {
     registry
 }
 
+fn plan(planner: &mut Planner, model: &Model, registry: &Registry, current: &Tables) -> Tables {
+    planner.desired(model, registry, &NextHops::new(), current, Moment::default())
+}
+
 fn tables(model: &Model) -> Tables {
     desired(model, &registry(model), &NextHops::new())
 }
@@ -117,23 +121,23 @@ fn a_planner_makes_only_the_rings_that_changed() {
     );
     let mut registry = registry(&model);
     let mut planner = Planner::default();
-    let before = planner.desired(&model, &registry, &NextHops::new());
+    let before = plan(&mut planner, &model, &registry, &Tables::default());
     registry.set_health(model.backends[0].servers[0].identity("api"), Health::Down);
-    let after = planner.desired(&model, &registry, &NextHops::new());
+    let after = plan(&mut planner, &model, &registry, &before);
     let same = |id| Arc::ptr_eq(&before.rings[&id].slots, &after.rings[&id].slots);
     assert_eq!([same(1), same(2)], [false, true]);
-    assert_eq!(after, desired(&model, &registry, &NextHops::new()));
+    assert_eq!(after, plan(&mut Planner::default(), &model, &registry, &before));
 }
 
 #[test]
 fn a_planner_follows_a_registry_with_other_ids() {
     let model = model(vec![backend("web", servers(2))], vec![(bind("192.0.2.10:80", Protocol::Tcp), "web")]);
     let mut planner = Planner::default();
-    let first = planner.desired(&model, &registry(&model), &NextHops::new());
+    let first = plan(&mut planner, &model, &registry(&model), &Tables::default());
     let shifted = first.servers.iter().map(|(id, entry)| (id + 5, *entry)).collect();
     let mut other = Registry::adopt(&Tables { servers: shifted, ..first.clone() });
     other.update(&model).unwrap();
-    let second = planner.desired(&model, &other, &NextHops::new());
+    let second = plan(&mut planner, &model, &other, &Tables::default());
     assert_eq!(second.rings[&1].slots[0].current(), first.rings[&1].slots[0].current() + 5);
 }
 
@@ -145,12 +149,12 @@ fn a_verdict_on_one_of_100_servers_becomes_three_writes_in_a_moment() {
     let model = model(vec![backend("web", servers(100))], vec![(bind("192.0.2.10:80", Protocol::Tcp), "web")]);
     let mut registry = registry(&model);
     let mut planner = Planner::default();
-    let mut current = planner.desired(&model, &registry, &NextHops::new());
+    let mut current = plan(&mut planner, &model, &registry, &Tables::default());
     let failover = |turn| {
         let start = std::time::Instant::now();
         let health = if turn % 2 == 0 { Health::Down } else { Health::Up };
         registry.set_health(model.backends[0].servers[1].identity("web"), health);
-        let wanted = planner.desired(&model, &registry, &NextHops::new());
+        let wanted = plan(&mut planner, &model, &registry, &current);
         assert_eq!(crate::plan::diff(&current, &wanted).len(), 3);
         current = wanted;
         start.elapsed()

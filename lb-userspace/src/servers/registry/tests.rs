@@ -30,6 +30,8 @@ fn what_exists_keeps_its_id_and_the_last_freed_comes_last() {
     let mut registry = with_servers(4);
     let mut ids_of = |names: &[&str]| {
         let model = web(names);
+        let resting = registry.resting().collect();
+        registry.release(&resting);
         registry.update(&model).unwrap();
         ids(&registry, &model)
     };
@@ -38,6 +40,21 @@ fn what_exists_keeps_its_id_and_the_last_freed_comes_last() {
     assert_eq!(ids_of(&["d"]), [4]);
     assert_eq!(ids_of(&["a", "b", "c", "d"]), [1, 2, 3, 4], "1 and 2 were freed before 3");
     assert_eq!(ids_of(&["e", "f"]), [1, 2]);
+}
+
+#[test]
+fn the_id_of_a_server_rests_until_nothing_is_remembered_of_it() {
+    let mut registry = with_servers(3);
+    registry.update(&web(&["a", "b"])).unwrap();
+    registry.update(&web(&["b"])).unwrap();
+    assert_eq!(registry.resting().collect::<Vec<_>>(), [1]);
+    registry.update(&web(&["b", "c"])).unwrap();
+    assert_eq!(ids(&registry, &web(&["b", "c"])), [2, 3]);
+    let error = RegistryError { rows: Rows::Servers, wanted: 3, room: 2 };
+    assert_eq!(registry.update(&web(&["b", "c", "d"])), Err(error));
+    registry.release(&[1].into());
+    registry.update(&web(&["b", "c", "d"])).unwrap();
+    assert_eq!(ids(&registry, &web(&["d"])), [1]);
 }
 
 #[test]

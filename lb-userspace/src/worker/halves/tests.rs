@@ -37,6 +37,10 @@ impl MapWriter for Shared {
         inside.maps.apply(writes)
     }
 
+    fn refused(&self) -> Result<u64, WriteError> {
+        self.0.borrow().maps.refused()
+    }
+
     fn has_ring(&self, ring: RingId) -> bool {
         self.0.borrow().rings.as_ref().is_none_or(|rings| rings.contains(&ring))
     }

@@ -1,0 +1,257 @@
+//! How slots change hands without a flow changing servers. Pure: time is passed in.
+//!
+//! The packet path keeps one promise for us: a flow that sends a packet while its slot *changes hands* is in the flow table
+//! afterwards. So a slot does that for as long as flows may be silent, and then belongs to its new owner alone; where the
+//! table refused a flow meanwhile, longer. [`TRACKED`](Slot::is_tracked) makes the packet path ask the table; it stays until
+//! a count of the table finds no flow of the slot, because those that are in it may belong to any server.
+//!
+//! The rule for one slot is [`Change::slot`]. All that it goes by is in the maps, but for the times: after a restart they
+//! begin anew.
+
+use super::{Census, Ring, tables::Slots};
+use lb_common::{RingId, SLOTS, ServerEntry, ServerId, ServerState, Slot, slots::next_slot};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+/// What the planner is told of the moment that it plans for. All times count from the same beginning.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Moment<'a> {
+    /// Now.
+    pub now: Duration,
+    /// The last count of the flow table, and when it was begun.
+    pub census: Option<(&'a Census, Duration)>,
+}
+
+/// How far along the chain the packet path looks for a server (`lb_ebpf::select::TRIES`).
+pub const TRIES: usize = 8;
+
+/// Between a plan and the moment when the last packet has left that read the maps as they were before.
+const SETTLES: Duration = Duration::from_secs(1);
+
+/// The slots that change hands or are tracked, and since when.
+#[derive(Debug, Default)]
+pub struct Transitions {
+    busy: BTreeMap<RingId, Times>,
+    /// Of the other rings: whose the slots should be, and the slots that say so.
+    calm: BTreeMap<RingId, (Slots, Slots)>,
+    refused: Refused,
+}
+
+/// Since when each slot of a ring is as it is.
+#[derive(Debug)]
+struct Times {
+    identity: u64,
+    since: Box<[Tick]>,
+    /// When the first of the slots has changed hands, if nothing more is refused.
+    next_end: Option<Duration>,
+}
+
+/// A time in tenths of a second, so that those of a ring take no more room than the ring.
+type Tick = u32;
+
+fn tick(time: Duration) -> Tick {
+    u32::try_from(time.as_millis() / 100).unwrap_or(Tick::MAX)
+}
+
+/// The first tick that is not before `time`.
+fn tick_after(time: Duration) -> Tick {
+    u32::try_from(time.as_millis().div_ceil(100)).unwrap_or(Tick::MAX)
+}
+
+/// When the packet path could not take a flow into the table.
+#[derive(Debug, Default)]
+struct Refused {
+    total: Option<u64>,
+    last: Option<Duration>,
+}
+
+impl Transitions {
+    /// Notes how often the flow table refused a flow until now. To be called often enough while slots change hands: what is
+    /// noted late postpones their end.
+    pub fn note_refused(&mut self, total: u64, now: Duration) {
+        if self.refused.total.replace(total).is_some_and(|before| before != total) {
+            self.refused.last = Some(now);
+        }
+    }
+
+    /// When the next slot has changed hands: by then a plan should be made.
+    pub fn due(&self) -> Option<Duration> {
+        self.busy.values().filter_map(|times| times.next_end).min()
+    }
+
+    /// Whether a slot of any ring changes hands or is tracked.
+    pub fn any(&self) -> bool {
+        !self.busy.is_empty()
+    }
+
+    /// Forgets rings that are gone.
+    pub(super) fn retain(&mut self, rings: &BTreeMap<RingId, Ring>) {
+        self.busy.retain(|ring, _| rings.contains_key(ring));
+        self.calm.retain(|ring, _| rings.contains_key(ring));
+    }
+
+    /// The next slots of a ring. `before`: what the maps hold; `owners`: whose each slot should be.
+    pub(super) fn next(&mut self, change: &Change<'_>, before: Option<&Ring>, owners: &Slots) -> Slots {
+        let times = self.busy.remove(&change.ring).filter(|times| times.identity == change.identity);
+        let Some(Ring { slots: before, .. }) = before.filter(|before| before.identity == change.identity) else {
+            self.calm.insert(change.ring, (Arc::clone(owners), Arc::clone(owners)));
+            return Arc::clone(owners);
+        };
+        if let Some((known, slots)) = self.calm.remove(&change.ring)
+            && !change.is_disturbed
+            && Arc::ptr_eq(&known, owners)
+            && Arc::ptr_eq(&slots, before)
+        {
+            self.calm.insert(change.ring, (known, Arc::clone(&slots)));
+            return slots;
+        }
+        let now = tick_after(change.moment.now);
+        let mut times = times.unwrap_or_else(|| Times {
+            identity: change.identity,
+            since: vec![now; SLOTS].into(),
+            next_end: None,
+        });
+        let after = self.walk(change, before, owners, &mut times);
+        // The same slots in the same place: whoever compares them is done at once.
+        let after = if *after == **before { Arc::clone(before) } else { after };
+        if after.iter().any(|slot| slot.is_tracked() || slot.changes_hands()) {
+            self.busy.insert(change.ring, times);
+        } else {
+            self.calm.insert(change.ring, (Arc::clone(owners), Arc::clone(&after)));
+        }
+        after
+    }
+
+    /// All slots of a ring, one by one.
+    fn walk(&self, change: &Change<'_>, before: &Slots, owners: &Slots, times: &mut Times) -> Slots {
+        let Moment { now, census } = change.moment;
+        let after_refusal = self.refused.last.map_or(Duration::ZERO, |last| last + change.transition);
+        let length = tick_after(change.transition);
+        let may_end = |since: Tick| after_refusal <= now && since.saturating_add(length) <= tick(now);
+        let counted = census.map(|(census, begun)| (census, tick(begun.saturating_sub(SETTLES))));
+        let mut first = None;
+        let mut after = Arc::clone(owners);
+        let slots = Arc::make_mut(&mut after).iter_mut().zip(times.since.iter_mut()).zip(before.iter());
+        for (at, ((slot, since), old)) in slots.enumerate() {
+            let over = old.changes_hands() && may_end(*since);
+            let mut new = change.slot(at, *old, over, slot.current(), before);
+            let is_quiet = new == *old && !new.changes_hands() && !change.disturbs(*old);
+            let goes_on = if new.changes_hands() {
+                old.changes_hands() && new.previous == old.previous && !over
+            } else {
+                is_quiet
+            };
+            if is_quiet && counted.is_some_and(|(census, begun)| *since < begun && !census.has(change.ring, at)) {
+                new = Slot::of(new.current());
+            }
+            if !goes_on {
+                *since = tick_after(now);
+            }
+            if new.changes_hands() {
+                first = Some(first.map_or(*since, |first: Tick| first.min(*since)));
+            }
+            *slot = new;
+        }
+        let end = |first: Tick| Duration::from_millis(u64::from(first.saturating_add(length)) * 100);
+        times.next_end = first.map(|first| end(first).max(after_refusal));
+        after
+    }
+}
+
+/// One plan's change of one ring.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Change<'a> {
+    /// Which.
+    pub(super) ring: RingId,
+    /// Whose.
+    pub(super) identity: u64,
+    /// How long its slots change hands.
+    pub(super) transition: Duration,
+    /// When.
+    pub(super) moment: Moment<'a>,
+    /// How servers stand in the maps, and how they will.
+    pub(super) servers: &'a Servers,
+    /// Whether a server that takes new flows is, or will be, down in the maps.
+    pub(super) is_disturbed: bool,
+}
+
+impl Change<'_> {
+    /// The slot at `at`, whose owner should be `owner`. `over`: it has changed hands for long enough.
+    ///
+    /// Flows that the table does not know belong to `previous`, and they stay there as long as it serves. If it does not,
+    /// the packet path has sent those that it could not take into the table along the chain, and there they stay. If nobody
+    /// is left who holds flows of the slot, it is the new owner's at once.
+    fn slot(&self, at: usize, old: Slot, over: bool, owner: ServerId, before: &Slots) -> Slot {
+        let previous = if over { old.current() } else { old.previous };
+        let holder = if self.servers.serves(previous) { previous } else { self.heir(at, before) };
+        let holder = if self.servers.serves(holder) { holder } else { owner };
+        let tracked = old.is_tracked() || old.changes_hands() || holder != owner || self.disturbs(old);
+        Slot::new(owner, holder, tracked)
+    }
+
+    /// To whom the packet path sends flows of a slot whose previous server is down.
+    fn heir(&self, at: usize, before: &Slots) -> ServerId {
+        let chain = std::iter::successors(Some(at), |slot| Some(next_slot(*slot))).take(TRIES);
+        let owners = chain.filter_map(|slot| before.get(slot)).map(|slot| slot.current());
+        owners.into_iter().find(|owner| self.servers.forwards(*owner)).unwrap_or(0)
+    }
+
+    /// Whether the packet path may have taken flows of the slot into the table, because a server of it is or was down.
+    fn disturbs(&self, old: Slot) -> bool {
+        self.servers.is_down(old.current()) || self.servers.is_down(old.previous)
+    }
+}
+
+/// How servers stand in the maps, and how they will when the plan has been carried out.
+#[derive(Debug)]
+pub(super) struct Servers(Vec<Stands>);
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Stands {
+    /// The packet path sends packets there now.
+    forwards: bool,
+    /// It will, and it is still the same server.
+    serves: bool,
+    /// It is down, or will be.
+    is_down: bool,
+}
+
+impl Servers {
+    pub(super) fn new(current: &BTreeMap<ServerId, ServerEntry>, wanted: &BTreeMap<ServerId, ServerEntry>) -> Self {
+        let forwards = |row: &ServerEntry| ServerState::from_byte(row.state).forwards();
+        let last = current.keys().chain(wanted.keys()).max().copied().unwrap_or(0);
+        let mut all = vec![Stands::default(); usize::from(last) + 1];
+        for (id, row) in current {
+            let next = wanted.get(id).filter(|next| next.identity == row.identity);
+            let stands = Stands {
+                forwards: forwards(row),
+                serves: next.is_some_and(forwards),
+                is_down: !forwards(row) || next.is_some_and(|next| !forwards(next)),
+            };
+            if let Some(place) = all.get_mut(usize::from(*id)) {
+                *place = stands;
+            }
+        }
+        Self(all)
+    }
+
+    /// Whether the packet path sends packets there now.
+    fn forwards(&self, id: ServerId) -> bool {
+        self.stands(id).forwards
+    }
+
+    fn serves(&self, id: ServerId) -> bool {
+        self.stands(id).serves
+    }
+
+    /// Whether it is down in the maps, or will be.
+    pub(super) fn is_down(&self, id: ServerId) -> bool {
+        self.stands(id).is_down
+    }
+
+    fn stands(&self, id: ServerId) -> Stands {
+        self.0.get(usize::from(id)).copied().unwrap_or_default()
+    }
+}
+
+#[cfg(test)]
+mod tests;
