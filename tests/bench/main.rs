@@ -5,6 +5,7 @@
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "telling is what a bench is for")]
 
 mod bars;
+mod e2e;
 mod kernel;
 mod statistics;
 
@@ -24,11 +25,14 @@ struct Arguments {
 enum What {
     /// The cost of one packet in the kernel, beside that of a reference.
     Kernel(kernel::Options),
+    /// The cost of one request through the balancer, beside nftables and HAProxy.
+    E2e(e2e::Options),
 }
 
 fn main() -> ExitCode {
     let measured = match Arguments::parse().what {
         What::Kernel(options) => kernel::measure(&options),
+        What::E2e(options) => e2e::measure(&options),
     };
     match measured {
         Ok(()) => ExitCode::SUCCESS,

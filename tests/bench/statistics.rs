@@ -27,8 +27,12 @@ impl Summary {
     }
 }
 
-/// The quotients of two figures round by round: what disturbs a round disturbs both.
+/// The quotients of two figures round by round: what disturbs a round disturbs both. `None` if theirs is not always above
+/// zero, which happens to what is itself a difference: then there is nothing to be a share of.
 pub(crate) fn ratios(ours: &[f64], theirs: &[f64]) -> Option<Summary> {
+    if theirs.iter().any(|theirs| *theirs <= 0.0) {
+        return None;
+    }
     Summary::of(ours.iter().zip(theirs).map(|(ours, theirs)| ours / theirs))
 }
 
@@ -73,7 +77,7 @@ mod tests {
     fn nothing_and_what_is_no_number_have_no_median() {
         assert_eq!(Summary::of([]), None);
         assert_eq!(Summary::of([1.0, f64::NAN]), None);
-        assert_eq!(ratios(&[0.0], &[0.0]), None);
+        assert_eq!(ratios(&[1.0, 1.0], &[2.0, -2.0]), None);
     }
 
     #[test]

@@ -123,7 +123,7 @@ fn the_reference_does_the_same_with_ipv6() -> Result<()> {
 /// Shortly: few packets and one round tell nobody what one costs, but a program that does nothing would be found.
 #[test]
 fn the_bench_measures_every_row_under_every_load() -> Result<()> {
-    let arguments = ["kernel", "--rounds=1", "--packets=50000", "--json=-"];
+    let arguments = ["kernel", "--rounds=1", "--packets=20000", "--most-flows=10000", "--json=-"];
     let output = Command::new(env!("CARGO_BIN_EXE_bench")).args(arguments).output()?;
     ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let result: serde_json::Value = serde_json::from_slice(&output.stdout)?;
@@ -132,7 +132,7 @@ fn the_bench_measures_every_row_under_every_load() -> Result<()> {
         let costs = rows.iter().filter(|row| row["name"] == name).map(|row| row["nanoseconds"]["median"].as_f64());
         let costs: Option<Vec<f64>> = costs.collect();
         let costs = costs.with_context(|| format!("no figure for {name}: {result:#}"))?;
-        ensure!(costs.len() == 5 && costs.iter().all(|cost| *cost > 0.0), "{name}: {costs:?}");
+        ensure!(costs.len() == 4 && costs.iter().all(|cost| *cost > 0.0), "{name}: {costs:?}");
     }
     Ok(())
 }

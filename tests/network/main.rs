@@ -17,6 +17,7 @@ mod ping;
 mod ftp;
 mod neighbour;
 mod backup;
+mod bench;
 mod failover;
 mod changes;
 mod flood;

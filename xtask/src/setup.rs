@@ -32,6 +32,7 @@ const TOOLS: [Tool; 13] = [
     Tool { program: "vsftpd", package: "vsftpd", purpose: "network tests" },
     Tool { program: "haproxy", package: "haproxy", purpose: "comparisons" },
     Tool { program: "keepalived", package: "keepalived", purpose: "network tests" },
+    Tool { program: "nft", package: "nftables", purpose: "benchmarks" },
     Tool { program: "wrk", package: "wrk", purpose: "benchmarks" },
     Tool { program: "ping", package: "iputils-ping", purpose: "network tests" },
 ];

@@ -5,7 +5,7 @@ use anyhow::{Context, Result};
 use std::{
     fmt::Write,
     fs,
-    net::{SocketAddr, TcpStream},
+    net::{Ipv4Addr, SocketAddr, TcpStream},
     path::{Path, PathBuf},
     process::Command,
     time::Duration,
@@ -32,7 +32,16 @@ pub struct Nginx {
 impl Nginx {
     /// Starts nginx on a machine, its files below `directory`. Started again, it goes on with the same logs.
     pub fn start(machine: &Machine, directory: &Path, sites: &[Listen]) -> Result<Self> {
-        let address = |site: &Listen| SocketAddr::new(machine.address.into(), site.port);
+        Self::start_at(machine, machine.address, directory, sites)
+    }
+
+    /// The same on every address of the machine, such as the VIP on its loopback.
+    pub fn start_everywhere(machine: &Machine, directory: &Path, sites: &[Listen]) -> Result<Self> {
+        Self::start_at(machine, Ipv4Addr::UNSPECIFIED, directory, sites)
+    }
+
+    fn start_at(machine: &Machine, address: Ipv4Addr, directory: &Path, sites: &[Listen]) -> Result<Self> {
+        let address = |site: &Listen| SocketAddr::new(address.into(), site.port);
         let (directory, mut command) =
             prepare(machine.name, directory, sites, address, machine.namespace.command("nginx"))?;
         let mut process = Process::spawn("nginx", &mut command, &directory)?;
@@ -92,7 +101,7 @@ fn prepare(
 fn configuration(name: &str, sites: &[Listen], address: impl Fn(&Listen) -> SocketAddr) -> Result<String> {
     let mut text = String::from(
         "daemon off;\nmaster_process off;\npid nginx.pid;\nevents { worker_connections 4096; }\nhttp {\n\
-         log_format line '$remote_addr $status $request';\n",
+         keepalive_requests 1000000000;\nlog_format line '$remote_addr $status $request';\n",
     );
     for scratch in ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"] {
         writeln!(text, "{scratch}_temp_path scratch/{scratch};")?;
