@@ -41,7 +41,8 @@ const SLACK: usize = 256;
 
 const ABORTED: u32 = 0;
 const DROP: u32 = 1;
-const PASS: u32 = 2;
+/// What an XDP program answers to leave the frame to the stack.
+pub const PASS: u32 = 2;
 /// What an XDP program answers to have the frame leave by the interface that it came in by.
 pub const TX: u32 = 3;
 const REDIRECT: u32 = 4;

@@ -2,23 +2,28 @@
 
 use crate::{cases::world::*, namespace};
 use anyhow::{Context as _, Result, ensure};
+use aya::{Ebpf, programs::Xdp};
 use etherparse::{Ethernet2Header, IpNumber, Ipv4Header, Ipv6Header, PacketBuilder};
 use lb_ebpf_tools::rows::{
     rearm::{TEMPLATE, Varies},
     reference::Row,
 };
 use lb_tests::{
-    object::{Loaded, TX},
+    object::{Loaded, PASS, TX},
     packet::{ETHERNET, Frame},
     tools::{
+        self,
         rearm::{Packets, Rearm},
         reference::Reference,
     },
 };
+use serde_json::Value;
 use std::{
     collections::BTreeSet,
+    fs,
     net::{Ipv6Addr, SocketAddr},
     ops::Range,
+    path::PathBuf,
     process::Command,
 };
 
@@ -64,6 +69,23 @@ fn what_a_run_has_changed_is_gone_in_the_next() -> Result<()> {
         ensure!(often.action == TX, "after many runs {}", often.action);
         ensure!(often.frame == once.frame, "{:02x?}, not {:02x?}", often.frame, once.frame);
     }
+    Ok(())
+}
+
+/// Katran is one of these.
+#[test]
+fn a_program_for_frames_of_one_page_runs_inside_too() -> Result<()> {
+    namespace::enter()?;
+    let mut object = Ebpf::load(tools::object()?)?;
+    let program: &mut Xdp = object.program_mut("pass_plain").context("no program")?.try_into()?;
+    program.load()?;
+    let mut rearm = Rearm::load()?;
+    rearm.put(program.fd()?)?;
+    let mut packets = packets(Frame::tcp(CLIENT, DIRECT_VIP), Varies::Source4, 7..9);
+    ensure!(rearm.run(&mut packets, 3)?.action == PASS && packets.next == 8);
+    // And back to one of the other kind.
+    rearm.put(Loaded::with(&tables())?.program()?.fd()?)?;
+    ensure!(rearm.run(&mut packets, 3)?.action == TX && packets.next == 7);
     Ok(())
 }
 
@@ -120,19 +142,41 @@ fn the_reference_does_the_same_with_ipv6() -> Result<()> {
     Ok(())
 }
 
-/// Shortly: few packets and one round tell nobody what one costs, but a program that does nothing would be found.
+/// The rows that the bench finds under these arguments.
+fn bench(arguments: &[&str]) -> Result<Vec<Value>> {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_bench"));
+    // Few packets and one round tell nobody what one costs, but a program that does nothing would be found.
+    command.args(["kernel", "--rounds=1", "--packets=20000", "--json=-"]).args(arguments);
+    let output = command.output()?;
+    ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let mut result: Value = serde_json::from_slice(&output.stdout)?;
+    Ok(result["rows"].as_array_mut().context("no rows")?.drain(..).collect())
+}
+
+/// The nanoseconds of a row under every load.
+fn costs(rows: &[Value], name: &str) -> Result<Vec<f64>> {
+    let costs = rows.iter().filter(|row| row["name"] == name).map(|row| row["nanoseconds"]["median"].as_f64());
+    costs.collect::<Option<_>>().with_context(|| format!("no figure for {name}: {rows:?}"))
+}
+
 #[test]
 fn the_bench_measures_every_row_under_every_load() -> Result<()> {
-    let arguments = ["kernel", "--rounds=1", "--packets=20000", "--most-flows=10000", "--json=-"];
-    let output = Command::new(env!("CARGO_BIN_EXE_bench")).args(arguments).output()?;
-    ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    let result: serde_json::Value = serde_json::from_slice(&output.stdout)?;
-    let rows = result["rows"].as_array().context("no rows")?;
+    let rows = bench(&["--most-flows=10000"])?;
     for name in ["reference", "direct", "nat"] {
-        let costs = rows.iter().filter(|row| row["name"] == name).map(|row| row["nanoseconds"]["median"].as_f64());
-        let costs: Option<Vec<f64>> = costs.collect();
-        let costs = costs.with_context(|| format!("no figure for {name}: {result:#}"))?;
+        let costs = costs(&rows, name)?;
         ensure!(costs.len() == 4 && costs.iter().all(|cost| *cost > 0.0), "{name}: {costs:?}");
     }
+    Ok(())
+}
+
+#[test]
+fn the_bench_races_what_somebody_else_has_pinned() -> Result<()> {
+    let mut reference = reference(DIRECT_VIP.into(), [SERVERS[1]])?;
+    let pin = PathBuf::from(format!("/sys/fs/bpf/lb-tests-{}-reference", std::process::id()));
+    reference.pin(&pin)?;
+    let rows = bench(&["--most-flows=1", "--against", &pin.display().to_string()]);
+    fs::remove_file(&pin)?;
+    let costs = costs(&rows?, "against: foreign")?;
+    ensure!(costs.len() == 2 && costs.iter().all(|cost| *cost > 0.0), "{costs:?}");
     Ok(())
 }

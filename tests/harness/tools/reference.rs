@@ -17,6 +17,7 @@ use lb_ebpf_tools::rows::reference::{
 use rustix::time::{ClockId, clock_gettime};
 use std::{
     net::{IpAddr, SocketAddr},
+    path::Path,
     time::Duration,
 };
 
@@ -63,6 +64,12 @@ impl Reference {
     /// The program.
     pub fn program(&self) -> Result<&Xdp> {
         loaded(&self.object, PROGRAM)
+    }
+
+    /// Puts the program where other programs find it.
+    pub fn pin(&mut self, path: &Path) -> Result<()> {
+        let program: &mut Xdp = self.object.program_mut(PROGRAM).context("no reference")?.try_into()?;
+        Ok(program.pin(path)?)
     }
 
     /// Lets the guard against floods find that this second has seen no new flow yet, or as many as it takes.
