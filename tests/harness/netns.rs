@@ -19,8 +19,8 @@ pub struct Namespace {
     name: String,
 }
 
-/// IPv6 without what would put traffic of its own on the wire or take its time: no wait for duplicates of an address, no
-/// routers asked for or listened to. The first two are of no effect where the third is 1.
+/// IPv6 without what would put traffic of its own on the wire: duplicates of an address are not looked for, which both `all`
+/// and the device must say, and routers neither asked for nor listened to.
 const QUIET: [(&str, &str); 4] = [
     ("net.ipv6.conf.all.accept_dad", "0"),
     ("net.ipv6.conf.default.accept_dad", "0"),

@@ -83,7 +83,7 @@ fn learns(scene: &Scene, family: Family, fits: usize) -> Result<()> {
     let known = bulk::path_mtu(client, family.client(), scene.vip.ip())?;
     ensure!(known as usize == fits, "the client believes in {known}, not in {fits}");
 
-    client.ip(["route flush cache"])?;
+    scene.lab.forget_path_mtus()?;
     let datagrams = Unfragmented::open(client, scene.vip)?;
     datagrams.send(LINK)?;
     wait::until("the client to be told", SOON, || {

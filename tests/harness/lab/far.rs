@@ -37,9 +37,9 @@ impl Lab {
         far.router.ip([
             format!("link add far mtu 1500 type veth peer name eth0 mtu 1500 netns {}", far.client.name()),
             format!("addr add {ROUTER}/24 dev eth0"),
-            format!("addr add {ROUTER6}/64 dev eth0"),
+            format!("addr add {ROUTER6}/64 dev eth0 nodad"),
             format!("addr add {FAR_ROUTER}/24 dev far"),
-            format!("addr add {FAR_ROUTER6}/64 dev far"),
+            format!("addr add {FAR_ROUTER6}/64 dev far nodad"),
             "link set eth0 up".to_owned(),
             "link set far up".to_owned(),
             format!("route add default via {GATEWAY}"),
@@ -53,7 +53,7 @@ impl Lab {
             "link set lo up".to_owned(),
             "link set eth0 up".to_owned(),
             format!("addr add {FAR}/24 dev eth0"),
-            format!("addr add {FAR6}/64 dev eth0"),
+            format!("addr add {FAR6}/64 dev eth0 nodad"),
             format!("route add default via {FAR_ROUTER}"),
             format!("route add default via {FAR_ROUTER6}"),
         ])?;

@@ -77,7 +77,7 @@ impl Lab {
             "link set lo up".to_owned(),
             "link set eth0 up".to_owned(),
             format!("addr add {CLIENT}/24 dev eth0"),
-            format!("addr add {CLIENT6}/64 dev eth0"),
+            format!("addr add {CLIENT6}/64 dev eth0 nodad"),
             format!("route add default via {GATEWAY}"),
             format!("route add default via {GATEWAY6}"),
         ])
@@ -92,9 +92,12 @@ impl Lab {
         ])?;
         let mut lines = vec!["link set lo up".to_owned(), format!("link set {DEVICE} up")];
         lines.extend([GATEWAY, SERVER_GATEWAY].map(|own| format!("addr add {own}/24 dev {DEVICE}")));
-        lines.extend([GATEWAY6, SERVER_GATEWAY6].map(|own| format!("addr add {own}/64 dev {DEVICE}")));
+        lines.extend([GATEWAY6, SERVER_GATEWAY6].map(|own| format!("addr add {own}/64 dev {DEVICE} nodad")));
         lines.extend([NAT_VIP, DIRECT_VIP, PROXY_VIP, POOL].map(|own| format!("addr add {own}/32 dev {DEVICE}")));
-        lines.extend([NAT_VIP6, DIRECT_VIP6, PROXY_VIP6, POOL6].map(|own| format!("addr add {own}/128 dev {DEVICE}")));
+        // Deprecated: to be the source of nothing that does not ask for it. Of two addresses the kernel would rather take the
+        // one whose prefix has more in common with the destination, and a /128 has.
+        lines.push(format!("addr add {POOL6}/128 dev {DEVICE} nodad preferred_lft 0"));
+        lines.extend([NAT_VIP6, DIRECT_VIP6, PROXY_VIP6].map(|own| format!("addr add {own}/128 dev {DEVICE} nodad")));
         self.balancer.ip(lines)
     }
 
@@ -105,9 +108,16 @@ impl Lab {
             Family::V6 => IpAddr::V6(Ipv6Addr::from_bits(CLIENT6.to_bits() + u128::from(number))),
         };
         let added: Vec<_> = (1..=count).map(address).collect();
-        self.client.ip(added.iter().map(|address| format!("addr add {address} dev eth0")))?;
+        let nodad = if family == Family::V6 { "nodad" } else { "" };
+        self.client.ip(added.iter().map(|address| format!("addr add {address} dev eth0 {nodad}")))?;
         self.introduce(&added)?;
         Ok(added)
+    }
+
+    /// Makes the client forget what the network told it of the ways to the VIPs. What is told hangs on the route.
+    pub fn forget_path_mtus(&self) -> Result<()> {
+        let routes = [format!("default via {GATEWAY}"), format!("default via {GATEWAY6}")];
+        self.client.ip(routes.iter().flat_map(|route| [format!("route del {route}"), format!("route add {route}")]))
     }
 
     /// Lets client and balancer learn each other's Ethernet address, as a balancer and its router long have: replies to a
@@ -143,11 +153,11 @@ fn set_up_server(Machine { address, address6, namespace, .. }: &Machine) -> Resu
         "link set lo up".to_owned(),
         "link set eth0 up".to_owned(),
         format!("addr add {address}/24 dev eth0"),
-        format!("addr add {address6}/64 dev eth0"),
+        format!("addr add {address6}/64 dev eth0 nodad"),
         format!("route add default via {SERVER_GATEWAY}"),
         format!("route add default via {SERVER_GATEWAY6}"),
         format!("addr add {DIRECT_VIP} dev lo"),
-        format!("addr add {DIRECT_VIP6} dev lo"),
+        format!("addr add {DIRECT_VIP6} dev lo nodad"),
         // What it answers as the VIP goes straight to the clients. A batch knows no rules for IPv6, but routes by source.
         format!("rule add from {DIRECT_VIP} lookup 20"),
         format!("route add {clients} dev eth0 table 20"),
