@@ -21,8 +21,8 @@ impl Vlan {
     /// Puts tags on the cable between a machine's `eth0` and its port of the switch: VLANs, the outer one first; one or
     /// two. They stay as long as the lab.
     ///
-    /// ARP, neighbour discovery and what the machine sends to the balancer's address on the servers' link stay without, for
-    /// the balancer's stack to understand them.
+    /// ARP, neighbour discovery, what the machine sends to many, and what it sends to the balancer's address on the servers'
+    /// link stay without, for the balancer's stack to understand them.
     pub fn lay(lab: &Lab, machine: &Namespace, port: &str, tags: &[u16]) -> Result<Self> {
         let mut vlan = Self::load(tags)?;
         vlan.push.attach(&lab.switch, port, lab.name())?;

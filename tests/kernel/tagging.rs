@@ -74,16 +74,22 @@ fn what_the_balancers_stack_must_have_gets_no_tag() -> Result<()> {
         .ipv6(CLIENT6.octets(), DIRECT_VIP6.octets(), 255)
         .icmpv6_raw(135, 0, [0; 4])
         .write(&mut discovery, &[0; 16])?;
+    let to_many = write(
+        PacketBuilder::ethernet2(ADDRESSES.0, [0x33, 0x33, 0, 0, 0, 0x16])
+            .ipv6(CLIENT6.octets(), DIRECT_VIP6.octets(), 1)
+            .udp(40_000, 80),
+    )?;
     let arp = [&[0xff; 6][..], &ADDRESSES.1, &[0x08, 0x06], &[0; 28]].concat();
     for frame in [
         write(ethernet().ipv4(CLIENT.octets(), SERVER_GATEWAY.octets(), 64).udp(40_000, 80))?,
         write(ethernet().ipv6(CLIENT6.octets(), SERVER_GATEWAY6.octets(), 64).udp(40_000, 80))?,
         discovery,
+        to_many,
         arp,
     ] {
         ensure!(vlan.run_push(&frame)? == (PASS, frame.clone()), "{frame:02x?}");
         ensure!(vlan.run_pop(&frame)? == (PASS, frame));
     }
-    ensure!((vlan.pushed()?, vlan.plain()?) == (0, 4));
+    ensure!((vlan.pushed()?, vlan.plain()?) == (0, 5));
     Ok(())
 }

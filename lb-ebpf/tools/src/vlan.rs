@@ -3,7 +3,7 @@
 //! `vlan_push` stands at the switch's end of a machine's cable and tags what the machine sends; `vlan_pop` stands at the
 //! machine's end and takes the tags off what it gets. Not all that a machine sends gets tags: a balancer without VLAN
 //! devices lets its program see tagged frames, but not its stack. So what the stack must have stays as it is: ARP,
-//! neighbour discovery, and what is for one address of the balancer's.
+//! neighbour discovery, what is sent to many, and what is for one address of the balancer's.
 #![expect(unsafe_code, reason = "references into maps are only as valid as the kernel's rules make them")]
 
 use crate::frame::{ETHERNET, Frame, IPV4, IPV6, TYPE};
@@ -62,6 +62,11 @@ fn finish(row: u32) -> u32 {
 /// Whether the balancer's stack must understand the frame.
 #[inline(always)]
 fn is_for_stack(frame: &Frame) -> Option<bool> {
+    /// The bit of an Ethernet address that stands for a group (IEEE 802 §8.2).
+    const GROUP: u8 = 1;
+    if frame.read::<u8>(0)? & GROUP != 0 {
+        return Some(true);
+    }
     match frame.read::<[u8; 2]>(TYPE)? {
         IPV4 => Some(frame.read::<[u8; 4]>(ETHERNET + 16)? == UNTAGGED4.load()),
         IPV6 => {
