@@ -64,7 +64,8 @@ fn finish(row: u32) -> u32 {
 fn is_for_stack(frame: &Frame) -> Option<bool> {
     /// The bit of an Ethernet address that stands for a group (IEEE 802 §8.2).
     const GROUP: u8 = 1;
-    if frame.read::<u8>(0)? & GROUP != 0 {
+    let [first, ..] = frame.read::<[u8; 6]>(0)?;
+    if first & GROUP != 0 {
         return Some(true);
     }
     match frame.read::<[u8; 2]>(TYPE)? {
