@@ -1,7 +1,7 @@
 //! Packets that do not fit: who is told, by whom, and that transfers go on (RFC 1191, RFC 8201).
 
 use crate::scene::{More, PORT, SOON, Scene, WEBS, Way};
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use lb_tests::{
     client::{
         Flows,
@@ -85,7 +85,7 @@ fn learns(scene: &Scene, family: Family, fits: usize) -> Result<()> {
 
     scene.lab.forget_path_mtus()?;
     let datagrams = Unfragmented::open(client, scene.vip)?;
-    datagrams.send(LINK)?;
+    datagrams.send(LINK).with_context(|| format!("{family:?}: nobody has said anything yet"))?;
     wait::until("the client to be told", SOON, || {
         let refused =
             datagrams.send(LINK).is_err_and(|error| error.raw_os_error() == Some(Errno::MSGSIZE.raw_os_error()));
