@@ -92,7 +92,8 @@ fn learns(scene: &Scene, family: Family, fits: usize) -> Result<()> {
         Ok(refused.then_some(()))
     })?;
     ensure!(datagrams.send(fits + 1).is_err(), "{} bytes are let through", fits + 1);
-    datagrams.send(fits)?;
+    let known = bulk::path_mtu(client, family.client(), scene.vip.ip())?;
+    datagrams.send(fits).with_context(|| format!("{family:?}: {fits} bytes fit, the client was told {known}"))?;
     datagrams.receive()?;
     ensure!(scene.sluice.maps()?.stopped("told_too_big") > 0, "not counted");
     Ok(())
