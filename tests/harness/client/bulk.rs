@@ -67,6 +67,8 @@ impl Unfragmented {
     /// Sends a datagram that makes a packet of so many bytes, headers of IP and UDP included. The error is the kernel's:
     /// `EMSGSIZE` when it knows that the path does not take it.
     pub fn send(&self, packet: usize) -> std::io::Result<()> {
+        // The socket keeps what the network said of an earlier datagram to say it of this one.
+        self.0.take_error()?;
         let headers = if self.0.local_addr()?.is_ipv4() { 20 + 8 } else { 40 + 8 };
         self.0.send(&pattern(packet.saturating_sub(headers))).map(drop)
     }
