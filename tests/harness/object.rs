@@ -11,19 +11,20 @@ use aya::{
     programs::{TestRun as _, TestRunOptions, Xdp},
     util::nr_cpus,
 };
-use bytemuck::Zeroable;
+use bytemuck::{Pod, Zeroable};
 use lb_common::{
-    Counters, RingId, SLOTS, Slot, Stop, Unresolved,
+    Bucket, Counters, End, Family, RingId, SLOTS, Slot, Stop, Unresolved,
     hash::HashKey,
     maps::{
-        DEVICES, EVENTS, LOCAL4, NEXT_HOPS, RETURNS4, RING_HEADS, RINGS, ROUTES4, SERVER_COUNTERS, SERVERS,
-        STOP_COUNTERS, VIP_COUNTERS, VIPS4,
+        BUCKETS, CONNECTIONS4, CONNECTIONS6, DEVICES, EVENTS, FLOWS4, FLOWS6, FRAGMENTS4, FRAGMENTS6, LOCAL4, LOCAL6,
+        NEXT_HOPS, NOTE_COUNTERS, RETURNS4, RETURNS6, RING_HEADS, RINGS, ROUTES4, ROUTES6, SERVER_COUNTERS, SERVERS,
+        SOURCES, STOP_COUNTERS, VIP_COUNTERS, VIPS4, VIPS6,
     },
     slots::HALVES,
 };
 use lb_ebpf::{
     Verdict,
-    testing::{Counted, MemoryTables},
+    testing::{Counted, MemoryFamily, MemoryTables},
 };
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -77,8 +78,11 @@ impl Action {
     pub fn of(outcome: Result<Verdict, Stop>) -> Self {
         match outcome {
             Ok(verdict) => Self::Sent(verdict),
-            Err(stop) if stop.passes() => Self::Passed,
-            Err(_) => Self::Dropped,
+            Err(stop) => match stop.end() {
+                End::Pass => Self::Passed,
+                End::Drop => Self::Dropped,
+                End::Answer => Self::Sent(Verdict::Transmit),
+            },
         }
     }
 }
@@ -146,16 +150,25 @@ impl Loaded {
             }
             Ok(rows)
         };
-        let map: PerCpuArray<_, u64> = PerCpuArray::try_from(self.map(STOP_COUNTERS)?)?;
-        let mut stops = BTreeMap::new();
-        for row in 0..map.len() {
-            let sum: u64 = map.get(&row, 0)?.iter().sum();
-            if sum > 0 {
-                stops.insert(row, sum);
+        let packets = |name: &str| -> Result<BTreeMap<u32, u64>> {
+            let map: PerCpuArray<_, u64> = PerCpuArray::try_from(self.map(name)?)?;
+            let mut rows = BTreeMap::new();
+            for row in 0..map.len() {
+                let sum: u64 = map.get(&row, 0)?.iter().sum();
+                if sum > 0 {
+                    rows.insert(row, sum);
+                }
             }
-        }
+            Ok(rows)
+        };
         let unresolved = self.events()?.iter().map(|event| event.address).collect();
-        Ok(Counted { vips: rows(VIP_COUNTERS)?, servers: rows(SERVER_COUNTERS)?, stops, unresolved })
+        Ok(Counted {
+            vips: rows(VIP_COUNTERS)?,
+            servers: rows(SERVER_COUNTERS)?,
+            stops: packets(STOP_COUNTERS)?,
+            notes: packets(NOTE_COUNTERS)?,
+            unresolved,
+        })
     }
 
     /// Takes what the program said since it was asked last.
@@ -183,26 +196,8 @@ impl Loaded {
     pub fn fill(&mut self, tables: &MemoryTables) -> Result<()> {
         ensure!(tables.hash_key == self.hash_key, "the key is frozen");
         let old = mem::replace(&mut self.filled, tables.clone());
-        let mut vips: HashMap<_, Raw<_>, Raw<_>> = HashMap::try_from(self.map_mut(VIPS4)?)?;
-        old.vips.keys().try_for_each(|key| vips.remove(&Raw(*key)))?;
-        for (key, vip) in &tables.vips {
-            vips.insert(Raw(*key), Raw(*vip), 0)?;
-        }
-        let mut local: HashMap<_, Raw<_>, u32> = HashMap::try_from(self.map_mut(LOCAL4)?)?;
-        old.local.iter().try_for_each(|addr| local.remove(&Raw(*addr)))?;
-        for addr in &tables.local {
-            local.insert(Raw(*addr), 1, 0)?;
-        }
-        let mut returns: HashMap<_, Raw<_>, Raw<_>> = HashMap::try_from(self.map_mut(RETURNS4)?)?;
-        old.returns.keys().try_for_each(|key| returns.remove(&Raw(*key)))?;
-        for (key, row) in &tables.returns {
-            returns.insert(Raw(*key), Raw(*row), 0)?;
-        }
-        let mut routes: LpmTrie<_, Raw<_>, u32> = LpmTrie::try_from(self.map_mut(ROUTES4)?)?;
-        old.routes.keys().try_for_each(|key| routes.remove(&Key::new(key.prefix_len, Raw(key.addr))))?;
-        for (key, row) in &tables.routes {
-            routes.insert(&Key::new(key.prefix_len, Raw(key.addr)), row, 0)?;
-        }
+        self.fill_family(&V4_MAPS, &old.v4, &tables.v4)?;
+        self.fill_family(&V6_MAPS, &old.v6, &tables.v6)?;
         let mut devices: DevMapHash<_> = DevMapHash::try_from(self.map_mut(DEVICES)?)?;
         old.devices.iter().try_for_each(|ifindex| devices.remove(*ifindex))?;
         for ifindex in &tables.devices {
@@ -211,6 +206,32 @@ impl Loaded {
         self.fill_arrays(&old, tables)?;
         self.fill_rings(tables)?;
         self.clear_counters()
+    }
+
+    fn fill_family<F: Family>(
+        &mut self,
+        maps: &FamilyMaps,
+        old: &MemoryFamily<F>,
+        tables: &MemoryFamily<F>,
+    ) -> Result<()> {
+        self.replace(maps.vips, &tables.vips)?;
+        self.replace(maps.returns, &tables.returns)?;
+        self.replace(maps.local, &tables.local.iter().map(|addr| (*addr, 1_u32)).collect())?;
+        self.replace(maps.flows, &tables.flows.borrow())?;
+        self.replace(maps.connections, &tables.connections.borrow())?;
+        self.replace(maps.fragments, &tables.fragments.borrow())?;
+        let mut routes: LpmTrie<_, Raw<F::Addr>, u32> = LpmTrie::try_from(self.map_mut(maps.routes)?)?;
+        old.routes.keys().try_for_each(|(bits, addr)| routes.remove(&Key::new(*bits, Raw(*addr))))?;
+        for ((bits, addr), row) in &tables.routes {
+            routes.insert(&Key::new(*bits, Raw(*addr)), row, 0)?;
+        }
+        Ok(())
+    }
+
+    /// Makes a HASH hold these rows and no others, whoever wrote what is there.
+    fn replace<K: Pod + Ord, V: Pod>(&mut self, name: &str, rows: &BTreeMap<K, V>) -> Result<()> {
+        let map: HashMap<_, Raw<K>, Raw<V>> = HashMap::try_from(self.map_mut(name)?)?;
+        replace(map, rows)
     }
 
     fn fill_arrays(&mut self, old: &MemoryTables, tables: &MemoryTables) -> Result<()> {
@@ -222,6 +243,10 @@ impl Loaded {
         let mut next_hops: Array<_, Raw<_>> = Array::try_from(self.map_mut(NEXT_HOPS)?)?;
         for row in old.next_hops.keys().chain(tables.next_hops.keys()) {
             next_hops.set(*row, Raw(tables.next_hops.get(row).copied().unwrap_or_default()), 0)?;
+        }
+        let mut sources: Array<_, Raw<_>> = Array::try_from(self.map_mut(SOURCES)?)?;
+        for row in old.sources.keys().chain(tables.sources.keys()) {
+            sources.set(*row, Raw(tables.sources.get(row).copied().unwrap_or_default()), 0)?;
         }
         let mut heads: Array<_, Raw<_>> = Array::try_from(self.map_mut(RING_HEADS)?)?;
         for ring in old.rings.keys().chain(tables.rings.keys()) {
@@ -263,9 +288,15 @@ impl Loaded {
                 map.set(row, PerCpuValues::try_from(vec![Raw(Counters::default()); cpus])?, 0)?;
             }
         }
-        let mut map: PerCpuArray<_, u64> = PerCpuArray::try_from(self.map_mut(STOP_COUNTERS)?)?;
-        for row in 0..map.len() {
-            map.set(row, PerCpuValues::try_from(vec![0; cpus])?, 0)?;
+        let mut buckets: PerCpuArray<_, Raw<Bucket>> = PerCpuArray::try_from(self.map_mut(BUCKETS)?)?;
+        for row in 0..buckets.len() {
+            buckets.set(row, PerCpuValues::try_from(vec![Raw(Bucket::default()); cpus])?, 0)?;
+        }
+        for name in [STOP_COUNTERS, NOTE_COUNTERS] {
+            let mut map: PerCpuArray<_, u64> = PerCpuArray::try_from(self.map_mut(name)?)?;
+            for row in 0..map.len() {
+                map.set(row, PerCpuValues::try_from(vec![0; cpus])?, 0)?;
+            }
         }
         Ok(())
     }
@@ -287,6 +318,48 @@ impl Loaded {
         Ok(self.ebpf.program_mut(PROGRAM).context("no program")?.try_into()?)
     }
 }
+
+/// Makes a map hold these rows and no others.
+fn replace<K: Pod + Ord, V: Pod>(mut map: HashMap<&mut MapData, Raw<K>, Raw<V>>, rows: &BTreeMap<K, V>) -> Result<()> {
+    let there = map.keys().collect::<Result<Vec<_>, _>>()?;
+    for key in there.iter().filter(|key| !rows.contains_key(&key.0)) {
+        map.remove(key)?;
+    }
+    for (key, value) in rows {
+        map.insert(Raw(*key), Raw(*value), 0)?;
+    }
+    Ok(())
+}
+
+/// The maps of a family, by name.
+struct FamilyMaps {
+    vips: &'static str,
+    local: &'static str,
+    returns: &'static str,
+    routes: &'static str,
+    flows: &'static str,
+    connections: &'static str,
+    fragments: &'static str,
+}
+
+const V4_MAPS: FamilyMaps = FamilyMaps {
+    vips: VIPS4,
+    local: LOCAL4,
+    returns: RETURNS4,
+    routes: ROUTES4,
+    flows: FLOWS4,
+    connections: CONNECTIONS4,
+    fragments: FRAGMENTS4,
+};
+const V6_MAPS: FamilyMaps = FamilyMaps {
+    vips: VIPS6,
+    local: LOCAL6,
+    returns: RETURNS6,
+    routes: ROUTES6,
+    flows: FLOWS6,
+    connections: CONNECTIONS6,
+    fragments: FRAGMENTS6,
+};
 
 /// `struct xdp_md`: the frame's bounds, its metadata (none), interface and queue of arrival, and no interface of departure.
 fn context(ingress: u32, length: usize) -> Result<Vec<u8>> {
