@@ -172,7 +172,8 @@ pub struct MemoryTables {
     pub counted: RefCell<Counted>,
     /// `BUCKETS`.
     pub buckets: RefCell<[Bucket; BUCKETS as usize]>,
-    scratch: Scratch,
+    /// `SCRATCH`.
+    pub scratch: Scratch,
 }
 
 impl Default for MemoryTables {
@@ -198,7 +199,7 @@ impl Default for MemoryTables {
 
 /// What was kept last. Nobody keeps anything between packets.
 #[derive(Default)]
-struct Scratch(RefCell<Option<Box<dyn Any>>>);
+pub struct Scratch(RefCell<Option<Box<dyn Any>>>);
 
 impl Clone for Scratch {
     fn clone(&self) -> Self {
