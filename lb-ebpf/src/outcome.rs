@@ -22,8 +22,12 @@ pub enum Early {
     Error,
     /// It is a fragment.
     Fragment,
-    /// It takes a look into a table of flows or connections; what is known so far was [`Kept`](crate::path::Kept).
+    /// It takes more than the fast path: a look into a table of connections, or a flow that is to be remembered.
+    Look,
+    /// What is known of it was [`Kept`](crate::path::Kept).
     Kept,
+    /// It goes into a tunnel: the [`Entrance`](crate::path::Entrance) was kept.
+    Enter,
     /// It was found out where it goes, and what is known was [`Kept`](crate::path::Kept).
     Send,
     /// The table of connections does not know it: the ring decides.
@@ -73,6 +77,8 @@ impl From<Early> for Packed {
             Early::ByRing => 6,
             Early::Make => 7,
             Early::Send => 8,
+            Early::Look => 9,
+            Early::Enter => 10,
             Early::TooBig(mtu) => TOO_BIG | u64::from(mtu),
         })
     }
@@ -142,7 +148,17 @@ mod tests {
         for mtu in [0, 1, 1_280, u16::MAX] {
             assert_eq!(Packed::from(Early::TooBig(mtu)).too_big(), Some(mtu));
         }
-        let early = [Early::Icmp, Early::Error, Early::Fragment, Early::Kept, Early::ByRing, Early::Make, Early::Send];
+        let early = [
+            Early::Icmp,
+            Early::Error,
+            Early::Fragment,
+            Early::Look,
+            Early::Kept,
+            Early::Enter,
+            Early::ByRing,
+            Early::Make,
+            Early::Send,
+        ];
         for (a, one) in early.iter().enumerate() {
             for (b, other) in early.iter().enumerate() {
                 assert_eq!(Packed::from(*one).is(*other), a == b);

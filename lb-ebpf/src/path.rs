@@ -13,7 +13,7 @@ use crate::{
     select, transmit,
     vip::{self, For},
 };
-use lb_common::{Be16, Ends, Forward, Protocol, Stop, V4, V6, Vip, vip::flags::TRACK_FULL};
+use lb_common::{Be16, Ends, Family, Forward, Protocol, ServerId, Stop, V4, V6, Vip, vip::flags::TRACK_FULL};
 
 /// One packet, from wire to wire. A packet that ends in a [`Stop`] is as it came, unless it was answered.
 #[inline(always)]
@@ -48,7 +48,11 @@ pub enum Step {
     PlaceError,
     /// It is sent there.
     SendError,
-    /// The table of connections is asked where a packet goes.
+    /// A packet goes into the tunnel to its server.
+    Enter,
+    /// A packet that takes more than the fast path is looked at again.
+    Look,
+    /// The table of connections is asked where it goes.
     Known,
     /// The ring is, and the flow table.
     ByRing,
@@ -77,8 +81,13 @@ pub fn steps(mut step: impl FnMut(Step) -> Packed) -> Result<Verdict, Stop> {
         if outcome.is(Early::Error) {
             outcome = step(Step::SendError);
         }
-    } else if outcome.is(Early::Kept) {
-        outcome = step(Step::Known);
+    } else if outcome.is(Early::Enter) {
+        outcome = step(Step::Enter);
+    } else if outcome.is(Early::Look) {
+        outcome = step(Step::Look);
+        if outcome.is(Early::Kept) {
+            outcome = step(Step::Known);
+        }
         if outcome.is(Early::ByRing) {
             outcome = step(Step::ByRing);
         }
@@ -107,6 +116,8 @@ pub fn step<F: Layer3>(packet: &mut impl Packet, tables: &impl Tables<F>, step: 
         Step::Fragment => return cold::fragment::look(packet, tables, offset),
         Step::Icmp => return cold::icmp::look(packet, tables, offset),
         Step::TooBig(mtu) => return cold::too_big::tell(packet, tables, offset, mtu).into(),
+        Step::Look => return look(packet, tables, offset).into(),
+        Step::Enter => tables.kept(|entrance| enter(packet, tables, offset, entrance).into()),
         Step::PlaceFragment => tables.kept(|kept| cold::fragment::place(tables, kept)),
         Step::PlaceError => tables.kept(|about| cold::icmp::place(tables, about)),
         Step::SendError => tables.kept(|about| cold::icmp::send(packet, tables, about)),
@@ -156,11 +167,18 @@ fn straight<F: Layer3>(packet: &mut impl Packet, tables: &impl Tables<F>, offset
     match whom {
         For::Vip => forward(packet, tables, &ip, &l4, &vip),
         For::Other => back(packet, tables, &ip, &l4),
-        For::Pool => {
-            tables.keep(Kept::new(&ip, &l4, whom, &vip));
-            Err(Early::Kept.into())
-        }
+        For::Pool => Err(Early::Look.into()),
     }
+}
+
+/// Looks again at a packet that left the fast path, and keeps what is known of it.
+#[inline(always)]
+fn look<F: Layer3>(packet: &impl Packet, tables: &impl Tables<F>, offset: usize) -> Outcome {
+    let ip = parse::ip::<F>(packet, offset)?;
+    let l4 = parse::l4(packet, &ip, Protocol::from_number(ip.protocol).ok_or(Stop::NotBalanced)?)?;
+    let (whom, vip) = vip::find(tables, &l4.ends)?;
+    tables.keep(Kept::new(&ip, &l4, whom, &vip));
+    Err(Early::Kept.into())
 }
 
 /// From a client to a server.
@@ -168,18 +186,18 @@ fn straight<F: Layer3>(packet: &mut impl Packet, tables: &impl Tables<F>, offset
 fn forward<F: Layer3>(packet: &mut impl Packet, tables: &impl Tables<F>, ip: &Ip<F>, l4: &L4<F>, vip: &Vip) -> Outcome {
     let mode = Forward::from_byte(vip.forward).ok_or(Stop::BadTables)?;
     let ttl = transmit::ttl(ip)?;
-    let settled =
-        if vip.has(TRACK_FULL) || mode == Forward::FullNat { None } else { select::settled(tables, &l4.ends, vip)? };
-    let Some(chosen) = settled else {
-        tables.keep(Kept::new(ip, l4, For::Vip, vip));
-        return Err(Early::Kept.into());
-    };
+    if vip.has(TRACK_FULL) || mode == Forward::FullNat {
+        return Err(Early::Look.into());
+    }
+    let Some(chosen) = select::settled(tables, l4, vip)? else { return Err(Early::Look.into()) };
     if mode.is_tunnel() {
-        let to =
-            cold::connection::destination(l4, vip, (chosen.id, chosen.server), (l4.ends.source, l4.ends.source_port));
-        let to = Destination { spread: chosen.hash, ..to };
-        tables.keep(Kept { ip: *ip, l4: *l4, whom: For::Vip, vip: *vip, to });
-        return Err(Early::Send.into());
+        // What looks at more than the header of a packet goes the long way: a checksum over it, a limit of segments.
+        let looks_inside = mode == Forward::Gue && chosen.server.family == V6::VERSION || l4.agrees && vip.mss != 0;
+        if looks_inside {
+            return Err(Early::Look.into());
+        }
+        tables.keep(Entrance { vip: *vip, spread: chosen.hash, server: chosen.id.into(), opened: l4.opens.into() });
+        return Err(Early::Enter.into());
     }
     let way = transmit::to_server(packet, tables, ip, chosen.server, &Tunnel::NONE)?;
 
@@ -202,14 +220,52 @@ fn forward<F: Layer3>(packet: &mut impl Packet, tables: &impl Tables<F>, ip: &Ip
     Ok(way.verdict.into())
 }
 
+/// What is known of a packet that goes into a tunnel.
+#[derive(Clone, Copy, Debug)]
+pub struct Entrance {
+    vip: Vip,
+    /// Bits of the flow's hash.
+    spread: u32,
+    /// Row in `SERVERS`.
+    server: u32,
+    /// Connections that it opens.
+    opened: u64,
+}
+
+/// From a client to a server that is reached through a tunnel. Beside the fast path, because of the verifier, which would
+/// follow all of it for each kind of tunnel.
+#[inline(always)]
+fn enter<F: Layer3>(
+    packet: &mut impl Packet,
+    tables: &impl Tables<F>,
+    offset: usize,
+    entrance: &mut Entrance,
+) -> Outcome {
+    let Entrance { vip, spread, server: id, opened } = *entrance;
+    let ip = parse::ip::<F>(packet, offset)?;
+    #[expect(clippy::cast_possible_truncation, reason = "a server id has 14 bits")]
+    let id = id as ServerId;
+    let server = tables.server(id).ok_or(Stop::BadTables)?;
+    let tunnel = Tunnel::of(&vip, Forward::from_byte(vip.forward).ok_or(Stop::BadTables)?, server);
+    let ttl = transmit::ttl(&ip)?;
+    let way = transmit::to_server(packet, tables, &ip, server, &tunnel)?;
+
+    translate::ttl(packet, &ip, ttl);
+    transmit::leave(packet, &ip, None, &way, &tunnel, spread)?;
+
+    let bytes = ip.frame_length();
+    tables.count_vip(vip.id, |row| row.forwarded(bytes, opened));
+    tables.count_server(id, |row| row.forwarded(bytes, opened));
+    Ok(way.verdict.into())
+}
+
 /// From a server that was reached by `nat` to its client.
 #[inline(always)]
 fn back<F: Layer3>(packet: &mut impl Packet, tables: &impl Tables<F>, ip: &Ip<F>, l4: &L4<F>) -> Outcome {
     let reply = reply_to(tables, &l4.ends).ok_or(Stop::NotOurs)?;
     let reply = F::unpack_return(&reply);
     if reply.vip == 0 {
-        tables.keep(Kept::new(ip, l4, For::Other, &Vip::default()));
-        return Err(Early::Kept.into());
+        return Err(Early::Look.into());
     }
     let ttl = transmit::ttl(ip)?;
     let way = transmit::to_client(packet, tables, ip, (ip.destination, tables.route(ip.destination)))?;

@@ -1,6 +1,6 @@
 //! Which server a flow goes to: hash → slot → server, and the flow table where a slot changes hands.
 
-use crate::Tables;
+use crate::{Tables, parse::L4};
 use core::hint::black_box;
 use lb_common::{
     Be16, Ends, Family, Flow, Note, RingId, SLOTS, ServerEntry, ServerId, ServerState, Slot, Stop, Vip, bucket,
@@ -52,20 +52,24 @@ fn portless<F: Family>(ends: &Ends<F>) -> Ends<F> {
     Ends { source_port: Be16::new(0), destination_port: Be16::new(0), ..*ends }
 }
 
-/// The server of a flow on the fast path. `None`: it takes a look into the flow table, or at other slots.
+/// The server of a flow on the fast path, which remembers nothing new. `None`: there is something to remember, or the slot's
+/// server is down.
 #[inline(always)]
-pub fn settled<'a, F: Family>(
-    tables: &'a impl Tables<F>,
-    ends: &Ends<F>,
-    vip: &Vip,
-) -> Result<Option<Chosen<'a>>, Stop> {
-    let hash = hash(tables, ends, vip);
+pub fn settled<'a, F: Family>(tables: &'a impl Tables<F>, l4: &L4<F>, vip: &Vip) -> Result<Option<Chosen<'a>>, Stop> {
+    let hash = hash(tables, &l4.ends, vip);
     let slots = live_half(tables, vip.ring)?;
     let slot = *slots.get(black_box(slot_of(hash))).ok_or(Stop::BadTables)?;
+    let mut id = slot.current();
     if slot.is_tracked() || slot.changes_hands() {
-        return Ok(None);
+        if l4.opens || l4.closes || vip.has(AFFINITY) {
+            return Ok(None);
+        }
+        match touch(tables, &F::flow_key(&l4.ends), Signs::default(), seconds(tables.now())) {
+            Some(known) => id = known,
+            None if slot.changes_hands() => return Ok(None),
+            None => {}
+        }
     }
-    let id = slot.current();
     let server = tables.server(id).ok_or(Stop::BadTables)?;
     Ok(if forwards(server) { Some(Chosen { id, server, hash }) } else { None })
 }
