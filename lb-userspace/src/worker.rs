@@ -8,6 +8,7 @@ pub mod privileges;
 mod given;
 mod running;
 pub mod halves;
+mod scans;
 pub mod reports;
 
 use crate::{
@@ -25,6 +26,7 @@ use crate::{
 use anyhow::{Context, anyhow};
 use given::{Found, Given};
 use running::{Running, Source};
+use scans::{Counted, Scans};
 use std::{
     collections::VecDeque,
     io, mem,
@@ -67,6 +69,8 @@ struct Worker {
     running: Option<Running>,
     outcomes: mpsc::Sender<Outcome>,
     outcomes_in: mpsc::Receiver<Outcome>,
+    counted: mpsc::Sender<Counted>,
+    counted_in: mpsc::Receiver<Counted>,
     requests: mpsc::Sender<Asked>,
     requests_in: mpsc::Receiver<Asked>,
     /// In the order of asking.
@@ -78,6 +82,7 @@ struct Worker {
 impl Worker {
     fn new(channel: Channel) -> Self {
         let (outcomes, outcomes_in) = mpsc::channel(WAITING);
+        let (counted, counted_in) = mpsc::channel(1);
         let (requests, requests_in) = mpsc::channel(WAITING);
         Self {
             channel,
@@ -85,6 +90,8 @@ impl Worker {
             running: None,
             outcomes,
             outcomes_in,
+            counted,
+            counted_in,
             requests,
             requests_in,
             reload_waits: VecDeque::new(),
@@ -95,6 +102,7 @@ impl Worker {
     async fn serve(mut self) -> anyhow::Result<()> {
         loop {
             let due = self.running.as_ref().and_then(|running| running.halves.due());
+            let scan = self.running.as_ref().and_then(|running| running.scans.as_ref()?.due(&running.halves));
             tokio::select! {
                 biased;
                 // First: once the supervisor is gone no map may be written any more.
@@ -107,6 +115,16 @@ impl Worker {
                 () = tokio::time::sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => {
                     if let Some(running) = &mut self.running {
                         running.halves.rebuild(Instant::now());
+                    }
+                }
+                Some(counted) = self.counted_in.recv() => {
+                    if let Some(Running { scans: Some(scans), halves, .. }) = &mut self.running {
+                        scans.take(halves, counted);
+                    }
+                }
+                () = tokio::time::sleep_until(scan.unwrap_or_else(Instant::now)), if scan.is_some() => {
+                    if let Some(Running { scans: Some(scans), halves, .. }) = &mut self.running {
+                        scans.begin(halves, &self.counted);
                     }
                 }
                 Some(asked) = self.requests_in.recv() => self.asked(asked).await?,
@@ -193,8 +211,9 @@ impl Worker {
             none => none.insert(Running::first(&model)?),
         };
         let (registry, snapshot) = running.prepare(&model, found.as_ref().map(|found| &found.tables))?;
-        if let Some(Found { writer, tables, counters }) = found {
+        if let Some(Found { writer, tables, counters, flows }) = found {
             running.counters = Some(counters);
+            running.scans = Some(Scans::new(flows));
             running.halves.adopt(writer, tables);
         }
         running.unconfirmed = Some(source.generation);
@@ -257,6 +276,9 @@ impl Worker {
             answer(waits, Answer::Error("the daemon is starting".to_owned()));
             return Ok(());
         };
+        if let (Request::Status | Request::Metrics, Some(scans)) = (&request, &mut running.scans) {
+            scans.ask(&running.halves.model);
+        }
         match request {
             Request::Status => answer(waits, Answer::Ok(serde_json::to_value(running.status())?)),
             Request::Metrics => answer(waits, running.metrics()),

@@ -25,12 +25,27 @@ pub struct Status {
     pub backends: Vec<BackendStatus>,
     /// Connections open now in the proxy.
     pub connections: usize,
+    /// The kernel half's tables of single flows; empty without kernel frontends, or before the first look.
+    pub tables: Vec<TableStatus>,
     /// The last changes of health, newest last, at most [`FAILOVERS`].
     pub failovers: Vec<Failover>,
 }
 
 /// Changes of health that are remembered.
 pub const FAILOVERS: usize = 64;
+
+/// A table of single flows, as of the last look.
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+pub struct TableStatus {
+    /// `flows` (of slots that change hands) or `connections` (`track = "full"`, `fullnat`).
+    pub table: String,
+    /// 4 or 6: each family has its own.
+    pub family: u8,
+    /// Entries that are taken. A connection that is translated has two.
+    pub entries: usize,
+    /// Entries that there are.
+    pub capacity: usize,
+}
 
 /// A frontend.
 #[derive(Clone, Debug, Default, Deserialize, Serialize)]
@@ -90,6 +105,10 @@ pub struct ServerStatus {
     pub backup: bool,
     /// Connections of the proxy open now.
     pub connections: u64,
+    /// Flows that the kernel half remembers one by one, as of the last look.
+    pub flows: u64,
+    /// It is in `drain`, and neither half has a flow or connection of it left.
+    pub drained: bool,
     /// Connections or requests of the proxy ever sent there.
     pub total: u64,
     /// Connections of the proxy that could not be opened.

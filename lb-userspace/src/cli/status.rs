@@ -3,7 +3,7 @@
 use super::{Daemon, client::ask, print};
 use crate::admin::{
     protocol::Request,
-    status::{Failover, FrontendStatus, ServerStatus, Status},
+    status::{Failover, FrontendStatus, ServerStatus, Status, TableStatus},
 };
 use comfy_table::{CellAlignment, Table, presets::NOTHING};
 use std::{fmt::Write, process::ExitCode};
@@ -32,8 +32,18 @@ pub(super) fn lines(table: &Table) -> String {
 }
 
 fn render(status: &Status) -> String {
-    let Status { version, pid, worker_pid, generation, interfaces, frontends, backends, connections, failovers } =
-        status;
+    let Status {
+        version,
+        pid,
+        worker_pid,
+        generation,
+        interfaces,
+        frontends,
+        backends,
+        connections,
+        tables,
+        failovers,
+    } = status;
     let mut text = format!(
         "sluice {version}, supervisor {pid}, worker {worker_pid}, configuration {generation}, {connections} connections\n"
     );
@@ -41,14 +51,17 @@ fn render(status: &Status) -> String {
         let adopted = if interface.adopted { ", taken over from the daemon before" } else { "" };
         _ = writeln!(text, "{}: {} XDP{adopted}", interface.name, interface.mode);
     }
+    for TableStatus { table, family, entries, capacity } in tables.iter().filter(|table| table.entries > 0) {
+        _ = writeln!(text, "table of {table}, IPv{family}: {entries} of {capacity} entries taken");
+    }
     let mut rows = table(["FRONTEND", "MODE", "ADDRESS", "BACKEND"], &[]);
     for frontend in frontends {
         rows.add_row(frontend_row(frontend));
     }
     _ = writeln!(text, "\n{}", lines(&rows).trim_end());
     let mut rows = table(
-        ["SERVER", "ADDRESS", "STATE", "TAKES NEW", "WEIGHT", "OPEN", "TOTAL", "LAST CHECK"],
-        &["WEIGHT", "OPEN", "TOTAL"],
+        ["SERVER", "ADDRESS", "STATE", "TAKES NEW", "WEIGHT", "OPEN", "FLOWS", "TOTAL", "LAST CHECK"],
+        &["WEIGHT", "OPEN", "FLOWS", "TOTAL"],
     );
     for backend in backends {
         for server in &backend.servers {
@@ -75,15 +88,16 @@ fn frontend_row(frontend: &FrontendStatus) -> [String; 4] {
     [frontend.name.clone(), frontend.mode.clone(), binds, frontend.backend.clone().unwrap_or_default()]
 }
 
-fn server_row(backend: &str, server: &ServerStatus) -> [String; 8] {
+fn server_row(backend: &str, server: &ServerStatus) -> [String; 9] {
     let backup = if server.backup { " (backup)" } else { "" };
     [
         format!("{backend}/{}{backup}", server.name),
         server.address.clone(),
-        server.state.clone(),
+        if server.drained { "drained".to_owned() } else { server.state.clone() },
         if server.available { "yes" } else { "no" }.to_owned(),
         server.weight.to_string(),
         server.connections.to_string(),
+        server.flows.to_string(),
         server.total.to_string(),
         server.last_check.clone().unwrap_or_default(),
     ]
@@ -126,9 +140,17 @@ mod tests {
             backends: vec![BackendStatus {
                 name: "web".to_owned(),
                 identity: 1,
-                servers: vec![server("web1", 12_345, false), server("sorry", 6, true)],
+                servers: vec![
+                    server("web1", 12_345, false),
+                    ServerStatus { state: "drain".to_owned(), drained: true, ..server("web2", 9, false) },
+                    ServerStatus { flows: 17, ..server("sorry", 6, true) },
+                ],
             }],
             connections: 3,
+            tables: vec![
+                TableStatus { table: "flows".to_owned(), family: 4, entries: 12, capacity: 262_144 },
+                TableStatus { table: "flows".to_owned(), family: 6, entries: 0, capacity: 65_536 },
+            ],
             failovers: vec![Failover {
                 backend: "web".to_owned(),
                 server: "web1".to_owned(),
@@ -140,13 +162,15 @@ mod tests {
         let expected = "\
 sluice 1.2.3, supervisor 7, worker 8, configuration 2, 3 connections
 eth0: native XDP, taken over from the daemon before
+table of flows, IPv4: 12 of 262144 entries taken
 
  FRONTEND  MODE  ADDRESS           BACKEND
  public    http  192.0.2.1:80/tcp
 
- SERVER              ADDRESS      STATE  TAKES NEW  WEIGHT  OPEN  TOTAL  LAST CHECK
- web/web1            10.0.0.1:80  up     yes             1     0  12345  L4OK in 0.1 ms
- web/sorry (backup)  10.0.0.1:80  up     no              1     0      6
+ SERVER              ADDRESS      STATE    TAKES NEW  WEIGHT  OPEN  FLOWS  TOTAL  LAST CHECK
+ web/web1            10.0.0.1:80  up       yes             1     0      0  12345  L4OK in 0.1 ms
+ web/web2            10.0.0.1:80  drained  yes             1     0      0      9  L4OK in 0.1 ms
+ web/sorry (backup)  10.0.0.1:80  up       no              1     0     17      6
 
 web/web1 went up (L4OK in 0.1 ms); both halves knew 88 µs after the probe
 ";

@@ -15,6 +15,7 @@ use lb_common::{
 };
 use rustix::time::{ClockId, clock_gettime};
 use std::{
+    collections::BTreeSet,
     io,
     net::SocketAddr,
     os::fd::{AsFd as _, OwnedFd},
@@ -92,23 +93,33 @@ impl FlowTables {
         })
     }
 
-    /// Forgets the flows that have been idle for too long, and counts the others; `connections` too, if asked for. With full
-    /// tables it takes tenths of a second: nothing for the thread that reads verdicts.
-    pub fn scan(&self, timeouts: Timeouts, connections: bool) -> io::Result<Census> {
+    /// Forgets flows that have been idle for too long and all of servers that are `gone`, and counts the others. The table of
+    /// connections is looked at where servers are gone or `connections` asks for it: it expires by itself.
+    ///
+    /// With full tables it takes tenths of a second: nothing for the thread that waits for verdicts.
+    pub fn scan(&self, timeouts: Timeouts, gone: &BTreeSet<ServerId>, connections: bool) -> io::Result<Census> {
         let mut census = Census::default();
-        let flows = [self.v4.expire::<V4>(timeouts, &mut census)?, self.v6.expire::<V6>(timeouts, &mut census)?];
-        census.flows = flows;
-        if connections {
-            let connections = [self.v4.count::<V4>(&mut census)?, self.v6.count::<V6>(&mut census)?];
+        let is_gone = |server| gone.contains(&server);
+        census.flows = [
+            self.v4.expire::<V4>(timeouts, is_gone, &mut census)?,
+            self.v6.expire::<V6>(timeouts, is_gone, &mut census)?,
+        ];
+        if connections || !gone.is_empty() {
+            let connections = [self.v4.count::<V4>(is_gone, &mut census)?, self.v6.count::<V6>(is_gone, &mut census)?];
             census.connections = Some(connections);
         }
         Ok(census)
     }
 
-    /// Forgets all flows and connections of a server.
-    pub fn forget(&self, server: ServerId) -> io::Result<()> {
-        self.v4.forget::<V4>(server)?;
-        self.v6.forget::<V6>(server)
+    /// Forgets all flows and connections of servers that are gone.
+    pub fn forget(&self, is_gone: impl Fn(ServerId) -> bool + Copy) -> io::Result<()> {
+        const NEVER: Timeouts = Timeouts { tcp: Duration::MAX, udp: Duration::MAX };
+        let nobody = &mut Census::default();
+        self.v4.expire::<V4>(NEVER, is_gone, nobody)?;
+        self.v6.expire::<V6>(NEVER, is_gone, nobody)?;
+        self.v4.count::<V4>(is_gone, nobody)?;
+        self.v6.count::<V6>(is_gone, nobody)?;
+        Ok(())
     }
 
     /// Shows each flow that is remembered: of translated connections the way to the server alone.
@@ -120,45 +131,44 @@ impl FlowTables {
 }
 
 impl FamilyTables {
-    fn expire<F: Ends>(&self, timeouts: Timeouts, census: &mut Census) -> io::Result<usize> {
-        let (now, mut gone, mut live) = (now(), Vec::new(), 0);
+    /// Counts the flows that are left.
+    fn expire<F: Ends>(
+        &self,
+        timeouts: Timeouts,
+        is_gone: impl Fn(ServerId) -> bool,
+        census: &mut Census,
+    ) -> io::Result<usize> {
+        let (now, mut over, mut left) = (now(), Vec::new(), 0);
         batch::each(self.flows.as_fd(), |key: F::FlowKey, flow: Flow| {
             let Flow { server, ring, slot, marks, last, .. } = flow;
             let entry = Entry { protocol: F::protocol(&key), server, last, marks };
-            if entry.is_over(now, timeouts) {
-                gone.push(key);
+            if is_gone(server) || entry.is_over(now, timeouts) {
+                over.push(key);
             } else {
-                live += 1;
+                left += 1;
                 census.count_flow(ring, slot, server);
             }
         })?;
-        batch::remove(self.flows.as_fd(), &gone)?;
-        Ok(live)
+        batch::remove(self.flows.as_fd(), &over)?;
+        Ok(left)
     }
 
-    fn count<F: Ends>(&self, census: &mut Census) -> io::Result<usize> {
-        let mut entries = 0;
-        batch::each(self.connections.as_fd(), |_: F::FlowKey, row: F::Connection| {
-            entries += 1;
-            census.count_connection(F::unpack_connection(&row).server);
-        })?;
-        Ok(entries)
-    }
-
-    fn forget<F: Ends>(&self, server: ServerId) -> io::Result<()> {
-        let (mut flows, mut connections) = (Vec::new(), Vec::new());
-        batch::each(self.flows.as_fd(), |key: F::FlowKey, flow: Flow| {
-            if flow.server == server {
-                flows.push(key);
-            }
-        })?;
-        batch::remove(self.flows.as_fd(), &flows)?;
+    /// Counts the connections that are left: of those that are translated the way to the server alone.
+    fn count<F: Ends>(&self, is_gone: impl Fn(ServerId) -> bool, census: &mut Census) -> io::Result<usize> {
+        let (mut over, mut left) = (Vec::new(), 0);
         batch::each(self.connections.as_fd(), |key: F::FlowKey, row: F::Connection| {
-            if F::unpack_connection(&row).server == server {
-                connections.push(key);
+            let ConnectionRow { server, marks, .. } = F::unpack_connection(&row);
+            if is_gone(server) {
+                over.push(key);
+                return;
+            }
+            left += 1;
+            if marks & BACK == 0 {
+                census.count_connection(server);
             }
         })?;
-        batch::remove(self.connections.as_fd(), &connections)
+        batch::remove(self.connections.as_fd(), &over)?;
+        Ok(left)
     }
 
     fn each<F: Ends>(&self, now: u32, see: &mut impl FnMut(Remembered)) -> io::Result<()> {
@@ -206,7 +216,7 @@ impl Entry {
         };
         // What `last` lags behind, and the unit that has begun.
         let lag = Duration::from_nanos(u64::from(REFRESH + 1) << 30);
-        self.idle(now) > timeout + lag
+        self.idle(now) > timeout.saturating_add(lag)
     }
 }
 

@@ -20,7 +20,6 @@ pub struct MemoryMaps {
     vips: BTreeMap<Endpoint, Vip>,
     returns: BTreeMap<Endpoint, Return>,
     writes_left: Option<usize>,
-    refused: u64,
 }
 
 #[derive(Clone, Debug)]
@@ -33,16 +32,6 @@ impl MemoryMaps {
     /// Lets this many writes succeed, and none after them; `None`: all succeed.
     pub fn fail_after(&mut self, writes: Option<usize>) {
         self.writes_left = writes;
-    }
-
-    /// Lets the flow table have refused a flow.
-    pub fn refuse_flow(&mut self) {
-        self.refused += 1;
-    }
-
-    /// A row of `SERVERS`.
-    pub fn server(&self, id: ServerId) -> Option<&ServerEntry> {
-        self.servers.get(&id)
     }
 
     /// What the maps hold.
@@ -93,7 +82,7 @@ impl MapWriter for MemoryMaps {
     }
 
     fn refused(&self) -> Result<u64, WriteError> {
-        Ok(self.refused)
+        Ok(0) // There is no flow table here.
     }
 
     fn has_ring(&self, _: RingId) -> bool {

@@ -19,7 +19,7 @@ pub struct Census {
 pub struct Held {
     /// Flows in the flow table.
     pub flows: u32,
-    /// Entries in the table of connections: two a connection where packets are translated.
+    /// Connections in the table of connections.
     pub connections: u32,
 }
 
@@ -30,7 +30,7 @@ impl Census {
         self.servers.entry(server).or_default().flows += 1;
     }
 
-    /// Counts an entry of the table of connections.
+    /// Counts a connection.
     pub fn count_connection(&mut self, server: ServerId) {
         self.servers.entry(server).or_default().connections += 1;
     }
@@ -43,10 +43,5 @@ impl Census {
     /// What is remembered of that server.
     pub fn held_by(&self, server: ServerId) -> Held {
         self.servers.get(&server).copied().unwrap_or_default()
-    }
-
-    /// All servers of which anything is remembered.
-    pub fn servers(&self) -> impl Iterator<Item = ServerId> {
-        self.servers.keys().copied()
     }
 }

@@ -1,7 +1,7 @@
 //! What the supervisor hands over for the configuration that comes next.
 
 use crate::{
-    dataplane::{counters::KernelCounters, handed::WorkerMaps, maps::KernelMaps, writer::MapWriter},
+    dataplane::{counters::KernelCounters, flows::FlowTables, handed::WorkerMaps, maps::KernelMaps, writer::MapWriter},
     l7::BoundListener,
     model::Model,
     plan::Tables,
@@ -27,6 +27,7 @@ pub(super) struct Found {
     pub(super) writer: Box<dyn MapWriter>,
     pub(super) tables: Tables,
     pub(super) counters: KernelCounters,
+    pub(super) flows: FlowTables,
 }
 
 impl Found {
@@ -34,7 +35,11 @@ impl Found {
         let mut writer = KernelMaps::open(maps)?;
         let counters = KernelCounters::open(maps)?;
         let tables = writer.read().context("cannot read the kernel's maps")?;
-        Ok(Self { writer: Box::new(writer), tables, counters })
+        let flows = FlowTables::open(maps)?;
+        // A daemon before us may have freed the rows of servers without looking at their flows any more.
+        let forgotten = flows.forget(|server| !tables.servers.contains_key(&server));
+        forgotten.context("cannot look at the flows that the kernel half remembers")?;
+        Ok(Self { writer: Box::new(writer), tables, counters, flows })
     }
 }
 

@@ -6,10 +6,13 @@ use crate::{
         kernel::KernelReport,
         metrics,
         protocol::Answer,
-        status::{BackendStatus, BindStatus, FrontendStatus, ServerStatus, Status},
+        status::{BackendStatus, BindStatus, FrontendStatus, ServerStatus, Status, TableStatus},
     },
     model::{Backend, Frontend, FrontendKind, Model, backend},
+    plan::Census,
+    servers::Admin,
 };
+use lb_common::maps::{MAX_CONNECTIONS4, MAX_CONNECTIONS6, MAX_FLOWS4, MAX_FLOWS6};
 
 impl Running {
     /// How things stand now.
@@ -24,6 +27,7 @@ impl Running {
             frontends: model.frontends.iter().map(|frontend| frontend_status(model, frontend)).collect(),
             backends: model.backends.iter().map(|backend| self.backend_status(backend)).collect(),
             connections: self.threads.connections(),
+            tables: self.halves.census().map(|(census, _)| table_status(census)).unwrap_or_default(),
             failovers: self.failovers.iter().cloned().collect(),
         }
     }
@@ -62,6 +66,12 @@ impl Running {
                 status.total = live.counts.sum(|counts| &counts.total);
                 status.connect_errors = live.counts.sum(|counts| &counts.connect_errors);
             }
+            if let Some((census, _)) = self.halves.census() {
+                let held = census.held_by(status.id);
+                status.flows = u64::from(held.flows) + u64::from(held.connections);
+            }
+            let has_flows = self.scans.as_ref().is_some_and(|scans| scans.has_flows(identity));
+            status.drained = standing.admin == Admin::Drain && !has_flows && status.connections == 0;
             status
         });
         BackendStatus {
@@ -70,6 +80,20 @@ impl Running {
             servers: servers.collect(),
         }
     }
+}
+
+fn table_status(census: &Census) -> Vec<TableStatus> {
+    let status = |table: &str, entries: [usize; 2], capacity: [u32; 2]| {
+        let families = [4, 6].into_iter().zip(entries.into_iter().zip(capacity));
+        let one = |(family, (entries, capacity))| {
+            let table = table.to_owned();
+            TableStatus { table, family, entries, capacity: usize::try_from(capacity).unwrap_or(usize::MAX) }
+        };
+        families.map(one).collect::<Vec<_>>()
+    };
+    let connections = census.connections;
+    let connections = connections.map(|entries| status("connections", entries, [MAX_CONNECTIONS4, MAX_CONNECTIONS6]));
+    [status("flows", census.flows, [MAX_FLOWS4, MAX_FLOWS6]), connections.unwrap_or_default()].concat()
 }
 
 fn frontend_status(model: &Model, frontend: &Frontend) -> FrontendStatus {

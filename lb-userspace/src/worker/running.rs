@@ -1,7 +1,7 @@
 //! All that a configuration brings to life in the worker, and the two things that change it between configurations:
 //! verdicts and the operator.
 
-use super::{given::bound, halves::Halves};
+use super::{given::bound, halves::Halves, scans::Scans};
 use crate::{
     admin::{self, protocol::Answer, status::Failover},
     channel::message::Interface,
@@ -34,6 +34,8 @@ pub(super) struct Running {
     pub(super) halves: Halves,
     /// `None` without kernel frontends.
     pub(super) counters: Option<KernelCounters>,
+    /// `None` without kernel frontends.
+    pub(super) scans: Option<Scans>,
     pub(super) checker: Checker,
     pub(super) verdicts: Verdicts,
     pub(super) threads: l7::Threads,
@@ -54,6 +56,7 @@ impl Running {
             threads: l7::Threads::start(model.global.threads)?,
             halves: Halves::new(Box::new(MemoryMaps::default()), Arc::clone(model)),
             counters: None,
+            scans: None,
             failovers: VecDeque::new(),
             unconfirmed: None,
             confirmed: 0,
@@ -85,6 +88,9 @@ impl Running {
     ) {
         // First, because it publishes who may take traffic: no connection reads the new live state before that.
         self.halves.configure(Arc::clone(model), registry, Arc::clone(snapshot.live()));
+        if let Some(scans) = &mut self.scans {
+            scans.look(&self.halves);
+        }
         self.verdicts.update(model, |identity| self.halves.registry.standing(identity).health);
         self.threads.apply(Arc::new(snapshot), bound(model, listeners));
         self.checker.update(model, outcomes);
@@ -129,7 +135,11 @@ impl Running {
         let Some(known) = found.servers.iter().find(|known| known.name == server) else {
             return Answer::Error(format!("backend `{backend}` has no server `{server}`"));
         };
-        if self.halves.registry.set_admin(known.identity(backend), admin) {
+        let identity = known.identity(backend);
+        if self.halves.registry.set_admin(identity, admin) {
+            if let Some(scans) = &mut self.scans {
+                scans.look(&self.halves);
+            }
             self.halves.standing_changed(found, Instant::now());
             info!(backend, server, ?admin, "administrative state changed");
         }

@@ -1,5 +1,5 @@
 //! A flow on a living server never changes servers, whatever happens to its backend: random histories of both halves over
-//! maps in memory, with a model of what the packet path does with them.
+//! maps in memory, in which the packet path itself chooses the server of each packet.
 
 use super::*;
 use crate::{
@@ -7,44 +7,42 @@ use crate::{
     model::Server,
     plan::{
         testing::{backend, bind, model, server},
-        transition::TRIES,
+        transition,
     },
-    servers::{Admin, Health, Standing},
+    servers::{Admin, Health},
 };
-use lb_common::{Protocol, SLOTS, Slot, slots::next_slot};
+use lb_common::{Be16, Be32, Ends, Family as _, Flow, FlowKey4, Note, Protocol, RingHead, V4, Vip};
+use lb_ebpf::{
+    select::{self, Signs},
+    testing::{MemoryRing, MemoryTables},
+};
 use proptest::{collection::vec, prelude::*};
-use std::{cell::RefCell, collections::BTreeMap, rc::Rc};
+use std::{cell::RefCell, collections::BTreeMap, net::Ipv4Addr, rc::Rc};
 
 const TRANSITION: Duration = Duration::from_mins(1);
-/// Of a scan's way: every flow sends at least one packet in this time, which is less than a transition.
+/// Every flow sends at least one packet in this time, which is less than a transition.
 const SILENCE: Duration = Duration::from_secs(50);
 const RING: RingId = 1;
-
-/// A flow that a client has open.
-#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
-struct Key {
-    slot: usize,
-    port: u32,
-}
+const BUDGET: u32 = 20_000;
 
 /// Where a flow is, and since when it is silent.
 #[derive(Clone, Copy, Debug)]
 struct Open {
+    ends: Ends<V4>,
     server: u64,
     last: Instant,
 }
 
-/// The maps, the flow table of the packet path, and the clients.
+/// The maps as the daemon writes them and as the packet path reads them, and the clients.
 struct Inside {
     maps: MemoryMaps,
+    path: MemoryTables,
     now: Instant,
-    table: BTreeMap<Key, ServerId>,
-    /// Whether the table takes flows.
-    takes: bool,
-    open: BTreeMap<Key, Open>,
+    /// Flows that clients have open.
+    open: BTreeMap<FlowKey4, Open>,
     /// Servers of the configuration, by identity.
     configured: BTreeSet<u64>,
-    ports: u32,
+    clients: u32,
     random: fastrand::Rng,
 }
 
@@ -52,98 +50,94 @@ struct Inside {
 struct Shared(Rc<RefCell<Inside>>);
 
 impl Inside {
-    fn slots(&self) -> Option<plan::tables::Slots> {
-        self.maps.tables().rings.get(&RING).map(|ring| Arc::clone(&ring.slots))
-    }
-
-    fn state(&self, id: ServerId) -> ServerState {
-        self.maps.server(id).map_or(ServerState::Free, |row| ServerState::from_byte(row.state))
-    }
-
-    fn forwards(&self, id: ServerId) -> bool {
-        self.state(id).forwards()
-    }
-
-    /// What the packet path does: `lb_ebpf::select::server`.
-    fn select(&mut self, slots: &[Slot; SLOTS], key: Key, opens: bool) -> Option<ServerId> {
-        let slot = slots[key.slot];
-        if !slot.is_tracked() && !slot.changes_hands() && self.forwards(slot.current()) {
-            return Some(slot.current());
+    /// One write of the daemon.
+    fn write(&mut self, write: &Write) -> Result<(), WriteError> {
+        if let Write::ForgetFlows(id) = write {
+            self.path.v4.flows.borrow_mut().retain(|_, flow| flow.server != *id);
         }
-        let known = self.table.get(&key).copied();
-        if let Some(known) = known.filter(|known| self.forwards(*known))
-            && !(opens && self.state(known) == ServerState::Drain)
-        {
-            return Some(known);
-        }
-        let owner = if opens { slot.current() } else { slot.previous };
-        let chain = || std::iter::successors(Some(key.slot), |slot| Some(next_slot(*slot))).take(TRIES);
-        let chosen = if self.forwards(owner) {
-            owner
-        } else {
-            chain().map(|slot| slots[slot].current()).find(|id| self.forwards(*id))?
+        self.maps.apply(std::slice::from_ref(write))?;
+        let Tables { servers, rings, .. } = self.maps.tables();
+        self.path.servers = servers;
+        let ring = |(id, ring): (RingId, plan::Ring)| {
+            let head = RingHead { identity: ring.identity, half: 0, reserved: 0 };
+            (id, MemoryRing { head, halves: [Arc::clone(&ring.slots), ring.slots] })
         };
-        let settled = !slot.changes_hands() && chosen == slot.current();
-        if settled && known.is_none() {
-            return Some(chosen);
-        }
-        if self.takes || known.is_some() {
-            self.table.insert(key, chosen);
-        } else {
-            self.maps.refuse_flow();
-            if opens && self.forwards(slot.previous) {
-                return Some(slot.previous);
-            }
-        }
-        Some(chosen)
+        self.path.rings = rings.into_iter().map(ring).collect();
+        Ok(())
+    }
+
+    fn pass(&mut self, time: Duration) {
+        self.now += time;
+        self.path.now.set(self.path.now.get() + u64::try_from(time.as_nanos()).unwrap());
+    }
+
+    /// The server that a packet goes to; `None`: nobody is up.
+    fn select(&self, ends: &Ends<V4>, opens: bool) -> Option<u64> {
+        let vip = Vip { ring: RING, ..Vip::default() };
+        let signs = Signs { opens, ..Signs::default() };
+        let settled = select::settled(&self.path, ends, &vip).expect("the tables are whole");
+        let chosen = settled.map_or_else(|| select::server(&self.path, ends, signs, &vip).ok(), Some)?;
+        Some(chosen.server.identity)
     }
 
     /// A client opens a flow.
-    fn open(&mut self, slots: &[Slot; SLOTS]) {
-        self.ports += 1;
-        let key = Key { slot: self.random.usize(..SLOTS), port: self.ports };
-        if let Some(id) = self.select(slots, key, true) {
-            let server = self.maps.server(id).expect("a packet goes to a server").identity;
-            self.open.insert(key, Open { server, last: self.now });
+    fn open(&mut self) {
+        self.clients += 1;
+        let ends = Ends {
+            source: Be32::from(Ipv4Addr::from_bits(self.clients)),
+            destination: Be32::from(Ipv4Addr::new(192, 0, 2, 10)),
+            source_port: Be16::new(self.random.u16(1_024..)),
+            destination_port: Be16::new(80),
+            protocol: Protocol::Tcp,
+        };
+        if let Some(server) = self.select(&ends, true) {
+            self.open.insert(V4::flow_key(&ends), Open { ends, server, last: self.now });
         }
     }
 
     /// A packet of an open flow; it must go where the flow is.
-    fn send(&mut self, slots: &[Slot; SLOTS], key: Key) {
-        let Some(Open { server, .. }) = self.open.get(&key).copied() else { return };
-        let id = self.select(slots, key, false);
-        let went = id.and_then(|id| self.maps.server(id)).map(|row| row.identity);
-        assert_eq!(went, Some(server), "{key:?} at {:?}: {:?}", self.now, slots[key.slot]);
-        self.open.insert(key, Open { server, last: self.now });
+    fn send(&mut self, key: &FlowKey4) {
+        let Some(&Open { ends, server, .. }) = self.open.get(key) else { return };
+        let went = self.select(&ends, false);
+        assert_eq!(went, Some(server), "{ends:?} at {:?}", self.now);
+        self.open.insert(*key, Open { ends, server, last: self.now });
     }
 
     /// What clients do between two writes of the daemon: some packets, some new flows. Flows whose server has gone or fails
     /// are over.
     fn traffic(&mut self, packets: usize) {
-        let living: BTreeSet<_> = (self.maps.tables().servers.values())
+        let living: BTreeSet<_> = (self.path.servers.values())
             .filter(|row| ServerState::from_byte(row.state).forwards())
             .map(|row| row.identity)
             .filter(|identity| self.configured.contains(identity))
             .collect();
         self.open.retain(|_, open| living.contains(&open.server));
-        let Some(slots) = self.slots() else { return };
+        if self.path.rings.is_empty() {
+            return;
+        }
         let keys: Vec<_> = self.open.keys().copied().collect();
         for _ in 0..packets.min(keys.len()) {
             let key = keys[self.random.usize(..keys.len())];
-            self.send(&slots, key);
+            self.send(&key);
         }
-        (0..packets / 4).for_each(|_| self.open(&slots));
+        (0..packets / 4).for_each(|_| self.open());
     }
 
-    /// Lets everybody who was silent for too long speak.
+    /// Lets everybody speak who was silent for almost too long.
     fn speak(&mut self) {
         self.traffic(0);
-        let Some(slots) = self.slots() else { return };
-        let silent = |open: &Open, now| now - open.last + Duration::from_secs(5) > SILENCE;
-        let due: Vec<_> = self.open.iter().filter(|(_, open)| silent(open, self.now)).map(|(key, _)| *key).collect();
+        let silent = |open: &Open| self.now - open.last + Duration::from_secs(5) > SILENCE;
+        let due: Vec<_> = self.open.iter().filter(|(_, open)| silent(open)).map(|(key, _)| *key).collect();
         for key in due {
-            self.send(&slots, key);
+            self.send(&key);
         }
+    }
+
+    /// The flow table without what is over: that is found to be idle, sooner or later.
+    fn expire(&mut self, resting: &BTreeSet<ServerId>) {
+        let open = &self.open;
+        let keep = |key: &FlowKey4, flow: &mut Flow| open.contains_key(key) && !resting.contains(&flow.server);
+        self.path.v4.flows.borrow_mut().retain(keep);
     }
 }
 
@@ -154,18 +148,21 @@ impl MapWriter for Shared {
 
     fn apply(&mut self, writes: &[Write]) -> Result<(), WriteError> {
         let mut inside = self.0.borrow_mut();
-        for write in writes {
-            if let Write::ForgetFlows(id) = write {
-                inside.table.retain(|_, server| server != id);
+        writes.iter().try_for_each(|write| {
+            inside.write(write)?;
+            // Whom the table refuses after the plan was made and before it is carried out, nobody can know of.
+            if inside.path.track_budget > 0 {
+                inside.traffic(8);
             }
-            inside.maps.apply(std::slice::from_ref(write))?;
-            inside.traffic(8);
-        }
-        Ok(())
+            Ok(())
+        })
     }
 
     fn refused(&self) -> Result<u64, WriteError> {
-        self.0.borrow().maps.refused()
+        let inside = self.0.borrow();
+        let counted = inside.path.counted.borrow();
+        let notes = [Note::FlowsFull, Note::BudgetSpent].map(|note| counted.notes.get(&(note as u32)).copied());
+        Ok(notes.into_iter().flatten().sum())
     }
 
     fn has_ring(&self, _: RingId) -> bool {
@@ -216,12 +213,11 @@ impl History {
         let now = Instant::now();
         let inside = Inside {
             maps: MemoryMaps::default(),
+            path: MemoryTables::default(),
             now,
-            table: BTreeMap::new(),
-            takes: true,
             open: BTreeMap::new(),
             configured: BTreeSet::new(),
-            ports: 0,
+            clients: 0,
             random: fastrand::Rng::with_seed(seed),
         };
         let inside = Shared(Rc::new(RefCell::new(inside)));
@@ -281,7 +277,8 @@ impl History {
         while self.now() < end {
             {
                 let mut inside = self.inside.0.borrow_mut();
-                inside.now = end.min(inside.now + Duration::from_secs(2));
+                let time = (end - inside.now).min(Duration::from_secs(2));
+                inside.pass(time);
                 inside.speak();
                 inside.traffic(2);
             }
@@ -296,24 +293,16 @@ impl History {
     fn count(&self) -> (Census, Instant, BTreeSet<ServerId>) {
         let resting = self.halves.resting(self.now());
         let mut inside = self.inside.0.borrow_mut();
-        inside.table.retain(|_, server| !resting.contains(server));
+        inside.expire(&resting);
         let mut census = Census::default();
-        for (key, server) in &inside.table {
-            // Flows that are over are found to be idle, sooner or later.
-            if inside.open.contains_key(key) {
-                census.count_flow(RING, u16::try_from(key.slot).unwrap(), *server);
-            }
+        for flow in inside.path.v4.flows.borrow().values() {
+            census.count_flow(flow.ring, flow.slot, flow.server);
         }
         (census, inside.now, resting)
     }
 
     /// What was counted arrives.
     fn counted(&mut self, (census, begun, resting): (Census, Instant, BTreeSet<ServerId>)) {
-        let mut inside = self.inside.0.borrow_mut();
-        // Only what was idle then and still is.
-        let Inside { table, open, .. } = &mut *inside;
-        table.retain(|key, _| open.contains_key(key));
-        drop(inside);
         self.halves.counted(census, begun, &resting, self.now());
     }
 
@@ -345,7 +334,7 @@ impl History {
             }
             Step::Table(takes) => {
                 self.follow();
-                self.inside.0.borrow_mut().takes = takes;
+                self.inside.0.borrow_mut().path.track_budget = if takes { BUDGET } else { 0 };
             }
         }
         self.inside.0.borrow_mut().traffic(16);
@@ -358,7 +347,7 @@ impl History {
     }
 
     fn takes(&self) -> bool {
-        self.inside.0.borrow().takes
+        self.inside.0.borrow().path.track_budget > 0
     }
 
     fn weights(&self) -> [u16; 6] {
@@ -386,12 +375,17 @@ impl History {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(16))]
+    #![proptest_config(ProptestConfig::with_cases(24))]
 
     #[test]
     fn a_flow_on_a_living_server_never_changes_servers(steps in vec(any_step(), 1..40), seed: u64) {
         History::new(seed).run(&steps);
     }
+}
+
+#[test]
+fn the_planner_looks_as_far_along_the_chain_as_the_packet_path() {
+    assert_eq!(transition::TRIES, select::TRIES);
 }
 
 /// The names of servers that slots of the ring name, as owner or for their flows of before.
@@ -411,8 +405,6 @@ fn all_transitions_end_and_a_drained_server_is_left_with_nothing() {
     history.pass(TRANSITION + Duration::from_secs(2));
     assert!(!named(&history).contains("s1"));
     let id = history.halves.registry.server_id(history.servers[0].identity("web")).unwrap();
-    let standing = history.halves.registry.standing(history.servers[0].identity("web"));
-    assert_eq!(standing, Standing { admin: Admin::Drain, health: Health::Unknown });
     let (census, ..) = history.count();
     assert!(census.held_by(id).flows > 10, "{:?}", census.held_by(id));
 
