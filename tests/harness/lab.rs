@@ -160,14 +160,6 @@ impl Lab {
         Ok(toml)
     }
 
-    /// Takes from the servers every way to the clients but that of the direct VIPs: who is to be answered must be on their
-    /// link.
-    pub fn strand_servers(&self) -> Result<()> {
-        let lines =
-            [format!("route del default via {SERVER_GATEWAY}"), format!("route del default via {SERVER_GATEWAY6}")];
-        self.machines.iter().try_for_each(|machine| machine.namespace.ip(&lines))
-    }
-
     /// Leaves the lab standing after this program.
     pub fn keep(self) -> Result<()> {
         self.reaper.keep()

@@ -1,7 +1,7 @@
 //! Datagrams of several fragments, of which only the first says for which port it is.
 
 use crate::scene::{More, SOON, Scene, WEBS, Way};
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use lb_tests::{
     client::{bulk::Unfragmented, seen, udp},
     lab::Family,
@@ -15,42 +15,40 @@ const DATAGRAMS: usize = 50;
 
 #[test]
 fn they_follow_the_first_one_to_its_server_and_back() -> Result<()> {
-    for forward in ["direct", "nat", "ipip"] {
-        for family in Family::BOTH {
-            let scene = Scene::of(Way::within(forward, family), &WEBS, More::default())?;
-            if !scene.tunnels.is_empty() {
-                learn_what_the_tunnel_takes(&scene)?;
-            }
-            arrive(&scene)?;
-            scene.over()?;
+    let mut scene = Scene::of(Way::within("direct", Family::V4), &WEBS, More::default())?;
+    for way in ["direct", "nat", "ipip"].into_iter().flat_map(|of| Family::BOTH.map(|on| Way::within(of, on))) {
+        scene.turn(way, More::default())?;
+        if way.tunnel().is_some() {
+            learn_what_the_tunnel_takes(&scene)?;
         }
+        arrive(&scene).with_context(|| format!("{way:?}"))?;
     }
-    Ok(())
+    scene.over()
 }
 
 #[test]
 fn by_hash_they_need_no_first_one() -> Result<()> {
+    let more = More { frontend: "fragments = \"hash\"", ..More::default() };
+    let mut scene = Scene::of(Way::within("direct", Family::V4), &WEBS, more)?;
     for family in Family::BOTH {
-        let more = More { frontend: "fragments = \"hash\"", ..More::default() };
-        let scene = Scene::of(Way::within("direct", family), &WEBS, more)?;
+        scene.turn(Way::within("direct", family), more)?;
         // Flows of one client to one address share a server.
-        let seen = ask(&scene, family.client())?;
-        ensure!(seen::by_server(&seen).len() == 1, "{:?}", seen::by_server(&seen));
-        let mut servers = seen::by_server(&seen);
+        let mut servers = seen::by_server(&ask(&scene, family.client())?);
+        ensure!(servers.len() == 1, "{family:?}: {servers:?}");
         for client in scene.lab.add_clients(family, 20)? {
             servers.extend(seen::by_server(&ask(&scene, client)?));
         }
-        ensure!(servers.keys().eq(WEBS), "twenty clients met {servers:?}");
-        scene.over()?;
+        ensure!(servers.keys().eq(WEBS), "{family:?}: twenty clients met {servers:?}");
     }
-    Ok(())
+    scene.over()
 }
 
 #[test]
 fn where_the_frontend_takes_none_they_are_dropped_and_counted() -> Result<()> {
+    let more = More { frontend: "fragments = \"drop\"", ..More::default() };
+    let mut scene = Scene::of(Way::within("nat", Family::V4), &WEBS, more)?;
     for family in Family::BOTH {
-        let more = More { frontend: "fragments = \"drop\"", ..More::default() };
-        let scene = Scene::of(Way::within("nat", family), &WEBS, more)?;
+        scene.turn(Way::within("nat", family), more)?;
         ensure!(udp::ask(&scene.lab.client, scene.vip, 10)?.len() == 10, "whole datagrams pass");
         let dropped = || -> Result<[u64; 2]> {
             let maps = scene.sluice.maps()?;
@@ -65,9 +63,8 @@ fn where_the_frontend_takes_none_they_are_dropped_and_counted() -> Result<()> {
             SOON,
             || Ok((dropped()? == [first + 1, later + 2]).then_some(())),
         )?;
-        scene.over()?;
     }
-    Ok(())
+    scene.over()
 }
 
 /// Each from another port, and all servers take part.

@@ -140,12 +140,13 @@ fn a_server_learns_what_the_link_to_a_far_client_takes() -> Result<()> {
 fn a_file_is_read_by_ftp_both_ways_to_ask_for_it() -> Result<()> {
     let lab = Lab::new()?;
     let web1 = lab.machine("web1")?;
-    let _ftp = Ftp::start(web1, web1.address, lab.directory())?;
-    for (arguments, address) in
-        [(&["--disable-epsv"][..], web1.own(Family::V4)), (&[], web1.own(Family::V4)), (&[], web1.own(Family::V6))]
-    {
-        ensure!(ftp::read(&lab.client, arguments, address, "who")? == "web1\n");
-        ensure!(ftp::read(&lab.client, arguments, address, "large")?.len() == LARGE);
+    for family in Family::BOTH {
+        let own = web1.own(family);
+        let _ftp = Ftp::start(web1, own, lab.directory())?;
+        for arguments in [&[][..], &["--disable-epsv", "--no-ftp-skip-pasv-ip"]] {
+            ensure!(ftp::read(&lab.client, arguments, own, "who")? == "web1\n");
+            ensure!(ftp::read(&lab.client, arguments, own, "large")?.len() == LARGE);
+        }
     }
     Ok(())
 }

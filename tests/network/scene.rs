@@ -80,10 +80,12 @@ pub(crate) struct More<'a> {
 pub(crate) struct Scene {
     pub(crate) sluice: Sluice,
     pub(crate) echoes: BTreeMap<&'static str, Echo>,
-    /// The servers' ends of the tunnels, if the way leads through such.
+    /// The servers' ends of tunnels, once a way has led through such.
     pub(crate) tunnels: BTreeMap<&'static str, TunnelEnd>,
     pub(crate) vip: SocketAddr,
     pub(crate) lab: Lab,
+    way: Way,
+    servers: Vec<&'static str>,
     over: bool,
 }
 
@@ -108,12 +110,34 @@ impl Scene {
         if way.forward == "fullnat" {
             lab.strand_servers()?;
         }
-        let ends = if way.tunnel().is_some() { servers } else { &[] };
-        let open = |name: &&'static str| Ok((*name, TunnelEnd::open(&lab, lab.machine(name)?, GUE_PORT)?));
-        let tunnels = ends.iter().map(open).collect::<Result<_>>()?;
+        let tunnels = if way.tunnel().is_some() { open_tunnels(&lab, servers)? } else { BTreeMap::new() };
         let echoes = servers.iter().map(|name| Ok((*name, start_echo(&lab, name)?))).collect::<Result<_>>()?;
-        let sluice = Sluice::start(&lab, &(more.global.to_owned() + &config_of(&lab, way, servers, more)?))?;
-        Ok(Self { sluice, echoes, tunnels, vip: (way.address(), PORT).into(), lab, over: false })
+        let sluice = Sluice::start(&lab, &config_of(&lab, way, servers, more)?)?;
+        let vip = (way.address(), PORT).into();
+        Ok(Self { sluice, echoes, tunnels, vip, lab, way, servers: servers.to_owned(), over: false })
+    }
+
+    /// Goes another way from now on, by a new configuration. Those of the servers that run take part in it.
+    pub(crate) fn turn(&mut self, way: Way, more: More<'_>) -> Result<()> {
+        match (self.way.forward, way.forward) {
+            ("fullnat", "fullnat") => {}
+            (_, "fullnat") => self.lab.strand_servers()?,
+            ("fullnat", _) => self.lab.lead_servers_back()?,
+            _ => {}
+        }
+        if way.tunnel().is_some() && self.tunnels.is_empty() {
+            self.tunnels = open_tunnels(&self.lab, &self.servers)?;
+        }
+        (self.way, self.vip) = (way, (way.address(), PORT).into());
+        self.sluice.write_config(&self.lab, &config_of(&self.lab, way, &self.servers, more)?)?;
+        self.sluice.command(&["reload"])?;
+        // A ring without servers says so in place of a name.
+        let servers = |shares: &BTreeMap<String, f64>| self.echoes.is_empty() || shares.keys().eq(self.echoes.keys());
+        self.sluice.wait_shares("echo", SOON, servers)?;
+        let maps = self.sluice.maps()?;
+        let there = maps.vips.iter().all(|vip| vip.forward == way.forward && vip.address == self.vip.to_string());
+        ensure!(there, "not in the maps: {way:?}, but {:?}", maps.vips);
+        Ok(())
     }
 
     /// The end of a scenario in which all held; the daemon must not have panicked on the way.
@@ -157,7 +181,7 @@ pub(crate) fn config_of(lab: &Lab, way: Way, servers: &[&str], more: More<'_>) -
     let (vip, forward) = (SocketAddr::new(way.address(), PORT), way.forward);
     let source = if forward == "fullnat" { format!("source = [\"{}\"]", way.servers.pool()) } else { String::new() };
     Ok(format!(
-        r#"
+        r#"{}
 [frontend.echo]
 mode = "l4"
 bind = [{{ address = "{vip}" }}, {{ address = "{vip}", protocol = "udp" }}]
@@ -171,10 +195,15 @@ check = {FAST_CHECK}
 {source}
 {}
 {}"#,
+        more.global,
         more.frontend,
         more.backend,
         lab.servers_of(way.servers, "echo", servers, PORT)?
     ))
+}
+
+fn open_tunnels(lab: &Lab, servers: &[&'static str]) -> Result<BTreeMap<&'static str, TunnelEnd>> {
+    servers.iter().map(|name| Ok((*name, TunnelEnd::open(lab, lab.machine(name)?, GUE_PORT)?))).collect()
 }
 
 fn start_echo(lab: &Lab, name: &str) -> Result<Echo> {

@@ -2,7 +2,7 @@
 
 use super::{PATIENCE, Seen};
 use crate::netns::Namespace;
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 
 /// Sends one datagram from each of `count` ports; the replies must come from the very address that was asked. Returns
@@ -40,7 +40,6 @@ impl Talks {
         let open = |_| {
             let socket = UdpSocket::bind((source_towards(address)?, 0))?;
             socket.connect(address)?;
-            socket.set_read_timeout(Some(PATIENCE))?;
             let seen = talk(&socket, "hello")?;
             Ok((socket, seen))
         };
@@ -78,14 +77,22 @@ impl Talks {
     }
 }
 
-/// Says something by a connected socket, and reads who echoes it.
+/// Says something by a connected socket, again if nothing comes, and reads who echoes it.
 fn talk(socket: &UdpSocket, message: &str) -> Result<Seen> {
-    socket.send(message.as_bytes()).context("sending")?;
-    let mut buffer = [0; 2_048];
-    let length = socket.recv(&mut buffer).context("no answer")?;
-    let reply = String::from_utf8_lossy(buffer.get(..length).unwrap_or_default());
-    let said = reply.strip_suffix(message).and_then(|said| said.strip_suffix(' '));
-    Seen::read(socket.local_addr()?, said.with_context(|| format!("sent {message:?}, got {reply:?}"))?)
+    const TRIES: u32 = 10;
+    socket.set_read_timeout(Some(PATIENCE / TRIES))?;
+    for _ in 0..TRIES {
+        socket.send(message.as_bytes()).context("sending")?;
+        let mut buffer = [0; 2_048];
+        while let Ok(length) = socket.recv(&mut buffer) {
+            let reply = String::from_utf8_lossy(buffer.get(..length).unwrap_or_default());
+            // What is late is the echo of something else.
+            if let Some(said) = reply.strip_suffix(message).and_then(|said| said.strip_suffix(' ')) {
+                return Seen::read(socket.local_addr()?, said);
+            }
+        }
+    }
+    bail!("no answer to {message:?}, said {TRIES} times")
 }
 
 /// The address that this machine sends from to another. A socket that is connected would tell, but also hide replies from

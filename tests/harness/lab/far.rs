@@ -10,8 +10,8 @@
 
 use super::{
     DEVICE, Lab,
-    addresses::{DIRECT_VIP6, FAR, FAR_LINK, FAR_ROUTER, FAR_ROUTER6, FAR6, GATEWAY, GATEWAY6, ROUTER, ROUTER6},
-    wiring::Cable,
+    addresses::{FAR, FAR_LINK, FAR_ROUTER, FAR_ROUTER6, FAR6, GATEWAY, GATEWAY6, ROUTER, ROUTER6},
+    wiring::{Cable, renew},
 };
 use crate::netns::Namespace;
 use anyhow::{Context, Result};
@@ -24,6 +24,12 @@ pub struct Far {
     /// Where the router runs: `eth0` at the switch, `far` toward the client.
     pub router: Namespace,
 }
+
+/// Routes from [`DIRECT_VIP`](super::DIRECT_VIP) and [`DIRECT_VIP6`](super::DIRECT_VIP6) to [`FAR`] and [`FAR6`].
+const FROM_SERVERS: [&str; 2] = [
+    "203.0.113.0/24 via 198.51.100.2 dev eth0 onlink table 20",
+    "2001:db8:200::/64 from 2001:db8:2::20 via 2001:db8:100::2 dev eth0 onlink",
+];
 
 impl Lab {
     /// Adds a client behind a router that sends it no packets larger than `mtu`. Balancer and servers know the way.
@@ -63,11 +69,15 @@ impl Lab {
             format!("route add {link6} via {ROUTER6} dev {DEVICE}"),
         ])?;
         for machine in &self.machines {
-            machine.namespace.ip([
-                format!("route add {link} via {ROUTER} dev eth0 onlink table 20"),
-                format!("route add {link6} from {DIRECT_VIP6} via {ROUTER6} dev eth0 onlink"),
-            ])?;
+            machine.namespace.ip(FROM_SERVERS.map(|route| format!("route add {route}")))?;
         }
         Ok(far)
+    }
+}
+
+impl Far {
+    /// Makes the servers forget what the network told them of the ways from the direct VIPs to the far client.
+    pub fn forget_path_mtus(&self, lab: &Lab) -> Result<()> {
+        lab.machines.iter().try_for_each(|machine| renew(&machine.namespace, &FROM_SERVERS))
     }
 }

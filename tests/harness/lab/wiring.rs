@@ -12,6 +12,7 @@ use super::{
 use crate::{netns::Namespace, process, tools, wait};
 use anyhow::{Context, Result};
 use std::{
+    fmt::Display,
     net::{IpAddr, Ipv4Addr, Ipv6Addr, UdpSocket},
     time::Duration,
 };
@@ -21,6 +22,11 @@ const MEETING: Duration = Duration::from_secs(2);
 
 /// What every machine but the switch is: it takes packets in at one device although it would answer by another.
 const ROUTED: [(&str, &str); 2] = [("net.ipv4.conf.all.rp_filter", "0"), ("net.ipv4.conf.default.rp_filter", "0")];
+
+/// The client's routes through [`GATEWAY`] and [`GATEWAY6`].
+const CLIENT_DEFAULTS: [&str; 2] = ["default via 198.51.100.1", "default via 2001:db8:100::1"];
+/// A server's routes through [`SERVER_GATEWAY`] and [`SERVER_GATEWAY6`].
+const SERVER_DEFAULTS: [&str; 2] = ["default via 10.1.1.1", "default via 2001:db8:1::1"];
 
 /// A cable between a machine and the switch.
 pub(super) struct Cable<'a> {
@@ -72,14 +78,15 @@ impl Lab {
     }
 
     fn set_up_client(&self) -> Result<()> {
+        let [default, default6] = CLIENT_DEFAULTS;
         self.client.sysctl("net.ipv4.ip_local_port_range", "1024 65535")?;
         self.client.ip([
             "link set lo up".to_owned(),
             "link set eth0 up".to_owned(),
             format!("addr add {CLIENT}/24 dev eth0"),
             format!("addr add {CLIENT6}/64 dev eth0 nodad"),
-            format!("route add default via {GATEWAY}"),
-            format!("route add default via {GATEWAY6}"),
+            format!("route add {default}"),
+            format!("route add {default6}"),
         ])
     }
 
@@ -114,10 +121,24 @@ impl Lab {
         Ok(added)
     }
 
-    /// Makes the client forget what the network told it of the ways to the VIPs. What is told hangs on the route.
+    /// Takes from the servers every way to the clients but that of the direct VIPs: who is to be answered must be on their
+    /// link.
+    pub fn strand_servers(&self) -> Result<()> {
+        self.machines
+            .iter()
+            .try_for_each(|machine| machine.namespace.ip(SERVER_DEFAULTS.map(|route| format!("route del {route}"))))
+    }
+
+    /// Undoes [`strand_servers`](Self::strand_servers).
+    pub fn lead_servers_back(&self) -> Result<()> {
+        self.machines
+            .iter()
+            .try_for_each(|machine| machine.namespace.ip(SERVER_DEFAULTS.map(|route| format!("route add {route}"))))
+    }
+
+    /// Makes the client forget what the network told it of the ways to the VIPs.
     pub fn forget_path_mtus(&self) -> Result<()> {
-        let routes = [format!("default via {GATEWAY}"), format!("default via {GATEWAY6}")];
-        self.client.ip(routes.iter().flat_map(|route| [format!("route del {route}"), format!("route add {route}")]))
+        renew(&self.client, &CLIENT_DEFAULTS)
     }
 
     /// Lets client and balancer learn each other's Ethernet address, as a balancer and its router long have: replies to a
@@ -139,6 +160,11 @@ impl Lab {
     }
 }
 
+/// Puts fresh routes in the place of those that are. What the network has told of a way hangs on its route.
+pub(super) fn renew(machine: &Namespace, routes: &[impl Display]) -> Result<()> {
+    machine.ip(routes.iter().flat_map(|route| [format!("route del {route}"), format!("route add {route}")]))
+}
+
 fn set_up_server(Machine { address, address6, namespace, .. }: &Machine) -> Result<()> {
     namespace.sysctls(&[
         // The VIP must not be announced: the switch would take this server for the balancer. IPv6 needs no such word: it
@@ -148,14 +174,14 @@ fn set_up_server(Machine { address, address6, namespace, .. }: &Machine) -> Resu
         ("net.core.somaxconn", "16384"),
         ("net.ipv4.tcp_max_syn_backlog", "16384"),
     ])?;
-    let [clients, clients6] = CLIENTS_LINK;
+    let ([clients, clients6], [default, default6]) = (CLIENTS_LINK, SERVER_DEFAULTS);
     namespace.ip([
         "link set lo up".to_owned(),
         "link set eth0 up".to_owned(),
         format!("addr add {address}/24 dev eth0"),
         format!("addr add {address6}/64 dev eth0 nodad"),
-        format!("route add default via {SERVER_GATEWAY}"),
-        format!("route add default via {SERVER_GATEWAY6}"),
+        format!("route add {default}"),
+        format!("route add {default6}"),
         format!("addr add {DIRECT_VIP} dev lo"),
         format!("addr add {DIRECT_VIP6} dev lo nodad"),
         // What it answers as the VIP goes straight to the clients. A batch knows no rules for IPv6, but routes by source.

@@ -5,7 +5,7 @@ use crate::{lab::Machine, process::Process};
 use anyhow::Result;
 use std::{
     fs,
-    net::{Ipv4Addr, TcpStream},
+    net::{IpAddr, TcpStream},
     ops::RangeInclusive,
     os::unix::fs::PermissionsExt as _,
     path::Path,
@@ -26,8 +26,8 @@ pub struct Ftp(#[expect(dead_code, reason = "runs as long as this value lives")]
 pub const LARGE: usize = 2_000_000;
 
 impl Ftp {
-    /// Starts it. To clients of IPv4 it names `vip` as its address.
-    pub fn start(machine: &Machine, vip: Ipv4Addr, directory: &Path) -> Result<Self> {
+    /// Starts it for clients that come to that address: one of IPv4 is what it names them as its own.
+    pub fn start(machine: &Machine, vip: IpAddr, directory: &Path) -> Result<Self> {
         let directory = directory.join(format!("ftp-{}", machine.name));
         let (root, empty) = (directory.join("root"), directory.join("empty"));
         for made in [&root, &empty] {
@@ -46,12 +46,18 @@ impl Ftp {
     }
 }
 
-fn configuration(vip: Ipv4Addr, root: &Path, empty: &Path) -> String {
+fn configuration(vip: IpAddr, root: &Path, empty: &Path) -> String {
+    // With a socket for both families it forgets the address that it should name.
+    let listen = if vip.is_ipv4() {
+        format!("listen=YES\nlisten_ipv6=NO\npasv_address={vip}\n")
+    } else {
+        "listen=NO\nlisten_ipv6=YES\n".to_owned()
+    };
     let (root, empty, lowest, highest) = (root.display(), empty.display(), TRANSFERS.start(), TRANSFERS.end());
     format!(
-        "background=NO\nlisten=NO\nlisten_ipv6=YES\nlisten_port=21\n\
+        "{listen}background=NO\nlisten_port=21\n\
          anonymous_enable=YES\nlocal_enable=NO\nno_anon_password=YES\nanon_root={root}\nsecure_chroot_dir={empty}\n\
-         pasv_enable=YES\npasv_address={vip}\npasv_min_port={lowest}\npasv_max_port={highest}\n\
+         pasv_enable=YES\npasv_min_port={lowest}\npasv_max_port={highest}\n\
          seccomp_sandbox=NO\nisolate=NO\nisolate_network=NO\nconnect_from_port_20=YES\n"
     )
 }

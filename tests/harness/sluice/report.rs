@@ -100,6 +100,10 @@ pub struct Maps {
 pub struct VipRow {
     /// Its frontend; `None` without a daemon.
     pub frontend: Option<String>,
+    /// Address and port.
+    pub address: String,
+    /// `direct`, `nat` and so on.
+    pub forward: String,
     /// Packets sent on to servers.
     pub packets: u64,
     /// TCP connections.
