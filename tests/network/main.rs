@@ -15,6 +15,7 @@ mod fragments;
 mod path_mtu;
 mod ping;
 mod ftp;
+mod vlan;
 mod neighbour;
 mod backup;
 mod bench;
