@@ -2,7 +2,7 @@
 
 extern crate std;
 
-use crate::{Packet, Shared, Tables, Touch};
+use crate::{Packet, Shared, Tables, Touch, Verdict};
 use bytemuck::{Pod, Zeroable};
 use core::{
     any::Any,
@@ -32,6 +32,20 @@ pub struct PacketBuf {
     pub bytes: Vec<u8>,
     /// Index of the interface.
     pub ingress: u32,
+    /// Bytes that may still be put in front.
+    pub room: usize,
+}
+
+impl PacketBuf {
+    /// A frame with the room that the kernel promises (`XDP_PACKET_HEADROOM`).
+    pub fn new(bytes: Vec<u8>, ingress: u32) -> Self {
+        Self { bytes, ingress, room: 256 }
+    }
+}
+
+/// One packet: [`crate::run`], compiled in this crate and for these two.
+pub fn run(packet: &mut PacketBuf, tables: &MemoryTables) -> Result<Verdict, Stop> {
+    crate::run(packet, tables)
 }
 
 /// What lies in front of a frame before somebody writes it: not zero, so that a test sees what was not written.
@@ -70,12 +84,15 @@ impl Packet for PacketBuf {
     }
 
     fn grow_head(&mut self, bytes: i32) -> bool {
-        if let Ok(less) = usize::try_from(-bytes) {
-            self.bytes.drain(..less);
-        } else {
-            let more = core::iter::repeat_n(UNWRITTEN, bytes.unsigned_abs() as usize);
-            self.bytes.splice(..0, more);
+        let length = bytes.unsigned_abs() as usize;
+        if bytes < 0 {
+            self.bytes.drain(..length);
+            self.room += length;
+            return true;
         }
+        let Some(room) = self.room.checked_sub(length) else { return false };
+        self.room = room;
+        self.bytes.splice(..0, core::iter::repeat_n(UNWRITTEN, length));
         true
     }
 
