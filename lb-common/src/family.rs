@@ -160,14 +160,14 @@ macro_rules! family {
 
             #[inline(always)]
             fn fragment(row: FragmentRow<$addr>) -> $fragment {
-                let FragmentRow { vip, server, forward, gue_port, source, destination } = row;
-                $fragment { vip, server, forward, reserved: 0, gue_port, source, destination }
+                let FragmentRow { vip, server, forward, gue_port, source, destination, last } = row;
+                $fragment { vip, server, forward, reserved: 0, gue_port, source, destination, last }
             }
 
             #[inline(always)]
             fn unpack_fragment(row: &$fragment) -> FragmentRow<$addr> {
-                let $fragment { vip, server, forward, reserved: _, gue_port, source, destination } = *row;
-                FragmentRow { vip, server, forward, gue_port, source, destination }
+                let $fragment { vip, server, forward, reserved: _, gue_port, source, destination, last } = *row;
+                FragmentRow { vip, server, forward, gue_port, source, destination, last }
             }
 
             #[inline(always)]

@@ -85,6 +85,8 @@ macro_rules! flow_rows {
             pub source: $addr,
             /// The destination that fragments get.
             pub destination: $addr,
+            /// When the first one was seen, by [`seconds`].
+            pub last: u32,
         }
     };
 }
@@ -97,8 +99,8 @@ map_type!(Connection4, size = 24, { server = 0, vip = 2, last = 4, source = 8, d
 map_type!(Connection6, size = 48, { server = 0, vip = 2, last = 4, source = 8, destination = 24, source_port = 40, destination_port = 42, marks = 44 });
 map_type!(FragmentKey4, size = 16, { source = 0, destination = 4, id = 8, protocol = 12 });
 map_type!(FragmentKey6, size = 40, { source = 0, destination = 16, id = 32, protocol = 36 });
-map_type!(Fragment4, size = 16, { vip = 0, server = 2, forward = 4, gue_port = 6, source = 8, destination = 12 });
-map_type!(Fragment6, size = 40, { vip = 0, server = 2, forward = 4, gue_port = 6, source = 8, destination = 24 });
+map_type!(Fragment4, size = 20, { vip = 0, server = 2, forward = 4, gue_port = 6, source = 8, destination = 12, last = 16 });
+map_type!(Fragment6, size = 44, { vip = 0, server = 2, forward = 4, gue_port = 6, source = 8, destination = 24, last = 40 });
 
 /// A row of the table of connections, in either family. The way to the server and the way back have an entry each.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -136,6 +138,8 @@ pub struct FragmentRow<A> {
     pub source: A,
     /// The destination that fragments get.
     pub destination: A,
+    /// When the first one was seen, by [`seconds`].
+    pub last: u32,
 }
 
 /// The value of `FLOWS4` and `FLOWS6`: a flow of a slot that changes, or changed, hands.
@@ -164,6 +168,10 @@ pub const BACK: u8 = 2;
 
 /// How far `last` may lag behind: written more often, the rows of busy flows would wander from cache to cache.
 pub const REFRESH: u32 = 2;
+
+/// How long the fragments of a packet may be under way, in units of [`seconds`]: 64 s, as long as hosts wait for them
+/// (RFC 8200 §4.5). Identifications come again, and the server may be another one by then.
+pub const FRAGMENTS_LIVE: u32 = 60;
 
 /// The coarse monotonic clock as `last` has it: in units of 2^30 ns, 1.07 s, so that no division is needed.
 #[inline(always)]

@@ -45,7 +45,7 @@ impl<F: Layer3> Destination<F> {
     }
 
     /// What later fragments are to know. They have no ports.
-    pub fn remembered(&self) -> F::Fragment {
+    pub fn remembered(&self, now: u32) -> F::Fragment {
         F::fragment(FragmentRow {
             vip: self.vip,
             server: self.server,
@@ -53,12 +53,13 @@ impl<F: Layer3> Destination<F> {
             gue_port: self.gue_port,
             source: self.ends.source,
             destination: self.ends.destination,
+            last: now,
         })
     }
 
     /// What a first fragment left.
-    pub fn recalled(row: &F::Fragment, protocol: Protocol) -> Self {
-        let FragmentRow { vip, server, forward, gue_port, source, destination } = F::unpack_fragment(row);
+    pub fn recalled(row: &FragmentRow<F::Addr>, protocol: Protocol) -> Self {
+        let FragmentRow { vip, server, forward, gue_port, source, destination, .. } = *row;
         let zero = Be16::new(0);
         let ends = Ends { source, destination, source_port: zero, destination_port: zero, protocol };
         Self { ends, server, vip, forward: forward.into(), gue_port, mss: 0, reserved: 0, spread: 0 }

@@ -13,6 +13,7 @@ use crate::{
 };
 use lb_common::{
     Be16, Ends, Forward, Protocol, Stop, Vip,
+    flow::{FRAGMENTS_LIVE, seconds},
     vip::flags::{FRAGMENTS_HASH, FRAGMENTS_TRACK, TRACK_FULL},
 };
 
@@ -65,15 +66,18 @@ fn first<F: Layer3>(tables: &impl Tables<F>, ip: &Ip<F>, l4: &L4<F>) -> Result<D
         (For::Pool, _) => return Err(Stop::Fragment),
     };
     if remember {
-        tables.put_fragment(&key(ip), &to.remembered());
+        tables.put_fragment(&key(ip), &to.remembered(seconds(tables.now())));
     }
     Ok(to)
 }
 
 #[inline(always)]
 fn follow<F: Layer3>(tables: &impl Tables<F>, ip: &Ip<F>, ends: &Ends<F>) -> Result<Destination<F>, Stop> {
-    if let Some(row) = tables.fragment(&key(ip)) {
-        return Ok(Destination::recalled(&row, ends.protocol));
+    let now = seconds(tables.now());
+    let first = tables.fragment(&key(ip)).map(|row| F::unpack_fragment(&row));
+    if let Some(first) = first.filter(|first| now.wrapping_sub(first.last) < FRAGMENTS_LIVE) {
+        let is_down = first.forward != 0 && !tables.server(first.server).is_some_and(select::forwards);
+        return if is_down { Err(Stop::NoServer) } else { Ok(Destination::recalled(&first, ends.protocol)) };
     }
     if let Some(vip) = vip::by_address(tables, ip.destination, ip.protocol) {
         return to_server(tables, ends, Signs::default(), &vip);
