@@ -14,7 +14,7 @@ use crate::{
 use lb_common::{
     Be16, Ends, Forward, Protocol, Stop, Vip,
     flow::{FRAGMENTS_LIVE, seconds},
-    vip::flags::{FRAGMENTS_HASH, FRAGMENTS_TRACK, TRACK_FULL},
+    vip::flags::{FRAGMENTS_HASH, FRAGMENTS_TRACK, POOL, TRACK_FULL},
 };
 
 /// Looks at a fragment.
@@ -63,7 +63,7 @@ fn first<F: Layer3>(tables: &impl Tables<F>, ip: &Ip<F>, l4: &L4<F>) -> Result<D
             (to_server(tables, &l4.ends, signs, &vip)?, vip.has(FRAGMENTS_TRACK))
         }
         (For::Other, _) => (to_client(tables, l4)?, true),
-        (For::Pool, _) => return Err(Stop::Fragment),
+        (For::Pool, _) => return Err(if tables.is_local(ip.destination) { Stop::ToHost } else { Stop::Fragment }),
     };
     if remember {
         tables.put_fragment(&key(ip), &to.remembered(seconds(tables.now())));
@@ -82,12 +82,12 @@ fn follow<F: Layer3>(tables: &impl Tables<F>, ip: &Ip<F>, ends: &Ends<F>) -> Res
     if let Some(vip) = vip::by_address(tables, ip.destination, ip.protocol) {
         return to_server(tables, ends, Signs::default(), &vip);
     }
-    Err(if vip::address_entry(tables, ip.destination).is_some() {
-        Stop::FragmentUnknown
-    } else if tables.is_local(ip.destination) {
-        Stop::ToHost
-    } else {
-        Stop::NotOurs
+    // Of the pool's addresses the host may have packets of its own.
+    let is_local = tables.is_local(ip.destination);
+    Err(match vip::address_entry(tables, ip.destination) {
+        Some(address) if !(is_local && address.has(POOL)) => Stop::FragmentUnknown,
+        _ if is_local => Stop::ToHost,
+        _ => Stop::NotOurs,
     })
 }
 
