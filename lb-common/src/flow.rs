@@ -8,8 +8,9 @@ macro_rules! flow_rows {
     ($addr:ident, $key:ident, $connection:ident, $fragment_key:ident, $fragment:ident) => {
         /// Both ends of a flow, as its packets have them.
         ///
-        /// In the flow table those to the VIP; with source affinity the client and the protocol alone, all else zero. In the table of
-        /// connections there is a second key for the way back: from the server to where it answers to.
+        /// In the flow table those to the VIP: without ports where fragments go by their addresses, and with source affinity the
+        /// client and the protocol alone, all else zero. In the table of connections there is a second key for the way back:
+        /// from the server to where it answers to.
         #[repr(C)]
         #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd, Pod, Zeroable)]
         pub struct $key {

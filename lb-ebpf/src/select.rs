@@ -86,7 +86,10 @@ pub fn server<'a, F: Family>(
     let slots = live_half(tables, vip.ring)?;
     let at = black_box(slot_of(hash));
     let slot = *slots.get(at).ok_or(Stop::BadTables)?;
-    let found = tracked(tables, &Place { ring: vip.ring, at, slot, by_client: vip.has(AFFINITY), signs }, ends);
+    // Where the ports do not count, no packet begins or ends what the table knows.
+    let grouped = vip.has(AFFINITY) || vip.has(FRAGMENTS_HASH);
+    let signs = if grouped { Signs { stranger: signs.stranger, ..Signs::default() } } else { signs };
+    let found = tracked(tables, &Place { ring: vip.ring, at, slot, signs }, &known_as(ends, vip));
     #[expect(clippy::cast_possible_truncation, reason = "a server id has 14 bits")]
     let id = if found >= NO_SERVER { return Err(Stop::NoServer) } else { found as ServerId };
     Ok(Chosen { id, server: tables.server(id).ok_or(Stop::BadTables)?, hash })
@@ -98,8 +101,6 @@ struct Place {
     ring: RingId,
     at: usize,
     slot: Slot,
-    /// The flow table knows clients, not flows.
-    by_client: bool,
     signs: Signs,
 }
 
@@ -124,10 +125,10 @@ pub const fn forwards(server: &ServerEntry) -> bool {
 #[inline(never)]
 fn tracked<F: Family>(tables: &impl Tables<F>, place: &Place, ends: &Ends<F>) -> u32 {
     let signs = place.signs;
-    let key = F::flow_key(&if place.by_client { only_client(ends) } else { *ends });
+    let key = F::flow_key(ends);
     let now = seconds(tables.now());
     let closing = if signs.closes { CLOSING } else { 0 };
-    let new = signs.opens && !place.by_client;
+    let new = signs.opens;
     let asked = place.slot.is_tracked() || place.slot.changes_hands() || !takes(tables, place.slot.current());
     let known = if asked { touch(tables, &key, signs, now) } else { None };
     if let Some(known) = known
@@ -144,8 +145,15 @@ fn tracked<F: Family>(tables: &impl Tables<F>, place: &Place, ends: &Ends<F>) ->
         return id.into();
     }
     let flow = Flow { server: id, ring: place.ring, slot: narrow(place.at), marks: closing, reserved: 0, last: now };
-    if !remember(tables, &key, &flow) && new && takes(tables, place.slot.previous) {
-        return place.slot.previous.into();
+    if !remember(tables, &key, &flow) && new {
+        // The flow stays where its next packets will be sent.
+        let stays = known.unwrap_or(place.slot.previous);
+        if takes(tables, stays) {
+            return stays.into();
+        }
+        if takes(tables, place.slot.previous) {
+            return place.slot.previous.into();
+        }
     }
     id.into()
 }
@@ -167,9 +175,16 @@ fn touch<F: Family>(tables: &impl Tables<F>, key: &F::FlowKey, signs: Signs, now
     })
 }
 
+/// What the flow table knows a flow as: just as much of it as its hash has.
 #[inline(always)]
-fn only_client<F: Family>(ends: &Ends<F>) -> Ends<F> {
-    Ends { destination: F::Addr::default(), ..portless(ends) }
+fn known_as<F: Family>(ends: &Ends<F>, vip: &Vip) -> Ends<F> {
+    if vip.has(AFFINITY) {
+        Ends { destination: F::Addr::default(), ..portless(ends) }
+    } else if vip.has(FRAGMENTS_HASH) {
+        portless(ends)
+    } else {
+        *ends
+    }
 }
 
 #[inline(always)]
