@@ -23,8 +23,9 @@ const MOST: usize = 8;
 #[inline(always)]
 pub fn clamp<F: Layer3>(packet: &mut impl Packet, tables: &impl Shared, ip: &Ip<F>, l4: &L4<F>, most: u16) {
     if l4.agrees && most != 0 {
-        let at = Segment { offset: ip.l4_offset, checksum: ip.l4_offset + l4::checksum(l4.ends.protocol), most };
-        if lower(packet, &at) {
+        let (offset, length) = (ip.l4_offset, ip.l4_length);
+        let segment = Segment { offset, length, checksum: offset + l4::checksum(l4.ends.protocol), most };
+        if lower(packet, &segment) {
             tables.note(Note::MssClamped);
         }
     }
@@ -32,6 +33,8 @@ pub fn clamp<F: Layer3>(packet: &mut impl Packet, tables: &impl Shared, ip: &Ip<
 
 struct Segment {
     offset: usize,
+    /// Bytes of the packet from there on: what follows is covered by no checksum.
+    length: usize,
     checksum: usize,
     most: u16,
 }
@@ -39,7 +42,7 @@ struct Segment {
 #[inline(never)]
 fn lower(packet: &mut impl Packet, segment: &Segment) -> bool {
     let Some(header) = packet.read::<Tcp>(segment.offset) else { return false };
-    let end = usize::from(header.data_offset >> 4) * 4;
+    let end = (usize::from(header.data_offset >> 4) * 4).min(segment.length);
     let mut at = HEADER;
     for _ in 0..MOST {
         if at + 4 > end {
