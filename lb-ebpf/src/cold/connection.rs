@@ -10,7 +10,7 @@ use crate::{
     rewrite::translate,
     select::{self, Signs},
     tables::Touch,
-    vip::For,
+    vip::{self, For},
 };
 use lb_common::{
     Be16, Ends, Forward, Note, Protocol, ServerEntry, ServerId, ServerState, Stop, Vip,
@@ -226,5 +226,15 @@ fn back<F: Layer3>(tables: &impl Tables<F>, l4: &L4<F>, pool: bool) -> Result<De
         ..l4.ends
     };
     let (server, vip) = (row.server, row.vip);
-    Ok(Destination { ends, server, vip, forward: 0, gue_port: Be16::new(0), mss: 0, reserved: 0, spread: 0 })
+    let mss = if l4.agrees { most(tables, &ends) } else { 0 };
+    Ok(Destination { ends, server, vip, forward: 0, gue_port: Be16::new(0), mss, reserved: 0, spread: 0 })
+}
+
+/// The largest segment of the VIP that a reply comes from.
+#[inline(always)]
+fn most<F: Layer3>(tables: &impl Tables<F>, reply: &Ends<F>) -> u16 {
+    match vip::find(tables, &reply.swapped()) {
+        Ok((For::Vip, vip)) => vip.mss,
+        Ok((For::Pool | For::Other, _)) | Err(_) => 0,
+    }
 }
