@@ -81,11 +81,14 @@ fn forward<F: Layer3>(tables: &impl Tables<F>, l4: &L4<F>, vip: &Vip) -> Result<
         && !(l4.opens && ServerState::from_byte(server.state) == ServerState::Drain)
     {
         let to = destination(l4, vip, (row.server, server), (row.source, row.source_port));
-        // The way back may have been forgotten: the table keeps what was used last, in each direction by itself.
-        if mode.translates() && now.wrapping_sub(row.last) >= REFRESH {
-            tables.add_connection(&F::flow_key(&to.ends.swapped()), &way_back(l4, vip, row.server, now));
+        let back = F::flow_key(&to.ends.swapped());
+        // The way back may have been forgotten: the table keeps what was used last, in each direction by itself. Then
+        // somebody else may have the port by now, and to the server both would be one connection.
+        let again = mode.translates() && now.wrapping_sub(row.last) >= REFRESH;
+        let there = again && tables.add_connection(&back, &way_back(l4, vip, row.server, now));
+        if mode != Forward::FullNat || there || is_ours(tables, &back, l4) {
+            return Ok(Some(Destination { spread: select::hash(tables, &l4.ends, vip), ..to }));
         }
-        return Ok(Some(Destination { spread: select::hash(tables, &l4.ends, vip), ..to }));
     }
     // What nobody remembers has lost its source port: the server would not know it.
     if mode == Forward::FullNat && l4.ends.protocol == Protocol::Tcp && !l4.opens {
