@@ -21,7 +21,7 @@ use crate::{
     vip::{self, For},
 };
 use lb_common::{
-    Be16, Ends, Family, Forward, Note, Stop, V4, V6, Vip,
+    Be16, Ends, Family, Forward, Note, Protocol, Stop, V4, V6, Vip,
     flow::BACK,
     vip::flags::{PING, PING_DROP, TRACK_FULL},
 };
@@ -115,7 +115,8 @@ fn to_server<F: Layer3>(tables: &impl Tables<F>, quoted: &Ends<F>, vip: &Vip) ->
     let mode = Forward::from_byte(vip.forward).ok_or(Stop::BadTables)?;
     let sent = quoted.swapped();
     let known = if vip.has(TRACK_FULL) || mode == Forward::FullNat {
-        tables.connection(&F::flow_key(&sent), Touch::No)
+        let known = tables.connection(&F::flow_key(&sent), Touch::No);
+        known.filter(|row| tables.server(row.server).is_some_and(select::forwards))
     } else {
         None
     };
@@ -215,7 +216,10 @@ fn translated<F: Layer3>(
         change = change.word(quoted.ip.checksum, inner.applied_to(quoted.ip.checksum));
     }
     if let (true, old) = (quoted.has_checksum, quoted.checksum) {
-        let new = inner.and(ports).applied_to(old);
+        let new = match quoted.ends.protocol {
+            Protocol::Tcp => inner.and(ports).applied_to(old),
+            Protocol::Udp => inner.and(ports).applied_to_udp(old).unwrap_or(old),
+        };
         packet.write(quoted.ip.l4_offset + l4::checksum(quoted.ends.protocol), new);
         change = change.word(old, new);
     }
