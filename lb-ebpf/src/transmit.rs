@@ -77,12 +77,9 @@ pub fn to_client<'a, F: Layer3>(
 #[inline(always)]
 #[expect(clippy::cast_possible_truncation, reason = "not more than the MTU, which has 16 bits")]
 fn fits<F: Layer3>(ip: &Ip<F>, way: &Way<'_>, more: usize) -> Result<(), Packed> {
-    let mtu = usize::from(way.next_hop.mtu);
-    if mtu == 0 || ip.length + more <= mtu {
-        Ok(())
-    } else {
-        Err(Early::TooBig(mtu.saturating_sub(more) as u16).into())
-    }
+    // Where nobody knows the MTU, a header still has no room for a larger number.
+    let mtu = usize::from(if way.next_hop.mtu == 0 { u16::MAX } else { way.next_hop.mtu });
+    if ip.length + more <= mtu { Ok(()) } else { Err(Early::TooBig(mtu.saturating_sub(more) as u16).into()) }
 }
 
 /// Puts the packet into its tunnel, if any, and addresses the frame. Everything else of the packet is written by now.

@@ -3,7 +3,7 @@
 use crate::{
     Packet, Tables,
     checksum::Change,
-    parse::{self, Ip, Layer3, ethernet, ipv4, ipv6, quoted::ICMP_HEADER},
+    parse::{self, Ip, Layer3, Part, ethernet, ipv4, ipv6, quoted::ICMP_HEADER},
 };
 use bytemuck::{Pod, Zeroable};
 use lb_common::{
@@ -33,8 +33,10 @@ struct Icmp {
 #[inline(always)]
 pub fn tell<F: Layer3>(packet: &mut impl Packet, tables: &impl Tables<F>, offset: usize, mtu: u16) -> Stop {
     let Ok(ip) = parse::ip::<F>(packet, offset) else { return Stop::TooBig };
+    // Nobody is told of an error, nor of a part that is not the first (RFC 1122 §3.2.2, RFC 4443 §2.4).
+    let answerable = ip.keep_whole && ip.protocol != F::ICMP && ip.part != Part::Later;
     let now = tables.now();
-    if !ip.keep_whole || !tables.bucket(bucket::ANSWERS, |bucket| bucket.take(now, ANSWERS_PER_SECOND)) {
+    if !answerable || !tables.bucket(bucket::ANSWERS, |bucket| bucket.take(now, ANSWERS_PER_SECOND)) {
         return Stop::TooBig;
     }
     answer(packet, &ip, mtu).unwrap_or(Stop::TooBig)
