@@ -16,6 +16,8 @@ use lb_common::{Be16, Be32, Be128, Family, Forward, NextHop, Protocol, ServerEnt
 const TTL: u8 = 64;
 /// Bytes of a UDP header.
 const UDP: usize = 8;
+/// Where its length stands.
+const UDP_LENGTH: usize = 4;
 /// Source ports of GUE: the 14 bits of the flow above them are those of IANA's dynamic ports (RFC 6335 §6).
 const FIRST_PORT: u16 = 0xc000;
 
@@ -132,16 +134,27 @@ impl Tunnel {
 /// pseudo header. Unknown where there is no such checksum, or not all of the packet that it covers.
 #[inline(always)]
 pub fn sum<F: Layer3>(packet: &impl Packet, ip: &Ip<F>, l4: Option<&L4<F>>) -> Change {
-    let plain = ip.part == Part::Whole && ip.l4_offset == ip.offset + F::HEADER;
-    let Some(l4) = l4.filter(|l4| plain && (l4.ends.protocol == Protocol::Tcp || l4.checksum.raw() != 0)) else {
-        return Change::UNKNOWN;
+    let covered = match l4 {
+        None => ip.protocol == F::ICMP,
+        Some(l4) if l4.ends.protocol == Protocol::Tcp => true,
+        // A datagram may end before its packet does.
+        Some(l4) => {
+            let length = packet.read::<Be16>(ip.l4_offset + UDP_LENGTH);
+            l4.checksum.raw() != 0 && length.is_some_and(|length| usize::from(length.host()) == ip.l4_length)
+        }
     };
-    let payload = Change::default()
-        .minus(number(ip.l4_length).raw().into())
-        .minus(Be16::new(l4.ends.protocol.number().into()).raw().into());
-    // A right IPv4 header sums up to nothing; an IPv6 header has its two words before the addresses, which are those of the
-    // pseudo header.
-    if F::VERSION == V4::VERSION {
+    // Extension headers are covered by nothing, options of IPv4 by the header's own sum.
+    let plain = F::VERSION == V4::VERSION || ip.l4_offset == ip.offset + F::HEADER;
+    if !covered || !plain || ip.part != Part::Whole {
+        return Change::UNKNOWN;
+    }
+    let length = number(ip.l4_length).raw().into();
+    let payload = Change::default().minus(length).minus(Be16::new(ip.protocol.into()).raw().into());
+    // A right IPv4 header sums up to nothing, and so does an ICMP message, which has no pseudo header there; an IPv6 header
+    // has its two words before the addresses, which are those of the pseudo header.
+    if F::VERSION == V4::VERSION && l4.is_none() {
+        Change::default()
+    } else if F::VERSION == V4::VERSION {
         payload.and(F::sum(ip.source).and(F::sum(ip.destination)).negative())
     } else {
         let [first, second] = packet.read::<[u32; 2]>(ip.offset).unwrap_or_default();
