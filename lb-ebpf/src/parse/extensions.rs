@@ -14,12 +14,14 @@ const DESTINATION: u8 = 60;
 /// Headers that are followed. RFC 8200 §4.1 knows of six before the transport header.
 const MOST: usize = 6;
 
-/// What all of them begin with.
+/// What all of them begin with; the third and fourth byte as a routing header has them.
 #[repr(C)]
 #[derive(Clone, Copy, Pod, Zeroable)]
 struct Start {
     next: u8,
     length: u8,
+    routing_type: u8,
+    segments_left: u8,
 }
 
 /// RFC 8200 §4.5.
@@ -62,24 +64,26 @@ pub fn follow(packet: &impl Packet, found: &mut Found) {
         if !is_extension(found.protocol) || found.part == Part::Later {
             return;
         }
-        let Some(length) = step(packet, found) else {
-            found.stop = Some(Stop::Truncated);
-            return;
-        };
-        found.l4_offset += length;
-        found.l4_length -= length;
+        match step(packet, found) {
+            Ok(length) if length <= found.l4_length => {
+                found.l4_offset += length;
+                found.l4_length -= length;
+            }
+            Ok(_) => return found.stop = Some(Stop::Truncated),
+            Err(stop) => return found.stop = Some(stop),
+        }
     }
     if is_extension(found.protocol) && found.part != Part::Later {
         found.stop = Some(Stop::TooManyHeaders);
     }
 }
 
-/// Reads one extension; returns its length, unless the packet ends before it does.
+/// Reads one extension; returns its length, which may be more than the packet has.
 #[inline(always)]
-fn step(packet: &impl Packet, found: &mut Found) -> Option<usize> {
+fn step(packet: &impl Packet, found: &mut Found) -> Result<usize, Stop> {
     let length;
     if found.protocol == FRAGMENT {
-        let header = packet.read::<Fragment>(found.l4_offset)?;
+        let header = packet.read::<Fragment>(found.l4_offset).ok_or(Stop::Truncated)?;
         (found.protocol, found.id, length) = (header.next, header.id, size_of::<Fragment>());
         found.part = match (header.offset_and_more.host() & 0xfff8, header.offset_and_more.host() & 1) {
             (0, 0) => Part::Whole, // An atomic fragment (RFC 6946): a packet like any other.
@@ -87,11 +91,15 @@ fn step(packet: &impl Packet, found: &mut Found) -> Option<usize> {
             _ => Part::Later,
         };
     } else {
-        let header = packet.read::<Start>(found.l4_offset)?;
+        let header = packet.read::<Start>(found.l4_offset).ok_or(Stop::Truncated)?;
+        // On its way by a router: its checksum counts another destination, and so do we not know who it is for.
+        if found.protocol == ROUTING && header.segments_left != 0 {
+            return Err(Stop::NotBalanced);
+        }
         let units = usize::from(header.length);
         // RFC 4302 §2.2 counts the authentication header differently.
         length = if found.protocol == AUTHENTICATION { (units + 2) * 4 } else { (units + 1) * 8 };
         found.protocol = header.next;
     }
-    (length <= found.l4_length).then_some(length)
+    Ok(length)
 }
