@@ -61,7 +61,7 @@ pub fn settled<'a, F: Family>(tables: &'a impl Tables<F>, l4: &L4<F>, vip: &Vip)
     let slot = *slots.get(black_box(slot_of(hash))).ok_or(Stop::BadTables)?;
     let mut id = slot.current();
     if slot.is_tracked() || slot.changes_hands() {
-        if l4.opens || l4.closes || vip.has(AFFINITY) {
+        if l4.opens || l4.closes || is_grouped(vip) {
             return Ok(None);
         }
         match touch(tables, &F::flow_key(&l4.ends), Signs::default(), seconds(tables.now())) {
@@ -87,9 +87,8 @@ pub fn server<'a, F: Family>(
     let at = black_box(slot_of(hash));
     let slot = *slots.get(at).ok_or(Stop::BadTables)?;
     // Where the ports do not count, no packet begins or ends what the table knows.
-    let grouped = vip.has(AFFINITY) || vip.has(FRAGMENTS_HASH);
-    let signs = if grouped { Signs { stranger: signs.stranger, ..Signs::default() } } else { signs };
-    let found = tracked(tables, &Place { ring: vip.ring, at, slot, signs }, &known_as(ends, vip));
+    let signs = if is_grouped(vip) { Signs { stranger: signs.stranger, ..Signs::default() } } else { signs };
+    let found = tracked(tables, &Place { ring: vip.ring, at, slot, signs }, &F::flow_key(&known_as(ends, vip)));
     #[expect(clippy::cast_possible_truncation, reason = "a server id has 14 bits")]
     let id = if found >= NO_SERVER { return Err(Stop::NoServer) } else { found as ServerId };
     Ok(Chosen { id, server: tables.server(id).ok_or(Stop::BadTables)?, hash })
@@ -123,14 +122,13 @@ pub const fn forwards(server: &ServerEntry) -> bool {
 /// and the rest belongs to the old one and goes into the table too, so that they are known when the old one has gone. What
 /// finds no place in the table goes to the old owner: that is where all flows belong that the table does not know.
 #[inline(never)]
-fn tracked<F: Family>(tables: &impl Tables<F>, place: &Place, ends: &Ends<F>) -> u32 {
+fn tracked<F: Family>(tables: &impl Tables<F>, place: &Place, key: &F::FlowKey) -> u32 {
     let signs = place.signs;
-    let key = F::flow_key(ends);
     let now = seconds(tables.now());
     let closing = if signs.closes { CLOSING } else { 0 };
     let new = signs.opens;
     let asked = place.slot.is_tracked() || place.slot.changes_hands() || !takes(tables, place.slot.current());
-    let known = if asked { touch(tables, &key, signs, now) } else { None };
+    let known = if asked { touch(tables, key, signs, now) } else { None };
     if let Some(known) = known
         && let Some(server) = tables.server(known)
         && forwards(server)
@@ -145,7 +143,7 @@ fn tracked<F: Family>(tables: &impl Tables<F>, place: &Place, ends: &Ends<F>) ->
         return id.into();
     }
     let flow = Flow { server: id, ring: place.ring, slot: narrow(place.at), marks: closing, reserved: 0, last: now };
-    if !remember(tables, &key, &flow) && new {
+    if !remember(tables, key, &flow) && new {
         // The flow stays where its next packets will be sent.
         let stays = known.unwrap_or(place.slot.previous);
         if takes(tables, stays) {
@@ -173,6 +171,12 @@ fn touch<F: Family>(tables: &impl Tables<F>, key: &F::FlowKey, signs: Signs, now
         }
         flow.server
     })
+}
+
+/// Whether what goes by one slot of a VIP may be more than one connection, which the flow table knows as one.
+#[inline(always)]
+fn is_grouped(vip: &Vip) -> bool {
+    vip.has(AFFINITY) || vip.has(FRAGMENTS_HASH)
 }
 
 /// What the flow table knows a flow as: just as much of it as its hash has.
