@@ -5,6 +5,7 @@
 #![expect(clippy::print_stdout, reason = "measured times are part of the result")]
 
 mod scene;
+mod pinned;
 
 mod lab;
 mod wires;

@@ -1,7 +1,11 @@
 //! Packets that do not fit: who is told, by whom, and that transfers go on (RFC 1191, RFC 8201).
 
-use crate::scene::{More, PORT, SOON, Scene, WEBS, Way};
+use crate::{
+    pinned,
+    scene::{More, PORT, SOON, Scene, WEBS, Way},
+};
 use anyhow::{Context, Result, ensure};
+use lb_common::Note;
 use lb_tests::{
     client::{
         Flows,
@@ -32,6 +36,7 @@ fn a_server_learns_that_the_way_to_its_client_is_narrow() -> Result<()> {
         scene.turn(way, More::default())?;
         // With `direct` and `ipip` servers take the same way back.
         far.forget_path_mtus(&scene.lab)?;
+        let before = pinned::noted(&scene.lab, Note::Errors)?;
         let mut met = BTreeSet::new();
         for _ in 0..12 {
             let seen = bulk::transfer(&far.client, scene.vip, 200_000).with_context(|| format!("{way:?}"))?;
@@ -45,6 +50,11 @@ fn a_server_learns_that_the_way_to_its_client_is_narrow() -> Result<()> {
             let mtu = bulk::path_mtu(&machine.namespace, from, to)?;
             ensure!(mtu == NARROW, "{way:?}: {server} believes in {mtu}");
         }
+        let forwarded = pinned::noted(&scene.lab, Note::Errors)?;
+        ensure!(
+            forwarded >= before + WEBS.len() as u64,
+            "{way:?}: {before} errors were forwarded before, now {forwarded}"
+        );
     }
     scene.over()
 }

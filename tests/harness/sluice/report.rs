@@ -90,9 +90,6 @@ pub struct Maps {
     pub rings: Vec<RingRow>,
     /// Why packets left the path.
     pub stops: Vec<StopRow>,
-    /// What else happened to packets on their way.
-    #[serde(default)]
-    pub notes: Vec<StopRow>,
 }
 
 /// A VIP.
@@ -170,11 +167,6 @@ impl Maps {
     /// How many packets left the path early for a reason.
     pub fn stopped(&self, reason: &str) -> u64 {
         self.stops.iter().filter(|stop| stop.name == reason).map(|stop| stop.packets).sum()
-    }
-
-    /// How many packets that went on something happened to.
-    pub fn noted(&self, what: &str) -> u64 {
-        self.notes.iter().filter(|note| note.name == what).map(|note| note.packets).sum()
     }
 
     /// A server by backend and name.
