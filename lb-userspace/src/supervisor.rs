@@ -16,7 +16,7 @@ mod signals;
 
 use crate::{
     admin,
-    channel::{ToSupervisor, ToWorker, from_memory_file, to_memory_file},
+    channel::{ToSupervisor, ToWorker, from_memory_file, message::Interface, to_memory_file},
     model::{Global, OnStop},
     preflight,
 };
@@ -98,6 +98,15 @@ struct Supervisor {
     _lock: Lock,
 }
 
+/// What there is to do.
+enum Cue {
+    Worker(Heard),
+    /// Asked for by a signal, or by the worker before.
+    Reload,
+    /// The program runs on other interfaces, or differently.
+    Interfaces,
+}
+
 impl Supervisor {
     /// Opens all that the configuration needs. The kernel half comes late: what fails before it leaves no trace there.
     async fn open(options: Options, configuration: Configuration) -> anyhow::Result<Self> {
@@ -140,29 +149,34 @@ impl Supervisor {
         let mut pause = RESTART_PAUSE;
         loop {
             // Whoever asked while the last reload ran may have a newer file in mind.
-            let heard = if self.reloads_asked > 0 {
-                None
+            let cue = if self.reloads_asked > 0 {
+                Cue::Reload
             } else {
                 tokio::select! {
                     biased;
-                    heard = self.worker.hear() => Some(heard),
-                    is_stop = signals.next_is_stop() => if is_stop { return Ok(()) } else { None },
+                    heard = self.worker.hear() => Cue::Worker(heard),
+                    is_stop = signals.next_is_stop() => if is_stop { return Ok(()) } else { Cue::Reload },
+                    () = interfaces_changed(&mut self.kernel) => Cue::Interfaces,
                 }
             };
             tokio::select! {
                 biased;
                 () = signals.stop() => return Ok(()),
-                () = self.act(heard, &mut pause) => {}
+                () = self.act(cue, &mut pause) => {}
             }
         }
     }
 
-    /// Does what the worker, or with `None` a signal, asks for.
-    async fn act(&mut self, heard: Option<Heard>, pause: &mut Duration) {
-        match heard {
-            None => self.reload().await,
-            Some(Heard::Gone(how)) => self.replace_worker(&how, pause).await,
-            Some(Heard::Said(message, descriptors)) => {
+    async fn act(&mut self, cue: Cue, pause: &mut Duration) {
+        match cue {
+            Cue::Reload => self.reload().await,
+            Cue::Interfaces => {
+                if let Err(error) = self.worker.send(&ToWorker::Interfaces(self.interfaces()), &[]).await {
+                    warn!(%error, "cannot tell the worker how the interfaces are");
+                }
+            }
+            Cue::Worker(Heard::Gone(how)) => self.replace_worker(&how, pause).await,
+            Cue::Worker(Heard::Said(message, descriptors)) => {
                 if let Err(error) = self.serve_worker(message, descriptors).await {
                     warn!(error = format!("{error:#}"), "cannot do what the worker asks for");
                 }
@@ -185,7 +199,7 @@ impl Supervisor {
 
     /// Sends the configuration and serves the worker until it says that it runs.
     async fn configure(&mut self, generation: u64, bundle: OwnedFd) -> anyhow::Result<()> {
-        let interfaces = self.kernel.as_ref().map_or_else(Vec::new, Kernel::interfaces);
+        let interfaces = self.interfaces();
         let message = ToWorker::Configure { generation, supervisor: std::process::id(), interfaces };
         self.worker.send(&message, &[bundle.as_fd()]).await?;
         let until_configured = async {
@@ -249,6 +263,10 @@ impl Supervisor {
         }
     }
 
+    fn interfaces(&self) -> Vec<Interface> {
+        self.kernel.as_ref().map_or_else(Vec::new, Kernel::interfaces)
+    }
+
     async fn send_kernel(&self) -> anyhow::Result<()> {
         let Some(kernel) = &self.kernel else { return Ok(()) };
         let maps = kernel.worker_maps()?;
@@ -300,6 +318,14 @@ impl Supervisor {
 /// Standard error that is closed is no reason not to run.
 fn complain(lines: &str) {
     _ = write!(io::stderr(), "{lines}");
+}
+
+/// Never, without a kernel half.
+async fn interfaces_changed(kernel: &mut Option<Kernel>) {
+    match kernel {
+        Some(kernel) => kernel.interfaces_changed().await,
+        None => std::future::pending().await,
+    }
 }
 
 fn spawn(options: &Options, global: &Global) -> anyhow::Result<Worker> {

@@ -174,6 +174,11 @@ impl Worker {
                     self.refuse(generation, format!("{error:#}")).await?;
                 }
             }
+            ToWorker::Interfaces(interfaces) => {
+                if let Some(running) = &mut self.running {
+                    running.source.interfaces = interfaces;
+                }
+            }
             ToWorker::NextHops => {
                 let next_hops = from_memory_file(descriptors.pop().context("no next hops")?, u64::MAX)?;
                 let Some(running) = &mut self.running else { return Ok(()) };

@@ -25,6 +25,7 @@ mod changes;
 mod flood;
 mod reload;
 mod restart;
+mod device;
 mod stop;
 mod capabilities;
 mod verbs;

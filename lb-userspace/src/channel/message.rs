@@ -37,6 +37,8 @@ pub enum ToWorker {
         /// How the kernel half runs, for status reports.
         interfaces: Vec<Interface>,
     },
+    /// How the kernel half runs has changed, for status reports.
+    Interfaces(Vec<Interface>),
     /// Rows of `NEXT_HOPS` for the addresses asked for by [`ToSupervisor::Watch`]; descriptor: a memory file with a
     /// [`NextHops`](crate::plan::desired::NextHops).
     NextHops,
@@ -69,14 +71,16 @@ pub enum ToSupervisor {
 }
 
 /// How the kernel half runs on an interface.
-#[derive(Clone, Debug, Deserialize, Serialize)]
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
 pub struct Interface {
     /// Its name.
     pub name: String,
-    /// `native` or `generic`.
+    /// `native` or `generic`; `none` while it cannot run there.
     pub mode: String,
     /// Whether the program of a daemon before us was found and taken over.
     pub adopted: bool,
+    /// Why `none`: the interface is gone, or someone else's program came before ours.
+    pub error: Option<String>,
 }
 
 /// How a reload ended.

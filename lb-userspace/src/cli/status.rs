@@ -49,7 +49,10 @@ fn render(status: &Status) -> String {
     );
     for interface in interfaces {
         let adopted = if interface.adopted { ", taken over from the daemon before" } else { "" };
-        _ = writeln!(text, "{}: {} XDP{adopted}", interface.name, interface.mode);
+        _ = match &interface.error {
+            None => writeln!(text, "{}: {} XDP{adopted}", interface.name, interface.mode),
+            Some(error) => writeln!(text, "{}: no XDP: {error}", interface.name),
+        };
     }
     for TableStatus { table, family, entries, capacity } in tables.iter().filter(|table| table.entries > 0) {
         _ = writeln!(text, "table of {table}, IPv{family}: {entries} of {capacity} entries taken");
@@ -130,7 +133,15 @@ mod tests {
             pid: 7,
             worker_pid: 8,
             generation: 2,
-            interfaces: vec![Interface { name: "eth0".to_owned(), mode: "native".to_owned(), adopted: true }],
+            interfaces: vec![
+                Interface { name: "eth0".to_owned(), mode: "native".to_owned(), adopted: true, error: None },
+                Interface {
+                    name: "eth1".to_owned(),
+                    mode: "none".to_owned(),
+                    adopted: false,
+                    error: Some("there is no network interface eth1".to_owned()),
+                },
+            ],
             frontends: vec![FrontendStatus {
                 name: "public".to_owned(),
                 mode: "http".to_owned(),
@@ -162,6 +173,7 @@ mod tests {
         let expected = "\
 sluice 1.2.3, supervisor 7, worker 8, configuration 2, 3 connections
 eth0: native XDP, taken over from the daemon before
+eth1: no XDP: there is no network interface eth1
 table of flows, IPv4: 12 of 262144 entries taken
 
  FRONTEND  MODE  ADDRESS           BACKEND

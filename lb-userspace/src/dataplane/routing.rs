@@ -32,22 +32,24 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     io,
     net::IpAddr,
+    sync::Arc,
 };
 use table::RoutingTable;
 use tables::{Counts, RowWriter};
 use task::{Command, Task};
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{Notify, mpsc, oneshot, watch};
 
 pub use events::Events;
 pub use kernel::RoutingMaps;
 pub use netlink::Reread;
 
-/// The supervisor's handle of the task that follows the network. Dropped, the task ends and leaves all as it is:
-/// what the kernel half needs to go on forwarding.
-#[derive(Debug)]
+/// The supervisor's handle of the task that follows the network. When the last one is dropped, the task ends and leaves all
+/// as it is: what the kernel half needs to go on forwarding.
+#[derive(Clone, Debug)]
 pub struct Routing {
     commands: mpsc::UnboundedSender<Command>,
     status: watch::Receiver<Status>,
+    links: Arc<Notify>,
 }
 
 /// What is installed.
@@ -111,8 +113,10 @@ impl Routing {
         let netlink = netlink::Netlink::connect().map_err(RoutingError::Netlink)?;
         let (commands, received) = mpsc::unbounded_channel();
         let (report, status) = watch::channel(Status::default());
-        tokio::spawn(Task::new(Box::new(maps), installed, table, netlink, events, report).run(received));
-        Ok(Self { commands, status })
+        let links = Arc::new(Notify::new());
+        let task = Task::new(Box::new(maps), installed, table, netlink, events, report, Arc::clone(&links));
+        tokio::spawn(task.run(received));
+        Ok(Self { commands, status, links })
     }
 
     /// From now on these are all servers: each gets a row in `NEXT_HOPS`, which follows the way to it. Servers beyond the
@@ -125,6 +129,16 @@ impl Routing {
         let (answer, answered) = oneshot::channel();
         self.send(Command::Watch { servers, answer })?;
         answered.await.map_err(|_closed| RoutingError::Ended)
+    }
+
+    /// Waits until a link has come, gone or changed since the last time. For one who waits.
+    pub async fn links_changed(&self) {
+        self.links.notified().await;
+    }
+
+    /// The program is attached to these interfaces from now on, by number.
+    pub fn attached(&self, interfaces: BTreeSet<u32>) -> Result<(), RoutingError> {
+        self.send(Command::Attached(interfaces))
     }
 
     /// Waits until the maps are as the network is, for the first time.

@@ -1,10 +1,12 @@
 //! The kernel half as the supervisor holds it: loaded, attached, pinned, and kept on top of the host's network.
 
+mod keeper;
+
 use super::lock::Lock;
 use crate::{
     channel::message::Interface,
     dataplane::{
-        attach::{self, Attached, Mode},
+        attach,
         handed::WorkerMaps,
         load::{Frozen, Loaded, load},
         maps::KernelMaps,
@@ -17,10 +19,11 @@ use crate::{
     model::{Global, Model},
 };
 use anyhow::Context;
+use keeper::Keeper;
 use lb_common::RingId;
 use std::{collections::BTreeMap, net::IpAddr, os::fd::OwnedFd, time::Duration};
 use tokio::time::timeout;
-use tracing::{error, info, warn};
+use tracing::{error, info};
 
 /// The network must have been read once within this time.
 const SYNC_TIMEOUT: Duration = Duration::from_secs(10);
@@ -30,7 +33,7 @@ pub(super) struct Kernel {
     pins: Pins,
     rings: RingMaps,
     routing: Routing,
-    attached: Vec<Attached>,
+    keeper: Keeper,
     _lock: Lock,
 }
 
@@ -59,7 +62,7 @@ impl Kernel {
         let loaded = load(object, &pins, frozen)?;
         let adopted = loaded.adopted;
         match Self::attach_and_follow(loaded, &pins, global).await {
-            Ok((attached, routing, rings)) => Ok(Self { pins, rings, routing, attached, _lock: lock }),
+            Ok((keeper, routing, rings)) => Ok(Self { pins, rings, routing, keeper, _lock: lock }),
             Err(error) => {
                 if !adopted {
                     attach::detach(&pins)?; // Nothing of ours was there before, and nothing stays.
@@ -73,7 +76,7 @@ impl Kernel {
         mut loaded: Loaded,
         pins: &Pins,
         global: &Global,
-    ) -> anyhow::Result<(Vec<Attached>, Routing, RingMaps)> {
+    ) -> anyhow::Result<(Keeper, Routing, RingMaps)> {
         #[cfg(feature = "kernel-log")]
         loaded.follow_log();
         let attached = attach::attach(&mut loaded, pins, &global.interfaces)?;
@@ -81,22 +84,12 @@ impl Kernel {
             info!(interface, "detached: the configuration no longer names it");
         }
         pins.remove(&loaded.stale)?;
-        for Attached { interface, mode, adopted, .. } in &attached {
-            match mode {
-                Mode::Native => info!(interface, adopted, "XDP runs in the driver"),
-                Mode::Generic => warn!(
-                    interface,
-                    adopted,
-                    "XDP RUNS IN GENERIC MODE: the driver of this interface has no native XDP, and every packet costs \
-                     many times more"
-                ),
-            }
-        }
         let servers = KernelMaps::open(pins)?.read()?.servers;
         let devices: Vec<u32> = attached.iter().map(|attached| attached.ifindex).collect();
         let routing = Routing::start(RoutingMaps::open(pins)?, Events::open(pins)?, &devices, &servers)?;
         timeout(SYNC_TIMEOUT, routing.synced()).await.context("the network could not be read in time")??;
-        Ok((attached, routing, RingMaps::open(pins)?))
+        let rings = RingMaps::open(pins)?;
+        Ok((Keeper::start(loaded, pins.clone(), routing.clone(), attached), routing, rings))
     }
 
     /// What the worker gets.
@@ -116,16 +109,12 @@ impl Kernel {
 
     /// Where the program runs.
     pub(super) fn interfaces(&self) -> Vec<Interface> {
-        let interface = |attached: &Attached| Interface {
-            name: attached.interface.clone(),
-            mode: match attached.mode {
-                Mode::Native => "native",
-                Mode::Generic => "generic",
-            }
-            .to_owned(),
-            adopted: attached.adopted,
-        };
-        self.attached.iter().map(interface).collect()
+        self.keeper.interfaces()
+    }
+
+    /// Waits until [`interfaces`](Self::interfaces) has something new to say.
+    pub(super) async fn interfaces_changed(&mut self) {
+        self.keeper.changed().await;
     }
 
     /// Ends; what is in the kernel stays, or goes.
@@ -133,6 +122,7 @@ impl Kernel {
         if keep {
             return Ok(()); // Dropping the handle leaves neighbours alive, and forwarding needs them.
         }
+        self.keeper.stop().await;
         self.routing.stop().await?;
         let detached = attach::detach(&self.pins)?;
         info!(interfaces = ?detached.interfaces, "detached");

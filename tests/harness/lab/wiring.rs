@@ -44,22 +44,35 @@ impl Lab {
         self.switch.sysctl("net.ipv6.conf.default.disable_ipv6", "1")?;
         self.switch
             .ip(["link add switch type bridge stp_state 0 forward_delay 0 mcast_snooping 0", "link set switch up"])?;
-        let mut cables = vec![
-            Cable { machine: &self.client, port: "client", device: "eth0" },
-            Cable { machine: &self.balancer, port: "balancer", device: DEVICE },
-        ];
+        let mut cables = vec![Cable { machine: &self.client, port: "client", device: "eth0" }, self.balancer_cable()];
         cables.extend(self.machines.iter().map(|one| Cable {
             machine: &one.namespace,
             port: one.name,
             device: "eth0",
         }));
         self.lay(&cables)?;
-        tools::attach(tools::Program::Pass, &self.switch, "balancer", &self.name)?;
+        self.let_redirect()?;
 
         self.set_up_client()?;
         self.set_up_balancer()?;
         self.machines.iter().try_for_each(set_up_server)?;
         self.introduce(&Family::BOTH.map(Family::client))
+    }
+
+    /// Connects the balancer again, after its device was deleted.
+    pub fn plug_balancer(&self) -> Result<()> {
+        self.lay(&[self.balancer_cable()])?;
+        self.let_redirect()?;
+        self.balancer.ip(balancer_addresses())
+    }
+
+    fn balancer_cable(&self) -> Cable<'_> {
+        Cable { machine: &self.balancer, port: "balancer", device: DEVICE }
+    }
+
+    /// A veth takes redirected frames only while its other end has a program, too.
+    fn let_redirect(&self) -> Result<()> {
+        tools::attach(tools::Program::Pass, &self.switch, "balancer", &self.name)
     }
 
     /// Lays cables. The ends at the machines are down until an address is given to them.
@@ -97,15 +110,7 @@ impl Lab {
             ("net.ipv4.conf.all.send_redirects", "0"),
             ("net.ipv4.conf.default.send_redirects", "0"),
         ])?;
-        let mut lines = vec!["link set lo up".to_owned(), format!("link set {DEVICE} up")];
-        lines.extend([GATEWAY, SERVER_GATEWAY].map(|own| format!("addr add {own}/24 dev {DEVICE}")));
-        lines.extend([GATEWAY6, SERVER_GATEWAY6].map(|own| format!("addr add {own}/64 dev {DEVICE} nodad")));
-        lines.extend([NAT_VIP, DIRECT_VIP, PROXY_VIP, POOL].map(|own| format!("addr add {own}/32 dev {DEVICE}")));
-        // Deprecated: to be the source of nothing that does not ask for it. Of two addresses the kernel would rather take the
-        // one whose prefix has more in common with the destination, and a /128 has.
-        lines.push(format!("addr add {POOL6}/128 dev {DEVICE} nodad preferred_lft 0"));
-        lines.extend([NAT_VIP6, DIRECT_VIP6, PROXY_VIP6].map(|own| format!("addr add {own}/128 dev {DEVICE} nodad")));
-        self.balancer.ip(lines)
+        self.balancer.ip(["link set lo up".to_owned()].into_iter().chain(balancer_addresses()))
     }
 
     /// Gives the client so many addresses more.
@@ -163,6 +168,19 @@ impl Lab {
 /// Puts fresh routes in the place of those that are. What the network has told of a way hangs on its route.
 pub(super) fn renew(machine: &Namespace, routes: &[impl Display]) -> Result<()> {
     machine.ip(routes.iter().flat_map(|route| [format!("route del {route}"), format!("route add {route}")]))
+}
+
+/// What the balancer's device is told.
+fn balancer_addresses() -> Vec<String> {
+    let mut lines = vec![format!("link set {DEVICE} up")];
+    lines.extend([GATEWAY, SERVER_GATEWAY].map(|own| format!("addr add {own}/24 dev {DEVICE}")));
+    lines.extend([GATEWAY6, SERVER_GATEWAY6].map(|own| format!("addr add {own}/64 dev {DEVICE} nodad")));
+    lines.extend([NAT_VIP, DIRECT_VIP, PROXY_VIP, POOL].map(|own| format!("addr add {own}/32 dev {DEVICE}")));
+    // Deprecated: to be the source of nothing that does not ask for it. Of two addresses the kernel would rather take the
+    // one whose prefix has more in common with the destination, and a /128 has.
+    lines.push(format!("addr add {POOL6}/128 dev {DEVICE} nodad preferred_lft 0"));
+    lines.extend([NAT_VIP6, DIRECT_VIP6, PROXY_VIP6].map(|own| format!("addr add {own}/128 dev {DEVICE} nodad")));
+    lines
 }
 
 fn set_up_server(Machine { address, address6, namespace, .. }: &Machine) -> Result<()> {

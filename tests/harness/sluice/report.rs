@@ -27,8 +27,10 @@ pub struct Status {
 pub struct Interface {
     /// Its name.
     pub name: String,
-    /// `native` or `generic`.
+    /// `native`, `generic` or `none`.
     pub mode: String,
+    /// Why there is none.
+    pub error: Option<String>,
 }
 
 /// A backend in the status.

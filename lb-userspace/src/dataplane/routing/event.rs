@@ -7,9 +7,11 @@ use std::net::IpAddr;
 /// What happened to the host's network.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Event {
-    /// Links, addresses or routes changed: read all three again. The kernel does not announce every route that goes
-    /// with a link or an address, so following single messages would drift.
+    /// Addresses or routes changed: read links, addresses and routes again. The kernel does not announce every route that
+    /// goes with a link or an address, so following single messages would drift.
     Reread,
+    /// The same, because a link came or changed.
+    LinkChanged,
     /// The same, because a link went. The kernel has taken it out of `DEVICES`, and one with the same number may come.
     LinkGone(u32),
     /// A neighbour changed (`Some`) or went (`None`).

@@ -23,13 +23,15 @@ pub fn event(message: &RouteNetlinkMessage) -> Option<Event> {
     if let RouteNetlinkMessage::DelNeighbour(message) = message {
         return neighbour(message).map(|(on, _)| Event::Neighbour(on, None));
     }
+    if matches!(message, RouteNetlinkMessage::NewLink(_)) {
+        return Some(Event::LinkChanged);
+    }
     if let RouteNetlinkMessage::DelLink(message) = message {
         return Some(Event::LinkGone(message.header.index));
     }
     let reread = matches!(
         message,
-        RouteNetlinkMessage::NewLink(_)
-            | RouteNetlinkMessage::NewAddress(_)
+        RouteNetlinkMessage::NewAddress(_)
             | RouteNetlinkMessage::DelAddress(_)
             | RouteNetlinkMessage::NewRoute(_)
             | RouteNetlinkMessage::DelRoute(_)

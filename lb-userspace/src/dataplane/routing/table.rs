@@ -63,6 +63,11 @@ impl RoutingTable {
         }
     }
 
+    /// The program is attached to these interfaces from now on.
+    pub fn attach(&mut self, interfaces: BTreeSet<u32>) {
+        self.attached = interfaces;
+    }
+
     /// These are all servers from now on. Their rows; servers for which there is none are left out.
     pub fn watch(&mut self, servers: BTreeSet<IpAddr>) -> BTreeMap<IpAddr, u16> {
         self.servers = servers;

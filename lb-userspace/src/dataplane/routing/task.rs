@@ -14,10 +14,11 @@ use rustix::time::{ClockId, clock_gettime};
 use std::{
     collections::{BTreeMap, BTreeSet},
     net::IpAddr,
+    sync::Arc,
     time::Duration,
 };
 use tokio::{
-    sync::{mpsc, oneshot, watch},
+    sync::{Notify, mpsc, oneshot, watch},
     time::{Instant, sleep_until},
 };
 
@@ -33,6 +34,8 @@ const ASK_SHARE: u32 = 10;
 pub(super) enum Command {
     /// See [`Routing::watch`](super::Routing::watch).
     Watch { servers: BTreeSet<IpAddr>, answer: oneshot::Sender<BTreeMap<IpAddr, u16>> },
+    /// See [`Routing::attached`](super::Routing::attached).
+    Attached(BTreeSet<u32>),
     /// See [`Routing::stop`](super::Routing::stop).
     Stop { answer: oneshot::Sender<()> },
 }
@@ -59,6 +62,8 @@ pub(super) struct Task {
     netlink: Netlink,
     events: Events,
     report: watch::Sender<Status>,
+    /// Whoever waits for links to change.
+    links: Arc<Notify>,
     due: Due,
     /// No reading before then.
     not_before: Instant,
@@ -78,6 +83,7 @@ impl Task {
         netlink: Netlink,
         events: Events,
         report: watch::Sender<Status>,
+        links: Arc<Notify>,
     ) -> Self {
         let due = Due { reread: true, neighbours: true, reconnect: false };
         Self {
@@ -87,6 +93,7 @@ impl Task {
             netlink,
             events,
             report,
+            links,
             due,
             not_before: Instant::now(),
             managed: BTreeMap::new(),
@@ -104,6 +111,10 @@ impl Task {
                 biased;
                 command = commands.recv() => match command {
                     Some(Command::Watch { servers, answer }) => self.watch(servers, answer).await,
+                    Some(Command::Attached(interfaces)) => {
+                        self.table.attach(interfaces);
+                        self.follow().await;
+                    }
                     Some(Command::Stop { answer }) => return self.stop(answer).await,
                     None => return,
                 },
@@ -143,9 +154,10 @@ impl Task {
                 return self.table.network.set_neighbour(*on, *neighbour);
             }
             Heard::Event(Event::Reread) => self.due.reread = true,
+            Heard::Event(Event::LinkChanged) => self.link_changed(),
             Heard::Event(Event::LinkGone(ifindex)) => {
                 self.installed.devices.remove(ifindex);
-                self.due.reread = true;
+                self.link_changed();
             }
             // What is still waiting is older than what was lost, so it must not be applied after a new reading: a new
             // connection has nothing waiting.
@@ -161,6 +173,11 @@ impl Task {
             }
         }
         false
+    }
+
+    fn link_changed(&mut self) {
+        self.links.notify_one();
+        self.due.reread = true;
     }
 
     /// Reads what is due, then follows.
@@ -183,6 +200,7 @@ impl Task {
         if due.reconnect {
             self.netlink = Netlink::connect()?;
             self.installed = self.maps.read()?; // a link that went may be among what was lost; see `Event::LinkGone`
+            self.links.notify_one(); // of what may have been lost
         }
         if due.neighbours {
             let neighbours = self.netlink.neighbours().await?;
