@@ -20,6 +20,10 @@ use std::{
 /// Longest wait for an Ethernet address.
 const MEETING: Duration = Duration::from_secs(2);
 
+/// The Ethernet address of the balancer's device, also of the one that takes its place: a card has the same after its driver
+/// was loaded anew, and nobody is told of another but by ARP, when IPv6 would wait for neighbours to find out.
+const CARD: &str = "02:00:00:00:00:01";
+
 /// What every machine but the switch is: it takes packets in at one device although it would answer by another.
 const ROUTED: [(&str, &str); 2] = [("net.ipv4.conf.all.rp_filter", "0"), ("net.ipv4.conf.default.rp_filter", "0")];
 
@@ -172,7 +176,7 @@ pub(super) fn renew(machine: &Namespace, routes: &[impl Display]) -> Result<()> 
 
 /// What the balancer's device is told.
 fn balancer_addresses() -> Vec<String> {
-    let mut lines = vec![format!("link set {DEVICE} up")];
+    let mut lines = vec![format!("link set {DEVICE} address {CARD}"), format!("link set {DEVICE} up")];
     lines.extend([GATEWAY, SERVER_GATEWAY].map(|own| format!("addr add {own}/24 dev {DEVICE}")));
     lines.extend([GATEWAY6, SERVER_GATEWAY6].map(|own| format!("addr add {own}/64 dev {DEVICE} nodad")));
     lines.extend([NAT_VIP, DIRECT_VIP, PROXY_VIP, POOL].map(|own| format!("addr add {own}/32 dev {DEVICE}")));
