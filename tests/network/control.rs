@@ -96,6 +96,7 @@ fn a_reload_that_fails_late_opens_attaches_and_counts_nothing() -> Result<()> {
 #[test]
 fn a_reload_that_fails_half_way_through_goes_back_and_verdicts_still_count() -> Result<()> {
     let mut scene = Scene::start("nat", &WEBS, "")?;
+    let _nginx = Nginx::start(scene.lab.machine("web1")?, scene.lab.directory(), &[SITE])?;
     // In the place of the second ring's map: the worker has taken up its part when the supervisor fails to make it.
     let versions = fs::read_dir(scene.lab.pins())?.collect::<std::io::Result<Vec<_>>>()?;
     let rings =
@@ -122,6 +123,7 @@ fn a_reload_that_fails_half_way_through_goes_back_and_verdicts_still_count() -> 
     scene.sluice.command(&["reload"])?;
     ensure!(scene.sluice.status()?.generation == 2);
     ensure!(scene.sluice.maps()?.shares("web")?.keys().eq(["web1"]));
+    served(&scene.lab)?;
     scene.over()
 }
 
