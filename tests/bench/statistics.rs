@@ -27,18 +27,25 @@ impl Summary {
     }
 }
 
-/// The quotients of two figures round by round: what disturbs a round disturbs both. `None` if theirs is not always above
-/// zero, which happens to what is itself a difference: then there is nothing to be a share of.
+/// The quotients of two figures round by round: what disturbs a round disturbs both.
 pub(crate) fn ratios(ours: &[f64], theirs: &[f64]) -> Option<Summary> {
-    if theirs.iter().any(|theirs| *theirs <= 0.0) {
-        return None;
-    }
     Summary::of(ours.iter().zip(theirs).map(|(ours, theirs)| ours / theirs))
 }
 
 /// What one figure is above another, round by round.
 pub(crate) fn differences(ours: &[f64], theirs: &[f64]) -> Option<Summary> {
     Summary::of(ours.iter().zip(theirs).map(|(ours, theirs)| ours - theirs))
+}
+
+/// What share one difference is of another. Differences may come out as anything on a noisy machine, and a quotient of such
+/// numbers says nothing: `None` if the middle half of theirs reaches down to zero, or that of ours spans more than theirs is.
+pub(crate) fn share(ours: Summary, theirs: Summary) -> Option<Summary> {
+    let known = theirs.low > 0.0 && ours.high - ours.low < theirs.median;
+    known.then(|| Summary {
+        median: ours.median / theirs.median,
+        low: ours.low / theirs.high,
+        high: ours.high / theirs.low,
+    })
 }
 
 /// What stands at this share of a sorted list, between two neighbours by linear interpolation.
@@ -77,7 +84,7 @@ mod tests {
     fn nothing_and_what_is_no_number_have_no_median() {
         assert_eq!(Summary::of([]), None);
         assert_eq!(Summary::of([1.0, f64::NAN]), None);
-        assert_eq!(ratios(&[1.0, 1.0], &[2.0, -2.0]), None);
+        assert_eq!(ratios(&[0.0], &[0.0]), None);
     }
 
     #[test]
@@ -85,5 +92,14 @@ mod tests {
         // The machine is half as fast in the second round, for both.
         assert_eq!(ratios(&[10.0, 20.0, 10.0], &[40.0, 80.0, 40.0]).unwrap().median, 0.25);
         assert_eq!(differences(&[10.0, 20.0, 11.0], &[9.0, 19.0, 10.0]).unwrap().median, 1.0);
+    }
+
+    #[test]
+    fn differences_that_noise_has_made_are_not_compared() {
+        let summary = |low, median, high| Summary { median, low, high };
+        let theirs = summary(4.0, 5.0, 8.0);
+        assert_eq!(share(summary(1.0, 2.0, 3.0), theirs), Some(summary(0.125, 0.4, 0.75)));
+        assert_eq!(share(summary(-2.0, 2.0, 3.0), theirs), None, "ours may be anything");
+        assert_eq!(share(summary(1.0, 2.0, 3.0), summary(-1.0, 5.0, 8.0)), None, "theirs may be nothing");
     }
 }

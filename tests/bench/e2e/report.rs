@@ -6,7 +6,7 @@ use super::{
 };
 use crate::{
     bars::{Bar, mark, met},
-    statistics::{Summary, differences, ratios},
+    statistics::{Summary, differences, ratios, share},
 };
 use anyhow::Result;
 use comfy_table::{CellAlignment, Table, presets::NOTHING};
@@ -75,7 +75,7 @@ impl<'a> Measured<'a> {
         }
         format!(
             "{table}\n\nmedians of {} rounds of {} s, {} connections; CPU of the whole machine a request, ± half of what the \
-             middle half spans; ✓ and ✗ say whether a share passes its bar\n",
+             middle half spans; ✓ and ✗ say whether a share passes its bar; – where the machine is too noisy to tell\n",
             self.options.rounds, self.options.seconds, self.options.connections
         )
     }
@@ -113,26 +113,22 @@ impl<'a> Measured<'a> {
         let cpu = |way: &Way| self.of(way, |turn| turn.cpu_per_request);
         let p99 = |way: &Way| self.of(way, |turn| turn.p99);
         let nobody = self.by(By::Nobody)?;
-        let added = |way: &Way| -> Vec<f64> {
-            cpu(way).iter().zip(cpu(nobody)).map(|(with, without)| with - without).collect()
+        let added = |way: &Way| (way.by != By::Nobody).then(|| differences(&cpu(way), &cpu(nobody))).flatten();
+        let share_of = |by| {
+            let other = self.by(by).filter(|other| other.by != way.by)?;
+            share(added(way)?, added(other)?)
         };
-        let of = |other| self.by(other).filter(|other| other.by != way.by).map(added);
-        let is_nobody = way.by == By::Nobody;
-        let share_of = |other: By| (!is_nobody).then(|| ratios(&added(way), &of(other)?)).flatten();
+        let slower = (way.by != By::Nobody).then(|| ratios(&p99(way), &p99(nobody))).flatten();
         let bars = way.bars;
         Some(Compared {
             requests_per_second: Summary::of(self.of(way, |turn| turn.requests_per_second))?,
             p99: Summary::of(p99(way))?,
             cpu_per_request: Summary::of(cpu(way))?,
-            added: (!is_nobody).then(|| differences(&cpu(way), &cpu(nobody))).flatten(),
+            added: added(way),
             shares: [
                 Share { name: "of_nftables", ratio: share_of(By::Nftables), bar: bars.map(|bars| bars.of_nftables) },
                 Share { name: "of_haproxy", ratio: share_of(By::Haproxy), bar: bars.map(|bars| bars.of_haproxy) },
-                Share {
-                    name: "p99_of_no_balancer",
-                    ratio: (!is_nobody).then(|| ratios(&p99(way), &p99(nobody))).flatten(),
-                    bar: bars.map(|bars| bars.p99),
-                },
+                Share { name: "p99_of_no_balancer", ratio: slower, bar: bars.map(|bars| bars.p99) },
             ],
         })
     }
@@ -180,15 +176,15 @@ mod tests {
         ];
         let mut measured = Measured::new(&ways, &options, 0.0);
         // The second round is disturbed, for all of them.
-        for disturbed in [1.0, 2.0] {
+        for disturbed in [0.0, 30.0] {
             for (way, cost) in ways.iter().zip([10.0, 12.0, 15.0, 20.0]) {
-                let turn = Turn { requests_per_second: 1e5, cpu_per_request: cost * disturbed, p99: cost / 10.0 };
+                let turn = Turn { requests_per_second: 1e5, cpu_per_request: cost + disturbed, p99: cost / 10.0 };
                 measured.add(way, turn);
             }
         }
         let json = measured.json();
         let ours = &json["ways"][1];
-        assert_eq!(ours["added_microseconds_per_request"]["median"], 3.0);
+        assert_eq!(ours["added_microseconds_per_request"]["median"], 2.0);
         assert_eq!(
             ours["shares"]["of_nftables"],
             json!({ "ratio": { "median": 0.4, "low": 0.4, "high": 0.4 }, "bar": 0.5, "met": true })
