@@ -4,8 +4,10 @@
 //! subtracted. [`rows`] is what is measured, [`contenders`] who, [`report`] how it is told.
 
 mod contenders;
+mod network;
 mod report;
 mod rows;
+mod tables;
 
 use anyhow::{Context, Result, ensure};
 use clap::Args;
@@ -40,14 +42,15 @@ pub(crate) struct Options {
 pub(crate) fn measure(options: &Options) -> Result<()> {
     stay_on_one_cpu()?;
     let contenders = Contenders::load(options.against.as_deref())?;
-    let rows = rows::all(contenders.rival());
+    let rows = rows::all(contenders.rival())?;
     let loads: Vec<Load> = rows::LOADS.into_iter().filter(|load| load.flows() <= options.most_flows).collect();
     let mut bench = Bench { rearm: Rearm::load()?, contenders, packets: options.packets, new: 0 };
     let mut measured = Measured::new(&rows, &loads, options.rounds, options.packets);
     for _ in 0..options.rounds {
         for load in &loads {
             bench.contenders.wait_for_calm();
-            let wrapper = bench.wrapper(*load)?;
+            let first = rows.first().context("nothing to measure")?;
+            let wrapper = bench.wrapper(first, *load)?;
             measured.add_wrapper(wrapper);
             for row in rows.iter().filter(|row| row.has(*load)) {
                 let whole = bench.turn(row, *load).with_context(|| format!("{}, {load}", row.label()))?;
@@ -74,17 +77,17 @@ struct Bench {
 }
 
 impl Bench {
-    /// Nanoseconds of the wrapper alone.
-    fn wrapper(&mut self, load: Load) -> Result<f64> {
+    /// Nanoseconds of the wrapper alone, with the packets of any row.
+    fn wrapper(&mut self, row: &Row, load: Load) -> Result<f64> {
         self.rearm.empty()?;
-        let mut packets = rows::of_wrapper(load);
+        let mut packets = row.packets(load);
         let runs = self.rearm.run(&mut packets, self.packets)?;
         Ok(per_packet(&runs, self.packets))
     }
 
     /// Nanoseconds a packet of one row under one load, that of the wrapper among them.
     fn turn(&mut self, row: &Row, load: Load) -> Result<f64> {
-        let program = self.contenders.program(row.program, load)?;
+        let program = self.contenders.program(row.program, row.net, load)?;
         self.rearm.put(program)?;
         let mut packets = row.packets(load);
         let mut count = self.packets;

@@ -90,12 +90,16 @@ impl Action {
 impl Loaded {
     /// Loads the object of this build with these tables.
     pub fn with(tables: &MemoryTables) -> Result<Self> {
-        Self::from_bytes(lb_userspace::dataplane::object::object()?, tables)
+        Self::from_bytes(lb_userspace::dataplane::object::object()?, tables, &[])
     }
 
-    /// Loads another object with the same maps.
-    pub fn from_bytes(object: &[u8], tables: &MemoryTables) -> Result<Self> {
-        let ebpf = EbpfLoader::new().override_global("HASH_KEY", &tables.hash_key, true).load(object)?;
+    /// Loads another object with the same maps, some of them with room for another number of entries.
+    pub fn from_bytes(object: &[u8], tables: &MemoryTables, room: &[(&str, u32)]) -> Result<Self> {
+        let mut loader = EbpfLoader::new();
+        for (map, entries) in room {
+            loader.map_max_entries(map, *entries);
+        }
+        let ebpf = loader.override_global("HASH_KEY", &tables.hash_key, true).load(object)?;
         let mut loaded = Self {
             ebpf,
             hash_key: tables.hash_key,

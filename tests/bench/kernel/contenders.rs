@@ -1,32 +1,25 @@
 //! Who is measured, with maps that were filled for it.
 
-#[path = "../../cases/all.rs"]
-#[expect(
-    dead_code,
-    clippy::expect_used,
-    clippy::indexing_slicing,
-    reason = "written for tests; of the golden rows only their network is wanted here"
-)]
-#[cfg_attr(not(test), expect(clippy::wildcard_imports, reason = "as above; in a test it is no matter"))]
-mod cases;
-
-pub(super) use cases::world;
-
-use super::rows::{Load, Program, Rival};
+use super::{
+    network::{Net, ROUTER_MAC},
+    rows::{Load, Program, Rival},
+    tables,
+};
 use anyhow::{Context, Result};
 use aya::programs::{ProgramFd, ProgramInfo};
-use lb_common::{ServerEntry, ServerId, hash::mix};
+use lb_common::maps::{CONNECTIONS6, FLOWS6, MAX_CONNECTIONS4, MAX_FLOWS4};
 use lb_ebpf::testing::MemoryTables;
 use lb_tests::{object::Loaded, tools::reference::Reference};
-use std::{fs, net::Ipv4Addr, path::Path, thread, time::Duration};
+use lb_userspace::dataplane::object::object;
+use std::{fs, path::Path, thread, time::Duration};
 
-/// Servers of each backend: enough that their rows are not all in one cache line.
-const SERVERS: ServerId = 100;
-/// The id of the first; those below belong to the golden rows.
-const FIRST: ServerId = 5;
+/// IPv6 has room for fewer connections by default, and fewer than are measured.
+const ROOM: [(&str, u32); 2] = [(CONNECTIONS6, MAX_CONNECTIONS4), (FLOWS6, MAX_FLOWS4)];
 
 pub(super) struct Contenders {
-    reference: Reference,
+    /// One a family, so that neither finds its flows among the other's.
+    reference4: Reference,
+    reference6: Reference,
     sluice: Loaded,
     against: Option<Against>,
 }
@@ -41,12 +34,11 @@ enum Against {
 
 impl Contenders {
     pub(super) fn load(against: Option<&Path>) -> Result<Self> {
-        let tables = tables()?;
-        let vip = world::DIRECT_VIP.into();
-        let servers: Vec<_> = (0..SERVERS).map(|number| address(FIRST + number).into()).collect();
+        let tables = tables::tables();
         Ok(Self {
-            reference: Reference::load(vip, &servers, world::ROUTER_MAC).context("the reference")?,
-            sluice: Loaded::with(&tables)?,
+            reference4: reference(Net::V4)?,
+            reference6: reference(Net::V6)?,
+            sluice: Loaded::from_bytes(object()?, &tables, &ROOM)?,
             against: against
                 .map(|path| Against::load(path, &tables).with_context(|| path.display().to_string()))
                 .transpose()?,
@@ -69,11 +61,15 @@ impl Contenders {
     }
 
     /// The program, ready for this load.
-    pub(super) fn program(&mut self, program: Program, load: Load) -> Result<&ProgramFd> {
+    pub(super) fn program(&mut self, program: Program, net: Net, load: Load) -> Result<&ProgramFd> {
         let program = match program {
             Program::Reference => {
-                self.reference.set_flooded(load == Load::New)?;
-                self.reference.program()?
+                let reference = match net {
+                    Net::V4 => &mut self.reference4,
+                    Net::V6 => &mut self.reference6,
+                };
+                reference.set_flooded(load == Load::New)?;
+                reference.program()?
             }
             Program::Sluice => self.sluice.program()?,
             Program::Against => match self.against.as_ref().context("nothing to race against")? {
@@ -83,6 +79,12 @@ impl Contenders {
         };
         Ok(program.fd()?)
     }
+}
+
+/// The reference, which balances the first VIP.
+fn reference(net: Net) -> Result<Reference> {
+    let servers: Vec<_> = (1..=tables::SERVERS).map(|number| net.server(0, number).ip()).collect();
+    Reference::load(net.vip(0), &servers, ROUTER_MAC).context("the reference")
 }
 
 /// New flows that come before those that are timed. What Katran and the reference cost in a flood is of interest, and not
@@ -97,31 +99,6 @@ impl Against {
         if path.starts_with(BPF_FS) {
             return Ok(Self::Pinned(ProgramInfo::from_pin(path)?.fd()?));
         }
-        Ok(Self::Sluice(Box::new(Loaded::from_bytes(&fs::read(path)?, tables)?)))
+        Ok(Self::Sluice(Box::new(Loaded::from_bytes(&fs::read(path)?, tables, &ROOM)?)))
     }
-}
-
-/// The network of the golden rows, with more servers, and rings without a pattern.
-fn tables() -> Result<MemoryTables> {
-    let mut tables = world::tables();
-    let first = *tables.servers.get(&1).context("the golden rows have no server 1")?;
-    for number in 0..SERVERS {
-        let id = FIRST + number;
-        let server = ServerEntry { identity: u64::from(id) << 32, addr: address(id).into(), ..first };
-        tables.servers.insert(id, server);
-    }
-    for ring in [world::NAT_RING, world::DIRECT_RING] {
-        tables.rings.insert(ring, world::ring_of(server_of));
-    }
-    Ok(tables)
-}
-
-/// The server of a slot.
-fn server_of(slot: usize) -> ServerId {
-    FIRST + ServerId::try_from(mix(slot as u64) % u64::from(SERVERS)).unwrap_or(0)
-}
-
-fn address(id: ServerId) -> Ipv4Addr {
-    let [high, low] = id.to_be_bytes();
-    Ipv4Addr::new(10, 0, 1 + high, low)
 }

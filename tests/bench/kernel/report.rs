@@ -107,16 +107,16 @@ impl<'a> Measured<'a> {
 
     /// What another build costs more than this one, in the same row.
     fn more_than_ours(&self, row: &Row, load: Load) -> Option<Summary> {
-        let ours = self.rows.iter().find(|ours| ours.program == Program::Sluice && ours.name == row.name)?;
+        let ours = self.rows.iter().find(|ours| ours.program == Program::Sluice && ours.is_like(row))?;
         if row.program != Program::Against {
             return None;
         }
         differences(self.of(row, load), self.of(ours, load))
     }
 
-    /// The row's share of the reference; of replies, which the reference never sees, of its packets to servers.
+    /// The row's share of its family's reference; of replies, which the reference never sees, of its packets to servers.
     fn share(&self, row: &Row, load: Load) -> Option<Summary> {
-        let reference = self.rows.iter().find(|other| other.program == Program::Reference)?;
+        let reference = self.rows.iter().find(|other| other.program == Program::Reference && other.net == row.net)?;
         ratios(self.of(row, load), self.of(reference, load))
     }
 }
@@ -130,15 +130,15 @@ mod tests {
     use super::*;
     use crate::kernel::rows;
 
-    /// Two rounds in which the reference costs 100 ns, the first of ours 40 and the second 60.
+    /// Two rounds in which the reference costs 100 ns, the first way of ours 40 and the others 60.
     fn measured<'a>(rows: &'a [Row], loads: &'a [Load]) -> Measured<'a> {
         let mut measured = Measured::new(rows, loads, 2, 1_000);
         for _ in 0..2 {
             measured.add_wrapper(12.0);
             for row in rows {
-                let cost = match row.name {
-                    "reference" => 100.0,
-                    "direct" => 40.0,
+                let cost = match (row.program, row.label().as_str()) {
+                    (Program::Reference, _) => 100.0,
+                    (_, "IPv4 direct") => 40.0,
                     _ => 60.0,
                 };
                 measured.add(row, Load::Known(100), cost);
@@ -149,23 +149,32 @@ mod tests {
 
     #[test]
     fn the_table_marks_what_passes_and_what_does_not() {
-        let rows = rows::all(None);
+        let rows = rows::all(None).unwrap();
         let text = measured(&rows, &[Load::Known(100)]).table();
         let line = |name: &str| text.lines().find(|line| line.trim_start().starts_with(name)).unwrap();
-        assert!(line("reference").ends_with("100.0 ±0.0 "), "{text}");
-        assert!(line("direct").contains("40.0 ±0.0  0.40× ✓"), "{text}");
-        assert!(line("nat ").contains("60.0 ±0.0  0.60× ✗"), "{text}");
-        assert!(line("nat reply").contains("0.60×") && !line("nat reply").contains('✗'), "{text}");
+        assert!(line("IPv4 reference ").ends_with("100.0 ±0.0 "), "{text}");
+        assert!(line("IPv4 direct ").contains("40.0 ±0.0  0.40× ✓"), "{text}");
+        assert!(line("IPv4 nat ").contains("60.0 ±0.0  0.60× ✗"), "{text}");
+        let reply = line("IPv4 nat, reply ");
+        assert!(reply.contains("0.60×") && !reply.contains('✗'), "{text}");
     }
 
     #[test]
     fn the_json_has_a_row_for_what_was_measured_and_none_for_the_rest() {
-        let rows = rows::all(None);
+        let rows = rows::all(None).unwrap();
         let json = measured(&rows, &[Load::Known(100), Load::New]).json();
         let found = json["rows"].as_array().unwrap();
-        assert_eq!(found.len(), 4);
+        assert_eq!(found.len(), rows.len());
         assert_eq!(found[1]["of_reference"]["median"], 0.4);
         assert_eq!((&found[1]["bar"], &found[1]["met"]), (&json!(0.45), &json!(true)));
         assert_eq!(found[3]["met"], Value::Null);
+    }
+
+    #[test]
+    fn another_build_is_told_by_what_it_costs_more() {
+        let rows = rows::all(Some(rows::Rival::Sluice)).unwrap();
+        let text = measured(&rows, &[Load::Known(100)]).table();
+        let line = text.lines().find(|line| line.trim_start().starts_with("against: IPv4 direct ")).unwrap();
+        assert!(line.contains("60.0 ±0.0  +20.0 ns"), "{text}");
     }
 }
