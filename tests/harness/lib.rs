@@ -19,6 +19,7 @@ pub mod watch;
 pub mod tunnel;
 pub mod vlan;
 
+pub mod oracle;
 pub mod packet;
 pub mod object;
 pub mod raw;

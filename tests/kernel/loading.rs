@@ -2,18 +2,13 @@
 
 use crate::{cases::world::*, namespace};
 use anyhow::{Context as _, Result, ensure};
-use lb_common::{Protocol, Return4Key, Vip4Key};
-use lb_tests::{
-    object::{Loaded, PROGRAM},
-    packet::Frame,
-};
+use lb_tests::object::{Loaded, PROGRAM};
 use rustix::thread::{CapabilitySet, capabilities};
 use std::{
     env, fs,
     os::fd::{AsFd as _, AsRawFd as _},
     path::PathBuf,
     process::Command,
-    time::Duration,
 };
 
 /// Instructions that the verifier walked through when this was written, by series of the kernel. A jump is a warning:
@@ -40,7 +35,7 @@ fn verifier_walks_through_no_more_than_it_did() -> Result<()> {
 /// Katran's rings cost 8 bytes a slot, because the kernel rounds elements of an array up.
 #[test]
 fn katran_a_slot_costs_four_bytes() -> Result<()> {
-    let ring = Loaded::with(&tables())?.ring(NAT_RING)?;
+    let ring = Loaded::with(&tables())?.ring(NET4.nat_ring())?;
     let text = fs::read_to_string(format!("/proc/self/fdinfo/{}", ring.fd().as_fd().as_raw_fd()))?;
     let line = text.lines().find_map(|line| line.strip_prefix("memlock:")).context("no memlock")?;
     let bytes: usize = line.trim().parse()?;
@@ -136,35 +131,3 @@ fn loads_with_three_capabilities() -> Result<()> {
 
 /// Each costs the kernel a grace period.
 const ROUNDS: u32 = 20;
-
-/// For information: the machine is shared. The kernel feeds a run with the output of the one before, so the addresses are
-/// such that a rewritten packet is what it was; only its time to live sinks.
-#[test]
-fn nanoseconds_per_packet() -> Result<()> {
-    namespace::enter()?;
-    let mut tables = tables();
-    // A server that has the VIP's own address and port, and answers from there.
-    if let Some(server) = tables.servers.get_mut(&1) {
-        (server.addr, server.port) = (addr(NAT_VIP), port(NAT_VIP));
-    }
-    let own =
-        Return4Key { addr: addr(SERVERS[1]), port: port(SERVERS[1]), protocol: Protocol::Tcp.number(), reserved: 0 };
-    if let Some(row) = tables.returns.get_mut(&own) {
-        (row.vip_addr, row.vip_port) = (own.addr, own.port);
-    }
-    ensure!(tables.vips.contains_key(&Vip4Key::address_entry(addr(NAT_VIP))), "rows changed");
-    let loaded = Loaded::with(&tables)?;
-    let frames = [
-        ("not IPv4", [&[0; 12][..], &[0x08, 0x06], &[0; 50]].concat()),
-        ("not ours", Frame::tcp(CLIENT, UNKNOWN_NEIGHBOUR).bytes()),
-        ("direct", Frame::tcp(CLIENT, DIRECT_VIP).ttl(255).bytes()),
-        ("nat forward", Frame::tcp(CLIENT, NAT_VIP).ttl(255).bytes()),
-        ("nat back", Frame::tcp(SERVERS[1], CLIENT).ttl(255).bytes()),
-    ];
-    for (name, frame) in frames {
-        let mut times: Vec<Duration> = (0..ROUNDS).map(|_| loaded.time(&frame, 250)).collect::<Result<_>>()?;
-        times.sort_unstable();
-        println!("{name}: {} ns", times[times.len() / 2].as_nanos());
-    }
-    Ok(())
-}

@@ -112,13 +112,13 @@ impl Tunnel {
         let Some(destination_port) = self.udp else { return };
         #[expect(clippy::cast_possible_truncation, reason = "14 bits of it are used")]
         let source_port = Be16::new(FIRST_PORT | (spread as u16 & !FIRST_PORT));
-        let sum = pseudo
-            .plus(source_port.raw().into())
-            .plus(destination_port.raw().into())
-            .plus(udp_length.raw().into())
-            .and(udp_inside);
         // IPv4 needs none (RFC 768); in IPv6 a receiver may insist on one (RFC 6935 §5).
-        let checksum = if self.is_v6 && !udp_inside.is_unknown() { sum.udp_checksum() } else { Be16::default() };
+        let checksum = if self.is_v6 && !udp_inside.is_unknown() {
+            let ports = Change::default().plus(source_port.raw().into()).plus(destination_port.raw().into());
+            pseudo.and(ports).plus(udp_length.raw().into()).and(udp_inside).udp_checksum()
+        } else {
+            Be16::default()
+        };
         let udp = Udp { source_port, destination_port, length: udp_length, checksum };
         packet.write(offset + after, udp);
     }
