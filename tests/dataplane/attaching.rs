@@ -4,7 +4,7 @@ use crate::world::{World, run};
 use anyhow::{Context as _, Result, ensure};
 use lb_userspace::dataplane::{
     attach::{AttachError, Attached, Detached, Mode, attach, detach, detach_others, keep},
-    load::load,
+    load::{Frozen, load},
     object::object,
     pins::Pins,
 };
@@ -53,7 +53,7 @@ fn a_driver_without_xdp_gets_the_generic_kind() -> Result<()> {
 fn another_program_is_named_and_nothing_is_left_half_attached() -> Result<()> {
     let world = World::enter()?;
     let elsewhere = Pins::new(world.pins.root().with_file_name("another"));
-    let mut foreign = load(object()?, &elsewhere, [0, 0])?;
+    let mut foreign = load(object()?, &elsewhere, Frozen::default())?;
     let foreign_id = foreign.program_id()?;
     attach(&mut foreign, &elsewhere, &names(&["far"]))?;
 

@@ -4,7 +4,7 @@ use crate::world::{World, run};
 use anyhow::{Result, ensure};
 use lb_common::maps::{ALL, SERVERS};
 use lb_userspace::dataplane::{
-    load::{LoadError, load},
+    load::{Frozen, LoadError, load},
     object::object,
     pins::Pins,
 };
@@ -29,11 +29,11 @@ fn a_pinned_map_of_another_shape_is_refused() -> Result<()> {
     world.pins.prepare()?;
     let path = world.pins.map(SERVERS);
     run(&format!("bpftool map create {} type array key 4 value 16 entries 16384 name other", path.display()))?;
-    let error = load(object()?, &world.pins, [0, 0]).err();
+    let error = load(object()?, &world.pins, Frozen::default()).err();
     ensure!(matches!(error, Some(LoadError::Map(_))), "{error:?}");
     let cause = error.and_then(|error| std::error::Error::source(&error).map(ToString::to_string)).unwrap_or_default();
     ensure!(
-        cause.contains("is Array of 16384 × (4 B → 16 B)") && cause.contains("needs Array of 16384 × (4 B → 24 B)"),
+        cause.contains("is Array of 16384 × (4 B → 16 B)") && cause.contains("needs Array of 16384 × (4 B → 32 B)"),
         "{cause}"
     );
     Ok(())
@@ -55,9 +55,9 @@ fn maps_of_another_schema_are_reported_and_removed_when_told() -> Result<()> {
 #[test]
 fn garbage_and_a_wrong_file_system_are_refused() -> Result<()> {
     let world = World::enter()?;
-    ensure!(load(b"not an object", &world.pins, [0, 0]).is_err());
+    ensure!(load(b"not an object", &world.pins, Frozen::default()).is_err());
     let elsewhere = tempfile::tempdir()?;
-    let error = load(object()?, &Pins::new(elsewhere.path().join("x")), [0, 0]).err();
+    let error = load(object()?, &Pins::new(elsewhere.path().join("x")), Frozen::default()).err();
     ensure!(matches!(error, Some(LoadError::Pins(_))), "{error:?}");
     Ok(())
 }

@@ -5,6 +5,7 @@ mod world;
 mod loading;
 mod attaching;
 mod writing;
+mod flows;
 mod unprivileged;
 mod host;
 mod following;

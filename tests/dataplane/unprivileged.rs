@@ -4,12 +4,14 @@ use crate::{
     world::World,
     writing::{RING, handed_over, slots, tables, writer, writes},
 };
-use anyhow::{Context as _, Result, bail, ensure};
+use anyhow::{Context as _, Result, ensure};
 use lb_userspace::dataplane::{
     attach::{attach, detach},
-    counters::{CounterMaps, KernelCounters},
-    load::load,
-    maps::{KernelMaps, TableMaps, WorkerMaps},
+    counters::KernelCounters,
+    flows::{FlowTables, Timeouts},
+    handed::WorkerMaps,
+    load::{Frozen, load},
+    maps::KernelMaps,
     object::object,
     pins::Pins,
     rings::RingMaps,
@@ -26,10 +28,11 @@ use std::{
     io::{IoSlice, IoSliceMut},
     mem::MaybeUninit,
     os::{
-        fd::{AsFd as _, OwnedFd},
+        fd::{BorrowedFd, OwnedFd},
         unix::fs::{PermissionsExt as _, chown},
     },
     process::{Command, Stdio},
+    time::Duration,
 };
 use tokio::runtime::Builder;
 
@@ -39,7 +42,8 @@ const SUPERVISOR: &str = "unprivileged::child_that_supervises";
 const IS_CHILD: &str = "LB_TESTS_UNPRIVILEGED";
 /// What a child says when it has done all that it should.
 const DONE: &str = "done as nobody";
-const DESCRIPTORS: usize = 8;
+/// Room for so many.
+const DESCRIPTORS: usize = 32;
 
 #[test]
 fn a_process_without_any_capability_writes_and_reads_what_it_was_handed() -> Result<()> {
@@ -47,22 +51,12 @@ fn a_process_without_any_capability_writes_and_reads_what_it_was_handed() -> Res
     drop(world.load()?);
     let maps = handed_over(&world)?;
     let (ours, theirs) = socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)?;
-    let (tables_fds, counters) = (maps.tables, maps.counters);
-    let ring = tables_fds.rings.into_iter().next().context("no ring")?.1;
-    let fds = [
-        tables_fds.vips,
-        tables_fds.heads,
-        tables_fds.servers,
-        tables_fds.returns,
-        counters.vips,
-        counters.servers,
-        counters.stops,
-        ring,
-    ];
-    send(&ours, &fds)?;
+    let (names, mut fds): (Vec<_>, Vec<_>) = maps.named().unzip();
+    fds.extend(maps.rings().map(|(_, ring)| ring));
+    send(&ours, &names.join(" "), &fds)?;
 
     run_as_nobody(WORKER, "-all", Stdio::from(theirs))?;
-    ensure!(KernelMaps::from_pins(&world.pins)?.read()? == tables(slots(1)), "the child wrote something else");
+    ensure!(KernelMaps::open(&world.pins)?.read()? == tables(slots(1)), "the child wrote something else");
     Ok(())
 }
 
@@ -74,17 +68,15 @@ fn child_that_works() -> Result<()> {
     }
     let status = fs::read_to_string("/proc/self/status")?;
     ensure!(status.contains("CapEff:\t0000000000000000") && status.contains("CapBnd:\t0000000000000000"), "{status}");
-    let Ok([vips, heads, servers, returns, vip_counters, server_counters, stops, ring]) =
-        <[OwnedFd; DESCRIPTORS]>::try_from(receive()?)
-    else {
-        bail!("not {DESCRIPTORS} descriptors");
-    };
-    let counters = CounterMaps { vips: vip_counters, servers: server_counters, stops };
-    let tables_of_worker = TableMaps { vips, heads, servers, returns, rings: vec![(RING, ring)] };
-    let mut maps = KernelMaps::from_fds(tables_of_worker, &counters)?;
+    let (names, mut fds) = receive()?;
+    let ring = fds.pop().context("no ring")?;
+    let handed = WorkerMaps::from_named(names.into_iter().zip(fds).collect(), vec![(RING, ring)]);
+    let mut maps = KernelMaps::open(&handed)?;
     maps.apply(&writes())?;
     ensure!(maps.read()? == tables(slots(1)));
-    KernelCounters::from_fds(counters)?.stops()?;
+    KernelCounters::open(&handed)?.stops()?;
+    let timeouts = Timeouts { tcp: Duration::from_secs(1), udp: Duration::from_secs(1) };
+    FlowTables::open(&handed)?.scan(timeouts, &[1].into(), true)?;
     let made = aya::maps::Array::<_, u32>::create(1, 0);
     ensure!(made.is_err(), "a map can be made without capability: this test proves nothing");
     println!("{DONE}");
@@ -111,7 +103,7 @@ fn child_that_supervises() -> Result<()> {
     // The file system itself, because nobody may not walk down to where it is mounted.
     let pins = Pins::new("/proc/self/fd/0/sluice");
     for adopted in [false, true] {
-        let mut loaded = load(object()?, &pins, [0, 0])?;
+        let mut loaded = load(object()?, &pins, Frozen::default())?;
         let attached = attach(&mut loaded, &pins, &["outside".to_owned()])?;
         ensure!(loaded.adopted == adopted && attached.iter().all(|attached| attached.adopted == adopted));
         let mut rings = RingMaps::open(&pins)?;
@@ -136,7 +128,7 @@ fn child_that_supervises() -> Result<()> {
 fn a_ring_keeps_its_map() -> Result<()> {
     let world = World::enter()?;
     drop(world.load()?);
-    let mut maps = writer(handed_over(&world)?)?;
+    let mut maps = writer(&handed_over(&world)?)?;
     maps.apply(&writes())?;
     let mut rings = RingMaps::open(&world.pins)?;
     maps.add_ring(RING, rings.create(RING)?)?;
@@ -164,22 +156,22 @@ fn run_as_nobody(test: &str, capabilities: &str, stdin: Stdio) -> Result<()> {
     Ok(())
 }
 
-fn send(socket: &OwnedFd, fds: &[OwnedFd; DESCRIPTORS]) -> Result<()> {
-    let borrowed = fds.each_ref().map(|fd| fd.as_fd());
+fn send(socket: &OwnedFd, text: &str, fds: &[BorrowedFd<'_>]) -> Result<()> {
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(DESCRIPTORS))];
     let mut control = SendAncillaryBuffer::new(&mut space);
-    ensure!(control.push(SendAncillaryMessage::ScmRights(&borrowed)), "no room");
-    sendmsg(socket, &[IoSlice::new(b"maps")], &mut control, SendFlags::empty())?;
+    ensure!(control.push(SendAncillaryMessage::ScmRights(fds)), "no room");
+    sendmsg(socket, &[IoSlice::new(text.as_bytes())], &mut control, SendFlags::empty())?;
     Ok(())
 }
 
-fn receive() -> Result<Vec<OwnedFd>> {
+fn receive() -> Result<(Vec<String>, Vec<OwnedFd>)> {
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(DESCRIPTORS))];
     let mut control = RecvAncillaryBuffer::new(&mut space);
-    let mut text = [0; 16];
-    recvmsg(std::io::stdin(), &mut [IoSliceMut::new(&mut text)], &mut control, RecvFlags::CMSG_CLOEXEC)?;
+    let mut text = [0; 1_024];
+    let got = recvmsg(std::io::stdin(), &mut [IoSliceMut::new(&mut text)], &mut control, RecvFlags::CMSG_CLOEXEC)?;
     let rights = control
         .drain()
         .filter_map(|message| if let RecvAncillaryMessage::ScmRights(fds) = message { Some(fds) } else { None });
-    Ok(rights.flatten().collect())
+    let text = str::from_utf8(&text[..got.bytes])?;
+    Ok((text.split(' ').map(str::to_owned).collect(), rights.flatten().collect()))
 }

@@ -3,7 +3,7 @@
 
 use anyhow::{Context as _, Result, ensure};
 use lb_userspace::dataplane::{
-    load::{Loaded, load},
+    load::{Frozen, Loaded, load},
     object::object,
     pins::Pins,
 };
@@ -39,7 +39,7 @@ impl World {
 
     /// Loads the object.
     pub(crate) fn load(&self) -> Result<Loaded> {
-        Ok(load(object()?, &self.pins, [1, 2])?)
+        Ok(load(object()?, &self.pins, Frozen { hash_key: [1, 2], track_budget: 20_000 })?)
     }
 }
 

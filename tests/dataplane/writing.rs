@@ -7,72 +7,94 @@ use aya::{
     util::nr_cpus,
 };
 use lb_common::{
-    Be16, Be32, Counters, Protocol, Return4, Return4Key, ServerEntry, ServerId, Slot, Stop, Vip, Vip4Key,
+    Be16, Counters, Protocol, ServerEntry, ServerId, Slot, Stop, Vip,
     maps::{SERVER_COUNTERS, VIP_COUNTERS},
     server::ServerState,
 };
 use lb_userspace::{
     dataplane::{
         counters::KernelCounters,
-        maps::{KernelMaps, WorkerMaps},
+        handed::WorkerMaps,
+        maps::KernelMaps,
         raw::Raw,
         rings::RingMaps,
         writer::{MapWriter, WriteError},
     },
-    plan::{Ring, Tables, Write, tables::Slots},
+    model::Endpoint,
+    plan::{
+        Ring, Tables, Write,
+        tables::{Return, Slots},
+    },
 };
-use std::{array, net::Ipv4Addr, sync::Arc, time::Duration};
+use std::{array, net::IpAddr, sync::Arc, time::Duration};
 use tokio::time::Instant;
 
 pub(crate) const RING: u16 = 3;
 const BACKEND: u64 = 77;
 
 pub(crate) fn slots(server: ServerId) -> Slots {
-    Arc::new(array::from_fn(|_| Slot { current: server, ..Slot::default() }))
+    Arc::new(array::from_fn(|_| Slot::of(server)))
 }
 
-fn server(last: u8) -> ServerEntry {
+fn server(address: &str) -> ServerEntry {
+    let address = ip(address);
     ServerEntry {
-        identity: u64::from(last),
-        addr: Be32::from(Ipv4Addr::new(10, 0, 0, last)),
+        identity: 5,
+        addr: address.into(),
         port: Be16::new(80),
         next_hop: 9,
         state: ServerState::Up as u8,
         admin: 0,
         health: 1,
-        reserved: [0; 5],
+        family: if address.is_ipv4() { 4 } else { 6 },
     }
 }
 
-fn vip() -> (Vip4Key, Vip) {
-    let key = Vip4Key::new(Be32::from(Ipv4Addr::new(192, 0, 2, 10)), Be16::new(80), Protocol::Tcp);
-    (key, Vip { id: 1, ring: RING, forward: 2, reserved: [0; 3] })
+fn ip(address: &str) -> IpAddr {
+    address.parse().unwrap()
 }
 
-fn reply() -> (Return4Key, Return4) {
-    let key = Return4Key { addr: server(1).addr, port: Be16::new(80), protocol: 6, reserved: 0 };
-    (key, Return4 { vip_addr: vip().0.addr, vip_port: Be16::new(80), vip: 1, server: 1, reserved: 0 })
+/// One VIP of each family, and the replies to it.
+fn vips() -> [(Endpoint, Vip); 2] {
+    let vip = |address, id| (Endpoint::new(ip(address), 80, Protocol::Tcp), Vip { id, ring: RING, ..Vip::default() });
+    [vip("192.0.2.10", 1), vip("2001:db8::80", 2)]
 }
 
-/// A VIP with two servers, in the planner's order.
+fn replies() -> [(Endpoint, Return); 2] {
+    let reply = |from, (to, vip): (Endpoint, Vip), server| {
+        let seen_as = Return { vip: vip.id, address: to.address, port: to.port, server, mss: 1_400 };
+        (Endpoint { address: ip(from), ..to }, seen_as)
+    };
+    let [v4, v6] = vips();
+    [reply("10.0.0.1", v4, 1), reply("2001:db8:1::1", v6, 2)]
+}
+
+fn servers() -> [(ServerId, ServerEntry); 2] {
+    [(1, server("10.0.0.1")), (2, server("2001:db8:1::1"))]
+}
+
+fn sources() -> [(u16, IpAddr); 2] {
+    [(0, ip("192.0.2.20")), (7, ip("2001:db8::20"))]
+}
+
+/// Two VIPs with two servers, in the planner's order.
 pub(crate) fn writes() -> Vec<Write> {
-    let ((vip_key, vip), (key, value)) = (vip(), reply());
-    vec![
-        Write::PutServer(1, server(1)),
-        Write::PutServer(2, server(2)),
-        Write::PutRingHalf(RING, slots(1)),
-        Write::FlipRing(RING, BACKEND),
-        Write::PutReturn(key, value),
-        Write::PutVip(vip_key, vip),
-    ]
+    let mut writes = Vec::new();
+    writes.extend(servers().map(|(id, row)| Write::PutServer(id, row)));
+    writes.extend(sources().map(|(row, address)| Write::PutSource(row, address)));
+    writes.extend([Write::PutRingHalf(RING, slots(1)), Write::FlipRing(RING, BACKEND)]);
+    writes.extend(replies().map(|(key, row)| Write::PutReturn(key, row)));
+    writes.extend(vips().map(|(key, vip)| Write::PutVip(key, vip)));
+    writes
 }
 
 pub(crate) fn tables(ring: Slots) -> Tables {
     Tables {
-        servers: [(1, server(1)), (2, server(2))].into(),
+        servers: servers().into(),
         rings: [(RING, Ring { identity: BACKEND, slots: ring })].into(),
-        vips: [vip()].into(),
-        returns: [reply()].into(),
+        sources: sources().into(),
+        vips: vips().into(),
+        returns: replies().into(),
     }
 }
 
@@ -84,21 +106,21 @@ pub(crate) fn handed_over(world: &World) -> Result<WorkerMaps> {
 }
 
 /// What the worker makes of them.
-pub(crate) fn writer(WorkerMaps { tables, counters }: WorkerMaps) -> Result<KernelMaps> {
-    Ok(KernelMaps::from_fds(tables, &counters)?)
+pub(crate) fn writer(maps: &WorkerMaps) -> Result<KernelMaps> {
+    Ok(KernelMaps::open(maps)?)
 }
 
 #[test]
 fn what_is_written_is_read_back_by_the_next_daemon_and_by_the_command_line() -> Result<()> {
     let world = World::enter()?;
     drop(world.load()?);
-    let mut maps = writer(handed_over(&world)?)?;
+    let mut maps = writer(&handed_over(&world)?)?;
     ensure!(maps.read()? == Tables::default(), "a new balancer is empty");
     maps.apply(&writes())?;
     drop(maps);
     let next = handed_over(&world)?;
-    ensure!(writer(next)?.read()? == tables(slots(1)));
-    ensure!(KernelMaps::from_pins(&world.pins)?.read()? == tables(slots(1)));
+    ensure!(writer(&next)?.read()? == tables(slots(1)));
+    ensure!(KernelMaps::open(&world.pins)?.read()? == tables(slots(1)));
     Ok(())
 }
 
@@ -106,7 +128,7 @@ fn what_is_written_is_read_back_by_the_next_daemon_and_by_the_command_line() -> 
 fn a_half_changes_nothing_before_the_flip() -> Result<()> {
     let world = World::enter()?;
     drop(world.load()?);
-    let mut maps = writer(handed_over(&world)?)?;
+    let mut maps = writer(&handed_over(&world)?)?;
     maps.apply(&writes())?;
     for server in [2, 1, 2] {
         let before = maps.read()?;
@@ -122,7 +144,7 @@ fn a_half_changes_nothing_before_the_flip() -> Result<()> {
 fn a_half_is_not_rewritten_while_packets_may_read_it() -> Result<()> {
     let world = World::enter()?;
     drop(world.load()?);
-    let mut maps = writer(handed_over(&world)?)?;
+    let mut maps = writer(&handed_over(&world)?)?;
     maps.apply(&writes())?;
     for _ in 0..20 {
         let flipped = Instant::now();
@@ -136,15 +158,14 @@ fn a_half_is_not_rewritten_while_packets_may_read_it() -> Result<()> {
 fn removing_leaves_nothing_and_the_ring_can_be_used_again() -> Result<()> {
     let world = World::enter()?;
     drop(world.load()?);
-    let mut maps = writer(handed_over(&world)?)?;
+    let mut maps = writer(&handed_over(&world)?)?;
     maps.apply(&writes())?;
-    let removals = [
-        Write::RemoveVip(vip().0),
-        Write::RemoveReturn(reply().0),
-        Write::RemoveRing(RING),
-        Write::RemoveServer(1),
-        Write::RemoveServer(2),
-    ];
+    let mut removals = Vec::new();
+    removals.extend(vips().map(|(key, _)| Write::RemoveVip(key)));
+    removals.extend(replies().map(|(key, _)| Write::RemoveReturn(key)));
+    removals.push(Write::RemoveRing(RING));
+    removals.extend(sources().map(|(row, _)| Write::RemoveSource(row)));
+    removals.extend(servers().map(|(id, _)| Write::RemoveServer(id)));
     maps.apply(&removals)?;
     ensure!(maps.read()? == Tables::default());
     maps.apply(&removals)?; // what is gone may be removed again
@@ -158,7 +179,7 @@ fn a_ring_needs_its_map_first() -> Result<()> {
     let world = World::enter()?;
     drop(world.load()?);
     let mut rings = RingMaps::open(&world.pins)?;
-    let mut maps = writer(WorkerMaps::open(&world.pins, &rings)?)?;
+    let mut maps = writer(&WorkerMaps::open(&world.pins, &rings)?)?;
     for write in [Write::PutRingHalf(RING, slots(1)), Write::FlipRing(RING, BACKEND)] {
         let error = maps.apply(std::slice::from_ref(&write)).err().context("no error")?;
         ensure!(matches!(error, WriteError::NoRing(RING)), "{error}");
@@ -182,30 +203,20 @@ fn count(world: &World, counters: &str, id: u32) -> Result<Counters> {
 }
 
 #[test]
-fn a_row_of_counters_starts_at_zero_when_it_gets_another_owner_and_only_then() -> Result<()> {
+fn a_row_of_counters_is_zeroed_on_all_cpus_and_no_other_is() -> Result<()> {
     let world = World::enter()?;
     drop(world.load()?);
-    let counters = KernelCounters::from_fds(handed_over(&world)?.counters)?;
+    let counters = KernelCounters::open(&handed_over(&world)?)?;
     let counted = || Ok::<_, anyhow::Error>([counters.vips([1])?[&1], counters.servers([1])?[&1]]);
-    let mut maps = writer(handed_over(&world)?)?;
-    maps.apply(&writes())?;
+    let mut maps = writer(&handed_over(&world)?)?;
     let sums = [count(&world, VIP_COUNTERS, 1)?, count(&world, SERVER_COUNTERS, 1)?];
-
-    let down = ServerEntry { state: ServerState::Down as u8, ..server(1) };
-    let gone_and_back = [Write::RemoveVip(vip().0), Write::RemoveServer(1), Write::PutServer(1, server(1))];
-    for same_owner in [&[Write::PutServer(1, down)][..], &gone_and_back, &writes()] {
-        maps.apply(same_owner)?;
-        ensure!(counted()? == sums, "{same_owner:?}");
-    }
-    maps = writer(handed_over(&world)?)?; // the next daemon finds them as they are
-    maps.apply(&[Write::PutServer(1, down), Write::PutVip(vip().0, vip().1)])?;
-    ensure!(counted()? == sums, "a restarted daemon took them for others'");
-
-    maps.apply(&[Write::RemoveServer(1), Write::PutServer(1, server(9))])?;
-    ensure!(counted()? == [sums[0], Counters::default()], "another server has the row");
-    let (other, entry) = (Vip4Key { port: Be16::new(81), ..vip().0 }, vip().1);
-    maps.apply(&[Write::RemoveVip(vip().0), Write::PutVip(other, entry)])?;
-    ensure!(counted()? == [Counters::default(); 2], "another VIP has the row");
+    maps.apply(&writes())?;
+    maps.apply(&[Write::ZeroVip(2), Write::ZeroServer(2)])?;
+    ensure!(counted()? == sums);
+    maps.apply(&[Write::ZeroServer(1)])?;
+    ensure!(counted()? == [sums[0], Counters::default()]);
+    maps.apply(&[Write::ZeroVip(1)])?;
+    ensure!(counted()? == [Counters::default(); 2]);
     Ok(())
 }
 
@@ -214,7 +225,7 @@ fn counters_are_summed_over_all_cpus() -> Result<()> {
     let world = World::enter()?;
     drop(world.load()?);
     let wanted = count(&world, SERVER_COUNTERS, 7)?;
-    let counters = KernelCounters::from_fds(handed_over(&world)?.counters)?;
+    let counters = KernelCounters::open(&handed_over(&world)?)?;
     ensure!(counters.servers([7, 8])? == [(7, wanted), (8, Counters::default())].into());
     ensure!(counters.stops()? == [0; Stop::ALL.len()] && counters.vips([7])? == [(7, Counters::default())].into());
     Ok(())

@@ -1,13 +1,15 @@
 //! Census: who has live flows. Counted by the worker's scan of the flow table, asked by the planner. Pure.
 
-use lb_common::{RingId, ServerId};
+use lb_common::{RingId, SLOTS, ServerId};
 use std::collections::BTreeMap;
 
 /// The live flows of one moment.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct Census {
-    slots: BTreeMap<(RingId, u16), u32>,
-    servers: BTreeMap<ServerId, Held>,
+    /// Flows of each slot of the rings that have any.
+    slots: BTreeMap<RingId, Vec<u32>>,
+    /// By row.
+    servers: Vec<Held>,
     /// Entries of the flow table of each family, IPv4 first.
     pub flows: [usize; 2],
     /// Entries of the table of connections of each family, IPv4 first; `None` where they were not counted.
@@ -26,22 +28,35 @@ pub struct Held {
 impl Census {
     /// Counts a live flow.
     pub fn count_flow(&mut self, ring: RingId, slot: u16, server: ServerId) {
-        *self.slots.entry((ring, slot)).or_default() += 1;
-        self.servers.entry(server).or_default().flows += 1;
+        let slots = self.slots.entry(ring).or_insert_with(|| vec![0; SLOTS]);
+        if let Some(flows) = slots.get_mut(usize::from(slot)) {
+            *flows += 1;
+        }
+        self.change(server, |held| held.flows += 1);
     }
 
     /// Counts a connection.
     pub fn count_connection(&mut self, server: ServerId) {
-        self.servers.entry(server).or_default().connections += 1;
+        self.change(server, |held| held.connections += 1);
+    }
+
+    fn change(&mut self, server: ServerId, change: impl FnOnce(&mut Held)) {
+        let row = usize::from(server);
+        if self.servers.len() <= row {
+            self.servers.resize(row + 1, Held::default());
+        }
+        if let Some(held) = self.servers.get_mut(row) {
+            change(held);
+        }
     }
 
     /// Whether a live flow belongs to that slot.
     pub fn has(&self, ring: RingId, slot: usize) -> bool {
-        u16::try_from(slot).is_ok_and(|slot| self.slots.contains_key(&(ring, slot)))
+        self.slots.get(&ring).and_then(|slots| slots.get(slot)).is_some_and(|flows| *flows > 0)
     }
 
     /// What is remembered of that server.
     pub fn held_by(&self, server: ServerId) -> Held {
-        self.servers.get(&server).copied().unwrap_or_default()
+        self.servers.get(usize::from(server)).copied().unwrap_or_default()
     }
 }
