@@ -38,9 +38,10 @@ pub(crate) fn differences(ours: &[f64], theirs: &[f64]) -> Option<Summary> {
 }
 
 /// What share one difference is of another. Differences may come out as anything on a noisy machine, and a quotient of such
-/// numbers says nothing: `None` if the middle half of theirs reaches down to zero, or that of ours spans more than theirs is.
+/// numbers says nothing: `None` if the middle half of theirs reaches down to zero, if that of ours spans more than theirs is,
+/// or if ours is not above zero.
 pub(crate) fn share(ours: Summary, theirs: Summary) -> Option<Summary> {
-    let known = theirs.low > 0.0 && ours.high - ours.low < theirs.median;
+    let known = theirs.low > 0.0 && ours.median > 0.0 && ours.high - ours.low < theirs.median;
     known.then(|| Summary {
         median: ours.median / theirs.median,
         low: ours.low / theirs.high,
@@ -101,5 +102,6 @@ mod tests {
         assert_eq!(share(summary(1.0, 2.0, 3.0), theirs), Some(summary(0.125, 0.4, 0.75)));
         assert_eq!(share(summary(-2.0, 2.0, 3.0), theirs), None, "ours may be anything");
         assert_eq!(share(summary(1.0, 2.0, 3.0), summary(-1.0, 5.0, 8.0)), None, "theirs may be nothing");
+        assert_eq!(share(summary(-1.0, -0.5, 0.5), theirs), None, "nobody takes time away");
     }
 }

@@ -13,7 +13,7 @@ fn the_bench_measures_every_way_to_a_server() -> Result<()> {
     let result: serde_json::Value = serde_json::from_slice(&output.stdout)?;
     let ways = result["ways"].as_array().context("no ways")?;
     let names: Vec<_> = ways.iter().filter_map(|way| way["name"].as_str()).collect();
-    for name in ["no balancer", "direct", "nat", "nftables", "HAProxy"] {
+    for name in ["no balancer", "direct", "nat", "ipip", "gue", "fullnat", "nftables", "HAProxy"] {
         ensure!(names.contains(&name), "{name} is missing: {names:?}");
     }
     let fastest = ways.iter().filter_map(|way| way["requests_per_second"]["median"].as_f64()).fold(0.0, f64::max);

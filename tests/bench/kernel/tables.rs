@@ -193,7 +193,10 @@ fn wide(ip: IpAddr) -> Be128 {
 mod tests {
     use super::*;
     use crate::kernel::rows::{self, Load};
-    use lb_ebpf::{Verdict, testing::PacketBuf};
+    use lb_ebpf::{
+        Verdict,
+        testing::{PacketBuf, run as run_on_host},
+    };
 
     /// What the host makes of a packet, the kernel makes of it too: other tests see to that.
     #[test]
@@ -201,8 +204,8 @@ mod tests {
         let tables = tables();
         for row in rows::all(None).unwrap().iter().filter(|row| row.program == rows::Program::Sluice) {
             let run = |bytes: Vec<u8>| {
-                let mut packet = PacketBuf { bytes, ingress: LOOPBACK };
-                (lb_ebpf::run(&mut packet, &tables), packet.bytes)
+                let mut packet = PacketBuf::new(bytes, LOOPBACK);
+                (run_on_host(&mut packet, &tables), packet.bytes)
             };
             let with_port = |packets: lb_tests::tools::rearm::Packets| {
                 let (_, at) = packets.varies.places();
