@@ -55,7 +55,7 @@ fn for_server(net: &Net, vip: SocketAddr, client: SocketAddr, bytes: usize) -> F
 
 fn to_servers(net: &'static Net) -> Vec<Case> {
     let mut cases = Vec::new();
-    for bytes in [8, 17, 18, 20, 1_000] {
+    for bytes in [8, 16, 18, 20, 1_000] {
         let (direct, nat) = (from_afar(net, net.direct, bytes), from_afar(net, net.nat, bytes));
         let fullnat = from_afar(net, net.fullnat, bytes);
         cases.extend([

@@ -83,28 +83,26 @@ impl Action {
 }
 
 impl Loaded {
-    /// Loads the object of this build with these tables.
+    /// Loads the object of this build with these tables, and little room for flows.
     pub fn with(tables: &MemoryTables) -> Result<Self> {
-        Self::from_bytes(lb_userspace::dataplane::object::object()?, tables, &[])
-    }
-
-    /// Loads another object with the same maps, some of them with room for another number of entries.
-    pub fn from_bytes(object: &[u8], tables: &MemoryTables, room: &[(&str, u32)]) -> Result<Self> {
         let flows = u32::try_from(tables.max_flows).map_or(ENTRIES, |flows| flows.min(ENTRIES));
-        let mut loader = EbpfLoader::new();
-        loader.override_global("HASH_KEY", &tables.hash_key, true);
-        loader.override_global("TRACK_BUDGET", &tables.track_budget, true);
-        for (name, entries) in [
+        let room = [
             (FLOWS4, flows),
             (FLOWS6, flows),
             (CONNECTIONS4, ENTRIES),
             (CONNECTIONS6, ENTRIES),
             (FRAGMENTS4, ENTRIES),
             (FRAGMENTS6, ENTRIES),
-        ]
-        .iter()
-        .chain(room)
-        {
+        ];
+        Self::from_bytes(lb_userspace::dataplane::object::object()?, tables, &room)
+    }
+
+    /// Loads another object with the same maps, some of them with room for another number of entries.
+    pub fn from_bytes(object: &[u8], tables: &MemoryTables, room: &[(&str, u32)]) -> Result<Self> {
+        let mut loader = EbpfLoader::new();
+        loader.override_global("HASH_KEY", &tables.hash_key, true);
+        loader.override_global("TRACK_BUDGET", &tables.track_budget, true);
+        for (name, entries) in room {
             loader.map_max_entries(name, *entries);
         }
         let ebpf = loader.load(object)?;

@@ -36,6 +36,7 @@ fn begin(case: &mut Case) {
 
 #[test]
 fn every_row_comes_out_as_promised() {
+    let mut wrong = Vec::new();
     for mut case in cases::all() {
         begin(&mut case);
         let Case { name, tables, ingress, input, expect, notes, .. } = case;
@@ -46,8 +47,11 @@ fn every_row_comes_out_as_promised() {
             Expect::Stop(stop) => (Err(stop), input.clone()),
             Expect::Answer(stop, bytes) => (Err(stop), bytes),
         };
-        assert_eq!(outcome, wanted, "{name}");
-        assert!(output == bytes, "{name}:\n{output:02x?}, not\n{bytes:02x?}");
+        if outcome != wanted {
+            wrong.push(format!("{name}: {outcome:?}, not {wanted:?}"));
+        } else if output != bytes {
+            wrong.push(format!("{name}:\n{output:02x?}, not\n{bytes:02x?}"));
+        }
         if let Some(notes) = notes {
             let counted: Vec<Note> = Note::ALL
                 .into_iter()
@@ -58,9 +62,12 @@ fn every_row_comes_out_as_promised() {
                 .collect();
             let mut wanted = notes;
             wanted.sort_by_key(|note| *note as u32);
-            assert_eq!(counted, wanted, "{name}");
+            if counted != wanted {
+                wrong.push(format!("{name}: {counted:?}, not {wanted:?}"));
+            }
         }
     }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
 /// By code that shares nothing with the packet path.

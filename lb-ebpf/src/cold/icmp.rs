@@ -69,8 +69,11 @@ pub struct About<F: Layer3> {
 pub fn place<F: Layer3>(tables: &impl Tables<F>, about: &mut About<F>) -> Packed {
     let found = match vip::find(tables, &about.quoted.ends.swapped()) {
         Ok((For::Vip, vip)) => to_server(tables, &about.quoted.ends, &vip),
-        Ok((For::Pool | For::Other, _)) | Err(_) => {
-            to_client(tables, &about.quoted.ends).ok_or_else(|| unconcerned(tables, &about.ip))
+        whom => {
+            // The host's own connections to servers are none of ours, but a pool's address may be the host's too.
+            let pool = matches!(whom, Ok((For::Pool, _)));
+            let untracked = !pool && !tables.is_local(about.quoted.ends.source);
+            to_client(tables, &about.quoted.ends, untracked).ok_or_else(|| unconcerned(tables, &about.ip))
         }
     };
     match found {
@@ -139,13 +142,12 @@ fn to_server<F: Layer3>(tables: &impl Tables<F>, quoted: &Ends<F>, vip: &Vip) ->
     Ok(Destination { ends, server: id, vip: vip.id, forward, gue_port, mss: 0, reserved: 0, spread: 0 })
 }
 
-/// An error about a packet to a server that was reached by `nat` or `fullnat` goes to the client that sent it.
+/// An error about a packet to a server that was reached by `nat` or `fullnat` goes to the client that sent it. `untracked`:
+/// its connection need not be in the table.
 #[inline(always)]
-fn to_client<F: Layer3>(tables: &impl Tables<F>, quoted: &Ends<F>) -> Option<Destination<F>> {
+fn to_client<F: Layer3>(tables: &impl Tables<F>, quoted: &Ends<F>, untracked: bool) -> Option<Destination<F>> {
     let answer = quoted.swapped();
-    // The host's own connections to servers are none of ours, but a pool's address may be the host's too.
-    let is_local = tables.is_local(answer.destination);
-    let reply = reply_to(tables, &answer).filter(|_| !is_local).map(|row| F::unpack_return(&row));
+    let reply = if untracked { reply_to(tables, &answer).map(|row| F::unpack_return(&row)) } else { None };
     let back = Destination::unknown(quoted);
     if let Some(reply) = reply.filter(|reply| reply.vip != 0) {
         let destination_port = translate::port(reply.vip_port, quoted.destination_port);
