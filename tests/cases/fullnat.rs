@@ -104,6 +104,9 @@ fn forgotten(net: &'static Net) -> Vec<Case> {
             know(tables, net, 1);
             forget(tables, net, true);
         }),
+        sent(net, "fullnat: the way back is made again at once", &data, source)
+            .after(syn.bytes())
+            .then(|tables| forget(tables, net, true)),
         // Somebody else has the port by now: two flows with the same ends would be one to the server.
         net.stops("fullnat: a way back that became another's", data.bytes(), Stop::NoConnection).with(|tables| {
             know(tables, net, 1);

@@ -84,9 +84,10 @@ fn forward<F: Layer3>(tables: &impl Tables<F>, l4: &L4<F>, vip: &Vip) -> Result<
         let back = F::flow_key(&to.ends.swapped());
         // The way back may have been forgotten: the table keeps what was used last, in each direction by itself. Then
         // somebody else may have the port by now, and to the server both would be one connection.
-        let again = mode.translates() && now.wrapping_sub(row.last) >= REFRESH;
-        let there = again && tables.add_connection(&back, &way_back(l4, vip, row.server, now));
-        if mode != Forward::FullNat || there || is_ours(tables, &back, l4) {
+        let there = mode == Forward::FullNat && is_ours(tables, &back, l4);
+        let again = mode == Forward::FullNat || (mode == Forward::Nat && now.wrapping_sub(row.last) >= REFRESH);
+        let made = again && !there && tables.add_connection(&back, &way_back(l4, vip, row.server, now));
+        if mode != Forward::FullNat || there || made {
             return Ok(Some(Destination { spread: select::hash(tables, &l4.ends, vip), ..to }));
         }
     }
