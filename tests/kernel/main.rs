@@ -11,31 +11,23 @@ mod loading;
 mod namespace;
 mod tools;
 
-use anyhow::{Result, ensure};
+use agreement::Kernels;
+use anyhow::{Context as _, Result, ensure};
 use cases::{Case, Expect, world};
 use lb_common::{Stop, maps::EVENTS_BYTES};
-use lb_ebpf::{
-    Verdict,
-    testing::{Counted, MemoryTables, PacketBuf},
-};
+use lb_ebpf::Verdict;
 use lb_tests::{
-    object::{Action, Loaded, Remembered},
+    object::{Action, Loaded},
     packet::Frame,
 };
-use rustix::time::{ClockId, clock_gettime};
-use std::mem;
 
 #[test]
 fn every_row_comes_out_as_promised() -> Result<()> {
     namespace::enter()?;
-    let mut loaded = Loaded::with(&world::tables())?;
+    let mut kernels = Kernels::default();
     for mut case in cases::all() {
-        begin(&mut case)?;
+        let loaded = kernels.begin(&mut case).with_context(|| case.name.clone())?;
         let Case { name, tables, ingress, input, expect, .. } = case;
-        if !loaded.can_hold(&tables) {
-            loaded = Loaded::with(&tables)?;
-        }
-        loaded.fill(&tables)?;
         let (action, output) = loaded.run(ingress, &input)?;
         let (wanted, bytes) = match expect {
             Expect::Transmit(bytes) => (Action::Sent(Verdict::Transmit), bytes),
@@ -45,34 +37,9 @@ fn every_row_comes_out_as_promised() -> Result<()> {
         };
         ensure!(action == wanted, "{name}: {action:?}, not {wanted:?}");
         ensure!(output == bytes, "{name}:\n{output:02x?}, not\n{bytes:02x?}");
-
-        let _host = lb_ebpf::run(&mut PacketBuf::new(input, ingress), &tables);
-        let (kernel, host) = (loaded.counted()?, tables.counted.borrow().clone());
-        ensure!(kernel == host, "{name}: the kernel counted {kernel:?}, the host {host:?}");
-        let (kernel, host) = (loaded.remembered()?, Remembered::of(&tables));
-        ensure!(kernel == host, "{name}: the kernel remembers {kernel:?}, the host {host:?}");
+        let _fate = agreement::host(&tables, ingress, &input)?;
+        agreement::left_alike(loaded, &tables).context(name)?;
     }
-    Ok(())
-}
-
-/// Sets the host's clock by the kernel's.
-fn set_clock(tables: &MemoryTables) -> Result<()> {
-    let now = clock_gettime(ClockId::MonotonicCoarse);
-    tables.now.set(u64::try_from(now.tv_sec)? * 1_000_000_000 + u64::try_from(now.tv_nsec)?);
-    Ok(())
-}
-
-/// Runs what comes before a row's frame on the host, by the kernel's clock, and forgets what was counted of it. What is
-/// remembered of it then is what the kernel's maps are filled with.
-fn begin(case: &mut Case) -> Result<()> {
-    set_clock(&case.tables)?;
-    for frame in mem::take(&mut case.earlier) {
-        let _outcome = lb_ebpf::run(&mut PacketBuf::new(frame, case.ingress), &case.tables);
-    }
-    if let Some(change) = case.change.take() {
-        change(&mut case.tables);
-    }
-    *case.tables.counted.get_mut() = Counted::default();
     Ok(())
 }
 

@@ -57,12 +57,6 @@ pub(super) const NAMES6: Names = Names {
 };
 
 impl Loaded {
-    /// Whether these tables differ from those that were loaded only in what can be written later.
-    pub fn can_hold(&self, tables: &MemoryTables) -> bool {
-        let frozen = |tables: &MemoryTables| (tables.hash_key, tables.track_budget, tables.max_flows);
-        frozen(tables) == frozen(&self.filled)
-    }
-
     /// Makes the maps hold these tables and nothing else, and sets the counters to zero.
     pub fn fill(&mut self, tables: &MemoryTables) -> Result<()> {
         self.change(tables)?;
@@ -74,7 +68,8 @@ impl Loaded {
 
     /// Makes the maps that the daemon writes hold these tables. What the packet path wrote stays.
     pub fn change(&mut self, tables: &MemoryTables) -> Result<()> {
-        ensure!(self.can_hold(tables), "these are frozen");
+        let frozen = |tables: &MemoryTables| (tables.hash_key, tables.track_budget, tables.max_flows);
+        ensure!(frozen(tables) == frozen(&self.filled), "these are frozen");
         let old = mem::replace(&mut self.filled, tables.clone());
         self.fill_family(&NAMES4, &old.v4, &tables.v4)?;
         self.fill_family(&NAMES6, &old.v6, &tables.v6)?;

@@ -8,7 +8,10 @@ use crate::raw::Raw;
 use anyhow::Result;
 use aya::maps::{HashMap, Map};
 use bytemuck::Pod;
-use lb_common::{Family, Flow, V4, V6, flow::ConnectionRow};
+use lb_common::{
+    Family, Flow, V4, V6,
+    flow::{ConnectionRow, FragmentRow},
+};
 use lb_ebpf::testing::{MemoryFamily, MemoryTables};
 use std::collections::BTreeMap;
 
@@ -51,6 +54,9 @@ impl<F: Family> OfFamily<F> {
 
     fn timeless(mut self) -> Self {
         self.flows.values_mut().for_each(|flow| flow.last = 0);
+        for row in self.fragments.values_mut() {
+            *row = F::fragment(FragmentRow { last: 0, ..F::unpack_fragment(row) });
+        }
         for row in self.connections.values_mut() {
             *row = F::connection(ConnectionRow { last: 0, ..F::unpack_connection(row) });
         }
