@@ -39,12 +39,15 @@ fn dropped(net: &'static Net) -> Vec<Case> {
     ]
 }
 
+/// What becomes of a frame.
+type Leaves = Box<dyn Fn(&Frame) -> Frame>;
+
 /// Later ones follow the first.
 fn tracked(net: &'static Net) -> Vec<Case> {
     let track = |vip| flag(vip, FRAGMENTS_TRACK);
     let mut cases = Vec::new();
     let nat = |number: usize| move |frame: &Frame| leaves_for(frame.clone(), number).to(net.servers[number]);
-    let ways: [(&str, SocketAddr, Box<dyn Fn(&Frame) -> Frame>); 5] = [
+    let ways: [(&str, SocketAddr, Leaves); 5] = [
         ("nat", net.nat, Box::new(nat(1))),
         ("direct", net.direct, Box::new(|frame| leaves_for(frame.clone(), 1))),
         ("ipip", net.ipip, Box::new(|frame| super::tunnels::wrapped(frame, net))),
@@ -149,7 +152,7 @@ fn hashed(net: &'static Net) -> Vec<Case> {
 fn replies(net: &'static Net) -> Vec<Case> {
     let reply = long(answers(Frame::udp(net.servers[1], net.client), 1));
     let [first, later] = reply.fragments(FIRST);
-    let [first_out, later_out] = leaves_for_client(reply.clone()).from(net.nat).fragments(FIRST);
+    let [first_out, later_out] = leaves_for_client(reply).from(net.nat).fragments(FIRST);
     let to_host = long(answers(Frame::udp(net.servers[1], net.host), 1)).fragments(FIRST);
     let unrouted = long(answers(Frame::udp(net.servers[1], net.unrouted_client), 1)).fragments(FIRST);
     vec![

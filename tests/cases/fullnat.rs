@@ -55,7 +55,7 @@ fn back(net: &'static Net) -> Vec<Case> {
     let answer = reply(Frame::udp, Protocol::Udp);
     let stranger = answers(Frame::tcp(net.servers[1], SocketAddr::new(net.pool[0], 9)), 1);
     vec![
-        net.sends("fullnat: a SYN-ACK goes back to the client", &segment, &to_client(&segment)).after(syn.clone()),
+        net.sends("fullnat: a SYN-ACK goes back to the client", &segment, &to_client(&segment)).after(syn),
         net.sends("fullnat: an answer goes back to the client", &answer, &to_client(&answer)).after(datagram),
         net.stops("fullnat: a reply of no connection", stranger.bytes(), Stop::NoConnection),
         net.stops("fullnat: what is for the host's own port at a pool's address", stranger.bytes(), Stop::ToHost)
@@ -124,7 +124,7 @@ fn sent(net: &Net, name: &str, input: &Frame, source: SocketAddr) -> Case {
 /// Where the client's flow comes from, after so many ports that were taken: of the pool by the flow's hash, of the ports
 /// below those of the host's own connections by its product with the golden ratio, and on by a prime.
 pub(super) fn lent(net: &Net, protocol: Protocol, steps: u32) -> SocketAddr {
-    let scaled = |hash: u32, range: u32| u32::try_from(u64::from(hash) * u64::from(range) >> 32).expect("32 bits");
+    let scaled = |hash: u32, range: u32| u32::try_from((u64::from(hash) * u64::from(range)) >> 32).expect("32 bits");
     let hash = hash(net.client, net.fullnat, protocol);
     let first = scaled(hash.wrapping_mul(0x9e37_79b1), 31_744);
     let port = 1_024 + (first + steps * 12_289) % 31_744;

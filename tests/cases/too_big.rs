@@ -80,7 +80,7 @@ fn told(net: &'static Net) -> Vec<Case> {
         ),
     ];
     if !net.is_v6() {
-        let options = big.clone().options(&[1; 40]);
+        let options = big.options(&[1; 40]);
         cases.push(limit(
             net.row("too big: with options", options.bytes(), client_told(net, &options, net.nat, 1_400)),
             1_400,

@@ -172,6 +172,6 @@ fn receive() -> Result<(Vec<String>, Vec<OwnedFd>)> {
     let rights = control
         .drain()
         .filter_map(|message| if let RecvAncillaryMessage::ScmRights(fds) = message { Some(fds) } else { None });
-    let text = str::from_utf8(&text[..got.bytes])?;
+    let text = str::from_utf8(text.get(..got.bytes).unwrap_or_default())?;
     Ok((text.split(' ').map(str::to_owned).collect(), rights.flatten().collect()))
 }

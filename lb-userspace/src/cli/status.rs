@@ -115,6 +115,15 @@ mod tests {
         servers::Health,
     };
 
+    /// One that runs the program, and one that went away.
+    fn interfaces() -> Vec<Interface> {
+        let gone = "there is no network interface eth1".to_owned();
+        vec![
+            Interface { name: "eth0".to_owned(), mode: "native".to_owned(), adopted: true, error: None },
+            Interface { name: "eth1".to_owned(), mode: "none".to_owned(), adopted: false, error: Some(gone) },
+        ]
+    }
+
     #[test]
     fn status_is_shown_in_columns_with_numbers_flush_right_and_no_blanks_at_the_ends() {
         let server = |name: &str, total, backup: bool| ServerStatus {
@@ -133,15 +142,7 @@ mod tests {
             pid: 7,
             worker_pid: 8,
             generation: 2,
-            interfaces: vec![
-                Interface { name: "eth0".to_owned(), mode: "native".to_owned(), adopted: true, error: None },
-                Interface {
-                    name: "eth1".to_owned(),
-                    mode: "none".to_owned(),
-                    adopted: false,
-                    error: Some("there is no network interface eth1".to_owned()),
-                },
-            ],
+            interfaces: interfaces(),
             frontends: vec![FrontendStatus {
                 name: "public".to_owned(),
                 mode: "http".to_owned(),

@@ -24,8 +24,7 @@ pub(crate) fn tables() -> MemoryTables {
 }
 
 fn build() -> MemoryTables {
-    let mut tables = MemoryTables::default();
-    tables.hash_key = HASH_KEY;
+    let mut tables = MemoryTables { hash_key: HASH_KEY, ..MemoryTables::default() };
     tables.v4 = family(&NET4, |ReturnRow { vip_addr, vip_port, vip, server, mss }| Return4 {
         vip_addr,
         vip_port,
@@ -50,9 +49,9 @@ fn build() -> MemoryTables {
         ] {
             tables.rings.insert(ring, ring_of(|_| server));
         }
-        for number in 1..=4 {
+        for (number, mac) in SERVER_MACS.into_iter().enumerate().skip(1) {
             tables.servers.insert(net.id(number), server_entry(net, number, ServerState::Up));
-            tables.next_hops.insert(net.id(number).into(), next_hop(SERVER_MACS[number], OUTSIDE));
+            tables.next_hops.insert(net.id(number).into(), next_hop(mac, OUTSIDE));
         }
         for (row, source) in (net.first_source().into()..).zip(net.pool) {
             tables.sources.insert(row, source.into());
@@ -139,8 +138,8 @@ pub(crate) fn route(tables: &mut MemoryTables, address: SocketAddr, bits: u32, r
 /// The same tables with the servers behind a second interface.
 pub(crate) fn two_armed(tables: &mut MemoryTables) {
     for net in [&NET4, &NET6] {
-        for number in 1..=4 {
-            tables.next_hops.insert(net.id(number).into(), next_hop(SERVER_MACS[number], INSIDE));
+        for (number, mac) in SERVER_MACS.into_iter().enumerate().skip(1) {
+            tables.next_hops.insert(net.id(number).into(), next_hop(mac, INSIDE));
         }
     }
     tables.devices = [OUTSIDE, INSIDE].into();

@@ -13,6 +13,7 @@ use crate::{
 };
 use lb_common::{Be16, Be32, Ends, Family as _, Flow, FlowKey4, Note, Protocol, RingHead, V4, Vip};
 use lb_ebpf::{
+    parse::L4,
     select::{self, Signs},
     testing::{MemoryRing, MemoryTables},
 };
@@ -74,8 +75,9 @@ impl Inside {
     /// The server that a packet goes to; `None`: nobody is up.
     fn select(&self, ends: &Ends<V4>, opens: bool) -> Option<u64> {
         let vip = Vip { ring: RING, ..Vip::default() };
-        let signs = Signs { opens, ..Signs::default() };
-        let settled = select::settled(&self.path, ends, &vip).expect("the tables are whole");
+        let (signs, checksum) = (Signs { opens, ..Signs::default() }, Be16::new(0));
+        let l4 = L4 { ends: *ends, checksum, opens, agrees: opens, closes: false };
+        let settled = select::settled(&self.path, &l4, &vip).expect("the tables are whole");
         let chosen = settled.map_or_else(|| select::server(&self.path, ends, signs, &vip).ok(), Some)?;
         Some(chosen.server.identity)
     }
