@@ -161,12 +161,13 @@ macro_rules! family {
             #[inline(always)]
             fn fragment(row: FragmentRow<$addr>) -> $fragment {
                 let FragmentRow { vip, server, forward, gue_port, source, destination, last } = row;
-                $fragment { vip, server, forward, reserved: 0, gue_port, source, destination, last }
+                $fragment { vip, server, forward, reserved: 0, gue_port, source, destination, last, rest: 0 }
             }
 
             #[inline(always)]
             fn unpack_fragment(row: &$fragment) -> FragmentRow<$addr> {
-                let $fragment { vip, server, forward, reserved: _, gue_port, source, destination, last } = *row;
+                let $fragment { vip, server, forward, reserved: _, gue_port, source, destination, last, rest: _ } =
+                    *row;
                 FragmentRow { vip, server, forward, gue_port, source, destination, last }
             }
 

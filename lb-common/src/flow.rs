@@ -4,6 +4,8 @@
 use crate::{Be16, Be32, Be128, RingId, ServerId, VipId, layout::map_type};
 use bytemuck::{Pod, Zeroable};
 
+// Rows of whole words: where they are put together on the stack, the compiler writes two fields at once, and the verifier
+// wants that aligned.
 macro_rules! flow_rows {
     ($addr:ident, $key:ident, $connection:ident, $fragment_key:ident, $fragment:ident) => {
         /// Both ends of a flow, as its packets have them.
@@ -11,7 +13,7 @@ macro_rules! flow_rows {
         /// In the flow table those to the VIP: without ports where fragments go by their addresses, and with source affinity the
         /// client and the protocol alone, all else zero. In the table of connections there is a second key for the way back:
         /// from the server to where it answers to.
-        #[repr(C)]
+        #[repr(C, align(8))]
         #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd, Pod, Zeroable)]
         pub struct $key {
             /// Who sends.
@@ -29,7 +31,7 @@ macro_rules! flow_rows {
         }
 
         /// A connection, in one of its two directions: what its packets are translated to. See [`ConnectionRow`].
-        #[repr(C)]
+        #[repr(C, align(8))]
         #[derive(Clone, Copy, Debug, Eq, PartialEq, Pod, Zeroable)]
         pub struct $connection {
             /// Row in `SERVERS`.
@@ -53,7 +55,7 @@ macro_rules! flow_rows {
         }
 
         /// What all fragments of a packet share.
-        #[repr(C)]
+        #[repr(C, align(8))]
         #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd, Pod, Zeroable)]
         pub struct $fragment_key {
             /// Who sent it.
@@ -69,7 +71,7 @@ macro_rules! flow_rows {
         }
 
         /// Where the first fragment of a packet went. See [`FragmentRow`].
-        #[repr(C)]
+        #[repr(C, align(8))]
         #[derive(Clone, Copy, Debug, Eq, PartialEq, Pod, Zeroable)]
         pub struct $fragment {
             /// Row in `VIP_COUNTERS`.
@@ -88,6 +90,8 @@ macro_rules! flow_rows {
             pub destination: $addr,
             /// When the first one was seen, by [`seconds`].
             pub last: u32,
+            /// Zero.
+            pub rest: u32,
         }
     };
 }
@@ -100,8 +104,8 @@ map_type!(Connection4, size = 24, { server = 0, vip = 2, last = 4, source = 8, d
 map_type!(Connection6, size = 48, { server = 0, vip = 2, last = 4, source = 8, destination = 24, source_port = 40, destination_port = 42, marks = 44 });
 map_type!(FragmentKey4, size = 16, { source = 0, destination = 4, id = 8, protocol = 12 });
 map_type!(FragmentKey6, size = 40, { source = 0, destination = 16, id = 32, protocol = 36 });
-map_type!(Fragment4, size = 20, { vip = 0, server = 2, forward = 4, gue_port = 6, source = 8, destination = 12, last = 16 });
-map_type!(Fragment6, size = 44, { vip = 0, server = 2, forward = 4, gue_port = 6, source = 8, destination = 24, last = 40 });
+map_type!(Fragment4, size = 24, { vip = 0, server = 2, forward = 4, gue_port = 6, source = 8, destination = 12, last = 16 });
+map_type!(Fragment6, size = 48, { vip = 0, server = 2, forward = 4, gue_port = 6, source = 8, destination = 24, last = 40 });
 
 /// A row of the table of connections, in either family. The way to the server and the way back have an entry each.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]

@@ -3,6 +3,7 @@
 //! First it is found out where a packet goes, by its [`connection`], by its [`fragment`]s, by what an [`icmp`] error quotes;
 //! then it is sent there ([`deliver`]).
 
+pub mod look;
 pub mod connection;
 pub mod deliver;
 pub mod fragment;

@@ -16,11 +16,11 @@ pub enum Verdict {
 pub enum Early {
     /// It is larger than what the next link takes of it: so many bytes.
     TooBig(u16),
-    /// It is an ICMP message.
+    /// It is an ICMP message; its header was [`Kept`](crate::path::Kept).
     Icmp,
     /// It is an ICMP error for an end of a flow; [`About`](crate::cold::icmp::About) that more was kept.
     Error,
-    /// It is a fragment.
+    /// It is a fragment, and what is known of it was [`Kept`](crate::path::Kept).
     Fragment,
     /// It takes more than the fast path: a look into a table of connections, or a flow that is to be remembered.
     Look,
@@ -28,6 +28,8 @@ pub enum Early {
     Kept,
     /// It goes into a tunnel: the [`Entrance`](crate::path::Entrance) was kept.
     Enter,
+    /// It was found out where it goes, and first its segments are limited.
+    Clamp,
     /// It was found out where it goes, and what is known was [`Kept`](crate::path::Kept).
     Send,
     /// The table of connections does not know it: the ring decides.
@@ -79,6 +81,7 @@ impl From<Early> for Packed {
             Early::Send => 8,
             Early::Look => 9,
             Early::Enter => 10,
+            Early::Clamp => 11,
             Early::TooBig(mtu) => TOO_BIG | u64::from(mtu),
         })
     }
@@ -157,6 +160,7 @@ mod tests {
             Early::Enter,
             Early::ByRing,
             Early::Make,
+            Early::Clamp,
             Early::Send,
         ];
         for (a, one) in early.iter().enumerate() {

@@ -8,5 +8,5 @@ pub mod extensions;
 pub mod l4;
 pub mod quoted;
 
-pub use ip::{Ip, Layer3, Part, ip};
+pub use ip::{Ip, Layer3, Part, header, ip};
 pub use l4::{L4, l4};

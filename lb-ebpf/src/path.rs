@@ -9,7 +9,7 @@ use crate::{
     cold::{self, deliver::Destination},
     outcome::{Early, Outcome, Packed, Verdict},
     parse::{self, Ip, L4, Layer3, Part, ethernet},
-    rewrite::{mss, translate, tunnel::Tunnel},
+    rewrite::{translate, tunnel::Tunnel},
     select, transmit,
     vip::{self, For},
 };
@@ -38,9 +38,11 @@ pub fn run(packet: &mut impl Packet, tables: &(impl Tables<V4> + Tables<V6>)) ->
 pub enum Step {
     /// Most packets need no other.
     Fast,
-    /// A fragment is looked at.
-    Fragment,
-    /// It is found out where it goes.
+    /// A packet goes into the tunnel to its server.
+    Enter,
+    /// A packet that takes more than the fast path is looked at again.
+    Look,
+    /// It is found out where a fragment goes.
     PlaceFragment,
     /// An ICMP message is looked at.
     Icmp,
@@ -48,16 +50,14 @@ pub enum Step {
     PlaceError,
     /// It is sent there.
     SendError,
-    /// A packet goes into the tunnel to its server.
-    Enter,
-    /// A packet that takes more than the fast path is looked at again.
-    Look,
-    /// The table of connections is asked where it goes.
+    /// The table of connections is asked where a packet goes.
     Known,
     /// The ring is, and the flow table.
     ByRing,
     /// A connection is made.
     Make,
+    /// Its segments are limited.
+    Clamp,
     /// A packet is sent where it goes.
     Send,
     /// Its sender is told that it is too big.
@@ -68,11 +68,15 @@ pub enum Step {
 #[inline(always)]
 pub fn steps(mut step: impl FnMut(Step) -> Packed) -> Result<Verdict, Stop> {
     let mut outcome = step(Step::Fast);
+    if outcome.is(Early::Enter) {
+        outcome = step(Step::Enter);
+    } else if outcome.is(Early::Look) {
+        outcome = step(Step::Look);
+    }
     if outcome.is(Early::Fragment) {
-        outcome = step(Step::Fragment);
-        if outcome.is(Early::Kept) {
-            outcome = step(Step::PlaceFragment);
-        }
+        outcome = step(Step::PlaceFragment);
+    } else if outcome.is(Early::Kept) {
+        outcome = step(Step::Known);
     } else if outcome.is(Early::Icmp) {
         outcome = step(Step::Icmp);
         if outcome.is(Early::Error) {
@@ -81,19 +85,15 @@ pub fn steps(mut step: impl FnMut(Step) -> Packed) -> Result<Verdict, Stop> {
         if outcome.is(Early::Error) {
             outcome = step(Step::SendError);
         }
-    } else if outcome.is(Early::Enter) {
-        outcome = step(Step::Enter);
-    } else if outcome.is(Early::Look) {
-        outcome = step(Step::Look);
-        if outcome.is(Early::Kept) {
-            outcome = step(Step::Known);
-        }
-        if outcome.is(Early::ByRing) {
-            outcome = step(Step::ByRing);
-        }
-        if outcome.is(Early::Make) {
-            outcome = step(Step::Make);
-        }
+    }
+    if outcome.is(Early::ByRing) {
+        outcome = step(Step::ByRing);
+    }
+    if outcome.is(Early::Make) {
+        outcome = step(Step::Make);
+    }
+    if outcome.is(Early::Clamp) {
+        outcome = step(Step::Clamp);
     }
     if outcome.is(Early::Send) {
         outcome = step(Step::Send);
@@ -113,10 +113,9 @@ pub fn step<F: Layer3>(packet: &mut impl Packet, tables: &impl Tables<F>, step: 
     }
     let kept = match step {
         Step::Fast => return straight(packet, tables, offset).into(),
-        Step::Fragment => return cold::fragment::look(packet, tables, offset),
-        Step::Icmp => return cold::icmp::look(packet, tables, offset),
+        Step::Icmp => return cold::icmp::look(packet, tables),
         Step::TooBig(mtu) => return cold::too_big::tell(packet, tables, offset, mtu).into(),
-        Step::Look => return look(packet, tables, offset).into(),
+        Step::Look => return cold::look::look(packet, tables, offset),
         Step::Enter => tables.kept(|entrance| enter(packet, tables, offset, entrance).into()),
         Step::PlaceFragment => tables.kept(|kept| cold::fragment::place(tables, kept)),
         Step::PlaceError => tables.kept(|about| cold::icmp::place(tables, about)),
@@ -124,6 +123,7 @@ pub fn step<F: Layer3>(packet: &mut impl Packet, tables: &impl Tables<F>, step: 
         Step::Known => tables.kept(|kept| cold::connection::known(tables, kept)),
         Step::ByRing => tables.kept(|kept| cold::connection::by_ring(tables, kept)),
         Step::Make => tables.kept(|kept| cold::connection::make(tables, kept)),
+        Step::Clamp => tables.kept(|kept| cold::deliver::clamp(packet, tables, kept)),
         Step::Send => tables.kept(|kept| cold::deliver::send(packet, tables, kept)),
     };
     kept.unwrap_or_else(|| Stop::BadTables.into())
@@ -154,14 +154,14 @@ impl<F: Layer3> Kept<F> {
 
 #[inline(always)]
 fn straight<F: Layer3>(packet: &mut impl Packet, tables: &impl Tables<F>, offset: usize) -> Outcome {
-    let ip = parse::ip::<F>(packet, offset)?;
-    let Some(protocol) = Protocol::from_number(ip.protocol) else {
-        let is_icmp = ip.protocol == F::ICMP && ip.part == Part::Whole;
-        return Err(if is_icmp { Early::Icmp.into() } else { Stop::NotBalanced.into() });
-    };
+    let ip = parse::header::<F>(packet, offset)?;
     if ip.part != Part::Whole {
-        return Err(Early::Fragment.into());
+        return Err(Early::Look.into());
     }
+    let Some(protocol) = Protocol::from_number(ip.protocol) else {
+        let leads_on = ip.protocol == F::ICMP || F::is_extension(ip.protocol);
+        return Err(if leads_on { Early::Look.into() } else { Stop::NotBalanced.into() });
+    };
     let l4 = parse::l4(packet, &ip, protocol)?;
     let (whom, vip) = vip::find(tables, &l4.ends)?;
     match whom {
@@ -171,29 +171,19 @@ fn straight<F: Layer3>(packet: &mut impl Packet, tables: &impl Tables<F>, offset
     }
 }
 
-/// Looks again at a packet that left the fast path, and keeps what is known of it.
-#[inline(always)]
-fn look<F: Layer3>(packet: &impl Packet, tables: &impl Tables<F>, offset: usize) -> Outcome {
-    let ip = parse::ip::<F>(packet, offset)?;
-    let l4 = parse::l4(packet, &ip, Protocol::from_number(ip.protocol).ok_or(Stop::NotBalanced)?)?;
-    let (whom, vip) = vip::find(tables, &l4.ends)?;
-    tables.keep(Kept::new(&ip, &l4, whom, &vip));
-    Err(Early::Kept.into())
-}
-
 /// From a client to a server.
 #[inline(always)]
 fn forward<F: Layer3>(packet: &mut impl Packet, tables: &impl Tables<F>, ip: &Ip<F>, l4: &L4<F>, vip: &Vip) -> Outcome {
     let mode = Forward::from_byte(vip.forward).ok_or(Stop::BadTables)?;
     let ttl = transmit::ttl(ip)?;
-    if vip.has(TRACK_FULL) || mode == Forward::FullNat {
+    let limited = l4.agrees && vip.mss != 0;
+    if vip.has(TRACK_FULL) || mode == Forward::FullNat || limited {
         return Err(Early::Look.into());
     }
     let Some(chosen) = select::settled(tables, l4, vip)? else { return Err(Early::Look.into()) };
     if mode.is_tunnel() {
-        // What looks at more than the header of a packet goes the long way: a checksum over it, a limit of segments.
-        let looks_inside = mode == Forward::Gue && chosen.server.family == V6::VERSION || l4.agrees && vip.mss != 0;
-        if looks_inside {
+        // A checksum over the packet takes the long way.
+        if mode == Forward::Gue && chosen.server.family == V6::VERSION {
             return Err(Early::Look.into());
         }
         tables.keep(Entrance { vip: *vip, spread: chosen.hash, server: chosen.id.into(), opened: l4.opens.into() });
@@ -211,7 +201,6 @@ fn forward<F: Layer3>(packet: &mut impl Packet, tables: &impl Tables<F>, ip: &Ip
     } else {
         translate::ttl(packet, ip, ttl);
     }
-    mss::clamp(packet, tables, ip, l4, vip.mss);
     transmit::leave(packet, ip, Some(l4), &way, &Tunnel::NONE, 0)?;
 
     let (bytes, opened) = (ip.frame_length(), u64::from(l4.opens));
@@ -242,7 +231,7 @@ fn enter<F: Layer3>(
     entrance: &mut Entrance,
 ) -> Outcome {
     let Entrance { vip, spread, server: id, opened } = *entrance;
-    let ip = parse::ip::<F>(packet, offset)?;
+    let ip = parse::header::<F>(packet, offset)?;
     #[expect(clippy::cast_possible_truncation, reason = "a server id has 14 bits")]
     let id = id as ServerId;
     let server = tables.server(id).ok_or(Stop::BadTables)?;
@@ -264,7 +253,7 @@ fn enter<F: Layer3>(
 fn back<F: Layer3>(packet: &mut impl Packet, tables: &impl Tables<F>, ip: &Ip<F>, l4: &L4<F>) -> Outcome {
     let reply = reply_to(tables, &l4.ends).ok_or(Stop::NotOurs)?;
     let reply = F::unpack_return(&reply);
-    if reply.vip == 0 {
+    if reply.vip == 0 || (l4.agrees && reply.mss != 0) {
         return Err(Early::Look.into());
     }
     let ttl = transmit::ttl(ip)?;
@@ -273,7 +262,6 @@ fn back<F: Layer3>(packet: &mut impl Packet, tables: &impl Tables<F>, ip: &Ip<F>
     let to =
         Ends { source: reply.vip_addr, source_port: translate::port(reply.vip_port, l4.ends.source_port), ..l4.ends };
     translate::ends(packet, ip, l4, &to, ttl);
-    mss::clamp(packet, tables, ip, l4, reply.mss);
     transmit::leave(packet, ip, Some(l4), &way, &Tunnel::NONE, 0)?;
 
     let bytes = ip.frame_length();

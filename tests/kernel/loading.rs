@@ -13,7 +13,7 @@ use std::{
 
 /// Instructions that the verifier walked through when this was written, by series of the kernel. A jump is a warning:
 /// each branch multiplies.
-const VERIFIED: [(&str, u32); 1] = [("6.18", 718_041)];
+const VERIFIED: [(&str, u32); 1] = [("6.18", 206_084)];
 /// What no kernel may need: something less than its limit of a million.
 const MOST_VERIFIED: u32 = 900_000;
 
@@ -60,18 +60,29 @@ fn bpftool_loads_the_object() -> Result<()> {
     let (shown, code) = (shown?, code?);
     ensure!(shown.contains(&format!("name {PROGRAM}")) && shown.contains("gpl"), "{shown}");
     ensure!(code.contains("call bpf_xdp_get_buff_len"), "{code}");
-    let entry = code.split("\n\n").next().unwrap_or_default();
-    let mut calls = entry.lines().filter(|line| line.contains("call pc")).peekable();
-    ensure!(calls.peek().is_some(), "the steps are no functions of their own:\n{entry}");
-    let stray = calls.find(|line| line.contains("memcpy"));
-    ensure!(stray.is_none(), "the entry point copies bytes one by one: {stray:?}");
-    let bytes = entry.matches("*(u8 *)").count();
-    ensure!(bytes <= MOST_BYTES, "{bytes} accesses of single bytes:\n{code}");
+    let entry = function(&code, "sluice").context("no entry point")?;
+    ensure!(entry.contains("call pc"), "the steps are no functions of their own:\n{entry}");
+    for name in ["fast4", "fast6"] {
+        let code = function(&code, name).context("no fast path")?;
+        ensure!(!code.contains("memcpy"), "{name} copies bytes one by one:\n{code}");
+        let bytes = code.matches("*(u8 *)").count();
+        ensure!(bytes <= MOST_BYTES, "{bytes} accesses of single bytes in {name}:\n{code}");
+    }
     Ok(())
 }
 
-/// Accesses of one byte: time to live, protocol, TCP flags, the state of a server.
-const MOST_BYTES: usize = 16;
+/// Accesses of one byte on the fast path, with what it writes in each of its ways: time to live, protocol, TCP flags, the
+/// state of a server.
+const MOST_BYTES: usize = 32;
+
+/// The code of a function: the lines after its head, all of which begin with blanks or a semicolon.
+fn function<'a>(code: &'a str, name: &str) -> Option<&'a str> {
+    let (_, rest) = code.split_once(&format!(" {name}("))?;
+    let (_, body) = rest.split_once('\n')?;
+    let end =
+        body.lines().take_while(|line| line.is_empty() || line.starts_with([' ', ';'])).map(|line| line.len() + 1);
+    body.get(..end.sum::<usize>().min(body.len()))
+}
 
 fn bpftool(arguments: &[&str]) -> Result<String> {
     let output = Command::new("bpftool").args(arguments).output().context("bpftool is needed")?;

@@ -1,12 +1,12 @@
 //! Connections that are tracked one by one: `track = "full"`, and `forward = "fullnat"`, whose source ports must be
 //! remembered.
 
-use super::deliver::Destination;
+use super::{deliver::Destination, fragment::remember};
 use crate::{
     Tables,
     outcome::{Early, Packed},
-    parse::{L4, Layer3},
-    path::Kept,
+    parse::{L4, Layer3, Part},
+    path::{Kept, reply_to},
     rewrite::translate,
     select::{self, Signs},
     tables::Touch,
@@ -15,7 +15,7 @@ use crate::{
 use lb_common::{
     Be16, Ends, Forward, Note, Protocol, ServerEntry, ServerId, ServerState, Stop, Vip,
     flow::{BACK, CLOSING, ConnectionRow, REFRESH, seconds},
-    vip::flags::TRACK_FULL,
+    vip::flags::{FRAGMENTS_TRACK, TRACK_FULL},
 };
 
 /// Ports of a source pool that are tried for a new connection.
@@ -41,32 +41,34 @@ pub fn known<F: Layer3>(tables: &impl Tables<F>, kept: &mut Kept<F>) -> Packed {
         For::Vip if is_tracked(vip) => forward(tables, l4, vip),
         For::Vip => Ok(None),
         For::Pool => back(tables, l4, true).map(Some),
-        For::Other => back(tables, l4, false).map(Some),
+        For::Other => reply(tables, l4).map(Some),
     };
     match found {
         Ok(Some(to)) => {
             kept.to = to;
-            Early::Send.into()
+            kept.next()
         }
         Ok(None) => Early::ByRing.into(),
         Err(stop) => stop.into(),
     }
 }
 
-/// By the ring and the flow table. A connection that is tracked by itself is still to be made.
+/// By the ring and the flow table, also a fragment. A connection that is tracked by itself is still to be made.
 #[inline(always)]
 pub fn by_ring<F: Layer3>(tables: &impl Tables<F>, kept: &mut Kept<F>) -> Packed {
     let (l4, vip) = (&kept.l4, &kept.vip);
-    let signs = Signs { opens: l4.opens, closes: l4.closes, stranger: is_tracked(vip) };
-    match select::server(tables, &l4.ends, signs, vip) {
-        Ok(chosen) => {
-            let to = destination(l4, vip, (chosen.id, chosen.server), (l4.ends.source, l4.ends.source_port));
-            let tracked = is_tracked(vip);
-            kept.to = Destination { spread: chosen.hash, ..to };
-            if tracked { Early::Make.into() } else { Early::Send.into() }
-        }
-        Err(stop) => stop.into(),
+    let tracked = is_tracked(vip);
+    let signs = Signs { opens: l4.opens, closes: l4.closes, stranger: tracked };
+    let chosen = match select::server(tables, &l4.ends, signs, vip) {
+        Ok(chosen) => chosen,
+        Err(stop) => return stop.into(),
+    };
+    let to = destination(l4, vip, (chosen.id, chosen.server), (l4.ends.source, l4.ends.source_port));
+    kept.to = Destination { spread: chosen.hash, ..to };
+    if kept.ip.part == Part::First && vip.has(FRAGMENTS_TRACK) {
+        remember(tables, &kept.ip, &kept.to);
     }
+    if tracked { Early::Make.into() } else { kept.next() }
 }
 
 /// The connection of a packet to a VIP, if it is known. Its server keeps it as long as it takes any packets.
@@ -122,7 +124,7 @@ pub fn make<F: Layer3>(tables: &impl Tables<F>, kept: &mut Kept<F>) -> Packed {
     };
     tables.put_connection(&F::flow_key(&l4.ends), &F::connection(row));
     tables.note(Note::Connected);
-    Early::Send.into()
+    kept.next()
 }
 
 /// Where packets of a connection to that server go.
@@ -209,7 +211,14 @@ fn way_back<F: Layer3>(l4: &L4<F>, vip: &Vip, server: ServerId, now: u32) -> F::
     })
 }
 
-/// A packet from a server. `pool`: it is for an address of a source pool.
+/// A packet from a server that is no address of a source pool's: what it becomes stands in its row, or the table knows.
+#[inline(always)]
+fn reply<F: Layer3>(tables: &impl Tables<F>, l4: &L4<F>) -> Result<Destination<F>, Stop> {
+    let reply = F::unpack_return(&reply_to(tables, &l4.ends).ok_or(Stop::NotOurs)?);
+    if reply.vip == 0 { back(tables, l4, false) } else { Ok(Destination::of_reply(&reply, &l4.ends)) }
+}
+
+/// A packet from a server whose connection is in the table. `pool`: it is for an address of a source pool.
 #[inline(always)]
 fn back<F: Layer3>(tables: &impl Tables<F>, l4: &L4<F>, pool: bool) -> Result<Destination<F>, Stop> {
     let touch = Touch::At { now: seconds(tables.now()), closing: if l4.closes { CLOSING } else { 0 } };

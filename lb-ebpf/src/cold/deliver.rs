@@ -2,13 +2,15 @@
 
 use crate::{
     Packet, Tables,
-    outcome::{Outcome, Packed},
+    outcome::{Early, Outcome, Packed},
     parse::{Ip, Layer3, Part},
     path::Kept,
     rewrite::{mss, translate, tunnel::Tunnel},
     transmit::{self, Way},
 };
-use lb_common::{Be16, Counters, Ends, Forward, Protocol, ServerId, Stop, VipId, flow::FragmentRow};
+use lb_common::{
+    Be16, Counters, Ends, Forward, Note, Protocol, ServerId, Stop, VipId, flow::FragmentRow, returns::ReturnRow,
+};
 
 /// Where a packet goes, and what it becomes on the way.
 #[derive(Clone, Copy, Debug)]
@@ -57,6 +59,14 @@ impl<F: Layer3> Destination<F> {
         })
     }
 
+    /// Of a server's reply to the client.
+    #[inline(always)]
+    pub fn of_reply(reply: &ReturnRow<F::Addr>, ends: &Ends<F>) -> Self {
+        let (source, source_port) = (reply.vip_addr, translate::port(reply.vip_port, ends.source_port));
+        let ends = Ends { source, source_port, ..*ends };
+        Self { ends, server: reply.server, vip: reply.vip, mss: reply.mss, ..Self::unknown(&ends) }
+    }
+
     /// What a first fragment left.
     pub fn recalled(row: &FragmentRow<F::Addr>, protocol: Protocol) -> Self {
         let FragmentRow { vip, server, forward, gue_port, source, destination, .. } = *row;
@@ -70,6 +80,29 @@ impl<F: Layer3> Destination<F> {
 #[expect(clippy::cast_possible_truncation, reason = "it was a byte")]
 const fn narrow(forward: u16) -> u8 {
     forward as u8
+}
+
+impl<F: Layer3> Kept<F> {
+    /// What comes next, where it is known where the packet goes.
+    #[inline(always)]
+    pub fn next(&self) -> Packed {
+        if self.l4.agrees && self.to.mss != 0 { Early::Clamp.into() } else { Early::Send.into() }
+    }
+}
+
+/// Limits the segments that the packet agrees on. What it says now is what it came with, as far as later steps know.
+#[inline(always)]
+pub fn clamp<F: Layer3>(packet: &mut impl Packet, tables: &impl Tables<F>, kept: &mut Kept<F>) -> Packed {
+    match kept.ip.bounded() {
+        Ok(ip) => {
+            if let Some(checksum) = mss::lower(packet, &ip, kept.to.mss) {
+                kept.l4.checksum = checksum;
+                tables.note(Note::MssClamped);
+            }
+            Early::Send.into()
+        }
+        Err(stop) => stop.into(),
+    }
 }
 
 /// Sends a packet where it was found to go.
@@ -86,7 +119,6 @@ fn deliver<F: Layer3>(packet: &mut impl Packet, tables: &impl Tables<F>, kept: &
     let out = way(packet, tables, ip, to)?;
     if let Some(l4) = l4 {
         translate::ends(packet, ip, l4, &to.ends, out.ttl);
-        mss::clamp(packet, tables, ip, l4, to.mss);
     } else {
         let _no_sum_covers_it = translate::addresses(packet, ip, (to.ends.source, to.ends.destination), out.ttl);
     }

@@ -9,11 +9,11 @@ use crate::{
     checksum::Change,
     outcome::{Early, Outcome, Packed},
     parse::{
-        self, Ip, Layer3,
+        Ip, Layer3,
         l4::{self, PORTS},
         quoted::{ICMP_HEADER, Quoted, quoted},
     },
-    path::reply_to,
+    path::{Kept, reply_to},
     rewrite::translate,
     select::{self, Signs},
     tables::Touch,
@@ -31,15 +31,15 @@ const CHECKSUM: usize = 2;
 /// Time to live of answers.
 const TTL: u8 = 64;
 
-/// Looks at an ICMP message.
+/// Looks at an ICMP message, whose header was kept.
 #[inline(always)]
-pub fn look<F: Layer3>(packet: &mut impl Packet, tables: &impl Tables<F>, offset: usize) -> Packed {
-    try_look(packet, tables, offset).map_or_else(Packed::from, Packed::from)
+pub fn look<F: Layer3>(packet: &mut impl Packet, tables: &impl Tables<F>) -> Packed {
+    try_look(packet, tables).map_or_else(Packed::from, Packed::from)
 }
 
 #[inline(always)]
-fn try_look<F: Layer3>(packet: &mut impl Packet, tables: &impl Tables<F>, offset: usize) -> Result<Early, Stop> {
-    let ip = parse::ip::<F>(packet, offset)?;
+fn try_look<F: Layer3>(packet: &mut impl Packet, tables: &impl Tables<F>) -> Result<Early, Stop> {
+    let ip = tables.kept(|kept: &mut Kept<F>| kept.ip.bounded()).ok_or(Stop::BadTables)??;
     let header = packet.read::<[u8; ICMP_HEADER]>(ip.l4_offset).filter(|_| ip.l4_length >= ICMP_HEADER);
     let [kind, code, ..] = header.ok_or(Stop::Truncated)?;
     if kind == F::ECHO.0 && code == 0 {
@@ -179,7 +179,9 @@ fn deliver<F: Layer3>(packet: &mut impl Packet, tables: &impl Tables<F>, about: 
     // An error goes to the end that sent what it quotes.
     let told = to.ends.source;
     let towards = Destination { ends: Ends { destination: told, ..to.ends }, ..*to };
-    let out = way(packet, tables, ip, &towards)?;
+    // Nobody is told of an error (RFC 1122 §3.2.2, RFC 4443 §2.4).
+    let untold = |early: Packed| if early.too_big().is_some() { Stop::TooBig.into() } else { early };
+    let out = way(packet, tables, ip, &towards).map_err(untold)?;
     if back || to.translates() {
         // What a server itself says comes from the VIP; a router on the way to it keeps its name.
         let source = if back && ip.source == quoted.ip.destination { to.ends.destination } else { ip.source };

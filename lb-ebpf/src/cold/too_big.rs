@@ -32,9 +32,9 @@ struct Icmp {
 /// Turns the packet into an answer to its sender that says `mtu`, if the sender can be told.
 #[inline(always)]
 pub fn tell<F: Layer3>(packet: &mut impl Packet, tables: &impl Tables<F>, offset: usize, mtu: u16) -> Stop {
-    let Ok(ip) = parse::ip::<F>(packet, offset) else { return Stop::TooBig };
-    // Nobody is told of an error, nor of a part that is not the first (RFC 1122 §3.2.2, RFC 4443 §2.4).
-    let answerable = ip.keep_whole && ip.protocol != F::ICMP && ip.part != Part::Later;
+    let Ok(ip) = parse::header::<F>(packet, offset) else { return Stop::TooBig };
+    // Nobody is told of a part that is not the first (RFC 1122 §3.2.2).
+    let answerable = ip.keep_whole && ip.part != Part::Later;
     let now = tables.now();
     if !answerable || !tables.bucket(bucket::ANSWERS, |bucket| bucket.take(now, ANSWERS_PER_SECOND)) {
         return Stop::TooBig;

@@ -70,11 +70,15 @@ pub enum Part {
 
 /// Reads the header, and checks what it says about lengths against the frame.
 #[inline(always)]
+pub fn header<F: Layer3>(packet: &impl Packet, offset: usize) -> Result<Ip<F>, Stop> {
+    let ip = F::header(packet, offset)?;
+    if packet.holds(offset + ip.length) { Ok(ip) } else { Err(Stop::Truncated) }
+}
+
+/// The same, and goes on to the transport header.
+#[inline(always)]
 pub fn ip<F: Layer3>(packet: &impl Packet, offset: usize) -> Result<Ip<F>, Stop> {
-    let mut ip = F::header(packet, offset)?;
-    if !packet.holds(offset + ip.length) {
-        return Err(Stop::Truncated);
-    }
+    let mut ip = header(packet, offset)?;
     F::extensions(packet, &mut ip)?;
     Ok(ip)
 }
@@ -93,6 +97,8 @@ pub trait Layer3: Family {
     const TTL: usize;
     /// Type of an ICMP echo request, and of its reply.
     const ECHO: (u8, u8);
+    /// Whether this is the number of a header between this one and the transport header.
+    fn is_extension(protocol: u8) -> bool;
     /// Whether an ICMP message of this type quotes a packet.
     fn quotes(icmp_type: u8) -> bool;
 

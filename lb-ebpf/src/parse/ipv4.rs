@@ -62,6 +62,11 @@ impl Layer3 for V4 {
     const TTL: usize = 8;
     const ECHO: (u8, u8) = (8, 0);
 
+    #[inline(always)]
+    fn is_extension(_protocol: u8) -> bool {
+        false
+    }
+
     /// Destination unreachable, source quench, time exceeded, parameter problem (RFC 792). No redirects: nobody may tell a
     /// server about routes through us.
     #[inline(always)]

@@ -37,6 +37,11 @@ impl Layer3 for V6 {
     const TTL: usize = 7;
     const ECHO: (u8, u8) = (128, 129);
 
+    #[inline(always)]
+    fn is_extension(protocol: u8) -> bool {
+        extensions::is_extension(protocol)
+    }
+
     /// Destination unreachable, packet too big, time exceeded, parameter problem (RFC 4443 §2.1).
     #[inline(always)]
     fn quotes(icmp_type: u8) -> bool {
