@@ -3,5 +3,8 @@
 pub mod protocol;
 pub mod socket;
 pub mod status;
+pub mod names;
+pub mod ring;
+pub mod flows;
 pub mod kernel;
 pub mod metrics;

@@ -3,12 +3,15 @@
 mod check;
 mod client;
 mod detach;
+mod flows;
 mod maps;
+mod ring;
 mod run;
 mod server;
 mod status;
 
 use crate::{
+    admin::flows::Filter,
     config::{Diagnostics, Format},
     servers::Admin,
 };
@@ -60,6 +63,31 @@ enum Verb {
     },
     /// Show what the kernel holds: VIPs, servers, rings, counters, reasons
     Maps {
+        #[command(flatten)]
+        daemon: Daemon,
+        #[command(flatten)]
+        pins: Pins,
+    },
+    /// Show whose the slots of a ring are, and which of them change hands
+    Ring {
+        /// Only that of this backend
+        backend: Option<String>,
+        #[command(flatten)]
+        daemon: Daemon,
+        #[command(flatten)]
+        pins: Pins,
+    },
+    /// Show the flows that the kernel remembers one by one
+    Flows {
+        /// Only those of this backend
+        #[arg(long)]
+        backend: Option<String>,
+        /// Only those of this server: NAME, BACKEND/NAME or #ROW
+        #[arg(long)]
+        server: Option<String>,
+        /// At most this many, those seen last
+        #[arg(long, value_name = "N", default_value_t = 100)]
+        limit: usize,
         #[command(flatten)]
         daemon: Daemon,
         #[command(flatten)]
@@ -134,6 +162,10 @@ pub fn main() -> ExitCode {
         Verb::Reload { daemon } => server::reload(&daemon),
         Verb::Status { daemon } => status::run(&daemon),
         Verb::Maps { daemon, pins } => maps::run(&daemon, &pins.pins),
+        Verb::Ring { backend, daemon, pins } => ring::run(&daemon, &pins.pins, backend.as_deref()),
+        Verb::Flows { backend, server, limit, daemon, pins } => {
+            flows::run(&daemon, &pins.pins, &Filter { backend, server }, limit)
+        }
         Verb::Server { state, server, daemon } => server::run(&daemon, state, &server),
         Verb::Detach { daemon, pins } => detach::run(&daemon, &pins.pins),
     };

@@ -38,11 +38,24 @@ fn unplug(scene: &Scene) -> Result<()> {
     })
 }
 
+/// What was sent last has been acknowledged on both sides: nobody will send it again.
+fn all_arrived(scene: &Scene) -> Result<()> {
+    let servers = WEBS.iter().map(|name| Ok(&scene.lab.machine(name)?.namespace)).collect::<Result<Vec<_>>>()?;
+    servers.into_iter().chain([&scene.lab.client]).try_for_each(|machine| {
+        wait::until("acknowledgements", SOON, || {
+            let shown = process::run(machine.command("ss").args(["-Htn", "state", "established"]))?;
+            let mut queues = shown.lines().map(|line| line.split_whitespace().nth(1)); // Recv-Q, Send-Q, …
+            Ok(queues.all(|waiting| waiting == Some("0")).then_some(()))
+        })
+    })
+}
+
 /// The device goes for so long that every server fails its checks, and comes back.
 ///
 /// A flow that sends while only some of the servers are back may meet another, and a check that began before the device
-/// was whole may still fail a server: so all are out first, and then all are in.
+/// was whole may still fail a server: so all are out first, then all are in, and flows are silent meanwhile.
 fn for_a_while(scene: &Scene, go: impl Fn() -> Result<()>, come: impl Fn() -> Result<()>) -> Result<()> {
+    all_arrived(scene)?;
     go()?;
     scene.sluice.wait_shares("echo", SOON, |shares| !WEBS.iter().any(|web| shares.contains_key(*web)))?;
     come()?;

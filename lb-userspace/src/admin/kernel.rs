@@ -1,12 +1,12 @@
 //! What the kernel half holds and counts, with names: what `sluice maps` shows and `/metrics` exports.
 
-use super::status::Status;
+use super::{names::Names, ring::RingReport, status::Status};
 use crate::{
     dataplane::counters::Totals,
     model::{Endpoint, Ports, frontend::shown},
     plan::Tables,
 };
-use lb_common::{Counters, Forward, ServerState, Stop, Vip, VipId, vip::flags::FRAGMENTS_ONLY};
+use lb_common::{Counters, Forward, Note, ServerState, Stop, Vip, VipId, vip::flags::FRAGMENTS_ONLY};
 use serde::Serialize;
 use std::{collections::BTreeMap, net::SocketAddr};
 
@@ -20,7 +20,9 @@ pub struct KernelReport {
     /// Rings, by row.
     pub rings: Vec<RingReport>,
     /// Why packets left the path early; all reasons, also those never met.
-    pub stops: Vec<StopReport>,
+    pub stops: Vec<CountedReport>,
+    /// What else happened to packets; all of it, also what never did.
+    pub notes: Vec<CountedReport>,
 }
 
 /// A VIP.
@@ -63,31 +65,9 @@ pub struct ServerReport {
     pub counters: CountersReport,
 }
 
-/// A ring.
+/// A reason, or something that happens.
 #[derive(Clone, Debug, Serialize)]
-pub struct RingReport {
-    /// Row.
-    pub id: u16,
-    /// The backend's name; `None` when no daemon runs that knows it.
-    pub backend: Option<String>,
-    /// How many slots each server has, largest first.
-    pub shares: Vec<ShareReport>,
-}
-
-/// A server's part of a ring.
-#[derive(Clone, Debug, Serialize)]
-pub struct ShareReport {
-    /// The server's name, or its row.
-    pub server: String,
-    /// Slots.
-    pub slots: usize,
-    /// Slots as a part of all: 0 to 1.
-    pub share: f64,
-}
-
-/// A reason.
-#[derive(Clone, Debug, Serialize)]
-pub struct StopReport {
+pub struct CountedReport {
     /// Its name.
     pub name: &'static str,
     /// What it means.
@@ -144,44 +124,21 @@ impl KernelReport {
                 counters: counters(&totals.servers, *id),
             }
         });
-        let rings = tables.rings.iter().map(|(id, ring)| RingReport {
-            id: *id,
-            backend: names.backends.get(&ring.identity).cloned(),
-            shares: shares(ring.slots.iter().map(|slot| slot.current()), &names),
-        });
-        let stops = Stop::ALL.into_iter().map(|stop| StopReport {
-            name: stop.name(),
-            help: stop.help(),
-            packets: totals.stops.get(stop as usize).copied().unwrap_or_default(),
-        });
-        Self { vips: vips.collect(), servers: servers.collect(), rings: rings.collect(), stops: stops.collect() }
-    }
-}
-
-/// What a running daemon calls the rows.
-#[derive(Default)]
-struct Names {
-    frontends: BTreeMap<(String, String), String>,
-    backends: BTreeMap<u64, String>,
-    servers: BTreeMap<u16, (String, String)>,
-}
-
-impl Names {
-    fn new(status: Option<&Status>) -> Self {
-        let mut names = Self::default();
-        let Some(status) = status else { return names };
-        for frontend in status.frontends.iter().filter(|frontend| frontend.mode == "l4") {
-            for bind in &frontend.binds {
-                names.frontends.insert((bind.address.clone(), bind.protocol.clone()), frontend.name.clone());
-            }
+        let rings = tables.rings.keys().filter_map(|id| RingReport::new(tables, *id, &names));
+        let stop = |stop: Stop| (stop.name(), stop.help(), totals.stops.get(stop as usize));
+        let note = |note: Note| (note.name(), note.help(), totals.notes.get(note as usize));
+        let counted = |(name, help, packets): (_, _, Option<&u64>)| CountedReport {
+            name,
+            help,
+            packets: packets.copied().unwrap_or_default(),
+        };
+        Self {
+            vips: vips.collect(),
+            servers: servers.collect(),
+            rings: rings.collect(),
+            stops: Stop::ALL.into_iter().map(stop).map(counted).collect(),
+            notes: Note::ALL.into_iter().map(note).map(counted).collect(),
         }
-        for backend in &status.backends {
-            names.backends.insert(backend.identity, backend.name.clone());
-            for server in &backend.servers {
-                names.servers.insert(server.id, (backend.name.clone(), server.name.clone()));
-            }
-        }
-        names
     }
 }
 
@@ -203,25 +160,6 @@ fn vips(tables: &Tables) -> Vec<(String, String, Vip)> {
     firsts.iter().filter_map(vip).collect::<BTreeMap<_, _>>().into_values().collect()
 }
 
-fn shares(slots: impl Iterator<Item = u16>, names: &Names) -> Vec<ShareReport> {
-    let mut counts = BTreeMap::<u16, usize>::new();
-    for server in slots {
-        *counts.entry(server).or_default() += 1;
-    }
-    let mut counts: Vec<_> = counts.into_iter().collect();
-    counts.sort_by_key(|(server, slots)| (std::cmp::Reverse(*slots), *server));
-    let shares = counts.into_iter().map(|(server, slots)| ShareReport {
-        server: match (server, names.servers.get(&server)) {
-            (0, _) => "(none)".to_owned(),
-            (_, Some((_, name))) => name.clone(),
-            (_, None) => format!("#{server}"),
-        },
-        slots,
-        share: part(slots),
-    });
-    shares.collect()
-}
-
 fn state_name(state: ServerState) -> &'static str {
     match state {
         ServerState::Free => "free",
@@ -229,12 +167,6 @@ fn state_name(state: ServerState) -> &'static str {
         ServerState::Drain => "drain",
         ServerState::Down => "down",
     }
-}
-
-/// Slots as a part of a ring; both numbers are small, and exact as such.
-fn part(slots: usize) -> f64 {
-    let exact = |number| f64::from(u32::try_from(number).unwrap_or(u32::MAX));
-    exact(slots) / exact(lb_common::SLOTS)
 }
 
 #[cfg(test)]

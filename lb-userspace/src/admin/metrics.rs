@@ -5,8 +5,9 @@
 use super::{
     kernel::{CountersReport, KernelReport},
     protocol::{Answer, Request},
+    ring::RingReport,
     socket::Asked,
-    status::Status,
+    status::{Status, TableStatus},
 };
 use bytes::Bytes;
 use http::{Method, Response, StatusCode, header};
@@ -70,7 +71,21 @@ impl Snapshot {
         gauges(encoder, ("connections", "Connections open now in the proxy"), none(*connections as u64))?;
         let name =
             ("failover_microseconds", "From the end of the deciding probe until both halves had the last verdict");
-        gauges(encoder, name, last.map(|last| ([], last)).into_iter().collect())
+        gauges(encoder, name, last.map(|last| ([], last)).into_iter().collect())?;
+        self.encode_tables(encoder)
+    }
+
+    fn encode_tables(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let rows = |value: fn(&TableStatus) -> usize| -> Rows<2> {
+            let row = |table: &TableStatus| {
+                let labels = [("table", table.table.clone()), ("family", table.family.to_string())];
+                (labels, value(table) as u64)
+            };
+            self.status.tables.iter().map(row).collect()
+        };
+        let name = ("flow_table_entries", "Entries of the kernel half's tables of single flows that are taken");
+        gauges(encoder, name, rows(|table| table.entries))?;
+        gauges(encoder, ("flow_table_capacity", "Entries that there are"), rows(|table| table.capacity))
     }
 
     fn encode_servers(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
@@ -96,6 +111,10 @@ impl Snapshot {
             ("server_connections", "Connections of the proxy open now"),
             rows(|server| server.connections),
         )?;
+        let name = ("server_tracked_flows", "Flows to the server that the kernel half remembers one by one");
+        gauges(encoder, name, rows(|server| server.flows))?;
+        let name = ("server_drained", "1 if the server is in drain and has no flow or connection left");
+        gauges(encoder, name, rows(|server| server.drained.into()))?;
         counters(
             encoder,
             ("server_requests", "Connections or requests that the proxy sent there"),
@@ -137,8 +156,22 @@ fn encode_kernel(kernel: &KernelReport, encoder: &mut DescriptorEncoder<'_>) -> 
         });
         counters(encoder, name, rows.collect())?;
     }
+    encode_rings(kernel, encoder)?;
     let stops = kernel.stops.iter().map(|stop| ([("reason", stop.name.to_owned())], stop.packets));
-    counters(encoder, ("stopped_packets", "Packets that left the kernel half early, by reason"), stops.collect())
+    counters(encoder, ("stopped_packets", "Packets that left the kernel half early, by reason"), stops.collect())?;
+    let notes = kernel.notes.iter().map(|note| ([("note", note.name.to_owned())], note.packets));
+    counters(encoder, ("noted_packets", "What else happened to packets in the kernel half"), notes.collect())
+}
+
+fn encode_rings(kernel: &KernelReport, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+    let rows = |value: fn(&RingReport) -> usize| -> Rows<1> {
+        let row = |ring: &RingReport| Some(([("backend", ring.backend.clone()?)], value(ring) as u64));
+        kernel.rings.iter().filter_map(row).collect()
+    };
+    let name = ("ring_changing_slots", "Slots of the ring that change hands");
+    gauges(encoder, name, rows(|ring| ring.changing))?;
+    let name = ("ring_tracked_slots", "Slots of which the flow table may know flows");
+    gauges(encoder, name, rows(|ring| ring.tracked))
 }
 
 fn value(counters: CountersReport, column: usize) -> u64 {
@@ -222,7 +255,7 @@ async fn respond(
 mod tests {
     use super::*;
     use crate::admin::{
-        kernel::ServerReport,
+        kernel::{CountedReport, ServerReport},
         status::{BackendStatus, ServerStatus},
     };
 
@@ -234,6 +267,24 @@ mod tests {
         assert!(text.contains("sluice_server_available{backend=\"web\",server=\"web1\"} 1\n"), "{text}");
         assert!(text.contains("sluice_server_requests_total{backend=\"web\",server=\"web1\"} 7\n"), "{text}");
         assert!(text.ends_with("# EOF\n"), "{text}");
+    }
+
+    #[test]
+    fn what_the_kernel_half_remembers_is_exported() {
+        let table = TableStatus { table: "flows".to_owned(), family: 6, entries: 7, capacity: 65_536 };
+        let ring = RingReport { backend: Some("web".to_owned()), changing: 5, tracked: 9, ..RingReport::default() };
+        let note = CountedReport { name: "track_budget_spent", help: "", packets: 3 };
+        let kernel = KernelReport { rings: vec![ring], notes: vec![note], ..KernelReport::default() };
+        let text = text(Status { tables: vec![table], ..Status::default() }, Some(kernel));
+        for line in [
+            "sluice_flow_table_entries{table=\"flows\",family=\"6\"} 7",
+            "sluice_flow_table_capacity{table=\"flows\",family=\"6\"} 65536",
+            "sluice_ring_changing_slots{backend=\"web\"} 5",
+            "sluice_ring_tracked_slots{backend=\"web\"} 9",
+            "sluice_noted_packets_total{note=\"track_budget_spent\"} 3",
+        ] {
+            assert!(text.lines().any(|known| known == line), "{line} is not in:\n{text}");
+        }
     }
 
     #[test]

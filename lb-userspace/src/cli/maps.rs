@@ -3,7 +3,7 @@
 use super::{
     Daemon,
     client::ask,
-    print,
+    print, ring,
     status::{lines, table},
 };
 use crate::{
@@ -17,16 +17,11 @@ use crate::{
 use anyhow::{Context, bail};
 use std::{fmt::Write, path::Path, process::ExitCode};
 
-/// Columns of a bar that stands for a whole ring.
-const BAR: usize = 40;
 /// Heads of columns that are numbers.
 const COUNTERS: [&str; 5] = ["CONNECTIONS", "PACKETS", "BYTES", "BACK PACKETS", "BACK BYTES"];
 
 pub(super) fn run(daemon: &Daemon, pins: &Path) -> anyhow::Result<ExitCode> {
-    let pins = Pins::new(pins);
-    if !pins.maps().try_exists().with_context(|| format!("cannot look below {}; try as root", pins.root().display()))? {
-        bail!("nothing is loaded: no maps of this version are pinned below {}", pins.root().display());
-    }
+    let pins = loaded(pins)?;
     let tables = KernelMaps::open(&pins)?.read()?;
     let totals = KernelCounters::open(&pins)?.totals(&tables)?;
     let status: Option<Status> = ask(&daemon.socket, &Request::Status).ok();
@@ -35,12 +30,26 @@ pub(super) fn run(daemon: &Daemon, pins: &Path) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn render(report: &KernelReport, named: bool) -> String {
-    let mut text = if named {
+/// The pins of what is loaded.
+pub(super) fn loaded(pins: &Path) -> anyhow::Result<Pins> {
+    let pins = Pins::new(pins);
+    if !pins.maps().try_exists().with_context(|| format!("cannot look below {}; try as root", pins.root().display()))? {
+        bail!("nothing is loaded: no maps of this version are pinned below {}", pins.root().display());
+    }
+    Ok(pins)
+}
+
+/// What to say first, where names are to be shown.
+pub(super) fn unless_named(named: bool) -> String {
+    if named {
         String::new()
     } else {
         "no daemon runs that knows the names; the kernel forwards by itself\n\n".to_owned()
-    };
+    }
+}
+
+fn render(report: &KernelReport, named: bool) -> String {
+    let mut text = unless_named(named);
     let unknown = || "?".to_owned();
     let mut rows = table(
         ["VIP", "FRONTEND", "FORWARD", "BACKEND", "CONNECTIONS", "PACKETS", "BYTES", "BACK PACKETS", "BACK BYTES"],
@@ -72,20 +81,16 @@ fn render(report: &KernelReport, named: bool) -> String {
         rows.add_row(row);
     }
     _ = writeln!(text, "{}", lines(&rows));
-    for ring in &report.rings {
-        _ = writeln!(text, "RING {}", ring.backend.clone().unwrap_or_else(|| format!("#{}", ring.id)));
-        let width = ring.shares.iter().map(|share| share.server.chars().count()).max().unwrap_or_default();
-        for share in &ring.shares {
-            let bar = "█".repeat((share.slots * BAR).div_ceil(lb_common::SLOTS));
-            let (part, slots) = (share.share * 100.0, share.slots);
-            _ = writeln!(text, "  {:<width$} {bar:<BAR$} {part:6.2} % {slots:>5} slots", share.server);
+    report.rings.iter().for_each(|report| text.push_str(&ring::render(report)));
+    for (head, counted) in [("REASON", &report.stops), ("ALSO", &report.notes)] {
+        let mut rows = table([head, "PACKETS", "MEANING"], &COUNTERS);
+        for row in counted.iter().filter(|row| row.packets > 0) {
+            rows.add_row([row.name, &row.packets.to_string(), row.help]);
+        }
+        if !rows.is_empty() {
+            _ = write!(text, "\n{}", lines(&rows));
         }
     }
-    let mut rows = table(["REASON", "PACKETS", "MEANING"], &COUNTERS);
-    for stop in report.stops.iter().filter(|stop| stop.packets > 0) {
-        rows.add_row([stop.name, &stop.packets.to_string(), stop.help]);
-    }
-    _ = write!(text, "\n{}", lines(&rows));
     text
 }
 
@@ -97,11 +102,14 @@ fn columns(counters: CountersReport) -> [String; 5] {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::admin::kernel::{RingReport, ServerReport, ShareReport, StopReport, VipReport};
+    use crate::admin::{
+        kernel::{CountedReport, ServerReport, VipReport},
+        ring::{RingReport, ShareReport},
+    };
 
     fn report() -> KernelReport {
         let counters = CountersReport { packets: 1_234, bytes: 99_999, connections: 7, ..CountersReport::default() };
-        let share = |server: &str, slots, share| ShareReport { server: server.to_owned(), slots, share };
+        let share = ShareReport { server: "web1".to_owned(), slots: 7, share: 0.5, leaving: 0 };
         KernelReport {
             vips: vec![VipReport {
                 frontend: Some("shop".to_owned()),
@@ -124,12 +132,15 @@ mod tests {
             rings: vec![RingReport {
                 id: 1,
                 backend: Some("web".to_owned()),
-                shares: vec![share("web1", lb_common::SLOTS / 4 * 3, 0.75), share("#9", lb_common::SLOTS / 4, 0.25)],
+                digest: "0123".to_owned(),
+                shares: vec![share],
+                ..RingReport::default()
             }],
             stops: vec![
-                StopReport { name: "no_ring", help: "nothing there", packets: 3 },
-                StopReport { name: "never_met", help: "and not shown", packets: 0 },
+                CountedReport { name: "no_ring", help: "nothing there", packets: 3 },
+                CountedReport { name: "never_met", help: "and not shown", packets: 0 },
             ],
+            notes: vec![CountedReport { name: "tracked", help: "remembered", packets: 12 }],
         }
     }
 
@@ -144,15 +155,10 @@ mod tests {
             assert_eq!(ends(head, "CONNECTIONS"), ends(row, " 7"), "{shown}");
             assert_eq!(ends(head, "BYTES"), ends(row, "99999"), "{shown}");
         }
-        let (slots, bar) = (lb_common::SLOTS / 4, |full: usize| "█".repeat(full) + &" ".repeat(BAR - full));
-        let ring = format!(
-            "RING web\n  web1 {}  75.00 % {:>5} slots\n  #9   {}  25.00 % {slots:>5} slots\n",
-            bar(30),
-            slots * 3,
-            bar(10)
-        );
-        assert!(shown.contains(&ring), "{shown}\ninstead of\n{ring}");
-        assert!(shown.ends_with("\n REASON   PACKETS  MEANING\n no_ring        3  nothing there\n"), "{shown}");
+        assert!(shown.contains("\nRING web, digest 0123\n"), "{shown}");
+        let counted = "\n REASON   PACKETS  MEANING\n no_ring        3  nothing there\n\
+                       \n ALSO     PACKETS  MEANING\n tracked       12  remembered\n";
+        assert!(shown.ends_with(counted), "{shown}");
     }
 
     #[test]

@@ -5,7 +5,7 @@
 //! table refused a flow meanwhile, longer. [`TRACKED`](Slot::is_tracked) makes the packet path ask the table; it stays until
 //! a count of the table finds no flow of the slot, because those that are in it may belong to any server.
 //!
-//! The rule for one slot is [`Change::slot`]. All that it goes by is in the maps, but for the times: after a restart they
+//! The rule for one slot is `Change::slot`. All that it goes by is in the maps, but for the times: after a restart they
 //! begin anew.
 
 use super::{Census, Ring, tables::Slots};
