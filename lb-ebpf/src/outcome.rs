@@ -28,10 +28,10 @@ pub enum Early {
     Kept,
     /// It goes into a tunnel: the [`Entrance`](crate::path::Entrance) was kept.
     Enter,
-    /// It was found out where it goes, and first its segments are limited.
-    Clamp,
     /// It was found out where it goes, and what is known was [`Kept`](crate::path::Kept).
     Send,
+    /// It is about to leave, but for the limit of its segments.
+    Clamp,
     /// The table of connections does not know it: the ring decides.
     ByRing,
     /// The ring has decided, and its connection is to be made.

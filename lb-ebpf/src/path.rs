@@ -56,10 +56,10 @@ pub enum Step {
     ByRing,
     /// A connection is made.
     Make,
-    /// Its segments are limited.
-    Clamp,
     /// A packet is sent where it goes.
     Send,
+    /// Its segments are limited.
+    Clamp,
     /// Its sender is told that it is too big.
     TooBig(u16),
 }
@@ -92,11 +92,11 @@ pub fn steps(mut step: impl FnMut(Step) -> Packed) -> Result<Verdict, Stop> {
     if outcome.is(Early::Make) {
         outcome = step(Step::Make);
     }
-    if outcome.is(Early::Clamp) {
-        outcome = step(Step::Clamp);
-    }
     if outcome.is(Early::Send) {
         outcome = step(Step::Send);
+    }
+    if outcome.is(Early::Clamp) {
+        outcome = step(Step::Clamp);
     }
     if let Some(mtu) = outcome.too_big() {
         outcome = step(Step::TooBig(mtu));

@@ -82,7 +82,8 @@ fn fits<F: Layer3>(ip: &Ip<F>, way: &Way<'_>, more: usize) -> Result<(), Packed>
     if ip.length + more <= mtu { Ok(()) } else { Err(Early::TooBig(mtu.saturating_sub(more) as u16).into()) }
 }
 
-/// Puts the packet into its tunnel, if any, and addresses the frame. Everything else of the packet is written by now.
+/// Puts the packet into its tunnel, if any, and addresses the frame. Everything else of the packet is written by now, but for
+/// what leaves its sum as it is. Returns where the packet lies now.
 #[inline(always)]
 pub fn leave<F: Layer3>(
     packet: &mut impl Packet,
@@ -91,7 +92,7 @@ pub fn leave<F: Layer3>(
     way: &Way<'_>,
     tunnel: &Tunnel,
     spread: u32,
-) -> Result<(), Stop> {
+) -> Result<usize, Stop> {
     let NextHop { tags, tag, .. } = *way.next_hop;
     let inside = if tunnel.sums() { sum(packet, ip, l4) } else { Change::default() };
     let begin = ethernet::LENGTH + ethernet::TAG * usize::from(tags.min(2));
@@ -106,5 +107,5 @@ pub fn leave<F: Layer3>(
         ethernet::write_tags(packet, tags, tag, tunnel.ether_type(F::ETHER_TYPE));
     }
     tunnel.write(packet, begin, ip, way.next_hop, spread, inside);
-    Ok(())
+    Ok(new)
 }

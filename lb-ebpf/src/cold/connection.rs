@@ -46,7 +46,7 @@ pub fn known<F: Layer3>(tables: &impl Tables<F>, kept: &mut Kept<F>) -> Packed {
     match found {
         Ok(Some(to)) => {
             kept.to = to;
-            kept.next()
+            Early::Send.into()
         }
         Ok(None) => Early::ByRing.into(),
         Err(stop) => stop.into(),
@@ -68,7 +68,7 @@ pub fn by_ring<F: Layer3>(tables: &impl Tables<F>, kept: &mut Kept<F>) -> Packed
     if kept.ip.part == Part::First && vip.has(FRAGMENTS_TRACK) {
         remember(tables, &kept.ip, &kept.to);
     }
-    if tracked { Early::Make.into() } else { kept.next() }
+    if tracked { Early::Make.into() } else { Early::Send.into() }
 }
 
 /// The connection of a packet to a VIP, if it is known. Its server keeps it as long as it takes any packets.
@@ -124,7 +124,7 @@ pub fn make<F: Layer3>(tables: &impl Tables<F>, kept: &mut Kept<F>) -> Packed {
     };
     tables.put_connection(&F::flow_key(&l4.ends), &F::connection(row));
     tables.note(Note::Connected);
-    kept.next()
+    Early::Send.into()
 }
 
 /// Where packets of a connection to that server go.
@@ -148,7 +148,7 @@ pub fn destination<F: Layer3>(
         forward: vip.forward.into(),
         gue_port: vip.gue_port,
         mss: vip.mss,
-        reserved: 0,
+        redirected: 0,
         spread: 0,
     }
 }
@@ -240,7 +240,7 @@ fn back<F: Layer3>(tables: &impl Tables<F>, l4: &L4<F>, pool: bool) -> Result<De
     };
     let (server, vip) = (row.server, row.vip);
     let mss = if l4.agrees { most(tables, &ends) } else { 0 };
-    Ok(Destination { ends, server, vip, forward: 0, gue_port: Be16::new(0), mss, reserved: 0, spread: 0 })
+    Ok(Destination { ends, server, vip, forward: 0, gue_port: Be16::new(0), mss, redirected: 0, spread: 0 })
 }
 
 /// The largest segment of the VIP that a reply comes from.

@@ -1,7 +1,7 @@
 //! Sends a packet, or a part of one, where it was found to go: to a server or back to a client.
 
 use crate::{
-    Packet, Tables,
+    Packet, Tables, Verdict,
     outcome::{Early, Outcome, Packed},
     parse::{Ip, Layer3, Part},
     path::Kept,
@@ -27,8 +27,8 @@ pub struct Destination<F: Layer3> {
     pub gue_port: Be16,
     /// Largest TCP segment; 0: as it is.
     pub mss: u16,
-    /// Zero: without it there would be padding, which the verifier does not take.
-    pub reserved: u16,
+    /// 1: it leaves by another interface than that of arrival. Known when it was sent.
+    pub redirected: u16,
     /// Bits of the flow's hash.
     pub spread: u32,
 }
@@ -37,7 +37,7 @@ impl<F: Layer3> Destination<F> {
     /// Of a packet that has not been placed yet.
     #[inline(always)]
     pub fn unknown(ends: &Ends<F>) -> Self {
-        Self { ends: *ends, server: 0, vip: 0, forward: 0, gue_port: Be16::new(0), mss: 0, reserved: 0, spread: 0 }
+        Self { ends: *ends, server: 0, vip: 0, forward: 0, gue_port: Be16::new(0), mss: 0, redirected: 0, spread: 0 }
     }
 
     /// Whether the server sees other ends than the client.
@@ -72,7 +72,7 @@ impl<F: Layer3> Destination<F> {
         let FragmentRow { vip, server, forward, gue_port, source, destination, .. } = *row;
         let zero = Be16::new(0);
         let ends = Ends { source, destination, source_port: zero, destination_port: zero, protocol };
-        Self { ends, server, vip, forward: forward.into(), gue_port, mss: 0, reserved: 0, spread: 0 }
+        Self { ends, server, vip, forward: forward.into(), gue_port, mss: 0, redirected: 0, spread: 0 }
     }
 }
 
@@ -82,29 +82,6 @@ const fn narrow(forward: u16) -> u8 {
     forward as u8
 }
 
-impl<F: Layer3> Kept<F> {
-    /// What comes next, where it is known where the packet goes.
-    #[inline(always)]
-    pub fn next(&self) -> Packed {
-        if self.l4.agrees && self.to.mss != 0 { Early::Clamp.into() } else { Early::Send.into() }
-    }
-}
-
-/// Limits the segments that the packet agrees on. What it says now is what it came with, as far as later steps know.
-#[inline(always)]
-pub fn clamp<F: Layer3>(packet: &mut impl Packet, tables: &impl Tables<F>, kept: &mut Kept<F>) -> Packed {
-    match kept.ip.bounded() {
-        Ok(ip) => {
-            if let Some(checksum) = mss::lower(packet, &ip, kept.to.mss) {
-                kept.l4.checksum = checksum;
-                tables.note(Note::MssClamped);
-            }
-            Early::Send.into()
-        }
-        Err(stop) => stop.into(),
-    }
-}
-
 /// Sends a packet where it was found to go.
 #[inline(always)]
 pub fn send<F: Layer3>(packet: &mut impl Packet, tables: &impl Tables<F>, kept: &mut Kept<F>) -> Packed {
@@ -112,8 +89,8 @@ pub fn send<F: Layer3>(packet: &mut impl Packet, tables: &impl Tables<F>, kept: 
 }
 
 #[inline(always)]
-fn deliver<F: Layer3>(packet: &mut impl Packet, tables: &impl Tables<F>, kept: &Kept<F>) -> Outcome {
-    let Kept { l4, to, .. } = kept;
+fn deliver<F: Layer3>(packet: &mut impl Packet, tables: &impl Tables<F>, kept: &mut Kept<F>) -> Outcome {
+    let Kept { l4, to, .. } = &*kept;
     let l4 = if kept.ip.part == Part::Later { None } else { Some(l4) };
     let ip = &kept.ip.bounded()?;
     let out = way(packet, tables, ip, to)?;
@@ -122,9 +99,25 @@ fn deliver<F: Layer3>(packet: &mut impl Packet, tables: &impl Tables<F>, kept: &
     } else {
         let _no_sum_covers_it = translate::addresses(packet, ip, (to.ends.source, to.ends.destination), out.ttl);
     }
-    transmit::leave(packet, ip, l4, &out.way, &out.tunnel, to.spread)?;
+    let offset = transmit::leave(packet, ip, l4, &out.way, &out.tunnel, to.spread)?;
     count(tables, ip, to, u64::from(l4.is_some_and(|l4| l4.opens)));
+    if l4.is_some_and(|l4| l4.agrees) && to.mss != 0 {
+        kept.ip.l4_offset = ip.l4_offset - ip.offset + offset;
+        kept.to.redirected = u16::from(out.way.verdict == Verdict::Redirect);
+        return Err(Early::Clamp.into());
+    }
     Ok(out.way.verdict.into())
+}
+
+/// Limits the segments that a packet agrees on, which is about to leave. What is in a tunnel sums up to what it did before.
+#[inline(always)]
+pub fn clamp<F: Layer3>(packet: &mut impl Packet, tables: &impl Tables<F>, kept: &mut Kept<F>) -> Packed {
+    if let Ok(ip) = kept.ip.bounded()
+        && mss::lower(packet, &ip, kept.to.mss)
+    {
+        tables.note(Note::MssClamped);
+    }
+    if kept.to.redirected == 0 { Verdict::Transmit.into() } else { Verdict::Redirect.into() }
 }
 
 /// How a packet leaves.

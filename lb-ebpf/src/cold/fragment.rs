@@ -23,7 +23,7 @@ pub fn place<F: Layer3>(tables: &impl Tables<F>, kept: &mut Kept<F>) -> Packed {
     match found {
         Ok(Placed::To(to)) => {
             kept.to = to;
-            kept.next()
+            Early::Send.into()
         }
         Ok(Placed::At(vip)) => {
             kept.vip = vip;

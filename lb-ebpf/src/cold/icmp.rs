@@ -139,7 +139,7 @@ fn to_server<F: Layer3>(tables: &impl Tables<F>, quoted: &Ends<F>, vip: &Vip) ->
         }
     }
     let (forward, gue_port) = (vip.forward.into(), vip.gue_port);
-    Ok(Destination { ends, server: id, vip: vip.id, forward, gue_port, mss: 0, reserved: 0, spread: 0 })
+    Ok(Destination { ends, server: id, vip: vip.id, forward, gue_port, mss: 0, redirected: 0, spread: 0 })
 }
 
 /// An error about a packet to a server that was reached by `nat` or `fullnat` goes to the client that sent it. `untracked`:

@@ -18,44 +18,43 @@ const HEADER: usize = 20;
 /// Options that are looked at before this one; senders put it first.
 const MOST: usize = 8;
 
-/// Lowers what a SYN says to at most `most` bytes, and returns its new checksum; a SYN that says nothing means 536 or 1220
-/// and stays.
+/// Lowers what a SYN says to at most `most` bytes, and says whether it did; a SYN that says nothing means 536 or 1220 and
+/// stays. Only the place of the transport header need be right in `ip`, and its length.
 #[inline(always)]
-pub fn lower<F: Family>(packet: &mut impl Packet, ip: &Ip<F>, most: u16) -> Option<Be16> {
-    let header = packet.read::<Tcp>(ip.l4_offset)?;
+pub fn lower<F: Family>(packet: &mut impl Packet, ip: &Ip<F>, most: u16) -> bool {
+    let Some(header) = packet.read::<Tcp>(ip.l4_offset) else { return false };
     // What follows the packet is covered by no checksum.
     let end = (usize::from(header.data_offset >> 4) * 4).min(ip.l4_length);
     let mut at = HEADER;
     for _ in 0..MOST {
         if at + 4 > end {
-            return None;
+            return false;
         }
-        let [kind, length] = packet.read::<[u8; 2]>(ip.l4_offset + at)?;
+        let Some([kind, length]) = packet.read::<[u8; 2]>(ip.l4_offset + at) else { return false };
         match kind {
-            END => return None,
+            END => return false,
             NOTHING => at += 1,
             MAXIMUM if length == 4 => return replace(packet, ip.l4_offset, at, most),
             _ if length >= 2 => at += usize::from(length),
-            _ => return None,
+            _ => return false,
         }
     }
-    None
+    false
 }
 
 /// Puts another value into the option at `at` of the header at `offset`.
 #[inline(always)]
-fn replace(packet: &mut impl Packet, offset: usize, at: usize, most: u16) -> Option<Be16> {
+fn replace(packet: &mut impl Packet, offset: usize, at: usize, most: u16) -> bool {
     let (value, checksum) = (offset + at + 2, offset + l4::checksum(Protocol::Tcp));
-    let (old, sum) = (packet.read::<Be16>(value)?, packet.read::<Be16>(checksum)?);
+    let (Some(old), Some(sum)) = (packet.read::<Be16>(value), packet.read::<Be16>(checksum)) else { return false };
     if old.host() <= most {
-        return None;
+        return false;
     }
     let new = Be16::new(most);
     packet.write(value, new);
     // At an odd place the two bytes of the value belong to two words of the sum, so they count swapped.
     let odd = at % 2 == 1;
     let swap = |word: Be16| if odd { Be16::from_raw(word.raw().swap_bytes()) } else { word };
-    let sum = Change::default().word(swap(old), swap(new)).applied_to(sum);
-    packet.write(checksum, sum);
-    Some(sum)
+    packet.write(checksum, Change::default().word(swap(old), swap(new)).applied_to(sum));
+    true
 }
