@@ -230,7 +230,7 @@ fn the_planner_looks_as_far_along_the_chain_as_the_packet_path() {
 /// The names of servers that slots of the ring name, as owner or for their flows of before.
 fn named(history: &History) -> BTreeSet<String> {
     let of = |server: &Server| history.halves.registry.server_id(server.identity("web")).unwrap();
-    let named = history.servers.iter().filter(|server| history.halves.is_named(of(server)));
+    let named = history.servers.iter().filter(|server| history.halves.is_named(1, of(server)));
     named.map(|server| server.name.clone()).collect()
 }
 
