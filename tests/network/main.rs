@@ -22,6 +22,7 @@ mod backup;
 mod bench;
 mod failover;
 mod changes;
+mod drained;
 mod flood;
 mod reload;
 mod restart;

@@ -110,10 +110,10 @@ impl Transitions {
             since: vec![now; SLOTS].into(),
             next_end: None,
         });
-        let after = self.walk(change, before, owners, &mut times);
+        let (after, is_busy) = self.walk(change, before, owners, &mut times);
         // The same slots in the same place: whoever compares them is done at once.
         let after = if *after == **before { Arc::clone(before) } else { after };
-        if after.iter().any(|slot| slot.is_tracked() || slot.changes_hands()) {
+        if is_busy {
             self.busy.insert(change.ring, times);
         } else {
             self.calm.insert(change.ring, (Arc::clone(owners), Arc::clone(&after)));
@@ -121,17 +121,20 @@ impl Transitions {
         after
     }
 
-    /// All slots of a ring, one by one.
-    fn walk(&self, change: &Change<'_>, before: &Slots, owners: &Slots, times: &mut Times) -> Slots {
+    /// All slots of a ring, one by one, and whether any of them changes hands or is tracked.
+    fn walk(&self, change: &Change<'_>, before: &Slots, owners: &Slots, times: &mut Times) -> (Slots, bool) {
         let Moment { now, census } = change.moment;
         let after_refusal = self.refused.last.map_or(Duration::ZERO, |last| last + change.transition);
         let length = tick_after(change.transition);
         let may_end = |since: Tick| after_refusal <= now && since.saturating_add(length) <= tick(now);
         let counted = census.map(|(census, begun)| (census, tick(begun.saturating_sub(SETTLES))));
-        let mut first = None;
+        let (mut first, mut is_busy) = (None, false);
         let mut after = Arc::clone(owners);
         let slots = Arc::make_mut(&mut after).iter_mut().zip(times.since.iter_mut()).zip(before.iter());
         for (at, ((slot, since), old)) in slots.enumerate() {
+            if *slot == *old && !change.disturbs(*old) {
+                continue; // As most slots: untracked, and their owner's.
+            }
             let over = old.changes_hands() && may_end(*since);
             let mut new = change.slot(at, *old, over, slot.current(), before);
             let is_quiet = new == *old && !new.changes_hands() && !change.disturbs(*old);
@@ -149,11 +152,12 @@ impl Transitions {
             if new.changes_hands() {
                 first = Some(first.map_or(*since, |first: Tick| first.min(*since)));
             }
+            is_busy |= new.is_tracked() || new.changes_hands();
             *slot = new;
         }
         let end = |first: Tick| Duration::from_millis(u64::from(first.saturating_add(length)) * 100);
         times.next_end = first.map(|first| end(first).max(after_refusal));
-        after
+        (after, is_busy)
     }
 }
 

@@ -41,6 +41,7 @@ pub struct Halves {
     census: Option<(Census, Instant)>,
     /// When rows of servers were freed last.
     removed: Option<Instant>,
+    /// When a ring was written last.
     rebuilt: Option<Instant>,
     due: Option<Instant>,
     settled: bool,
@@ -114,10 +115,10 @@ impl Halves {
     /// Makes the maps what they should be, if all they need is there.
     pub fn rebuild(&mut self, now: Instant) {
         self.due = None;
+        self.settled = false;
         if !self.has_all() {
             return; // The supervisor was asked, and its answer calls this again.
         }
-        self.rebuilt = Some(now);
         self.note_refused(now);
         let since = |time: Instant| time.saturating_duration_since(self.epoch);
         let census = self.census.as_ref().map(|(census, begun)| (census, since(*begun)));
@@ -139,9 +140,9 @@ impl Halves {
         self.planner.transitions().any()
     }
 
-    /// Whether a slot names that server, be it for the flows that it had before.
-    pub fn is_named(&self, server: ServerId) -> bool {
-        let slots = self.current.rings.values().flat_map(|ring| ring.slots.iter());
+    /// Whether a slot of that ring names that server, be it for the flows that it had before.
+    pub fn is_named(&self, ring: RingId, server: ServerId) -> bool {
+        let slots = self.current.rings.get(&ring).into_iter().flat_map(|ring| ring.slots.iter());
         slots.into_iter().any(|slot| slot.current() == server || slot.previous == server)
     }
 
@@ -240,6 +241,9 @@ impl Halves {
         let writes = plan::diff(&self.current, &wanted);
         match self.write(&writes) {
             Ok(()) => {
+                if writes.iter().any(|write| matches!(write, Write::FlipRing(..))) {
+                    self.rebuilt = Some(now);
+                }
                 if writes.iter().any(|write| matches!(write, Write::RemoveServer(_))) {
                     self.removed = Some(now);
                 }
@@ -247,7 +251,7 @@ impl Halves {
                 true
             }
             Err(error) => {
-                self.removed = Some(now);
+                (self.rebuilt, self.removed) = (Some(now), Some(now)); // Nobody knows what was written.
                 error!(error = &error as &dyn std::error::Error, "cannot write the kernel's maps; trying again");
                 self.due = Some(now + RETRY);
                 false

@@ -3,11 +3,11 @@
 
 use crate::{
     dataplane::flows::{FlowTables, Timeouts},
-    model::{Backend, Model, Track},
+    model::{Backend, Model, Track, backend},
     plan::{Census, census::Held},
     servers::Admin,
 };
-use lb_common::{Forward, ServerId};
+use lb_common::{Forward, RingId, ServerId};
 use std::{collections::BTreeSet, io, sync::Arc, time::Duration};
 use tokio::{sync::mpsc, time::Instant};
 use tracing::{error, info};
@@ -16,14 +16,16 @@ use super::halves::Halves;
 
 /// From one scan to the next.
 const INTERVAL: Duration = Duration::from_secs(5);
+/// How long connections are counted for one who asked: longer than a scraper waits until it asks again.
+const INTEREST: Duration = Duration::from_mins(2);
 
 /// What there is to look at, and what was seen.
 pub(super) struct Scans {
     tables: Arc<FlowTables>,
     is_running: bool,
     begun: Option<Instant>,
-    /// Somebody asks for the occupancy of the tables.
-    asked: bool,
+    /// Until when connections are counted, because somebody asks for them now and then.
+    asked: Option<Instant>,
     /// Servers of the kernel half that are in `drain`.
     draining: Vec<Draining>,
 }
@@ -35,6 +37,7 @@ struct Draining {
     server: String,
     identity: u64,
     id: ServerId,
+    ring: RingId,
     /// Whether the packet path remembers every flow of its backend.
     is_tracked: bool,
     /// Whether the kernel half has no flow of it left.
@@ -53,13 +56,13 @@ pub(super) struct Counted {
 
 impl Scans {
     pub(super) fn new(tables: FlowTables) -> Self {
-        Self { tables: Arc::new(tables), is_running: false, begun: None, asked: false, draining: Vec::new() }
+        Self { tables: Arc::new(tables), is_running: false, begun: None, asked: None, draining: Vec::new() }
     }
 
     /// When the next scan is due. `None`: never, as there is nothing to look at.
     pub(super) fn due(&self, halves: &Halves) -> Option<Instant> {
         let is_wanted = !self.is_running
-            && (self.asked
+            && (self.is_asked(Instant::now())
                 || halves.in_transition()
                 || halves.registry.resting().next().is_some()
                 || halves.census().is_none_or(|(census, _)| census.flows != [0, 0])
@@ -67,9 +70,13 @@ impl Scans {
         is_wanted.then(|| self.begun.map_or_else(Instant::now, |begun| begun + INTERVAL))
     }
 
-    /// Somebody asks for the occupancy of the tables: the next scan counts connections too.
+    /// Somebody asks for what is remembered: for a while connections are counted too, if there may be any.
     pub(super) fn ask(&mut self, model: &Model) {
-        self.asked = model.kernel_backends().any(is_tracked);
+        self.asked = model.kernel_backends().any(is_tracked).then(|| Instant::now() + INTEREST);
+    }
+
+    fn is_asked(&self, now: Instant) -> bool {
+        self.asked.is_some_and(|until| now < until)
     }
 
     /// Begins a scan; `counted` gets what it finds.
@@ -80,8 +87,9 @@ impl Scans {
         let timeouts =
             Timeouts { tcp: halves.model.global.flow_timeout_tcp, udp: halves.model.global.flow_timeout_udp };
         let forgotten = halves.resting(begun);
-        let connections = std::mem::take(&mut self.asked) || self.draining.iter().any(|server| server.is_tracked);
-        let unnamed = self.draining.iter().map(|server| server.id).filter(|id| !halves.is_named(*id)).collect();
+        let connections = self.is_asked(begun) || self.draining.iter().any(|server| server.is_tracked);
+        let unnamed = self.draining.iter().filter(|server| !halves.is_named(server.ring, server.id));
+        let unnamed = unnamed.map(|server| server.id).collect();
         (self.is_running, self.begun) = (true, Some(begun));
         tokio::task::spawn_blocking(move || {
             let census = tables.scan(timeouts, &forgotten, connections);
@@ -98,10 +106,10 @@ impl Scans {
             Ok(census) => census,
             Err(error) => return error!(%error, "cannot look at the flows that the kernel half remembers"),
         };
-        for Draining { backend, server, id, is_drained, .. } in &mut self.draining {
+        for Draining { backend, server, id, ring, is_drained, .. } in &mut self.draining {
             let held = census.held_by(*id);
             let was_drained = *is_drained;
-            *is_drained = unnamed.contains(id) && !halves.is_named(*id) && held == Held::default();
+            *is_drained = unnamed.contains(id) && !halves.is_named(*ring, *id) && held == Held::default();
             if *is_drained && !was_drained {
                 info!(backend, server, "drained: no flow of it is left in the kernel half");
             }
@@ -113,6 +121,7 @@ impl Scans {
     pub(super) fn look(&mut self, halves: &Halves) {
         let before = std::mem::take(&mut self.draining);
         for backend in halves.model.kernel_backends() {
+            let Some(ring) = halves.registry.ring_id(backend::identity(&backend.name)) else { continue };
             for server in &backend.servers {
                 let identity = server.identity(&backend.name);
                 if let (Admin::Drain, Some(id)) =
@@ -124,6 +133,7 @@ impl Scans {
                         server: server.name.clone(),
                         identity,
                         id,
+                        ring,
                         is_tracked: is_tracked(backend),
                         is_drained: known.is_some_and(|known| known.is_drained),
                     });

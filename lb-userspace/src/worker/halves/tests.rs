@@ -223,3 +223,44 @@ fn a_configuration_is_never_served_with_servers_that_are_known_to_be_down() {
     halves.configure(Arc::clone(&model), registry, Arc::clone(&live));
     assert_eq!(available(), [(1, 1)]);
 }
+
+/// The second server is taken out of the ring and the slots that it had change hands.
+fn draining(maps: &Shared, start: Instant) -> Halves {
+    let mut halves = built(maps, start);
+    let model = Arc::clone(&halves.model);
+    assert!(halves.registry.set_admin(model.backends[0].servers[1].identity("web"), Admin::Drain));
+    halves.standing_changed(&model.backends[0], start + QUIET);
+    assert!(halves.in_transition() && halves.is_named(1, id(&halves, 1)));
+    halves
+}
+
+#[test]
+fn a_count_of_flows_that_changes_nothing_delays_no_verdict() {
+    let (maps, start) = (Shared::default(), Instant::now());
+    let mut halves = draining(&maps, start);
+    let now = start + Duration::from_secs(5);
+    maps.0.borrow_mut().flips = 0;
+    halves.counted(Census::default(), now, &BTreeSet::new(), now);
+    assert_eq!(halves.due(), Some(now));
+    halves.rebuild(now);
+    assert_eq!(maps.0.borrow().flips, 0);
+    fall(&mut halves, 0, Health::Down, now + Duration::from_millis(1));
+    assert!(!in_ring(&maps, id(&halves, 0)));
+}
+
+#[test]
+fn slots_have_changed_hands_when_it_is_due_and_not_while_something_is_missing() {
+    let (maps, start) = (Shared::default(), Instant::now());
+    let mut halves = draining(&maps, start);
+    let end = halves.due().expect("an end");
+    let length = halves.model.backends[0].transition;
+    assert!(end >= start + QUIET + length && end < start + QUIET + length + Duration::from_secs(1));
+
+    let next_hops = std::mem::take(&mut halves.next_hops);
+    halves.rebuild(end);
+    assert_eq!((halves.due(), halves.settled()), (None, false), "the answer of the supervisor calls");
+    halves.set_next_hops(next_hops);
+    halves.rebuild(end);
+    assert!(halves.settled() && !halves.is_named(1, id(&halves, 1)));
+    assert_eq!(halves.due(), None);
+}
