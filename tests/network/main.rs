@@ -12,6 +12,7 @@ mod wires;
 mod direct;
 mod nat;
 mod forwards;
+mod two_vips;
 mod fragments;
 mod path_mtu;
 mod ping;
