@@ -2,7 +2,7 @@
 
 pub mod report;
 
-pub use report::{Maps, Status};
+pub use report::{Maps, Remembered, Status};
 
 use crate::{
     binary,
@@ -140,6 +140,14 @@ impl Sluice {
     pub fn maps(&self) -> Result<Maps> {
         let mut command = Command::new(binary()?);
         json(command.args(["maps", "--json", "--pins"]).arg(&self.pins).arg("--socket").arg(&self.socket))
+    }
+
+    /// `sluice flows`: the flows that the kernel half remembers one by one, all of them.
+    pub fn flows(&self) -> Result<Remembered> {
+        const ALL: &str = "1000000";
+        let mut command = Command::new(binary()?);
+        command.args(["flows", "--json", "--limit", ALL, "--pins"]).arg(&self.pins).arg("--socket").arg(&self.socket);
+        json(&mut command)
     }
 
     /// Waits until the shares of a backend's ring are as wanted.

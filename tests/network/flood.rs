@@ -1,16 +1,13 @@
 //! A SYN flood: it fills no table, neither in quiet times nor while slots change hands, and breaks no flow.
 
-use crate::{
-    pinned,
-    scene::{More, SOON, Scene, WEBS, Way},
-};
+use crate::scene::{More, SOON, Scene, WEBS, Way};
 use anyhow::{Result, ensure};
-use lb_common::Note;
 use lb_tests::{
-    client::{Flows, flood, udp::Talks},
+    client::{Flows, Seen, flood, udp::Talks},
     lab::Family,
+    sluice::Remembered,
 };
-use std::{env, panic::resume_unwind, thread, time::Duration};
+use std::{collections::BTreeMap, env, panic::resume_unwind, thread, time::Duration};
 
 const FLOWS: usize = 200;
 
@@ -29,7 +26,7 @@ fn in_quiet_times_nothing_is_remembered_of_it() -> Result<()> {
         scene.turn(way, More::default())?;
         let (mut flows, talks) = open(&scene)?;
         flood(&scene, &mut flows, &talks)?;
-        let (tracked, ever) = (pinned::tracked(&scene.lab, way.vip)?, pinned::noted(&scene.lab, Note::Tracked)?);
+        let (tracked, ever) = (scene.sluice.flows()?.found, scene.sluice.maps()?.noted("flow_tracked"));
         ensure!((tracked, ever) == (0, 0), "{way:?}: {tracked} flows are tracked, {ever} were");
     }
     scene.over()
@@ -47,16 +44,33 @@ fn while_slots_change_hands_no_more_than_the_budget() -> Result<()> {
         scene.sluice.wait_shares("echo", SOON, |shares| !shares.contains_key("web2"))?;
         flows.exchange("while slots change hands")?;
         talks.exchange("while slots change hands")?;
-        let before = pinned::tracked(&scene.lab, way.vip)?;
+        let before = scene.sluice.flows()?.found;
         let (sent, time) = flood(&scene, &mut flows, &talks)?;
-        let (after, refused) = (pinned::tracked(&scene.lab, way.vip)?, pinned::noted(&scene.lab, Note::BudgetSpent)?);
+        let (after, refused) = (scene.sluice.flows()?, scene.sluice.maps()?.noted("track_budget_spent"));
         let cpus = thread::available_parallelism()?.get();
         // What a bucket holds when the flood begins comes on top.
         let most = before + BUDGET * cpus * (usize::try_from(time.as_secs())? + 2);
-        println!("{way:?}: {sent} SYNs in {time:?}; {before} flows tracked before, {after} after, {refused} refused");
-        ensure!(after <= most, "{way:?}: {after} flows are tracked, {most} at most");
+        println!(
+            "{way:?}: {sent} SYNs in {time:?}; {before} flows tracked before, {} after, {refused} refused",
+            after.found
+        );
+        ensure!(after.found <= most, "{way:?}: {} flows are tracked, {most} at most", after.found);
         ensure!(before > 0 && refused > 0, "the budget was not spent: this test proves nothing");
+        remember(&after, "tcp", flows.seen())?;
+        remember(&after, "udp", talks.seen())?;
         scene.over()?;
+    }
+    Ok(())
+}
+
+/// Those of our flows that are tracked are so with the servers that they met.
+fn remember<'a>(tracked: &Remembered, protocol: &str, seen: impl Iterator<Item = &'a Seen>) -> Result<()> {
+    let met: BTreeMap<_, _> = seen.map(|seen| (seen.own, &seen.server)).collect();
+    let ours = tracked.flows.iter().filter(|flow| flow.protocol == protocol);
+    let ours: Vec<_> = ours.filter_map(|flow| Some((flow, *met.get(&flow.client)?))).collect();
+    ensure!(!ours.is_empty(), "no {protocol} flow of ours is tracked");
+    for (flow, server) in ours {
+        ensure!(flow.server == format!("echo/{server}"), "met {server}, but tracked: {flow:?}");
     }
     Ok(())
 }

@@ -5,7 +5,6 @@
 #![expect(clippy::print_stdout, reason = "measured times are part of the result")]
 
 mod scene;
-mod pinned;
 
 mod lab;
 mod wires;

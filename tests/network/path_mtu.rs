@@ -1,11 +1,7 @@
 //! Packets that do not fit: who is told, by whom, and that transfers go on (RFC 1191, RFC 8201).
 
-use crate::{
-    pinned,
-    scene::{More, PORT, SOON, Scene, WEBS, Way},
-};
+use crate::scene::{More, PORT, SOON, Scene, WEBS, Way};
 use anyhow::{Context, Result, ensure};
-use lb_common::Note;
 use lb_tests::{
     client::{
         Flows,
@@ -36,7 +32,7 @@ fn a_server_learns_that_the_way_to_its_client_is_narrow() -> Result<()> {
         scene.turn(way, More::default())?;
         // With `direct` and `ipip` servers take the same way back.
         far.forget_path_mtus(&scene.lab)?;
-        let before = pinned::noted(&scene.lab, Note::Errors)?;
+        let before = scene.sluice.maps()?.noted("icmp_forwarded");
         let mut met = BTreeSet::new();
         for _ in 0..12 {
             let seen = bulk::transfer(&far.client, scene.vip, 200_000).with_context(|| format!("{way:?}"))?;
@@ -50,7 +46,7 @@ fn a_server_learns_that_the_way_to_its_client_is_narrow() -> Result<()> {
             let mtu = bulk::path_mtu(&machine.namespace, from, to)?;
             ensure!(mtu == NARROW, "{way:?}: {server} believes in {mtu}");
         }
-        let forwarded = pinned::noted(&scene.lab, Note::Errors)?;
+        let forwarded = scene.sluice.maps()?.noted("icmp_forwarded");
         ensure!(
             forwarded >= before + WEBS.len() as u64,
             "{way:?}: {before} errors were forwarded before, now {forwarded}"

@@ -2,12 +2,9 @@
 //! tags, the rows of the next hops say. The daemon takes them from VLAN devices, which not every kernel has: here the test
 //! writes them itself.
 
-use crate::{
-    pinned,
-    scene::{More, Scene, WEBS, Way},
-};
+use crate::scene::{More, Scene, WEBS, Way};
 use anyhow::{Context, Result, ensure};
-use aya::maps::Array;
+use aya::maps::{Array, Map, MapData};
 use lb_common::{Be16, NextHop, Tag, maps::NEXT_HOPS};
 use lb_tests::{
     client::{Flows, seen, udp},
@@ -16,6 +13,7 @@ use lb_tests::{
     raw::Raw,
     vlan::Vlan,
 };
+use lb_userspace::dataplane::pins::Pins;
 
 const FLOWS: usize = 100;
 
@@ -58,7 +56,8 @@ fn crosses(scene: &Scene, way: Way) -> Result<()> {
 
 /// Puts tags on a cable, and into the rows of the next hops at its end.
 fn lay(scene: &Scene, machine: &Namespace, port: &str, tags: &[u16]) -> Result<Vlan> {
-    let mut rows: Array<_, Raw<NextHop>> = pinned::map(&scene.lab, NEXT_HOPS)?.try_into()?;
+    let pinned = MapData::from_pin(Pins::new(scene.lab.pins()).map(NEXT_HOPS))?;
+    let mut rows: Array<_, Raw<NextHop>> = Map::from_map_data(pinned)?.try_into()?;
     let (machine_address, mut tagged) = (machine.ethernet_address("eth0")?, 0);
     for row in 0..rows.len() {
         let hop = rows.get(&row, 0)?.0;

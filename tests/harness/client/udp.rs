@@ -67,6 +67,11 @@ impl Talks {
         self.0.extend(more.0);
     }
 
+    /// How the servers see their clients.
+    pub fn seen(&self) -> impl Iterator<Item = &Seen> {
+        self.0.iter().map(|(_, seen)| seen)
+    }
+
     /// Each says something; the same server must answer that sees the same client.
     pub fn exchange(&self, message: &str) -> Result<()> {
         for (socket, first) in &self.0 {

@@ -3,7 +3,7 @@
 use anyhow::{Context, Result};
 use rustix::process::Pid;
 use serde::Deserialize;
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, net::SocketAddr};
 
 /// `sluice status --json`.
 #[derive(Clone, Debug, Deserialize)]
@@ -92,6 +92,8 @@ pub struct Maps {
     pub rings: Vec<RingRow>,
     /// Why packets left the path.
     pub stops: Vec<StopRow>,
+    /// What else happened to packets on their way.
+    pub notes: Vec<StopRow>,
 }
 
 /// A VIP.
@@ -153,6 +155,26 @@ pub struct StopRow {
     pub packets: u64,
 }
 
+/// `sluice flows --json`.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Remembered {
+    /// All flows, or as many as were asked for, those seen last first.
+    pub flows: Vec<FlowRow>,
+    /// How many there are.
+    pub found: usize,
+}
+
+/// A flow that the kernel half remembers.
+#[derive(Clone, Debug, Deserialize)]
+pub struct FlowRow {
+    /// The client.
+    pub client: SocketAddr,
+    /// `tcp` or `udp`.
+    pub protocol: String,
+    /// `backend/name`.
+    pub server: String,
+}
+
 impl Maps {
     /// The part of a backend's ring that each server has, from 0 to 1. Servers without a slot are not in it.
     pub fn shares(&self, backend: &str) -> Result<BTreeMap<String, f64>> {
@@ -169,6 +191,11 @@ impl Maps {
     /// How many packets left the path early for a reason.
     pub fn stopped(&self, reason: &str) -> u64 {
         self.stops.iter().filter(|stop| stop.name == reason).map(|stop| stop.packets).sum()
+    }
+
+    /// How many packets that went on that happened to.
+    pub fn noted(&self, what: &str) -> u64 {
+        self.notes.iter().filter(|note| note.name == what).map(|note| note.packets).sum()
     }
 
     /// A server by backend and name.
