@@ -4,7 +4,7 @@
 //! The packet path is written once, generic over [`Family`].
 
 use crate::{
-    Be16, Be32, Be128, Protocol,
+    Be16, Be32, Be128, Protocol, RingId,
     flow::{
         Connection4, Connection6, ConnectionRow, FlowKey4, FlowKey6, Fragment4, Fragment6, FragmentKey4, FragmentKey6,
         FragmentRow,
@@ -12,8 +12,9 @@ use crate::{
     hash::{HashKey, flow_hash_v4, flow_hash_v6, source_hash_v4, source_hash_v6},
     returns::{Return4, Return6, ReturnRow},
     vip::{Endpoint4, Endpoint6},
+    words::{half, key_v4, key_v6, quarter, row_v4, row_v6, word},
 };
-use bytemuck::Pod;
+use bytemuck::{Pod, must_cast};
 use core::fmt::Debug;
 
 /// IPv4 or IPv6.
@@ -44,6 +45,8 @@ pub trait Family: Copy + Debug + 'static {
     fn unpack_return(row: &Self::Return) -> ReturnRow<Self::Addr>;
     /// The key of a flow, as its packets to the VIP have it.
     fn flow_key(ends: &Ends<Self>) -> Self::FlowKey;
+    /// The key of all flows of a ring that have these ends in common.
+    fn group_key(ends: &Ends<Self>, ring: RingId) -> Self::FlowKey;
     /// The key of a packet's fragments.
     fn fragment_key(source: Self::Addr, destination: Self::Addr, id: u32, protocol: u8) -> Self::FragmentKey;
     /// A row of fragments.
@@ -116,7 +119,7 @@ pub struct V6;
 
 macro_rules! family {
     ($family:ident, $addr:ident, $endpoint:ident, $return:ident, $flow_key:ident, $connection:ident, $fragment_key:ident,
-     $fragment:ident, $flow_hash:ident, $source_hash:ident, $version:literal, $header:literal,
+     $fragment:ident, $flow_hash:ident, $source_hash:ident, $version:literal, $header:literal, key = $key:expr, row = $row:expr,
      narrow = $narrow:expr, widen = $widen:expr) => {
         impl Family for $family {
             type Addr = $addr;
@@ -143,25 +146,26 @@ macro_rules! family {
 
             #[inline(always)]
             fn flow_key(ends: &Ends<Self>) -> $flow_key {
-                $flow_key {
-                    source: ends.source,
-                    destination: ends.destination,
-                    source_port: ends.source_port,
-                    destination_port: ends.destination_port,
-                    protocol: ends.protocol.number(),
-                    reserved: [0; 3],
-                }
+                Self::group_key(ends, 0)
+            }
+
+            #[inline(always)]
+            fn group_key(ends: &Ends<Self>, ring: RingId) -> $flow_key {
+                let ports = half(ends.source_port.raw(), ends.destination_port.raw());
+                let rest = half(quarter(ends.protocol.number(), 0), ring);
+                must_cast($key(ends.source, ends.destination, word(ports, rest)))
             }
 
             #[inline(always)]
             fn fragment_key(source: $addr, destination: $addr, id: u32, protocol: u8) -> $fragment_key {
-                $fragment_key { source, destination, id, protocol, reserved: [0; 3] }
+                must_cast($key(source, destination, word(id, half(quarter(protocol, 0), 0))))
             }
 
             #[inline(always)]
             fn fragment(row: FragmentRow<$addr>) -> $fragment {
                 let FragmentRow { vip, server, forward, gue_port, source, destination, last } = row;
-                $fragment { vip, server, forward, reserved: 0, gue_port, source, destination, last, rest: 0 }
+                let head = word(half(vip, server), half(quarter(forward, 0), gue_port.raw()));
+                must_cast($row(head, source, destination, word(last, 0)))
             }
 
             #[inline(always)]
@@ -175,17 +179,9 @@ macro_rules! family {
             fn connection(row: ConnectionRow<$addr>) -> $connection {
                 let ConnectionRow { server, vip, last, source, destination, source_port, destination_port, marks } =
                     row;
-                $connection {
-                    server,
-                    vip,
-                    last,
-                    source,
-                    destination,
-                    source_port,
-                    destination_port,
-                    marks,
-                    reserved: [0; 3],
-                }
+                let ports = half(source_port.raw(), destination_port.raw());
+                let tail = word(ports, half(quarter(marks, 0), 0));
+                must_cast($row(word(half(server, vip), last), source, destination, tail))
             }
 
             #[inline(always)]
@@ -238,6 +234,8 @@ family!(
     source_hash_v4,
     4,
     20,
+    key = key_v4,
+    row = row_v4,
     narrow = Be128::v4,
     widen = Be128::mapped
 );
@@ -254,6 +252,56 @@ family!(
     source_hash_v6,
     6,
     40,
+    key = key_v6,
+    row = row_v6,
     narrow = core::convert::identity,
     widen = core::convert::identity
 );
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use core::net::{Ipv4Addr, Ipv6Addr};
+
+    fn rows<F: Family>(source: F::Addr, destination: F::Addr) {
+        let row = ConnectionRow {
+            server: 1,
+            vip: 2,
+            last: 3,
+            source,
+            destination,
+            source_port: Be16::new(4),
+            destination_port: Be16::new(5),
+            marks: 6,
+        };
+        assert_eq!(F::unpack_connection(&F::connection(row)), row);
+        let row = FragmentRow { vip: 1, server: 2, forward: 3, gue_port: Be16::new(4), source, destination, last: 5 };
+        assert_eq!(F::unpack_fragment(&F::fragment(row)), row);
+    }
+
+    #[test]
+    fn rows_come_back_as_they_were() {
+        rows::<V4>(Ipv4Addr::new(1, 2, 3, 4).into(), Ipv4Addr::new(5, 6, 7, 8).into());
+        rows::<V6>(Ipv6Addr::from_bits(1 << 127 | 2).into(), Ipv6Addr::from_bits(3 << 64 | 4).into());
+    }
+
+    #[test]
+    fn keys_have_each_field_in_its_place() {
+        let (source, destination) = (Ipv4Addr::new(1, 2, 3, 4).into(), Ipv4Addr::new(5, 6, 7, 8).into());
+        let (source_port, destination_port, protocol) = (Be16::new(9), Be16::new(10), Protocol::Udp);
+        let ends = Ends::<V4> { source, destination, source_port, destination_port, protocol };
+        let wanted =
+            FlowKey4 { source, destination, source_port, destination_port, protocol: 17, reserved: 0, ring: 11 };
+        assert_eq!(V4::group_key(&ends, 11), wanted);
+        let wanted = FragmentKey4 { source, destination, id: 12, protocol: 6, reserved: [0; 3] };
+        assert_eq!(V4::fragment_key(source, destination, 12, 6), wanted);
+
+        let (source, destination) = (Ipv6Addr::from_bits(1 << 127 | 2).into(), Ipv6Addr::from_bits(3 << 64 | 4).into());
+        let ends = Ends::<V6> { source, destination, source_port, destination_port, protocol };
+        let wanted =
+            FlowKey6 { source, destination, source_port, destination_port, protocol: 17, reserved: 0, ring: 11 };
+        assert_eq!(V6::group_key(&ends, 11), wanted);
+        let wanted = FragmentKey6 { source, destination, id: 12, protocol: 6, reserved: [0; 3] };
+        assert_eq!(V6::fragment_key(source, destination, 12, 6), wanted);
+    }
+}

@@ -4,15 +4,14 @@
 use crate::{Be16, Be32, Be128, RingId, ServerId, VipId, layout::map_type};
 use bytemuck::{Pod, Zeroable};
 
-// Rows of whole words: where they are put together on the stack, the compiler writes two fields at once, and the verifier
-// wants that aligned.
+// Rows of whole words of 64 bits, because they are put together so (`words`).
 macro_rules! flow_rows {
     ($addr:ident, $key:ident, $connection:ident, $fragment_key:ident, $fragment:ident) => {
         /// Both ends of a flow, as its packets have them.
         ///
         /// In the flow table those to the VIP: without ports where fragments go by their addresses, and with source affinity the
-        /// client and the protocol alone, all else zero. In the table of connections there is a second key for the way back:
-        /// from the server to where it answers to.
+        /// client and the protocol alone, all else zero but the ring. In the table of connections there is a second key for the
+        /// way back: from the server to where it answers to.
         #[repr(C, align(8))]
         #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd, Pod, Zeroable)]
         pub struct $key {
@@ -27,7 +26,10 @@ macro_rules! flow_rows {
             /// IANA number.
             pub protocol: u8,
             /// Zero.
-            pub reserved: [u8; 3],
+            pub reserved: u8,
+            /// Whose slots they are, where not all of the ends count: a client may belong to servers of several backends.
+            /// Otherwise 0.
+            pub ring: RingId,
         }
 
         /// A connection, in one of its two directions: what its packets are translated to. See [`ConnectionRow`].
@@ -98,8 +100,8 @@ macro_rules! flow_rows {
 
 flow_rows!(Be32, FlowKey4, Connection4, FragmentKey4, Fragment4);
 flow_rows!(Be128, FlowKey6, Connection6, FragmentKey6, Fragment6);
-map_type!(FlowKey4, size = 16, { source = 0, destination = 4, source_port = 8, destination_port = 10, protocol = 12 });
-map_type!(FlowKey6, size = 40, { source = 0, destination = 16, source_port = 32, destination_port = 34, protocol = 36 });
+map_type!(FlowKey4, size = 16, { source = 0, destination = 4, source_port = 8, destination_port = 10, protocol = 12, ring = 14 });
+map_type!(FlowKey6, size = 40, { source = 0, destination = 16, source_port = 32, destination_port = 34, protocol = 36, ring = 38 });
 map_type!(Connection4, size = 24, { server = 0, vip = 2, last = 4, source = 8, destination = 12, source_port = 16, destination_port = 18, marks = 20 });
 map_type!(Connection6, size = 48, { server = 0, vip = 2, last = 4, source = 8, destination = 24, source_port = 40, destination_port = 42, marks = 44 });
 map_type!(FragmentKey4, size = 16, { source = 0, destination = 4, id = 8, protocol = 12 });

@@ -11,6 +11,7 @@
 #![no_std]
 
 mod layout;
+mod words;
 
 pub mod addr;
 pub mod family;

@@ -88,7 +88,7 @@ pub fn server<'a, F: Family>(
     let slot = *slots.get(at).ok_or(Stop::BadTables)?;
     // Where the ports do not count, no packet begins or ends what the table knows.
     let signs = if is_grouped(vip) { Signs { stranger: signs.stranger, ..Signs::default() } } else { signs };
-    let found = tracked(tables, &Place { ring: vip.ring, at, slot, signs }, &F::flow_key(&known_as(ends, vip)));
+    let found = tracked(tables, &Place { ring: vip.ring, at, slot, signs }, &known_as(ends, vip));
     #[expect(clippy::cast_possible_truncation, reason = "a server id has 14 bits")]
     let id = if found >= NO_SERVER { return Err(Stop::NoServer) } else { found as ServerId };
     Ok(Chosen { id, server: tables.server(id).ok_or(Stop::BadTables)?, hash })
@@ -181,13 +181,13 @@ fn is_grouped(vip: &Vip) -> bool {
 
 /// What the flow table knows a flow as: just as much of it as its hash has.
 #[inline(always)]
-fn known_as<F: Family>(ends: &Ends<F>, vip: &Vip) -> Ends<F> {
+fn known_as<F: Family>(ends: &Ends<F>, vip: &Vip) -> F::FlowKey {
     if vip.has(AFFINITY) {
-        Ends { destination: F::Addr::default(), ..portless(ends) }
+        F::group_key(&Ends { destination: F::Addr::default(), ..portless(ends) }, vip.ring)
     } else if vip.has(FRAGMENTS_HASH) {
-        portless(ends)
+        F::group_key(&portless(ends), vip.ring)
     } else {
-        *ends
+        F::flow_key(ends)
     }
 }
 

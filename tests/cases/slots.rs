@@ -134,6 +134,13 @@ fn by_client(net: &'static Net) -> Vec<Case> {
         goes("slots: a client is not new for a SYN", &syn, 1).notes(&[Note::Tracked]),
         goes("slots: a client of before stays", &data, 1).notes(&[Note::Tracked]),
         goes("slots: a client that is known is known at every port", &second, 1).after(syn.bytes()).notes(&[]),
+        goes("slots: a client that is known at another backend is not known", &second, 2)
+            .after(syn.bytes())
+            .then(|tables| {
+                set_slots(tables, net.other_ring(), Slot::new(net.id(2), net.id(2), true));
+                copy_vip(tables, (net.nat, at_port(net.nat, 30_000)), |row| row.ring = net.other_ring());
+            })
+            .notes(&[]),
         goes("slots: a client stays with a draining server", &second, 1)
             .after(syn.bytes())
             .with(|tables| set_state(tables, net, 1, ServerState::Drain))

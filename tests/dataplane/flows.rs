@@ -47,7 +47,8 @@ fn key(client: u32, protocol: u8) -> FlowKey4 {
         source_port: Be16::new(40_000),
         destination_port: Be16::new(80),
         protocol,
-        reserved: [0; 3],
+        reserved: 0,
+        ring: 0,
     }
 }
 
@@ -58,7 +59,8 @@ fn key6(client: u16) -> FlowKey6 {
         source_port: Be16::new(40_000),
         destination_port: Be16::new(80),
         protocol: 17,
-        reserved: [0; 3],
+        reserved: 0,
+        ring: 0,
     }
 }
 

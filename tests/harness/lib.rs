@@ -19,8 +19,7 @@ pub mod watch;
 pub mod tunnel;
 pub mod vlan;
 
-pub mod oracle;
-pub mod packet;
+pub use lb_tests_traffic::{oracle, packet};
 pub mod object;
 pub mod raw;
 

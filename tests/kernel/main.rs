@@ -5,6 +5,7 @@
 #[path = "../cases/all.rs"]
 mod cases;
 mod agreement;
+mod differential;
 mod decapsulation;
 mod tagging;
 mod loading;

@@ -62,6 +62,11 @@ pub fn wrong(frame: &[u8]) -> Vec<String> {
     sums(frame).into_iter().filter(|(_, right)| !right).map(|(name, _)| name).collect()
 }
 
+/// Whether a frame carries an ICMP message, as far as this can be told.
+pub fn is_icmp(frame: &[u8]) -> bool {
+    sums(frame).contains_key("icmp")
+}
+
 /// The packet of a frame: what follows the Ethernet header and up to two tags.
 pub fn payload(frame: &[u8]) -> Option<&[u8]> {
     let mut at = 12;

@@ -119,6 +119,11 @@ impl Frame {
         self
     }
 
+    /// Leaves the checksum out, if it is of UDP.
+    pub fn without_checksum_of_udp(self) -> Self {
+        if matches!(self.transport, Transport::Udp { .. }) { self.without_checksum() } else { self }
+    }
+
     /// Leaves the UDP checksum out: 0 stands for none.
     pub fn without_checksum(mut self) -> Self {
         self.transport = Transport::Udp { checksum: false };

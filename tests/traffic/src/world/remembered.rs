@@ -8,18 +8,21 @@ use lb_ebpf::testing::{MemoryFamily, MemoryTables};
 use std::net::SocketAddr;
 
 /// Half the clock's circle away, however long a machine is up.
-pub(crate) const LONG_AGO: u32 = 1 << 31;
+pub const LONG_AGO: u32 = 1 << 31;
 
 /// Of a connection.
 #[derive(Clone, Copy, Default)]
-pub(crate) struct Known {
-    pub(crate) server: ServerId,
-    pub(crate) vip: VipId,
-    pub(crate) marks: u8,
+pub struct Known {
+    /// Row in `SERVERS`.
+    pub server: ServerId,
+    /// Row in `VIP_COUNTERS`.
+    pub vip: VipId,
+    /// As in the row.
+    pub marks: u8,
 }
 
 /// Puts one direction of a TCP connection into the table: the ends of its packets, and those that they get.
-pub(crate) fn put_connection(
+pub fn put_connection(
     tables: &mut MemoryTables,
     (from, to): (SocketAddr, SocketAddr),
     (source, destination): (SocketAddr, SocketAddr),
@@ -50,12 +53,7 @@ pub(crate) fn put_connection(
 }
 
 /// Puts a TCP flow of a VIP into the flow table.
-pub(crate) fn put_flow(
-    tables: &mut MemoryTables,
-    (client, vip): (SocketAddr, SocketAddr),
-    ring: RingId,
-    server: ServerId,
-) {
+pub fn put_flow(tables: &mut MemoryTables, (client, vip): (SocketAddr, SocketAddr), ring: RingId, server: ServerId) {
     let slot = u16::try_from(slot_of(super::hash(client, vip, Protocol::Tcp))).expect("14 bits");
     let flow = Flow { server, ring, slot, marks: 0, reserved: 0, last: LONG_AGO };
     if client.is_ipv4() {

@@ -1,25 +1,26 @@
 //! The tables of the golden rows, and the ways in which rows change them.
 
 use super::{BALANCER_MAC, INSIDE, NET4, NET6, Net, OUTSIDE, ROUTER, ROUTER_MAC, SERVER_MACS, UNRESOLVED, addr, port};
+use crate::oracle::GUE_PORT;
 use lb_common::{
     Be16, Be32, Be128, Family, Forward, Mac, NextHop, Protocol, Return4, Return6, RingHead, RingId, ServerEntry,
     ServerId, ServerState, Slot, V4, V6, Vip, hash::HashKey, returns::ReturnRow, vip::flags,
 };
 use lb_ebpf::testing::{MemoryFamily, MemoryRing, MemoryTables};
-use lb_tests::oracle::GUE_PORT;
 use std::{
     net::{IpAddr, SocketAddr},
     sync::Arc,
 };
 
-pub(crate) const HASH_KEY: HashKey = [0x0123_4567_89ab_cdef, 0xfedc_ba98_7654_3210];
+/// The key that all tables hash flows with.
+pub const HASH_KEY: HashKey = [0x0123_4567_89ab_cdef, 0xfedc_ba98_7654_3210];
 
 thread_local! {
     static TABLES: MemoryTables = build();
 }
 
 /// The tables of a balancer with one interface. All slots of a ring name one server: 1, and 4 in the other ring.
-pub(crate) fn tables() -> MemoryTables {
+pub fn tables() -> MemoryTables {
     TABLES.with(Clone::clone)
 }
 
@@ -65,17 +66,17 @@ fn build() -> MemoryTables {
 fn family<F: Family>(net: &Net, pack: impl Fn(ReturnRow<F::Addr>) -> F::Return) -> MemoryFamily<F> {
     let mut family = MemoryFamily::default();
     let endpoint = |at: SocketAddr, protocol| F::endpoint(addr::<F>(at.ip()), port(at), protocol);
-    let vips = [
-        (net.nat, net.nat_ring(), Forward::Nat),
-        (net.direct, net.direct_ring(), Forward::Direct),
-        (net.other, net.other_ring(), Forward::Nat),
-        (net.ipip, net.nat_ring(), Forward::Ipip),
-        (net.gue, net.nat_ring(), Forward::Gue),
-        (net.crossed_ipip, net.crossed_ring(), Forward::Ipip),
-        (net.crossed_gue, net.crossed_ring(), Forward::Gue),
-        (net.fullnat, net.nat_ring(), Forward::FullNat),
+    let served = [
+        (net.nat_ring(), Forward::Nat),
+        (net.direct_ring(), Forward::Direct),
+        (net.other_ring(), Forward::Nat),
+        (net.nat_ring(), Forward::Ipip),
+        (net.nat_ring(), Forward::Gue),
+        (net.crossed_ring(), Forward::Ipip),
+        (net.crossed_ring(), Forward::Gue),
+        (net.nat_ring(), Forward::FullNat),
     ];
-    for (number, (vip, ring, forward)) in (0..).zip(vips) {
+    for ((number, vip), (ring, forward)) in (0..).zip(net.vips()).zip(served) {
         let mut row = Vip { id: net.vip_id(number), ring, forward: forward as u8, ..Vip::default() };
         match forward {
             Forward::Gue => row.gue_port = Be16::new(GUE_PORT),
@@ -107,18 +108,18 @@ fn family<F: Family>(net: &Net, pack: impl Fn(ReturnRow<F::Addr>) -> F::Return) 
 
 impl Net {
     /// Bits of a link's prefix.
-    pub(crate) fn link(&self) -> u32 {
+    pub fn link(&self) -> u32 {
         if self.client.is_ipv4() { 24 } else { 64 }
     }
 }
 
 /// The key of an address entry.
-pub(crate) fn address_key<F: Family>(address: IpAddr) -> F::Endpoint {
+pub fn address_key<F: Family>(address: IpAddr) -> F::Endpoint {
     F::endpoint(addr::<F>(address), Be16::new(0), 0)
 }
 
 /// The key of a route.
-pub(crate) fn prefix<F: Family>(address: SocketAddr, bits: u32) -> (u32, F::Addr) {
+pub fn prefix<F: Family>(address: SocketAddr, bits: u32) -> (u32, F::Addr) {
     let network = match address.ip() {
         IpAddr::V4(ip) => IpAddr::V4((ip.to_bits() & u32::MAX.checked_shl(32 - bits).unwrap_or(0)).into()),
         IpAddr::V6(ip) => IpAddr::V6((ip.to_bits() & u128::MAX.checked_shl(128 - bits).unwrap_or(0)).into()),
@@ -127,7 +128,7 @@ pub(crate) fn prefix<F: Family>(address: SocketAddr, bits: u32) -> (u32, F::Addr
 }
 
 /// Adds a route.
-pub(crate) fn route(tables: &mut MemoryTables, address: SocketAddr, bits: u32, row: u32) {
+pub fn route(tables: &mut MemoryTables, address: SocketAddr, bits: u32, row: u32) {
     if address.is_ipv4() {
         tables.v4.routes.insert(prefix::<V4>(address, bits), row);
     } else {
@@ -136,7 +137,7 @@ pub(crate) fn route(tables: &mut MemoryTables, address: SocketAddr, bits: u32, r
 }
 
 /// The same tables with the servers behind a second interface.
-pub(crate) fn two_armed(tables: &mut MemoryTables) {
+pub fn two_armed(tables: &mut MemoryTables) {
     for net in [&NET4, &NET6] {
         for (number, mac) in SERVER_MACS.into_iter().enumerate().skip(1) {
             tables.next_hops.insert(net.id(number).into(), next_hop(mac, INSIDE));
@@ -146,12 +147,12 @@ pub(crate) fn two_armed(tables: &mut MemoryTables) {
 }
 
 /// Sets the state of a server.
-pub(crate) fn set_state(tables: &mut MemoryTables, net: &Net, number: usize, state: ServerState) {
+pub fn set_state(tables: &mut MemoryTables, net: &Net, number: usize, state: ServerState) {
     tables.servers.insert(net.id(number), server_entry(net, number, state));
 }
 
 /// Changes the rows of a VIP: that of TCP and that of UDP.
-pub(crate) fn set_vip(tables: &mut MemoryTables, vip: SocketAddr, change: impl Fn(&mut Vip)) {
+pub fn set_vip(tables: &mut MemoryTables, vip: SocketAddr, change: impl Fn(&mut Vip)) {
     for protocol in [Protocol::Tcp.number(), Protocol::Udp.number()] {
         let row = if vip.is_ipv4() {
             tables.v4.vips.get_mut(&V4::endpoint(addr::<V4>(vip.ip()), port(vip), protocol))
@@ -163,12 +164,12 @@ pub(crate) fn set_vip(tables: &mut MemoryTables, vip: SocketAddr, change: impl F
 }
 
 /// Sets flags of a VIP.
-pub(crate) fn flag(vip: SocketAddr, flags: u16) -> impl Fn(&mut MemoryTables) {
+pub fn flag(vip: SocketAddr, flags: u16) -> impl Fn(&mut MemoryTables) {
     move |tables| set_vip(tables, vip, |row| row.flags |= flags)
 }
 
 /// Adds a copy of a VIP's rows with another port, changed.
-pub(crate) fn copy_vip(tables: &mut MemoryTables, (vip, to): (SocketAddr, SocketAddr), change: impl Fn(&mut Vip)) {
+pub fn copy_vip(tables: &mut MemoryTables, (vip, to): (SocketAddr, SocketAddr), change: impl Fn(&mut Vip)) {
     fn copy<F: Family>(of: &mut MemoryFamily<F>, (vip, to): (SocketAddr, SocketAddr), change: &dyn Fn(&mut Vip)) {
         for protocol in [Protocol::Tcp.number(), Protocol::Udp.number()] {
             let endpoint = |at: SocketAddr| F::endpoint(addr::<F>(at.ip()), port(at), protocol);
@@ -185,7 +186,7 @@ pub(crate) fn copy_vip(tables: &mut MemoryTables, (vip, to): (SocketAddr, Socket
 }
 
 /// Takes a VIP's rows away, but not its address entry.
-pub(crate) fn remove_vip(tables: &mut MemoryTables, vip: SocketAddr) {
+pub fn remove_vip(tables: &mut MemoryTables, vip: SocketAddr) {
     for protocol in [Protocol::Tcp.number(), Protocol::Udp.number()] {
         if vip.is_ipv4() {
             tables.v4.vips.remove(&V4::endpoint(addr::<V4>(vip.ip()), port(vip), protocol));
@@ -196,7 +197,7 @@ pub(crate) fn remove_vip(tables: &mut MemoryTables, vip: SocketAddr) {
 }
 
 /// Sets flags of an address entry.
-pub(crate) fn flag_address(tables: &mut MemoryTables, address: IpAddr, flags: u16) {
+pub fn flag_address(tables: &mut MemoryTables, address: IpAddr, flags: u16) {
     let row = if address.is_ipv4() {
         tables.v4.vips.entry(address_key::<V4>(address)).or_default()
     } else {
@@ -205,8 +206,18 @@ pub(crate) fn flag_address(tables: &mut MemoryTables, address: IpAddr, flags: u1
     row.flags |= flags;
 }
 
+/// Sets the flags of an address entry.
+pub fn set_address(tables: &mut MemoryTables, address: IpAddr, flags: u16) {
+    let row = Vip { flags, ..Vip::default() };
+    if address.is_ipv4() {
+        tables.v4.vips.insert(address_key::<V4>(address), row);
+    } else {
+        tables.v6.vips.insert(address_key::<V6>(address), row);
+    }
+}
+
 /// Makes an address one of this host.
-pub(crate) fn own(tables: &mut MemoryTables, address: IpAddr) {
+pub fn own(tables: &mut MemoryTables, address: IpAddr) {
     if address.is_ipv4() {
         tables.v4.local.insert(addr::<V4>(address));
     } else {
@@ -215,7 +226,7 @@ pub(crate) fn own(tables: &mut MemoryTables, address: IpAddr) {
 }
 
 /// Changes the returns of a server: of TCP and of UDP. `None`: the row goes away.
-pub(crate) fn set_returns(
+pub fn set_returns(
     tables: &mut MemoryTables,
     server: SocketAddr,
     change: impl Fn(ReturnRow<Be128>) -> Option<ReturnRow<Be128>>,
@@ -242,17 +253,17 @@ pub(crate) fn set_returns(
 }
 
 /// Changes the next hop of server `number`.
-pub(crate) fn set_hop(tables: &mut MemoryTables, row: u32, change: impl FnOnce(&mut NextHop)) {
+pub fn set_hop(tables: &mut MemoryTables, row: u32, change: impl FnOnce(&mut NextHop)) {
     change(tables.next_hops.get_mut(&row).expect("a next hop"));
 }
 
 /// A ring whose live half is 1, so that a path that ignores the head goes wrong: half 0 names nobody.
-pub(crate) fn ring_of(server: impl Fn(usize) -> ServerId) -> MemoryRing {
+pub fn ring_of(server: impl Fn(usize) -> ServerId) -> MemoryRing {
     ring_of_slots(|slot| Slot::of(server(slot)))
 }
 
 /// The same of whole slots.
-pub(crate) fn ring_of_slots(slot: impl Fn(usize) -> Slot) -> MemoryRing {
+pub fn ring_of_slots(slot: impl Fn(usize) -> Slot) -> MemoryRing {
     let idle = std::array::from_fn(|_| Slot::default());
     MemoryRing {
         head: RingHead { identity: 7, half: 1, reserved: 0 },
@@ -261,7 +272,7 @@ pub(crate) fn ring_of_slots(slot: impl Fn(usize) -> Slot) -> MemoryRing {
 }
 
 /// Gives all slots of a ring to one server, or to two of them.
-pub(crate) fn set_slots(tables: &mut MemoryTables, ring: RingId, slot: Slot) {
+pub fn set_slots(tables: &mut MemoryTables, ring: RingId, slot: Slot) {
     tables.rings.insert(ring, ring_of_slots(|_| slot));
 }
 
@@ -292,6 +303,6 @@ fn next_hop(destination: Mac, ifindex: u32) -> NextHop {
 }
 
 /// No address.
-pub(crate) fn no_sources(hop: &mut NextHop) {
+pub fn no_sources(hop: &mut NextHop) {
     (hop.source4, hop.source6) = (Be32::default(), Be128::default());
 }
