@@ -1,6 +1,6 @@
 //! How the kernel objects are built: the choice of compiler and linker, and the build itself.
 //!
-//! The build scripts of the daemon and of the tests call [`embed`], so that an ordinary `cargo build` has the objects
+//! The build scripts of the daemon and of the tests call [`embed()`], so that an ordinary `cargo build` has the objects
 //! inside; `cargo xtask build-ebpf`, which says what was chosen and why, and `cargo xtask check`, for the warnings, call
 //! [`build`].
 //!
