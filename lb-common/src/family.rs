@@ -10,9 +10,10 @@ use crate::{
         FragmentRow,
     },
     hash::{HashKey, flow_hash_v4, flow_hash_v6, source_hash_v4, source_hash_v6},
+    lookup,
     returns::{Return4, Return6, ReturnRow},
     vip::{Endpoint4, Endpoint6},
-    words::{half, key_v4, key_v6, quarter, row_v4, row_v6, word},
+    words::{endpoint_v4, endpoint_v6, half, key_v4, key_v6, quarter, row_v4, row_v6, word},
 };
 use bytemuck::{Pod, must_cast};
 use core::fmt::Debug;
@@ -22,7 +23,7 @@ pub trait Family: Copy + Debug + 'static {
     /// An address.
     type Addr: Pod + Copy + Debug + Default + Eq + Ord;
     /// Address, port and protocol: the key of `VIPS4`, `VIPS6` and `RETURNS4`, `RETURNS6`.
-    type Endpoint: Pod + Copy + Debug + Eq + Ord;
+    type Endpoint: lookup::Key + Debug;
     /// The value of `RETURNS4`, `RETURNS6`.
     type Return: Pod + Copy + Debug + Eq;
     /// Both ends of a flow: the key of `FLOWS4`, `FLOWS6`, `CONNECTIONS4`, `CONNECTIONS6`.
@@ -119,7 +120,7 @@ pub struct V6;
 
 macro_rules! family {
     ($family:ident, $addr:ident, $endpoint:ident, $return:ident, $flow_key:ident, $connection:ident, $fragment_key:ident,
-     $fragment:ident, $flow_hash:ident, $source_hash:ident, $version:literal, $header:literal, key = $key:expr, row = $row:expr,
+     $fragment:ident, $flow_hash:ident, $source_hash:ident, $version:literal, $header:literal, endpoint = $endpoint_words:expr, key = $key:expr, row = $row:expr,
      narrow = $narrow:expr, widen = $widen:expr) => {
         impl Family for $family {
             type Addr = $addr;
@@ -135,7 +136,7 @@ macro_rules! family {
 
             #[inline(always)]
             fn endpoint(addr: $addr, port: Be16, protocol: u8) -> $endpoint {
-                $endpoint { addr, port, protocol, reserved: 0 }
+                must_cast($endpoint_words(addr, half(port.raw(), quarter(protocol, 1))))
             }
 
             #[inline(always)]
@@ -234,6 +235,7 @@ family!(
     source_hash_v4,
     4,
     20,
+    endpoint = endpoint_v4,
     key = key_v4,
     row = row_v4,
     narrow = Be128::v4,
@@ -252,6 +254,7 @@ family!(
     source_hash_v6,
     6,
     40,
+    endpoint = endpoint_v6,
     key = key_v6,
     row = row_v6,
     narrow = core::convert::identity,

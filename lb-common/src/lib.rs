@@ -22,6 +22,7 @@ pub mod flow;
 pub mod server;
 pub mod next_hop;
 pub mod returns;
+pub mod lookup;
 pub mod counters;
 pub mod bucket;
 pub mod stop;

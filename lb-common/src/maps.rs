@@ -1,16 +1,17 @@
 //! The maps: names, capacities, and a hash of it all that names the directory they are pinned in.
 
 use crate::{
-    Be32, Be128, Counters, NextHop, Return4, Return6, RingHead, Route4Key, Route6Key, SLOTS, ServerEntry, Slot,
-    Unresolved, Vip,
+    Be128, Counters, NextHop, RingHead, Route4Key, Route6Key, SLOTS, ServerEntry, Slot, Unresolved,
     bucket::{self, Bucket},
     flow::{Connection4, Connection6, Flow, FlowKey4, FlowKey6, Fragment4, Fragment6, FragmentKey4, FragmentKey6},
     hash::name_hash,
-    vip::{Endpoint4, Endpoint6},
+    lookup::{LocalLine4, LocalLine6, ReturnLine4, ReturnLine6, Table, VipLine4, VipLine6},
 };
+#[cfg(doc)]
+use crate::{Endpoint4, Endpoint6, Return4, Return6, Vip};
 
 /// Raised by hand when the meaning of a row changes while its size stays.
-pub const ABI_VERSION: u64 = 2;
+pub const ABI_VERSION: u64 = 3;
 
 /// VIPs and address entries of one family.
 pub const MAX_VIPS: u32 = 4_096;
@@ -46,9 +47,11 @@ pub const EVENTS_BYTES: u32 = 64 << 10;
 /// What is known of a packet that takes more than the fast path, while the program runs.
 pub type Scratch = [u64; 56];
 
-/// HASH [`Endpoint4`] → [`Vip`]. Written by the planner.
+/// ARRAY → `u32`: which half of each [lookup table](crate::lookup) is live. Written by those that write the tables.
+pub const LIVE_HALVES: &str = "LIVE_HALVES";
+/// Lookup table of [`Endpoint4`] → [`Vip`]. Written by the planner.
 pub const VIPS4: &str = "VIPS4";
-/// HASH [`Endpoint6`] → [`Vip`]. Written by the planner.
+/// Lookup table of [`Endpoint6`] → [`Vip`]. Written by the planner.
 pub const VIPS6: &str = "VIPS6";
 /// ARRAY [`RingId`](crate::RingId) → [`RingHead`]. Written by the planner.
 pub const RING_HEADS: &str = "RING_HEADS";
@@ -57,9 +60,9 @@ pub const RING_HEADS: &str = "RING_HEADS";
 pub const RINGS: &str = "RINGS";
 /// ARRAY [`ServerId`](crate::ServerId) → [`ServerEntry`]. Written by the planner.
 pub const SERVERS: &str = "SERVERS";
-/// HASH [`Endpoint4`] → [`Return4`]. Written by the planner.
+/// Lookup table of [`Endpoint4`] → [`Return4`]. Written by the planner.
 pub const RETURNS4: &str = "RETURNS4";
-/// HASH [`Endpoint6`] → [`Return6`]. Written by the planner.
+/// Lookup table of [`Endpoint6`] → [`Return6`]. Written by the planner.
 pub const RETURNS6: &str = "RETURNS6";
 /// ARRAY → [`Be128`]: the addresses of source pools. Written by the planner.
 pub const SOURCES: &str = "SOURCES";
@@ -81,9 +84,9 @@ pub const NEXT_HOPS: &str = "NEXT_HOPS";
 pub const ROUTES4: &str = "ROUTES4";
 /// LPM_TRIE [`Route6Key`] → `u32` row in `NEXT_HOPS`. Written by the supervisor.
 pub const ROUTES6: &str = "ROUTES6";
-/// HASH [`Be32`] → `u32`, always 1: addresses of this host. Written by the supervisor.
+/// Lookup table of [`Endpoint4`] without port and protocol → `u32`, always 1: addresses of this host. Written by the supervisor.
 pub const LOCAL4: &str = "LOCAL4";
-/// HASH [`Be128`] → `u32`, always 1. Written by the supervisor.
+/// Lookup table of [`Endpoint6`] → `u32`, as [`LOCAL4`]. Written by the supervisor.
 pub const LOCAL6: &str = "LOCAL6";
 /// DEVMAP_HASH ifindex → ifindex, and 4 bytes for a program that we never set. Written by the supervisor.
 pub const DEVICES: &str = "DEVICES";
@@ -103,15 +106,17 @@ pub const NOTE_COUNTERS: &str = "NOTE_COUNTERS";
 /// RINGBUF of [`Unresolved`]. Filled by the packet path, and when it is full, no more; read by the supervisor.
 pub const EVENTS: &str = "EVENTS";
 
-/// Every map of keys and values: name, bytes of a key, bytes of a value, entries.
-pub const ALL: [(&str, usize, usize, u32); 26] = [
-    (VIPS4, size_of::<Endpoint4>(), size_of::<Vip>(), MAX_VIPS),
-    (VIPS6, size_of::<Endpoint6>(), size_of::<Vip>(), MAX_VIPS),
+/// Every map of keys and values: name, bytes of a key, bytes of a value, entries. Of a lookup table these are lines: as many in
+/// each half as there may be entries, so that at most half of all places are taken.
+pub const ALL: [(&str, usize, usize, u32); 27] = [
+    (LIVE_HALVES, 4, 4, Table::COUNT),
+    (VIPS4, 4, size_of::<VipLine4>(), 2 * MAX_VIPS),
+    (VIPS6, 4, size_of::<VipLine6>(), 2 * MAX_VIPS),
     (RING_HEADS, 4, size_of::<RingHead>(), MAX_RINGS),
     (RINGS, 4, SLOTS * size_of::<Slot>(), MAX_RINGS),
     (SERVERS, 4, size_of::<ServerEntry>(), MAX_SERVERS),
-    (RETURNS4, size_of::<Endpoint4>(), size_of::<Return4>(), MAX_SERVERS),
-    (RETURNS6, size_of::<Endpoint6>(), size_of::<Return6>(), MAX_SERVERS),
+    (RETURNS4, 4, size_of::<ReturnLine4>(), 2 * MAX_SERVERS),
+    (RETURNS6, 4, size_of::<ReturnLine6>(), 2 * MAX_SERVERS),
     (SOURCES, 4, size_of::<Be128>(), MAX_SOURCES),
     (FLOWS4, size_of::<FlowKey4>(), size_of::<Flow>(), MAX_FLOWS4),
     (FLOWS6, size_of::<FlowKey6>(), size_of::<Flow>(), MAX_FLOWS6),
@@ -122,8 +127,8 @@ pub const ALL: [(&str, usize, usize, u32); 26] = [
     (NEXT_HOPS, 4, size_of::<NextHop>(), MAX_NEXT_HOPS),
     (ROUTES4, size_of::<Route4Key>(), 4, MAX_ROUTES),
     (ROUTES6, size_of::<Route6Key>(), 4, MAX_ROUTES),
-    (LOCAL4, size_of::<Be32>(), 4, MAX_LOCAL),
-    (LOCAL6, size_of::<Be128>(), 4, MAX_LOCAL),
+    (LOCAL4, 4, size_of::<LocalLine4>(), 2 * MAX_LOCAL),
+    (LOCAL6, 4, size_of::<LocalLine6>(), 2 * MAX_LOCAL),
     (DEVICES, 4, 8, MAX_DEVICES),
     (BUCKETS, 4, size_of::<Bucket>(), bucket::BUCKETS),
     (SCRATCH, 4, size_of::<Scratch>(), 1),

@@ -7,13 +7,13 @@ use bytemuck::{Pod, Zeroable};
 pub type VipId = u16;
 
 macro_rules! endpoint {
-    ($addr:ident, $endpoint:ident) => {
+    ($addr:ident, $endpoint:ident, $rest:literal) => {
         /// Address, port and protocol: the destination of a packet to a VIP, the source of a server's reply.
         ///
         /// Among the VIPs, beside the entry of each, there is one *address entry* a VIP address, with port 0 and protocol
         /// 0. It tells "this address is a VIP, but nothing listens at that port" from "not ours". A VIP of all ports has
         /// port 0. Among the returns port 0 stands for all ports of a server.
-        #[repr(C)]
+        #[repr(C, align(8))]
         #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd, Pod, Zeroable)]
         pub struct $endpoint {
             /// The address.
@@ -22,16 +22,18 @@ macro_rules! endpoint {
             pub port: Be16,
             /// IANA number; 0 in an address entry.
             pub protocol: u8,
+            /// 1, so that no key is all zero, as free places of a [lookup table](crate::lookup) are.
+            pub taken: u8,
             /// Zero.
-            pub reserved: u8,
+            pub reserved: [u8; $rest],
         }
     };
 }
 
-endpoint!(Be32, Endpoint4);
-endpoint!(Be128, Endpoint6);
-map_type!(Endpoint4, size = 8, { addr = 0, port = 4, protocol = 6 });
-map_type!(Endpoint6, size = 20, { addr = 0, port = 16, protocol = 18 });
+endpoint!(Be32, Endpoint4, 0);
+endpoint!(Be128, Endpoint6, 4);
+map_type!(Endpoint4, size = 8, { addr = 0, port = 4, protocol = 6, taken = 7 });
+map_type!(Endpoint6, size = 24, { addr = 0, port = 16, protocol = 18, taken = 19 });
 
 /// What to do with packets to a VIP: the value of `VIPS4` and `VIPS6`.
 #[repr(C)]

@@ -25,6 +25,12 @@ pub(crate) const fn quarter(first: u8, second: u8) -> u16 {
     u16::from_ne_bytes([first, second])
 }
 
+/// An address, and what follows it.
+#[inline(always)]
+pub(crate) const fn endpoint_v4(addr: Be32, tail: u32) -> u64 {
+    word(addr.raw(), tail)
+}
+
 /// Addresses, and what follows them.
 #[inline(always)]
 pub(crate) const fn key_v4(source: Be32, destination: Be32, tail: u64) -> [u64; 2] {
@@ -42,6 +48,13 @@ pub(crate) const fn row_v4(head: u64, source: Be32, destination: Be32, tail: u64
 const fn address(addr: Be128) -> [u64; 2] {
     let [a, b, c, d] = addr.raw();
     [word(a, b), word(c, d)]
+}
+
+/// An address, and what follows it.
+#[inline(always)]
+pub(crate) const fn endpoint_v6(addr: Be128, tail: u32) -> [u64; 3] {
+    let [a, b] = address(addr);
+    [a, b, word(tail, 0)]
 }
 
 /// Addresses, and what follows them.

@@ -64,13 +64,13 @@ pub trait Shared {
 
 /// The maps of one family.
 pub trait Tables<F: Family>: Shared {
-    /// HASH `VIPS4`, `VIPS6`.
+    /// Lookup table `VIPS4`, `VIPS6`.
     fn vip(&self, key: &F::Endpoint) -> Option<Vip>;
 
-    /// HASH `LOCAL4`, `LOCAL6`: whether `addr` is an address of this host.
+    /// Lookup table `LOCAL4`, `LOCAL6`: whether `addr` is an address of this host.
     fn is_local(&self, addr: F::Addr) -> bool;
 
-    /// HASH `RETURNS4`, `RETURNS6`.
+    /// Lookup table `RETURNS4`, `RETURNS6`.
     fn returns(&self, key: &F::Endpoint) -> Option<F::Return>;
 
     /// LPM_TRIE `ROUTES4`, `ROUTES6`: the row in `NEXT_HOPS` of the longest prefix that holds `addr`.

@@ -14,6 +14,7 @@ pub mod handed;
 pub mod load;
 pub mod attach;
 pub mod rings;
+pub mod lookup;
 pub mod maps;
 pub mod counters;
 pub mod flows;

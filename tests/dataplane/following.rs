@@ -133,9 +133,9 @@ fn a_floating_address_and_a_client_on_the_link_come_and_go() -> Result<()> {
             let mut times = Vec::new();
             for _ in 0..3 {
                 run(&format!("ip address add {floating}/{} dev outside", net.all))?;
-                times.push(host.until("address", |maps| Ok(maps.is_local(floating))).await?);
+                times.push(host.until("address", |maps| maps.is_local(floating)).await?);
                 run(&format!("ip address del {floating}/{} dev outside", net.all))?;
-                times.push(host.until("address gone", |maps| Ok(!maps.is_local(floating))).await?);
+                times.push(host.until("address gone", |maps| Ok(!maps.is_local(floating)?)).await?);
                 run(&format!("ip neigh add {client} lladdr 02:00:00:00:00:77 nud stale dev outside"))?;
                 times.push(host.until("client", |maps| Ok(maps.route_hop(prefix)?.is_some())).await?);
                 run(&format!("ip neigh del {client} dev outside"))?;

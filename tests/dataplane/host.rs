@@ -5,11 +5,12 @@ use crate::world::{Machine, World, run};
 use anyhow::{Context as _, Result, ensure};
 use aya::{
     Pod,
-    maps::{Array, HashMap, LpmTrie, Map, MapData, xdp::DevMapHash},
+    maps::{Array, LpmTrie, Map, MapData, xdp::DevMapHash},
 };
 use lb_common::{
-    Be32, Be128, NextHop, ServerEntry, ServerId,
-    maps::{DEVICES, LOCAL4, LOCAL6, NEXT_HOPS, ROUTES4, ROUTES6},
+    Be16, Be32, Be128, Family as _, NextHop, ServerEntry, ServerId, family,
+    lookup::{Line, LocalLine4, LocalLine6, Table, lines_of},
+    maps::{DEVICES, LIVE_HALVES, LOCAL4, LOCAL6, NEXT_HOPS, ROUTES4, ROUTES6},
 };
 use lb_userspace::dataplane::{
     pins::Pins,
@@ -76,25 +77,32 @@ pub(crate) type Prefix = (IpAddr, u8);
 /// The maps, read row by row: reading all of them takes longer than what is measured.
 pub(crate) struct Maps {
     next_hops: Array<MapData, Raw<NextHop>>,
-    v4: FamilyMaps<Be32>,
-    v6: FamilyMaps<Be128>,
+    v4: Routes<Be32>,
+    v6: Routes<Be128>,
+    local4: Local<LocalLine4>,
+    local6: Local<LocalLine6>,
     devices: DevMapHash<MapData>,
 }
 
-struct FamilyMaps<A>
+struct Routes<A>(LpmTrie<MapData, Raw<A>, u32>)
 where
-    Raw<A>: Pod,
-{
-    routes: LpmTrie<MapData, Raw<A>, u32>,
-    local: HashMap<MapData, Raw<A>, u32>,
+    Raw<A>: Pod;
+
+/// A lookup table of the host's addresses, read as packets read it.
+struct Local<L: Line> {
+    table: Table,
+    live_halves: Array<MapData, u32>,
+    lines: Array<MapData, Raw<L>>,
 }
 
 impl Maps {
     fn open(pins: &Pins) -> Result<Self> {
         Ok(Self {
             next_hops: open(pins, NEXT_HOPS)?.try_into()?,
-            v4: FamilyMaps::open(pins, ROUTES4, LOCAL4)?,
-            v6: FamilyMaps::open(pins, ROUTES6, LOCAL6)?,
+            v4: Routes(open(pins, ROUTES4)?.try_into()?),
+            v6: Routes(open(pins, ROUTES6)?.try_into()?),
+            local4: Local::open(pins, LOCAL4, Table::Local4)?,
+            local6: Local::open(pins, LOCAL6, Table::Local6)?,
             devices: open(pins, DEVICES)?.try_into()?,
         })
     }
@@ -117,10 +125,10 @@ impl Maps {
         self.route(prefix)?.map_or(Ok(None), |row| self.next_hop(u16::try_from(row)?))
     }
 
-    pub(crate) fn is_local(&self, address: IpAddr) -> bool {
+    pub(crate) fn is_local(&self, address: IpAddr) -> Result<bool> {
         match address {
-            IpAddr::V4(address) => self.v4.local.get(&Raw(address.into()), 0).is_ok(),
-            IpAddr::V6(address) => self.v6.local.get(&Raw(address.into()), 0).is_ok(),
+            IpAddr::V4(address) => self.local4.holds(&family::V4::endpoint(address.into(), Be16::new(0), 0)),
+            IpAddr::V6(address) => self.local6.holds(&family::V6::endpoint(address.into(), Be16::new(0), 0)),
         }
     }
 
@@ -129,16 +137,30 @@ impl Maps {
     }
 }
 
-impl<A: Eq> FamilyMaps<A>
+impl<L: Line> Local<L> {
+    fn open(pins: &Pins, name: &str, table: Table) -> Result<Self> {
+        let live_halves = open(pins, LIVE_HALVES)?.try_into()?;
+        Ok(Self { table, live_halves, lines: open(pins, name)?.try_into()? })
+    }
+
+    fn holds(&self, key: &L::Key) -> Result<bool> {
+        let half = self.lines.len() / 2;
+        let live = self.live_halves.get(&(self.table as u32), 0)? * half;
+        for line in lines_of(key, half) {
+            if self.lines.get(&(live + line), 0)?.0.get(key).is_some() {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+}
+
+impl<A: Eq> Routes<A>
 where
     Raw<A>: Pod,
 {
-    fn open(pins: &Pins, routes: &str, local: &str) -> Result<Self> {
-        Ok(Self { routes: open(pins, routes)?.try_into()?, local: open(pins, local)?.try_into()? })
-    }
-
     fn route(&self, network: &A, length: u8) -> Result<Option<u32>> {
-        for entry in &self.routes {
+        for entry in &self.0 {
             let (key, row) = entry?;
             if key.prefix_len() == u32::from(length) && key.data().0 == *network {
                 return Ok(Some(row));

@@ -1,6 +1,7 @@
 //! The kernel object, loaded with the maps that a golden row describes.
 
 mod fill;
+mod lookups;
 mod remembered;
 
 pub use remembered::Remembered;
@@ -23,6 +24,7 @@ use lb_ebpf::{
     Verdict,
     testing::{Counted, MemoryTables},
 };
+use lookups::Lookups;
 use std::{
     collections::{BTreeMap, BTreeSet},
     time::Duration,
@@ -51,6 +53,7 @@ type Half = [Raw<Slot>; SLOTS];
 /// One loaded object.
 pub struct Loaded {
     ebpf: Ebpf,
+    lookups: Lookups,
     /// What the maps hold.
     filled: MemoryTables,
     /// The maps of the rings.
@@ -109,7 +112,8 @@ impl Loaded {
         let mut nothing = MemoryTables::default();
         (nothing.hash_key, nothing.track_budget) = (tables.hash_key, tables.track_budget);
         nothing.max_flows = tables.max_flows;
-        let mut loaded = Self { ebpf, filled: nothing, rings: BTreeMap::new(), placed: BTreeSet::new() };
+        let lookups = Lookups::open(&ebpf)?;
+        let mut loaded = Self { ebpf, lookups, filled: nothing, rings: BTreeMap::new(), placed: BTreeSet::new() };
         loaded.fill(tables)?;
         loaded.program_mut()?.load()?;
         Ok(loaded)

@@ -62,7 +62,10 @@ fn on_generated_packets() -> Result<()> {
     // many flows that eight of them take each other's ports.
     let missing: Vec<Stop> =
         Stop::ALL.into_iter().filter(|stop| !figures.stops.contains_key(&(*stop as u32))).collect();
-    ensure!(missing.iter().all(|stop| matches!(stop, Stop::NoRoom | Stop::PortsExhausted | Stop::BadTables)), "none ended in {missing:?}");
+    ensure!(
+        missing.iter().all(|stop| matches!(stop, Stop::NoRoom | Stop::PortsExhausted | Stop::BadTables)),
+        "none ended in {missing:?}"
+    );
     let missing: Vec<Note> =
         Note::ALL.into_iter().filter(|note| !figures.notes.contains_key(&(*note as u32))).collect();
     ensure!(missing.is_empty(), "no {missing:?}");

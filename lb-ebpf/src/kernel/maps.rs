@@ -10,12 +10,13 @@ use aya_ebpf::{
     macros::btf_map,
 };
 use lb_common::{
-    Be32, Be128, Bucket, Connection4, Connection6, Counters, Endpoint4, Endpoint6, Family, Flow, FlowKey4, FlowKey6,
-    Fragment4, Fragment6, FragmentKey4, FragmentKey6, NextHop, Note, Return4, Return6, RingHead, RingId, SLOTS,
-    ServerEntry, ServerId, Slot, Stop, Unresolved, V4, V6, Vip, VipId,
+    Be16, Be32, Be128, Bucket, Connection4, Connection6, Counters, Family, Flow, FlowKey4, FlowKey6, Fragment4,
+    Fragment6, FragmentKey4, FragmentKey6, NextHop, Note, RingHead, RingId, SLOTS, ServerEntry, ServerId, Slot, Stop,
+    Unresolved, V4, V6, Vip, VipId,
     bucket::BUCKETS as MAX_BUCKETS,
     flow::{ConnectionRow, REFRESH},
     hash::HashKey,
+    lookup::{Line, LocalLine4, LocalLine6, ReturnLine4, ReturnLine6, Table, VipLine4, VipLine6, lines_of},
     maps::{
         EVENTS_BYTES, MAX_CONNECTIONS4, MAX_CONNECTIONS6, MAX_DEVICES, MAX_FLOWS4, MAX_FLOWS6, MAX_FRAGMENTS,
         MAX_LOCAL, MAX_NEXT_HOPS, MAX_RINGS, MAX_ROUTES, MAX_SERVERS, MAX_SOURCES, MAX_STOPS, MAX_VIPS, Scratch,
@@ -25,9 +26,11 @@ use lb_common::{
 use lb_ebpf::{Shared, Tables, Touch};
 
 #[btf_map]
-static VIPS4: HashMap<Endpoint4, Vip, { MAX_VIPS as usize }> = HashMap::new();
+static LIVE_HALVES: Array<u32, { Table::COUNT as usize }> = Array::new();
 #[btf_map]
-static VIPS6: HashMap<Endpoint6, Vip, { MAX_VIPS as usize }> = HashMap::new();
+static VIPS4: Array<VipLine4, { 2 * MAX_VIPS as usize }> = Array::new();
+#[btf_map]
+static VIPS6: Array<VipLine6, { 2 * MAX_VIPS as usize }> = Array::new();
 #[btf_map]
 static RING_HEADS: Array<RingHead, { MAX_RINGS as usize }> = Array::new();
 #[btf_map]
@@ -35,9 +38,9 @@ static RINGS: ArrayOfMaps<Array<[Slot; SLOTS], { HALVES as usize }>, { MAX_RINGS
 #[btf_map]
 static SERVERS: Array<ServerEntry, { MAX_SERVERS as usize }> = Array::new();
 #[btf_map]
-static RETURNS4: HashMap<Endpoint4, Return4, { MAX_SERVERS as usize }> = HashMap::new();
+static RETURNS4: Array<ReturnLine4, { 2 * MAX_SERVERS as usize }> = Array::new();
 #[btf_map]
-static RETURNS6: HashMap<Endpoint6, Return6, { MAX_SERVERS as usize }> = HashMap::new();
+static RETURNS6: Array<ReturnLine6, { 2 * MAX_SERVERS as usize }> = Array::new();
 #[btf_map]
 static SOURCES: Array<Be128, { MAX_SOURCES as usize }> = Array::new();
 #[btf_map]
@@ -59,9 +62,9 @@ static ROUTES4: LpmTrie<Be32, u32, { MAX_ROUTES as usize }> = LpmTrie::new();
 #[btf_map]
 static ROUTES6: LpmTrie<Be128, u32, { MAX_ROUTES as usize }> = LpmTrie::new();
 #[btf_map]
-static LOCAL4: HashMap<Be32, u32, { MAX_LOCAL as usize }> = HashMap::new();
+static LOCAL4: Array<LocalLine4, { 2 * MAX_LOCAL as usize }> = Array::new();
 #[btf_map]
-static LOCAL6: HashMap<Be128, u32, { MAX_LOCAL as usize }> = HashMap::new();
+static LOCAL6: Array<LocalLine6, { 2 * MAX_LOCAL as usize }> = Array::new();
 #[btf_map]
 static DEVICES: DevMapHash<{ MAX_DEVICES as usize }> = DevMapHash::new();
 #[btf_map]
@@ -187,24 +190,22 @@ impl Shared for Maps {
 
 /// The maps of a family are alike but for their names.
 macro_rules! tables {
-    ($family:ident, $vips:ident, $local:ident, $returns:ident, $routes:ident, $flows:ident, $connections:ident,
+    ($family:ident, $vips:ident = $vips_table:ident, $local:ident = $local_table:ident, $returns:ident = $returns_table:ident, $routes:ident, $flows:ident, $connections:ident,
      $fragments:ident, $bits:literal) => {
         impl Tables<$family> for Maps {
             #[inline(always)]
             fn vip(&self, key: &<$family as Family>::Endpoint) -> Option<Vip> {
-                // SAFETY: copied at once; an update puts a new element in place of the old one.
-                unsafe { $vips.get(key) }.copied()
+                look_up(&$vips, Table::$vips_table, key)
             }
 
             #[inline(always)]
             fn is_local(&self, addr: <$family as Family>::Addr) -> bool {
-                $local.get_ptr(addr).is_some()
+                look_up(&$local, Table::$local_table, &$family::endpoint(addr, Be16::new(0), 0)).is_some()
             }
 
             #[inline(always)]
             fn returns(&self, key: &<$family as Family>::Endpoint) -> Option<<$family as Family>::Return> {
-                // SAFETY: as in `vip`.
-                unsafe { $returns.get(key) }.copied()
+                look_up(&$returns, Table::$returns_table, key)
             }
 
             #[inline(always)]
@@ -274,8 +275,21 @@ macro_rules! tables {
     };
 }
 
-tables!(V4, VIPS4, LOCAL4, RETURNS4, ROUTES4, FLOWS4, CONNECTIONS4, FRAGMENTS4, 32);
-tables!(V6, VIPS6, LOCAL6, RETURNS6, ROUTES6, FLOWS6, CONNECTIONS6, FRAGMENTS6, 128);
+tables!(V4, VIPS4 = Vips4, LOCAL4 = Local4, RETURNS4 = Returns4, ROUTES4, FLOWS4, CONNECTIONS4, FRAGMENTS4, 32);
+tables!(V6, VIPS6 = Vips6, LOCAL6 = Local6, RETURNS6 = Returns6, ROUTES6, FLOWS6, CONNECTIONS6, FRAGMENTS6, 128);
+
+/// What a lookup table knows of a key.
+#[inline(always)]
+fn look_up<L: Line, const LINES: usize>(map: &Array<L, LINES>, table: Table, key: &L::Key) -> Option<L::Value> {
+    #[expect(clippy::cast_possible_truncation, reason = "far below")]
+    let lines = const { LINES as u32 / 2 };
+    let live = if *LIVE_HALVES.get(table as u32)? == 0 { 0 } else { lines };
+    let [first, second] = lines_of(key, lines);
+    if let Some(found) = map.get(live + first)?.get(key) {
+        return Some(found);
+    }
+    map.get(live + second)?.get(key)
+}
 
 /// This CPU's row of `SCRATCH`, as a `T`.
 #[inline(always)]

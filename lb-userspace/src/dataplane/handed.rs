@@ -9,8 +9,8 @@ use aya::maps::MapData;
 use lb_common::{
     RingId,
     maps::{
-        CONNECTIONS4, CONNECTIONS6, FLOWS4, FLOWS6, NOTE_COUNTERS, RETURNS4, RETURNS6, RING_HEADS, SERVER_COUNTERS,
-        SERVERS, SOURCES, STOP_COUNTERS, VIP_COUNTERS, VIPS4, VIPS6,
+        CONNECTIONS4, CONNECTIONS6, FLOWS4, FLOWS6, LIVE_HALVES, NOTE_COUNTERS, RETURNS4, RETURNS6, RING_HEADS,
+        SERVER_COUNTERS, SERVERS, SOURCES, STOP_COUNTERS, VIP_COUNTERS, VIPS4, VIPS6,
     },
 };
 use std::{
@@ -19,7 +19,8 @@ use std::{
 };
 
 /// What the worker writes: the planner's maps. What it reads and expires: flows. What it reads: counters.
-const NAMES: [&str; 15] = [
+const NAMES: [&str; 16] = [
+    LIVE_HALVES,
     VIPS4,
     VIPS6,
     RING_HEADS,

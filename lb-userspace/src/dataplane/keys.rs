@@ -1,11 +1,22 @@
 //! From what userspace says of either family to the keys and rows of each, and back.
 
 use crate::{model::Endpoint, plan::tables::Return};
-use lb_common::{Be16, Be128, Endpoint4, Endpoint6, Family, Protocol, Return4, Return6, V4, V6, returns::ReturnRow};
+use lb_common::{
+    Be16, Be128, Endpoint4, Endpoint6, Family, Protocol, Return4, Return6, V4, V6, Vip,
+    lookup::{Line, LocalLine4, LocalLine6, ReturnLine4, ReturnLine6, VipLine4, VipLine6},
+    returns::ReturnRow,
+};
 use std::net::IpAddr;
 
 /// A family whose rows the planner writes.
 pub(super) trait Rows: Family {
+    /// An element of the table of VIPs.
+    type VipLine: Line<Key = Self::Endpoint, Value = Vip>;
+    /// An element of the table of returns.
+    type ReturnLine: Line<Key = Self::Endpoint, Value = Self::Return>;
+    /// An element of the table of the host's addresses.
+    type LocalLine: Line<Key = Self::Endpoint, Value = u32>;
+
     /// Address, port and protocol of a key; 0: none.
     fn unpack_endpoint(key: Self::Endpoint) -> (Self::Addr, Be16, u8);
     /// A row of returns.
@@ -13,9 +24,13 @@ pub(super) trait Rows: Family {
 }
 
 macro_rules! rows {
-    ($family:ident, $endpoint:ident, $return:ident) => {
+    ($family:ident, $endpoint:ident, $return:ident, $vip_line:ident, $return_line:ident, $local_line:ident) => {
         impl Rows for $family {
-            fn unpack_endpoint($endpoint { addr, port, protocol, reserved: _ }: $endpoint) -> (Self::Addr, Be16, u8) {
+            type VipLine = $vip_line;
+            type ReturnLine = $return_line;
+            type LocalLine = $local_line;
+
+            fn unpack_endpoint($endpoint { addr, port, protocol, .. }: $endpoint) -> (Self::Addr, Be16, u8) {
                 (addr, port, protocol)
             }
 
@@ -27,8 +42,8 @@ macro_rules! rows {
     };
 }
 
-rows!(V4, Endpoint4, Return4);
-rows!(V6, Endpoint6, Return6);
+rows!(V4, Endpoint4, Return4, VipLine4, ReturnLine4, LocalLine4);
+rows!(V6, Endpoint6, Return6, VipLine6, ReturnLine6, LocalLine6);
 
 /// The key of an endpoint of that family.
 pub(super) fn key<F: Rows>(endpoint: Endpoint) -> F::Endpoint {

@@ -6,6 +6,7 @@ use super::{
     flows::FlowTables,
     handed::{MapSource, from_fd},
     keys::{Rows, endpoint, key, returned},
+    lookup::{LookupMap, STILL_READ},
     raw::Raw,
     rings::{Halves, RingError},
     shape::{MapUnusable, Shape, io_error, typed},
@@ -18,17 +19,15 @@ use crate::{
         tables::{Return, Slots},
     },
 };
-use aya::maps::{Array, HashMap, MapData, MapError};
+use aya::maps::{Array, MapData, MapError};
 use bytemuck::Zeroable as _;
 use lb_common::{
     Be128, Note, RingHead, RingId, ServerEntry, ServerId, V4, V6, Vip,
+    lookup::Table,
     maps::{NOTE_COUNTERS, RETURNS4, RETURNS6, RING_HEADS, RINGS, SERVERS, SOURCES, VIPS4, VIPS6},
 };
-use std::{collections::BTreeMap, io, net::IpAddr, os::fd::OwnedFd, sync::Arc, thread, time::Duration};
+use std::{collections::BTreeMap, io, mem::discriminant, net::IpAddr, os::fd::OwnedFd, sync::Arc, thread};
 use tokio::time::Instant;
-
-/// How long a half that was live may still be read: a packet's way through the program takes microseconds.
-const STILL_READ: Duration = Duration::from_millis(1);
 
 /// The planner's maps in the kernel.
 pub struct KernelMaps {
@@ -53,8 +52,8 @@ impl KernelMaps {
     pub fn open(source: &impl MapSource) -> Result<Self, RingError> {
         let ring = |(ring, data)| Ok((ring, RingMap::new(typed(&format!("ring {ring}"), data)?)));
         Ok(Self {
-            v4: FamilyMaps::open(source, [VIPS4, RETURNS4])?,
-            v6: FamilyMaps::open(source, [VIPS6, RETURNS6])?,
+            v4: FamilyMaps::open(source, (VIPS4, Table::Vips4), (RETURNS4, Table::Returns4))?,
+            v6: FamilyMaps::open(source, (VIPS6, Table::Vips6), (RETURNS6, Table::Returns6))?,
             heads: typed(RING_HEADS, source.open(RING_HEADS)?)?,
             servers: typed(SERVERS, source.open(SERVERS)?)?,
             sources: typed(SOURCES, source.open(SOURCES)?)?,
@@ -118,9 +117,8 @@ impl KernelMaps {
         put.map_err(|error| WriteError::Vip(key, error))
     }
 
-    fn remove_vip(&mut self, key: Endpoint) -> Result<(), WriteError> {
-        let gone = if key.address.is_ipv4() { self.v4.remove_vip(key) } else { self.v6.remove_vip(key) };
-        gone.map_err(|error| WriteError::Vip(key, error))
+    fn remove_vip(&mut self, key: Endpoint) {
+        if key.address.is_ipv4() { self.v4.remove_vip(key) } else { self.v6.remove_vip(key) }
     }
 
     fn put_return(&mut self, key: Endpoint, row: &Return) -> Result<(), WriteError> {
@@ -128,9 +126,14 @@ impl KernelMaps {
         put.map_err(|error| WriteError::Return(key, error))
     }
 
-    fn remove_return(&mut self, key: Endpoint) -> Result<(), WriteError> {
-        let gone = if key.address.is_ipv4() { self.v4.remove_return(key) } else { self.v6.remove_return(key) };
-        gone.map_err(|error| WriteError::Return(key, error))
+    fn remove_return(&mut self, key: Endpoint) {
+        if key.address.is_ipv4() { self.v4.remove_return(key) } else { self.v6.remove_return(key) }
+    }
+
+    /// Lets packets see what was gathered for lookup tables.
+    fn commit(&mut self) -> Result<(), WriteError> {
+        self.v4.commit()?;
+        self.v6.commit()
     }
 
     fn write(&mut self, write: &Write) -> Result<(), WriteError> {
@@ -148,9 +151,15 @@ impl KernelMaps {
             Write::FlipRing(ring, identity) => self.flip(*ring, *identity),
             Write::RemoveRing(ring) => self.free_ring(*ring),
             Write::PutVip(key, vip) => self.put_vip(*key, *vip),
-            Write::RemoveVip(key) => self.remove_vip(*key),
+            Write::RemoveVip(key) => {
+                self.remove_vip(*key);
+                Ok(())
+            }
             Write::PutReturn(key, row) => self.put_return(*key, row),
-            Write::RemoveReturn(key) => self.remove_return(*key),
+            Write::RemoveReturn(key) => {
+                self.remove_return(*key);
+                Ok(())
+            }
         }
     }
 
@@ -185,8 +194,8 @@ impl KernelMaps {
 
 impl MapWriter for KernelMaps {
     fn read(&mut self) -> Result<Tables, WriteError> {
-        let (mut vips, mut returns) = self.v4.read()?;
-        let of_v6 = self.v6.read()?;
+        let (mut vips, mut returns) = self.v4.read();
+        let of_v6 = self.v6.read();
         vips.extend(of_v6.0);
         returns.extend(of_v6.1);
         Ok(Tables {
@@ -199,7 +208,12 @@ impl MapWriter for KernelMaps {
     }
 
     fn apply(&mut self, writes: &[Write]) -> Result<(), WriteError> {
-        writes.iter().try_for_each(|write| self.write(write))
+        // What lookup tables gather is one change; before anything of another kind is written, packets must see it.
+        for alike in writes.chunk_by(|one, other| discriminant(one) == discriminant(other)) {
+            alike.iter().try_for_each(|write| self.write(write))?;
+            self.commit()?;
+        }
+        Ok(())
     }
 
     fn refused(&self) -> Result<u64, WriteError> {
@@ -233,64 +247,55 @@ impl RingMap {
 /// The maps that each family has of its own.
 struct FamilyMaps<F: Rows> {
     names: [&'static str; 2],
-    vips: HashMap<MapData, Raw<F::Endpoint>, Raw<Vip>>,
-    returns: HashMap<MapData, Raw<F::Endpoint>, Raw<F::Return>>,
+    vips: LookupMap<F::VipLine>,
+    returns: LookupMap<F::ReturnLine>,
 }
 
 /// VIPs and returns of a family.
 type FamilyTables = (BTreeMap<Endpoint, Vip>, BTreeMap<Endpoint, Return>);
 
 impl<F: Rows> FamilyMaps<F> {
-    fn open(source: &impl MapSource, names: [&'static str; 2]) -> Result<Self, MapUnusable> {
-        let [vips, returns] = names;
-        Ok(Self { names, vips: typed(vips, source.open(vips)?)?, returns: typed(returns, source.open(returns)?)? })
+    fn open(
+        source: &impl MapSource,
+        vips: (&'static str, Table),
+        returns: (&'static str, Table),
+    ) -> Result<Self, MapUnusable> {
+        Ok(Self {
+            names: [vips.0, returns.0],
+            vips: LookupMap::open(source, vips.0, vips.1)?,
+            returns: LookupMap::open(source, returns.0, returns.1)?,
+        })
     }
 
-    fn read(&self) -> Result<FamilyTables, WriteError> {
-        let [vips, returns] = self.names;
-        Ok((
-            read_hash(vips, &self.vips, endpoint::<F>, |vip| vip)?,
-            read_hash(returns, &self.returns, endpoint::<F>, |row| returned::<F>(&row))?,
-        ))
+    fn read(&self) -> FamilyTables {
+        let vips = self.vips.entries().map(|(key, vip)| (endpoint::<F>(key), vip));
+        let returns = self.returns.entries().map(|(key, row)| (endpoint::<F>(key), returned::<F>(&row)));
+        (vips.collect(), returns.collect())
     }
 
     fn put_vip(&mut self, endpoint: Endpoint, vip: Vip) -> io::Result<()> {
-        self.vips.insert(Raw(key::<F>(endpoint)), Raw(vip), 0).map_err(io_error)
+        self.vips.put(key::<F>(endpoint), vip)
     }
 
-    fn remove_vip(&mut self, endpoint: Endpoint) -> io::Result<()> {
-        removed(self.vips.remove(&Raw(key::<F>(endpoint))))
+    fn remove_vip(&mut self, endpoint: Endpoint) {
+        self.vips.remove(&key::<F>(endpoint));
     }
 
     fn put_return(&mut self, endpoint: Endpoint, row: &Return) -> io::Result<()> {
-        self.returns.insert(Raw(key::<F>(endpoint)), Raw(F::return_row(row)), 0).map_err(io_error)
+        self.returns.put(key::<F>(endpoint), F::return_row(row))
     }
 
-    fn remove_return(&mut self, endpoint: Endpoint) -> io::Result<()> {
-        removed(self.returns.remove(&Raw(key::<F>(endpoint))))
+    fn remove_return(&mut self, endpoint: Endpoint) {
+        self.returns.remove(&key::<F>(endpoint));
     }
-}
 
-fn read_hash<K: bytemuck::Pod, V: bytemuck::Pod, Value>(
-    name: &'static str,
-    map: &HashMap<MapData, Raw<K>, Raw<V>>,
-    key: impl Fn(K) -> Endpoint,
-    value: impl Fn(V) -> Value,
-) -> Result<BTreeMap<Endpoint, Value>, WriteError> {
-    let row = |row: Result<(Raw<K>, Raw<V>), _>| {
-        row.map(|(k, v)| (key(k.0), value(v.0))).map_err(|error| read_error(name, error))
-    };
-    map.iter().map(row).collect()
+    fn commit(&mut self) -> Result<(), WriteError> {
+        let [vips, returns] = self.names;
+        self.vips.commit().map_err(|error| WriteError::Table(vips, error))?;
+        self.returns.commit().map_err(|error| WriteError::Table(returns, error))
+    }
 }
 
 fn read_error(name: &'static str, error: MapError) -> WriteError {
     WriteError::Read(name, io_error(error))
-}
-
-/// What was not there is removed, too.
-fn removed(result: Result<(), MapError>) -> io::Result<()> {
-    match result.map_err(io_error) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        result => result,
-    }
 }

@@ -49,6 +49,9 @@ pub enum WriteError {
     /// An entry of `RETURNS4` or `RETURNS6`.
     #[error("cannot write the return path of server {0}")]
     Return(Endpoint, #[source] io::Error),
+    /// What was gathered for a lookup table.
+    #[error("cannot write map {0}")]
+    Table(&'static str, #[source] io::Error),
     /// A map cannot be read.
     #[error("cannot read map {0}")]
     Read(&'static str, #[source] io::Error),

@@ -13,9 +13,9 @@ use bytemuck::{Pod, Zeroable};
 use lb_common::{
     Bucket, Counters, Family,
     maps::{
-        BUCKETS, CONNECTIONS4, CONNECTIONS6, DEVICES, FLOWS4, FLOWS6, FRAGMENTS4, FRAGMENTS6, LOCAL4, LOCAL6,
-        MAX_STOPS, NEXT_HOPS, NOTE_COUNTERS, RETURNS4, RETURNS6, RING_HEADS, RINGS, ROUTES4, ROUTES6, SERVER_COUNTERS,
-        SERVERS, SOURCES, STOP_COUNTERS, VIP_COUNTERS, VIPS4, VIPS6,
+        BUCKETS, CONNECTIONS4, CONNECTIONS6, DEVICES, FLOWS4, FLOWS6, FRAGMENTS4, FRAGMENTS6, MAX_STOPS, NEXT_HOPS,
+        NOTE_COUNTERS, RING_HEADS, RINGS, ROUTES4, ROUTES6, SERVER_COUNTERS, SERVERS, SOURCES, STOP_COUNTERS,
+        VIP_COUNTERS,
     },
     slots::HALVES,
 };
@@ -26,35 +26,18 @@ use std::{
     sync::Arc,
 };
 
-/// The maps of a family.
+/// The maps of a family, but for its lookup tables.
 pub(super) struct Names {
-    vips: &'static str,
-    local: &'static str,
-    returns: &'static str,
     routes: &'static str,
     pub(super) flows: &'static str,
     pub(super) connections: &'static str,
     pub(super) fragments: &'static str,
 }
 
-pub(super) const NAMES4: Names = Names {
-    vips: VIPS4,
-    local: LOCAL4,
-    returns: RETURNS4,
-    routes: ROUTES4,
-    flows: FLOWS4,
-    connections: CONNECTIONS4,
-    fragments: FRAGMENTS4,
-};
-pub(super) const NAMES6: Names = Names {
-    vips: VIPS6,
-    local: LOCAL6,
-    returns: RETURNS6,
-    routes: ROUTES6,
-    flows: FLOWS6,
-    connections: CONNECTIONS6,
-    fragments: FRAGMENTS6,
-};
+pub(super) const NAMES4: Names =
+    Names { routes: ROUTES4, flows: FLOWS4, connections: CONNECTIONS4, fragments: FRAGMENTS4 };
+pub(super) const NAMES6: Names =
+    Names { routes: ROUTES6, flows: FLOWS6, connections: CONNECTIONS6, fragments: FRAGMENTS6 };
 
 impl Loaded {
     /// Makes the maps hold these tables and nothing else, and sets the counters to zero.
@@ -71,8 +54,10 @@ impl Loaded {
         let frozen = |tables: &MemoryTables| (tables.hash_key, tables.track_budget, tables.max_flows);
         ensure!(frozen(tables) == frozen(&self.filled), "these are frozen");
         let old = mem::replace(&mut self.filled, tables.clone());
-        self.fill_family(&NAMES4, &old.v4, &tables.v4)?;
-        self.fill_family(&NAMES6, &old.v6, &tables.v6)?;
+        self.lookups.v4.fill(&old.v4, &tables.v4)?;
+        self.lookups.v6.fill(&old.v6, &tables.v6)?;
+        self.fill_routes(&NAMES4, &old.v4, &tables.v4)?;
+        self.fill_routes(&NAMES6, &old.v6, &tables.v6)?;
         let mut devices: DevMapHash<_> = DevMapHash::try_from(self.map_mut(DEVICES)?)?;
         old.devices.difference(&tables.devices).try_for_each(|ifindex| devices.remove(*ifindex))?;
         tables.devices.difference(&old.devices).try_for_each(|ifindex| devices.insert(*ifindex, *ifindex, None, 0))?;
@@ -84,11 +69,7 @@ impl Loaded {
         self.fill_rings(&old, tables)
     }
 
-    fn fill_family<F: Family>(&mut self, names: &Names, old: &MemoryFamily<F>, new: &MemoryFamily<F>) -> Result<()> {
-        fill_hash(self.map_mut(names.vips)?, &old.vips, &new.vips)?;
-        let rows = |family: &MemoryFamily<F>| family.local.iter().map(|addr| (*addr, 1_u32)).collect();
-        fill_hash(self.map_mut(names.local)?, &rows(old), &rows(new))?;
-        fill_hash(self.map_mut(names.returns)?, &old.returns, &new.returns)?;
+    fn fill_routes<F: Family>(&mut self, names: &Names, old: &MemoryFamily<F>, new: &MemoryFamily<F>) -> Result<()> {
         let mut routes: LpmTrie<_, Raw<F::Addr>, u32> = LpmTrie::try_from(self.map_mut(names.routes)?)?;
         let key = |(bits, addr): &(u32, F::Addr)| Key::new(*bits, Raw(*addr));
         for gone in old.routes.keys().filter(|key| !new.routes.contains_key(key)) {
@@ -167,22 +148,6 @@ impl Loaded {
 
 fn cpus() -> Result<usize> {
     nr_cpus().map_err(|(what, error)| anyhow!("{what}: {error}"))
-}
-
-/// Writes what differs into a hash.
-fn fill_hash<K: Pod + Ord, V: Pod + PartialEq>(
-    map: &mut Map,
-    old: &BTreeMap<K, V>,
-    new: &BTreeMap<K, V>,
-) -> Result<()> {
-    let mut map: HashMap<_, Raw<K>, Raw<V>> = HashMap::try_from(map)?;
-    for key in old.keys().filter(|key| !new.contains_key(key)) {
-        map.remove(&Raw(*key))?;
-    }
-    for (key, value) in new.iter().filter(|(key, value)| old.get(key) != Some(value)) {
-        map.insert(Raw(*key), Raw(*value), 0)?;
-    }
-    Ok(())
 }
 
 /// Empties a hash, whatever is in it, and fills it.

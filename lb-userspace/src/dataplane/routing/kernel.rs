@@ -2,19 +2,21 @@
 
 use super::tables::{Change, RoutingTables, RowWriter};
 use crate::dataplane::{
+    keys::Rows,
+    lookup::LookupMap,
     pins::Pins,
     raw::Raw,
     shape::{MapUnusable, io_error, typed},
 };
 use aya::maps::{
-    Array, HashMap, LpmTrie, MapData, MapError,
+    Array, LpmTrie, MapData, MapError,
     lpm_trie::Key,
     xdp::{DevMapHash, XdpMapError},
 };
-use bytemuck::Pod;
 use ipnet::IpNet;
 use lb_common::{
-    Be32, Be128, NextHop,
+    Be16, Be128, NextHop, V4, V6,
+    lookup::Table,
     maps::{DEVICES, LOCAL4, LOCAL6, NEXT_HOPS, ROUTES4, ROUTES6},
 };
 use std::{
@@ -25,15 +27,15 @@ use std::{
 /// All of them.
 pub struct RoutingMaps {
     next_hops: Array<MapData, Raw<NextHop>>,
-    v4: FamilyMaps<Be32>,
-    v6: FamilyMaps<Be128>,
+    v4: FamilyMaps<V4>,
+    v6: FamilyMaps<V6>,
     devices: DevMapHash<MapData>,
 }
 
 /// Those whose keys are addresses of one family.
-struct FamilyMaps<A: Pod> {
-    routes: LpmTrie<MapData, Raw<A>, u32>,
-    local: HashMap<MapData, Raw<A>, u32>,
+struct FamilyMaps<F: Rows> {
+    routes: LpmTrie<MapData, Raw<F::Addr>, u32>,
+    local: LookupMap<F::LocalLine>,
 }
 
 impl RoutingMaps {
@@ -41,8 +43,8 @@ impl RoutingMaps {
     pub fn open(pins: &Pins) -> Result<Self, MapUnusable> {
         Ok(Self {
             next_hops: typed(NEXT_HOPS, pins.open(NEXT_HOPS)?)?,
-            v4: FamilyMaps::open(pins, ROUTES4, LOCAL4)?,
-            v6: FamilyMaps::open(pins, ROUTES6, LOCAL6)?,
+            v4: FamilyMaps::open(pins, ROUTES4, (LOCAL4, Table::Local4))?,
+            v6: FamilyMaps::open(pins, ROUTES6, (LOCAL6, Table::Local6))?,
             devices: typed(DEVICES, pins.open(DEVICES)?)?,
         })
     }
@@ -83,12 +85,12 @@ impl RowWriter for RoutingMaps {
     }
 }
 
-impl<A: Pod> FamilyMaps<A> {
-    fn open(pins: &Pins, routes: &str, local: &str) -> Result<Self, MapUnusable> {
-        Ok(Self { routes: typed(routes, pins.open(routes)?)?, local: typed(local, pins.open(local)?)? })
+impl<F: Rows> FamilyMaps<F> {
+    fn open(pins: &Pins, routes: &str, (local, table): (&'static str, Table)) -> Result<Self, MapUnusable> {
+        Ok(Self { routes: typed(routes, pins.open(routes)?)?, local: LookupMap::open(pins, local, table)? })
     }
 
-    fn read(&self, tables: &mut RoutingTables, ip: impl Fn(A) -> IpAddr) -> Result<(), MapError> {
+    fn read(&self, tables: &mut RoutingTables, ip: impl Fn(F::Addr) -> IpAddr) -> Result<(), MapError> {
         for entry in &self.routes {
             let (key, row) = entry?;
             let prefix_len = u8::try_from(key.prefix_len()).unwrap_or(u8::MAX);
@@ -96,13 +98,11 @@ impl<A: Pod> FamilyMaps<A> {
                 tables.routes.insert(prefix, row);
             }
         }
-        for address in self.local.keys() {
-            tables.local.insert(ip(address?.0));
-        }
+        tables.local.extend(self.local.entries().map(|(key, _)| ip(F::unpack_endpoint(key).0)));
         Ok(())
     }
 
-    fn set_route(&mut self, prefix_len: u8, addr: A, row: Option<u32>) -> io::Result<()> {
+    fn set_route(&mut self, prefix_len: u8, addr: F::Addr, row: Option<u32>) -> io::Result<()> {
         let key = Key::new(prefix_len.into(), Raw(addr));
         match row {
             Some(row) => self.routes.insert(&key, row, 0).map_err(io_error),
@@ -110,12 +110,14 @@ impl<A: Pod> FamilyMaps<A> {
         }
     }
 
-    fn set_local(&mut self, addr: A, present: bool) -> io::Result<()> {
+    fn set_local(&mut self, addr: F::Addr, present: bool) -> io::Result<()> {
+        let key = F::endpoint(addr, Be16::new(0), 0);
         if present {
-            self.local.insert(Raw(addr), 1, 0).map_err(io_error)
+            self.local.put(key, 1)?;
         } else {
-            removed(self.local.remove(&Raw(addr)))
+            self.local.remove(&key);
         }
+        self.local.commit()
     }
 }
 
