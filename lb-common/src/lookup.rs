@@ -12,7 +12,6 @@
 
 use crate::{
     Return4, Return6, Vip,
-    hash::mix,
     layout::map_type,
     vip::{Endpoint4, Endpoint6},
 };
@@ -46,7 +45,8 @@ impl Table {
 
 /// A key of a lookup table. None is all zero, as free places are.
 pub trait Key: Pod + Ord {
-    /// Its bits, well mixed.
+    /// Its bits, mixed by one product, so that a packet need not wait for more. Of that the higher bits are good: they depend on
+    /// more of the key.
     fn spread(&self) -> u64;
     /// Whether it is the other one; in whole words, as the kernel compares fast.
     fn is(&self, other: &Self) -> bool;
@@ -67,18 +67,21 @@ pub trait Line: Pod + PartialEq {
     fn put(&mut self, place: usize, entry: Option<(Self::Key, Self::Value)>);
 }
 
+/// 2⁶⁴ divided by the golden ratio (Knuth, TAOCP vol. 3, §6.4).
+const ODD: u64 = 0x9e37_79b9_7f4a_7c15;
+
 /// The two lines of a half in which a key may be; there are `lines` of them, a power of two.
 #[inline(always)]
 pub fn lines_of(key: &impl Key, lines: u32) -> [u32; 2] {
-    let spread = key.spread();
+    let (spread, bits) = (key.spread(), lines.trailing_zeros());
     #[expect(clippy::cast_possible_truncation, reason = "each takes bits of its own")]
-    [spread as u32 & (lines - 1), (spread >> 32) as u32 & (lines - 1)]
+    [spread >> (64 - bits), spread >> (64 - 2 * bits)].map(|line| line as u32 & (lines - 1))
 }
 
 impl Key for Endpoint4 {
     #[inline(always)]
     fn spread(&self) -> u64 {
-        mix(must_cast(*self))
+        must_cast::<_, u64>(*self).wrapping_mul(ODD)
     }
 
     #[inline(always)]
@@ -91,7 +94,7 @@ impl Key for Endpoint6 {
     #[inline(always)]
     fn spread(&self) -> u64 {
         let [high, low, rest]: [u64; 3] = must_cast(*self);
-        mix(low ^ high.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ rest.wrapping_mul(0xc2b2_ae3d_27d4_eb4f))
+        low.wrapping_mul(ODD) ^ high.wrapping_mul(0xc2b2_ae3d_27d4_eb4f) ^ rest.wrapping_mul(0x1656_67b1_9e37_79f9)
     }
 
     #[inline(always)]

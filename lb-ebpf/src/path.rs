@@ -40,6 +40,8 @@ pub enum Step {
     Fast,
     /// A packet goes into the tunnel to its server.
     Enter,
+    /// A packet goes by the table of connections.
+    Tracked,
     /// A packet that takes more than the fast path is looked at again.
     Look,
     /// It is found out where a fragment goes.
@@ -70,7 +72,10 @@ pub fn steps(mut step: impl FnMut(Step) -> Packed) -> Result<Verdict, Stop> {
     let mut outcome = step(Step::Fast);
     if outcome.is(Early::Enter) {
         outcome = step(Step::Enter);
-    } else if outcome.is(Early::Look) {
+    } else if outcome.is(Early::Tracked) {
+        outcome = step(Step::Tracked);
+    }
+    if outcome.is(Early::Look) {
         outcome = step(Step::Look);
     }
     if outcome.is(Early::Fragment) {
@@ -113,6 +118,7 @@ pub fn step<F: Layer3>(packet: &mut impl Packet, tables: &impl Tables<F>, step: 
     }
     let kept = match step {
         Step::Fast => return straight(packet, tables, offset).into(),
+        Step::Tracked => return tracked(packet, tables, offset).into(),
         Step::Icmp => return cold::icmp::look(packet, tables),
         Step::TooBig(mtu) => return cold::too_big::tell(packet, tables, offset, mtu).into(),
         Step::Look => return cold::look::look(packet, tables, offset),
@@ -167,7 +173,7 @@ fn straight<F: Layer3>(packet: &mut impl Packet, tables: &impl Tables<F>, offset
     match whom {
         For::Vip => forward(packet, tables, &ip, &l4, &vip),
         For::Other => back(packet, tables, &ip, &l4),
-        For::Pool => Err(Early::Look.into()),
+        For::Pool => Err(Early::Tracked.into()),
     }
 }
 
@@ -177,7 +183,10 @@ fn forward<F: Layer3>(packet: &mut impl Packet, tables: &impl Tables<F>, ip: &Ip
     let mode = Forward::from_byte(vip.forward).ok_or(Stop::BadTables)?;
     let ttl = transmit::ttl(ip)?;
     let limited = l4.agrees && vip.mss != 0;
-    if vip.has(TRACK_FULL) || mode == Forward::FullNat || limited {
+    if vip.has(TRACK_FULL) || mode == Forward::FullNat {
+        return Err(if mode.is_tunnel() { Early::Look.into() } else { Early::Tracked.into() });
+    }
+    if limited {
         return Err(Early::Look.into());
     }
     let Some(chosen) = select::settled(tables, l4, vip)? else { return Err(Early::Look.into()) };
@@ -206,6 +215,33 @@ fn forward<F: Layer3>(packet: &mut impl Packet, tables: &impl Tables<F>, ip: &Ip
     let (bytes, opened) = (ip.frame_length(), u64::from(l4.opens));
     tables.count_vip(vip.id, |row| row.forwarded(bytes, opened));
     tables.count_server(chosen.id, |row| row.forwarded(bytes, opened));
+    Ok(way.verdict.into())
+}
+
+/// A packet of a connection that is tracked by itself, in either direction. One that is not known yet, and one that opens it,
+/// is looked at again.
+#[inline(always)]
+fn tracked<F: Layer3>(packet: &mut impl Packet, tables: &impl Tables<F>, offset: usize) -> Outcome {
+    let ip = parse::header::<F>(packet, offset)?;
+    let protocol = Protocol::from_number(ip.protocol).ok_or(Stop::NotBalanced)?;
+    let l4 = parse::l4(packet, &ip, protocol)?;
+    if l4.agrees {
+        return Err(Early::Look.into());
+    }
+    let l4 = L4 { opens: false, agrees: false, ..l4 };
+    let (whom, vip) = vip::find(tables, &l4.ends)?;
+    let to = cold::connection::find(tables, &l4, whom, &vip)?.ok_or(Early::Look)?;
+    let ttl = transmit::ttl(&ip)?;
+    let way = if to.forward == 0 {
+        let client = to.ends.destination;
+        transmit::to_client(packet, tables, &ip, (client, tables.route(client)))?
+    } else {
+        let server = tables.server(to.server).ok_or(Stop::BadTables)?;
+        transmit::to_server(packet, tables, &ip, server, &Tunnel::NONE)?
+    };
+    translate::ends(packet, &ip, &l4, &to.ends, ttl);
+    transmit::leave(packet, &ip, Some(&l4), &way, &Tunnel::NONE, 0)?;
+    cold::deliver::count(tables, &ip, &to, 0);
     Ok(way.verdict.into())
 }
 
@@ -253,7 +289,10 @@ fn enter<F: Layer3>(
 fn back<F: Layer3>(packet: &mut impl Packet, tables: &impl Tables<F>, ip: &Ip<F>, l4: &L4<F>) -> Outcome {
     let reply = reply_to(tables, &l4.ends).ok_or(Stop::NotOurs)?;
     let reply = F::unpack_return(&reply);
-    if reply.vip == 0 || (l4.agrees && reply.mss != 0) {
+    if reply.vip == 0 {
+        return Err(Early::Tracked.into());
+    }
+    if l4.agrees && reply.mss != 0 {
         return Err(Early::Look.into());
     }
     let ttl = transmit::ttl(ip)?;

@@ -36,20 +36,29 @@ fn is_tracked(vip: &Vip) -> bool {
 /// By the table of connections, in either direction.
 #[inline(always)]
 pub fn known<F: Layer3>(tables: &impl Tables<F>, kept: &mut Kept<F>) -> Packed {
-    let (l4, vip) = (&kept.l4, &kept.vip);
-    let found = match kept.whom {
-        For::Vip if is_tracked(vip) => forward(tables, l4, vip),
-        For::Vip => Ok(None),
-        For::Pool => back(tables, l4, true).map(Some),
-        For::Other => reply(tables, l4).map(Some),
-    };
-    match found {
+    match find(tables, &kept.l4, kept.whom, &kept.vip) {
         Ok(Some(to)) => {
             kept.to = to;
             Early::Send.into()
         }
         Ok(None) => Early::ByRing.into(),
         Err(stop) => stop.into(),
+    }
+}
+
+/// Where the table of connections sends a packet, if it knows it.
+#[inline(always)]
+pub fn find<F: Layer3>(
+    tables: &impl Tables<F>,
+    l4: &L4<F>,
+    whom: For,
+    vip: &Vip,
+) -> Result<Option<Destination<F>>, Stop> {
+    match whom {
+        For::Vip if is_tracked(vip) => forward(tables, l4, vip),
+        For::Vip => Ok(None),
+        For::Pool => back(tables, l4, true).map(Some),
+        For::Other => reply(tables, l4).map(Some),
     }
 }
 

@@ -150,7 +150,7 @@ pub(super) fn way<'a, F: Layer3>(
 
 /// Counts a packet that left.
 #[inline(always)]
-pub(super) fn count<F: Layer3>(tables: &impl Tables<F>, ip: &Ip<F>, to: &Destination<F>, opened: u64) {
+pub(crate) fn count<F: Layer3>(tables: &impl Tables<F>, ip: &Ip<F>, to: &Destination<F>, opened: u64) {
     let bytes = ip.frame_length();
     let counted = |row: &mut Counters| {
         if to.forward == 0 { row.returned(bytes) } else { row.forwarded(bytes, opened) }

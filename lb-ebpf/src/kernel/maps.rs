@@ -210,7 +210,8 @@ macro_rules! tables {
 
             #[inline(always)]
             fn route(&self, addr: <$family as Family>::Addr) -> Option<u32> {
-                $routes.get(&Key::new($bits, addr)).copied()
+                let prefix = Prefix { in_front: 0, key: Key::new($bits, addr) };
+                $routes.get(&prefix.key).copied()
             }
 
             #[inline(always)]
@@ -277,6 +278,14 @@ macro_rules! tables {
 
 tables!(V4, VIPS4 = Vips4, LOCAL4 = Local4, RETURNS4 = Returns4, ROUTES4, FLOWS4, CONNECTIONS4, FRAGMENTS4, 32);
 tables!(V6, VIPS6 = Vips6, LOCAL6 = Local6, RETURNS6 = Returns6, ROUTES6, FLOWS6, CONNECTIONS6, FRAGMENTS6, 128);
+
+/// A prefix whose address is aligned on the stack: the compiler writes it in words of 64 bits, and the verifier wants these
+/// aligned.
+#[repr(C, align(8))]
+struct Prefix<A> {
+    in_front: u32,
+    key: Key<A>,
+}
 
 /// What a lookup table knows of a key.
 #[inline(always)]
