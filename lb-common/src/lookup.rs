@@ -45,8 +45,8 @@ impl Table {
 
 /// A key of a lookup table. None is all zero, as free places are.
 pub trait Key: Pod + Ord {
-    /// Its bits, mixed by one product, so that a packet need not wait for more. Of that the higher bits are good: they depend on
-    /// more of the key.
+    /// Its bits, mixed by one product, so that a packet need not wait for more. The highest ones depend on all of the key: they
+    /// are the first line. The second line, which few packets need, takes another product.
     fn spread(&self) -> u64;
     /// Whether it is the other one; in whole words, as the kernel compares fast.
     fn is(&self, other: &Self) -> bool;
@@ -74,8 +74,8 @@ const ODD: u64 = 0x9e37_79b9_7f4a_7c15;
 #[inline(always)]
 pub fn lines_of(key: &impl Key, lines: u32) -> [u32; 2] {
     let (spread, bits) = (key.spread(), lines.trailing_zeros());
-    #[expect(clippy::cast_possible_truncation, reason = "each takes bits of its own")]
-    [spread >> (64 - bits), spread >> (64 - 2 * bits)].map(|line| line as u32 & (lines - 1))
+    #[expect(clippy::cast_possible_truncation, reason = "fewer bits are left")]
+    [spread, (spread ^ (spread >> 32)).wrapping_mul(ODD)].map(|product| (product >> (64 - bits)) as u32 & (lines - 1))
 }
 
 impl Key for Endpoint4 {
