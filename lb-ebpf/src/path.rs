@@ -13,7 +13,7 @@ use crate::{
     select, transmit,
     vip::{self, For},
 };
-use lb_common::{Be16, Ends, Family, Forward, Protocol, ServerId, Stop, V4, V6, Vip, vip::flags::TRACK_FULL};
+use lb_common::{Be16, Ends, Forward, Protocol, ServerId, Stop, V4, V6, Vip, vip::flags::TRACK_FULL};
 
 /// One packet, from wire to wire. A packet that ends in a [`Stop`] is as it came, unless it was answered.
 #[inline(always)]
@@ -118,11 +118,11 @@ pub fn step<F: Layer3>(packet: &mut impl Packet, tables: &impl Tables<F>, step: 
     }
     let kept = match step {
         Step::Fast => return straight(packet, tables, offset).into(),
-        Step::Tracked => return tracked(packet, tables, offset).into(),
         Step::Icmp => return cold::icmp::look(packet, tables),
         Step::TooBig(mtu) => return cold::too_big::tell(packet, tables, offset, mtu).into(),
         Step::Look => return cold::look::look(packet, tables, offset),
         Step::Enter => tables.kept(|entrance| enter(packet, tables, offset, entrance).into()),
+        Step::Tracked => tables.kept(|known| tracked(packet, tables, offset, known).into()),
         Step::PlaceFragment => tables.kept(|kept| cold::fragment::place(tables, kept)),
         Step::PlaceError => tables.kept(|about| cold::icmp::place(tables, about)),
         Step::SendError => tables.kept(|about| cold::icmp::send(packet, tables, about)),
@@ -173,7 +173,7 @@ fn straight<F: Layer3>(packet: &mut impl Packet, tables: &impl Tables<F>, offset
     match whom {
         For::Vip => forward(packet, tables, &ip, &l4, &vip),
         For::Other => back(packet, tables, &ip, &l4),
-        For::Pool => Err(Early::Tracked.into()),
+        For::Pool => Err(by_connection(tables, whom, &vip)),
     }
 }
 
@@ -184,17 +184,13 @@ fn forward<F: Layer3>(packet: &mut impl Packet, tables: &impl Tables<F>, ip: &Ip
     let ttl = transmit::ttl(ip)?;
     let limited = l4.agrees && vip.mss != 0;
     if vip.has(TRACK_FULL) || mode == Forward::FullNat {
-        return Err(if mode.is_tunnel() { Early::Look.into() } else { Early::Tracked.into() });
+        return Err(if mode.is_tunnel() { Early::Look.into() } else { by_connection(tables, For::Vip, vip) });
     }
     if limited {
         return Err(Early::Look.into());
     }
     let Some(chosen) = select::settled(tables, l4, vip)? else { return Err(Early::Look.into()) };
     if mode.is_tunnel() {
-        // A checksum over the packet takes the long way.
-        if mode == Forward::Gue && chosen.server.family == V6::VERSION {
-            return Err(Early::Look.into());
-        }
         tables.keep(Entrance { vip: *vip, spread: chosen.hash, server: chosen.id.into(), opened: l4.opens.into() });
         return Err(Early::Enter.into());
     }
@@ -218,10 +214,30 @@ fn forward<F: Layer3>(packet: &mut impl Packet, tables: &impl Tables<F>, ip: &Ip
     Ok(way.verdict.into())
 }
 
+/// What is known of a packet whose connection is tracked by itself.
+#[derive(Clone, Copy, Debug)]
+pub struct Tracked {
+    vip: Vip,
+    /// A [`For`].
+    whom: u64,
+}
+
+/// Leaves a packet to the table of connections.
+#[inline(always)]
+fn by_connection<F: Layer3>(tables: &impl Tables<F>, whom: For, vip: &Vip) -> Packed {
+    tables.keep(Tracked { vip: *vip, whom: whom as u64 });
+    Early::Tracked.into()
+}
+
 /// A packet of a connection that is tracked by itself, in either direction. One that is not known yet, and one that opens it,
 /// is looked at again.
 #[inline(always)]
-fn tracked<F: Layer3>(packet: &mut impl Packet, tables: &impl Tables<F>, offset: usize) -> Outcome {
+fn tracked<F: Layer3>(
+    packet: &mut impl Packet,
+    tables: &impl Tables<F>,
+    offset: usize,
+    Tracked { vip, whom }: &Tracked,
+) -> Outcome {
     let ip = parse::header::<F>(packet, offset)?;
     let protocol = Protocol::from_number(ip.protocol).ok_or(Stop::NotBalanced)?;
     let l4 = parse::l4(packet, &ip, protocol)?;
@@ -229,8 +245,11 @@ fn tracked<F: Layer3>(packet: &mut impl Packet, tables: &impl Tables<F>, offset:
         return Err(Early::Look.into());
     }
     let l4 = L4 { opens: false, agrees: false, ..l4 };
-    let (whom, vip) = vip::find(tables, &l4.ends)?;
-    let to = cold::connection::find(tables, &l4, whom, &vip)?.ok_or(Early::Look)?;
+    let to = if *whom == For::Vip as u64 {
+        cold::connection::forward(tables, &l4, vip)?.ok_or(Early::Look)?
+    } else {
+        cold::connection::back(tables, &l4, *whom == For::Pool as u64)?
+    };
     let ttl = transmit::ttl(&ip)?;
     let way = if to.forward == 0 {
         let client = to.ends.destination;
@@ -275,8 +294,13 @@ fn enter<F: Layer3>(
     let ttl = transmit::ttl(&ip)?;
     let way = transmit::to_server(packet, tables, &ip, server, &tunnel)?;
 
+    let l4 = match Protocol::from_number(ip.protocol) {
+        Some(protocol) if tunnel.sums() => Some(parse::l4(packet, &ip, protocol)?),
+        _ => None,
+    };
+
     translate::ttl(packet, &ip, ttl);
-    transmit::leave(packet, &ip, None, &way, &tunnel, spread)?;
+    transmit::leave(packet, &ip, l4.as_ref(), &way, &tunnel, spread)?;
 
     let bytes = ip.frame_length();
     tables.count_vip(vip.id, |row| row.forwarded(bytes, opened));
@@ -290,7 +314,7 @@ fn back<F: Layer3>(packet: &mut impl Packet, tables: &impl Tables<F>, ip: &Ip<F>
     let reply = reply_to(tables, &l4.ends).ok_or(Stop::NotOurs)?;
     let reply = F::unpack_return(&reply);
     if reply.vip == 0 {
-        return Err(Early::Tracked.into());
+        return Err(by_connection(tables, For::Other, &Vip::default()));
     }
     if l4.agrees && reply.mss != 0 {
         return Err(Early::Look.into());

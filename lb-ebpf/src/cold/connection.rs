@@ -36,29 +36,20 @@ fn is_tracked(vip: &Vip) -> bool {
 /// By the table of connections, in either direction.
 #[inline(always)]
 pub fn known<F: Layer3>(tables: &impl Tables<F>, kept: &mut Kept<F>) -> Packed {
-    match find(tables, &kept.l4, kept.whom, &kept.vip) {
+    let (l4, vip) = (&kept.l4, &kept.vip);
+    let found = match kept.whom {
+        For::Vip if is_tracked(vip) => forward(tables, l4, vip),
+        For::Vip => Ok(None),
+        For::Pool => back(tables, l4, true).map(Some),
+        For::Other => reply(tables, l4).map(Some),
+    };
+    match found {
         Ok(Some(to)) => {
             kept.to = to;
             Early::Send.into()
         }
         Ok(None) => Early::ByRing.into(),
         Err(stop) => stop.into(),
-    }
-}
-
-/// Where the table of connections sends a packet, if it knows it.
-#[inline(always)]
-pub fn find<F: Layer3>(
-    tables: &impl Tables<F>,
-    l4: &L4<F>,
-    whom: For,
-    vip: &Vip,
-) -> Result<Option<Destination<F>>, Stop> {
-    match whom {
-        For::Vip if is_tracked(vip) => forward(tables, l4, vip),
-        For::Vip => Ok(None),
-        For::Pool => back(tables, l4, true).map(Some),
-        For::Other => reply(tables, l4).map(Some),
     }
 }
 
@@ -82,7 +73,7 @@ pub fn by_ring<F: Layer3>(tables: &impl Tables<F>, kept: &mut Kept<F>) -> Packed
 
 /// The connection of a packet to a VIP, if it is known. Its server keeps it as long as it takes any packets.
 #[inline(always)]
-fn forward<F: Layer3>(tables: &impl Tables<F>, l4: &L4<F>, vip: &Vip) -> Result<Option<Destination<F>>, Stop> {
+pub fn forward<F: Layer3>(tables: &impl Tables<F>, l4: &L4<F>, vip: &Vip) -> Result<Option<Destination<F>>, Stop> {
     let mode = Forward::from_byte(vip.forward).ok_or(Stop::BadTables)?;
     let now = seconds(tables.now());
     let closing = if l4.closes { CLOSING } else { 0 };
@@ -229,7 +220,7 @@ fn reply<F: Layer3>(tables: &impl Tables<F>, l4: &L4<F>) -> Result<Destination<F
 
 /// A packet from a server whose connection is in the table. `pool`: it is for an address of a source pool.
 #[inline(always)]
-fn back<F: Layer3>(tables: &impl Tables<F>, l4: &L4<F>, pool: bool) -> Result<Destination<F>, Stop> {
+pub fn back<F: Layer3>(tables: &impl Tables<F>, l4: &L4<F>, pool: bool) -> Result<Destination<F>, Stop> {
     let touch = Touch::At { now: seconds(tables.now()), closing: if l4.closes { CLOSING } else { 0 } };
     let row = tables.connection(&F::flow_key(&l4.ends), touch).filter(|row| row.marks & BACK != 0);
     let Some(row) = row else {
