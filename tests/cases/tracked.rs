@@ -81,7 +81,8 @@ fn back(net: &'static Net) -> Vec<Case> {
             &own,
             &leaves_for(own.clone(), 1).to(net.servers[1]),
         )
-        .with(|tables| [net.nat, net.other].map(|vip| flag(vip, TRACK_FULL)(tables)).into_iter().collect())
+        .with(flag(net.nat, TRACK_FULL))
+        .with(flag(net.other, TRACK_FULL))
         .after(arrives(Frame::tcp(net.nat, net.other).syn()).bytes())
         .notes(&[Note::Connected]),
     ]
