@@ -83,7 +83,7 @@ fn on_generated_packets() -> Result<()> {
 fn run(kernels: &mut Kernels, seed: u64, figures: &mut Figures) -> Result<()> {
     let mut random = Random::new(seed);
     let mut tables = worlds::random(&mut random);
-    let mut traffic = Traffic::new(mix(seed));
+    let mut traffic = Traffic::new(Random::new(mix(seed)));
     let loaded = kernels.holding(&tables)?;
     let mut all = Counted::default();
     for number in 0..SEQUENCE {
