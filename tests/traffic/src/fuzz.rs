@@ -9,10 +9,7 @@ use crate::{
     worlds,
 };
 use lb_common::Stop;
-use lb_ebpf::{
-    Verdict,
-    testing::{self, Counted, MemoryTables, PacketBuf},
-};
+use lb_ebpf::testing::{self, Counted, MemoryTables, PacketBuf};
 use std::{collections::BTreeSet, iter};
 
 /// Packets of one run, so that it ends.
@@ -28,8 +25,10 @@ const ROOM: usize = 256;
 pub struct Run {
     /// Packets.
     pub packets: u32,
-    /// Of these, packets that went on to a server or a client.
-    pub sent: u32,
+    /// Of these, packets that went on to a server.
+    pub forwarded: u32,
+    /// Packets that went back to a client.
+    pub returned: u32,
     /// In what ways others ended.
     pub stops: BTreeSet<u32>,
 }
@@ -120,21 +119,18 @@ impl World {
         if let Some(broken) = passage.broken() {
             return Err(format!("{broken}: {outcome:?}, {counted:?}\n{input:02x?}\n{output:02x?}"));
         }
-        self.note(outcome);
-        if outcome.is_ok() {
-            self.traffic.saw(output);
-        }
-        Ok(())
-    }
-
-    fn note(&mut self, outcome: Result<Verdict, Stop>) {
         self.run.packets += 1;
         match outcome {
-            Ok(_) => self.run.sent += 1,
+            Ok(_) => {
+                let forwarded = counted.vips.values().any(|row| row.packets > 0);
+                *(if forwarded { &mut self.run.forwarded } else { &mut self.run.returned }) += 1;
+                self.traffic.saw(output);
+            }
             Err(stop) => {
                 self.run.stops.insert(stop as u32);
             }
         }
+        Ok(())
     }
 }
 
@@ -153,7 +149,7 @@ mod tests {
         let (to_vip, other) = (NET4.tcp(NET4.nat).bytes(), NET6.tcp(NET6.unknown_neighbour).bytes());
         let run = bytes(&of_frames(&[(OUTSIDE, &to_vip), (INSIDE, &other), (INSIDE, &[])])).unwrap();
         let stops = [Stop::NotOurs as u32, Stop::Truncated as u32].into();
-        assert_eq!(run, Run { packets: 3, sent: 1, stops });
+        assert_eq!(run, Run { packets: 3, forwarded: 1, returned: 0, stops });
     }
 
     #[test]
@@ -168,13 +164,14 @@ mod tests {
     /// What holds of packets of which none comes through, or all, is worth little.
     #[test]
     fn of_generated_packets_many_are_sent_and_the_others_end_in_all_ways() {
-        let (mut sent, mut stops) = (0, BTreeSet::new());
+        let (mut forwarded, mut returned, mut stops) = (0, 0, BTreeSet::new());
         for seed in 0..20 {
             let run = run(Random::new(seed << 32), 2_000).unwrap();
-            sent += run.sent;
+            forwarded += run.forwarded;
+            returned += run.returned;
             stops.extend(run.stops);
         }
-        assert!(sent > 20 * 2_000 / 5, "{sent}");
+        assert!(forwarded > 20 * 2_000 / 5 && returned > 20 * 2_000 / 60, "{forwarded} and {returned}");
         let missing: Vec<Stop> = Stop::ALL.into_iter().filter(|stop| !stops.contains(&(*stop as u32))).collect();
         assert_eq!(missing, [Stop::PortsExhausted, Stop::BadTables]);
     }
