@@ -8,7 +8,6 @@ use crate::{
     world::{INSIDE, OUTSIDE, tables, two_armed},
     worlds,
 };
-use lb_common::Stop;
 use lb_ebpf::testing::{self, Counted, MemoryTables, PacketBuf};
 use std::{collections::BTreeSet, iter};
 
@@ -143,6 +142,7 @@ fn room(random: &mut Random) -> usize {
 mod tests {
     use super::*;
     use crate::world::{NET4, NET6};
+    use lb_common::Stop;
 
     #[test]
     fn frames_come_as_they_are() {
