@@ -2,16 +2,20 @@
 
 extern crate std;
 
-use crate::{Packet, Shared, Tables, Touch, Verdict};
-use bytemuck::{Pod, Zeroable};
+mod packet;
+
+pub use packet::PacketBuf;
+
+use crate::{Shared, Tables, Touch, Verdict};
+use bytemuck::Zeroable;
 use core::{
     any::Any,
     cell::{Cell, RefCell},
     fmt,
 };
 use lb_common::{
-    Be128, Bucket, Counters, Family, Flow, NextHop, Note, RingHead, RingId, SLOTS, ServerEntry, ServerId, Slot, Stop,
-    V4, V6, Vip, VipId,
+    Be128, Bucket, Counters, End, Family, Flow, NextHop, Note, RingHead, RingId, SLOTS, ServerEntry, ServerId, Slot,
+    Stop, V4, V6, Vip, VipId,
     bucket::BUCKETS,
     flow::{ConnectionRow, REFRESH},
     hash::HashKey,
@@ -25,82 +29,16 @@ use std::{
     vec::Vec,
 };
 
-/// A frame and the interface it arrived at.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub struct PacketBuf {
-    /// The frame, from the Ethernet header on.
-    pub bytes: Vec<u8>,
-    /// Index of the interface.
-    pub ingress: u32,
-    /// Bytes that may still be put in front.
-    pub room: usize,
-}
-
-impl PacketBuf {
-    /// A frame with the room that the kernel promises (`XDP_PACKET_HEADROOM`).
-    pub fn new(bytes: Vec<u8>, ingress: u32) -> Self {
-        Self { bytes, ingress, room: 256 }
-    }
-}
-
 /// One packet: [`crate::run`], compiled in this crate and for these two.
+///
+/// # Panics
+///
+/// If the frame goes on with bytes that nobody has written: in the kernel they are another packet's.
 pub fn run(packet: &mut PacketBuf, tables: &MemoryTables) -> Result<Verdict, Stop> {
-    crate::run(packet, tables)
-}
-
-/// What lies in front of a frame before somebody writes it: not zero, so that a test sees what was not written.
-pub const UNWRITTEN: u8 = 0xee;
-
-impl Packet for PacketBuf {
-    fn holds(&self, bytes: usize) -> bool {
-        bytes <= self.bytes.len()
-    }
-
-    fn ingress(&self) -> u32 {
-        self.ingress
-    }
-
-    fn read<T: Pod>(&self, offset: usize) -> Option<T> {
-        self.bytes.get(offset..offset.checked_add(size_of::<T>())?).map(bytemuck::pod_read_unaligned)
-    }
-
-    /// # Panics
-    ///
-    /// If the frame ends before the value does: that is a defect of the packet path, which the kernel would hide.
-    fn write<T: Pod>(&mut self, offset: usize, value: T) {
-        let length = self.bytes.len();
-        match self.bytes.get_mut(offset..offset + size_of::<T>()) {
-            Some(place) => place.copy_from_slice(bytemuck::bytes_of(&value)),
-            #[expect(clippy::panic, reason = "this is how the test finds it")]
-            None => panic!("wrote {} bytes at {offset} of a frame of {length}", size_of::<T>()),
-        }
-    }
-
-    fn sum<const BYTES: usize>(&self, offset: usize) -> Option<u32> {
-        let words = self.bytes.get(offset..offset + BYTES)?.as_chunks::<4>().0.iter().copied();
-        let sum: u64 = words.map(|word| u64::from(u32::from_ne_bytes(word))).sum();
-        let sum = (sum & 0xffff_ffff) + (sum >> 32);
-        u32::try_from((sum & 0xffff_ffff) + (sum >> 32)).ok()
-    }
-
-    fn grow_head(&mut self, bytes: i32) -> bool {
-        let length = bytes.unsigned_abs() as usize;
-        if bytes < 0 {
-            self.bytes.drain(..length);
-            self.room += length;
-            return true;
-        }
-        let Some(room) = self.room.checked_sub(length) else { return false };
-        self.room = room;
-        self.bytes.splice(..0, core::iter::repeat_n(UNWRITTEN, length));
-        true
-    }
-
-    fn cut(&mut self, bytes: usize) -> bool {
-        let there = bytes <= self.bytes.len();
-        self.bytes.truncate(bytes);
-        there
-    }
+    let outcome = crate::run(packet, tables);
+    let dropped = outcome.is_err_and(|stop| stop.end() == End::Drop);
+    assert!(dropped || packet.is_written(), "{outcome:?}, and nobody has written all of {packet:02x?}");
+    outcome
 }
 
 /// Both halves of a ring, and which of them is live.

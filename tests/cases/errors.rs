@@ -9,10 +9,19 @@ use lb_tests::{
 use std::net::{IpAddr, SocketAddr};
 
 pub(crate) fn cases(net: &'static Net) -> Vec<Case> {
-    [to_servers(net), to_clients(net), kinds(net), remembered(net), tunnelled(net), passed(net), lost(net)]
-        .into_iter()
-        .flatten()
-        .collect()
+    [
+        to_servers(net),
+        to_clients(net),
+        kinds(net),
+        remembered(net),
+        claimed(net),
+        tunnelled(net),
+        passed(net),
+        lost(net),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
 }
 
 /// Bytes of a header without options or extensions.
@@ -153,6 +162,20 @@ fn kinds(net: &'static Net) -> Vec<Case> {
         cases.push(net.sends("errors: options outside and inside", &options(input), &options(leaves_for(output, 1))));
     }
     cases
+}
+
+/// Somebody claimed a VIP's address, and so there is a way back to it, with the ends of what a server has sent to it.
+fn claimed(net: &'static Net) -> Vec<Case> {
+    let lost = Frame::tcp(net.nat, net.servers[4]).ttl(3);
+    let of = |to: IpAddr, about: &Frame| error(net, (far(net), to), too_big(net), (about, 8));
+    let (input, output) = (of(net.nat.ip(), &lost), of(net.servers[1].ip(), &lost.clone().from(net.servers[1])));
+    vec![
+        net.sends("errors: to a VIP that was a server's client", &arrives(input), &leaves_for(output, 1))
+            .with(flag(net.nat, TRACK_FULL))
+            .with(flag(net.other, TRACK_FULL))
+            .after(arrives(Frame::tcp(net.nat, net.other).syn()).bytes())
+            .notes(&[Note::Errors]),
+    ]
 }
 
 /// The flow that an error is about is looked for like any other, but nothing is remembered of it.

@@ -127,6 +127,7 @@ fn untold(net: &'static Net) -> Vec<Case> {
                 .with(flag(net.nat, FRAGMENTS_TRACK))
                 .after(sized(net, net.nat, 3_000).fragments(64)[0].clone()),
             limit(net.stops("too big: shorter than an answer would be", short.bytes(), Stop::TooBig), 300),
+            limit(net.stops("too big: padding is not quoted", short.padding(200).bytes(), Stop::TooBig), 300),
         ]);
     }
     cases

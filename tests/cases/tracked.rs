@@ -48,6 +48,7 @@ fn back(net: &'static Net) -> Vec<Case> {
     let second = at_port(net.client, 40_001);
     let first_syn = net.tcp(net.nat).syn().bytes();
     let second_syn = arrives(Frame::tcp(second, net.other).syn()).bytes();
+    let own = answers(Frame::tcp(net.servers[4], net.nat).syn(), 4);
     let reply = |client: SocketAddr| answers(Frame::tcp(net.servers[1], client), 1);
     let to_client = |frame: &Frame, vip: SocketAddr| leaves_for_client(frame.clone()).from(vip);
     let goes = |name, client, vip| {
@@ -74,6 +75,16 @@ fn back(net: &'static Net) -> Vec<Case> {
             tables.v4.connections.get_mut().retain(|_, row| row.marks & BACK == 0);
             tables.v6.connections.get_mut().retain(|_, row| row.marks & BACK == 0);
         }),
+        // Whoever claims the address of a VIP: then the key of the way back to it is that of the server's own connection.
+        net.sends(
+            "track: a server connects to a VIP that was its client",
+            &own,
+            &leaves_for(own.clone(), 1).to(net.servers[1]),
+        )
+        .with(flag(net.nat, TRACK_FULL))
+        .with(flag(net.other, TRACK_FULL))
+        .after(arrives(Frame::tcp(net.nat, net.other).syn()).bytes())
+        .notes(&[Note::Connected]),
     ]
 }
 

@@ -28,7 +28,8 @@ Usage: cargo xtask COMMAND
   check        formatting, lints, tidy, documentation; as the CI does
   tidy         the rules of this repository that no other tool knows
   test         all tests; --host, --kernel, --network for some of them; the rest goes to the test programs;
-               --kernels (never unasked): the kernel tests in Debian's 6.1 and 6.12, emulated
+               never unasked: --kernels: the kernel tests in Debian's 6.1 and 6.12, emulated;
+               --differential: ten million generated packets through host and kernel
   boot         boot one of those kernels and run a program there with the supervisor's capabilities
   demo         build the daemon and show it at work in network namespaces; arguments go to the demo
   bench        measure the daemon and the kernel object as they ship: `bench kernel`, `bench e2e`; arguments go to the bench

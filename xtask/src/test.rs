@@ -3,11 +3,13 @@
 //! - host: everything that needs no privilege;
 //! - kernel: the object in the real kernel, through `BPF_PROG_TEST_RUN`; root;
 //! - network: the daemon between network namespaces; root;
-//! - kernels: the kernel group in other kernels, emulated; only when asked for.
+//! - kernels: the kernel group in other kernels, emulated; only when asked for;
+//! - differential: generated packets without end through host and kernel; only when asked for.
 //!
 //! A group that cannot run is skipped loudly, and each of its tests is counted. A test that finds at run time that it
 //! cannot do its work prints a line `SKIPPED: reason` and is counted as skipped, not as passed.
 
+use std::env;
 use std::fmt;
 use std::io::{BufRead as _, BufReader};
 use std::process::{Command, ExitCode, Stdio};
@@ -26,11 +28,16 @@ enum Group {
     Network,
     /// The kernel tests, in another kernel than this machine's.
     Other(&'static Kernel),
+    /// One of the kernel tests, with many more packets.
+    Differential,
 }
+
+/// How many packets of [`Group::Differential`] are sent, unless the environment says otherwise: those of some minutes.
+const PACKETS: (&str, &str) = ("SLUICE_PACKETS", "10000000");
 
 impl Group {
     fn needs_root(self) -> bool {
-        matches!(self, Self::Kernel | Self::Network)
+        matches!(self, Self::Kernel | Self::Network | Self::Differential)
     }
 }
 
@@ -77,6 +84,7 @@ fn chosen(arguments: &[String]) -> (Vec<Group>, Vec<String>) {
             "--kernel" => groups.push(Group::Kernel),
             "--network" => groups.push(Group::Network),
             "--kernels" => groups.extend(KERNELS.iter().map(Group::Other)),
+            "--differential" => groups.push(Group::Differential),
             "--all" | "--" => {}
             other => rest.push(other.to_owned()),
         }
@@ -98,6 +106,11 @@ fn command(group: Group) -> Result<Command> {
         Group::Other(kernel) => command
             .args(["--package=lb-tests", "--features=kernel", "--test=kernel", "--config"])
             .arg(kernels::runner(kernel)?),
+        Group::Differential => {
+            let (name, packets) = PACKETS;
+            command.env(name, env::var_os(name).unwrap_or_else(|| packets.into()));
+            command.args(["--package=lb-tests", "--features=kernel", "--test=kernel", "differential::"])
+        }
     };
     Ok(command)
 }
@@ -246,5 +259,6 @@ mod tests {
         assert_eq!((groups, rest), (vec![Group::Kernel], vec!["nat".to_owned()]));
         assert_eq!(chosen(&[]).0.len(), 3);
         assert_eq!(chosen(&["--kernels".to_owned()]).0, KERNELS.iter().map(Group::Other).collect::<Vec<_>>());
+        assert_eq!(chosen(&["--differential".to_owned()]).0, [Group::Differential]);
     }
 }

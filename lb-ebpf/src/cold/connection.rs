@@ -78,6 +78,8 @@ pub fn forward<F: Layer3>(tables: &impl Tables<F>, l4: &L4<F>, vip: &Vip) -> Res
     let now = seconds(tables.now());
     let closing = if l4.closes { CLOSING } else { 0 };
     if let Some(row) = tables.connection(&F::flow_key(&l4.ends), Touch::At { now, closing })
+        // A VIP may have been somebody's client, and then the way back to it stands here.
+        && row.marks & BACK == 0
         && let Some(server) = tables.server(row.server)
         && select::forwards(server)
         && !(l4.opens && ServerState::from_byte(server.state) == ServerState::Drain)
@@ -189,7 +191,8 @@ fn lend<F: Layer3>(
 #[inline(always)]
 fn is_ours<F: Layer3>(tables: &impl Tables<F>, key: &F::FlowKey, l4: &L4<F>) -> bool {
     tables.connection(key, Touch::No).is_some_and(|row| {
-        row.destination == l4.ends.source
+        row.marks & BACK != 0
+            && row.destination == l4.ends.source
             && row.destination_port == l4.ends.source_port
             && row.source == l4.ends.destination
             && row.source_port == l4.ends.destination_port

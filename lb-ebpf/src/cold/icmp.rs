@@ -119,7 +119,7 @@ fn to_server<F: Layer3>(tables: &impl Tables<F>, quoted: &Ends<F>, vip: &Vip) ->
     let sent = quoted.swapped();
     let known = if vip.has(TRACK_FULL) || mode == Forward::FullNat {
         let known = tables.connection(&F::flow_key(&sent), Touch::No);
-        known.filter(|row| tables.server(row.server).is_some_and(select::forwards))
+        known.filter(|row| row.marks & BACK == 0 && tables.server(row.server).is_some_and(select::forwards))
     } else {
         None
     };

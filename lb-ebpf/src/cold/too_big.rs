@@ -42,10 +42,13 @@ pub fn tell<F: Layer3>(packet: &mut impl Packet, tables: &impl Tables<F>, offset
     answer(packet, &ip, mtu).unwrap_or(Stop::TooBig)
 }
 
-/// `None`: the frame is not as long as it should be.
+/// `None`: the packet has less than the answer would quote. What follows it in its frame is no part of it.
 #[inline(always)]
 fn answer<F: Layer3>(packet: &mut impl Packet, ip: &Ip<F>, mtu: u16) -> Option<Stop> {
     let quote = if F::VERSION == V4::VERSION { QUOTE4 } else { QUOTE6 };
+    if ip.length < quote {
+        return None;
+    }
     let header = F::HEADER + ICMP_HEADER;
     let end = ip.offset + header + quote;
     let link = Link::read(packet, ip.offset)?;

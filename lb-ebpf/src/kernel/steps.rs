@@ -23,6 +23,15 @@ pub(crate) fn run(context: &XdpContext) -> Result<Verdict, Stop> {
     outcome
 }
 
+/// The offset that a step was called with. The verifier of Linux 6.1 loses the bounds of what the compiler has put onto the
+/// stack before it compared it; a mask bounds the value wherever it is taken from.
+#[inline(always)]
+#[expect(clippy::cast_possible_truncation, reason = "five bits are left")]
+const fn offset_of(argument: u64) -> usize {
+    const MASK: usize = (ethernet::LENGTH + 2 * ethernet::TAG).next_power_of_two() - 1;
+    argument as usize & MASK
+}
+
 macro_rules! family_steps {
     ($family:ident, $run:ident, { $($step:ident = $name:ident $careful:literal),* $(,)? }, $too_big:ident) => {
         #[inline(always)]
@@ -37,7 +46,7 @@ macro_rules! family_steps {
             #[unsafe(no_mangle)]
             #[inline(never)]
             extern "C" fn $name(context: *mut xdp_md, offset: u64) -> u64 {
-                step::<$family>(&mut Frame::<$careful>::new(context), &Maps, Step::$step, offset as usize).raw()
+                step::<$family>(&mut Frame::<$careful>::new(context), &Maps, Step::$step, offset_of(offset)).raw()
             }
         )*
 
@@ -45,7 +54,7 @@ macro_rules! family_steps {
         #[inline(never)]
         #[expect(clippy::cast_possible_truncation, reason = "an MTU has 16 bits")]
         extern "C" fn $too_big(context: *mut xdp_md, offset: u64, mtu: u64) -> u64 {
-            step::<$family>(&mut Frame::<true>::new(context), &Maps, Step::TooBig(mtu as u16), offset as usize).raw()
+            step::<$family>(&mut Frame::<true>::new(context), &Maps, Step::TooBig(mtu as u16), offset_of(offset)).raw()
         }
     };
 }

@@ -2,15 +2,18 @@
 
 use crate::{
     oracle::{self, Sums},
-    world::{NET4, NET6, Net},
+    world::{NET4, NET6, Net, addr},
     worlds,
 };
-use lb_common::{End, Forward, NextHop, ServerId, ServerState, Stop, VipId};
+use lb_common::{End, Forward, NextHop, ServerEntry, ServerId, ServerState, Stop, V4, V6, VipId};
 use lb_ebpf::{
-    Verdict,
+    Tables, Verdict,
     testing::{Counted, MemoryTables},
 };
-use std::net::{IpAddr, Ipv6Addr};
+use std::{
+    iter,
+    net::{IpAddr, Ipv6Addr, SocketAddr},
+};
 
 /// One packet on its way through.
 #[derive(Debug)]
@@ -44,7 +47,7 @@ impl Passage<'_> {
             return Some("a packet that stops is counted as that alone");
         }
         match stop.end() {
-            End::Answer => self.answered(),
+            End::Answer => self.answered(stop),
             // There is no way back from a frame that is half rewritten, so it is dropped.
             End::Drop if stop == Stop::NoRoom => None,
             End::Drop if self.input == self.output || stop == Stop::TooBig => None,
@@ -53,8 +56,8 @@ impl Passage<'_> {
         }
     }
 
-    /// An answer goes to the sender, and its sums are right.
-    fn answered(&self) -> Option<&'static str> {
+    /// An answer goes to the sender, says what it should, and its sums are right.
+    fn answered(&self, stop: Stop) -> Option<&'static str> {
         if self.output.get(..6) != self.input.get(6..12) || self.output.get(6..12) != self.input.get(..6) {
             return Some("an answer goes back where the packet came from");
         }
@@ -64,13 +67,22 @@ impl Passage<'_> {
         if (answer.source, answer.destination) != (asked.destination, asked.source) {
             return Some("an answer goes from the receiver to the sender");
         }
-        self.sums()
+        let (Some(asked), Some(answer)) = (oracle::packet(self.input), oracle::packet(self.output)) else {
+            return Some("what is answered is a whole packet");
+        };
+        let wrong = if stop == Stop::ToldTooBig {
+            told(asked, answer)
+        } else {
+            differing(asked, answer)
+                .is_none_or(|bytes| bytes > 2 * LARGEST_ADDRESS + 6)
+                .then_some("a ping comes back as it was")
+        };
+        wrong.or_else(|| self.sums())
     }
 
     fn sent(&self, verdict: Verdict) -> Option<&'static str> {
         let Counted { vips, servers, stops, .. } = self.counted;
-        let (Some((vip, of_vip)), Some((server, of_server))) = (vips.first_key_value(), servers.first_key_value())
-        else {
+        let (Some((vip, of_vip)), Some((id, of_server))) = (vips.first_key_value(), servers.first_key_value()) else {
             return Some("a packet that is sent is counted");
         };
         let once = of_vip == of_server && of_vip.packets + of_vip.return_packets == 1;
@@ -78,17 +90,43 @@ impl Passage<'_> {
             return Some("a packet that is sent is counted once");
         }
         if !self.leaves_by_a_next_hop(verdict) {
-            return Some("a frame leaves for a next hop that is known, by its interface and with its tags");
+            return Some(
+                "a frame leaves for a next hop that is known, by its interface, with its tags and in its size",
+            );
         }
         let (Some(before), Some(after)) = (Addresses::of(self.input), Addresses::of(self.output)) else {
             return Some("what is sent has addresses");
         };
+        let Some((net, forward)) = served(*vip) else { return Some("a VIP that exists") };
+        let Some(server) = self.tables.servers.get(id) else { return Some("a server that exists") };
         let wrong = if of_vip.packets == 1 {
-            self.to_server(*vip, *server, &before, &after)
+            self.to_server((net, *vip, forward), (*id, server), (&before, &after))
         } else {
-            self.to_client(*vip, &before, &after)
+            self.to_client((net, *vip, forward), server, (&before, &after))
         };
-        wrong.or_else(|| self.sums())
+        let tunnel = if of_vip.packets == 1 { forward } else { Forward::Direct };
+        wrong.or_else(|| self.passed_a_hop(tunnel)).or_else(|| self.sums())
+    }
+
+    /// The packet that left, behind the header of its tunnel, is the one that came, but for its headers.
+    fn passed_a_hop(&self, tunnel: Forward) -> Option<&'static str> {
+        let (Some(before), Some(mut after)) = (oracle::packet(self.input), oracle::packet(self.output)) else {
+            return Some("what is sent is a whole packet");
+        };
+        let outer = if after.first().is_some_and(|first| first >> 4 == 4) { 20 } else { 40 };
+        let in_front = match tunnel {
+            Forward::Direct | Forward::Nat | Forward::FullNat => 0,
+            Forward::Ipip => outer,
+            Forward::Gue => outer + 8,
+        };
+        after = after.get(in_front..).unwrap_or_default();
+        let hops = |packet: &[u8]| packet.get(if packet.first()? >> 4 == 4 { 8 } else { 7 }).copied();
+        if hops(before) != hops(after).and_then(|hops| hops.checked_add(1)) {
+            return Some("every packet has passed one hop");
+        }
+        // Addresses, ports, sums, the limit of segments; of an error the addresses and the quoted packet's.
+        let headers = if oracle::is_icmp(self.input) { 4 * LARGEST_ADDRESS + 16 } else { 2 * LARGEST_ADDRESS + 12 };
+        (differing(before, after).is_none_or(|bytes| bytes > headers)).then_some("what is behind the headers stays")
     }
 
     fn leaves_by_a_next_hop(&self, verdict: Verdict) -> bool {
@@ -103,29 +141,36 @@ impl Passage<'_> {
                 let wanted = [tag.protocol.host().to_be_bytes(), tag.control.host().to_be_bytes()].concat();
                 self.output.get(at..at + 4) == Some(&wanted[..])
             });
-            hop.resolved == 1 && hop.destination == destination && hop.source == source && there && tagged
+            let fits = hop.mtu == 0 || oracle::packet(self.output).is_some_and(|packet| packet.len() <= hop.mtu.into());
+            hop.resolved == 1 && hop.destination == destination && hop.source == source && there && tagged && fits
         };
         self.tables.next_hops.values().any(by)
     }
 
     /// To a server of the VIP's backend that takes packets, and to no other machine.
-    fn to_server(&self, vip: VipId, id: ServerId, before: &Addresses, after: &Addresses) -> Option<&'static str> {
-        let Some((net, forward)) = of_vip(vip) else { return Some("a VIP that exists") };
-        let ring = match (vip - net.vip_id(0)) / 2 {
+    fn to_server(
+        &self,
+        (net, vip, forward): (&Net, VipId, Forward),
+        (id, server): (ServerId, &ServerEntry),
+        (before, after): (&Addresses, &Addresses),
+    ) -> Option<&'static str> {
+        let number = (vip - net.vip_id(0)) / 2;
+        if net.vips().get(usize::from(number)).is_none_or(|vip| vip.ip() != before.destination) {
+            return Some("packets are counted for the VIP that they were sent to");
+        }
+        let ring = match number {
             1 => net.direct_ring(),
             2 => net.other_ring(),
             5 | 6 => net.crossed_ring(),
             _ => net.nat_ring(),
         };
-        let Some(server) = self.tables.servers.get(&id) else { return Some("a server that exists") };
         if !worlds::members(net, ring).contains(&id) {
             return Some("packets go to servers of the VIP's own backend");
         }
         if !ServerState::from_byte(server.state).forwards() {
             return Some("packets go to servers that take some");
         }
-        let hop = self.tables.next_hops.get(&server.next_hop.into());
-        if hop.is_none_or(|hop| self.output.get(..6) != Some(&hop.destination)) {
+        if !self.goes_by(server.next_hop.into()) {
             return Some("packets go to the server's own next hop");
         }
         let wanted = match forward {
@@ -140,18 +185,37 @@ impl Passage<'_> {
     }
 
     /// To the client from the VIP; what routers say keeps their name.
-    fn to_client(&self, vip: VipId, before: &Addresses, after: &Addresses) -> Option<&'static str> {
-        let Some((net, forward)) = of_vip(vip) else { return Some("a VIP that exists") };
+    fn to_client(
+        &self,
+        (net, vip, forward): (&Net, VipId, Forward),
+        server: &ServerEntry,
+        (before, after): (&Addresses, &Addresses),
+    ) -> Option<&'static str> {
         if !forward.translates() {
             return Some("only what is translated comes back this way");
         }
-        let of_vip = usize::from((vip - net.vip_id(0)) / 2);
-        let from = net.vips()[of_vip].ip();
-        if after.source != from && !(oracle::is_icmp(self.input) && after.source == before.source) {
+        let of_router = oracle::is_icmp(self.input) && after.source == before.source;
+        if !of_router && before.source != server.addr.ip() {
+            return Some("packets are counted for the server that sent them");
+        }
+        let from = net.vips().get(usize::from((vip - net.vip_id(0)) / 2)).map(SocketAddr::ip);
+        if !of_router && Some(after.source) != from {
             return Some("clients get packets from the VIP");
+        }
+        let route = match after.destination {
+            IpAddr::V4(_) => Tables::<V4>::route(self.tables, addr::<V4>(after.destination)),
+            IpAddr::V6(_) => Tables::<V6>::route(self.tables, addr::<V6>(after.destination)),
+        };
+        if !route.is_some_and(|row| self.goes_by(row)) {
+            return Some("packets go where the client's route leads");
         }
         let pooled = net.pool.contains(&before.destination);
         (!pooled && after.destination != before.destination).then_some("the client stays the destination")
+    }
+
+    /// Whether the frame is for the machine of that row.
+    fn goes_by(&self, row: u32) -> bool {
+        self.tables.next_hops.get(&row).is_some_and(|hop| self.output.get(..6) == Some(&hop.destination))
     }
 
     /// What was right stays right, and what was wrong stays wrong.
@@ -172,7 +236,7 @@ impl Passage<'_> {
 }
 
 /// The network and the mode of a VIP.
-fn of_vip(vip: VipId) -> Option<(&'static Net, Forward)> {
+fn served(vip: VipId) -> Option<(&'static Net, Forward)> {
     let net = [&NET6, &NET4].into_iter().find(|net| vip >= net.vip_id(0))?;
     let modes = [
         Forward::Nat,
@@ -185,6 +249,27 @@ fn of_vip(vip: VipId) -> Option<(&'static Net, Forward)> {
         Forward::FullNat,
     ];
     Some((net, *modes.get(usize::from((vip - net.vip_id(0)) / 2))?))
+}
+
+/// Bytes of an address of IPv6.
+const LARGEST_ADDRESS: usize = 16;
+
+/// How many bytes of two packets differ; none if they are not of the same length.
+fn differing(one: &[u8], other: &[u8]) -> Option<usize> {
+    (one.len() == other.len()).then(|| iter::zip(one, other).filter(|(one, other)| one != other).count())
+}
+
+/// An answer to a packet that is too big: as large as it may be, of which the sender learns something.
+fn told(asked: &[u8], answer: &[u8]) -> Option<&'static str> {
+    let (header, largest) = if answer.first().is_some_and(|first| first >> 4 == 4) { (20, 576) } else { (40, 1_280) };
+    let Some((icmp, quote)) = answer.get(header..).and_then(|icmp| icmp.split_at_checked(8)) else {
+        return Some("an answer is an ICMP message");
+    };
+    if answer.len() != largest || !asked.starts_with(quote) {
+        return Some("an answer quotes the packet, and no more than it may");
+    }
+    let mtu = icmp.last_chunk::<4>().map_or(0, |bytes| u32::from_be_bytes(*bytes) as usize);
+    (mtu >= asked.len() && mtu != 1_280).then_some("who is told that a packet is too big is told of less")
 }
 
 /// Those of the outermost header of a frame.

@@ -19,3 +19,4 @@ pub mod random;
 pub mod worlds;
 pub mod traffic;
 pub mod holds;
+pub mod fuzz;

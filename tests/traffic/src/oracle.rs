@@ -76,6 +76,13 @@ pub fn payload(frame: &[u8]) -> Option<&[u8]> {
     matches!(word(frame, at)?, 0x0800 | 0x86dd).then(|| frame.get(at + 2..)).flatten()
 }
 
+/// The packet of a frame, as long as its header says, if the frame has all of it.
+pub fn packet(frame: &[u8]) -> Option<&[u8]> {
+    let packet = payload(frame)?;
+    let length = if packet.first()? >> 4 == 4 { word(packet, 2)?.into() } else { 40 + usize::from(word(packet, 4)?) };
+    packet.get(..length)
+}
+
 fn word(bytes: &[u8], at: usize) -> Option<u16> {
     Some(u16::from_be_bytes(bytes.get(at..at + 2)?.try_into().ok()?))
 }

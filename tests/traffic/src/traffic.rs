@@ -20,16 +20,22 @@ pub struct Traffic {
     random: Random,
     /// Sent by clients and servers.
     sent: Vec<Frame>,
-    /// Seen behind the balancer.
+    /// Seen behind the balancer: the last ones, each in the place of the oldest.
     seen: Vec<Vec<u8>>,
+    oldest: usize,
     /// Fragments on their way.
     late: Vec<Vec<u8>>,
 }
 
 impl Traffic {
-    /// From a seed.
-    pub const fn new(seed: u64) -> Self {
-        Self { random: Random::new(seed), sent: Vec::new(), seen: Vec::new(), late: Vec::new() }
+    /// As these numbers have it.
+    pub const fn new(random: Random) -> Self {
+        Self { random, sent: Vec::new(), seen: Vec::new(), oldest: 0, late: Vec::new() }
+    }
+
+    /// The numbers that it goes by.
+    pub const fn random(&mut self) -> &mut Random {
+        &mut self.random
     }
 
     /// The next frame, and the interface that it arrives at.
@@ -58,10 +64,11 @@ impl Traffic {
 
     /// Tells of a frame that left.
     pub fn saw(&mut self, frame: &[u8]) {
-        let place = self.random.below(MEMORY);
-        match self.seen.get_mut(place) {
-            Some(old) => *old = frame.to_vec(),
-            None => self.seen.push(frame.to_vec()),
+        if self.seen.len() < MEMORY {
+            self.seen.push(frame.to_vec());
+        } else {
+            self.seen[self.oldest] = frame.to_vec();
+            self.oldest = (self.oldest + 1) % MEMORY;
         }
     }
 

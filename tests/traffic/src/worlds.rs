@@ -82,13 +82,18 @@ fn states(random: &mut Random, tables: &mut MemoryTables) {
     set_state(tables, net, number, state);
 }
 
-/// The servers that a ring may name.
+/// The servers that a ring may name: each ring has some that another one has not.
 pub fn members(net: &Net, ring: RingId) -> Vec<ServerId> {
-    if ring == net.crossed_ring() {
-        (1..=3).map(|number| net.crossed().id(number)).collect()
+    let (net, numbers): (&Net, &[usize]) = if ring == net.crossed_ring() {
+        (net.crossed(), &[1, 2, 3])
+    } else if ring == net.other_ring() {
+        (net, &[2, 4])
+    } else if ring == net.direct_ring() {
+        (net, &[1, 2, 4])
     } else {
-        (1..=4).map(|number| net.id(number)).collect()
-    }
+        (net, &[1, 2, 3])
+    };
+    numbers.iter().map(|number| net.id(*number)).collect()
 }
 
 fn slots(random: &mut Random, tables: &mut MemoryTables) {
