@@ -10,7 +10,7 @@
 
 use super::{Census, Ring, tables::Slots};
 use lb_common::{RingId, SLOTS, ServerEntry, ServerId, ServerState, Slot, slots::next_slot};
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, mem, sync::Arc, time::Duration};
 
 /// What the planner is told of the moment that it plans for. All times count from the same beginning.
 #[derive(Clone, Copy, Debug, Default)]
@@ -60,15 +60,23 @@ fn tick_after(time: Duration) -> Tick {
 /// When the packet path could not take a flow into the table.
 #[derive(Debug, Default)]
 struct Refused {
-    total: Option<u64>,
+    total: u64,
     last: Option<Duration>,
 }
 
+impl Refused {
+    /// Whether it may have done so to a flow of a slot that changes hands since then: nobody knows which flows they were. A
+    /// server is down in the maps for some time already when its slots begin to change hands.
+    fn since(&self, begun: Tick) -> bool {
+        self.last.is_some_and(|last| tick_after(last + SETTLES) >= begun)
+    }
+}
+
 impl Transitions {
-    /// Notes how often the flow table refused a flow until now. To be called often enough while slots change hands: what is
-    /// noted late postpones their end.
+    /// Notes how often the flow table refused a flow until now. To be called before each plan, and often enough while slots
+    /// change hands: what is noted late postpones their end. What happened before the first call is taken to be of just now.
     pub fn note_refused(&mut self, total: u64, now: Duration) {
-        if self.refused.total.replace(total).is_some_and(|before| before != total) {
+        if mem::replace(&mut self.refused.total, total) != total {
             self.refused.last = Some(now);
         }
     }
@@ -124,6 +132,7 @@ impl Transitions {
     /// All slots of a ring, one by one, and whether any of them changes hands or is tracked.
     fn walk(&self, change: &Change<'_>, before: &Slots, owners: &Slots, times: &mut Times) -> (Slots, bool) {
         let Moment { now, census } = change.moment;
+        let begins = tick_after(now);
         let after_refusal = self.refused.last.map_or(Duration::ZERO, |last| last + change.transition);
         let length = tick_after(change.transition);
         let may_end = |since: Tick| after_refusal <= now && since.saturating_add(length) <= tick(now);
@@ -136,7 +145,8 @@ impl Transitions {
                 continue; // As most slots: untracked, and their owner's.
             }
             let over = old.changes_hands() && may_end(*since);
-            let mut new = change.slot(at, *old, over, slot.current(), before);
+            let refused = self.refused.since(if old.changes_hands() { *since } else { begins });
+            let mut new = change.slot(at, *old, Past { over, refused }, slot.current(), before);
             let is_quiet = new == *old && !new.changes_hands() && !change.disturbs(*old);
             let goes_on = if new.changes_hands() {
                 old.changes_hands() && new.previous == old.previous && !over
@@ -147,7 +157,7 @@ impl Transitions {
                 new = Slot::of(new.current());
             }
             if !goes_on {
-                *since = tick_after(now);
+                *since = begins;
             }
             if new.changes_hands() {
                 first = Some(first.map_or(*since, |first: Tick| first.min(*since)));
@@ -179,16 +189,22 @@ pub(super) struct Change<'a> {
 }
 
 impl Change<'_> {
-    /// The slot at `at`, whose owner should be `owner`. `over`: it has changed hands for long enough.
+    /// The slot at `at`, whose owner should be `owner`.
     ///
-    /// Flows that the table does not know belong to `previous`, and they stay there as long as it serves. If it does not,
-    /// the packet path has sent those that it could not take into the table along the chain, and there they stay. If nobody
-    /// is left who holds flows of the slot, it is the new owner's at once.
-    fn slot(&self, at: usize, old: Slot, over: bool, owner: ServerId, before: &Slots) -> Slot {
-        let previous = if over { old.current() } else { old.previous };
-        let holder = if self.servers.serves(previous) { previous } else { self.heir(at, before) };
-        let holder = if self.servers.serves(holder) { holder } else { owner };
-        let tracked = old.is_tracked() || old.changes_hands() || holder != owner || self.disturbs(old);
+    /// Flows that the table does not know belong to `previous`, also while it is down: those that sent a packet meanwhile went
+    /// along the chain and into the table, and the silent ones find it again when it returns. But where the table refused
+    /// some, they went along the chain as well, and there they stay. If nobody is left who holds flows of the slot, it is the
+    /// new owner's at once.
+    fn slot(&self, at: usize, old: Slot, past: Past, owner: ServerId, before: &Slots) -> Slot {
+        let previous = if past.over { old.current() } else { old.previous };
+        let holder = if self.servers.stays(previous) && (self.servers.forwards(previous) || !past.refused) {
+            previous
+        } else {
+            Some(self.heir(at, before)).filter(|heir| self.servers.serves(*heir)).unwrap_or(owner)
+        };
+        // An owner that is still down gets up only after its ring is there (`plan::diff`).
+        let is_disturbed = self.disturbs(old) || self.servers.is_down(owner);
+        let tracked = old.is_tracked() || old.changes_hands() || holder != owner || is_disturbed;
         Slot::new(owner, holder, tracked)
     }
 
@@ -205,34 +221,36 @@ impl Change<'_> {
     }
 }
 
+/// What has happened to a slot.
+#[derive(Clone, Copy, Debug)]
+struct Past {
+    /// It has changed hands for long enough.
+    over: bool,
+    /// The table may have refused a flow of it while it changed hands or its server was down.
+    refused: bool,
+}
+
 /// How servers stand in the maps, and how they will when the plan has been carried out.
 #[derive(Debug)]
-pub(super) struct Servers(Vec<Stands>);
+pub(super) struct Servers(Vec<Option<Stands>>);
 
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug)]
 struct Stands {
     /// The packet path sends packets there now.
     forwards: bool,
-    /// It will, and it is still the same server.
-    serves: bool,
-    /// It is down, or will be.
-    is_down: bool,
+    /// Whether it will; `None`: it will not be the same server any more.
+    next: Option<bool>,
 }
 
 impl Servers {
     pub(super) fn new(current: &BTreeMap<ServerId, ServerEntry>, wanted: &BTreeMap<ServerId, ServerEntry>) -> Self {
         let forwards = |row: &ServerEntry| ServerState::from_byte(row.state).forwards();
-        let last = current.keys().chain(wanted.keys()).max().copied().unwrap_or(0);
-        let mut all = vec![Stands::default(); usize::from(last) + 1];
+        let last = current.keys().max().copied().unwrap_or(0);
+        let mut all = vec![None; usize::from(last) + 1];
         for (id, row) in current {
-            let next = wanted.get(id).filter(|next| next.identity == row.identity);
-            let stands = Stands {
-                forwards: forwards(row),
-                serves: next.is_some_and(forwards),
-                is_down: !forwards(row) || next.is_some_and(|next| !forwards(next)),
-            };
+            let next = wanted.get(id).filter(|next| next.identity == row.identity).map(forwards);
             if let Some(place) = all.get_mut(usize::from(*id)) {
-                *place = stands;
+                *place = Some(Stands { forwards: forwards(row), next });
             }
         }
         Self(all)
@@ -240,20 +258,26 @@ impl Servers {
 
     /// Whether the packet path sends packets there now.
     fn forwards(&self, id: ServerId) -> bool {
-        self.stands(id).forwards
+        self.stands(id).is_some_and(|stands| stands.forwards)
     }
 
+    /// Whether it will be there still, up or down.
+    fn stays(&self, id: ServerId) -> bool {
+        self.stands(id).is_some_and(|stands| stands.next.is_some())
+    }
+
+    /// Whether it will be there still, and the packet path will send packets there.
     fn serves(&self, id: ServerId) -> bool {
-        self.stands(id).serves
+        self.stands(id).is_some_and(|stands| stands.next == Some(true))
     }
 
     /// Whether it is down in the maps, or will be.
     pub(super) fn is_down(&self, id: ServerId) -> bool {
-        self.stands(id).is_down
+        self.stands(id).is_some_and(|stands| !stands.forwards || stands.next == Some(false))
     }
 
-    fn stands(&self, id: ServerId) -> Stands {
-        self.0.get(usize::from(id)).copied().unwrap_or_default()
+    fn stands(&self, id: ServerId) -> Option<Stands> {
+        self.0.get(usize::from(id)).copied().flatten()
     }
 }
 

@@ -87,13 +87,16 @@ type Case = (Slot, ServerId, [Is; 3], [Is; 3], Slot);
 
 #[test]
 fn what_becomes_of_a_slot() {
-    let cases: [Case; 16] = [
+    let cases: [Case; 19] = [
         (settled(1), 1, [Up, Up, Up], [Up, Up, Up], settled(1)),
         (settled(1), 2, [Up, Up, Up], [Up, Up, Up], changing(1, 2)),
         (settled(1), 2, [Up, Up, Up], [Drain, Up, Up], changing(1, 2)),
-        // Its flows are lost, but other servers took some while it was down, and the table knows whose they are.
-        (settled(1), 2, [Up, Up, Up], [Down, Up, Up], tracked(2)),
-        (settled(1), 2, [Down, Up, Up], [Down, Up, Up], tracked(2)),
+        // Other servers take its flows that speak while it is down, and the table knows whose they are.
+        (settled(1), 2, [Up, Up, Up], [Down, Up, Up], changing(1, 2)),
+        (settled(1), 2, [Down, Up, Up], [Down, Up, Up], changing(1, 2)),
+        (changing(1, 2), 2, [Down, Up, Up], [Down, Up, Up], changing(1, 2)),
+        (changing(1, 2), 3, [Down, Up, Up], [Down, Up, Up], changing(1, 3)),
+        (changing(1, 2), 1, [Down, Up, Up], [Up, Up, Up], tracked(1)),
         // It is up again before the ring has followed.
         (settled(1), 1, [Down, Up, Up], [Up, Up, Up], tracked(1)),
         // It is gone: nobody took its flows before.
@@ -101,18 +104,44 @@ fn what_becomes_of_a_slot() {
         (settled(1), 2, [Down, Up, Up], [Gone, Up, Up], tracked(2)),
         (changing(1, 2), 3, [Up, Up, Up], [Up, Up, Up], changing(1, 3)),
         (changing(1, 2), 1, [Up, Up, Up], [Up, Up, Up], tracked(1)),
-        // What the table could not take went along the chain: to server 2.
-        (changing(1, 2), 2, [Down, Up, Up], [Down, Up, Up], tracked(2)),
-        (changing(1, 2), 3, [Down, Up, Up], [Down, Up, Up], changing(2, 3)),
         (changing(1, 2), 3, [Down, Up, Up], [Gone, Down, Up], tracked(3)),
-        // Nobody is left for new flows.
+        // Nobody is left for new flows, or for any.
         (settled(1), 0, [Up, Up, Up], [Drain, Down, Down], changing(1, 0)),
-        (settled(0), 1, [Down, Down, Down], [Up, Down, Down], settled(1)),
+        (settled(1), 0, [Down, Down, Down], [Down, Down, Down], changing(1, 0)),
+        // It gets up when the ring is there: flows may go elsewhere before that.
+        (settled(0), 1, [Down, Down, Down], [Up, Down, Down], tracked(1)),
+        (settled(1), 2, [Up, Down, Up], [Gone, Up, Up], tracked(2)),
         (tracked(1), 1, [Up, Up, Up], [Up, Up, Up], tracked(1)),
     ];
     for (old, owner, is, will, expected) in cases {
         let new = One::new(old).plan(0, owner, &is, &will);
         assert_eq!(new, expected, "{old:?} to {owner}, {is:?} to {will:?}");
+    }
+}
+
+#[test]
+fn what_the_table_refused_while_a_server_was_down_stays_where_the_chain_led() {
+    let cases: [Case; 7] = [
+        (changing(1, 2), 2, [Down, Up, Up], [Down, Up, Up], tracked(2)),
+        (changing(1, 2), 3, [Down, Up, Up], [Down, Up, Up], changing(2, 3)),
+        (changing(1, 2), 1, [Down, Up, Up], [Up, Up, Up], changing(2, 1)),
+        (changing(1, 2), 3, [Down, Up, Up], [Down, Down, Up], tracked(3)),
+        (settled(1), 2, [Down, Up, Up], [Down, Up, Up], tracked(2)),
+        // It was up until now, and had all that the table refused.
+        (changing(1, 2), 2, [Up, Up, Up], [Down, Up, Up], changing(1, 2)),
+        (settled(1), 2, [Up, Up, Up], [Down, Up, Up], changing(1, 2)),
+    ];
+    for (old, owner, is, will, expected) in cases {
+        let plan = |refused: &[(u64, u64)]| {
+            let mut one = One::new(old);
+            for (total, at) in refused {
+                one.transitions.note_refused(*total, seconds(*at));
+            }
+            one.plan(100, owner, &is, &will)
+        };
+        assert_eq!(plan(&[(5, 0), (6, 100)]), expected, "{old:?} to {owner}, {is:?} to {will:?}");
+        assert_eq!(plan(&[(5, 100)]), expected, "what happened before this daemon began may have been just now");
+        assert_eq!(plan(&[(5, 0), (6, 50), (6, 100)]), One::new(old).plan(100, owner, &is, &will), "that was before");
     }
 }
 
@@ -140,9 +169,9 @@ fn a_slot_that_gets_a_third_owner_meanwhile_takes_no_longer_but_one_that_has_jus
     assert_eq!(one.transitions.due(), Some(seconds(300)));
     assert_eq!(one.plan(300, 2, &ALL_UP, &ALL_UP), changing(3, 2));
     assert_eq!(one.transitions.due(), Some(seconds(600)));
-    // The flows of 3 end with it; those of 2 that the table does not know went there lately.
-    assert_eq!(one.plan(400, 1, &[Up, Up, Down], &[Up, Up, Down]), changing(2, 1));
-    assert_eq!(one.transitions.due(), Some(seconds(700)));
+    assert_eq!(one.plan(400, 1, &[Up, Up, Down], &[Up, Up, Down]), changing(3, 1));
+    assert_eq!(one.transitions.due(), Some(seconds(600)));
+    assert_eq!(one.plan(500, 1, &[Up, Up, Down], &[Up, Up, Gone]), tracked(1), "nobody else has any of its flows");
 }
 
 #[test]

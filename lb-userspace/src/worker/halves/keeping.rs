@@ -114,18 +114,25 @@ impl History {
     fn pass(&mut self, time: Duration) {
         let end = self.now() + time;
         while self.now() < end {
-            {
-                let mut world = self.world.0.borrow_mut();
-                let time = (end - world.now).min(Duration::from_secs(2));
-                world.pass(time);
+            let step = (end - self.now()).min(Duration::from_secs(2));
+            self.pass_with(step, |world| {
                 world.speak();
                 world.traffic(2);
-            }
-            let now = self.now();
-            if self.halves.due().is_some_and(|due| due <= now) {
-                self.halves.rebuild(now);
-            }
-            self.halves.note_refused(now);
+            });
+            self.halves.note_refused(self.now());
+        }
+    }
+
+    /// Time goes by in which that happens, and then the daemon does what is due.
+    fn pass_with(&mut self, time: Duration, happens: impl FnOnce(&mut World)) {
+        {
+            let mut world = self.world.0.borrow_mut();
+            world.pass(time);
+            happens(&mut world);
+        }
+        let now = self.now();
+        if self.halves.due().is_some_and(|due| due <= now) {
+            self.halves.rebuild(now);
         }
     }
 
@@ -148,16 +155,10 @@ impl History {
     fn step(&mut self, step: &Step) {
         match *step {
             Step::Health(server, up) => {
-                if up && !self.takes() {
-                    self.follow();
-                }
                 let health = if up { Health::Up } else { Health::Down };
                 self.stands(server, |registry, identity| registry.set_health(identity, health));
             }
             Step::Admin(server, admin) => {
-                if admin != 2 && !self.takes() {
-                    self.follow();
-                }
                 let admin = [Admin::Ready, Admin::Drain, Admin::Maint][usize::from(admin)];
                 self.stands(server, |registry, identity| registry.set_admin(identity, admin));
             }
@@ -172,21 +173,11 @@ impl History {
                 self.counted(counted);
             }
             Step::Table(takes) => {
-                self.follow();
+                self.pass(Duration::from_secs(1)); // until the ring has followed what happened
                 self.world.0.borrow_mut().path.track_budget = if takes { BUDGET } else { 0 };
             }
         }
         self.world.0.borrow_mut().traffic(16);
-    }
-
-    /// Lets the ring follow what has happened. While the table takes nothing, a server that fails does not return before
-    /// that: new flows that went elsewhere for that tenth of a second are known to nobody.
-    fn follow(&mut self) {
-        self.pass(Duration::from_secs(1));
-    }
-
-    fn takes(&self) -> bool {
-        self.world.0.borrow().path.track_budget > 0
     }
 
     fn weights(&self) -> [u16; 6] {
@@ -253,4 +244,26 @@ fn all_transitions_end_and_a_drained_server_is_left_with_nothing() {
     history.step(&Step::Scan);
     history.pass(Duration::from_secs(1));
     assert!(!history.halves.in_transition() && history.count().0 == Census::default());
+}
+
+#[test]
+fn flows_that_are_silent_while_servers_are_out_of_reach_find_them_again() {
+    for (failing, returning) in [(vec![2], vec![2]), (vec![0, 1, 2, 3, 4, 5], vec![3, 1, 0, 5, 2, 4])] {
+        let mut history = History::new(9);
+        history.world.0.borrow_mut().traffic(2_000);
+        let before = history.world.0.borrow().open.clone();
+        for (servers, health) in [(failing, Health::Down), (returning, Health::Up)] {
+            for server in servers {
+                history.stands(server, |registry, identity| registry.set_health(identity, health));
+                history.pass_with(Duration::from_millis(30), |_| {});
+                history.world.0.borrow_mut().traffic(80);
+            }
+            history.pass_with(Duration::from_secs(1), |_| {});
+        }
+        let mut world = history.world.0.borrow_mut();
+        let opened_meanwhile = world.open.keys().filter(|key| !before.contains_key(key)).count();
+        assert!(before.len() > 400 && opened_meanwhile > 40, "{} and {opened_meanwhile} flows", before.len());
+        world.open.extend(before);
+        world.send_all();
+    }
 }

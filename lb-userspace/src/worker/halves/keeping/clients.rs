@@ -152,6 +152,14 @@ impl World {
         }
     }
 
+    /// Every open flow speaks.
+    pub(super) fn send_all(&mut self) {
+        let all: Vec<_> = self.open.keys().copied().collect();
+        for key in &all {
+            self.send(key);
+        }
+    }
+
     /// The flow table without what is over: that is found to be idle, sooner or later.
     pub(super) fn expire(&mut self, resting: &BTreeSet<ServerId>) {
         let open = &self.open;
