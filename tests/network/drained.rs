@@ -10,7 +10,7 @@ use tokio::time::Instant;
 const FLOWS: usize = 90;
 const TRANSITION: Duration = Duration::from_secs(3);
 const MORE: More<'static> =
-    More { global: "flow_timeout_tcp = \"10s\"\n", frontend: "", backend: "transition = \"3s\"" };
+    More { global: "flow_timeout_tcp = \"10s\"\n", check: None, frontend: "", backend: "transition = \"3s\"" };
 /// A look every five seconds, and flows that are over are forgotten after ten.
 const IN_TIME: Duration = Duration::from_secs(30);
 

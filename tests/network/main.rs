@@ -2,6 +2,7 @@
 //!
 //! They measure time and fill this computer's two ends of every cable, so they run one after the other:
 //! `cargo test -p lb-tests --features network --test network -- --test-threads=1 --nocapture`.
+//! With `SLUICE_LONG=1` those that have a long form run it: more changes of rings, longer floods, both families.
 #![expect(clippy::print_stdout, reason = "measured times are part of the result")]
 
 mod scene;

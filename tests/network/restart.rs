@@ -1,6 +1,6 @@
 //! The daemon dies, and the traffic does not care.
 
-use crate::scene::{SOON, Scene, WEBS};
+use crate::scene::{self, SOON, Scene, WEBS};
 use anyhow::{Context, Result, ensure};
 use lb_tests::{client::Flows, process};
 use std::{
@@ -17,9 +17,10 @@ const FLOWS: usize = 1_000;
 /// Pause between two messages on every flow.
 const BEAT: Duration = Duration::from_millis(500);
 
-/// How long the flows run: `SLUICE_RESTART_SECONDS`, or a minute.
+/// How long the flows run: `SLUICE_RESTART_SECONDS`, or a minute in the long form.
 fn duration() -> Result<Duration> {
-    let seconds = env::var("SLUICE_RESTART_SECONDS").map_or(Ok(60), |text| text.parse())?;
+    let usual = if scene::is_long() { 60 } else { 20 };
+    let seconds = env::var("SLUICE_RESTART_SECONDS").map_or(Ok(usual), |text| text.parse())?;
     Ok(Duration::from_secs(seconds))
 }
 

@@ -84,7 +84,7 @@ impl Talks {
 
 /// Says something by a connected socket, again if nothing comes, and reads who echoes it.
 fn talk(socket: &UdpSocket, message: &str) -> Result<Seen> {
-    const TRIES: u32 = 10;
+    const TRIES: u32 = 60;
     socket.set_read_timeout(Some(PATIENCE / TRIES))?;
     for _ in 0..TRIES {
         socket.send(message.as_bytes()).context("sending")?;

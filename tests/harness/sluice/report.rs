@@ -173,6 +173,15 @@ pub struct FlowRow {
     pub protocol: String,
     /// `backend/name`.
     pub server: String,
+    /// `flow`, or `connection`, of which `fullnat` makes one of every flow.
+    pub kind: String,
+}
+
+impl Remembered {
+    /// How many there are of a kind.
+    pub fn count(&self, kind: &str) -> usize {
+        self.flows.iter().filter(|flow| flow.kind == kind).count()
+    }
 }
 
 impl Maps {
