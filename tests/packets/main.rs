@@ -4,6 +4,7 @@
 
 #[path = "../cases/all.rs"]
 mod cases;
+mod corpus;
 mod counting;
 mod properties;
 

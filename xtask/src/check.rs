@@ -9,6 +9,7 @@ use crate::tidy;
 /// Runs the checks, the quick ones first, and stops at the first that fails.
 pub(crate) fn check(places: &Places) -> Result<()> {
     run(cargo().args(["fmt", "--all", "--check"]))?;
+    run(cargo().args(["fmt", "--manifest-path=lb-ebpf/fuzz/Cargo.toml", "--check"]))?;
     tidy::tidy(places)?;
     kernel_without_warnings(places)?;
     run(cargo().args(["clippy", "--locked", "--workspace", "--all-targets", "--all-features", "--", "-Dwarnings"]))?;

@@ -13,6 +13,7 @@ mod kernels;
 mod test;
 mod demo;
 mod bench;
+mod fuzz;
 
 use std::env;
 use std::process::ExitCode;
@@ -33,6 +34,8 @@ Usage: cargo xtask COMMAND
   boot         boot one of those kernels and run a program there with the supervisor's capabilities
   demo         build the daemon and show it at work in network namespaces; arguments go to the demo
   bench        measure the daemon and the kernel object as they ship: `bench kernel`, `bench e2e`; arguments go to the bench
+  fuzz         fuzz the packet path on the host: [TARGET] [--seconds N]; --keep puts what was found into the corpus;
+               needs a C++ compiler beside any Rust
 ";
 
 fn main() -> ExitCode {
@@ -60,6 +63,7 @@ fn dispatch() -> Result<ExitCode> {
         "test" => return test::test(&places, &rest),
         "demo" => demo::demo(&places, &rest)?,
         "bench" => bench::bench(&places, &rest)?,
+        "fuzz" => fuzz::fuzz(&places, &rest)?,
         "" | "help" | "--help" | "-h" => print!("{HELP}"),
         unknown => {
             eprint!("there is no command `{unknown}`\n\n{HELP}");

@@ -44,6 +44,9 @@ const EMULATION: [Tool; 3] = [
     Tool { program: "setpriv", package: "util-linux", purpose: "kernels" },
 ];
 
+/// What only `fuzz` needs: libFuzzer is C++.
+const FUZZING: [Tool; 1] = [Tool { program: "c++", package: "g++", purpose: "fuzzing" }];
+
 /// What apt installs for the kernel object where no compiler serves.
 const COMPILER_PACKAGES: [&str; 3] = ["rustc-web", "cargo-web", "rust-web-src"];
 
@@ -118,7 +121,16 @@ pub(crate) fn prepare(places: &Places) -> Result<()> {
 
 /// Makes the machine ready to emulate others.
 pub(crate) fn prepare_emulation() -> Result<()> {
-    let missing = EMULATION.iter().filter(|tool| find(tool.program).is_none());
+    prepare_with(&EMULATION)
+}
+
+/// Makes the machine ready to fuzz.
+pub(crate) fn prepare_fuzzing() -> Result<()> {
+    prepare_with(&FUZZING)
+}
+
+fn prepare_with(tools: &[Tool]) -> Result<()> {
+    let missing = tools.iter().filter(|tool| find(tool.program).is_none());
     let packages: Vec<_> = missing.map(|tool| tool.package).collect();
     if packages.is_empty() { Ok(()) } else { apt(&packages) }
 }

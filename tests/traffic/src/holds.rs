@@ -104,25 +104,32 @@ impl Passage<'_> {
         } else {
             self.to_client((net, *vip, forward), server, (&before, &after))
         };
-        let tunnel = if of_vip.packets == 1 { forward } else { Forward::Direct };
-        wrong.or_else(|| self.passed_a_hop(tunnel)).or_else(|| self.sums())
+        let to = if of_vip.packets == 1 {
+            To::Server(forward, server.port.host())
+        } else {
+            To::Client { lent: net.pool.contains(&before.destination) }
+        };
+        wrong.or_else(|| self.passed_a_hop(to)).or_else(|| self.sums())
     }
 
     /// The packet that left, behind the header of its tunnel, is the one that came, but for its headers.
-    fn passed_a_hop(&self, tunnel: Forward) -> Option<&'static str> {
+    fn passed_a_hop(&self, to: To) -> Option<&'static str> {
         let (Some(before), Some(mut after)) = (oracle::packet(self.input), oracle::packet(self.output)) else {
             return Some("what is sent is a whole packet");
         };
         let outer = if after.first().is_some_and(|first| first >> 4 == 4) { 20 } else { 40 };
-        let in_front = match tunnel {
-            Forward::Direct | Forward::Nat | Forward::FullNat => 0,
-            Forward::Ipip => outer,
-            Forward::Gue => outer + 8,
+        let in_front = match to {
+            To::Client { .. } | To::Server(Forward::Direct | Forward::Nat | Forward::FullNat, _) => 0,
+            To::Server(Forward::Ipip, _) => outer,
+            To::Server(Forward::Gue, _) => outer + 8,
         };
         after = after.get(in_front..).unwrap_or_default();
         let hops = |packet: &[u8]| packet.get(if packet.first()? >> 4 == 4 { 8 } else { 7 }).copied();
         if hops(before) != hops(after).and_then(|hops| hops.checked_add(1)) {
             return Some("every packet has passed one hop");
+        }
+        if oracle::ports(before).zip(oracle::ports(after)).is_some_and(|(before, after)| !to.ports(before, after)) {
+            return Some("ports are those of both ends");
         }
         // Addresses, ports, sums, the limit of segments; of an error the addresses and the quoted packet's.
         let headers = if oracle::is_icmp(self.input) { 4 * LARGEST_ADDRESS + 16 } else { 2 * LARGEST_ADDRESS + 12 };
@@ -249,6 +256,30 @@ fn served(vip: VipId) -> Option<(&'static Net, Forward)> {
         Forward::FullNat,
     ];
     Some((net, *modes.get(usize::from((vip - net.vip_id(0)) / 2))?))
+}
+
+/// Whom a packet was sent to.
+#[derive(Clone, Copy)]
+enum To {
+    /// A server, in that way, which listens on that port.
+    Server(Forward, u16),
+    /// A client, whose port was another one's if it was `lent`.
+    Client { lent: bool },
+}
+
+impl To {
+    /// Whether source and destination port are right. They add up to the same sum in any order.
+    fn ports(self, before: [u16; 2], after: [u16; 2]) -> bool {
+        let ([source, port], [new_source, new_port]) = (before, after);
+        let of_server = |own: u16| new_port == if own == 0 { port } else { own };
+        match self {
+            Self::Server(Forward::Direct | Forward::Ipip | Forward::Gue, _) => before == after,
+            Self::Server(Forward::Nat, own) => new_source == source && of_server(own),
+            Self::Server(Forward::FullNat, own) => of_server(own),
+            // The VIP's port, and that of a client behind a pool, only the tables of connections know.
+            Self::Client { lent } => lent || new_port == port,
+        }
+    }
 }
 
 /// Bytes of an address of IPv6.

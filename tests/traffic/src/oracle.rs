@@ -52,7 +52,7 @@ pub type Sums = BTreeMap<String, bool>;
 pub fn sums(frame: &[u8]) -> Sums {
     let mut sums = Sums::new();
     if let Some(packet) = payload(frame) {
-        Walk { sums: &mut sums, place: "", depth: 0 }.packet(packet);
+        Walk { sums: &mut sums, place: "", depth: 0, ports: None }.packet(packet);
     }
     sums
 }
@@ -83,6 +83,13 @@ pub fn packet(frame: &[u8]) -> Option<&[u8]> {
     packet.get(..length)
 }
 
+/// Source and destination port of a packet, if it is whole and has any.
+pub fn ports(packet: &[u8]) -> Option<[u16; 2]> {
+    let mut walk = Walk { sums: &mut Sums::new(), place: "", depth: 0, ports: None };
+    let _whole = walk.packet(packet);
+    walk.ports
+}
+
 fn word(bytes: &[u8], at: usize) -> Option<u16> {
     Some(u16::from_be_bytes(bytes.get(at..at + 2)?.try_into().ok()?))
 }
@@ -91,6 +98,8 @@ struct Walk<'a> {
     sums: &'a mut Sums,
     place: &'static str,
     depth: u8,
+    /// Of the outermost packet.
+    ports: Option<[u16; 2]>,
 }
 
 impl Walk<'_> {
@@ -144,6 +153,9 @@ impl Walk<'_> {
     fn transport(&mut self, ends: (IpAddr, IpAddr), protocol: u8, bytes: &[u8]) -> Option<()> {
         let summed =
             |bytes: &[u8]| checksum(&[pseudo_header(ends, protocol, bytes.len()), bytes.to_vec()].concat()) == 0;
+        if matches!(protocol, 6 | 17) {
+            self.ports = word(bytes, 0).zip(word(bytes, 2)).map(<[u16; 2]>::from);
+        }
         match protocol {
             6 if bytes.len() >= 20 => self.note("tcp", summed(bytes)),
             17 => {
@@ -171,6 +183,6 @@ impl Walk<'_> {
     }
 
     fn inside(&mut self, place: &'static str, packet: &[u8]) -> Option<()> {
-        Walk { sums: self.sums, place, depth: self.depth + 1 }.packet(packet)
+        Walk { sums: self.sums, place, depth: self.depth + 1, ports: None }.packet(packet)
     }
 }

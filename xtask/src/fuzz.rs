@@ -1,0 +1,219 @@
+//! `fuzz`: libFuzzer drives the packet path on the host, from the corpus in the repository.
+//!
+//! `cargo-fuzz` is not needed: its layout is kept, and what it tells the compiler is told here. Any compiler serves, because
+//! no sanitizer is asked for: the packet path on the host has no `unsafe` code in which one could find anything.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context as _, Result, bail, ensure};
+use lb_ebpf_build::Places;
+
+use crate::run::{cargo, run};
+use crate::setup;
+
+/// What there is to fuzz: the binaries of `lb-ebpf/fuzz`.
+const TARGETS: [&str; 1] = ["packets"];
+/// How long a target is fuzzed if nobody says.
+const SECONDS: u64 = 60;
+/// Longer inputs are not tried.
+const LONGEST: &str = "-max_len=4096";
+
+/// Has LLVM count edges and note comparisons, as `cargo fuzz --sanitizer none` does.
+const COVERAGE: [&str; 6] = [
+    "--cfg=fuzzing",
+    "-Cpasses=sancov-module",
+    "-Cllvm-args=-sanitizer-coverage-level=4",
+    "-Cllvm-args=-sanitizer-coverage-inline-8bit-counters",
+    "-Cllvm-args=-sanitizer-coverage-pc-table",
+    "-Cllvm-args=-sanitizer-coverage-trace-compares",
+];
+
+const USAGE: &str = "usage: cargo xtask fuzz [TARGET] [--seconds N] [--keep] [INPUT…]";
+
+/// What was asked for.
+#[derive(Debug, Eq, PartialEq)]
+struct Options {
+    targets: Vec<&'static str>,
+    seconds: u64,
+    /// Whether what adds to the corpus is put into the repository.
+    keep: bool,
+    /// Files to run instead of anything new.
+    inputs: Vec<PathBuf>,
+}
+
+/// The directories of a target.
+struct Directories {
+    /// In the repository.
+    corpus: PathBuf,
+    /// What the golden rows are, and what was found lately.
+    seeds: PathBuf,
+    found: PathBuf,
+    /// What broke something.
+    broken: PathBuf,
+}
+
+/// Builds and runs the fuzzers.
+pub(crate) fn fuzz(places: &Places, arguments: &[String]) -> Result<()> {
+    let options = options(arguments)?;
+    setup::prepare(places)?;
+    setup::prepare_fuzzing()?;
+    for target in &options.targets {
+        let directories = directories(places, target)?;
+        if options.inputs.is_empty() {
+            write_seeds(&directories.seeds)?;
+        }
+        let fuzzer = build(places, target)?;
+        one(&fuzzer, &options, &directories)?;
+        if options.keep {
+            keep(&fuzzer, &directories)?;
+        }
+    }
+    Ok(())
+}
+
+fn options(arguments: &[String]) -> Result<Options> {
+    let mut options = Options { targets: Vec::new(), seconds: SECONDS, keep: false, inputs: Vec::new() };
+    let mut arguments = arguments.iter();
+    while let Some(argument) = arguments.next() {
+        if argument == "--seconds" {
+            let seconds = arguments.next().and_then(|seconds| seconds.parse().ok());
+            options.seconds = seconds.context("--seconds takes a number")?;
+        } else if argument == "--keep" {
+            options.keep = true;
+        } else if let Some(target) = TARGETS.iter().find(|target| *target == argument) {
+            options.targets.push(target);
+        } else if Path::new(argument).is_file() {
+            options.inputs.push(argument.into());
+        } else {
+            bail!("no target and no file: {argument}; targets: {}\n{USAGE}", TARGETS.join(", "));
+        }
+    }
+    if options.targets.is_empty() {
+        options.targets = TARGETS.to_vec();
+    }
+    ensure!(options.inputs.is_empty() || options.targets.len() == 1, "of which target are these inputs?\n{USAGE}");
+    Ok(options)
+}
+
+fn directories(places: &Places, target: &str) -> Result<Directories> {
+    let at = |what: &str| places.target.join("fuzz").join(what).join(target);
+    let directories = Directories {
+        corpus: places.workspace.join("lb-ebpf/fuzz/corpus").join(target),
+        seeds: at("seeds"),
+        found: at("found"),
+        broken: at("broken"),
+    };
+    for directory in [&directories.corpus, &directories.seeds, &directories.found, &directories.broken] {
+        fs::create_dir_all(directory).with_context(|| directory.display().to_string())?;
+    }
+    Ok(directories)
+}
+
+/// Has the tests write the golden rows as inputs.
+fn write_seeds(directory: &Path) -> Result<()> {
+    let mut command = cargo();
+    command.args([
+        "test",
+        "--locked",
+        "--quiet",
+        "--package=lb-tests",
+        "--test=packets",
+        "golden_rows_hold_and_are_seeds",
+    ]);
+    run(command.env("SLUICE_SEEDS", directory))
+}
+
+/// Builds a fuzzer and returns where it lies. With a target named, what cargo runs on the way is built without coverage. Its
+/// `Cargo.lock` follows when the workspace's crates come to need others: nobody builds the fuzzers on every change.
+fn build(places: &Places, target: &str) -> Result<PathBuf> {
+    let triple = host()?;
+    let directory = places.target.join("fuzz");
+    let mut command = cargo();
+    command.args([
+        "build",
+        "--locked",
+        "--manifest-path=lb-ebpf/fuzz/Cargo.toml",
+        "--bin",
+        target,
+        "--target",
+        &triple,
+    ]);
+    run(command.env("CARGO_TARGET_DIR", &directory).env("RUSTFLAGS", COVERAGE.join(" ")))?;
+    Ok(directory.join(triple).join("debug").join(target))
+}
+
+/// What this machine's compiler compiles for.
+fn host() -> Result<String> {
+    let output = Command::new("rustc").arg("-vV").output().context("could not start rustc")?;
+    let said = String::from_utf8(output.stdout)?;
+    let host = said.lines().find_map(|line| line.strip_prefix("host: "));
+    Ok(host.context("rustc -vV names no host")?.to_owned())
+}
+
+fn one(fuzzer: &Path, options: &Options, directories: &Directories) -> Result<()> {
+    let mut command = Command::new(fuzzer);
+    command.arg(format!("-artifact_prefix={}/", directories.broken.display()));
+    if options.inputs.is_empty() {
+        command.arg(format!("-max_total_time={}", options.seconds)).args([LONGEST, "-print_final_stats=1"]);
+        command.args([&directories.found, &directories.corpus, &directories.seeds]);
+    } else {
+        command.args(&options.inputs);
+    }
+    run(&mut command).with_context(|| {
+        format!(
+            "what holds of every packet did not; the input lies in {} and runs again by `cargo xtask fuzz TARGET INPUT`",
+            directories.broken.display()
+        )
+    })
+}
+
+/// Makes the corpus in the repository a small one that reaches all that was reached, however often.
+fn keep(fuzzer: &Path, directories: &Directories) -> Result<()> {
+    let smaller = directories.found.with_extension("smaller");
+    if smaller.exists() {
+        fs::remove_dir_all(&smaller)?;
+    }
+    fs::create_dir_all(&smaller)?;
+    let mut command = Command::new(fuzzer);
+    command.args(["-set_cover_merge=1", "-use_counters=0", LONGEST]).arg(&smaller);
+    command.args([&directories.corpus, &directories.seeds, &directories.found]);
+    run(&mut command)?;
+    fs::remove_dir_all(&directories.corpus)?;
+    fs::create_dir_all(&directories.corpus)?;
+    for entry in fs::read_dir(&smaller)? {
+        let entry = entry?;
+        fs::copy(entry.path(), directories.corpus.join(entry.file_name()))?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(arguments: &[&str]) -> Result<Options> {
+        options(&arguments.iter().map(|argument| (*argument).to_owned()).collect::<Vec<_>>())
+    }
+
+    #[test]
+    fn options_name_targets_time_and_inputs() {
+        let all = Options { targets: TARGETS.to_vec(), seconds: SECONDS, keep: false, inputs: Vec::new() };
+        assert_eq!(of(&[]).unwrap(), all);
+        let keep = of(&["packets", "--seconds", "5", "--keep"]).unwrap();
+        assert_eq!(keep, Options { targets: vec!["packets"], seconds: 5, keep: true, inputs: Vec::new() });
+        assert_eq!(of(&["packets", "Cargo.toml"]).unwrap().inputs, [PathBuf::from("Cargo.toml")]);
+        for wrong in [&["parsers-of-nothing"][..], &["--seconds"], &["--seconds", "many"]] {
+            of(wrong).unwrap_err();
+        }
+    }
+
+    #[test]
+    fn every_target_is_there() {
+        let fuzz = Path::new(env!("CARGO_MANIFEST_DIR")).join("../lb-ebpf/fuzz/fuzz_targets");
+        for target in TARGETS {
+            assert!(fuzz.join(target).with_extension("rs").is_file(), "{target}");
+        }
+    }
+}
