@@ -1,4 +1,4 @@
-//! Tables in which much is otherwise than in [`tables`](crate::world::tables), and changes of them while packets go on.
+//! Tables in which much is otherwise than in [`tables`], and changes of them while packets go on.
 //!
 //! What a daemon would never write is left out: a ring names servers of its own backend alone.
 
