@@ -154,13 +154,12 @@ fn host() -> Result<String> {
 
 fn one(fuzzer: &Path, options: &Options, directories: &Directories) -> Result<()> {
     let mut command = Command::new(fuzzer);
-    command.arg(format!("-artifact_prefix={}/", directories.broken.display()));
-    if options.inputs.is_empty() {
-        command.arg(format!("-max_total_time={}", options.seconds)).args([LONGEST, "-print_final_stats=1"]);
-        command.args([&directories.found, &directories.corpus, &directories.seeds]);
-    } else {
-        command.args(&options.inputs);
+    if !options.inputs.is_empty() {
+        return run(command.args(&options.inputs));
     }
+    command.arg(format!("-artifact_prefix={}/", directories.broken.display()));
+    command.arg(format!("-max_total_time={}", options.seconds)).args([LONGEST, "-print_final_stats=1"]);
+    command.args([&directories.found, &directories.corpus, &directories.seeds]);
     run(&mut command).with_context(|| {
         format!(
             "what holds of every packet did not; the input lies in {} and runs again by `cargo xtask fuzz TARGET INPUT`",
