@@ -5,7 +5,7 @@ use crate::{
     bucket::{self, Bucket},
     flow::{Connection4, Connection6, Flow, FlowKey4, FlowKey6, Fragment4, Fragment6, FragmentKey4, FragmentKey6},
     hash::name_hash,
-    lookup::{LocalLine4, LocalLine6, ReturnLine4, ReturnLine6, Table, VipLine4, VipLine6},
+    lookup::{LocalLine4, LocalLine6, ReturnLine4, ReturnLine6, VipLine4, VipLine6, row},
 };
 #[cfg(doc)]
 use crate::{Endpoint4, Endpoint6, Return4, Return6, Vip};
@@ -47,7 +47,8 @@ pub const EVENTS_BYTES: u32 = 64 << 10;
 /// What is known of a packet that takes more than the fast path, while the program runs.
 pub type Scratch = [u64; 56];
 
-/// ARRAY → `u32`: which half of each [lookup table](crate::lookup) is live. Written by those that write the tables.
+/// ARRAY [`row`](crate::lookup::row) → `u32`: which half of each of the planner's [lookup tables](crate::lookup) is live.
+/// Written by the planner.
 pub const LIVE_HALVES: &str = "LIVE_HALVES";
 /// Lookup table of [`Endpoint4`] → [`Vip`]. Written by the planner.
 pub const VIPS4: &str = "VIPS4";
@@ -84,6 +85,8 @@ pub const NEXT_HOPS: &str = "NEXT_HOPS";
 pub const ROUTES4: &str = "ROUTES4";
 /// LPM_TRIE [`Route6Key`] → `u32` row in `NEXT_HOPS`. Written by the supervisor.
 pub const ROUTES6: &str = "ROUTES6";
+/// ARRAY [`row`](crate::lookup::row) → `u32`: which half of `LOCAL4` and `LOCAL6` is live. Written by the supervisor.
+pub const LOCAL_HALVES: &str = "LOCAL_HALVES";
 /// Lookup table of [`Endpoint4`] without port and protocol → `u32`, always 1: addresses of this host. Written by the supervisor.
 pub const LOCAL4: &str = "LOCAL4";
 /// Lookup table of [`Endpoint6`] → `u32`, as [`LOCAL4`]. Written by the supervisor.
@@ -108,8 +111,8 @@ pub const EVENTS: &str = "EVENTS";
 
 /// Every map of keys and values: name, bytes of a key, bytes of a value, entries. Of a lookup table these are lines: as many in
 /// each half as there may be entries, so that at most half of all places are taken.
-pub const ALL: [(&str, usize, usize, u32); 27] = [
-    (LIVE_HALVES, 4, 4, Table::COUNT),
+pub const ALL: [(&str, usize, usize, u32); 28] = [
+    (LIVE_HALVES, 4, 4, row::LIVE),
     (VIPS4, 4, size_of::<VipLine4>(), 2 * MAX_VIPS),
     (VIPS6, 4, size_of::<VipLine6>(), 2 * MAX_VIPS),
     (RING_HEADS, 4, size_of::<RingHead>(), MAX_RINGS),
@@ -127,6 +130,7 @@ pub const ALL: [(&str, usize, usize, u32); 27] = [
     (NEXT_HOPS, 4, size_of::<NextHop>(), MAX_NEXT_HOPS),
     (ROUTES4, size_of::<Route4Key>(), 4, MAX_ROUTES),
     (ROUTES6, size_of::<Route6Key>(), 4, MAX_ROUTES),
+    (LOCAL_HALVES, 4, 4, row::LOCAL),
     (LOCAL4, 4, size_of::<LocalLine4>(), 2 * MAX_LOCAL),
     (LOCAL6, 4, size_of::<LocalLine6>(), 2 * MAX_LOCAL),
     (DEVICES, 4, 8, MAX_DEVICES),

@@ -26,8 +26,8 @@ pub enum Early {
     Look,
     /// What is known of it was [`Kept`](crate::path::Kept).
     Kept,
-    /// It may be of a connection that is tracked by itself.
-    Tracked,
+    /// It may be of a connection that is tracked by itself: what is known of it was kept as [`Connected`](crate::path::Connected).
+    Connected,
     /// It goes into a tunnel: the [`Entrance`](crate::path::Entrance) was kept.
     Enter,
     /// It was found out where it goes, and what is known was [`Kept`](crate::path::Kept).
@@ -84,7 +84,7 @@ impl From<Early> for Packed {
             Early::Look => 9,
             Early::Enter => 10,
             Early::Clamp => 11,
-            Early::Tracked => 12,
+            Early::Connected => 12,
             Early::TooBig(mtu) => TOO_BIG | u64::from(mtu),
         })
     }
@@ -164,7 +164,7 @@ mod tests {
             Early::ByRing,
             Early::Make,
             Early::Clamp,
-            Early::Tracked,
+            Early::Connected,
             Early::Send,
         ];
         for (a, one) in early.iter().enumerate() {

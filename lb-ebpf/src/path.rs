@@ -1,8 +1,8 @@
 //! The whole story: a packet to a VIP goes forward to a server, a server's reply goes back to the client, and everything
 //! else stops somewhere on the way, for a reason that is counted.
 //!
-//! What most packets are stands here. What is rare (fragments, ICMP, connections that are tracked one by one, packets that
-//! are too big) is in [`cold`].
+//! What most packets are stands here. What is rare (fragments, ICMP, what opens a connection that is tracked one by one,
+//! packets that are too big) is in [`cold`].
 
 use crate::{
     Packet, Tables,
@@ -40,8 +40,8 @@ pub enum Step {
     Fast,
     /// A packet goes into the tunnel to its server.
     Enter,
-    /// A packet goes by the table of connections.
-    Tracked,
+    /// A packet goes by the table of connections, and needs no other step.
+    Connected,
     /// A packet that takes more than the fast path is looked at again.
     Look,
     /// It is found out where a fragment goes.
@@ -72,8 +72,8 @@ pub fn steps(mut step: impl FnMut(Step) -> Packed) -> Result<Verdict, Stop> {
     let mut outcome = step(Step::Fast);
     if outcome.is(Early::Enter) {
         outcome = step(Step::Enter);
-    } else if outcome.is(Early::Tracked) {
-        outcome = step(Step::Tracked);
+    } else if outcome.is(Early::Connected) {
+        outcome = step(Step::Connected);
     }
     if outcome.is(Early::Look) {
         outcome = step(Step::Look);
@@ -122,7 +122,7 @@ pub fn step<F: Layer3>(packet: &mut impl Packet, tables: &impl Tables<F>, step: 
         Step::TooBig(mtu) => return cold::too_big::tell(packet, tables, offset, mtu).into(),
         Step::Look => return cold::look::look(packet, tables, offset),
         Step::Enter => tables.kept(|entrance| enter(packet, tables, offset, entrance).into()),
-        Step::Tracked => tables.kept(|known| tracked(packet, tables, offset, known).into()),
+        Step::Connected => tables.kept(|known| connected(packet, tables, offset, known).into()),
         Step::PlaceFragment => tables.kept(|kept| cold::fragment::place(tables, kept)),
         Step::PlaceError => tables.kept(|about| cold::icmp::place(tables, about)),
         Step::SendError => tables.kept(|about| cold::icmp::send(packet, tables, about)),
@@ -173,7 +173,7 @@ fn straight<F: Layer3>(packet: &mut impl Packet, tables: &impl Tables<F>, offset
     match whom {
         For::Vip => forward(packet, tables, &ip, &l4, &vip),
         For::Other => back(packet, tables, &ip, &l4),
-        For::Pool => Err(by_connection(tables, whom, &vip)),
+        For::Pool => Err(by_connection(tables, &l4, whom, &vip)),
     }
 }
 
@@ -184,7 +184,7 @@ fn forward<F: Layer3>(packet: &mut impl Packet, tables: &impl Tables<F>, ip: &Ip
     let ttl = transmit::ttl(ip)?;
     let limited = l4.agrees && vip.mss != 0;
     if vip.has(TRACK_FULL) || mode == Forward::FullNat {
-        return Err(if mode.is_tunnel() { Early::Look.into() } else { by_connection(tables, For::Vip, vip) });
+        return Err(if mode.is_tunnel() { Early::Look.into() } else { by_connection(tables, l4, For::Vip, vip) });
     }
     if limited {
         return Err(Early::Look.into());
@@ -216,39 +216,37 @@ fn forward<F: Layer3>(packet: &mut impl Packet, tables: &impl Tables<F>, ip: &Ip
 
 /// What is known of a packet whose connection is tracked by itself.
 #[derive(Clone, Copy, Debug)]
-pub struct Tracked {
+pub struct Connected {
     vip: Vip,
-    /// A [`For`].
-    whom: u64,
+    whom: For,
 }
 
-/// Leaves a packet to the table of connections.
+/// Leaves a packet to the table of connections. What opens a connection takes the long way.
 #[inline(always)]
-fn by_connection<F: Layer3>(tables: &impl Tables<F>, whom: For, vip: &Vip) -> Packed {
-    tables.keep(Tracked { vip: *vip, whom: whom as u64 });
-    Early::Tracked.into()
+fn by_connection<F: Layer3>(tables: &impl Tables<F>, l4: &L4<F>, whom: For, vip: &Vip) -> Packed {
+    if l4.agrees {
+        return Early::Look.into();
+    }
+    tables.keep(Connected { vip: *vip, whom });
+    Early::Connected.into()
 }
 
-/// A packet of a connection that is tracked by itself, in either direction. One that is not known yet, and one that opens it,
-/// is looked at again.
+/// A packet of a connection that is tracked by itself, in either direction. One that is not known yet is looked at again.
+/// As [`cold::deliver`] sends it, but without all that only other packets need.
 #[inline(always)]
-fn tracked<F: Layer3>(
+fn connected<F: Layer3>(
     packet: &mut impl Packet,
     tables: &impl Tables<F>,
     offset: usize,
-    Tracked { vip, whom }: &Tracked,
+    Connected { vip, whom }: &Connected,
 ) -> Outcome {
     let ip = parse::header::<F>(packet, offset)?;
     let protocol = Protocol::from_number(ip.protocol).ok_or(Stop::NotBalanced)?;
-    let l4 = parse::l4(packet, &ip, protocol)?;
-    if l4.agrees {
-        return Err(Early::Look.into());
-    }
-    let l4 = L4 { opens: false, agrees: false, ..l4 };
-    let to = if *whom == For::Vip as u64 {
-        cold::connection::forward(tables, &l4, vip)?.ok_or(Early::Look)?
-    } else {
-        cold::connection::back(tables, &l4, *whom == For::Pool as u64)?
+    let l4 = L4 { opens: false, agrees: false, ..parse::l4(packet, &ip, protocol)? };
+    let to = match whom {
+        For::Vip => cold::connection::forward(tables, &l4, vip)?.ok_or(Early::Look)?,
+        For::Pool => cold::connection::back(tables, &l4, true)?,
+        For::Other => cold::connection::back(tables, &l4, false)?,
     };
     let ttl = transmit::ttl(&ip)?;
     let way = if to.forward == 0 {
@@ -314,7 +312,7 @@ fn back<F: Layer3>(packet: &mut impl Packet, tables: &impl Tables<F>, ip: &Ip<F>
     let reply = reply_to(tables, &l4.ends).ok_or(Stop::NotOurs)?;
     let reply = F::unpack_return(&reply);
     if reply.vip == 0 {
-        return Err(by_connection(tables, For::Other, &Vip::default()));
+        return Err(by_connection(tables, l4, For::Other, &Vip::default()));
     }
     if l4.agrees && reply.mss != 0 {
         return Err(Early::Look.into());

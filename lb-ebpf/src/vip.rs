@@ -8,6 +8,7 @@ use lb_common::{
 
 /// Whom a packet is for.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[repr(u64)]
 pub enum For {
     /// A VIP.
     Vip,

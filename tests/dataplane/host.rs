@@ -9,8 +9,8 @@ use aya::{
 };
 use lb_common::{
     Be16, Be32, Be128, Family as _, NextHop, ServerEntry, ServerId, family,
-    lookup::{Line, LocalLine4, LocalLine6, Table, lines_of},
-    maps::{DEVICES, LIVE_HALVES, LOCAL4, LOCAL6, NEXT_HOPS, ROUTES4, ROUTES6},
+    lookup::{Line, LocalLine4, LocalLine6, lines_of, row},
+    maps::{DEVICES, LOCAL_HALVES, LOCAL4, LOCAL6, NEXT_HOPS, ROUTES4, ROUTES6},
 };
 use lb_userspace::dataplane::{
     pins::Pins,
@@ -90,8 +90,8 @@ where
 
 /// A lookup table of the host's addresses, read as packets read it.
 struct Local<L: Line> {
-    table: Table,
-    live_halves: Array<MapData, u32>,
+    row: u32,
+    halves: Array<MapData, u32>,
     lines: Array<MapData, Raw<L>>,
 }
 
@@ -101,8 +101,8 @@ impl Maps {
             next_hops: open(pins, NEXT_HOPS)?.try_into()?,
             v4: Routes(open(pins, ROUTES4)?.try_into()?),
             v6: Routes(open(pins, ROUTES6)?.try_into()?),
-            local4: Local::open(pins, LOCAL4, Table::Local4)?,
-            local6: Local::open(pins, LOCAL6, Table::Local6)?,
+            local4: Local::open(pins, LOCAL4, row::LOCAL4)?,
+            local6: Local::open(pins, LOCAL6, row::LOCAL6)?,
             devices: open(pins, DEVICES)?.try_into()?,
         })
     }
@@ -138,14 +138,13 @@ impl Maps {
 }
 
 impl<L: Line> Local<L> {
-    fn open(pins: &Pins, name: &str, table: Table) -> Result<Self> {
-        let live_halves = open(pins, LIVE_HALVES)?.try_into()?;
-        Ok(Self { table, live_halves, lines: open(pins, name)?.try_into()? })
+    fn open(pins: &Pins, name: &str, row: u32) -> Result<Self> {
+        Ok(Self { row, halves: open(pins, LOCAL_HALVES)?.try_into()?, lines: open(pins, name)?.try_into()? })
     }
 
     fn holds(&self, key: &L::Key) -> Result<bool> {
         let half = self.lines.len() / 2;
-        let live = self.live_halves.get(&(self.table as u32), 0)? * half;
+        let live = self.halves.get(&self.row, 0)? * half;
         for line in lines_of(key, half) {
             if self.lines.get(&(live + line), 0)?.0.get(key).is_some() {
                 return Ok(true);

@@ -8,7 +8,7 @@ use aya::{
 };
 use lb_common::{
     Be16, Counters, Protocol, ServerEntry, ServerId, Slot, Stop, Vip,
-    maps::{SERVER_COUNTERS, VIP_COUNTERS},
+    maps::{MAX_VIPS, SERVER_COUNTERS, VIP_COUNTERS},
     server::ServerState,
 };
 use lb_userspace::{
@@ -26,7 +26,13 @@ use lb_userspace::{
         tables::{Return, Slots},
     },
 };
-use std::{array, net::IpAddr, sync::Arc, time::Duration};
+use std::{
+    array,
+    error::Error,
+    net::{IpAddr, Ipv4Addr},
+    sync::Arc,
+    time::Duration,
+};
 use tokio::time::Instant;
 
 pub(crate) const RING: u16 = 3;
@@ -122,6 +128,45 @@ fn what_is_written_is_read_back_by_the_next_daemon_and_by_the_command_line() -> 
     let next = handed_over(&world)?;
     ensure!(writer(&next)?.read()? == tables(slots(1)));
     ensure!(KernelMaps::open(&world.pins)?.read()? == tables(slots(1)));
+    Ok(())
+}
+
+/// So many VIPs that they find no place.
+fn too_many() -> Vec<Write> {
+    let vip = |number: u32| Endpoint::new(Ipv4Addr::from_bits(number).into(), 80, Protocol::Tcp);
+    (1..=3 * MAX_VIPS).map(|number| Write::PutVip(vip(number), Vip { id: 1, ..Vip::default() })).collect()
+}
+
+#[test]
+fn of_a_change_that_finds_no_place_packets_never_see_anything() -> Result<()> {
+    let world = World::enter()?;
+    drop(world.load()?);
+    let mut maps = writer(&handed_over(&world)?)?;
+    maps.apply(&writes())?;
+    let error = maps.apply(&too_many()).err().context("12,288 VIPs found a place")?;
+    ensure!(format!("{error}: {:?}", Error::source(&error)).contains("full"), "{error}: {:?}", Error::source(&error));
+    // Nor does it come with the next change.
+    let [(key, _), _] = vips();
+    maps.apply(&[Write::RemoveVip(key)])?;
+    let mut wanted = tables(slots(1));
+    wanted.vips.remove(&key);
+    ensure!(maps.read()? == wanted);
+    ensure!(writer(&handed_over(&world)?)?.read()? == wanted);
+    Ok(())
+}
+
+#[test]
+fn who_meets_the_writes_of_another_process_reads_the_maps_again() -> Result<()> {
+    let world = World::enter()?;
+    drop(world.load()?);
+    let (mut first, mut second) = (writer(&handed_over(&world)?)?, writer(&handed_over(&world)?)?);
+    first.apply(&writes())?;
+    let [(key, _), _] = vips();
+    ensure!(second.apply(&[Write::RemoveVip(key)]).is_err(), "it wrote into the half that packets read");
+    second.apply(&[Write::RemoveVip(key)])?;
+    let mut wanted = tables(slots(1));
+    wanted.vips.remove(&key);
+    ensure!(writer(&handed_over(&world)?)?.read()? == wanted);
     Ok(())
 }
 

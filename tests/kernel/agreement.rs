@@ -5,12 +5,16 @@ use crate::{
     namespace,
 };
 use anyhow::{Context as _, Result, ensure};
-use lb_common::{Stop, hash::HashKey};
+use lb_common::{Stop, hash::HashKey, maps::MAX_VIPS};
 use lb_ebpf::{
     Verdict,
     testing::{self, Counted, MemoryTables, PacketBuf},
 };
-use lb_tests::object::{Action, Loaded, Remembered};
+use lb_tests::{
+    object::{Action, Loaded, Remembered},
+    packet::Frame,
+};
+use lb_tests_traffic::world::{self, NET4, NET6};
 use rustix::time::{ClockId, clock_gettime};
 use std::{
     collections::{BTreeMap, btree_map::Entry},
@@ -106,5 +110,35 @@ fn on_every_truncation_of_every_row() -> Result<()> {
         }
         left_alike(loaded, &tables).context(name)?;
     }
+    Ok(())
+}
+
+/// As many VIPs as there may be: some are in the first line of their key, some in the second.
+#[test]
+fn on_all_vips_of_a_table_that_has_no_room_for_more() -> Result<()> {
+    namespace::enter()?;
+    let mut tables = world::tables();
+    let (mut clients, mut wanted) = (Vec::new(), 0);
+    for net in [&NET4, &NET6] {
+        let (vip, there) = (net.direct, if net.is_v6() { tables.v6.vips.len() } else { tables.v4.vips.len() });
+        for number in 0..u16::try_from(MAX_VIPS as usize - there)? / 2 {
+            let at = world::at_port(vip, 10_000 + number);
+            world::copy_vip(&mut tables, (vip, at), |_| {});
+            clients.push(world::arrives(Frame::tcp(net.client, at)).bytes());
+            wanted += 1;
+        }
+    }
+    let loaded = &mut Loaded::with(&tables)?;
+    let mut sent = 0;
+    // In one half and in the other.
+    for _ in 0..2 {
+        for client in &clients {
+            sent += usize::from(agree(loaded, &tables, world::OUTSIDE, client)?.outcome.is_ok());
+        }
+        world::set_vip(&mut tables, NET4.nat, |vip| vip.flags ^= 1);
+        world::set_vip(&mut tables, NET6.nat, |vip| vip.flags ^= 1);
+        loaded.change(&tables)?;
+    }
+    ensure!(sent == 2 * wanted, "{sent} of {} packets were sent", 2 * wanted);
     Ok(())
 }

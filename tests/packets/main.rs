@@ -7,6 +7,7 @@ mod cases;
 mod corpus;
 mod counting;
 mod properties;
+mod ways;
 
 use cases::{Case, Expect};
 use lb_common::{End, Note, Stop, maps::MAX_STOPS};

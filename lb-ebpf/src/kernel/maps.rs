@@ -16,7 +16,7 @@ use lb_common::{
     bucket::BUCKETS as MAX_BUCKETS,
     flow::{ConnectionRow, REFRESH},
     hash::HashKey,
-    lookup::{Line, LocalLine4, LocalLine6, ReturnLine4, ReturnLine6, Table, VipLine4, VipLine6, lines_of},
+    lookup::{Line, LocalLine4, LocalLine6, ReturnLine4, ReturnLine6, VipLine4, VipLine6, lines_of, row},
     maps::{
         EVENTS_BYTES, MAX_CONNECTIONS4, MAX_CONNECTIONS6, MAX_DEVICES, MAX_FLOWS4, MAX_FLOWS6, MAX_FRAGMENTS,
         MAX_LOCAL, MAX_NEXT_HOPS, MAX_RINGS, MAX_ROUTES, MAX_SERVERS, MAX_SOURCES, MAX_STOPS, MAX_VIPS, Scratch,
@@ -26,7 +26,7 @@ use lb_common::{
 use lb_ebpf::{Shared, Tables, Touch};
 
 #[btf_map]
-static LIVE_HALVES: Array<u32, { Table::COUNT as usize }> = Array::new();
+static LIVE_HALVES: Array<u32, { row::LIVE as usize }> = Array::new();
 #[btf_map]
 static VIPS4: Array<VipLine4, { 2 * MAX_VIPS as usize }> = Array::new();
 #[btf_map]
@@ -61,6 +61,8 @@ static NEXT_HOPS: Array<NextHop, { MAX_NEXT_HOPS as usize }> = Array::new();
 static ROUTES4: LpmTrie<Be32, u32, { MAX_ROUTES as usize }> = LpmTrie::new();
 #[btf_map]
 static ROUTES6: LpmTrie<Be128, u32, { MAX_ROUTES as usize }> = LpmTrie::new();
+#[btf_map]
+static LOCAL_HALVES: Array<u32, { row::LOCAL as usize }> = Array::new();
 #[btf_map]
 static LOCAL4: Array<LocalLine4, { 2 * MAX_LOCAL as usize }> = Array::new();
 #[btf_map]
@@ -190,22 +192,22 @@ impl Shared for Maps {
 
 /// The maps of a family are alike but for their names.
 macro_rules! tables {
-    ($family:ident, $vips:ident = $vips_table:ident, $local:ident = $local_table:ident, $returns:ident = $returns_table:ident, $routes:ident, $flows:ident, $connections:ident,
+    ($family:ident, $vips:ident, $local:ident, $returns:ident, $routes:ident, $flows:ident, $connections:ident,
      $fragments:ident, $bits:literal) => {
         impl Tables<$family> for Maps {
             #[inline(always)]
             fn vip(&self, key: &<$family as Family>::Endpoint) -> Option<Vip> {
-                look_up(&$vips, Table::$vips_table, key)
+                look_up(&$vips, LIVE_HALVES.get(row::$vips), key)
             }
 
             #[inline(always)]
             fn is_local(&self, addr: <$family as Family>::Addr) -> bool {
-                look_up(&$local, Table::$local_table, &$family::endpoint(addr, Be16::new(0), 0)).is_some()
+                look_up(&$local, LOCAL_HALVES.get(row::$local), &$family::endpoint(addr, Be16::new(0), 0)).is_some()
             }
 
             #[inline(always)]
             fn returns(&self, key: &<$family as Family>::Endpoint) -> Option<<$family as Family>::Return> {
-                look_up(&$returns, Table::$returns_table, key)
+                look_up(&$returns, LIVE_HALVES.get(row::$returns), key)
             }
 
             #[inline(always)]
@@ -234,7 +236,9 @@ macro_rules! tables {
                 touch: Touch,
             ) -> Option<ConnectionRow<<$family as Family>::Addr>> {
                 let row = $connections.get_ptr_mut(key)?;
-                // SAFETY: as in `flow`.
+                // SAFETY: the memory stays that of an element while the program runs. The table may give it to another
+                // connection meanwhile, when it is full and this one was not seen for long: then a packet of the one may meet
+                // the ends of the other, as with every LRU map of the kernel.
                 let row = unsafe { &mut *row };
                 let found = $family::unpack_connection(row);
                 if let Touch::At { now, closing } = touch
@@ -276,8 +280,8 @@ macro_rules! tables {
     };
 }
 
-tables!(V4, VIPS4 = Vips4, LOCAL4 = Local4, RETURNS4 = Returns4, ROUTES4, FLOWS4, CONNECTIONS4, FRAGMENTS4, 32);
-tables!(V6, VIPS6 = Vips6, LOCAL6 = Local6, RETURNS6 = Returns6, ROUTES6, FLOWS6, CONNECTIONS6, FRAGMENTS6, 128);
+tables!(V4, VIPS4, LOCAL4, RETURNS4, ROUTES4, FLOWS4, CONNECTIONS4, FRAGMENTS4, 32);
+tables!(V6, VIPS6, LOCAL6, RETURNS6, ROUTES6, FLOWS6, CONNECTIONS6, FRAGMENTS6, 128);
 
 /// A prefix whose address is aligned on the stack: the compiler writes it in words of 64 bits, and the verifier wants these
 /// aligned.
@@ -289,10 +293,10 @@ struct Prefix<A> {
 
 /// What a lookup table knows of a key.
 #[inline(always)]
-fn look_up<L: Line, const LINES: usize>(map: &Array<L, LINES>, table: Table, key: &L::Key) -> Option<L::Value> {
+fn look_up<L: Line, const LINES: usize>(map: &Array<L, LINES>, live: Option<&u32>, key: &L::Key) -> Option<L::Value> {
     #[expect(clippy::cast_possible_truncation, reason = "far below")]
     let lines = const { LINES as u32 / 2 };
-    let live = if *LIVE_HALVES.get(table as u32)? == 0 { 0 } else { lines };
+    let live = if *live? == 0 { 0 } else { lines };
     let [first, second] = lines_of(key, lines);
     if let Some(found) = map.get(live + first)?.get(key) {
         return Some(found);

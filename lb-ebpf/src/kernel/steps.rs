@@ -62,7 +62,7 @@ macro_rules! family_steps {
 family_steps!(V4, run_v4, {
     Fast = fast4 false,
     Enter = enter4 false,
-    Tracked = tracked4 false,
+    Connected = connected4 false,
     Look = look4 true,
     PlaceFragment = place_fragment4 true,
     Icmp = icmp4 true,
@@ -77,7 +77,7 @@ family_steps!(V4, run_v4, {
 family_steps!(V6, run_v6, {
     Fast = fast6 false,
     Enter = enter6 false,
-    Tracked = tracked6 false,
+    Connected = connected6 false,
     Look = look6 true,
     PlaceFragment = place_fragment6 true,
     Icmp = icmp6 true,

@@ -1,15 +1,19 @@
 //! From what userspace says of either family to the keys and rows of each, and back.
 
+use super::lookup::Named;
 use crate::{model::Endpoint, plan::tables::Return};
 use lb_common::{
     Be16, Be128, Endpoint4, Endpoint6, Family, Protocol, Return4, Return6, V4, V6, Vip,
-    lookup::{Line, LocalLine4, LocalLine6, ReturnLine4, ReturnLine6, VipLine4, VipLine6},
+    lookup::{Line, LocalLine4, LocalLine6, ReturnLine4, ReturnLine6, VipLine4, VipLine6, row},
+    maps,
     returns::ReturnRow,
 };
 use std::net::IpAddr;
 
 /// A family whose rows the planner writes.
 pub(super) trait Rows: Family {
+    /// The tables of VIPs, of returns and of the host's addresses.
+    const TABLES: [Named; 3];
     /// An element of the table of VIPs.
     type VipLine: Line<Key = Self::Endpoint, Value = Vip>;
     /// An element of the table of returns.
@@ -24,8 +28,13 @@ pub(super) trait Rows: Family {
 }
 
 macro_rules! rows {
-    ($family:ident, $endpoint:ident, $return:ident, $vip_line:ident, $return_line:ident, $local_line:ident) => {
+    ($family:ident, $endpoint:ident, $return:ident, $vip_line:ident, $return_line:ident, $local_line:ident, $vips:ident, $returns:ident, $local:ident) => {
         impl Rows for $family {
+            const TABLES: [Named; 3] = [
+                Named { lines: maps::$vips, halves: (maps::LIVE_HALVES, row::$vips) },
+                Named { lines: maps::$returns, halves: (maps::LIVE_HALVES, row::$returns) },
+                Named { lines: maps::$local, halves: (maps::LOCAL_HALVES, row::$local) },
+            ];
             type VipLine = $vip_line;
             type ReturnLine = $return_line;
             type LocalLine = $local_line;
@@ -42,8 +51,8 @@ macro_rules! rows {
     };
 }
 
-rows!(V4, Endpoint4, Return4, VipLine4, ReturnLine4, LocalLine4);
-rows!(V6, Endpoint6, Return6, VipLine6, ReturnLine6, LocalLine6);
+rows!(V4, Endpoint4, Return4, VipLine4, ReturnLine4, LocalLine4, VIPS4, RETURNS4, LOCAL4);
+rows!(V6, Endpoint6, Return6, VipLine6, ReturnLine6, LocalLine6, VIPS6, RETURNS6, LOCAL6);
 
 /// The key of an endpoint of that family.
 pub(super) fn key<F: Rows>(endpoint: Endpoint) -> F::Endpoint {

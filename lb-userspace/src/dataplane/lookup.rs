@@ -10,95 +10,129 @@ use super::{
 };
 use aya::maps::{Array, IterableMap as _, MapData};
 use half::{Full, Half};
-use lb_common::{
-    lookup::{Line, Table},
-    maps::LIVE_HALVES,
-};
-use std::{io, os::fd::AsFd as _, thread, time::Duration};
+use lb_common::lookup::Line;
+use std::{collections::BTreeMap, io, mem, os::fd::AsFd as _, thread, time::Duration};
 use tokio::time::Instant;
 
 /// How long a half that was live may still be read: a packet's way through the program takes microseconds.
 pub(super) const STILL_READ: Duration = Duration::from_millis(1);
 
-/// One lookup table.
+/// What a lookup table is called.
+#[derive(Clone, Copy, Debug)]
+pub struct Named {
+    /// The map of its lines.
+    pub lines: &'static str,
+    /// The map that says which half is live, and the row of it.
+    pub halves: (&'static str, u32),
+}
+
+/// One lookup table. It has one writer at a time.
 pub struct LookupMap<L: Line> {
-    table: Table,
     lines: Array<MapData, Raw<L>>,
-    live_halves: Array<MapData, u32>,
-    /// What the map holds.
-    halves: [Half<L>; 2],
-    live: usize,
+    halves: Array<MapData, u32>,
+    /// Of `halves`.
+    row: u32,
+    known: Known<L>,
     /// When the half that is not live was live last, at the latest.
     retired: Instant,
-    /// What the live half is to become.
-    next: Option<Half<L>>,
+    /// What is to come: an entry, or that it goes.
+    gathered: BTreeMap<L::Key, Option<L::Value>>,
+}
+
+/// What the maps hold.
+struct Known<L> {
+    halves: [Half<L>; 2],
+    live: u32,
 }
 
 impl<L: Line> LookupMap<L> {
-    /// The map called `name`, which is that table.
-    pub fn open(source: &impl MapSource, name: &'static str, table: Table) -> Result<Self, MapUnusable> {
-        let unusable = |error| MapUnusable::Open(name.to_owned(), error);
-        let lines: Array<MapData, Raw<L>> = typed(name, source.open(name)?)?;
-        let live_halves: Array<_, u32> = typed(LIVE_HALVES, source.open(LIVE_HALVES)?)?;
-        let mut all = Half::new(lines.len() as usize);
-        let number = |line: u32| line as usize;
-        batch::each(lines.map().fd().as_fd(), |line: u32, value: L| {
-            if let Some(there) = all.lines.get_mut(number(line)) {
-                *there = value;
-            }
-        })
-        .map_err(unusable)?;
-        let second = Half { lines: all.lines.split_off(all.lines.len() / 2) };
-        let live = live_halves.get(&(table as u32), 0).map_err(io_error).map_err(unusable)?;
-        Ok(Self {
-            table,
-            lines,
-            live_halves,
-            halves: [all, second],
-            live: usize::from(live != 0),
-            // Nothing is known of the past: another process may have changed halves just now.
-            retired: Instant::now(),
-            next: None,
-        })
+    /// Opens a table, and reads it.
+    pub fn open(source: &impl MapSource, named: Named) -> Result<Self, MapUnusable> {
+        let (halves, row) = named.halves;
+        let lines = typed(named.lines, source.open(named.lines)?)?;
+        let halves = typed(halves, source.open(halves)?)?;
+        let known =
+            Known::read(&lines, &halves, row).map_err(|error| MapUnusable::Open(named.lines.to_owned(), error))?;
+        // Nothing is known of the past: another process may have changed halves just now.
+        Ok(Self { lines, halves, row, known, retired: Instant::now(), gathered: BTreeMap::new() })
     }
 
     /// What packets find, as of the opening and the commits since.
     pub fn entries(&self) -> impl Iterator<Item = (L::Key, L::Value)> {
-        self.halves.iter().skip(self.live).take(1).flat_map(Half::entries)
+        self.known.live().entries()
     }
 
     /// Gathers an entry, to come in the place of the one with that key.
-    pub fn put(&mut self, key: L::Key, value: L::Value) -> io::Result<()> {
-        let full = |Full| io::Error::new(io::ErrorKind::StorageFull, "the table is full");
-        self.next().insert(key, value).map_err(full)
+    pub fn put(&mut self, key: L::Key, value: L::Value) {
+        self.gathered.insert(key, Some(value));
     }
 
     /// Gathers that an entry is to go.
-    pub fn remove(&mut self, key: &L::Key) {
-        self.next().remove(key);
+    pub fn remove(&mut self, key: L::Key) {
+        self.gathered.insert(key, None);
+    }
+
+    /// Forgets what was gathered.
+    pub fn forget(&mut self) {
+        self.gathered.clear();
     }
 
     /// Lets packets see all that was gathered. If that fails, they see nothing of it, and it is forgotten.
     pub fn commit(&mut self) -> io::Result<()> {
-        let Some(next) = self.next.take() else { return Ok(()) };
+        let gathered = mem::take(&mut self.gathered);
+        if gathered.is_empty() {
+            return Ok(());
+        }
+        if live(&self.halves, self.row)? != self.known.live {
+            self.known = Known::read(&self.lines, &self.halves, self.row)?;
+            self.retired = Instant::now();
+            return Err(io::Error::other("another process has changed the table"));
+        }
+        let next = self.known.live().changed(&gathered).map_err(full)?;
         thread::sleep(STILL_READ.saturating_sub(self.retired.elapsed()));
-        let idle = 1 - self.live;
-        let (mut number, lines) = (self.lines.len() / 2 * u32::from(idle != 0), self.halves.get_mut(idle));
-        for (there, line) in lines.into_iter().flat_map(|half| &mut half.lines).zip(next.lines) {
+        let Known { halves: [first, second], live } = &mut self.known;
+        let (idle, half, begin) = if *live == 0 { (1, second, self.lines.len() / 2) } else { (0, first, 0) };
+        for ((number, there), line) in (begin..).zip(&mut half.lines).zip(next.lines) {
             if *there != line {
                 self.lines.set(number, Raw(line), 0).map_err(io_error)?;
                 *there = line;
             }
-            number += 1;
         }
-        self.live_halves.set(self.table as u32, u32::from(idle != 0), 0).map_err(io_error)?;
-        (self.live, self.retired) = (idle, Instant::now());
+        self.halves.set(self.row, idle, 0).map_err(io_error)?;
+        (*live, self.retired) = (idle, Instant::now());
         Ok(())
     }
+}
 
-    fn next(&mut self) -> &mut Half<L> {
-        let live = self.live;
-        let [first, second] = &self.halves;
-        self.next.get_or_insert_with(|| if live == 0 { first.clone() } else { second.clone() })
+impl<L: Line> Known<L> {
+    /// Reads both halves. Until they have not changed places meanwhile.
+    fn read(lines: &Array<MapData, Raw<L>>, halves: &Array<MapData, u32>, row: u32) -> io::Result<Self> {
+        loop {
+            let before = live(halves, row)?;
+            let mut all = Half::new(lines.len() as usize);
+            batch::each(lines.map().fd().as_fd(), |line: u32, value: L| {
+                if let Some(there) = all.lines.get_mut(line as usize) {
+                    *there = value;
+                }
+            })?;
+            if live(halves, row)? == before {
+                let second = Half { lines: all.lines.split_off(all.lines.len() / 2) };
+                return Ok(Self { halves: [all, second], live: before });
+            }
+        }
     }
+
+    fn live(&self) -> &Half<L> {
+        let [first, second] = &self.halves;
+        if self.live == 0 { first } else { second }
+    }
+}
+
+/// The half that packets read.
+fn live(halves: &Array<MapData, u32>, row: u32) -> io::Result<u32> {
+    Ok(halves.get(&row, 0).map_err(io_error)?.min(1))
+}
+
+fn full(Full: Full) -> io::Error {
+    io::Error::new(io::ErrorKind::StorageFull, "the table is full")
 }

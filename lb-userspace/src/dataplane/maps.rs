@@ -23,10 +23,9 @@ use aya::maps::{Array, MapData, MapError};
 use bytemuck::Zeroable as _;
 use lb_common::{
     Be128, Note, RingHead, RingId, ServerEntry, ServerId, V4, V6, Vip,
-    lookup::Table,
-    maps::{NOTE_COUNTERS, RETURNS4, RETURNS6, RING_HEADS, RINGS, SERVERS, SOURCES, VIPS4, VIPS6},
+    maps::{NOTE_COUNTERS, RING_HEADS, RINGS, SERVERS, SOURCES},
 };
-use std::{collections::BTreeMap, io, mem::discriminant, net::IpAddr, os::fd::OwnedFd, sync::Arc, thread};
+use std::{collections::BTreeMap, io, net::IpAddr, os::fd::OwnedFd, sync::Arc, thread};
 use tokio::time::Instant;
 
 /// The planner's maps in the kernel.
@@ -52,8 +51,8 @@ impl KernelMaps {
     pub fn open(source: &impl MapSource) -> Result<Self, RingError> {
         let ring = |(ring, data)| Ok((ring, RingMap::new(typed(&format!("ring {ring}"), data)?)));
         Ok(Self {
-            v4: FamilyMaps::open(source, (VIPS4, Table::Vips4), (RETURNS4, Table::Returns4))?,
-            v6: FamilyMaps::open(source, (VIPS6, Table::Vips6), (RETURNS6, Table::Returns6))?,
+            v4: FamilyMaps::open(source)?,
+            v6: FamilyMaps::open(source)?,
             heads: typed(RING_HEADS, source.open(RING_HEADS)?)?,
             servers: typed(SERVERS, source.open(SERVERS)?)?,
             sources: typed(SOURCES, source.open(SOURCES)?)?,
@@ -112,26 +111,25 @@ impl KernelMaps {
         self.sources.set(u32::from(row), Raw(address), 0).map_err(|error| WriteError::Source(row, io_error(error)))
     }
 
-    fn put_vip(&mut self, key: Endpoint, vip: Vip) -> Result<(), WriteError> {
-        let put = if key.address.is_ipv4() { self.v4.put_vip(key, vip) } else { self.v6.put_vip(key, vip) };
-        put.map_err(|error| WriteError::Vip(key, error))
+    fn put_vip(&mut self, key: Endpoint, vip: Vip) {
+        if key.address.is_ipv4() { self.v4.put_vip(key, vip) } else { self.v6.put_vip(key, vip) }
     }
 
     fn remove_vip(&mut self, key: Endpoint) {
         if key.address.is_ipv4() { self.v4.remove_vip(key) } else { self.v6.remove_vip(key) }
     }
 
-    fn put_return(&mut self, key: Endpoint, row: &Return) -> Result<(), WriteError> {
-        let put = if key.address.is_ipv4() { self.v4.put_return(key, row) } else { self.v6.put_return(key, row) };
-        put.map_err(|error| WriteError::Return(key, error))
+    fn put_return(&mut self, key: Endpoint, row: &Return) {
+        if key.address.is_ipv4() { self.v4.put_return(key, row) } else { self.v6.put_return(key, row) }
     }
 
     fn remove_return(&mut self, key: Endpoint) {
         if key.address.is_ipv4() { self.v4.remove_return(key) } else { self.v6.remove_return(key) }
     }
 
-    /// Lets packets see what was gathered for lookup tables.
-    fn commit(&mut self) -> Result<(), WriteError> {
+    /// Carries out writes of one group: all that is gathered for lookup tables is seen at once.
+    fn write_group(&mut self, writes: &[Write]) -> Result<(), WriteError> {
+        writes.iter().try_for_each(|write| self.write(write))?;
         self.v4.commit()?;
         self.v6.commit()
     }
@@ -150,12 +148,18 @@ impl KernelMaps {
             Write::PutRingHalf(ring, slots) => self.put_half(*ring, slots),
             Write::FlipRing(ring, identity) => self.flip(*ring, *identity),
             Write::RemoveRing(ring) => self.free_ring(*ring),
-            Write::PutVip(key, vip) => self.put_vip(*key, *vip),
+            Write::PutVip(key, vip) => {
+                self.put_vip(*key, *vip);
+                Ok(())
+            }
             Write::RemoveVip(key) => {
                 self.remove_vip(*key);
                 Ok(())
             }
-            Write::PutReturn(key, row) => self.put_return(*key, row),
+            Write::PutReturn(key, row) => {
+                self.put_return(*key, row);
+                Ok(())
+            }
             Write::RemoveReturn(key) => {
                 self.remove_return(*key);
                 Ok(())
@@ -208,10 +212,13 @@ impl MapWriter for KernelMaps {
     }
 
     fn apply(&mut self, writes: &[Write]) -> Result<(), WriteError> {
-        // What lookup tables gather is one change; before anything of another kind is written, packets must see it.
-        for alike in writes.chunk_by(|one, other| discriminant(one) == discriminant(other)) {
-            alike.iter().try_for_each(|write| self.write(write))?;
-            self.commit()?;
+        for group in writes.chunk_by(|one, other| group(one).is_some() && group(one) == group(other)) {
+            if let Err(error) = self.write_group(group) {
+                // Or a later group would let packets see what this one has not.
+                self.v4.forget();
+                self.v6.forget();
+                return Err(error);
+            }
         }
         Ok(())
     }
@@ -244,9 +251,26 @@ impl RingMap {
     }
 }
 
+/// The lookup tables that a write is gathered for, if any. Those of one group that follow each other are one change.
+const fn group(write: &Write) -> Option<usize> {
+    match write {
+        Write::PutVip(..) | Write::RemoveVip(_) => Some(0),
+        Write::PutReturn(..) | Write::RemoveReturn(_) => Some(1),
+        Write::ZeroServer(_)
+        | Write::ZeroVip(_)
+        | Write::ForgetFlows(_)
+        | Write::PutServer(..)
+        | Write::RemoveServer(_)
+        | Write::PutSource(..)
+        | Write::RemoveSource(_)
+        | Write::PutRingHalf(..)
+        | Write::FlipRing(..)
+        | Write::RemoveRing(_) => None,
+    }
+}
+
 /// The maps that each family has of its own.
 struct FamilyMaps<F: Rows> {
-    names: [&'static str; 2],
     vips: LookupMap<F::VipLine>,
     returns: LookupMap<F::ReturnLine>,
 }
@@ -255,16 +279,9 @@ struct FamilyMaps<F: Rows> {
 type FamilyTables = (BTreeMap<Endpoint, Vip>, BTreeMap<Endpoint, Return>);
 
 impl<F: Rows> FamilyMaps<F> {
-    fn open(
-        source: &impl MapSource,
-        vips: (&'static str, Table),
-        returns: (&'static str, Table),
-    ) -> Result<Self, MapUnusable> {
-        Ok(Self {
-            names: [vips.0, returns.0],
-            vips: LookupMap::open(source, vips.0, vips.1)?,
-            returns: LookupMap::open(source, returns.0, returns.1)?,
-        })
+    fn open(source: &impl MapSource) -> Result<Self, MapUnusable> {
+        let [vips, returns, _] = F::TABLES;
+        Ok(Self { vips: LookupMap::open(source, vips)?, returns: LookupMap::open(source, returns)? })
     }
 
     fn read(&self) -> FamilyTables {
@@ -273,26 +290,31 @@ impl<F: Rows> FamilyMaps<F> {
         (vips.collect(), returns.collect())
     }
 
-    fn put_vip(&mut self, endpoint: Endpoint, vip: Vip) -> io::Result<()> {
-        self.vips.put(key::<F>(endpoint), vip)
+    fn put_vip(&mut self, endpoint: Endpoint, vip: Vip) {
+        self.vips.put(key::<F>(endpoint), vip);
     }
 
     fn remove_vip(&mut self, endpoint: Endpoint) {
-        self.vips.remove(&key::<F>(endpoint));
+        self.vips.remove(key::<F>(endpoint));
     }
 
-    fn put_return(&mut self, endpoint: Endpoint, row: &Return) -> io::Result<()> {
-        self.returns.put(key::<F>(endpoint), F::return_row(row))
+    fn put_return(&mut self, endpoint: Endpoint, row: &Return) {
+        self.returns.put(key::<F>(endpoint), F::return_row(row));
     }
 
     fn remove_return(&mut self, endpoint: Endpoint) {
-        self.returns.remove(&key::<F>(endpoint));
+        self.returns.remove(key::<F>(endpoint));
     }
 
     fn commit(&mut self) -> Result<(), WriteError> {
-        let [vips, returns] = self.names;
-        self.vips.commit().map_err(|error| WriteError::Table(vips, error))?;
-        self.returns.commit().map_err(|error| WriteError::Table(returns, error))
+        let [vips, returns, _] = F::TABLES;
+        self.vips.commit().map_err(|error| WriteError::Table(vips.lines, error))?;
+        self.returns.commit().map_err(|error| WriteError::Table(returns.lines, error))
+    }
+
+    fn forget(&mut self) {
+        self.vips.forget();
+        self.returns.forget();
     }
 }
 

@@ -8,7 +8,10 @@ use crate::{
         tables::{Return, Slots, empty_slots},
     },
 };
-use lb_common::{RingHead, RingId, ServerEntry, ServerId, Vip};
+use lb_common::{
+    RingHead, RingId, ServerEntry, ServerId, Vip,
+    maps::{RETURNS4, RETURNS6, VIPS4, VIPS6},
+};
 use std::{collections::BTreeMap, io, net::IpAddr, os::fd::OwnedFd, sync::Arc};
 
 /// Maps with the kernel's semantics: rings have two halves, and what is not there cannot be removed.
@@ -125,8 +128,12 @@ fn error_of(write: &Write, source: io::Error) -> WriteError {
         Write::ZeroVip(id) => WriteError::VipCounters(*id, source),
         Write::PutSource(row, _) | Write::RemoveSource(row) => WriteError::Source(*row, source),
         Write::PutRingHalf(id, _) | Write::FlipRing(id, _) | Write::RemoveRing(id) => WriteError::Ring(*id, source),
-        Write::PutReturn(key, _) | Write::RemoveReturn(key) => WriteError::Return(*key, source),
-        Write::PutVip(key, _) | Write::RemoveVip(key) => WriteError::Vip(*key, source),
+        Write::PutReturn(key, _) | Write::RemoveReturn(key) => {
+            WriteError::Table(if key.address.is_ipv4() { RETURNS4 } else { RETURNS6 }, source)
+        }
+        Write::PutVip(key, _) | Write::RemoveVip(key) => {
+            WriteError::Table(if key.address.is_ipv4() { VIPS4 } else { VIPS6 }, source)
+        }
     }
 }
 

@@ -5,8 +5,9 @@ use aya::maps::{Map, MapData, MapError, MapType};
 use lb_common::{
     SLOTS, Slot,
     maps::{
-        ALL, BUFFERS, CONNECTIONS4, CONNECTIONS6, DEVICES, FLOWS4, FLOWS6, FRAGMENTS4, FRAGMENTS6, LIVE_HALVES, LOCAL4,
-        LOCAL6, NEXT_HOPS, RETURNS4, RETURNS6, RING_HEADS, RINGS, ROUTES4, ROUTES6, SERVERS, SOURCES, VIPS4, VIPS6,
+        ALL, BUFFERS, CONNECTIONS4, CONNECTIONS6, DEVICES, FLOWS4, FLOWS6, FRAGMENTS4, FRAGMENTS6, LIVE_HALVES,
+        LOCAL_HALVES, LOCAL4, LOCAL6, NEXT_HOPS, RETURNS4, RETURNS6, RING_HEADS, RINGS, ROUTES4, ROUTES6, SERVERS,
+        SOURCES, VIPS4, VIPS6,
     },
     slots::HALVES,
 };
@@ -38,8 +39,8 @@ impl Shape {
         let (_, key, value, entries) = ALL.into_iter().find(|map| map.0 == name)?;
         let kind = match name {
             RINGS => MapType::ArrayOfMaps,
-            RING_HEADS | SERVERS | NEXT_HOPS | SOURCES | LIVE_HALVES | VIPS4 | VIPS6 | RETURNS4 | RETURNS6 | LOCAL4
-            | LOCAL6 => MapType::Array,
+            RING_HEADS | SERVERS | NEXT_HOPS | SOURCES | LIVE_HALVES | LOCAL_HALVES | VIPS4 | VIPS6 | RETURNS4
+            | RETURNS6 | LOCAL4 | LOCAL6 => MapType::Array,
             FLOWS4 | FLOWS6 => MapType::Hash,
             CONNECTIONS4 | CONNECTIONS6 | FRAGMENTS4 | FRAGMENTS6 => MapType::LruHash,
             ROUTES4 | ROUTES6 => MapType::LpmTrie,

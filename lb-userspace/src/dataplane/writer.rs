@@ -1,9 +1,6 @@
 //! The seam between the planner and the kernel.
 
-use crate::{
-    model::Endpoint,
-    plan::{Tables, Write},
-};
+use crate::plan::{Tables, Write};
 use lb_common::{RingId, ServerId, VipId};
 use std::{io, os::fd::OwnedFd};
 
@@ -43,12 +40,6 @@ pub enum WriteError {
     /// A row of `SOURCES`.
     #[error("cannot write source address {0}")]
     Source(u16, #[source] io::Error),
-    /// An entry of `VIPS4` or `VIPS6`.
-    #[error("cannot write VIP {0}")]
-    Vip(Endpoint, #[source] io::Error),
-    /// An entry of `RETURNS4` or `RETURNS6`.
-    #[error("cannot write the return path of server {0}")]
-    Return(Endpoint, #[source] io::Error),
     /// What was gathered for a lookup table.
     #[error("cannot write map {0}")]
     Table(&'static str, #[source] io::Error),

@@ -7,11 +7,16 @@ use aya::{
 };
 use lb_common::{
     Be16, Family, RingId, Vip,
-    lookup::{Line, LocalLine4, LocalLine6, ReturnLine4, ReturnLine6, Table, VipLine4, VipLine6},
-    maps::{LOCAL4, LOCAL6, RETURNS4, RETURNS6, VIPS4, VIPS6},
+    lookup::{Line, LocalLine4, LocalLine6, ReturnLine4, ReturnLine6, VipLine4, VipLine6, row},
+    maps::{LIVE_HALVES, LOCAL_HALVES, LOCAL4, LOCAL6, RETURNS4, RETURNS6, VIPS4, VIPS6},
 };
 use lb_ebpf::testing::MemoryFamily;
-use lb_userspace::dataplane::{handed::MapSource, lookup::LookupMap, rings::RingError, shape::MapUnusable};
+use lb_userspace::dataplane::{
+    handed::MapSource,
+    lookup::{LookupMap, Named},
+    rings::RingError,
+    shape::MapUnusable,
+};
 use std::{collections::BTreeMap, io, os::fd::AsFd as _};
 
 /// Those of both families.
@@ -32,14 +37,14 @@ impl Lookups {
         let source = Maps(ebpf);
         Ok(Self {
             v4: OfFamily {
-                vips: LookupMap::open(&source, VIPS4, Table::Vips4)?,
-                returns: LookupMap::open(&source, RETURNS4, Table::Returns4)?,
-                local: LookupMap::open(&source, LOCAL4, Table::Local4)?,
+                vips: LookupMap::open(&source, Named { lines: VIPS4, halves: (LIVE_HALVES, row::VIPS4) })?,
+                returns: LookupMap::open(&source, Named { lines: RETURNS4, halves: (LIVE_HALVES, row::RETURNS4) })?,
+                local: LookupMap::open(&source, Named { lines: LOCAL4, halves: (LOCAL_HALVES, row::LOCAL4) })?,
             },
             v6: OfFamily {
-                vips: LookupMap::open(&source, VIPS6, Table::Vips6)?,
-                returns: LookupMap::open(&source, RETURNS6, Table::Returns6)?,
-                local: LookupMap::open(&source, LOCAL6, Table::Local6)?,
+                vips: LookupMap::open(&source, Named { lines: VIPS6, halves: (LIVE_HALVES, row::VIPS6) })?,
+                returns: LookupMap::open(&source, Named { lines: RETURNS6, halves: (LIVE_HALVES, row::RETURNS6) })?,
+                local: LookupMap::open(&source, Named { lines: LOCAL6, halves: (LOCAL_HALVES, row::LOCAL6) })?,
             },
         })
     }
@@ -68,9 +73,9 @@ fn fill<L: Line>(
     old: &BTreeMap<L::Key, L::Value>,
     new: &BTreeMap<L::Key, L::Value>,
 ) -> Result<()> {
-    old.keys().filter(|key| !new.contains_key(key)).for_each(|key| map.remove(key));
+    old.keys().filter(|key| !new.contains_key(key)).for_each(|key| map.remove(*key));
     for (key, value) in new.iter().filter(|(key, value)| old.get(key) != Some(value)) {
-        map.put(*key, *value)?;
+        map.put(*key, *value);
     }
     Ok(map.commit()?)
 }

@@ -1,7 +1,7 @@
 //! One half of a lookup table in memory: entries find their place, and make room for each other.
 
 use lb_common::lookup::{ENTRIES, Key as _, Line, lines_of};
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 /// Lines that are looked at for a free place. Where half of all places are taken, one in four keys finds none in its own two
 /// lines, and hardly any has to look further than ten.
@@ -35,15 +35,27 @@ impl<L: Line> Half<L> {
         self.lines.iter().flat_map(|line| (0..ENTRIES).filter_map(|place| line.entry(place)))
     }
 
+    /// The half after these changes: entries that come or go. What goes makes room for what comes.
+    pub(super) fn changed(&self, changes: &BTreeMap<L::Key, Option<L::Value>>) -> Result<Self, Full> {
+        let mut changed = self.clone();
+        changes.iter().filter(|(_, value)| value.is_none()).for_each(|(key, _)| changed.remove(key));
+        for (key, value) in changes {
+            if let Some(value) = value {
+                changed.insert(*key, *value)?;
+            }
+        }
+        Ok(changed)
+    }
+
     /// Puts an entry in, in the place of the one with that key. A half without room stays as it was.
-    pub(super) fn insert(&mut self, key: L::Key, value: L::Value) -> Result<(), Full> {
+    fn insert(&mut self, key: L::Key, value: L::Value) -> Result<(), Full> {
         let (line, place) = self.find(&key).map_or_else(|| self.make_room(&key), Ok)?;
         self.put(line, place, Some((key, value)));
         Ok(())
     }
 
     /// Takes an entry out, if it is there.
-    pub(super) fn remove(&mut self, key: &L::Key) {
+    fn remove(&mut self, key: &L::Key) {
         if let Some((line, place)) = self.find(key) {
             self.put(line, place, None);
         }
@@ -110,9 +122,14 @@ impl<L: Line> Half<L> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use lb_common::{Be16, Be32, Family as _, V4, Vip, lookup::VipLine4, maps::MAX_VIPS};
+    use bytemuck::Zeroable as _;
+    use lb_common::{
+        Be16, Be32, Family as _, Return6, V4, V6, Vip,
+        lookup::{ReturnLine6, VipLine4},
+        maps::{MAX_SERVERS, MAX_VIPS},
+    };
     use proptest::prelude::*;
-    use std::collections::BTreeMap;
+    use std::net::Ipv6Addr;
 
     type Key = <VipLine4 as Line>::Key;
 
@@ -146,6 +163,29 @@ mod tests {
             assert_eq!(all(&half).len(), keys.len());
             assert!((0..).zip(&keys).all(|(id, key)| found(&half, *key) == Some(id)));
         }
+    }
+
+    #[test]
+    fn as_many_entries_of_ipv6_as_are_promised_find_a_place() {
+        for hosts in [1, 8, 32, 256, 16_384] {
+            let mut half = Half::<ReturnLine6>::new(MAX_SERVERS as usize);
+            for number in 0..u128::from(MAX_SERVERS) {
+                let addr = 0x2001_0db8 << 96 | (number / hosts) << 64 | (number % hosts);
+                let key = V6::endpoint(Ipv6Addr::from_bits(addr).into(), Be16::new(443), 6);
+                half.insert(key, Return6::zeroed()).unwrap();
+            }
+            assert_eq!(half.entries().count(), MAX_SERVERS as usize);
+        }
+    }
+
+    #[test]
+    fn all_entries_can_give_way_to_as_many_others_at_once() {
+        let of = |first: u32| (first..first + MAX_VIPS).map(|addr| key(addr, 443));
+        let before =
+            Half::<VipLine4>::new(MAX_VIPS as usize).changed(&of(0).map(|key| (key, Some(vip(1)))).collect()).unwrap();
+        let others = of(1 << 20).map(|key| (key, Some(vip(2))));
+        let after = before.changed(&of(0).map(|key| (key, None)).chain(others).collect()).unwrap();
+        assert!(after.entries().count() == MAX_VIPS as usize && after.entries().all(|(_, vip)| vip.id == 2));
     }
 
     #[test]

@@ -16,8 +16,7 @@ use aya::maps::{
 use ipnet::IpNet;
 use lb_common::{
     Be16, Be128, NextHop, V4, V6,
-    lookup::Table,
-    maps::{DEVICES, LOCAL4, LOCAL6, NEXT_HOPS, ROUTES4, ROUTES6},
+    maps::{DEVICES, NEXT_HOPS, ROUTES4, ROUTES6},
 };
 use std::{
     io,
@@ -43,8 +42,8 @@ impl RoutingMaps {
     pub fn open(pins: &Pins) -> Result<Self, MapUnusable> {
         Ok(Self {
             next_hops: typed(NEXT_HOPS, pins.open(NEXT_HOPS)?)?,
-            v4: FamilyMaps::open(pins, ROUTES4, (LOCAL4, Table::Local4))?,
-            v6: FamilyMaps::open(pins, ROUTES6, (LOCAL6, Table::Local6))?,
+            v4: FamilyMaps::open(pins, ROUTES4)?,
+            v6: FamilyMaps::open(pins, ROUTES6)?,
             devices: typed(DEVICES, pins.open(DEVICES)?)?,
         })
     }
@@ -71,13 +70,29 @@ impl RowWriter for RoutingMaps {
         self.read_maps().map_err(io_error)
     }
 
-    fn write(&mut self, change: Change) -> io::Result<()> {
+    fn write(&mut self, changes: &[Change]) -> io::Result<()> {
+        let written = changes.iter().try_for_each(|change| self.write_one(*change));
+        let written = written.and_then(|()| self.v4.local.commit()).and_then(|()| self.v6.local.commit());
+        self.v4.local.forget();
+        self.v6.local.forget();
+        written
+    }
+}
+
+impl RoutingMaps {
+    fn write_one(&mut self, change: Change) -> io::Result<()> {
         match change {
             Change::NextHop(row, next_hop) => self.next_hops.set(u32::from(row), Raw(next_hop), 0).map_err(io_error),
             Change::Route(IpNet::V4(net), row) => self.v4.set_route(net.prefix_len(), net.addr().into(), row),
             Change::Route(IpNet::V6(net), row) => self.v6.set_route(net.prefix_len(), net.addr().into(), row),
-            Change::Local(IpAddr::V4(address), present) => self.v4.set_local(address.into(), present),
-            Change::Local(IpAddr::V6(address), present) => self.v6.set_local(address.into(), present),
+            Change::Local(IpAddr::V4(address), present) => {
+                self.v4.set_local(address.into(), present);
+                Ok(())
+            }
+            Change::Local(IpAddr::V6(address), present) => {
+                self.v6.set_local(address.into(), present);
+                Ok(())
+            }
             Change::Device(device, true) => self.devices.insert(device, device, None, 0).map_err(device_error),
             // The kernel itself removes a device that goes.
             Change::Device(device, false) => removed(self.devices.remove(device)),
@@ -86,8 +101,9 @@ impl RowWriter for RoutingMaps {
 }
 
 impl<F: Rows> FamilyMaps<F> {
-    fn open(pins: &Pins, routes: &str, (local, table): (&'static str, Table)) -> Result<Self, MapUnusable> {
-        Ok(Self { routes: typed(routes, pins.open(routes)?)?, local: LookupMap::open(pins, local, table)? })
+    fn open(pins: &Pins, routes: &str) -> Result<Self, MapUnusable> {
+        let [.., local] = F::TABLES;
+        Ok(Self { routes: typed(routes, pins.open(routes)?)?, local: LookupMap::open(pins, local)? })
     }
 
     fn read(&self, tables: &mut RoutingTables, ip: impl Fn(F::Addr) -> IpAddr) -> Result<(), MapError> {
@@ -110,14 +126,9 @@ impl<F: Rows> FamilyMaps<F> {
         }
     }
 
-    fn set_local(&mut self, addr: F::Addr, present: bool) -> io::Result<()> {
+    fn set_local(&mut self, addr: F::Addr, present: bool) {
         let key = F::endpoint(addr, Be16::new(0), 0);
-        if present {
-            self.local.put(key, 1)?;
-        } else {
-            self.local.remove(&key);
-        }
-        self.local.commit()
+        if present { self.local.put(key, 1) } else { self.local.remove(key) }
     }
 }
 

@@ -68,8 +68,8 @@ impl FromIterator<IpAddr> for Counts {
 pub trait RowWriter: Send {
     /// What the maps hold now.
     fn read(&mut self) -> io::Result<RoutingTables>;
-    /// Carries out one change.
-    fn write(&mut self, change: Change) -> io::Result<()>;
+    /// Carries out one change, or several of local addresses, which packets see at once.
+    fn write(&mut self, changes: &[Change]) -> io::Result<()>;
 }
 
 impl RoutingTables {

@@ -7,7 +7,7 @@ use super::{
     events::Events,
     netlink::{Heard, Netlink},
     table::{Desired, RoutingTable},
-    tables::{RoutingTables, RowWriter},
+    tables::{Change, RoutingTables, RowWriter},
 };
 use ipnet::IpNet;
 use rustix::time::{ClockId, clock_gettime};
@@ -235,12 +235,13 @@ impl Task {
     /// The number of changes that were refused.
     fn write(&mut self, desired: &Desired) -> usize {
         let mut refused = 0;
-        for change in self.installed.changes(&desired.tables) {
-            match self.maps.write(change) {
-                Ok(()) => self.installed.apply(change),
+        let are_local = |one: &Change, other: &Change| matches!((one, other), (Change::Local(..), Change::Local(..)));
+        for changes in self.installed.changes(&desired.tables).chunk_by(are_local) {
+            match self.maps.write(changes) {
+                Ok(()) => changes.iter().for_each(|change| self.installed.apply(*change)),
                 Err(error) => {
-                    tracing::error!(?change, %error, "cannot write a routing map; trying again");
-                    refused += 1;
+                    tracing::error!(?changes, %error, "cannot write a routing map; trying again");
+                    refused += changes.len();
                 }
             }
         }
