@@ -1,4 +1,4 @@
-//! Reads and empties hash maps many entries a system call: aya does one entry in two calls.
+//! Reads hash maps and arrays, and empties hash maps, many entries a system call: aya does one entry in two calls.
 #![expect(unsafe_code, reason = "bpf(2) has no safe wrapper for these commands")]
 
 use bytemuck::{Pod, Zeroable};
@@ -27,11 +27,11 @@ struct Attributes {
     flags: u64,
 }
 
-/// Shows all entries of a hash map whose keys and values have these sizes. An entry that is there from the beginning to the
-/// end is shown once.
+/// Shows all entries of a hash map or an array whose keys and values have these sizes. An entry that is there from the
+/// beginning to the end is shown once.
 pub(super) fn each<K: Pod, V: Pod>(map: BorrowedFd<'_>, mut see: impl FnMut(K, V)) -> io::Result<()> {
     let (mut keys, mut values) = (vec![K::zeroed(); AT_ONCE], vec![V::zeroed(); AT_ONCE]);
-    // The kernel's place in the map: a number of a bucket.
+    // The kernel's place in the map: a number of a bucket, or of an element.
     let (mut place, mut next) = (None::<u32>, 0_u32);
     loop {
         let mut attributes = Attributes {
@@ -44,7 +44,7 @@ pub(super) fn each<K: Pod, V: Pod>(map: BorrowedFd<'_>, mut see: impl FnMut(K, V
             ..Attributes::zeroed()
         };
         // SAFETY: `keys` and `values` have room for `count` entries of the sizes that `Shape` has checked, and a place in a
-        // hash map is 4 bytes long; all of them live until the call is over.
+        // map of either kind is 4 bytes long; all of them live until the call is over.
         let done = unsafe { call(LOOKUP, &mut attributes) };
         let at_end = match done {
             Ok(()) => false,
