@@ -22,6 +22,7 @@ pub const ENTRIES: usize = 2;
 
 /// Which half of each table is live: rows of [`LIVE_HALVES`], and of [`LOCAL_HALVES`] those that the supervisor alone writes.
 ///
+/// [`LIVE_HALVES`]: crate::maps::LIVE_HALVES
 /// [`LOCAL_HALVES`]: crate::maps::LOCAL_HALVES
 pub mod row {
     /// Of `LIVE_HALVES`: that of `VIPS4`.

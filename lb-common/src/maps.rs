@@ -47,7 +47,7 @@ pub const EVENTS_BYTES: u32 = 64 << 10;
 /// What is known of a packet that takes more than the fast path, while the program runs.
 pub type Scratch = [u64; 56];
 
-/// ARRAY [`row`](crate::lookup::row) → `u32`: which half of each of the planner's [lookup tables](crate::lookup) is live.
+/// ARRAY [`row`] → `u32`: which half of each of the planner's [lookup tables](crate::lookup) is live.
 /// Written by the planner.
 pub const LIVE_HALVES: &str = "LIVE_HALVES";
 /// Lookup table of [`Endpoint4`] → [`Vip`]. Written by the planner.
@@ -85,7 +85,7 @@ pub const NEXT_HOPS: &str = "NEXT_HOPS";
 pub const ROUTES4: &str = "ROUTES4";
 /// LPM_TRIE [`Route6Key`] → `u32` row in `NEXT_HOPS`. Written by the supervisor.
 pub const ROUTES6: &str = "ROUTES6";
-/// ARRAY [`row`](crate::lookup::row) → `u32`: which half of `LOCAL4` and `LOCAL6` is live. Written by the supervisor.
+/// ARRAY [`row`] → `u32`: which half of `LOCAL4` and `LOCAL6` is live. Written by the supervisor.
 pub const LOCAL_HALVES: &str = "LOCAL_HALVES";
 /// Lookup table of [`Endpoint4`] without port and protocol → `u32`, always 1: addresses of this host. Written by the supervisor.
 pub const LOCAL4: &str = "LOCAL4";
