@@ -4,8 +4,7 @@ use super::lookup::Named;
 use crate::{model::Endpoint, plan::tables::Return};
 use lb_common::{
     Be16, Be128, Endpoint4, Endpoint6, Family, Protocol, Return4, Return6, V4, V6, Vip,
-    lookup::{Line, LocalLine4, LocalLine6, ReturnLine4, ReturnLine6, VipLine4, VipLine6, row},
-    maps,
+    lookup::{Line, LocalLine4, LocalLine6, ReturnLine4, ReturnLine6, VipLine4, VipLine6},
     returns::ReturnRow,
 };
 use std::net::IpAddr;
@@ -30,11 +29,7 @@ pub(super) trait Rows: Family {
 macro_rules! rows {
     ($family:ident, $endpoint:ident, $return:ident, $vip_line:ident, $return_line:ident, $local_line:ident, $vips:ident, $returns:ident, $local:ident) => {
         impl Rows for $family {
-            const TABLES: [Named; 3] = [
-                Named { lines: maps::$vips, halves: (maps::LIVE_HALVES, row::$vips) },
-                Named { lines: maps::$returns, halves: (maps::LIVE_HALVES, row::$returns) },
-                Named { lines: maps::$local, halves: (maps::LOCAL_HALVES, row::$local) },
-            ];
+            const TABLES: [Named; 3] = [Named::$vips, Named::$returns, Named::$local];
             type VipLine = $vip_line;
             type ReturnLine = $return_line;
             type LocalLine = $local_line;

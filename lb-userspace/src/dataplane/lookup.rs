@@ -10,12 +10,20 @@ use super::{
 };
 use aya::maps::{Array, IterableMap as _, MapData};
 use half::{Full, Half};
-use lb_common::lookup::Line;
+use lb_common::{
+    lookup::{Line, row},
+    maps::{self, LIVE_HALVES, LOCAL_HALVES},
+};
 use std::{collections::BTreeMap, io, mem, os::fd::AsFd as _, thread, time::Duration};
 use tokio::time::Instant;
 
 /// How long a half that was live may still be read: a packet's way through the program takes microseconds.
-pub(super) const STILL_READ: Duration = Duration::from_millis(1);
+const STILL_READ: Duration = Duration::from_millis(1);
+
+/// Waits until no packet reads a half any more that was live until `retired`.
+pub(super) fn wait_until_unread(retired: Instant) {
+    thread::sleep(STILL_READ.saturating_sub(retired.elapsed()));
+}
 
 /// What a lookup table is called.
 #[derive(Clone, Copy, Debug)]
@@ -24,6 +32,21 @@ pub struct Named {
     pub lines: &'static str,
     /// The map that says which half is live, and the row of it.
     pub halves: (&'static str, u32),
+}
+
+impl Named {
+    /// VIPs of IPv4.
+    pub const VIPS4: Self = Self { lines: maps::VIPS4, halves: (LIVE_HALVES, row::VIPS4) };
+    /// VIPs of IPv6.
+    pub const VIPS6: Self = Self { lines: maps::VIPS6, halves: (LIVE_HALVES, row::VIPS6) };
+    /// Returns of IPv4.
+    pub const RETURNS4: Self = Self { lines: maps::RETURNS4, halves: (LIVE_HALVES, row::RETURNS4) };
+    /// Returns of IPv6.
+    pub const RETURNS6: Self = Self { lines: maps::RETURNS6, halves: (LIVE_HALVES, row::RETURNS6) };
+    /// The host's addresses of IPv4.
+    pub const LOCAL4: Self = Self { lines: maps::LOCAL4, halves: (LOCAL_HALVES, row::LOCAL4) };
+    /// The host's addresses of IPv6.
+    pub const LOCAL6: Self = Self { lines: maps::LOCAL6, halves: (LOCAL_HALVES, row::LOCAL6) };
 }
 
 /// One lookup table. It has one writer at a time.
@@ -89,7 +112,7 @@ impl<L: Line> LookupMap<L> {
             return Err(io::Error::other("another process has changed the table"));
         }
         let next = self.known.live().changed(&gathered).map_err(full)?;
-        thread::sleep(STILL_READ.saturating_sub(self.retired.elapsed()));
+        wait_until_unread(self.retired);
         let Known { halves: [first, second], live } = &mut self.known;
         let (idle, half, begin) = if *live == 0 { (1, second, self.lines.len() / 2) } else { (0, first, 0) };
         for ((number, there), line) in (begin..).zip(&mut half.lines).zip(next.lines) {

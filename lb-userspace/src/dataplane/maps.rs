@@ -6,7 +6,7 @@ use super::{
     flows::FlowTables,
     handed::{MapSource, from_fd},
     keys::{Rows, endpoint, key, returned},
-    lookup::{LookupMap, STILL_READ},
+    lookup::{LookupMap, wait_until_unread},
     raw::Raw,
     rings::{Halves, RingError},
     shape::{MapUnusable, Shape, io_error, typed},
@@ -25,7 +25,7 @@ use lb_common::{
     Be128, Note, RingHead, RingId, ServerEntry, ServerId, V4, V6, Vip,
     maps::{NOTE_COUNTERS, RING_HEADS, RINGS, SERVERS, SOURCES},
 };
-use std::{collections::BTreeMap, io, net::IpAddr, os::fd::OwnedFd, sync::Arc, thread};
+use std::{collections::BTreeMap, io, net::IpAddr, os::fd::OwnedFd, sync::Arc};
 use tokio::time::Instant;
 
 /// The planner's maps in the kernel.
@@ -246,7 +246,7 @@ impl RingMap {
 
     /// Writes the half that is not live, but not while a packet may still read it.
     fn put(&mut self, half: u32, slots: &Slots) -> Result<(), MapError> {
-        thread::sleep(STILL_READ.saturating_sub(self.retired.elapsed()));
+        wait_until_unread(self.retired);
         self.halves.set(half, Raw(**slots), 0)
     }
 }

@@ -7,8 +7,7 @@ use aya::{
 };
 use lb_common::{
     Be16, Family, RingId, Vip,
-    lookup::{Line, LocalLine4, LocalLine6, ReturnLine4, ReturnLine6, VipLine4, VipLine6, row},
-    maps::{LIVE_HALVES, LOCAL_HALVES, LOCAL4, LOCAL6, RETURNS4, RETURNS6, VIPS4, VIPS6},
+    lookup::{Line, LocalLine4, LocalLine6, ReturnLine4, ReturnLine6, VipLine4, VipLine6},
 };
 use lb_ebpf::testing::MemoryFamily;
 use lb_userspace::dataplane::{
@@ -37,14 +36,14 @@ impl Lookups {
         let source = Maps(ebpf);
         Ok(Self {
             v4: OfFamily {
-                vips: LookupMap::open(&source, Named { lines: VIPS4, halves: (LIVE_HALVES, row::VIPS4) })?,
-                returns: LookupMap::open(&source, Named { lines: RETURNS4, halves: (LIVE_HALVES, row::RETURNS4) })?,
-                local: LookupMap::open(&source, Named { lines: LOCAL4, halves: (LOCAL_HALVES, row::LOCAL4) })?,
+                vips: LookupMap::open(&source, Named::VIPS4)?,
+                returns: LookupMap::open(&source, Named::RETURNS4)?,
+                local: LookupMap::open(&source, Named::LOCAL4)?,
             },
             v6: OfFamily {
-                vips: LookupMap::open(&source, Named { lines: VIPS6, halves: (LIVE_HALVES, row::VIPS6) })?,
-                returns: LookupMap::open(&source, Named { lines: RETURNS6, halves: (LIVE_HALVES, row::RETURNS6) })?,
-                local: LookupMap::open(&source, Named { lines: LOCAL6, halves: (LOCAL_HALVES, row::LOCAL6) })?,
+                vips: LookupMap::open(&source, Named::VIPS6)?,
+                returns: LookupMap::open(&source, Named::RETURNS6)?,
+                local: LookupMap::open(&source, Named::LOCAL6)?,
             },
         })
     }
