@@ -7,26 +7,27 @@
 //!
 //! hyper is named in `serve` and `send` alone, rustls in `tls` alone. This folder never touches the kernel's maps.
 
-#[expect(dead_code, reason = "the path is about to be moved onto it")]
-pub(crate) mod message;
 pub mod listener;
 pub mod snapshot;
 pub mod threads;
 mod accept;
 pub mod panics;
 pub mod tls;
-mod meter;
 mod tcp;
+mod io;
+mod timer;
+mod pump;
+pub(crate) mod message;
+pub(crate) mod http1;
+mod http2;
 mod serve;
-mod forward;
-mod strict;
+mod exchange;
 mod rule;
-mod headers;
+mod forwarded;
 mod balance;
 mod connect;
 mod idle;
-mod send;
-mod body;
+mod ask;
 mod answer;
 #[cfg(test)]
 pub(crate) mod tests;

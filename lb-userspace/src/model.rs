@@ -10,10 +10,10 @@ pub mod server;
 pub mod endpoint;
 pub mod check;
 
-pub use backend::{Affinity, Backend, Balance, Track};
+pub use backend::{Affinity, Backend, Balance, Proto, Track};
 pub use check::{Check, CheckKind};
 pub use endpoint::Endpoint;
-pub use frontend::{Bind, Certificate, Fragments, Frontend, FrontendKind, HttpFrontend, L4Frontend, Ping};
+pub use frontend::{Bind, Certificate, Fragments, Frontend, FrontendKind, HeaderCase, HttpFrontend, L4Frontend, Ping};
 pub use global::{Global, OnStop};
 pub use ports::Ports;
 pub use rule::{Condition, Rule, Term};

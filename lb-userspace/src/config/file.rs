@@ -12,7 +12,7 @@ use super::{
     source::At,
     text::Text,
 };
-use crate::model::{Affinity, Balance, Fragments, OnStop, Ping, Track};
+use crate::model::{Affinity, Balance, Fragments, HeaderCase, OnStop, Ping, Proto, Track};
 use lb_common::{Forward, Protocol};
 use std::{
     net::{IpAddr, SocketAddr},
@@ -83,6 +83,8 @@ table! {
         timeout_connect: Duration,
         /// See `backend`.
         timeout_server: Duration,
+        /// See `backend`.
+        timeout_tunnel: Duration,
     }
 }
 
@@ -102,6 +104,13 @@ table! {
         default_backend: Text,
         /// Add the client's address to X-Forwarded-For, as HAProxy's `option forwardfor`. `http` only. Default: true.
         forwarded_for: bool,
+        /// How names of header fields are written in HTTP/1, to clients and servers: `lower`; `as-sent`, for programs that want
+        /// to see the names that others wrote (HAProxy: `h1-case-adjust`). `http` only. Default: `lower`.
+        header_case: HeaderCase,
+        /// A client that closes its sending half before it has its answer counts as gone, and what it asked for is given up, as
+        /// with HAProxy's `option abortonclose`. `http` only. Default: true; `false` is for clients that say so that they
+        /// send no more, and wait (`nc -N`).
+        abort_on_close: bool,
         /// Longest silence of a client (`tcp`, `http`), HAProxy's `timeout client`. Default: 60s.
         timeout_client: Duration,
         /// Longest time from the first byte of a request to the end of its headers (`http`), HAProxy's
@@ -192,6 +201,9 @@ table! {
         /// How long a slot of the ring changes hands when servers come, go or drain, 1s to 24h: flows that send a packet
         /// within that time stay with their server. Default: 5m.
         transition: Duration,
+        /// What its servers speak to `http` frontends: `h1`, or `h2`, also in clear text as gRPC servers do; HAProxy's `proto`
+        /// of a server. Default: `h1`.
+        proto: Proto,
         /// How servers are checked. Default: not at all, they count as up.
         check: Check,
         /// `[[backend.NAME.server]]`: at least one.
@@ -200,6 +212,10 @@ table! {
         timeout_connect: Duration,
         /// Longest silence of a server, HAProxy's `timeout server`. Default: 60s.
         timeout_server: Duration,
+        /// Longest silence of both ends once a connection only carries bytes: of a `tcp` frontend, or after a change of
+        /// protocol (WebSocket); HAProxy's `timeout tunnel`. Default: the shorter one of `timeout_client` and
+        /// `timeout_server`.
+        timeout_tunnel: Duration,
     }
 }
 

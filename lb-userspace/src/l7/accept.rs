@@ -2,14 +2,17 @@
 
 use super::{
     balance::Flow,
-    meter::{Meter, Metered},
+    io::Io,
     panics, serve,
     snapshot::FrontendRoute,
     tcp,
     threads::{BoundListener, Loaded, Thread},
     tls,
 };
-use crate::{model::FrontendKind, servers::FrontendLive};
+use crate::{
+    model::FrontendKind,
+    servers::{FrontendLive, counts::FrontendCounts},
+};
 use std::{
     cell::{Cell, RefCell},
     io,
@@ -19,7 +22,6 @@ use std::{
     time::Duration,
 };
 use tokio::{
-    io::{AsyncRead, AsyncWrite},
     net::{TcpListener, TcpStream},
     task::JoinHandle,
     time,
@@ -133,10 +135,13 @@ pub(super) struct Client {
     pub(super) flow: Flow,
     /// Whether it came by TLS.
     pub(super) secure: bool,
-    pub(super) meter: Rc<Meter>,
+    /// Of its frontend.
+    pub(super) live: Arc<FrontendLive>,
     held: RefCell<Held>,
     /// Its frontend is gone.
     orphaned: Cell<bool>,
+    /// Requests of it so far.
+    requests: Cell<u64>,
 }
 
 impl Client {
@@ -158,6 +163,22 @@ impl Client {
             }
         }
         held.clone()
+    }
+
+    /// What this thread counts of its frontend.
+    pub(super) fn counts(&self) -> &FrontendCounts {
+        self.live.counts.of(self.thread.index)
+    }
+
+    /// Counts a request whose head was complete.
+    pub(super) fn count_request(&self) {
+        self.requests.set(self.requests.get() + 1);
+        self.counts().requests.increment();
+    }
+
+    /// Whether it has sent no request before the one that runs.
+    pub(super) const fn is_first(&self) -> bool {
+        self.requests.get() <= 1
     }
 
     /// Of its frontend.
@@ -202,15 +223,18 @@ async fn connection(thread: Rc<Thread>, held: Held, address: SocketAddr, stream:
     };
     let flow = Flow { client: peer, local };
     let client = |secure| {
-        let meter = Rc::new(Meter::of_client(Arc::clone(&frontend.live), thread.index));
         let (thread, held) = (Rc::clone(&thread), RefCell::new(held.clone()));
-        Rc::new(Client { thread, flow, secure, meter, held, orphaned: Cell::new(false) })
+        let (live, orphaned, requests) = (Arc::clone(&frontend.live), Cell::new(false), Cell::new(0));
+        Rc::new(Client { thread, flow, secure, live, held, orphaned, requests })
     };
     let Some(acceptor) = frontend.tls(address) else {
-        return understood(&held, client(false), stream, false).await;
+        return understood(&held, client(false), Io::Tcp(stream), false).await;
     };
     match Box::pin(tls::accept(acceptor, stream)).await {
-        Ok((stream, speaks_h2)) => understood(&held, client(true), stream, speaks_h2).await,
+        Ok((stream, speaks_h2)) => {
+            let io = Io::Tls(Box::new(stream.into()));
+            understood(&held, client(true), io, speaks_h2).await;
+        }
         Err(error) => {
             frontend.live.counts.of(thread.index).tls_errors.increment();
             tracing::debug!(frontend = frontend.name, client = %peer, %error, "TLS handshake failed");
@@ -218,9 +242,8 @@ async fn connection(thread: Rc<Thread>, held: Held, address: SocketAddr, stream:
     }
 }
 
-async fn understood<IO: AsyncRead + AsyncWrite + Unpin + 'static>(held: &Held, client: Rc<Client>, io: IO, h2: bool) {
+async fn understood(held: &Held, client: Rc<Client>, io: Io, h2: bool) {
     let Some(frontend) = held.frontend() else { return };
-    let io = Metered::new(io, Rc::clone(&client.meter));
     // Each kind is boxed, so that a connection has the size of what it is, not of the largest that it might be.
     match &frontend.kind {
         FrontendKind::Tcp { backend } => {
@@ -229,15 +252,16 @@ async fn understood<IO: AsyncRead + AsyncWrite + Unpin + 'static>(held: &Held, c
             }
         }
         FrontendKind::Http(http) => {
-            let timeouts = serve::Timeouts {
+            let terms = serve::Terms {
                 request: http.timeout_request,
                 keep_alive: http.timeout_keep_alive,
-                silence: frontend.timeout_client,
+                abort_on_close: http.abort_on_close,
+                header_case: http.header_case,
             };
             if h2 {
-                Box::pin(serve::http2(client, io, timeouts)).await;
+                Box::pin(serve::http2::serve(client, io, terms)).await;
             } else {
-                Box::pin(serve::http1(client, io, timeouts)).await;
+                Box::pin(serve::http1::serve(client, io, terms)).await;
             }
         }
         // The kernel serves these; `Snapshot` does not list them.

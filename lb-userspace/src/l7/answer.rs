@@ -1,95 +1,86 @@
-//! The answers that we make ourselves, with HAProxy's texts, so that what users grep for stays the same.
+//! The answers that we make ourselves, with HAProxy's texts (`src/http.c`), so that what users grep for stays the same.
 
-use super::body::Body;
-use http::{HeaderValue, Response, StatusCode, header};
+use super::message::Response;
+use bytes::Bytes;
 
-/// Why we answer a request instead of a server.
+/// An answer that is ours, by its status.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) enum Answer {
-    /// 400: it is malformed, or means different things to different readers.
-    BadRequest,
-    /// 405: CONNECT, which would make us an open proxy.
-    MethodNotAllowed,
-    /// 408: its headers did not come in time.
-    RequestTimeout,
-    /// 422: a transfer coding that we do not decode.
-    Unprocessable,
-    /// 502: the server's answer is invalid, or was cut off before it began.
-    BadGateway,
-    /// 503: no server could be reached, or no rule says where to go.
-    Unavailable,
-    /// 504: the server was silent for too long.
-    GatewayTimeout,
-}
+pub(super) struct Answer(pub(super) u16);
 
 impl Answer {
-    /// The status.
-    pub(super) fn status(self) -> StatusCode {
-        match self {
-            Self::BadRequest => StatusCode::BAD_REQUEST,
-            Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
-            Self::RequestTimeout => StatusCode::REQUEST_TIMEOUT,
-            Self::Unprocessable => StatusCode::UNPROCESSABLE_ENTITY,
-            Self::BadGateway => StatusCode::BAD_GATEWAY,
-            Self::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
-            Self::GatewayTimeout => StatusCode::GATEWAY_TIMEOUT,
+    /// It is malformed, or means different things to different readers.
+    pub(super) const BAD_REQUEST: Self = Self(400);
+    /// Its head or its body did not come in time.
+    pub(super) const REQUEST_TIMEOUT: Self = Self(408);
+    /// The server's answer is invalid, or was cut off before it began.
+    pub(super) const BAD_GATEWAY: Self = Self(502);
+    /// No server could be reached, or no rule says where to go.
+    pub(super) const UNAVAILABLE: Self = Self(503);
+    /// The server was silent for too long.
+    pub(super) const GATEWAY_TIMEOUT: Self = Self(504);
+
+    /// What HAProxy says of it.
+    const fn texts(self) -> (&'static str, &'static str) {
+        match self.0 {
+            200 => ("OK", "Service ready."),
+            400 => ("Bad request", "Your browser sent an invalid request."),
+            401 => ("Unauthorized", "You need a valid user and password to access this content."),
+            403 => ("Forbidden", "Request forbidden by administrative rules."),
+            404 => ("Not Found", "The resource could not be found."),
+            405 => (
+                "Method Not Allowed",
+                "A request was made of a resource using a request method not supported by that resource",
+            ),
+            407 => ("Proxy Authentication Required", "You need a valid user and password to access this content."),
+            408 => ("Request Time-out", "Your browser didn't send a complete request in time."),
+            410 => ("Gone", "The resource is no longer available and will not be available again."),
+            413 => ("Payload Too Large", "The request entity exceeds the maximum allowed."),
+            414 => ("URI Too Long", "The request target is longer than the server is willing to interpret."),
+            421 => ("Misdirected Request", "Request sent to a non-authoritative server."),
+            422 => ("Unprocessable Content", "The server cannot process the contained instructions."),
+            425 => ("Too Early", "Your browser sent early data."),
+            429 => ("Too Many Requests", "You have sent too many requests in a given amount of time."),
+            431 => ("Request Header Fields Too Large", "The header fields of the request are too large."),
+            500 => ("Internal Server Error", "An internal server error occurred."),
+            501 => {
+                ("Not Implemented", "The server does not support the functionality required to fulfill the request.")
+            }
+            502 => ("Bad Gateway", "The server returned an invalid or incomplete response."),
+            503 => ("Service Unavailable", "No server is available to handle this request."),
+            504 => ("Gateway Time-out", "The server didn't respond in time."),
+            505 => ("HTTP Version Not Supported", "The server does not support the HTTP version of the request."),
+            _ => ("", ""),
         }
     }
 
-    /// HAProxy's error page (`src/http.c`).
-    pub(super) fn page(self) -> &'static str {
-        match self {
-            Self::BadRequest => {
-                "<html><body><h1>400 Bad request</h1>\nYour browser sent an invalid request.\n</body></html>\n"
-            }
-            Self::MethodNotAllowed => {
-                "<html><body><h1>405 Method Not Allowed</h1>\nA request was made of a resource using a request method not supported by that resource\n</body></html>\n"
-            }
-            Self::RequestTimeout => {
-                "<html><body><h1>408 Request Time-out</h1>\nYour browser didn't send a complete request in time.\n</body></html>\n"
-            }
-            Self::Unprocessable => {
-                "<html><body><h1>422 Unprocessable Content</h1>\nThe server cannot process the contained instructions.\n</body></html>\n"
-            }
-            Self::BadGateway => {
-                "<html><body><h1>502 Bad Gateway</h1>\nThe server returned an invalid or incomplete response.\n</body></html>\n"
-            }
-            Self::Unavailable => {
-                "<html><body><h1>503 Service Unavailable</h1>\nNo server is available to handle this request.\n</body></html>\n"
-            }
-            Self::GatewayTimeout => {
-                "<html><body><h1>504 Gateway Time-out</h1>\nThe server didn't respond in time.\n</body></html>\n"
-            }
-        }
+    /// Its page.
+    fn page(self) -> String {
+        let (title, text) = self.texts();
+        format!("<html><body><h1>{} {title}</h1>\n{text}\n</body></html>\n", self.0)
     }
 
-    /// Whether what follows on the connection can no longer be trusted.
-    pub(super) fn closes(self) -> bool {
-        matches!(self, Self::BadRequest | Self::RequestTimeout | Self::Unprocessable | Self::MethodNotAllowed)
+    /// Whether it is the request's fault: HAProxy's `ereq`.
+    pub(super) const fn is_of_request(self) -> bool {
+        matches!(self.0, 400..=499)
     }
 
-    /// As a response.
-    pub(super) fn response(self) -> Response<Body> {
-        let mut response = Response::new(Body::full(self.page()));
-        *response.status_mut() = self.status();
-        let headers = response.headers_mut();
-        headers.insert(header::CONTENT_LENGTH, HeaderValue::from(self.page().len()));
-        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
-        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/html"));
-        if self.closes() {
-            headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
-        }
-        response
+    /// Its head and its body.
+    pub(super) fn response(self) -> (Response, Bytes) {
+        let page = self.page();
+        let mut response = Response::new(self.0);
+        response.reason = self.texts().0.into();
+        response.fields.push("content-length", page.len().to_string());
+        response.fields.push("cache-control", "no-cache");
+        response.fields.push("content-type", "text/html");
+        (response, page.into())
     }
 
     /// As bytes of HTTP/1.1, for when no request was complete and the connection ends with this.
     pub(super) fn bytes(self) -> String {
-        let (status, page) = (self.status(), self.page());
-        let reason =
-            page.split(['>', '<']).find_map(|part| part.strip_prefix(status.as_str())).unwrap_or_default().trim();
-        let (code, length) = (status.as_str(), page.len());
+        let (code, (reason, _), page) = (self.0, self.texts(), self.page());
         format!(
-            "HTTP/1.1 {code} {reason}\r\ncontent-length: {length}\r\ncache-control: no-cache\r\ncontent-type: text/html\r\nconnection: close\r\n\r\n{page}"
+            "HTTP/1.1 {code} {reason}\r\ncontent-length: {}\r\ncache-control: no-cache\r\ncontent-type: text/html\r\nconnection: close\r\n\r\n{page}",
+            page.len()
         )
     }
 }
@@ -100,13 +91,17 @@ mod tests {
 
     #[test]
     fn the_page_of_a_backend_without_servers_is_haproxys_byte_for_byte() {
-        assert_eq!(Answer::Unavailable.page().len(), 107);
-        assert_eq!(Answer::Unavailable.response().headers()["content-length"], "107");
+        let (response, page) = Answer::UNAVAILABLE.response();
+        assert_eq!(
+            page,
+            "<html><body><h1>503 Service Unavailable</h1>\nNo server is available to handle this request.\n</body></html>\n"
+        );
+        assert_eq!(response.fields.get("content-length"), Some(&b"107"[..]));
     }
 
     #[test]
     fn a_late_request_is_told_so_and_the_connection_ends() {
-        let bytes = Answer::RequestTimeout.bytes();
+        let bytes = Answer::REQUEST_TIMEOUT.bytes();
         assert!(bytes.starts_with("HTTP/1.1 408 Request Time-out\r\n"), "{bytes}");
         assert!(bytes.contains("\r\nconnection: close\r\n"), "{bytes}");
     }

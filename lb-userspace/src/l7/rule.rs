@@ -3,32 +3,29 @@
 //! ACLs mean what they mean in HAProxy: a header fetch yields every comma-separated value of every such header, and
 //! `hdr(host)` is the value as sent, port included.
 
+use super::message::Request;
 use crate::model::{
     BackendIndex, HttpFrontend,
     rule::{Acl, Condition, Fetch, Matching},
 };
-use http::request::Parts;
 use std::borrow::Cow;
 
 /// The backend of the first rule whose condition holds, else the default one.
-pub(super) fn route(frontend: &HttpFrontend, request: &Parts) -> Option<BackendIndex> {
+pub(super) fn route(frontend: &HttpFrontend, request: &Request) -> Option<BackendIndex> {
     let rule = frontend.rules.iter().find(|rule| holds(&rule.condition, request));
     rule.map(|rule| rule.backend).or(frontend.default_backend)
 }
 
-fn holds(condition: &Condition, request: &Parts) -> bool {
+fn holds(condition: &Condition, request: &Request) -> bool {
     let term = |term: &crate::model::Term| term.acl.iter().any(|acl| matches(acl, request)) != term.negated;
     condition.any.iter().any(|all| all.iter().all(term))
 }
 
-fn matches(acl: &Acl, request: &Parts) -> bool {
+fn matches(acl: &Acl, request: &Request) -> bool {
     match &acl.fetch {
-        Fetch::Path => matches_value(acl, request.uri.path().as_bytes()),
-        Fetch::Method => matches_value(acl, request.method.as_str().as_bytes()),
-        Fetch::Header(name) => {
-            let lines = request.headers.get_all(name).into_iter();
-            lines.flat_map(|line| values(line.as_bytes())).any(|value| matches_value(acl, value))
-        }
+        Fetch::Path => matches_value(acl, request.path()),
+        Fetch::Method => matches_value(acl, request.method.name()),
+        Fetch::Header(name) => request.fields.elements(name).any(|value| matches_value(acl, value)),
     }
 }
 
@@ -66,23 +63,13 @@ fn contains_word(value: &[u8], pattern: &[u8], delimiters: &[u8]) -> bool {
     })
 }
 
-/// The comma-separated values of a header line, without the white space round them. A comma between quotes separates
-/// nothing (RFC 9110 §5.6.4).
-fn values(line: &[u8]) -> impl Iterator<Item = &[u8]> {
-    let (mut quoted, mut escaped) = (false, false);
-    let separates = move |byte: &u8| {
-        let was_escaped = escaped;
-        escaped = quoted && !was_escaped && *byte == b'\\';
-        quoted ^= *byte == b'"' && !was_escaped;
-        *byte == b',' && !quoted
-    };
-    line.split(separates).map(<[u8]>::trim_ascii)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{Rule, Term};
+    use crate::{
+        l7::message::{Method, Version},
+        model::{Rule, Term},
+    };
 
     fn acl(fetch: Fetch, matching: Matching, ignore_case: bool, patterns: &[&str]) -> Acl {
         Acl { fetch, matching, ignore_case, patterns: patterns.iter().map(ToString::to_string).collect() }
@@ -92,10 +79,9 @@ mod tests {
         Fetch::Header(name.into())
     }
 
-    fn request(uri: &str, headers: &[(&str, &str)]) -> Parts {
-        let builder = http::Request::builder().uri(uri);
-        let builder = headers.iter().fold(builder, |builder, (name, value)| builder.header(*name, *value));
-        builder.body(()).expect("request").into_parts().0
+    fn request(uri: &str, headers: &[(&str, &str)]) -> Request {
+        let fields = headers.iter().copied().collect();
+        Request { method: Method::Get, target: uri.into(), version: Version::Http11, fields }
     }
 
     #[test]
@@ -165,7 +151,7 @@ mod tests {
         assert_eq!(routed(&frontend, "/admin/x?y", "api.test"), Some(2));
         assert_eq!(routed(&frontend, "/admin/", "www.test"), Some(0));
         let mut posted = request("/admin/", &[]);
-        posted.method = http::Method::POST;
+        posted.method = Method::Post;
         assert_eq!(route(&frontend, &posted), Some(1));
         frontend.default_backend = None;
         assert_eq!(routed(&frontend, "/", "www.test"), None);

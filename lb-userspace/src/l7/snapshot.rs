@@ -5,7 +5,7 @@ use super::{
     tls::{Acceptor, TlsError},
 };
 use crate::{
-    model::{Backend, BackendIndex, Bind, Frontend, FrontendKind, Model},
+    model::{Backend, BackendIndex, Bind, Frontend, FrontendKind, Model, Proto},
     servers::{BackendLive, FrontendLive, Live},
 };
 use lb_common::hash::HashKey;
@@ -36,6 +36,9 @@ pub(super) struct BackendRoute {
     pub(super) order: Order,
     pub(super) timeout_connect: Duration,
     pub(super) timeout_server: Duration,
+    pub(super) timeout_tunnel: Option<Duration>,
+    /// Servers speak HTTP/2.
+    pub(super) http2: bool,
     /// In the order of the servers of `live`.
     pub(super) addresses: Vec<SocketAddr>,
     pub(super) live: Arc<BackendLive>,
@@ -144,6 +147,8 @@ impl BackendRoute {
             order: Order::new(backend, key),
             timeout_connect: backend.timeout_connect,
             timeout_server: backend.timeout_server,
+            timeout_tunnel: backend.timeout_tunnel,
+            http2: backend.proto == Proto::Http2,
             addresses: backend.servers.iter().map(|server| server.address).collect(),
             live: Arc::clone(live.backend(&backend.name).ok_or_else(not_live)?),
         })

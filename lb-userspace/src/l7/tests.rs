@@ -7,6 +7,8 @@ mod origin;
 mod http;
 mod wire;
 mod relay;
+mod rows;
+mod streaming;
 mod encrypted;
 mod drain;
 pub(super) mod panics;

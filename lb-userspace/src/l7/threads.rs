@@ -2,9 +2,9 @@
 
 use super::{
     accept::{self, Listening},
+    ask::{http1::Connection, http2::Connections},
     idle::Idle,
     panics,
-    send::ServerConnection,
     snapshot::Snapshot,
 };
 use arc_swap::ArcSwapOption;
@@ -22,7 +22,7 @@ use tokio::{
     runtime,
     sync::{mpsc, oneshot},
     task::LocalSet,
-    time::{self, Instant},
+    time,
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
@@ -131,6 +131,7 @@ impl Handle {
                 shared: snapshot,
                 cached: RefCell::default(),
                 idle: RefCell::new(Idle::default()),
+                multiplexed: RefCell::default(),
                 connections: tracker,
                 background: TaskTracker::new(),
                 drain: CancellationToken::new(),
@@ -160,7 +161,9 @@ pub(super) struct Thread {
     shared: Arc<ArcSwapOption<Snapshot>>,
     cached: RefCell<Option<Rc<Loaded>>>,
     /// Open connections to servers that nobody uses.
-    pub(super) idle: RefCell<Idle<ServerConnection>>,
+    pub(super) idle: RefCell<Idle<Connection>>,
+    /// Open connections to servers that carry several exchanges.
+    pub(super) multiplexed: RefCell<Connections>,
     /// Connections of clients: a drain waits for these.
     pub(super) connections: TaskTracker,
     /// What serves them beside their own task.
@@ -231,10 +234,4 @@ fn apply(thread: &Rc<Thread>, listening: &mut Vec<Listening>, new: Vec<BoundList
             Err(error) => tracing::error!(frontend, %address, %error, "cannot serve a listener"),
         }
     }
-}
-
-/// When what began at `now` is over.
-pub(super) fn after(now: Instant, timeout: Duration) -> Instant {
-    // A century stands for "never" where the sum has no room.
-    now.checked_add(timeout).unwrap_or_else(|| now + Duration::from_hours(24 * 365 * 100))
 }

@@ -44,6 +44,9 @@ pub enum TlsError {
     Refused(#[from] rustls::Error),
 }
 
+/// A connection in TLS, whichever side of it we are.
+pub(super) type Stream = tokio_rustls::TlsStream<TcpStream>;
+
 /// Decrypts connections of one bind.
 #[derive(Clone)]
 pub(super) struct Acceptor {

@@ -13,6 +13,8 @@ pub struct Backend {
     pub balance: Balance,
     /// How packets reach the servers, for kernel frontends.
     pub forward: Forward,
+    /// What its servers speak to `http` frontends. Default: HTTP/1.1.
+    pub proto: Proto,
     /// How servers are checked; `None`: they are always up.
     pub check: Option<Check>,
     /// In the order of the file; not empty; names are unique.
@@ -31,6 +33,18 @@ pub struct Backend {
     pub timeout_connect: Duration,
     /// Longest silence of a server. Default: 60 s.
     pub timeout_server: Duration,
+    /// Longest silence of both ends of a tunnel. Default: the shorter one of those of client and server.
+    pub timeout_tunnel: Option<Duration>,
+}
+
+/// What servers speak.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum Proto {
+    /// HTTP/1.1.
+    #[default]
+    Http1,
+    /// HTTP/2, also in clear text, as gRPC servers do.
+    Http2,
 }
 
 /// What of a flow decides which server it gets.

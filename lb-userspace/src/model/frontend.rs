@@ -91,6 +91,16 @@ pub enum Ping {
     Host,
 }
 
+/// How names of header fields are written in HTTP/1.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum HeaderCase {
+    /// In lower case, as HTTP/2 needs them.
+    #[default]
+    Lower,
+    /// As they came.
+    AsSent,
+}
+
 /// What only an `http` frontend has.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct HttpFrontend {
@@ -100,6 +110,10 @@ pub struct HttpFrontend {
     pub default_backend: Option<BackendIndex>,
     /// Add the client's address to X-Forwarded-For. Default: true.
     pub forwarded_for: bool,
+    /// How names of header fields are written in HTTP/1, towards clients and servers. Default: in lower case.
+    pub header_case: HeaderCase,
+    /// A client that has closed its sending half counts as gone, and what it asked for is given up. Default: true.
+    pub abort_on_close: bool,
     /// Longest time from the first byte of a request to the end of its headers. Default: 10 s.
     pub timeout_request: Duration,
     /// Longest wait for the next request on a kept connection. Default: 60 s.

@@ -35,10 +35,12 @@ pub(crate) fn backend(name: &str, servers: Vec<Server>) -> Backend {
         gue_port: 6_080,
         sources: Vec::new(),
         affinity: Affinity::None,
+        proto: crate::model::Proto::Http1,
         track: Track::Auto,
         transition: Duration::from_mins(5),
         timeout_connect: Duration::from_secs(5),
         timeout_server: Duration::from_mins(1),
+        timeout_tunnel: None,
     }
 }
 

@@ -2,7 +2,7 @@
 
 use crate::{
     config::read::Word,
-    model::{Affinity, Balance, Fragments, OnStop, Ping, Track},
+    model::{Affinity, Balance, Fragments, HeaderCase, OnStop, Ping, Proto, Track},
 };
 use lb_common::{Forward, Protocol};
 
@@ -57,6 +57,18 @@ impl Word for Forward {
         ("gue", Self::Gue),
         ("fullnat", Self::FullNat),
     ];
+}
+
+/// HAProxy's words.
+impl Word for Proto {
+    const WHAT: &'static str = "what servers speak";
+    const WORDS: &'static [(&'static str, Self)] = &[("h1", Self::Http1), ("h2", Self::Http2)];
+    const LATER: &'static [&'static str] = &["fcgi"];
+}
+
+impl Word for HeaderCase {
+    const WHAT: &'static str = "a way to write names";
+    const WORDS: &'static [(&'static str, Self)] = &[("lower", Self::Lower), ("as-sent", Self::AsSent)];
 }
 
 impl Word for Track {

@@ -8,7 +8,7 @@ use crate::{
         read::{Knob, OneOrMany},
         source::{At, Span},
     },
-    model::{Affinity, Backend, Balance, Ports, Server},
+    model::{Affinity, Backend, Balance, Ports, Proto, Server},
 };
 use lb_common::Forward;
 use std::{
@@ -34,10 +34,13 @@ pub(super) fn backend(
         typed.balance.or((if in_kernel { Balance::Maglev } else { Balance::RoundRobin }, Affinity::None));
     let connect = [&typed.timeout_connect, &defaults.timeout_connect];
     let server = [&typed.timeout_server, &defaults.timeout_server];
+    let tunnel = [&typed.timeout_tunnel, &defaults.timeout_tunnel];
+    let has_tunnel = tunnel.iter().any(|knob| knob.given().is_some());
     Backend {
         name: name.value.clone(),
         balance,
         forward: typed.forward.or(Forward::Direct),
+        proto: typed.proto.or(Proto::Http1),
         check: typed.check.given().map(|typed| check::check(typed, out)),
         servers: servers(name, typed, uses, out),
         gue_port: range::number(&typed.gue_port, "gue_port", 1_u16..=u16::MAX, GUE_PORT, out),
@@ -46,6 +49,8 @@ pub(super) fn backend(
         track: typed.track.value().copied().unwrap_or_default(),
         transition: range::duration([&typed.transition, &Knob::Absent], "transition", TRANSITIONS, TRANSITION, out),
         timeout_connect: range::duration(connect, "timeout_connect", range::TIMEOUT, TIMEOUT_CONNECT, out),
+        timeout_tunnel: has_tunnel
+            .then(|| range::duration(tunnel, "timeout_tunnel", range::TIMEOUT, TIMEOUT_SERVER, out)),
         timeout_server: range::duration(server, "timeout_server", range::TIMEOUT, TIMEOUT_SERVER, out),
     }
 }

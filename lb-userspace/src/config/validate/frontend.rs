@@ -53,6 +53,8 @@ pub(super) fn frontend(
                 rules: rules(typed, names, out),
                 default_backend: backend,
                 forwarded_for: typed.forwarded_for.or(true),
+                abort_on_close: typed.abort_on_close.or(true),
+                header_case: typed.header_case.value().copied().unwrap_or_default(),
                 timeout_request: range::duration(
                     [&typed.timeout_http_request, &defaults.timeout_http_request],
                     "timeout_http_request",
@@ -98,6 +100,8 @@ fn refuse_knobs_of_other_modes(typed: &Typed, mode: Mode, out: &mut Vec<Diagnost
         ("acl", acl, http),
         ("rule", rule, http),
         ("forwarded_for", span(&typed.forwarded_for), http),
+        ("abort_on_close", span(&typed.abort_on_close), http),
+        ("header_case", span(&typed.header_case), http),
         ("timeout_client", span(&typed.timeout_client), tcp_and_http),
         ("timeout_http_request", span(&typed.timeout_http_request), http),
         ("timeout_http_keep_alive", span(&typed.timeout_http_keep_alive), http),

@@ -52,10 +52,12 @@ fn model(check: Check, addresses: &[SocketAddr]) -> Model {
         gue_port: 6_080,
         sources: Vec::new(),
         affinity: Affinity::None,
+        proto: crate::model::Proto::Http1,
         track: Track::Auto,
         transition: Duration::from_mins(5),
         timeout_connect: Duration::from_secs(1),
         timeout_server: Duration::from_secs(1),
+        timeout_tunnel: None,
     };
     let global = Global {
         interfaces: Vec::new(),

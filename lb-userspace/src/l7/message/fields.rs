@@ -41,11 +41,6 @@ impl Fields {
         self.lines.len()
     }
 
-    /// Whether there is none.
-    pub(crate) const fn is_empty(&self) -> bool {
-        self.lines.is_empty()
-    }
-
     /// Names and values, in order.
     pub(crate) fn iter(&self) -> impl DoubleEndedIterator<Item = (&[u8], &[u8])> {
         self.lines.iter().map(|line| (self.text(line.name), self.text(line.value)))
@@ -60,11 +55,6 @@ impl Fields {
     /// The first value of that name.
     pub(crate) fn get<'a>(&'a self, name: &'a str) -> Option<&'a [u8]> {
         self.all(name).next()
-    }
-
-    /// Whether there is one of that name.
-    pub(crate) fn contains(&self, name: &str) -> bool {
-        self.get(name).is_some()
     }
 
     /// The elements of lists of that name, over all its fields, as HAProxy's `hdr()` sees them: split at commas outside
@@ -111,23 +101,6 @@ impl Fields {
     /// Removes what is not to be kept, by name and value.
     pub(crate) fn retain(&mut self, mut keep: impl FnMut(&[u8], &[u8]) -> bool) {
         self.retain_lines(|fields, line| keep(fields.text(line.name), fields.text(line.value)));
-    }
-
-    /// Changes values: `None` leaves one as it is.
-    pub(crate) fn map_values(&mut self, mut change: impl FnMut(&[u8], &[u8]) -> Option<Vec<u8>>) {
-        for index in 0..self.lines.len() {
-            let Some(line) = self.lines.get(index).copied() else { return };
-            let Some(value) = change(self.text(line.name), self.text(line.value)) else { continue };
-            let value = self.keep(&value);
-            if let Some(line) = self.lines.get_mut(index) {
-                line.value = value;
-            }
-        }
-    }
-
-    /// Bytes of all names and values.
-    pub(crate) fn bytes(&self) -> usize {
-        self.lines.iter().map(|line| line.name.range().len() + line.value.range().len()).sum()
     }
 
     fn retain_lines(&mut self, mut keep: impl FnMut(&Self, &Line) -> bool) {
@@ -217,10 +190,9 @@ mod tests {
         assert_eq!(shown(&fields), ["Host=a", "X-A=longer", "x-b=2"]);
         fields.set("new", "n");
         assert!(fields.remove("HOST") && !fields.remove("host"));
-        fields.map_values(|name, value| (name == b"new").then(|| [value, b"!"].concat()));
-        assert_eq!(shown(&fields), ["X-A=longer", "x-b=2", "new=n!"]);
+        assert_eq!(shown(&fields), ["X-A=longer", "x-b=2", "new=n"]);
         fields.retain(|_, value| value != b"2");
-        assert_eq!((fields.len(), fields.bytes()), (2, 14));
+        assert_eq!(fields.len(), 2);
     }
 
     #[test]
@@ -233,7 +205,8 @@ mod tests {
 
     #[test]
     fn what_is_secret_is_not_shown() {
-        let fields: Fields = [("Authorization", "Basic c2VjcmV0"), ("cookie", "s=secret"), ("a", "b")].into_iter().collect();
+        let fields: Fields =
+            [("Authorization", "Basic c2VjcmV0"), ("cookie", "s=secret"), ("a", "b")].into_iter().collect();
         let shown = format!("{fields:?}");
         assert!(!shown.contains("c2VjcmV0") && !shown.contains("s=secret") && shown.contains("\"b\""), "{shown}");
     }

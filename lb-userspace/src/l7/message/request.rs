@@ -91,13 +91,6 @@ impl Request {
         with_query.get(..end).unwrap_or_default()
     }
 
-    /// What follows the first `?`, without it; `None` if there is none.
-    pub(crate) fn query(&self) -> Option<&[u8]> {
-        let with_query = self.path_and_query();
-        let mark = with_query.iter().position(|byte| *byte == b'?')?;
-        with_query.get(mark + 1..)
-    }
-
     /// Path and query: the target without scheme and authority.
     pub(crate) fn path_and_query(&self) -> &[u8] {
         match self.target.as_slice() {
@@ -154,16 +147,16 @@ mod tests {
                 fields: Fields::default(),
             };
             let shown = |bytes: Option<&[u8]>| bytes.map(|bytes| String::from_utf8_lossy(bytes).into_owned());
-            (shown(Some(request.path())), shown(request.query()), shown(request.authority()), shown(request.scheme()))
+            (shown(Some(request.path())), shown(request.authority()), shown(request.scheme()))
         };
         let some = |text: &str| Some(text.to_owned());
-        assert_eq!(parts("/a/b?c=d?e"), (some("/a/b"), some("c=d?e"), None, None));
-        assert_eq!(parts("/r?u=http://x/"), (some("/r"), some("u=http://x/"), None, None));
-        assert_eq!(parts("http://h:1/p?"), (some("/p"), some(""), some("h:1"), some("http")));
-        assert_eq!(parts("https://h"), (some(""), None, some("h"), some("https")));
-        assert_eq!(parts("https://h?q"), (some(""), some("q"), some("h"), some("https")));
-        assert_eq!(parts("*"), (some(""), None, None, None));
-        assert_eq!(parts("h:443"), (some(""), None, None, None));
+        assert_eq!(parts("/a/b?c=d?e"), (some("/a/b"), None, None));
+        assert_eq!(parts("/r?u=http://x/"), (some("/r"), None, None));
+        assert_eq!(parts("http://h:1/p?"), (some("/p"), some("h:1"), some("http")));
+        assert_eq!(parts("https://h"), (some(""), some("h"), some("https")));
+        assert_eq!(parts("https://h?q"), (some(""), some("h"), some("https")));
+        assert_eq!(parts("*"), (some(""), None, None));
+        assert_eq!(parts("h:443"), (some(""), None, None));
     }
 
     #[test]

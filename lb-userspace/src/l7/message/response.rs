@@ -1,6 +1,6 @@
 //! The head of a response.
 
-use super::{Fields, Version};
+use super::Fields;
 
 /// The head of a response.
 #[derive(Clone, Debug)]
@@ -9,8 +9,6 @@ pub(crate) struct Response {
     pub(crate) status: u16,
     /// The text after the status; empty: the usual one, or none in HTTP/2.
     pub(crate) reason: Vec<u8>,
-    /// The version that it came in.
-    pub(crate) version: Version,
     /// Its fields.
     pub(crate) fields: Fields,
 }
@@ -18,7 +16,7 @@ pub(crate) struct Response {
 impl Response {
     /// One of ours.
     pub(crate) fn new(status: u16) -> Self {
-        Self { status, reason: Vec::new(), version: Version::Http11, fields: Fields::default() }
+        Self { status, reason: Vec::new(), fields: Fields::default() }
     }
 
     /// Whether another one follows, which is the answer.

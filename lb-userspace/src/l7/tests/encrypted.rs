@@ -191,7 +191,7 @@ async fn a_client_that_stops_reading_is_let_go_whatever_it_speaks() {
     let origin = Origin::start(|_, _| Act::Answer(ok(&"x".repeat(30_000_000)))).await;
     let pem = pem(&["a.test"]);
     let certificates = vec![Certificate { path: "test.pem".into(), pem: pem.clone() }];
-    let kind = FrontendKind::Http(http_frontend());
+    let kind = FrontendKind::Http(HttpFrontend { timeout_keep_alive: SHORT, ..http_frontend() });
     let proxy = Proxy::with(kind, vec![backend("web", [origin.address])], |frontend| {
         frontend.binds[0].certificates = certificates;
         frontend.timeout_client = SHORT;
@@ -201,7 +201,8 @@ async fn a_client_that_stops_reading_is_let_go_whatever_it_speaks() {
     eventually("it is served", || origin.count() == 1).await;
     eventually("it is gone", || proxy.threads.connections() == 0).await;
 
-    // A client of HTTP/2 that reads the connection but opens no window for the stream.
+    // A client of HTTP/2 that reads the connection but opens no window for the stream: that is reset, and the connection then
+    // is idle.
     let stream = connect(&proxy, &pem, "a.test", &["h2"]).await.expect("handshake");
     let (mut sender, connection) = http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await.expect("HTTP/2");
     tokio::spawn(connection);

@@ -143,7 +143,7 @@ async fn a_silent_server_is_504_and_a_silent_body_is_cut() {
     web.timeout_server = SHORT;
     let proxy = Proxy::http(http_frontend(), vec![web]);
     let answer = proxy.ask_path("a", "/").await;
-    assert!(answer.starts_with("HTTP/1.1 504 Gateway Timeout\r\n"), "{answer}");
+    assert!(answer.starts_with("HTTP/1.1 504 Gateway Time-out\r\n"), "{answer}");
     assert!(
         answer.ends_with("<h1>504 Gateway Time-out</h1>\nThe server didn't respond in time.\n</body></html>\n"),
         "{answer}"

@@ -1,7 +1,8 @@
 //! Models for tests.
 
 use crate::model::{
-    Affinity, Backend, Balance, Bind, Frontend, FrontendKind, Global, HttpFrontend, Model, OnStop, Ports, Server, Track,
+    Affinity, Backend, Balance, Bind, Frontend, FrontendKind, Global, HeaderCase, HttpFrontend, Model, OnStop, Ports,
+    Server, Track,
 };
 use lb_common::{Forward, Protocol};
 use std::{net::SocketAddr, time::Duration};
@@ -38,10 +39,12 @@ pub(crate) fn backend(name: &str, addresses: impl IntoIterator<Item = SocketAddr
         gue_port: 6_080,
         sources: Vec::new(),
         affinity: Affinity::None,
+        proto: crate::model::Proto::Http1,
         track: Track::Auto,
         transition: Duration::from_mins(5),
         timeout_connect: LONG,
         timeout_server: LONG,
+        timeout_tunnel: None,
     }
 }
 
@@ -50,6 +53,8 @@ pub(crate) fn http_frontend() -> HttpFrontend {
         rules: vec![],
         default_backend: Some(0),
         forwarded_for: true,
+        abort_on_close: true,
+        header_case: HeaderCase::Lower,
         timeout_request: LONG,
         timeout_keep_alive: LONG,
     }

@@ -103,7 +103,11 @@ async fn serve(mut stream: TcpStream, requests: &Mutex<Vec<String>>, act: &(dyn 
 async fn read_request(stream: &mut TcpStream) -> Option<String> {
     let head = read_to(stream, "\r\n\r\n").await?;
     if head.contains("\r\ntransfer-encoding: chunked\r\n") {
-        return Some(head + &read_to(stream, "0\r\n\r\n").await?);
+        let mut body = read_to(stream, "0\r\n").await?;
+        while !body.ends_with("\r\n\r\n") {
+            body += &read_to(stream, "\r\n").await?;
+        }
+        return Some(head + &body);
     }
     let length = head
         .lines()

@@ -7,8 +7,10 @@ use super::{
     proxy::{Proxy, eventually, read_to_end, read_until},
     tls::pem,
 };
-use crate::{l7::panics, model::FrontendKind};
-use http::HeaderMap;
+use crate::{
+    l7::{message::Fields, panics},
+    model::FrontendKind,
+};
 use http_body_util::{BodyExt as _, Empty};
 use hyper::client::conn::http2;
 use hyper_util::rt::{TokioExecutor, TokioIo};
@@ -21,10 +23,10 @@ use tokio::io::AsyncWriteExt as _;
 /// What no log may show.
 const SECRET: &str = "hunter2";
 
-/// The bug, which `forward` has in tests: it panics once a server has answered so, with a message that quotes.
-pub(in crate::l7) fn panic_if_told(headers: &HeaderMap) {
-    if let Some(value) = headers.get("x-panic") {
-        panic!("told to panic by {value:?}");
+/// The bug, which `exchange` has in tests: it panics once a server has answered so, with a message that quotes.
+pub(in crate::l7) fn panic_if_told(fields: &Fields) {
+    if let Some(value) = fields.get("x-panic") {
+        panic!("told to panic by {:?}", String::from_utf8_lossy(value));
     }
 }
 

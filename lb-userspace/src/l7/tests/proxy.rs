@@ -71,6 +71,18 @@ impl Proxy {
         read_to_end(&mut client).await
     }
 
+    /// What the proxy answers to these bytes until it closes, or keeps the connection though nothing more comes.
+    pub(super) async fn ask_once(&self, bytes: &[u8]) -> String {
+        let mut client = self.connect().await;
+        client.write_all(bytes).await.expect("write");
+        let mut answer = Vec::new();
+        let read =
+            async { while !is_whole(&answer) && client.read_buf(&mut answer).await.is_ok_and(|count| count > 0) {} };
+        // Too little says itself what is missing.
+        timeout(SHORT * 10, read).await.unwrap_or_default();
+        String::from_utf8(answer).expect("text")
+    }
+
     /// What it answers to `GET path`, with that `Host`, on a connection of its own.
     pub(super) async fn ask_path(&self, host: &str, path: &str) -> String {
         self.ask(&format!("GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n")).await
@@ -79,6 +91,14 @@ impl Proxy {
     pub(super) async fn connect(&self) -> TcpStream {
         TcpStream::connect(self.address).await.expect("connect")
     }
+}
+
+/// Whether an answer of a given length has come.
+fn is_whole(answer: &[u8]) -> bool {
+    let text = String::from_utf8_lossy(answer);
+    let Some((head, body)) = text.split_once("\r\n\r\n") else { return false };
+    let length = head.lines().find_map(|line| line.strip_prefix("content-length: "));
+    length.is_some_and(|length| length.parse() == Ok(body.len()))
 }
 
 pub(super) async fn read_to_end(client: &mut TcpStream) -> String {

@@ -1,0 +1,243 @@
+//! Exchange: one request of a client, from its head to the end of the answer, ours or a server's.
+
+mod talk;
+
+use super::{
+    accept::{Client, Held},
+    answer::Answer,
+    ask::{
+        NoAnswer,
+        http1::{Connection, OnHttp1},
+        http2::{Connections, OnHttp2},
+    },
+    balance::Tries,
+    connect, forwarded,
+    io::Io,
+    message::{Length, Request, Response},
+    pump::{Frame, Sink as _},
+    rule,
+    serve::{RequestBody, Respond},
+    snapshot::BackendRoute,
+    timer::{Timer, after},
+};
+use crate::model::{FrontendKind, HttpFrontend};
+use bytes::Bytes;
+use std::{future::poll_fn, rc::Rc, task::Poll};
+use talk::{Failed, Talk, Why};
+use tokio::time::Instant;
+
+/// How an exchange ended.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Ended {
+    /// The request came and the answer went as a whole: the connection may carry another exchange.
+    Clean,
+    /// Something is missing, or was left.
+    Cut,
+}
+
+/// Counts a request that had no complete head, and the answer that it got.
+pub(super) fn count_refused(client: &Client, status: u16) {
+    let counts = client.counts();
+    counts.request_errors.increment();
+    counts.responses(status).increment();
+}
+
+/// Answers a request.
+pub(super) async fn run<B: RequestBody, R: Respond>(
+    client: &Rc<Client>,
+    mut request: Request,
+    length: Length,
+    upgrade: Option<Vec<u8>>,
+    body: B,
+    respond: R,
+    timer: &mut Timer,
+) -> Ended {
+    let held = client.current();
+    client.count_request();
+    let Some((http, backend)) = place(&held, &request) else {
+        return reply(client, &held, Answer::UNAVAILABLE, length.is_empty(), respond, timer).await;
+    };
+    let address = http.forwarded_for.then(|| client.flow.client.ip());
+    forwarded::prepare(&mut request, address, client.secure, upgrade.as_deref());
+    let exchange =
+        Exchange { client, held: &held, http, backend, request: &request, length, upgrade: upgrade.is_some() };
+    exchange.ask(body, respond, timer).await
+}
+
+/// Where a request goes.
+fn place<'a>(held: &'a Held, request: &Request) -> Option<(&'a HttpFrontend, &'a BackendRoute)> {
+    let http = match &held.frontend()?.kind {
+        FrontendKind::Http(http) => http,
+        FrontendKind::L4(_) | FrontendKind::Tcp { .. } => return None,
+    };
+    Some((http, held.snapshot.backend(rule::route(http, request)?)?))
+}
+
+/// Sends an answer of ours. `drained`: nothing of the request is left on the connection.
+async fn reply<R: Respond>(
+    client: &Client,
+    held: &Held,
+    answer: Answer,
+    drained: bool,
+    respond: R,
+    timer: &mut Timer,
+) -> Ended {
+    let counts = client.counts();
+    if answer.is_of_request() {
+        counts.request_errors.increment();
+    }
+    counts.responses(answer.0).increment();
+    let (response, page) = answer.response();
+    let drained = drained && !answer.is_of_request();
+    let timeout = held.frontend().map_or_else(Default::default, |frontend| frontend.timeout_client);
+    send(response, page, drained, respond, timer, after(Instant::now(), timeout)).await
+}
+
+/// Sends a whole answer until `deadline`.
+async fn send<R: Respond>(
+    response: Response,
+    body: Bytes,
+    drained: bool,
+    respond: R,
+    timer: &mut Timer,
+    deadline: Instant,
+) -> Ended {
+    let mut sink = respond.respond(response, Length::Exact(body.len() as u64), drained);
+    let mut body = Some(body).filter(|body| !body.is_empty());
+    let sent = poll_fn(|cx| {
+        if let Some(body) = body.take() {
+            // A new sink has room, and the length is right.
+            if sink.put(Frame::Data(body)).and_then(|()| sink.finish()).is_err() {
+                return Poll::Ready(false);
+            }
+        }
+        match sink.poll_flush(cx) {
+            Poll::Ready(flushed) => Poll::Ready(flushed.is_ok()),
+            Poll::Pending => timer.poll(cx, Some(deadline)).map(|()| false),
+        }
+    })
+    .await;
+    if sent && drained { Ended::Clean } else { Ended::Cut }
+}
+
+/// A request that has a backend.
+struct Exchange<'a> {
+    client: &'a Rc<Client>,
+    held: &'a Held,
+    http: &'a HttpFrontend,
+    backend: &'a BackendRoute,
+    request: &'a Request,
+    length: Length,
+    upgrade: bool,
+}
+
+impl Exchange<'_> {
+    /// Asks servers until one answers. Only a request of which no server can have seen anything goes to another server.
+    async fn ask<B: RequestBody, R: Respond>(&self, mut body: B, mut respond: R, timer: &mut Timer) -> Ended {
+        for server in Tries::new(self.backend, self.client.flow) {
+            let Some(live) = self.backend.live.servers.get(server) else { continue };
+            let counts = live.counts.of(self.client.thread.index);
+            let mut may_reuse = self.may_reuse();
+            loop {
+                let Some(reached) = self.reach(server, may_reuse).await else { break };
+                let proven = reached.is_proven();
+                counts.total.increment();
+                let talk = self.talk(timer);
+                let talked = match reached {
+                    Reached::Http1(connection) => {
+                        let asking = OnHttp1 { connection, upgrade: self.upgrade, case: self.http.header_case };
+                        talk.run(asking, body, respond).await
+                    }
+                    Reached::Http2(asking) => talk.run(asking, body, respond).await,
+                };
+                let failed = match talked {
+                    Ok(ended) => return ended,
+                    Err(failed) => failed,
+                };
+                let Failed { why, begun, body: same_body, respond: same_respond } = failed;
+                // The server may close a kept connection just when we use it.
+                if why == Why::NoAnswer(NoAnswer::Cut) && proven && !begun && self.is_repeatable() {
+                    (body, respond, may_reuse) = (same_body, same_respond, false);
+                    continue;
+                }
+                if why.is_of_server() {
+                    counts.response_errors.increment();
+                }
+                let Some(answer) = why.answer() else { return Ended::Cut };
+                return reply(self.client, self.held, answer, false, same_respond, timer).await;
+            }
+        }
+        let drained = self.length.is_empty();
+        reply(self.client, self.held, Answer::UNAVAILABLE, drained, respond, timer).await
+    }
+
+    fn talk<'t>(&'t self, timer: &'t mut Timer) -> Talk<'t> {
+        let timeout_client = self.held.frontend().map_or_else(Default::default, |frontend| frontend.timeout_client);
+        Talk {
+            client: self.client,
+            request: self.request,
+            length: self.length,
+            timeout_client,
+            timeout_server: self.backend.timeout_server,
+            timeout_tunnel: self.backend.timeout_tunnel,
+            expects_continue: !self.length.is_empty() && self.request.fields.lists("expect", "100-continue"),
+            timer,
+        }
+    }
+
+    /// Whether a request can be asked twice without harm (RFC 9110 §9.2.2).
+    fn is_repeatable(&self) -> bool {
+        self.request.method.is_idempotent()
+    }
+
+    /// A server may close a kept connection just when we use it. A client that has sent its first request, of which nobody
+    /// can tell then whether it was done, does not expect that; one that goes on with a connection of its own does. So it is
+    /// with HAProxy's `http-reuse safe`, but for requests that can be repeated.
+    fn may_reuse(&self) -> bool {
+        self.is_repeatable() || !self.client.is_first()
+    }
+
+    /// A connection to a server: a kept one, or a new one.
+    async fn reach(&self, server: usize, may_reuse: bool) -> Option<Reached> {
+        let identity = self.backend.live.servers.get(server)?.identity;
+        let thread = &self.client.thread;
+        if self.backend.http2 {
+            let shared = poll_fn(|cx| Poll::Ready(thread.multiplexed.borrow_mut().take(identity, cx, false)));
+            if let Some(shared) = shared.await {
+                return Some(Reached::Http2(shared));
+            }
+        } else if may_reuse {
+            let kept = poll_fn(|cx| {
+                let (mut idle, now) = (thread.idle.borrow_mut(), Instant::now());
+                let mut kept = std::iter::from_fn(|| idle.take(identity, now));
+                Poll::Ready(kept.find_map(|mut kept| kept.is_open(cx).then_some(kept)))
+            });
+            if let Some(kept) = kept.await {
+                return Some(Reached::Http1(kept));
+            }
+        }
+        let (stream, open) = connect::open(self.backend, server, thread).await.ok()?;
+        if self.backend.http2 {
+            let timeout = self.backend.timeout_connect;
+            let opened = Connections::open(thread, identity, Io::Tcp(stream), open, false, timeout).await;
+            return opened.map(Reached::Http2);
+        }
+        Some(Reached::Http1(Connection::new(Io::Tcp(stream), open, identity)))
+    }
+}
+
+/// A connection to a server, by what it speaks.
+enum Reached {
+    Http1(Connection),
+    Http2(OnHttp2),
+}
+
+impl Reached {
+    /// Whether the server has answered on it before.
+    fn is_proven(&self) -> bool {
+        match self {
+            Self::Http1(connection) => connection.is_proven(),
+            Self::Http2(on) => on.is_proven(),
+        }
+    }
+}

@@ -1,0 +1,238 @@
+//! Talk: the request goes to one server and its answer to the client, both at the same time if need be.
+
+use super::{Answer, Ended};
+use crate::l7::{
+    accept::Client,
+    ask::{Answering, Asking, NoAnswer},
+    message::{Length, Request, Response},
+    pump::{Awaited, Broken, Fault, Pump, Sink, Source},
+    serve::{RequestBody, Respond},
+    timer::{Timer, after, earlier, silence},
+};
+use std::{
+    future::poll_fn,
+    rc::Rc,
+    task::{Context, Poll},
+    time::Duration,
+};
+use tokio::time::Instant;
+
+/// How long a server may leave a client waiting that asked whether it may send the body; then we tell it to.
+const PATIENCE: Duration = Duration::from_millis(300);
+
+/// What a talk needs beside its two ends.
+pub(super) struct Talk<'a> {
+    pub(super) client: &'a Rc<Client>,
+    pub(super) request: &'a Request,
+    pub(super) length: Length,
+    pub(super) timeout_client: Duration,
+    pub(super) timeout_server: Duration,
+    pub(super) timeout_tunnel: Option<Duration>,
+    /// The client waits to be told that it may send the body.
+    pub(super) expects_continue: bool,
+    pub(super) timer: &'a mut Timer,
+}
+
+/// Why the client has no answer of the server's.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Why {
+    /// The server has none, or none that can be understood.
+    NoAnswer(NoAnswer),
+    /// The server was silent for too long.
+    ServerLate,
+    /// The request's body is not one.
+    BadBody,
+    /// The client broke its request off.
+    Abort,
+    /// The rest of the request did not come in time.
+    ClientLate,
+}
+
+impl Why {
+    /// Whether it is the server's fault.
+    pub(super) const fn is_of_server(self) -> bool {
+        matches!(self, Self::NoAnswer(_) | Self::ServerLate)
+    }
+
+    /// What the client is told, if it is still there.
+    pub(super) const fn answer(self) -> Option<Answer> {
+        Some(match self {
+            Self::NoAnswer(_) => Answer::BAD_GATEWAY,
+            Self::ServerLate => Answer::GATEWAY_TIMEOUT,
+            Self::BadBody => Answer::BAD_REQUEST,
+            Self::ClientLate => Answer::REQUEST_TIMEOUT,
+            Self::Abort => return None,
+        })
+    }
+}
+
+/// Nothing has gone to the client.
+pub(super) struct Failed<B, R> {
+    pub(super) why: Why,
+    /// Whether something of the body was taken, so that it cannot be sent again.
+    pub(super) begun: bool,
+    pub(super) body: B,
+    pub(super) respond: R,
+}
+
+impl Talk<'_> {
+    /// Sends the request, and the answer to the client.
+    pub(super) async fn run<A: Asking, B: RequestBody, R: Respond>(
+        mut self,
+        asking: A,
+        body: B,
+        mut respond: R,
+    ) -> Result<Ended, Failed<B, R>> {
+        let (sink, mut answer) = asking.ask(self.request, self.length);
+        let mut up = Up { pump: Pump::new(body, sink), is_lost: false };
+        let (response, length) = loop {
+            match self.head(&mut up, &mut answer, &mut respond).await {
+                // We may have said it already.
+                Ok((response, _)) if response.status == 100 && !self.expects_continue => {}
+                Ok((response, _)) if response.is_interim() => {
+                    self.expects_continue &= response.status != 100;
+                    respond.interim(&response);
+                }
+                Ok(head) => break head,
+                Err(why) => {
+                    return Err(Failed { why, begun: up.pump.has_begun(), body: up.pump.source, respond });
+                }
+            }
+        };
+        #[cfg(test)]
+        crate::l7::tests::panics::panic_if_told(&response.fields);
+        self.client.counts().responses(response.status).increment();
+        let tunnel = response.status == 101;
+        let length = if tunnel { Length::UntilClose } else { length };
+        let respond = respond.respond(response, length, up.pump.is_done());
+        let mut down = Pump::new(answer.into_body(length), respond);
+        if tunnel {
+            self.timeout_client = self.timeout_tunnel.unwrap_or(self.timeout_client);
+            self.timeout_server = self.timeout_tunnel.unwrap_or(self.timeout_server);
+            up.pump.source.tunnel();
+            A::tunnel(&mut up.pump.sink);
+            up.pump.restart();
+        }
+        if !self.bodies(&mut up, &mut down, tunnel).await {
+            return Ok(Ended::Cut);
+        }
+        A::keep(up.pump.sink, down.source, &self.client.thread);
+        Ok(Ended::Clean)
+    }
+
+    /// The next head of the server's, while the request's body goes there.
+    async fn head<B: RequestBody, K: Sink, A: Answering, R: Respond>(
+        &mut self,
+        up: &mut Up<B, K>,
+        answer: &mut A,
+        respond: &mut R,
+    ) -> Result<(Response, Length), Why> {
+        let mut asked = None;
+        let began = Instant::now();
+        poll_fn(|cx| {
+            // What is wrong with the request's body is told before what the server makes of it.
+            up.poll(cx)?;
+            if up.pump.is_done() && up.pump.source.poll_gone(cx).is_ready() {
+                return Poll::Ready(Err(Why::Abort));
+            }
+            if let Poll::Ready(head) = answer.poll_head(cx) {
+                return Poll::Ready(head.map_err(Why::NoAnswer));
+            }
+            if let Poll::Ready(Err(_)) = respond.poll_flush(cx) {
+                return Poll::Ready(Err(Why::Abort));
+            }
+            if up.pump.has_begun() {
+                self.expects_continue = false;
+            }
+            if self.expects_continue {
+                // Some servers read the body without a word.
+                let patient = after(began, PATIENCE);
+                if self.timer.poll(cx, Some(patient)).is_ready() {
+                    self.expects_continue = false;
+                    respond.interim(&Response::new(100));
+                    if let Poll::Ready(Err(_)) = respond.poll_flush(cx) {
+                        return Poll::Ready(Err(Why::Abort));
+                    }
+                } else {
+                    return Poll::Pending;
+                }
+            }
+            let (deadline, late) = match up.waiting() {
+                Some((Awaited::Source, since)) => (after(since, self.timeout_client), Why::ClientLate),
+                Some((Awaited::Sink, since)) => (after(since, self.timeout_server), Why::ServerLate),
+                None => {
+                    let asked = *asked.get_or_insert_with(Instant::now);
+                    (after(asked, self.timeout_server), Why::ServerLate)
+                }
+            };
+            self.timer.poll(cx, Some(deadline)).map(|()| Err(late))
+        })
+        .await
+    }
+
+    /// Both bodies, to the end of the answer; in a tunnel to the end of both. Whether all has come and gone.
+    async fn bodies<B: RequestBody, K: Sink, S: Source, D: Sink>(
+        &mut self,
+        up: &mut Up<B, K>,
+        down: &mut Pump<S, D>,
+        tunnel: bool,
+    ) -> bool {
+        poll_fn(|cx| {
+            if let Err(_why) = up.poll(cx) {
+                return Poll::Ready(false);
+            }
+            if !tunnel && up.pump.is_done() && up.pump.source.poll_gone(cx).is_ready() {
+                return Poll::Ready(false);
+            }
+            match down.poll(cx) {
+                Poll::Ready(Ok(())) if !tunnel || up.is_over() => return Poll::Ready(up.pump.is_done()),
+                Poll::Ready(Err(_fault)) => return Poll::Ready(false),
+                Poll::Ready(Ok(())) | Poll::Pending => {}
+            }
+            let up = up.waiting().map(|(awaited, since)| (since, self.timeout(awaited, Awaited::Source)));
+            let down = down.waiting().map(|(awaited, since)| (since, self.timeout(awaited, Awaited::Sink)));
+            let until = |waiting: Option<(Instant, Duration)>| waiting.map(|(since, timeout)| after(since, timeout));
+            let deadline = if tunnel { silence(up, down) } else { earlier(until(up), until(down)) };
+            self.timer.poll(cx, deadline).map(|()| false)
+        })
+        .await
+    }
+
+    /// How long the one who is waited for may take; it is the client if `client` is waited for.
+    fn timeout(&self, awaited: Awaited, client: Awaited) -> Duration {
+        if awaited == client { self.timeout_client } else { self.timeout_server }
+    }
+}
+
+/// The request's body on its way to the server.
+struct Up<B, K> {
+    pump: Pump<B, K>,
+    /// The server takes no more of it. It may have answered all the same.
+    is_lost: bool,
+}
+
+impl<B: Source, K: Sink> Up<B, K> {
+    /// Moves what can be moved. `Err`: the body has no end.
+    fn poll(&mut self, cx: &mut Context<'_>) -> Result<(), Why> {
+        if self.is_over() {
+            return Ok(());
+        }
+        match self.pump.poll(cx) {
+            Poll::Ready(Err(Fault::Source(Broken::Cut))) => Err(Why::Abort),
+            Poll::Ready(Err(Fault::Source(Broken::Malformed))) => Err(Why::BadBody),
+            Poll::Ready(Err(Fault::Sink)) => {
+                self.is_lost = true;
+                Ok(())
+            }
+            Poll::Ready(Ok(())) | Poll::Pending => Ok(()),
+        }
+    }
+
+    fn is_over(&self) -> bool {
+        self.is_lost || self.pump.is_done()
+    }
+
+    fn waiting(&self) -> Option<(Awaited, Instant)> {
+        if self.is_over() { None } else { self.pump.waiting() }
+    }
+}
