@@ -5,6 +5,7 @@ pub(crate) mod tls;
 mod proxy;
 mod origin;
 mod http;
+mod http2;
 mod wire;
 mod relay;
 mod rows;

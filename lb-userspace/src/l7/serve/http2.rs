@@ -215,10 +215,19 @@ async fn stream(client: &Rc<Client>, request: http::Request<RecvStream>, mut res
 /// The head of a request as all versions have it.
 fn head(parts: &http::request::Parts, body: &RecvStream) -> Result<(Request, Length), Refusal> {
     let mut fields = Fields::with_capacity(parts.headers.len() + 1, 512);
-    if let Some(authority) = parts.uri.authority() {
-        fields.push("host", authority.as_str());
+    let authority = parts.uri.authority().map(|authority| authority.as_str().as_bytes());
+    if let Some(authority) = authority {
+        fields.push("host", authority);
     }
-    parts.headers.iter().for_each(|(name, value)| fields.push(name.as_str(), value.as_bytes()));
+    for (name, value) in &parts.headers {
+        let is_host = name == http::header::HOST;
+        match authority.or_else(|| fields.get("host")) {
+            // RFC 9113 §8.3.1: both name the same place.
+            Some(host) if is_host && !value.as_bytes().eq_ignore_ascii_case(host) => return Err(Refusal::Host),
+            Some(_) if is_host => {}
+            Some(_) | None => fields.push(name.as_str(), value.as_bytes()),
+        }
+    }
     let method = Method::new(parts.method.as_str().as_bytes());
     let target = parts.uri.path_and_query().map_or("/", http::uri::PathAndQuery::as_str);
     let mut request = Request { method, target: target.into(), version: Version::Http2, fields };
