@@ -99,7 +99,11 @@ impl Wire {
 
     fn poll_write(&self, cx: &mut Context<'_>, parts: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
         let io = &mut *self.io.borrow_mut();
-        let count = ready!(on_io!(io, stream => Pin::new(stream).poll_write_vectored(cx, parts)))?;
+        // One part is cheaper to send than a list of parts.
+        let count = ready!(match parts {
+            [part] => on_io!(io, stream => Pin::new(stream).poll_write(cx, part)),
+            parts => on_io!(io, stream => Pin::new(stream).poll_write_vectored(cx, parts)),
+        })?;
         self.sent.set(self.sent.get() + count as u64);
         if let Some((live, thread)) = &self.counts {
             live.counts.of(*thread).bytes_out.add(count as u64);

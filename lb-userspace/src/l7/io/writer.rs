@@ -79,7 +79,8 @@ impl Writer {
             let gathered = self.out.get(self.gone..).unwrap_or_default();
             let parts = [IoSlice::new(gathered), IoSlice::new(&self.large), IoSlice::new(self.after)];
             let begun = parts.iter().position(|part| !part.is_empty());
-            let Some(parts) = begun.and_then(|first| parts.get(first..)) else { break };
+            let end = parts.iter().rposition(|part| !part.is_empty());
+            let Some(parts) = begun.zip(end).and_then(|(first, last)| parts.get(first..=last)) else { break };
             self.flushed = false;
             let count = ready!(self.wire.poll_write(cx, parts))?;
             self.advance(count);
