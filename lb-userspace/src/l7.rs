@@ -11,6 +11,7 @@ pub mod listener;
 pub mod snapshot;
 pub mod threads;
 mod accept;
+pub(crate) mod proxy_protocol;
 pub mod panics;
 pub mod tls;
 mod tcp;

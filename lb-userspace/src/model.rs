@@ -10,7 +10,7 @@ pub mod server;
 pub mod endpoint;
 pub mod check;
 
-pub use backend::{Affinity, Backend, Balance, Proto, Track};
+pub use backend::{Affinity, Backend, Balance, Proto, SendProxy, Track};
 pub use check::{Check, CheckKind};
 pub use endpoint::Endpoint;
 pub use frontend::{Bind, Certificate, Fragments, Frontend, FrontendKind, HeaderCase, HttpFrontend, L4Frontend, Ping};

@@ -12,7 +12,8 @@ use super::{
     source::At,
     text::Text,
 };
-use crate::model::{Affinity, Balance, Fragments, HeaderCase, OnStop, Ping, Proto, Track};
+use crate::model::{Affinity, Balance, Fragments, HeaderCase, OnStop, Ping, Proto, SendProxy, Track};
+use ipnet::IpNet;
 use lb_common::{Forward, Protocol};
 use std::{
     net::{IpAddr, SocketAddr},
@@ -144,6 +145,10 @@ table! {
         address: BindAddress,
         /// `tcp`, `udp` (`l4` only), or an array of both. Default: `tcp`.
         protocol: OneOrMany<Protocol>,
+        /// Networks of proxies before us (`tcp`, `http`): their connections must begin with a header of the PROXY protocol,
+        /// which says who the client is; everybody else's are taken as they are. One or an array of "address" or
+        /// "address/length"; HAProxy's `accept-proxy`, which trusts everybody. Default: none.
+        accept_proxy: OneOrMany<Network>,
         /// Terminates TLS here (`tcp`, `http`). Default: clear text.
         tls: Tls,
     }
@@ -204,6 +209,10 @@ table! {
         /// What its servers speak to `http` frontends: `h1`, or `h2`, also in clear text as gRPC servers do; HAProxy's `proto`
         /// of a server. Default: `h1`.
         proto: Proto,
+        /// Servers are told who the client is by a header of the PROXY protocol, `v1` (a line of text) or `v2` (binary), before
+        /// the client's first byte; checks say that they speak for themselves. HAProxy's `send-proxy` and `send-proxy-v2` of a
+        /// server. Connections are not shared between clients then. Default: they are not told.
+        send_proxy: SendProxy,
         /// How servers are checked. Default: not at all, they count as up.
         check: Check,
         /// `[[backend.NAME.server]]`: at least one.
@@ -284,6 +293,30 @@ impl FromToml for BindForm {
         }
         let address = At { value: BindAddress::from_toml(value, reader)?, span: reader.span(value) };
         Some(Self(Bind { address: Knob::Given(address), ..Bind::default() }))
+    }
+}
+
+/// A network, or one address.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) struct Network(pub(crate) IpNet);
+
+impl FromToml for Network {
+    fn from_toml(value: &Spanned<DeValue<'_>>, reader: &mut Reader<'_>) -> Option<Self> {
+        let text = Text::from_toml(value, reader)?;
+        let address = text.value.parse::<IpAddr>().ok().map(IpNet::from);
+        let network = address.or_else(|| text.value.parse().ok());
+        match network {
+            Some(network) if network == network.trunc() => return Some(Self(network)),
+            Some(network) => {
+                let error = Diagnostic::error(text.span, format!("`{text}` has bits beyond its length"));
+                reader.error(error.help(format!("the network is {}", network.trunc())));
+            }
+            None => {
+                let error = Diagnostic::error(text.span, format!("`{text}` is neither a network nor an address"));
+                reader.error(error.help("such as \"192.0.2.0/24\" or \"2001:db8::1\""));
+            }
+        }
+        None
     }
 }
 

@@ -64,7 +64,10 @@ impl Drop for Checker {
 fn targets(model: &Model) -> Vec<(u64, Target)> {
     let checked = model.backends.iter().filter_map(|backend| Some((backend, backend.check.as_ref()?)));
     let targets = checked.flat_map(|(backend, check)| {
-        backend.servers.iter().map(move |server| (server.identity(&backend.name), Target::new(server, check)))
+        backend
+            .servers
+            .iter()
+            .map(move |server| (server.identity(&backend.name), Target::new(server, check, backend.send_proxy)))
     });
     targets.collect()
 }

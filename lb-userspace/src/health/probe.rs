@@ -1,10 +1,13 @@
 //! One probe: what it is aimed at, and what it found.
 
 use super::{http, tcp};
-use crate::model::{Check, CheckKind, Server};
+use crate::{
+    l7::proxy_protocol,
+    model::{Check, CheckKind, SendProxy, Server},
+};
 use rustix::io::Errno;
 use std::{fmt, io, net::SocketAddr, time::Duration};
-use tokio::{net::TcpStream, time::timeout};
+use tokio::{io::AsyncWriteExt as _, net::TcpStream, time::timeout};
 
 /// What a probe found, by HAProxy's codes.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -81,24 +84,30 @@ impl fmt::Display for Report {
 pub(super) struct Target {
     pub(super) address: SocketAddr,
     pub(super) check: Check,
+    /// The server expects a header of the PROXY protocol.
+    pub(super) send_proxy: Option<SendProxy>,
 }
 
 impl Target {
-    pub(super) fn new(server: &Server, check: &Check) -> Self {
+    pub(super) fn new(server: &Server, check: &Check, send_proxy: Option<SendProxy>) -> Self {
         let port = check.port.unwrap_or_else(|| server.address.port());
-        Self { address: SocketAddr::new(server.address.ip(), port), check: check.clone() }
+        Self { address: SocketAddr::new(server.address.ip(), port), check: check.clone(), send_proxy }
     }
 
     /// One probe, at most as long as the check's timeout.
     pub(super) async fn probe(&self) -> (Code, String) {
         let connected = async {
-            let stream = TcpStream::connect(self.address).await;
-            stream.map_err(|error| failed(&error, Code::L4Connection))
+            let mut stream = TcpStream::connect(self.address).await?;
+            if let Some(version) = self.send_proxy {
+                // Nobody's client: the check speaks for itself.
+                stream.write_all(&proxy_protocol::header(version, None)?).await?;
+            }
+            io::Result::Ok(stream)
         };
         let deadline = tokio::time::Instant::now() + self.check.timeout;
         let stream = match tokio::time::timeout_at(deadline, connected).await {
             Ok(Ok(stream)) => stream,
-            Ok(Err(found)) => return found,
+            Ok(Err(error)) => return failed(&error, Code::L4Connection),
             Err(_elapsed) => return (Code::L4Timeout, String::new()),
         };
         match &self.check.kind {

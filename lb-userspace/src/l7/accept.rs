@@ -3,7 +3,7 @@
 use super::{
     balance::Flow,
     io::Io,
-    panics, serve,
+    panics, proxy_protocol, serve,
     snapshot::FrontendRoute,
     tcp,
     threads::{BoundListener, Loaded, Thread},
@@ -211,7 +211,7 @@ impl Drop for Open {
     }
 }
 
-async fn connection(thread: Rc<Thread>, held: Held, address: SocketAddr, stream: TcpStream, peer: SocketAddr) {
+async fn connection(thread: Rc<Thread>, held: Held, address: SocketAddr, mut stream: TcpStream, peer: SocketAddr) {
     let Some(frontend) = held.frontend() else { return };
     let _open = Open::new(&frontend.live, thread.index);
     let local = match stream.set_nodelay(true).and_then(|()| stream.local_addr()) {
@@ -221,7 +221,16 @@ async fn connection(thread: Rc<Thread>, held: Held, address: SocketAddr, stream:
             return;
         }
     };
-    let flow = Flow { client: peer, local };
+    let mut flow = Flow { client: peer, local };
+    if frontend.accepts_proxy(address, peer.ip()) {
+        match Box::pin(proxy_protocol::receive(&mut stream)).await {
+            Ok(told) => flow = told.unwrap_or(flow),
+            Err(error) => {
+                tracing::debug!(frontend = frontend.name, proxy = %peer, %error, "no PROXY header");
+                return;
+            }
+        }
+    }
     let client = |secure| {
         let (thread, held) = (Rc::clone(&thread), RefCell::new(held.clone()));
         let (live, orphaned, requests) = (Arc::clone(&frontend.live), Cell::new(false), Cell::new(0));

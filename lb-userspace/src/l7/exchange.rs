@@ -201,12 +201,14 @@ impl Exchange<'_> {
     async fn reach(&self, server: usize, may_reuse: bool) -> Option<Reached> {
         let identity = self.backend.live.servers.get(server)?.identity;
         let thread = &self.client.thread;
-        if self.backend.http2 {
-            let shared = poll_fn(|cx| Poll::Ready(thread.multiplexed.borrow_mut().take(identity, cx, false)));
+        let shares = self.backend.send_proxy.is_none();
+        if self.backend.http2 && shares {
+            let shared =
+                poll_fn(|cx| Poll::Ready(thread.multiplexed.borrow_mut().take(identity, cx, self.client.secure)));
             if let Some(shared) = shared.await {
                 return Some(Reached::Http2(shared));
             }
-        } else if may_reuse {
+        } else if may_reuse && shares {
             let kept = poll_fn(|cx| {
                 let (mut idle, now) = (thread.idle.borrow_mut(), Instant::now());
                 let mut kept = std::iter::from_fn(|| idle.take(identity, now));
@@ -216,13 +218,14 @@ impl Exchange<'_> {
                 return Some(Reached::Http1(kept));
             }
         }
-        let (stream, open) = connect::open(self.backend, server, thread).await.ok()?;
+        let (stream, open) = connect::open(self.backend, server, self.client.flow, thread).await.ok()?;
         if self.backend.http2 {
             let timeout = self.backend.timeout_connect;
-            let opened = Connections::open(thread, identity, Io::Tcp(stream), open, false, timeout).await;
+            let opened =
+                Connections::open(thread, identity, Io::Tcp(stream), open, (self.client.secure, shares), timeout).await;
             return opened.map(Reached::Http2);
         }
-        Some(Reached::Http1(Connection::new(Io::Tcp(stream), open, identity)))
+        Some(Reached::Http1(Connection::new(Io::Tcp(stream), open, shares.then_some(identity))))
     }
 }
 

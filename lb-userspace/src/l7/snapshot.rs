@@ -5,11 +5,17 @@ use super::{
     tls::{Acceptor, TlsError},
 };
 use crate::{
-    model::{Backend, BackendIndex, Bind, Frontend, FrontendKind, Model, Proto},
+    model::{Backend, BackendIndex, Bind, Frontend, FrontendKind, Model, Proto, SendProxy},
     servers::{BackendLive, FrontendLive, Live},
 };
+use ipnet::IpNet;
 use lb_common::hash::HashKey;
-use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    net::{IpAddr, SocketAddr},
+    path::PathBuf,
+    sync::Arc,
+    time::Duration,
+};
 
 /// One configuration as the serving threads use it.
 #[derive(Debug)]
@@ -27,7 +33,15 @@ pub(super) struct FrontendRoute {
     pub(super) kind: FrontendKind,
     pub(super) timeout_client: Duration,
     pub(super) live: Arc<FrontendLive>,
-    binds: Vec<(SocketAddr, Option<Acceptor>)>,
+    binds: Vec<BindRoute>,
+}
+
+/// One address of a frontend.
+#[derive(Debug)]
+struct BindRoute {
+    address: SocketAddr,
+    accept_proxy: Vec<IpNet>,
+    tls: Option<Acceptor>,
 }
 
 /// What a request needs of its backend.
@@ -37,6 +51,7 @@ pub(super) struct BackendRoute {
     pub(super) timeout_connect: Duration,
     pub(super) timeout_server: Duration,
     pub(super) timeout_tunnel: Option<Duration>,
+    pub(super) send_proxy: Option<SendProxy>,
     /// Servers speak HTTP/2.
     pub(super) http2: bool,
     /// In the order of the servers of `live`.
@@ -94,7 +109,7 @@ impl Snapshot {
     /// Whether connections of such a listener have somewhere to go.
     pub(super) fn serves(&self, frontend: &str, address: SocketAddr) -> bool {
         let frontend = self.place_of(frontend).and_then(|place| self.frontend(place));
-        frontend.is_some_and(|frontend| frontend.binds.iter().any(|(bind, _)| *bind == address))
+        frontend.is_some_and(|frontend| frontend.bind(address).is_some())
     }
 
     pub(super) fn place_of(&self, frontend: &str) -> Option<usize> {
@@ -113,7 +128,10 @@ impl Snapshot {
 impl FrontendRoute {
     fn new(frontend: &Frontend, live: &Live) -> Result<Self, SnapshotError> {
         let not_live = || SnapshotError::NotLive { name: frontend.name.clone() };
-        let bind = |bind: &Bind| Ok((bind.address, Self::acceptor(frontend, bind)?));
+        let bind = |bind: &Bind| {
+            let (accept_proxy, tls) = (bind.accept_proxy.clone(), Self::acceptor(frontend, bind)?);
+            Ok(BindRoute { address: bind.address, accept_proxy, tls })
+        };
         Ok(Self {
             name: frontend.name.clone(),
             kind: frontend.kind.clone(),
@@ -136,7 +154,17 @@ impl FrontendRoute {
 
     /// How to decrypt what comes to that address; `None`: it is clear text.
     pub(super) fn tls(&self, address: SocketAddr) -> Option<&Acceptor> {
-        self.binds.iter().find(|(bind, _)| *bind == address).and_then(|(_, tls)| tls.as_ref())
+        self.bind(address).and_then(|bind| bind.tls.as_ref())
+    }
+
+    /// Whether a connection that comes to `address` from `peer` begins with a header of the PROXY protocol.
+    pub(super) fn accepts_proxy(&self, address: SocketAddr, peer: IpAddr) -> bool {
+        let peer = peer.to_canonical();
+        self.bind(address).is_some_and(|bind| bind.accept_proxy.iter().any(|network| network.contains(&peer)))
+    }
+
+    fn bind(&self, address: SocketAddr) -> Option<&BindRoute> {
+        self.binds.iter().find(|bind| bind.address == address)
     }
 }
 
@@ -148,6 +176,7 @@ impl BackendRoute {
             timeout_connect: backend.timeout_connect,
             timeout_server: backend.timeout_server,
             timeout_tunnel: backend.timeout_tunnel,
+            send_proxy: backend.send_proxy,
             http2: backend.proto == Proto::Http2,
             addresses: backend.servers.iter().map(|server| server.address).collect(),
             live: Arc::clone(live.backend(&backend.name).ok_or_else(not_live)?),

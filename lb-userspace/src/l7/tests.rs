@@ -3,6 +3,7 @@
 pub(crate) mod model;
 pub(crate) mod tls;
 mod proxy;
+mod proxied;
 mod origin;
 mod http;
 mod http2;

@@ -15,6 +15,8 @@ pub struct Backend {
     pub forward: Forward,
     /// What its servers speak to `http` frontends. Default: HTTP/1.1.
     pub proto: Proto,
+    /// Servers are told who the client is before its first byte. Default: they are not.
+    pub send_proxy: Option<SendProxy>,
     /// How servers are checked; `None`: they are always up.
     pub check: Option<Check>,
     /// In the order of the file; not empty; names are unique.
@@ -35,6 +37,15 @@ pub struct Backend {
     pub timeout_server: Duration,
     /// Longest silence of both ends of a tunnel. Default: the shorter one of those of client and server.
     pub timeout_tunnel: Option<Duration>,
+}
+
+/// Version of the PROXY protocol.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum SendProxy {
+    /// A line of text.
+    V1,
+    /// Binary.
+    V2,
 }
 
 /// What servers speak.

@@ -1,6 +1,7 @@
 //! Frontend: where clients connect.
 
 use super::{BackendIndex, Endpoint, Ports, Rule};
+use ipnet::IpNet;
 use lb_common::Protocol;
 use std::{
     fmt,
@@ -130,6 +131,9 @@ pub struct Bind {
     pub ports: Ports,
     /// `udp` is for `l4` only.
     pub protocol: Protocol,
+    /// Proxies before us whose connections begin with a header of the PROXY protocol, which says who the client is. Default:
+    /// none.
+    pub accept_proxy: Vec<IpNet>,
     /// Certificates; empty: clear text. The first is the default for clients that send no or an unknown name.
     pub certificates: Vec<Certificate>,
 }

@@ -41,12 +41,13 @@ pub(crate) fn backend(name: &str, servers: Vec<Server>) -> Backend {
         timeout_connect: Duration::from_secs(5),
         timeout_server: Duration::from_mins(1),
         timeout_tunnel: None,
+        send_proxy: None,
     }
 }
 
 pub(crate) fn bind(address: &str, protocol: Protocol) -> Bind {
     let address: SocketAddr = address.parse().unwrap();
-    Bind { address, ports: Ports::One(address.port()), protocol, certificates: Vec::new() }
+    Bind { address, ports: Ports::One(address.port()), protocol, accept_proxy: Vec::new(), certificates: Vec::new() }
 }
 
 /// A model of these backends; each pair is an `l4` frontend of one bind and the name of its backend.

@@ -2,7 +2,7 @@
 
 use crate::{
     config::read::Word,
-    model::{Affinity, Balance, Fragments, HeaderCase, OnStop, Ping, Proto, Track},
+    model::{Affinity, Balance, Fragments, HeaderCase, OnStop, Ping, Proto, SendProxy, Track},
 };
 use lb_common::{Forward, Protocol};
 
@@ -64,6 +64,11 @@ impl Word for Proto {
     const WHAT: &'static str = "what servers speak";
     const WORDS: &'static [(&'static str, Self)] = &[("h1", Self::Http1), ("h2", Self::Http2)];
     const LATER: &'static [&'static str] = &["fcgi"];
+}
+
+impl Word for SendProxy {
+    const WHAT: &'static str = "a version of the PROXY protocol";
+    const WORDS: &'static [(&'static str, Self)] = &[("v1", Self::V1), ("v2", Self::V2)];
 }
 
 impl Word for HeaderCase {

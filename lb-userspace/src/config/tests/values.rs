@@ -182,3 +182,31 @@ fn what_a_message_quotes_cannot_steer_a_terminal_or_break_a_line() {
     assert!(!errors.render(Format::Full).contains('\u{1b}'));
     assert!(errors.render(Format::Colour).contains('\u{1b}'), "colour only if asked for");
 }
+
+#[test]
+fn networks_of_proxies_are_exact_and_only_where_connections_end() {
+    let text = r#"[frontend.www]
+mode = "http"
+bind = { address = "*:80", accept_proxy = ["192.0.2.1/24", "10.1", "192.0.2.0/24", "2001:db8::1"] }
+default_backend = "web"
+
+[frontend.db]
+mode = "l4"
+bind = { address = "192.0.2.10:3306", accept_proxy = "192.0.2.0/24" }
+default_backend = "web"
+
+[backend.web]
+forward = "nat"
+send_proxy = "v3"
+server = [{ name = "web1", address = "10.0.0.1:80" }]
+"#;
+    let errors = parse(text).expect_err("errors").render(Format::Short);
+    let expected = "\
+sluice.toml:3:44: error: `192.0.2.1/24` has bits beyond its length
+sluice.toml:3:60: error: `10.1` is neither a network nor an address
+sluice.toml:7:8: error: l4 frontends need the network interfaces that their packets come in by
+sluice.toml:8:54: error: an l4 frontend forwards packets as they are, PROXY headers among them
+sluice.toml:13:14: error: `v3` is not a version of the PROXY protocol
+";
+    assert_eq!(errors, expected);
+}

@@ -41,6 +41,7 @@ pub(super) fn backend(
         balance,
         forward: typed.forward.or(Forward::Direct),
         proto: typed.proto.or(Proto::Http1),
+        send_proxy: typed.send_proxy.value().copied(),
         check: typed.check.given().map(|typed| check::check(typed, out)),
         servers: servers(name, typed, uses, out),
         gue_port: range::number(&typed.gue_port, "gue_port", 1_u16..=u16::MAX, GUE_PORT, out),

@@ -69,7 +69,15 @@ fn one(
     let stand_in = BindAddress { ip: Ipv4Addr::UNSPECIFIED.into(), ports: Ports::One(1) };
     let BindAddress { ip, ports } = typed.address.or(stand_in);
     let address = SocketAddr::new(ip, ports.lowest().unwrap_or(0));
-    let bind = |protocol| Bind { address, ports, protocol, certificates: certificates.clone() };
+    let networks = typed.accept_proxy.value().into_iter().flat_map(|OneOrMany(networks)| networks);
+    let accept_proxy: Vec<_> = networks.map(|network| network.value.0).collect();
+    let bind = |protocol| Bind {
+        address,
+        ports,
+        protocol,
+        accept_proxy: accept_proxy.clone(),
+        certificates: certificates.clone(),
+    };
     typed.protocols().map(bind).collect()
 }
 
@@ -116,6 +124,11 @@ fn check_l4(typed: &Typed, out: &mut Vec<Diagnostic>) {
     {
         let message = format!("an l4 frontend needs one address of its own, not `{ip}`");
         out.push(Diagnostic::error(*span, message).help(reason));
+    }
+    if let Some(networks) = typed.accept_proxy.given() {
+        let error =
+            Diagnostic::error(networks.span, "an l4 frontend forwards packets as they are, PROXY headers among them");
+        out.push(error.help("use mode \"tcp\" or \"http\", or let the servers read the header"));
     }
     if let Some(tls) = typed.tls.given() {
         let error = Diagnostic::error(tls.span, "an l4 frontend cannot terminate TLS: it forwards packets as they are");

@@ -58,6 +58,7 @@ fn model(check: Check, addresses: &[SocketAddr]) -> Model {
         timeout_connect: Duration::from_secs(1),
         timeout_server: Duration::from_secs(1),
         timeout_tunnel: None,
+        send_proxy: None,
     };
     let global = Global {
         interfaces: Vec::new(),

@@ -31,16 +31,16 @@ pub(in crate::l7) struct Connection {
 
 /// Whose connection it is.
 struct Owner {
-    /// Identity of the server.
-    server: u64,
+    /// Identity of the server; `None`: the connection is one client's and is not kept for others.
+    server: Option<u64>,
     _open: Open,
     /// Whether the server has answered on it before.
     proven: bool,
 }
 
 impl Connection {
-    /// On a new socket to the server of that identity.
-    pub(in crate::l7) fn new(io: Io, open: Open, server: u64) -> Self {
+    /// On a new socket to the server of that identity; without one it is for one exchange only.
+    pub(in crate::l7) fn new(io: Io, open: Open, server: Option<u64>) -> Self {
         let wire = Wire::new(io, None);
         let owner = Owner { server, _open: open, proven: false };
         Self { reader: Reader::new(Rc::clone(&wire)), writer: Writer::new(wire), owner }
@@ -92,10 +92,10 @@ impl Asking for OnHttp1 {
     fn keep(upload: Upload, mut download: Download, thread: &Thread) {
         let ended = download.decoder.is_done() && upload.writer.is_empty() && !upload.closes;
         // What comes behind the answer is none to any question of ours.
-        if ended && download.persistent && download.reader.input.is_empty() && !download.reader.is_closed() {
+        let keeps = download.persistent && download.reader.input.is_empty() && !download.reader.is_closed();
+        if let (true, true, Some(server)) = (ended, keeps, download.owner.server) {
             download.reader.release();
             let owner = Owner { proven: true, ..download.owner };
-            let server = owner.server;
             let connection = Connection { reader: download.reader, writer: upload.writer, owner };
             thread.idle.borrow_mut().put(server, connection, Instant::now());
         }

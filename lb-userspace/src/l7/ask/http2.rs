@@ -52,6 +52,8 @@ struct Connection {
 
 impl Connections {
     /// A connection that has room for another exchange.
+    ///
+    /// `secure` is what the server is told of the client's connection.
     pub(in crate::l7) fn take(&mut self, server: u64, cx: &mut Context<'_>, secure: bool) -> Option<OnHttp2> {
         let connections = self.0.get_mut(&server)?;
         // One that has ended is not ready, but failed.
@@ -63,13 +65,13 @@ impl Connections {
         Some(OnHttp2::new(free, secure))
     }
 
-    /// Opens one on a new socket. `None`: the server does not speak HTTP/2, or not in time.
+    /// Opens one on a new socket, `shared` with other exchanges or not. `None`: the server does not speak HTTP/2, or not in time.
     pub(in crate::l7) async fn open(
         thread: &Rc<Thread>,
         server: u64,
         io: Io,
         open: Open,
-        secure: bool,
+        (secure, shared): (bool, bool),
         timeout: Duration,
     ) -> Option<OnHttp2> {
         let mut builder = Builder::new();
@@ -89,7 +91,9 @@ impl Connections {
         });
         let connection = Connection { sender, carried: Rc::default(), proven: Rc::default() };
         let on = OnHttp2::new(&connection, secure);
-        thread.multiplexed.borrow_mut().0.entry(server).or_default().push(connection);
+        if shared {
+            thread.multiplexed.borrow_mut().0.entry(server).or_default().push(connection);
+        }
         Some(on)
     }
 }

@@ -45,6 +45,7 @@ pub(crate) fn backend(name: &str, addresses: impl IntoIterator<Item = SocketAddr
         timeout_connect: LONG,
         timeout_server: LONG,
         timeout_tunnel: None,
+        send_proxy: None,
     }
 }
 
@@ -61,6 +62,12 @@ pub(crate) fn http_frontend() -> HttpFrontend {
 }
 
 pub(crate) fn frontend(name: &str, address: SocketAddr, kind: FrontendKind) -> Frontend {
-    let bind = Bind { address, ports: Ports::One(address.port()), protocol: Protocol::Tcp, certificates: vec![] };
+    let bind = Bind {
+        address,
+        ports: Ports::One(address.port()),
+        protocol: Protocol::Tcp,
+        accept_proxy: vec![],
+        certificates: vec![],
+    };
     Frontend { name: name.into(), binds: vec![bind], kind, timeout_client: LONG }
 }
