@@ -18,6 +18,7 @@ mod source;
 mod suggest;
 mod text;
 mod address;
+mod balance;
 mod read;
 mod document;
 mod acl;

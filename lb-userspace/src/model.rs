@@ -6,16 +6,20 @@ pub mod frontend;
 pub mod ports;
 pub mod rule;
 pub mod backend;
+pub mod balance;
+pub mod pressure;
 pub mod server;
 pub mod endpoint;
 pub mod check;
 
-pub use backend::{Affinity, Backend, Balance, Proto, SendProxy, Track};
+pub use backend::{Affinity, Backend, Proto, SendProxy, Track};
+pub use balance::Balance;
 pub use check::{Check, CheckKind};
 pub use endpoint::Endpoint;
 pub use frontend::{Bind, Certificate, Fragments, Frontend, FrontendKind, HeaderCase, HttpFrontend, L4Frontend, Ping};
 pub use global::{Global, OnStop};
 pub use ports::Ports;
+pub use pressure::{Limits, Pressure, Retry, RetryOn};
 pub use rule::{Condition, Rule, Term};
 pub use server::Server;
 

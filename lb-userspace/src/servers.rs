@@ -4,10 +4,12 @@ pub mod state;
 pub mod turns;
 pub mod counts;
 pub mod live;
+pub mod gate;
 pub mod registry;
 mod pools;
 
 pub use counts::{FrontendLive, Padded, Sharded};
+pub use gate::{Gate, Place, Refusal, Slot};
 pub use live::{BackendLive, Live, ServerLive};
 pub use registry::{Registry, RegistryError, Rows};
 pub use state::{Admin, Health, Standing, available};

@@ -3,16 +3,17 @@
 
 mod words;
 
-pub(crate) use words::{CheckType, Mode};
+pub(crate) use words::{CheckType, Mode, RetryWord};
 
 use super::{
     address::{BindAddress, ServerAddress},
+    balance::Balancing,
     error::Diagnostic,
     read::{FromToml, Knob, KnobDoc, Named, OneOrMany, Reader, Table, table},
     source::At,
     text::Text,
 };
-use crate::model::{Affinity, Balance, Fragments, HeaderCase, OnStop, Ping, Proto, SendProxy, Track};
+use crate::model::{Fragments, HeaderCase, OnStop, Ping, Proto, SendProxy, Track, balance::HashType};
 use ipnet::IpNet;
 use lb_common::{Forward, Protocol};
 use std::{
@@ -80,6 +81,8 @@ table! {
         timeout_http_request: Duration,
         /// See `frontend`.
         timeout_http_keep_alive: Duration,
+        /// See `backend`.
+        timeout_queue: Duration,
         /// See `backend`.
         timeout_connect: Duration,
         /// See `backend`.
@@ -180,11 +183,23 @@ table! {
     struct Backend, "a backend" {
         /// `tcp` or `http`, if frontends of another mode must not use it. Default: that of its frontends.
         mode: Mode,
-        /// `roundrobin`; `maglev`: by a hash of the flow, so that every balancer of a group picks the same server; `source`:
-        /// the same by the client's address alone, so that all its connections meet at one server, as those of FTP must.
-        /// `l4` frontends balance by `maglev` or `source`, and by `maglev` if nothing is said; else the default is
-        /// `roundrobin`, as HAProxy.
-        balance: (Balance, Affinity),
+        /// How a server is picked, in HAProxy's words. By turns: `roundrobin`, smoothly by weight, over all threads together;
+        /// `static-rr`, by a map that is made once servers come or go. By load: `leastconn`, the fewest connections (`tcp`) or
+        /// requests (`http`) for its weight; `random(N)`, the least loaded of N drawn by weight (1 to 16, 2 if not said);
+        /// `first`, the first of the file with room below its `maxconn`. By a hash: `maglev`, of the flow, so that every
+        /// balancer of a group picks the same server; `source`, of the client's address, so that all its connections meet at
+        /// one server, as those of FTP must (as `maglev`; with a `hash_type` as HAProxy). Of requests (`http`) also: `uri`,
+        /// the target up to the query, with `whole` also that, with `path_only` without an authority, with `len N` its first
+        /// N bytes, with `depth N` its first N directories; `url_param(NAME)`, a parameter of the query; `hdr(NAME)`, a
+        /// field's first value, with `use_domain_only` only `example` of `www.example.com`; `hash EXPRESSION`, what an ACL
+        /// could look at. Where the key is absent or empty, by turns. `l4` frontends balance by `maglev` or `source`, and by
+        /// `maglev` if nothing is said; else the default is `roundrobin`.
+        balance: Balancing,
+        /// How `source`, `uri`, `url_param`, `hdr` and `hash` pick by their key, as HAProxy's `hash-type`: `map-based` (most
+        /// keys move when a server comes or goes) or `consistent` (only its own do); then `sdbm`, `djb2`, `wt6`, `crc32` or
+        /// `none` (the key is a number); then `avalanche`, mixed once more. Default: "map-based sdbm"; of "consistent":
+        /// "consistent sdbm avalanche".
+        hash_type: HashType,
         /// How packets of `l4` frontends reach the servers. `direct`: on the same link, as they are; servers own the VIP and
         /// answer clients themselves. `nat`: address and port are rewritten; replies must pass here, so the servers' route
         /// to the clients leads here. `ipip`: in a tunnel (protocol 4 or 41), through any routers; servers own the VIP and
@@ -217,6 +232,22 @@ table! {
         check: Check,
         /// `[[backend.NAME.server]]`: at least one.
         server: Vec<At<Server>>,
+        /// Load of the backend, in requests or connections, from which servers with a `minconn` have their `maxconn`.
+        /// Default: the sum of its servers' `maxconn`; HAProxy's is a tenth of what its frontends take.
+        fullconn: i64,
+        /// Attempts to reach a server after the first, 0 to 100. Unlike HAProxy's they come at once, and at another server if
+        /// there is one. Default: 3, as HAProxy.
+        retries: i64,
+        /// Whether these may go to another server than the one that a cookie names, HAProxy's `option redispatch`. Default:
+        /// true; HAProxy's is false.
+        redispatch: bool,
+        /// After which failures: `none`, `conn-failure`, `empty-response`, `junk-response`, `response-timeout`, a status of
+        /// 401, 403, 404, 408, 421, 425, 429, 500, 501, 502, 503, 504, `all-retryable-errors`; one or an array, as HAProxy's
+        /// `retry-on`. After the first two words only requests are sent again of which nothing was, or which were kept whole
+        /// (`http`). Default: "conn-failure".
+        retry_on: OneOrMany<RetryWord>,
+        /// Longest wait for a place at a server, HAProxy's `timeout queue`. Default: `timeout_connect`.
+        timeout_queue: Duration,
         /// Longest wait for a connection to a server, HAProxy's `timeout connect`. Default: 5s.
         timeout_connect: Duration,
         /// Longest silence of a server, HAProxy's `timeout server`. Default: 60s.
@@ -266,6 +297,18 @@ table! {
         weight: i64,
         /// Takes traffic only when no other server can. Default: false.
         backup: bool,
+        /// Most requests (`http`) or connections (`tcp`) that it has at once, 0 to 1000000; more of them wait. Default: 0,
+        /// any number, as HAProxy.
+        maxconn: i64,
+        /// Most of them while the backend has little to do: from here the limit rises to `maxconn` as the load rises to
+        /// `fullconn`, 0 to `maxconn`. Default: 0, always `maxconn`.
+        minconn: i64,
+        /// Most that wait for this server alone, because a cookie or a hash names it; more go to another server. Default: 0,
+        /// any number, as HAProxy.
+        maxqueue: i64,
+        /// How long its weight and `maxconn` rise to what they are after it came up; not at the start of the process.
+        /// Default: no time.
+        slowstart: Duration,
     }
 }
 

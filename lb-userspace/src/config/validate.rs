@@ -10,6 +10,7 @@ mod frontend;
 mod global;
 mod kernel;
 mod names;
+mod pressure;
 mod range;
 
 use super::{

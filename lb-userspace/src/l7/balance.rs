@@ -1,14 +1,23 @@
 //! Balance: which server of a backend takes the next request or connection.
+//!
+//! An [`Order`] is made once a configuration. A request asks it for its [`key`](Order::key) once, and then for a
+//! [`Place`] at each attempt; the queue ([`BackendLive::enter`]) makes a slot of that. Only ways to balance that need a
+//! global decision touch what threads share: the cursor, and the load of the servers.
 
 mod flow;
+mod hash;
+mod key;
 
 pub(super) use flow::Flow;
 
-use super::snapshot::BackendRoute;
+use super::{message::Request, snapshot::BackendRoute};
 use crate::{
-    model::{Affinity, Backend, Balance},
+    model::{
+        Affinity, Backend, Balance,
+        balance::{HashType, Keyed},
+    },
     plan::maglev::Owners,
-    servers::Available,
+    servers::{Available, BackendLive, Place, turns::around},
 };
 use lb_common::hash::HashKey;
 use std::sync::atomic::Ordering::Relaxed;
@@ -21,6 +30,14 @@ const TRIES: usize = 4;
 pub(super) enum Order {
     /// By turns: the cursor is in the live state, for it outlives a reload.
     Turns,
+    /// By turns, in HAProxy's static map.
+    MapTurns,
+    /// The least loaded.
+    Least,
+    /// The first with room.
+    First,
+    /// The least loaded of so many drawn by weight.
+    Random { draws: u8 },
     /// By the hash of the flow, or of its client, in the ring that the kernel half would have of this backend too.
     Ring {
         /// Made once: who may take traffic now is looked up in each pick.
@@ -28,14 +45,125 @@ pub(super) enum Order {
         affinity: Affinity,
         key: HashKey,
     },
+    /// By the hash of a key.
+    Hash { by: Keyed, kind: HashType },
 }
 
 impl Order {
     pub(super) fn new(backend: &Backend, key: HashKey) -> Self {
-        match backend.balance {
+        match &backend.balance {
             Balance::RoundRobin => Self::Turns,
+            Balance::StaticRoundRobin => Self::MapTurns,
+            Balance::LeastConn => Self::Least,
+            Balance::First => Self::First,
+            Balance::Random { draws } => Self::Random { draws: *draws },
             Balance::Maglev => Self::Ring { base: Owners::base(&backend.servers), affinity: backend.affinity, key },
+            Balance::Hash { by, kind } => Self::Hash { by: by.clone(), kind: *kind },
         }
+    }
+
+    /// What the server is picked by, if by a hash; the same for all attempts. `request` is that of `http`, `expression` what
+    /// the expression of `hash` gives, if it was asked for.
+    pub(super) fn key(&self, flow: &Flow, request: Option<&Request>, expression: Option<&[u8]>) -> Option<u32> {
+        match self {
+            Self::Ring { affinity, key, .. } => Some(flow.hash(*affinity, *key)),
+            Self::Hash { by, kind } => key::hashed(by, *kind, flow, request, expression),
+            Self::Turns | Self::MapTurns | Self::Least | Self::First | Self::Random { .. } => None,
+        }
+    }
+
+    /// The server for the next attempt, among those that take new traffic and were not tried; `None`: there is none.
+    /// [`Place::Any`]: there are some, but all are full.
+    pub(super) fn choose(&self, live: &BackendLive, key: Option<u32>, tried: &Tried) -> Option<Place> {
+        let available = live.available.load();
+        let is_new = |server: usize| !tried.contains(server);
+        let is_open = |server: usize| is_new(server) && live.has_room(server);
+        let chosen = match (self, key) {
+            (Self::Ring { base, .. }, Some(hash)) => {
+                return pick_in_ring(base, hash, &available, |server| is_new(*server)).map(Place::Bound);
+            }
+            (Self::Hash { kind, .. }, Some(hash)) if kind.consistent => {
+                return available.on_circle(hash, is_new).map(Place::Bound);
+            }
+            (Self::Hash { .. }, Some(hash)) => {
+                return around(available.map(), hash as usize).find(|server| is_new(*server)).map(Place::Bound);
+            }
+            (Self::MapTurns, _) => turn(live, available.map(), is_open),
+            // As HAProxy: where there is no key, what would have been hashed into is gone through.
+            (Self::Hash { kind, .. }, None) if !kind.consistent => turn(live, available.map(), is_open),
+            (Self::Turns | Self::Hash { .. } | Self::Ring { .. }, _) => turn(live, available.turns(), is_open),
+            (Self::Least, _) => least(live, &available, is_open),
+            (Self::First, _) => available.servers().iter().map(|(server, _)| *server).find(|server| is_open(*server)),
+            (Self::Random { draws }, _) => draw(live, &available, *draws, is_open),
+        };
+        let any = || available.servers().iter().any(|(server, _)| is_new(*server)).then_some(Place::Any);
+        chosen.map(Place::Server).or_else(any)
+    }
+}
+
+/// The next open server of a table. Whoever is passed over has had its turn: else the next one would have two.
+fn turn(live: &BackendLive, table: &[usize], open: impl Fn(usize) -> bool) -> Option<usize> {
+    let turn = live.turn.0.fetch_add(1, Relaxed);
+    let (passed, server) = around(table, turn).enumerate().find(|(_, server)| open(*server))?;
+    if passed > 0 {
+        live.turn.0.fetch_add(passed, Relaxed);
+    }
+    Some(server)
+}
+
+/// The open server with the least to do for its weight. Of equals the one after the last that was picked, so that they
+/// take turns.
+fn least(live: &BackendLive, available: &Available, open: impl Fn(usize) -> bool) -> Option<usize> {
+    let cursor = live.turn.0.load(Relaxed);
+    let candidates = available.servers().iter().filter(|(server, _)| open(*server));
+    let load = |server: usize| live.servers.get(server).map_or(0, |live| live.load.0.all());
+    let (_, server) = candidates
+        .map(|(server, weight)| {
+            // HAProxy's key (lb_fwlc.c): one that has nothing to do is as good as any other such.
+            let key = match load(*server) {
+                0 => 0,
+                load => (load as u64 + 1) * u64::from(u16::MAX) / u64::from(*weight),
+            };
+            ((key, *server < cursor, *server), *server)
+        })
+        .min()?;
+    live.turn.0.store(server + 1, Relaxed);
+    Some(server)
+}
+
+/// The least loaded of some servers drawn by weight; if none of these is open, any that is.
+fn draw(live: &BackendLive, available: &Available, draws: u8, open: impl Fn(usize) -> bool) -> Option<usize> {
+    let table = available.turns();
+    let load = |server: usize| live.servers.get(server).map_or(0, |live| live.load.0.all() as u64);
+    let weight = |server: usize| {
+        let servers = available.servers();
+        let place = servers.binary_search_by_key(&server, |(server, _)| *server).ok();
+        place.and_then(|place| servers.get(place)).map_or(1, |(_, weight)| u64::from(*weight))
+    };
+    let drawn = (0..draws).filter_map(|_| table.get(fastrand::usize(..table.len().max(1))).copied());
+    let lighter = |best: usize, next: usize| {
+        // Compared as products, so that nothing is rounded.
+        if load(next) * weight(best) < load(best) * weight(next) { next } else { best }
+    };
+    let best = drawn.filter(|server| open(*server)).reduce(lighter);
+    best.or_else(|| around(table, fastrand::usize(..table.len().max(1))).find(|server| open(*server)))
+}
+
+/// The servers that one request or connection has tried.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Tried(Vec<usize>);
+
+impl Tried {
+    pub(super) fn add(&mut self, server: usize) {
+        self.0.push(server);
+    }
+
+    pub(super) fn contains(&self, server: usize) -> bool {
+        self.0.contains(&server)
+    }
+
+    pub(super) fn clear(&mut self) {
+        self.0.clear();
     }
 }
 
@@ -54,28 +182,14 @@ fn pick_in_ring(base: &Owners, hash: u32, available: &Available, open: impl Fn(&
 /// waiting before the next one, as HAProxy does, helps nobody.
 pub(super) struct Tries<'a> {
     backend: &'a BackendRoute,
-    flow: Flow,
-    tried: [Option<usize>; TRIES],
+    key: Option<u32>,
+    tried: Tried,
     count: usize,
 }
 
 impl<'a> Tries<'a> {
     pub(super) fn new(backend: &'a BackendRoute, flow: Flow) -> Self {
-        Self { backend, flow, tried: [None; TRIES], count: 0 }
-    }
-
-    fn pick(&self) -> Option<usize> {
-        let available = self.backend.live.available.load();
-        let is_new = |server: &usize| !self.tried.contains(&Some(*server));
-        match &self.backend.order {
-            Order::Turns => {
-                let turn = self.backend.live.turn.0.fetch_add(1, Relaxed);
-                available.from_turn(turn).find(is_new)
-            }
-            Order::Ring { base, affinity, key } => {
-                pick_in_ring(base, self.flow.hash(*affinity, *key), &available, is_new)
-            }
-        }
+        Self { backend, key: backend.order.key(&flow, None, None), tried: Tried::default(), count: 0 }
     }
 }
 
@@ -87,11 +201,15 @@ impl Iterator for Tries<'_> {
         if self.count == TRIES {
             return None;
         }
-        let picked = self.pick();
-        match (picked, self.tried.get_mut(self.count)) {
-            (Some(_), Some(place)) => *place = picked,
-            (None, _) if self.count == 0 => self.backend.live.no_server.0.increment(),
-            (Some(_) | None, _) => {}
+        let live = &self.backend.live;
+        let picked = match self.backend.order.choose(live, self.key, &self.tried) {
+            Some(Place::Server(server) | Place::Bound(server)) => Some(server),
+            Some(Place::Any) | None => None,
+        };
+        match picked {
+            Some(server) => self.tried.add(server),
+            None if self.count == 0 => live.no_server.0.increment(),
+            None => {}
         }
         self.count += 1;
         picked

@@ -1,6 +1,6 @@
 //! Backend: a named set of servers with one way to balance and one check.
 
-use super::{Check, Server};
+use super::{Balance, Check, Pressure, Server};
 use lb_common::Forward;
 use std::{net::IpAddr, time::Duration};
 
@@ -17,6 +17,8 @@ pub struct Backend {
     pub proto: Proto,
     /// Servers are told who the client is before its first byte. Default: they are not.
     pub send_proxy: Option<SendProxy>,
+    /// Queues, retries.
+    pub pressure: Pressure,
     /// How servers are checked; `None`: they are always up.
     pub check: Option<Check>,
     /// In the order of the file; not empty; names are unique.
@@ -58,6 +60,14 @@ pub enum Proto {
     Http2,
 }
 
+impl Backend {
+    /// The load at which all servers may have their `maxconn`.
+    pub fn fullconn(&self) -> usize {
+        let sum = || self.servers.iter().map(|server| server.limits.maxconn as usize).sum();
+        self.pressure.fullconn.map_or_else(sum, |fullconn| fullconn as usize)
+    }
+}
+
 /// What of a flow decides which server it gets.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub enum Affinity {
@@ -76,16 +86,6 @@ pub enum Track {
     Auto,
     /// All, in a table that forgets the oldest when it is full.
     Full,
-}
-
-/// How a server is picked.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-pub enum Balance {
-    /// By turns, smoothly by weight. For `tcp` and `http` frontends only: the kernel half keeps no turn.
-    #[default]
-    RoundRobin,
-    /// By the hash of the flow in the ring of the backend: the same server from every balancer of the group.
-    Maglev,
 }
 
 /// Identity of a backend in the kernel's maps.

@@ -1,7 +1,8 @@
 //! Server: one machine of a backend.
 
+use super::Limits;
 use lb_common::hash::name_hash;
-use std::net::SocketAddr;
+use std::{net::SocketAddr, time::Duration};
 
 /// One machine of a backend.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -17,6 +18,10 @@ pub struct Server {
     pub weight: u16,
     /// Takes traffic only when no other server can. Default: false.
     pub backup: bool,
+    /// How much it takes at once. Default: any number.
+    pub limits: Limits,
+    /// How long it takes to its full weight and limit after it came up. Default: no time.
+    pub slowstart: Option<Duration>,
 }
 
 impl Server {

@@ -1,14 +1,22 @@
 //! Small models for the tests of the planner and the registry.
 
 use crate::model::{
-    Affinity, Backend, Balance, Bind, Check, CheckKind, Frontend, FrontendKind, Global, L4Frontend, Model, OnStop,
-    Ports, Server, Track,
+    Affinity, Backend, Balance, Bind, Check, CheckKind, Frontend, FrontendKind, Global, L4Frontend, Limits, Model,
+    OnStop, Ports, Pressure, Server, Track,
 };
 use lb_common::{Forward, Protocol};
 use std::{net::SocketAddr, time::Duration};
 
 pub(crate) fn server(name: &str, address: &str) -> Server {
-    Server { name: name.to_owned(), address: address.parse().unwrap(), keeps_port: false, weight: 1, backup: false }
+    Server {
+        name: name.to_owned(),
+        address: address.parse().unwrap(),
+        keeps_port: false,
+        weight: 1,
+        backup: false,
+        limits: Limits::default(),
+        slowstart: None,
+    }
 }
 
 /// Servers `web1` to `web{count}`, at addresses of their own.
@@ -30,6 +38,7 @@ pub(crate) fn backend(name: &str, servers: Vec<Server>) -> Backend {
         name: name.to_owned(),
         balance: Balance::Maglev,
         forward: Forward::Direct,
+        pressure: Pressure::default(),
         check: Some(check),
         servers,
         gue_port: 6_080,

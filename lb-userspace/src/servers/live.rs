@@ -3,8 +3,9 @@
 use super::{
     Available,
     counts::{Counter, FrontendLive, Padded, ServerCounts, Sharded},
+    gate::{Gate, Load},
 };
-use crate::model::{Backend, Model};
+use crate::model::{Backend, Balance, Limits, Model};
 use arc_swap::ArcSwap;
 use std::{
     collections::BTreeMap,
@@ -59,12 +60,22 @@ impl Live {
 pub struct BackendLive {
     /// In the order of the model's servers.
     pub servers: Vec<Arc<ServerLive>>,
-    /// The servers that may take new traffic. Replaced as a whole by each verdict.
+    /// The servers that may take new traffic. Replaced as a whole by each verdict, by [`publish`](Self::publish).
     pub available: ArcSwap<Available>,
     /// The cursor of `roundrobin`, shared by all threads: its order is a global promise.
     pub turn: Padded<AtomicUsize>,
     /// Requests or connections that found no server.
     pub no_server: Padded<Counter>,
+    /// Places at the servers and who waits for one. Shared with the configurations before and after.
+    pub gate: Arc<Gate>,
+    /// Of each server.
+    pub(super) limits: Vec<Limits>,
+    /// Of each server, its [identity](crate::model::Server::identity).
+    pub(super) identities: Arc<[u64]>,
+    /// The load at which all servers may have their `maxconn`.
+    pub(super) fullconn: usize,
+    /// Whether anyone asks how many requests a server has: else nothing is counted across threads.
+    pub(super) counts_load: bool,
 }
 
 impl BackendLive {
@@ -81,12 +92,30 @@ impl BackendLive {
         }
         let no_server = Counter::default();
         no_server.add(old.map_or(0, |old| old.no_server.0.value()));
-        Self {
+        let limits: Vec<_> = backend.servers.iter().map(|server| server.limits).collect();
+        let by_load = matches!(backend.balance, Balance::LeastConn | Balance::First | Balance::Random { .. });
+        let live = Self {
             available: ArcSwap::from_pointee(Available::new(takes)),
-            servers,
             turn: Padded(AtomicUsize::new(old.map_or(0, |old| old.turn.0.load(Relaxed)))),
             no_server: Padded(no_server),
+            gate: old.map_or_else(Arc::default, |old| Arc::clone(&old.gate)),
+            identities: servers.iter().map(|server| server.identity).collect(),
+            fullconn: backend.fullconn(),
+            counts_load: by_load || limits.iter().any(|limits| limits.maxconn > 0),
+            limits,
+            servers,
+        };
+        // That of a backend that is served already goes on as it is until this configuration is published.
+        if old.is_none() {
+            live.gate.configure(&live);
         }
+        live
+    }
+
+    /// Says which servers take traffic from now on. Who waits for one that does not is told so.
+    pub fn publish(&self, available: Available) {
+        self.available.store(Arc::new(available));
+        self.gate.configure(self);
     }
 
     /// A server and whether it takes new traffic.
@@ -103,11 +132,13 @@ pub struct ServerLive {
     pub identity: u64,
     /// A line for each thread.
     pub counts: Sharded<ServerCounts>,
+    /// What it has to do, over all threads.
+    pub load: Padded<Load>,
 }
 
 impl ServerLive {
     fn new(identity: u64, threads: usize) -> Self {
-        Self { identity, counts: Sharded::new(threads) }
+        Self { identity, counts: Sharded::new(threads), load: Padded::default() }
     }
 
     /// Connections open now.
@@ -131,8 +162,7 @@ mod tests {
     }
 
     fn publish(live: &Live, servers: &[(usize, u16)]) {
-        let available = Arc::new(Available::new(servers.iter().copied()));
-        live.backend("web").expect("backend").available.store(available);
+        live.backend("web").expect("backend").publish(Available::new(servers.iter().copied()));
     }
 
     #[test]

@@ -1,18 +1,38 @@
-//! Turns: the servers that may take new traffic, and the order in which `roundrobin` visits them. Made off the hot
-//! path, once a verdict or a weight changes; only read by the serving threads. Pure.
+//! Turns: the servers that may take new traffic, and the tables that balancing looks them up in. Made off the hot path,
+//! once a verdict or a weight changes; only read by the serving threads. Pure.
+
+mod circle;
+mod map;
+mod round;
+
+pub(crate) use circle::avalanche;
+
+use circle::Circle;
+use std::sync::OnceLock;
 
 /// The servers of a backend that may take new traffic. Immutable: a change makes a new one.
-#[derive(Clone, Debug, Default, Eq, PartialEq)]
+#[derive(Clone, Debug, Default)]
 pub struct Available {
     servers: Vec<(usize, u16)>,
-    turns: Box<[usize]>,
+    /// Those that may have what belongs to them alone, in rising order; `None`: the same.
+    keeping: Option<Vec<usize>>,
+    // Each way to balance reads one of these, so that the others are never made.
+    turns: OnceLock<Box<[usize]>>,
+    map: OnceLock<Box<[usize]>>,
+    circle: OnceLock<Circle>,
 }
 
 impl Available {
     /// From indices into the model's servers, in rising order, each with its weight. A server of weight 0 takes nothing.
     pub fn new(servers: impl IntoIterator<Item = (usize, u16)>) -> Self {
-        let servers: Vec<_> = servers.into_iter().filter(|(_, weight)| *weight > 0).collect();
-        Self { turns: round(&servers), servers }
+        Self { servers: servers.into_iter().filter(|(_, weight)| *weight > 0).collect(), ..Self::default() }
+    }
+
+    /// With the servers, in rising order, that may still have what belongs to them alone, as clients with their cookie:
+    /// also those that drain, and backups that are not needed.
+    #[must_use]
+    pub fn keeping(self, servers: impl IntoIterator<Item = usize>) -> Self {
+        Self { keeping: Some(servers.into_iter().collect()), ..self }
     }
 
     /// Index and weight of each, in the order of the model.
@@ -25,26 +45,40 @@ impl Available {
         self.servers.binary_search_by_key(&server, |(index, _)| *index).is_ok()
     }
 
-    /// The servers in their order, beginning with the one whose turn it is: one round, in which each server comes as
-    /// often as its weight says.
-    pub fn from_turn(&self, turn: usize) -> impl Iterator<Item = usize> + '_ {
-        let start = turn.checked_rem(self.turns.len()).unwrap_or(0);
-        let (before, after) = self.turns.split_at_checked(start).unwrap_or_default();
-        after.iter().chain(before).copied()
+    /// Whether that server may have what belongs to it alone.
+    pub fn keeps(&self, server: usize) -> bool {
+        match &self.keeping {
+            Some(keeping) => keeping.binary_search(&server).is_ok() || self.contains(server),
+            None => self.contains(server),
+        }
+    }
+
+    /// One round, in which each server comes as often as its weight says, in HAProxy's order of `roundrobin`.
+    pub fn turns(&self) -> &[usize] {
+        self.turns.get_or_init(|| round::round(&self.servers))
+    }
+
+    /// HAProxy's map of these servers, for `static-rr` and map-based hashes.
+    pub fn map(&self) -> &[usize] {
+        self.map.get_or_init(|| map::map(&self.servers))
+    }
+
+    /// The server of that hash by consistent hashing among those that are open.
+    pub fn on_circle(&self, hash: u32, open: impl Fn(usize) -> bool) -> Option<usize> {
+        self.circle.get_or_init(|| Circle::new(&self.servers)).pick(hash, open)
     }
 }
 
-/// One round. The k-th turn of a server of weight w falls at (2k + 1) / 2w of the round, so that the turns of each are
-/// spread evenly; where two fall together, the order of the model decides.
-fn round(servers: &[(usize, u16)]) -> Box<[usize]> {
-    let divisor = servers.iter().fold(0, |divisor, (_, weight)| greatest_common_divisor(divisor, *weight)).max(1);
-    let turns_of = |&(index, weight): &(usize, u16)| {
-        let weight = u64::from(weight / divisor);
-        (0..weight).map(move |k| (((2 * k + 1) << 32) / weight, index))
-    };
-    let mut turns: Vec<_> = servers.iter().flat_map(turns_of).collect();
-    turns.sort_unstable();
-    turns.into_iter().map(|(_, index)| index).collect()
+/// Entries of a table from that place on, once around.
+pub fn around(table: &[usize], place: usize) -> impl Iterator<Item = usize> {
+    let start = place.checked_rem(table.len()).unwrap_or(0);
+    let (before, after) = table.split_at_checked(start).unwrap_or_default();
+    after.iter().chain(before).copied()
+}
+
+/// The greatest common divisor of all weights.
+fn divisor(servers: &[(usize, u16)]) -> u16 {
+    servers.iter().fold(0, |divisor, (_, weight)| greatest_common_divisor(divisor, *weight)).max(1)
 }
 
 fn greatest_common_divisor(a: u16, b: u16) -> u16 {
@@ -54,43 +88,82 @@ fn greatest_common_divisor(a: u16, b: u16) -> u16 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
+
+    fn available(weights: &[u16]) -> Available {
+        Available::new(weights.iter().copied().enumerate())
+    }
 
     fn order(weights: &[u16]) -> Vec<usize> {
-        Available::new(weights.iter().copied().enumerate()).from_turn(0).collect()
+        available(weights).turns().to_vec()
     }
 
     #[test]
     fn equal_weights_go_round_in_the_order_of_the_file() {
         assert_eq!(order(&[1, 1, 1, 1]), [0, 1, 2, 3]);
         assert_eq!(order(&[256, 256]), [0, 1]);
+        assert_eq!(available(&[7, 7, 7]).map(), [0, 1, 2]);
     }
 
     #[test]
     fn unequal_weights_are_interleaved() {
-        assert_eq!(order(&[4, 2]), [0, 1, 0]);
-        assert_eq!(order(&[5, 1, 1]), [0, 0, 0, 1, 2, 0, 0]);
-    }
-
-    #[test]
-    fn a_round_is_exact_and_no_part_of_it_is_two_turns_off() {
-        let weights = [7_u16, 3, 256, 1, 90];
-        let total: u32 = weights.iter().copied().map(u32::from).sum();
-        let mut seen = [0_i64; 5];
-        for (position, server) in (1_i64..).zip(order(&weights)) {
-            seen[server] += 1;
-            for (count, weight) in seen.iter().zip(weights) {
-                let distance = (count * i64::from(total) - position * i64::from(weight)).abs();
-                assert!(distance < 2 * i64::from(total), "after {position} turns: {seen:?}");
-            }
-        }
-        assert_eq!(seen, weights.map(i64::from));
+        assert_eq!(order(&[4, 2]), [0, 0, 1]);
+        assert_eq!(order(&[3, 2, 1]), [0, 1, 0, 2, 0, 1]);
+        assert_eq!(order(&[5, 1, 1]), [0, 0, 0, 1, 0, 0, 2]);
+        assert_eq!(order(&[10, 20, 30]), [2, 1, 2, 0, 2, 1]);
     }
 
     #[test]
     fn a_turn_anywhere_starts_a_whole_round() {
         let available = Available::new([(2, 1), (5, 1), (9, 1)]);
-        assert_eq!(available.from_turn(4).collect::<Vec<_>>(), [5, 9, 2]);
-        assert_eq!(Available::default().from_turn(4).count(), 0);
-        assert_eq!(Available::new([(0, 0)]).from_turn(usize::MAX).count(), 0);
+        assert_eq!(around(available.turns(), 4).collect::<Vec<_>>(), [5, 9, 2]);
+        assert_eq!(around(Available::default().turns(), 4).count(), 0);
+        assert_eq!(around(Available::new([(0, 0)]).turns(), usize::MAX).count(), 0);
+    }
+
+    #[test]
+    fn servers_that_take_nothing_new_may_keep_what_is_theirs() {
+        let available = Available::new([(1, 1)]).keeping([0]);
+        assert!(available.keeps(0) && available.keeps(1) && !available.keeps(2) && !available.contains(0));
+    }
+
+    proptest! {
+        #[test]
+        fn every_table_gives_each_server_its_share_and_a_round_is_smooth(
+            weights in proptest::collection::vec(1_u16..=256, 1..12),
+        ) {
+            let available = available(&weights);
+            let divisor = divisor(available.servers());
+            let total: i64 = weights.iter().copied().map(i64::from).sum::<i64>() / i64::from(divisor);
+            for table in [available.turns(), available.map()] {
+                for (server, weight) in weights.iter().enumerate() {
+                    let turns = table.iter().filter(|it| **it == server).count();
+                    prop_assert_eq!(turns, usize::from(weight / divisor));
+                }
+            }
+            let mut seen = vec![0_i64; weights.len()];
+            for (position, server) in (1_i64..).zip(available.turns()) {
+                seen[*server] += 1;
+                for (count, weight) in seen.iter().zip(&weights) {
+                    let distance = (count * total - position * i64::from(weight / divisor)).abs();
+                    prop_assert!(distance < 3 * total, "after {position} turns: {seen:?}");
+                }
+            }
+        }
+
+        #[test]
+        fn on_the_circle_only_the_keys_of_a_lost_server_move(
+            weights in proptest::collection::vec(1_u16..=20, 2..8), hashes: [u32; 32], lost: usize,
+        ) {
+            let lost = lost % weights.len();
+            let all = available(&weights);
+            let left = Available::new(weights.iter().copied().enumerate().filter(|(server, _)| *server != lost));
+            for hash in hashes {
+                let before = all.on_circle(hash, |_| true);
+                let after = left.on_circle(hash, |_| true);
+                prop_assert!(before == after || before == Some(lost));
+                prop_assert!(all.on_circle(hash, |server| server != lost).is_some_and(|server| server != lost));
+            }
+        }
     }
 }

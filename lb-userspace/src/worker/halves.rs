@@ -216,7 +216,9 @@ impl Halves {
         let Some(live) = self.live.backend(&backend.name) else { return };
         let takes = self.registry.available(backend).into_iter().zip(&backend.servers).enumerate();
         let takes = takes.filter_map(|(index, (takes, server))| takes.then_some((index, server.weight)));
-        live.available.store(Arc::new(Available::new(takes)));
+        let standing = |server: &crate::model::Server| self.registry.standing(server.identity(&backend.name));
+        let keeping = backend.servers.iter().enumerate().filter(|(_, server)| standing(server).keeps_existing());
+        live.publish(Available::new(takes).keeping(keeping.map(|(index, _)| index)));
     }
 
     /// The rows of servers that are in use already; the rings stay as they are. A server that returns waits for its ring:

@@ -2,7 +2,7 @@
 
 use crate::{
     config::read::Word,
-    model::{Affinity, Balance, Fragments, HeaderCase, OnStop, Ping, Proto, SendProxy, Track},
+    model::{Fragments, HeaderCase, OnStop, Ping, Proto, RetryOn, SendProxy, Track},
 };
 use lb_common::{Forward, Protocol};
 
@@ -34,18 +34,6 @@ impl Word for Protocol {
     const WHAT: &'static str = "a protocol";
     const WORDS: &'static [(&'static str, Self)] = &[("tcp", Self::Tcp), ("udp", Self::Udp)];
     const LATER: &'static [&'static str] = &["quic", "sctp"];
-}
-
-/// HAProxy's one word says how and by what.
-impl Word for (Balance, Affinity) {
-    const WHAT: &'static str = "a way to balance";
-    const WORDS: &'static [(&'static str, Self)] = &[
-        ("roundrobin", (Balance::RoundRobin, Affinity::None)),
-        ("maglev", (Balance::Maglev, Affinity::None)),
-        ("source", (Balance::Maglev, Affinity::Source)),
-    ];
-    const LATER: &'static [&'static str] =
-        &["leastconn", "static-rr", "random", "first", "uri", "url_param", "hdr", "hash", "rdp-cookie"];
 }
 
 impl Word for Forward {
@@ -109,4 +97,45 @@ impl Word for CheckType {
     const WORDS: &'static [(&'static str, Self)] = &[("tcp", Self::Tcp), ("http", Self::Http)];
     const LATER: &'static [&'static str] =
         &["mysql", "pgsql", "redis", "smtp", "ftp", "ssh", "ldap", "tls", "grpc", "script", "exec", "agent"];
+}
+
+/// One of `retry_on`: the failures that it stands for.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) struct RetryWord(pub(crate) &'static [RetryOn]);
+
+impl Word for RetryWord {
+    const WHAT: &'static str = "a failure to retry on";
+    const WORDS: &'static [(&'static str, Self)] = &[
+        ("none", Self(&[])),
+        ("conn-failure", Self(&[RetryOn::ConnFailure])),
+        ("empty-response", Self(&[RetryOn::EmptyResponse])),
+        ("junk-response", Self(&[RetryOn::JunkResponse])),
+        ("response-timeout", Self(&[RetryOn::ResponseTimeout])),
+        ("401", Self(&[RetryOn::Status(401)])),
+        ("403", Self(&[RetryOn::Status(403)])),
+        ("404", Self(&[RetryOn::Status(404)])),
+        ("408", Self(&[RetryOn::Status(408)])),
+        ("421", Self(&[RetryOn::Status(421)])),
+        ("425", Self(&[RetryOn::Status(425)])),
+        ("429", Self(&[RetryOn::Status(429)])),
+        ("500", Self(&[RetryOn::Status(500)])),
+        ("501", Self(&[RetryOn::Status(501)])),
+        ("502", Self(&[RetryOn::Status(502)])),
+        ("503", Self(&[RetryOn::Status(503)])),
+        ("504", Self(&[RetryOn::Status(504)])),
+        (
+            "all-retryable-errors",
+            Self(&[
+                RetryOn::ConnFailure,
+                RetryOn::EmptyResponse,
+                RetryOn::JunkResponse,
+                RetryOn::ResponseTimeout,
+                RetryOn::Status(500),
+                RetryOn::Status(502),
+                RetryOn::Status(503),
+                RetryOn::Status(504),
+            ]),
+        ),
+    ];
+    const LATER: &'static [&'static str] = &["0rtt-rejected"];
 }

@@ -32,10 +32,10 @@ fn every_way_to_forward_is_a_word() {
 fn balance_track_and_transition_become_what_they_say() {
     let text = format!("forward = \"nat\"\nbalance = \"source\"\ntrack = \"full\"\ntransition = \"24h\"\n{SERVER}");
     let backend = &model(&of_one_vip(&text)).backends[0];
-    assert_eq!((backend.balance, backend.affinity), (Balance::Maglev, Affinity::Source));
+    assert_eq!((&backend.balance, backend.affinity), (&Balance::Maglev, Affinity::Source));
     assert_eq!((backend.track, backend.transition), (Track::Full, Duration::from_hours(24)));
     let backend = &model(&of_one_vip(&format!("forward = \"nat\"\n{SERVER}"))).backends[0];
-    assert_eq!((backend.balance, backend.affinity), (Balance::Maglev, Affinity::None));
+    assert_eq!((&backend.balance, backend.affinity), (&Balance::Maglev, Affinity::None));
     assert_eq!((backend.track, backend.transition), (Track::Auto, Duration::from_mins(5)));
 }
 

@@ -56,7 +56,7 @@ error: backend `resolvers` does not say how packets reach its servers
   |
   = help: forward = "direct", "ipip" or "gue" if the servers own the VIP and answer clients themselves; forward = "nat" if their replies pass here; forward = "fullnat" if they answer to an address of this machine's
 
-error: l4 frontends balance by maglev or source, but backend `resolvers` by roundrobin
+error: l4 frontends balance by maglev or source, but backend `resolvers` does not
  --> sluice.toml:8:11
   |
 5 | default_backend = "resolvers"
@@ -65,7 +65,7 @@ error: l4 frontends balance by maglev or source, but backend `resolvers` by roun
 8 | balance = "roundrobin"
   |           ^^^^^^^^^^^^
   |
-  = help: the kernel half keeps no turn: it hashes each packet, so that every balancer of a group picks the same server; set "maglev"
+  = help: the kernel half keeps no turn and counts no load: it hashes each packet, so that every balancer of a group picks the same server; set "maglev"
 "#;
 
 #[test]

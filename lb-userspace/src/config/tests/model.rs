@@ -60,7 +60,7 @@ fn the_reference_configuration_loads_and_warns_only_of_its_placeholder_key() {
     let (interval, timeout) = (Duration::from_secs(2), Duration::from_secs(1));
     assert_eq!(web.check, Some(Check { kind, interval, timeout, rise: 2, fall: 3, port: Some(8081) }));
     let resolvers = backend(&model, "resolvers");
-    assert_eq!((resolvers.balance, resolvers.forward), (Balance::Maglev, Forward::Direct));
+    assert_eq!((&resolvers.balance, resolvers.forward), (&Balance::Maglev, Forward::Direct));
     assert_eq!(resolvers.servers[0].address.to_string(), "192.0.2.21:53", "the port of the frontend");
     let frontend = |name| model.frontends.iter().find(|frontend| frontend.name == name).expect("a frontend");
     let (dns, public) = (frontend("dns"), frontend("public"));

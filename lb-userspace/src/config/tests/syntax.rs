@@ -61,10 +61,10 @@ error: frontend `public` uses backend `web_b`, which does not exist
   = help: did you mean `web_be`?
 
 error: `roundrobbin` is not a way to balance
-  --> sluice.toml:12:11
+  --> sluice.toml:12:12
    |
 12 | balance = "roundrobbin"
-   |           ^^^^^^^^^^^^^
+   |            ^^^^^^^^^^^
    |
    = help: did you mean `roundrobin`?
 "#;
@@ -284,7 +284,7 @@ bind = ["*:80", "*:8000-8010", "unix@/run/www"]
 default_backend = "db"
 
 [backend.db]
-balance = "leastconn"
+balance = "rdp-cookie"
 check = { type = "mysql" }
 
 [[backend.db.server]]
@@ -308,13 +308,13 @@ error: `unix@/run/www`: unix sockets and address families are not supported yet
   |
   = help: supported: "192.0.2.10:80", "*:80", "[2001:db8::1]:80", "[::]:80"; in mode `l4` also "192.0.2.10:8000-8100" and "192.0.2.10:*"
 
-error: `leastconn` is not supported yet
- --> sluice.toml:7:11
+error: `rdp-cookie` is not supported
+ --> sluice.toml:7:12
   |
-7 | balance = "leastconn"
-  |           ^^^^^^^^^^^
+7 | balance = "rdp-cookie"
+  |            ^^^^^^^^^^
   |
-  = help: supported: `roundrobin`, `maglev`, `source`
+  = help: balance = "source" brings a client back to its server too
 
 error: `mysql` is not supported yet
  --> sluice.toml:8:18

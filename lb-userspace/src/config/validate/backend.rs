@@ -1,6 +1,6 @@
 //! Backends and their servers.
 
-use super::{Entry, Use, check, names, range};
+use super::{Entry, Use, check, names, pressure, range};
 use crate::{
     config::{
         error::Diagnostic,
@@ -8,7 +8,7 @@ use crate::{
         read::{Knob, OneOrMany},
         source::{At, Span},
     },
-    model::{Affinity, Backend, Balance, Ports, Proto, Server},
+    model::{Backend, Ports, Proto, Server},
 };
 use lb_common::Forward;
 use std::{
@@ -30,8 +30,7 @@ pub(super) fn backend(
         warn_of_kernel_knobs(name, typed, out);
     }
     check_port_of_check(typed, uses, out);
-    let (balance, affinity) =
-        typed.balance.or((if in_kernel { Balance::Maglev } else { Balance::RoundRobin }, Affinity::None));
+    let (balance, affinity) = pressure::balance(typed, uses, out);
     let connect = [&typed.timeout_connect, &defaults.timeout_connect];
     let server = [&typed.timeout_server, &defaults.timeout_server];
     let tunnel = [&typed.timeout_tunnel, &defaults.timeout_tunnel];
@@ -42,6 +41,7 @@ pub(super) fn backend(
         forward: typed.forward.or(Forward::Direct),
         proto: typed.proto.or(Proto::Http1),
         send_proxy: typed.send_proxy.value().copied(),
+        pressure: pressure::pressure(typed, defaults, out),
         check: typed.check.given().map(|typed| check::check(typed, out)),
         servers: servers(name, typed, uses, out),
         gue_port: range::number(&typed.gue_port, "gue_port", 1_u16..=u16::MAX, GUE_PORT, out),
@@ -151,6 +151,11 @@ fn one(At { value: typed, span }: &At<TypedServer>, frontend_port: Option<u16>, 
         keeps_port: own_port.is_none(),
         weight: range::number(weight, "weight", 1_u16..=256, 1, out),
         backup: typed.backup.or(false),
+        limits: pressure::limits(typed, out),
+        slowstart: typed
+            .slowstart
+            .given()
+            .map(|_| range::duration([&typed.slowstart, &Knob::Absent], "slowstart", SLOWSTARTS, SLOWEST, out)),
     }
 }
 
@@ -182,6 +187,8 @@ fn check_unique(name: &At<String>, servers: &[At<TypedServer>], out: &mut Vec<Di
     }
 }
 
+const SLOWEST: Duration = Duration::from_hours(24);
+const SLOWSTARTS: RangeInclusive<Duration> = Duration::from_millis(1)..=SLOWEST;
 const TIMEOUT_CONNECT: Duration = Duration::from_secs(5);
 const TIMEOUT_SERVER: Duration = Duration::from_mins(1);
 /// IANA: "Generic UDP Encapsulation".

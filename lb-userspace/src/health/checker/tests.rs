@@ -3,7 +3,7 @@
 use super::*;
 use crate::{
     health::Code,
-    model::{Affinity, Backend, Balance, Check, CheckKind, Global, OnStop, Server, Track},
+    model::{Affinity, Backend, Balance, Check, CheckKind, Global, Limits, OnStop, Pressure, Server, Track},
 };
 use lb_common::Forward;
 use std::{
@@ -42,11 +42,14 @@ fn model(check: Check, addresses: &[SocketAddr]) -> Model {
         keeps_port: false,
         weight: 1,
         backup: false,
+        limits: Limits::default(),
+        slowstart: None,
     };
     let backend = Backend {
         name: "b".to_owned(),
         balance: Balance::RoundRobin,
         forward: Forward::Nat,
+        pressure: Pressure::default(),
         check: Some(check),
         servers: addresses.iter().enumerate().map(server).collect(),
         gue_port: 6_080,

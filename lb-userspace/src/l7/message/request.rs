@@ -91,6 +91,13 @@ impl Request {
         with_query.get(..end).unwrap_or_default()
     }
 
+    /// What follows the first `?`, without it; `None` if there is none.
+    pub(crate) fn query(&self) -> Option<&[u8]> {
+        let with_query = self.path_and_query();
+        let mark = with_query.iter().position(|byte| *byte == b'?')?;
+        with_query.get(mark + 1..)
+    }
+
     /// Path and query: the target without scheme and authority.
     pub(crate) fn path_and_query(&self) -> &[u8] {
         match self.target.as_slice() {

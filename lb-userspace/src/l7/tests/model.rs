@@ -1,8 +1,8 @@
 //! Models for tests.
 
 use crate::model::{
-    Affinity, Backend, Balance, Bind, Frontend, FrontendKind, Global, HeaderCase, HttpFrontend, Model, OnStop, Ports,
-    Server, Track,
+    Affinity, Backend, Balance, Bind, Frontend, FrontendKind, Global, HeaderCase, HttpFrontend, Limits, Model, OnStop,
+    Ports, Pressure, Server, Track,
 };
 use lb_common::{Forward, Protocol};
 use std::{net::SocketAddr, time::Duration};
@@ -28,12 +28,20 @@ pub(crate) fn model(frontends: Vec<Frontend>, backends: Vec<Backend>) -> Model {
 }
 
 pub(crate) fn backend(name: &str, addresses: impl IntoIterator<Item = SocketAddr>) -> Backend {
-    let server =
-        |(index, address)| Server { name: format!("s{index}"), address, keeps_port: false, weight: 1, backup: false };
+    let server = |(index, address)| Server {
+        name: format!("s{index}"),
+        address,
+        keeps_port: false,
+        weight: 1,
+        backup: false,
+        limits: Limits::default(),
+        slowstart: None,
+    };
     Backend {
         name: name.into(),
         balance: Balance::RoundRobin,
         forward: Forward::Direct,
+        pressure: Pressure::default(),
         check: None,
         servers: addresses.into_iter().enumerate().map(server).collect(),
         gue_port: 6_080,

@@ -1,15 +1,12 @@
 //! Backends of `l4` frontends: how they balance and forward, and what belongs to which way to forward.
 
 use super::{L4, Vip, family, servers};
-use crate::{
-    config::{
-        error::Diagnostic,
-        file::Backend,
-        read::{Knob, OneOrMany},
-        source::{At, Span},
-        validate::Entry,
-    },
-    model::Balance,
+use crate::config::{
+    error::Diagnostic,
+    file::Backend,
+    read::{Knob, OneOrMany},
+    source::{At, Span},
+    validate::Entry,
 };
 use lb_common::Forward;
 use std::{
@@ -21,8 +18,8 @@ pub(super) fn check(frontend: &L4<'_>, out: &mut Vec<Diagnostic>) {
     let (name, typed) = frontend.backend;
     let used =
         |error: Diagnostic| error.related(frontend.used, format!("used by l4 frontend `{}` here", frontend.name));
-    if let Some(At { value: (Balance::RoundRobin, _), span }) = typed.balance.given() {
-        let message = format!("l4 frontends balance by maglev or source, but backend `{}` by roundrobin", name.value);
+    if let Some(At { span, .. }) = typed.balance.given().filter(|balance| !balance.value.is_of_l4()) {
+        let message = format!("l4 frontends balance by maglev or source, but backend `{}` does not", name.value);
         out.push(used(Diagnostic::error(*span, message)).help(NO_TURNS));
     }
     if typed.forward.is_absent() {
@@ -92,5 +89,5 @@ pub(super) fn check_sources(vips: &[Vip<'_>], backends: &[&Entry<Backend>], out:
     }
 }
 
-const NO_TURNS: &str = "the kernel half keeps no turn: it hashes each packet, so that every balancer of a group picks the same server; set \"maglev\"";
+const NO_TURNS: &str = "the kernel half keeps no turn and counts no load: it hashes each packet, so that every balancer of a group picks the same server; set \"maglev\"";
 const WAYS: &str = "forward = \"direct\", \"ipip\" or \"gue\" if the servers own the VIP and answer clients themselves; forward = \"nat\" if their replies pass here; forward = \"fullnat\" if they answer to an address of this machine's";
