@@ -9,7 +9,7 @@ pub mod registry;
 mod pools;
 
 pub use counts::{FrontendLive, Padded, Sharded};
-pub use gate::{Gate, Place, Refusal, Slot};
+pub use gate::{Entry, Gate, Place, Refusal, Slot};
 pub use live::{BackendLive, Live, ServerLive};
 pub use registry::{Registry, RegistryError, Rows};
 pub use state::{Admin, Health, Standing, available};

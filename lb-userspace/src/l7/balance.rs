@@ -10,7 +10,9 @@ mod key;
 
 pub(super) use flow::Flow;
 
-use super::{message::Request, snapshot::BackendRoute};
+use super::message::Request;
+#[cfg(test)]
+use super::snapshot::BackendRoute;
 use crate::{
     model::{
         Affinity, Backend, Balance,
@@ -22,6 +24,7 @@ use crate::{
 use lb_common::hash::HashKey;
 use std::sync::atomic::Ordering::Relaxed;
 
+#[cfg(test)]
 /// Servers that one request or connection may try: the first and three retries, HAProxy's default.
 const TRIES: usize = 4;
 
@@ -162,8 +165,8 @@ impl Tried {
         self.0.contains(&server)
     }
 
-    pub(super) fn clear(&mut self) {
-        self.0.clear();
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
     }
 }
 
@@ -178,6 +181,7 @@ fn pick_in_ring(base: &Owners, hash: u32, available: &Available, open: impl Fn(&
     base.pick_among(hash, |server| open(&server) && available.contains(server))
 }
 
+#[cfg(test)]
 /// The tries of one request or connection. Each goes to a server that may take traffic and was not tried yet, at once:
 /// waiting before the next one, as HAProxy does, helps nobody.
 pub(super) struct Tries<'a> {
@@ -187,12 +191,14 @@ pub(super) struct Tries<'a> {
     count: usize,
 }
 
+#[cfg(test)]
 impl<'a> Tries<'a> {
     pub(super) fn new(backend: &'a BackendRoute, flow: Flow) -> Self {
         Self { backend, key: backend.order.key(&flow, None, None), tried: Tried::default(), count: 0 }
     }
 }
 
+#[cfg(test)]
 impl Iterator for Tries<'_> {
     /// Index of a server.
     type Item = usize;

@@ -1,14 +1,30 @@
 //! Connect: opens a connection to a server.
 
 use super::{
-    balance::{Flow, Tries},
+    balance::{Flow, Tried},
+    message::Request,
     proxy_protocol,
     snapshot::BackendRoute,
     threads::Thread,
+    timer::{Timer, after},
 };
-use crate::{model::SendProxy, servers::ServerLive};
-use std::{io, net::SocketAddr, sync::Arc};
-use tokio::{io::AsyncWriteExt as _, net::TcpStream, time};
+use crate::{
+    model::SendProxy,
+    servers::{Entry, Place, Refusal, ServerLive, Slot},
+};
+use std::{
+    future::poll_fn,
+    io,
+    net::SocketAddr,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+};
+use tokio::{
+    io::AsyncWriteExt as _,
+    net::TcpStream,
+    time::{self, Instant},
+};
 
 /// Counts a connection to a server as open while it lives.
 pub(super) struct Open {
@@ -57,11 +73,98 @@ async fn connect(address: SocketAddr, send_proxy: Option<SendProxy>, flow: Flow)
 }
 
 /// Opens a connection to whichever server takes it first: the next is tried as soon as one has refused.
-pub(super) async fn open_any(backend: &BackendRoute, flow: Flow, thread: &Thread) -> Option<(usize, TcpStream, Open)> {
-    for server in Tries::new(backend, flow) {
-        if let Ok((stream, open)) = open(backend, server, flow, thread).await {
-            return Some((server, stream, open));
+pub(super) async fn open_any(
+    backend: &BackendRoute,
+    flow: Flow,
+    thread: &Thread,
+    timer: &mut Timer,
+) -> Option<(Slot, TcpStream, Open)> {
+    let mut attempts = Attempts::new(backend, flow, None);
+    // A client that is gone is found out by the first byte for it.
+    while let Ok(slot) = attempts.next(timer, |_cx| Poll::Pending).await {
+        if let Ok((stream, open)) = open(backend, slot.server, flow, thread).await {
+            return Some((slot, stream, open));
         }
     }
     None
+}
+
+/// The attempts of one request or connection to be served. Each goes to a server that takes new traffic and was not tried
+/// yet, at once: waiting before the next one, as HAProxy does, helps nobody.
+pub(super) struct Attempts<'a> {
+    backend: &'a BackendRoute,
+    /// What the server is picked by, if by a hash.
+    key: Option<u32>,
+    tried: Tried,
+    /// Attempts that are left.
+    left: u32,
+}
+
+/// Why there is no further attempt.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum NoPlace {
+    /// No server that was not tried takes new traffic, or as many were tried as may.
+    NoServer,
+    /// All were full for too long.
+    Late,
+    /// Whoever waited is gone.
+    Gone,
+}
+
+impl<'a> Attempts<'a> {
+    /// For a request, or a connection that has none.
+    pub(super) fn new(backend: &'a BackendRoute, flow: Flow, request: Option<&Request>) -> Self {
+        let key = backend.order.key(&flow, request, None);
+        Self { backend, key, tried: Tried::default(), left: backend.retry.retries.saturating_add(1) }
+    }
+
+    /// Whether another attempt may follow.
+    pub(super) const fn may_go_on(&self) -> bool {
+        self.left > 0
+    }
+
+    /// A place at the next server, once there is one; `gone`: whether whoever waits for it still does.
+    pub(super) async fn next(
+        &mut self,
+        timer: &mut Timer,
+        mut gone: impl FnMut(&mut Context<'_>) -> Poll<()>,
+    ) -> Result<Slot, NoPlace> {
+        let live = &self.backend.live;
+        let mut deadline = None;
+        while self.left > 0 {
+            let Some(place) = self.backend.order.choose(live, self.key, &self.tried) else { break };
+            let entered = match live.enter(place) {
+                Ok(Entry::Slot(slot)) => Ok(slot),
+                Ok(Entry::Waiting(mut waiting)) => {
+                    let deadline = *deadline.get_or_insert_with(|| after(Instant::now(), self.backend.timeout_queue));
+                    let waited = poll_fn(|cx| {
+                        if let Poll::Ready(entered) = Pin::new(&mut waiting).poll(cx) {
+                            return Poll::Ready(Ok(entered));
+                        }
+                        if gone(cx).is_ready() {
+                            return Poll::Ready(Err(NoPlace::Gone));
+                        }
+                        timer.poll(cx, Some(deadline)).map(|()| Err(NoPlace::Late))
+                    });
+                    waited.await?
+                }
+                Err(refusal) => Err(refusal),
+            };
+            match (entered, place) {
+                (Ok(slot), _) => {
+                    self.left -= 1;
+                    self.tried.add(slot.server);
+                    return Ok(slot);
+                }
+                (Err(Refusal::NoServer), _) | (Err(_), Place::Any) => break,
+                (Err(Refusal::QueueFull | Refusal::Gone), Place::Server(server) | Place::Bound(server)) => {
+                    self.tried.add(server);
+                }
+            }
+        }
+        if self.tried.is_empty() {
+            live.no_server.0.increment();
+        }
+        Err(NoPlace::NoServer)
+    }
 }

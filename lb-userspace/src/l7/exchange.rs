@@ -10,8 +10,8 @@ use super::{
         http1::{Connection, OnHttp1},
         http2::{Connections, OnHttp2},
     },
-    balance::Tries,
-    connect, forwarded,
+    connect::{self, Attempts, NoPlace},
+    forwarded,
     io::Io,
     message::{Length, Request, Response},
     pump::{Frame, Sink as _},
@@ -20,10 +20,10 @@ use super::{
     snapshot::BackendRoute,
     timer::{Timer, after},
 };
-use crate::model::{FrontendKind, HttpFrontend};
+use crate::model::{FrontendKind, HttpFrontend, RetryOn};
 use bytes::Bytes;
 use std::{future::poll_fn, rc::Rc, task::Poll};
-use talk::{Failed, Talk, Why};
+use talk::{Talk, Why};
 use tokio::time::Instant;
 
 /// How an exchange ended.
@@ -132,17 +132,23 @@ struct Exchange<'a> {
 }
 
 impl Exchange<'_> {
-    /// Asks servers until one answers. Only a request of which no server can have seen anything goes to another server.
+    /// Asks servers until one answers. Only a request of which no server can have seen anything goes to another server, unless
+    /// the configuration says that it may be repeated (`retry_on`).
     async fn ask<B: RequestBody, R: Respond>(&self, mut body: B, mut respond: R, timer: &mut Timer) -> Ended {
-        for server in Tries::new(self.backend, self.client.flow) {
-            let Some(live) = self.backend.live.servers.get(server) else { continue };
+        let mut attempts = Attempts::new(self.backend, self.client.flow, Some(self.request));
+        let none = loop {
+            let slot = match attempts.next(timer, |cx| body.poll_gone(cx)).await {
+                Ok(slot) => slot,
+                Err(none) => break none,
+            };
+            let Some(live) = self.backend.live.servers.get(slot.server) else { continue };
             let counts = live.counts.of(self.client.thread.index);
             let mut may_reuse = self.may_reuse();
-            loop {
-                let Some(reached) = self.reach(server, may_reuse).await else { break };
+            let failed = loop {
+                let Some(reached) = self.reach(slot.server, may_reuse).await else { break None };
                 let proven = reached.is_proven();
                 counts.total.increment();
-                let talk = self.talk(timer);
+                let talk = self.talk(attempts.may_go_on(), timer);
                 let talked = match reached {
                     Reached::Http1(connection) => {
                         let asking = OnHttp1 { connection, upgrade: self.upgrade, case: self.http.header_case };
@@ -154,24 +160,39 @@ impl Exchange<'_> {
                     Ok(ended) => return ended,
                     Err(failed) => failed,
                 };
-                let Failed { why, begun, body: same_body, respond: same_respond } = failed;
                 // The server may close a kept connection just when we use it.
-                if why == Why::NoAnswer(NoAnswer::Cut) && proven && !begun && self.is_repeatable() {
-                    (body, respond, may_reuse) = (same_body, same_respond, false);
+                let closed = failed.why == Why::NoAnswer(NoAnswer::Cut) && proven && may_reuse;
+                let (why, begun) = (failed.why, failed.begun);
+                (body, respond) = (failed.body, failed.respond);
+                if !(closed && !begun && self.is_repeatable()) {
+                    break Some((why, begun));
+                }
+                may_reuse = false;
+            };
+            let Some((why, begun)) = failed else {
+                if self.backend.retry.on.contains(&RetryOn::ConnFailure) {
                     continue;
                 }
-                if why.is_of_server() {
-                    counts.response_errors.increment();
-                }
-                let Some(answer) = why.answer() else { return Ended::Cut };
-                return reply(self.client, self.held, answer, false, same_respond, timer).await;
+                break NoPlace::NoServer;
+            };
+            if why.is_of_server() {
+                counts.response_errors.increment();
             }
+            let worth = why.retry().is_some_and(|failure| self.backend.retry.on.contains(&failure));
+            if worth && !begun && attempts.may_go_on() {
+                continue;
+            }
+            let Some(answer) = why.answer() else { return Ended::Cut };
+            return reply(self.client, self.held, answer, false, respond, timer).await;
+        };
+        if none == NoPlace::Gone {
+            return Ended::Cut;
         }
         let drained = self.length.is_empty();
         reply(self.client, self.held, Answer::UNAVAILABLE, drained, respond, timer).await
     }
 
-    fn talk<'t>(&'t self, timer: &'t mut Timer) -> Talk<'t> {
+    fn talk<'t>(&'t self, may_retry: bool, timer: &'t mut Timer) -> Talk<'t> {
         let timeout_client = self.held.frontend().map_or_else(Default::default, |frontend| frontend.timeout_client);
         Talk {
             client: self.client,
@@ -180,6 +201,7 @@ impl Exchange<'_> {
             timeout_client,
             timeout_server: self.backend.timeout_server,
             timeout_tunnel: self.backend.timeout_tunnel,
+            retry_on: may_retry.then_some(&self.backend.retry.on),
             expects_continue: !self.length.is_empty() && self.request.fields.lists("expect", "100-continue"),
             timer,
         }

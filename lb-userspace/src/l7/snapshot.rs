@@ -5,7 +5,7 @@ use super::{
     tls::{Acceptor, TlsError},
 };
 use crate::{
-    model::{Backend, BackendIndex, Bind, Frontend, FrontendKind, Model, Proto, SendProxy},
+    model::{Backend, BackendIndex, Bind, Frontend, FrontendKind, Model, Proto, Retry, SendProxy},
     servers::{BackendLive, FrontendLive, Live},
 };
 use ipnet::IpNet;
@@ -51,6 +51,9 @@ pub(super) struct BackendRoute {
     pub(super) timeout_connect: Duration,
     pub(super) timeout_server: Duration,
     pub(super) timeout_tunnel: Option<Duration>,
+    /// Longest wait for a place at a server.
+    pub(super) timeout_queue: Duration,
+    pub(super) retry: Retry,
     pub(super) send_proxy: Option<SendProxy>,
     /// Servers speak HTTP/2.
     pub(super) http2: bool,
@@ -176,6 +179,8 @@ impl BackendRoute {
             timeout_connect: backend.timeout_connect,
             timeout_server: backend.timeout_server,
             timeout_tunnel: backend.timeout_tunnel,
+            timeout_queue: backend.pressure.timeout_queue.unwrap_or(backend.timeout_connect),
+            retry: backend.pressure.retry.clone(),
             send_proxy: backend.send_proxy,
             http2: backend.proto == Proto::Http2,
             addresses: backend.servers.iter().map(|server| server.address).collect(),

@@ -18,10 +18,11 @@ use std::{
 
 /// Relays a connection.
 pub(super) async fn relay(client: &Client, io: Io, backend: &BackendRoute, timeout_client: Duration) {
-    let Some((server, stream, _open)) = connect::open_any(backend, client.flow, &client.thread).await else {
+    let mut timer = Timer::default();
+    let Some((slot, stream, _open)) = connect::open_any(backend, client.flow, &client.thread, &mut timer).await else {
         return;
     };
-    if let Some(live) = backend.live.servers.get(server) {
+    if let Some(live) = backend.live.servers.get(slot.server) {
         live.counts.of(client.thread.index).total.increment();
     }
     let client_wire = Wire::new(io, Some((Arc::clone(&client.live), client.thread.index)));
@@ -30,7 +31,6 @@ pub(super) async fn relay(client: &Client, io: Io, backend: &BackendRoute, timeo
     let mut down = Pump::new(Raw(Reader::new(server_wire)), RawSink(Writer::new(client_wire)));
     let timeout_client = backend.timeout_tunnel.unwrap_or(timeout_client);
     let timeout_server = backend.timeout_tunnel.unwrap_or(backend.timeout_server);
-    let mut timer = Timer::default();
     poll_fn(|cx| {
         let (Ok(up_is_over), Ok(down_is_over)) = (advance(&mut up, cx), advance(&mut down, cx)) else {
             return Poll::Ready(());

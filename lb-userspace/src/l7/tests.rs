@@ -2,6 +2,7 @@
 
 pub(crate) mod model;
 pub(crate) mod tls;
+mod pressure;
 mod proxy;
 mod proxied;
 mod origin;

@@ -9,7 +9,9 @@ use crate::l7::{
     serve::{RequestBody, Respond},
     timer::{Timer, after, earlier, silence},
 };
+use crate::model::RetryOn;
 use std::{
+    collections::BTreeSet,
     future::poll_fn,
     rc::Rc,
     task::{Context, Poll},
@@ -28,6 +30,8 @@ pub(super) struct Talk<'a> {
     pub(super) timeout_client: Duration,
     pub(super) timeout_server: Duration,
     pub(super) timeout_tunnel: Option<Duration>,
+    /// After which failures another server may be asked; `None`: there is no further one.
+    pub(super) retry_on: Option<&'a BTreeSet<RetryOn>>,
     /// The client waits to be told that it may send the body.
     pub(super) expects_continue: bool,
     pub(super) timer: &'a mut Timer,
@@ -40,6 +44,8 @@ pub(super) enum Why {
     NoAnswer(NoAnswer),
     /// The server was silent for too long.
     ServerLate,
+    /// The server's answer has a status that is worth another attempt.
+    Status(u16),
     /// The request's body is not one.
     BadBody,
     /// The client broke its request off.
@@ -54,11 +60,23 @@ impl Why {
         matches!(self, Self::NoAnswer(_) | Self::ServerLate)
     }
 
+    /// What `retry_on` calls it.
+    pub(super) const fn retry(self) -> Option<RetryOn> {
+        Some(match self {
+            Self::NoAnswer(NoAnswer::Cut) => RetryOn::EmptyResponse,
+            Self::NoAnswer(NoAnswer::Invalid) => RetryOn::JunkResponse,
+            Self::ServerLate => RetryOn::ResponseTimeout,
+            Self::Status(status) => RetryOn::Status(status),
+            Self::BadBody | Self::Abort | Self::ClientLate => return None,
+        })
+    }
+
     /// What the client is told, if it is still there.
     pub(super) const fn answer(self) -> Option<Answer> {
         Some(match self {
             Self::NoAnswer(_) => Answer::BAD_GATEWAY,
             Self::ServerLate => Answer::GATEWAY_TIMEOUT,
+            Self::Status(status) => Answer(status),
             Self::BadBody => Answer::BAD_REQUEST,
             Self::ClientLate => Answer::REQUEST_TIMEOUT,
             Self::Abort => return None,
@@ -93,6 +111,10 @@ impl Talk<'_> {
                     self.expects_continue &= response.status != 100;
                     respond.interim(&response);
                 }
+                Ok((response, _)) if !up.pump.has_begun() && self.retries(response.status) => {
+                    let why = Why::Status(response.status);
+                    return Err(Failed { why, begun: false, body: up.pump.source, respond });
+                }
                 Ok(head) => break head,
                 Err(why) => {
                     return Err(Failed { why, begun: up.pump.has_begun(), body: up.pump.source, respond });
@@ -118,6 +140,10 @@ impl Talk<'_> {
         }
         A::keep(up.pump.sink, down.source, &self.client.thread);
         Ok(Ended::Clean)
+    }
+
+    fn retries(&self, status: u16) -> bool {
+        self.retry_on.is_some_and(|on| on.contains(&RetryOn::Status(status)))
     }
 
     /// The next head of the server's, while the request's body goes there.

@@ -1,0 +1,153 @@
+//! Full servers, queues, and what is tried again.
+
+use super::{
+    model::{backend, http_frontend},
+    origin::{Act, Origin, ok},
+    proxy::{Proxy, SHORT, eventually, read_until, refusing},
+};
+use crate::{
+    model::{Backend, Balance, FrontendKind, RetryOn},
+    servers::BackendLive,
+};
+use std::{
+    collections::BTreeSet,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering::SeqCst},
+    },
+    time::Duration,
+};
+use tokio::io::AsyncWriteExt as _;
+
+const REQUEST: &[u8] = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n";
+
+fn limited(origin: &Origin, maxconn: u32) -> Backend {
+    let mut web = backend("web", [origin.address]);
+    web.servers[0].limits.maxconn = maxconn;
+    web
+}
+
+fn live(proxy: &Proxy) -> &Arc<BackendLive> {
+    proxy.live.backend("web").expect("backend")
+}
+
+#[tokio::test]
+async fn a_full_server_gets_no_more_than_it_takes_and_who_waits_is_served_in_turn() {
+    let (now, most) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+    let (running, peak) = (Arc::clone(&now), Arc::clone(&most));
+    let origin = Origin::start(move |_, _| {
+        peak.fetch_max(running.fetch_add(1, SeqCst) + 1, SeqCst);
+        std::thread::sleep(Duration::from_millis(2));
+        running.fetch_sub(1, SeqCst);
+        Act::Answer(ok("served"))
+    });
+    let origin = origin.await;
+    let proxy = Proxy::http(http_frontend(), vec![limited(&origin, 2)]);
+    let asks = (0..40).map(|_| proxy.ask_path("a", "/"));
+    let answers = futures_util::future::join_all(asks).await;
+    assert!(answers.iter().all(|answer| answer.ends_with("served")));
+    assert!(most.load(SeqCst) <= 2, "{}", most.load(SeqCst));
+    assert_eq!(live(&proxy).load(), 0);
+}
+
+#[tokio::test]
+async fn who_waits_for_too_long_is_503_and_who_leaves_takes_no_place() {
+    let origin =
+        Origin::start(
+            |_, request| {
+                if request.contains("/slow") { Act::Hang(String::new()) } else { Act::Answer(ok("served")) }
+            },
+        )
+        .await;
+    let mut web = limited(&origin, 1);
+    web.pressure.timeout_queue = Some(SHORT);
+    let proxy = Proxy::http(http_frontend(), vec![web]);
+    let mut holder = proxy.connect().await;
+    holder.write_all(b"GET /slow HTTP/1.1\r\nHost: a\r\n\r\n").await.expect("write");
+    eventually("it has the place", || origin.count() == 1).await;
+    let start = tokio::time::Instant::now();
+    assert!(proxy.ask_path("a", "/").await.starts_with("HTTP/1.1 503 "));
+    assert!(start.elapsed() >= SHORT, "it has waited");
+    let mut leaver = proxy.connect().await;
+    leaver.write_all(REQUEST).await.expect("write");
+    eventually("it waits", || live(&proxy).gate.waiting() == 1).await;
+    drop(leaver);
+    eventually("its wait is given up", || live(&proxy).gate.waiting() == 0).await;
+    drop(holder);
+    eventually("the place is free", || live(&proxy).load() == 0).await;
+    assert!(proxy.ask_path("a", "/").await.ends_with("served"));
+}
+
+#[tokio::test]
+async fn places_are_all_free_again_after_many_that_were_broken_off() {
+    let origin = Origin::start(|_, _| Act::Later(Duration::from_millis(1), ok("served"))).await;
+    let proxy = Proxy::http(http_frontend(), vec![limited(&origin, 3)]);
+    for round in 0..20 {
+        let mut clients = Vec::new();
+        for number in 0..50 {
+            let mut client = proxy.connect().await;
+            client.write_all(REQUEST).await.expect("write");
+            if (round + number) % 3 == 0 {
+                tokio::task::yield_now().await;
+            }
+            clients.push(client);
+        }
+        drop(clients);
+    }
+    eventually("all places are free", || live(&proxy).load() == 0).await;
+    assert!(proxy.ask_path("a", "/").await.ends_with("served"));
+}
+
+#[tokio::test]
+async fn the_least_loaded_server_takes_the_next_connection() {
+    let hang = || Origin::start(|_, _| Act::Hang(String::new()));
+    let (one, two) = (hang().await, hang().await);
+    let mut web = backend("web", [one.address, two.address]);
+    web.balance = Balance::LeastConn;
+    let proxy = Proxy::with(FrontendKind::Tcp { backend: 0 }, vec![web], |_| ());
+    let mut clients = Vec::new();
+    for total in 1..=8 {
+        let mut client = proxy.connect().await;
+        client.write_all(REQUEST).await.expect("write");
+        clients.push(client);
+        eventually("it has arrived", || one.count() + two.count() == total).await;
+    }
+    assert_eq!((one.count(), two.count()), (4, 4));
+    drop(clients);
+    eventually("all are gone", || live(&proxy).load() == 0).await;
+}
+
+#[tokio::test]
+async fn what_may_be_tried_again_goes_to_another_server() {
+    let cases: [(RetryOn, &str); 3] = [
+        (RetryOn::EmptyResponse, ""),
+        (RetryOn::JunkResponse, "junk\r\n\r\n"),
+        (RetryOn::Status(503), "HTTP/1.1 503 Busy\r\nContent-Length: 0\r\n\r\n"),
+    ];
+    for (failure, answer) in cases {
+        let (bad, good) = (Origin::start(move |_, _| Act::Close(answer.into())).await, Origin::named("good").await);
+        let addresses = [refusing(), bad.address, good.address];
+        for retries in [true, false] {
+            let mut web = backend("web", addresses);
+            if retries {
+                web.pressure.retry.on = BTreeSet::from([RetryOn::ConnFailure, failure]);
+            }
+            let proxy = Proxy::http(http_frontend(), vec![web]);
+            let mut answers = Vec::new();
+            for _ in 0..3 {
+                answers.push(proxy.ask_path("a", "/").await);
+            }
+            let good = answers.iter().filter(|answer| answer.ends_with("good")).count();
+            assert_eq!(good == 3, retries, "{failure:?}: {answers:?}");
+        }
+    }
+    // The last answer is handed on as it is.
+    let busy = Origin::start(|_, _| Act::Answer("HTTP/1.1 503 Busy\r\nContent-Length: 2\r\n\r\nno".into())).await;
+    let mut web = backend("web", [busy.address]);
+    web.pressure.retry.on = BTreeSet::from([RetryOn::Status(503)]);
+    web.pressure.retry.retries = 0;
+    let proxy = Proxy::http(http_frontend(), vec![web]);
+    let mut client = proxy.connect().await;
+    client.write_all(REQUEST).await.expect("write");
+    assert!(read_until(&mut client, "no").await.starts_with("HTTP/1.1 503 Busy\r\n"));
+}
