@@ -5,6 +5,7 @@ pub mod turns;
 pub mod counts;
 pub mod live;
 pub mod gate;
+pub mod slowstart;
 pub mod registry;
 mod pools;
 

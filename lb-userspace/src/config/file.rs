@@ -1,8 +1,10 @@
 //! The configuration as typed by the operator: every knob with its meaning, unit, default and source. Nothing here is
 //! checked beyond its type; `validate` does that. The doc comments are the reference.
 
+mod cookie;
 mod words;
 
+pub(crate) use cookie::Cookie;
 pub(crate) use words::{CheckType, Mode, RetryWord};
 
 use super::{
@@ -232,6 +234,11 @@ table! {
         check: Check,
         /// `[[backend.NAME.server]]`: at least one.
         server: Vec<At<Server>>,
+        /// How a client is brought back to its server (`http`). Default: not at all.
+        cookie: Cookie,
+        /// Whether a client stays with the server that its cookie names even if that is down, HAProxy's `option persist`.
+        /// Default: false.
+        persist: bool,
         /// Load of the backend, in requests or connections, from which servers with a `minconn` have their `maxconn`.
         /// Default: the sum of its servers' `maxconn`; HAProxy's is a tenth of what its frontends take.
         fullconn: i64,
@@ -297,6 +304,8 @@ table! {
         weight: i64,
         /// Takes traffic only when no other server can. Default: false.
         backup: bool,
+        /// Value of the backend's cookie for this server. Default: none, the cookie is taken away again.
+        cookie: Text,
         /// Most requests (`http`) or connections (`tcp`) that it has at once, 0 to 1000000; more of them wait. Default: 0,
         /// any number, as HAProxy.
         maxconn: i64,
@@ -322,6 +331,7 @@ pub const TABLES: &[(&str, &[KnobDoc])] = &[
     ("frontend.NAME.rule", Rule::KNOBS),
     ("backend.NAME", Backend::KNOBS),
     ("backend.NAME.check", Check::KNOBS),
+    ("backend.NAME.cookie", Cookie::KNOBS),
     ("backend.NAME.server", Server::KNOBS),
 ];
 

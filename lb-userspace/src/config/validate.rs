@@ -6,6 +6,7 @@
 mod backend;
 mod bind;
 mod check;
+mod cookie;
 mod frontend;
 mod global;
 mod kernel;

@@ -5,6 +5,8 @@
 //! global decision touch what threads share: the cursor, and the load of the servers.
 
 mod flow;
+#[cfg(test)]
+mod haproxy;
 mod hash;
 mod key;
 
@@ -236,7 +238,7 @@ mod tests {
     use proptest::prelude::*;
     use std::{collections::BTreeMap, net::SocketAddr, sync::Arc};
 
-    fn flow(client_port: u16) -> Flow {
+    pub(super) fn flow(client_port: u16) -> Flow {
         Flow { client: ([198, 51, 100, 7], client_port).into(), local: ([192, 0, 2, 10], 443).into() }
     }
 

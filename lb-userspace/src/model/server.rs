@@ -18,6 +18,8 @@ pub struct Server {
     pub weight: u16,
     /// Takes traffic only when no other server can. Default: false.
     pub backup: bool,
+    /// Value of the backend's cookie.
+    pub cookie: Option<String>,
     /// How much it takes at once. Default: any number.
     pub limits: Limits,
     /// How long it takes to its full weight and limit after it came up. Default: no time.

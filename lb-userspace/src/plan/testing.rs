@@ -14,6 +14,7 @@ pub(crate) fn server(name: &str, address: &str) -> Server {
         keeps_port: false,
         weight: 1,
         backup: false,
+        cookie: None,
         limits: Limits::default(),
         slowstart: None,
     }
@@ -38,6 +39,7 @@ pub(crate) fn backend(name: &str, servers: Vec<Server>) -> Backend {
         name: name.to_owned(),
         balance: Balance::Maglev,
         forward: Forward::Direct,
+        cookie: None,
         pressure: Pressure::default(),
         check: Some(check),
         servers,

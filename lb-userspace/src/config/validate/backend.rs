@@ -1,6 +1,6 @@
 //! Backends and their servers.
 
-use super::{Entry, Use, check, names, pressure, range};
+use super::{Entry, Use, check, cookie, names, pressure, range};
 use crate::{
     config::{
         error::Diagnostic,
@@ -41,6 +41,7 @@ pub(super) fn backend(
         forward: typed.forward.or(Forward::Direct),
         proto: typed.proto.or(Proto::Http1),
         send_proxy: typed.send_proxy.value().copied(),
+        cookie: cookie::cookie(typed, out),
         pressure: pressure::pressure(typed, defaults, out),
         check: typed.check.given().map(|typed| check::check(typed, out)),
         servers: servers(name, typed, uses, out),
@@ -151,6 +152,7 @@ fn one(At { value: typed, span }: &At<TypedServer>, frontend_port: Option<u16>, 
         keeps_port: own_port.is_none(),
         weight: range::number(weight, "weight", 1_u16..=256, 1, out),
         backup: typed.backup.or(false),
+        cookie: typed.cookie.value().map(|value| value.value.clone()),
         limits: pressure::limits(typed, out),
         slowstart: typed
             .slowstart

@@ -42,6 +42,7 @@ fn model(check: Check, addresses: &[SocketAddr]) -> Model {
         keeps_port: false,
         weight: 1,
         backup: false,
+        cookie: None,
         limits: Limits::default(),
         slowstart: None,
     };
@@ -49,6 +50,7 @@ fn model(check: Check, addresses: &[SocketAddr]) -> Model {
         name: "b".to_owned(),
         balance: Balance::RoundRobin,
         forward: Forward::Nat,
+        cookie: None,
         pressure: Pressure::default(),
         check: Some(check),
         servers: addresses.iter().enumerate().map(server).collect(),

@@ -59,9 +59,9 @@ fn parameter<'a>(name: &[u8], request: &'a Request) -> Option<&'a [u8]> {
     parameters.filter_map(|parameter| parameter.strip_prefix(name)?.strip_prefix(b"=")).next()
 }
 
-/// The label before the last dot: `example` of `www.example.com`. Empty if there is no dot.
+/// The label before the last dot: `example` of `www.example.com`. All of it if there is none.
 fn domain(host: &[u8]) -> &[u8] {
-    let Some(dot) = host.iter().rposition(|byte| *byte == b'.') else { return b"" };
+    let Some(dot) = host.iter().rposition(|byte| *byte == b'.').filter(|dot| *dot > 0) else { return host };
     let before = host.get(..dot).unwrap_or_default();
     before.rsplit(|byte| *byte == b'.').next().unwrap_or_default()
 }
@@ -110,7 +110,8 @@ mod tests {
 
     #[test]
     fn domains_are_the_label_before_the_last() {
-        for (host, label) in [("haproxy.1wt.eu", "1wt"), ("1wt.eu", "1wt"), ("localhost", ""), (".eu", "")] {
+        for (host, label) in [("haproxy.1wt.eu", "1wt"), ("1wt.eu", "1wt"), ("localhost", "localhost"), (".eu", ".eu")]
+        {
             assert_eq!(domain(host.as_bytes()), label.as_bytes(), "{host}");
         }
     }

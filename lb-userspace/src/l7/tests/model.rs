@@ -34,6 +34,7 @@ pub(crate) fn backend(name: &str, addresses: impl IntoIterator<Item = SocketAddr
         keeps_port: false,
         weight: 1,
         backup: false,
+        cookie: None,
         limits: Limits::default(),
         slowstart: None,
     };
@@ -41,6 +42,7 @@ pub(crate) fn backend(name: &str, addresses: impl IntoIterator<Item = SocketAddr
         name: name.into(),
         balance: Balance::RoundRobin,
         forward: Forward::Direct,
+        cookie: None,
         pressure: Pressure::default(),
         check: None,
         servers: addresses.into_iter().enumerate().map(server).collect(),

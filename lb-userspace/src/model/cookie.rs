@@ -1,0 +1,40 @@
+//! Cookie: how a client is brought back to its server.
+
+use std::time::Duration;
+
+/// The cookie that names a client's server. HAProxy's `cookie`.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Cookie {
+    /// Its name. Case counts.
+    pub name: String,
+    /// Whose cookie it is.
+    pub mode: CookieMode,
+    /// `insert`: servers never see it, and clients that have the right one do not get it again.
+    pub indirect: bool,
+    /// Answers that set it are not for shared caches.
+    pub nocache: bool,
+    /// Only answers to POST set it.
+    pub postonly: bool,
+    /// A server may set it itself, and that is left alone.
+    pub preserve: bool,
+    /// Longest time between two uses.
+    pub maxidle: Option<Duration>,
+    /// Longest time from the first use.
+    pub maxlife: Option<Duration>,
+    /// What follows its value and path: `; Secure` and the like.
+    pub attributes: String,
+    /// Whether a client stays with its server even if that is down.
+    pub persist: bool,
+}
+
+/// Whose cookie it is.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum CookieMode {
+    /// Ours: added to answers.
+    #[default]
+    Insert,
+    /// The server's: its value becomes ours where the server sets it.
+    Rewrite,
+    /// The server's: our value is put before its own, and taken away again before the server sees it.
+    Prefix,
+}
