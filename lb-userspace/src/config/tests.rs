@@ -2,6 +2,7 @@
 
 mod balance;
 mod bundle;
+mod cookie;
 mod examples;
 mod forward;
 mod kernel;

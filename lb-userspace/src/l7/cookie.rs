@@ -26,7 +26,7 @@ pub(super) struct Persistence {
 
 /// What a request's cookie says.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) struct Session {
+pub(super) struct Binding {
     /// The server that it is bound to.
     pub(super) server: Option<usize>,
     /// Third letter of the termination state.
@@ -74,10 +74,10 @@ impl Persistence {
 
     /// The server that the request's cookie names, and the request as that server is to see it. `now` in seconds of the Unix
     /// epoch.
-    pub(super) fn read(&self, request: &mut Request, available: &Available, now: u64) -> Session {
-        let mut session = Session { server: None, letter: Letter::None, dates: Dates::default() };
+    pub(super) fn read(&self, request: &mut Request, available: &Available, now: u64) -> Binding {
+        let mut binding = Binding { server: None, letter: Letter::None, dates: Dates::default() };
         if let Some(value) = pairs::find(&request.fields, self.cookie.name.as_bytes()) {
-            session = self.session(value, available, now);
+            binding = self.binding(value, available, now);
         }
         let name = self.cookie.name.as_bytes();
         match self.cookie.mode {
@@ -91,16 +91,16 @@ impl Persistence {
             }
             CookieMode::Insert | CookieMode::Rewrite => {}
         }
-        session
+        binding
     }
 
-    fn session(&self, value: &[u8], available: &Available, now: u64) -> Session {
+    fn binding(&self, value: &[u8], available: &Available, now: u64) -> Binding {
         let ends_at = if self.cookie.mode == CookieMode::Prefix { b'~' } else { b'|' };
         let end = value.iter().position(|byte| *byte == ends_at);
-        let session = |server, letter, dates| Session { server, letter, dates };
+        let binding = |server, letter, dates| Binding { server, letter, dates };
         let (name, dates) = match (self.cookie.mode, end) {
             // Without the mark, all of it is the server's.
-            (CookieMode::Prefix, None) => return session(None, Letter::Invalid, Dates::default()),
+            (CookieMode::Prefix, None) => return binding(None, Letter::Invalid, Dates::default()),
             (CookieMode::Prefix, Some(end)) => (value.get(..end), Dates::default()),
             (CookieMode::Insert | CookieMode::Rewrite, Some(end)) => (value.get(..end), Dates::read(value.get(end..))),
             (CookieMode::Insert | CookieMode::Rewrite, None) => (Some(value), Dates::default()),
@@ -112,18 +112,18 @@ impl Persistence {
             })
         };
         if is_past(dates.first, self.cookie.maxlife) {
-            return session(None, Letter::Old, Dates::default());
+            return binding(None, Letter::Old, Dates::default());
         }
         if is_past(dates.last, self.cookie.maxidle) {
-            return session(None, Letter::Expired, Dates::default());
+            return binding(None, Letter::Expired, Dates::default());
         }
         let named = |value: &Option<String>| value.as_ref().map(String::as_bytes) == name;
         let mut servers = self.values.iter().enumerate().filter(|(_, value)| named(value)).map(|(server, _)| server);
         let mut alive = servers.clone().filter(|server| available.keeps(*server));
         match (alive.next(), servers.next()) {
-            (Some(server), _) => session(Some(server), Letter::Valid, dates),
-            (None, Some(server)) => session(self.cookie.persist.then_some(server), Letter::Down, dates),
-            (None, None) => session(None, Letter::Invalid, dates),
+            (Some(server), _) => binding(Some(server), Letter::Valid, dates),
+            (None, Some(server)) => binding(self.cookie.persist.then_some(server), Letter::Down, dates),
+            (None, None) => binding(None, Letter::Invalid, dates),
         }
     }
 
@@ -132,13 +132,13 @@ impl Persistence {
     pub(super) fn write(
         &self,
         response: &mut Response,
-        session: &Session,
+        binding: &Binding,
         server: usize,
         method: &Method,
         now: u64,
     ) -> char {
         let value = self.values.get(server).and_then(Option::as_deref);
-        let is_direct = session.server == Some(server);
+        let is_direct = binding.server == Some(server);
         let name = self.cookie.name.as_bytes();
         let found = pairs::is_set(&response.fields, name);
         let mut letter = if found { 'P' } else { 'N' };
@@ -159,7 +159,7 @@ impl Persistence {
             (CookieMode::Insert | CookieMode::Rewrite | CookieMode::Prefix, _) => {}
         }
         let is_left = found && self.cookie.preserve;
-        let is_needed = !is_direct || self.is_refresh_due(session.dates, now);
+        let is_needed = !is_direct || self.is_refresh_due(binding.dates, now);
         let may = !self.cookie.postonly || *method == Method::Post;
         if self.cookie.mode != CookieMode::Insert || is_left || !is_needed || !may {
             if letter == 'R' {
@@ -167,7 +167,7 @@ impl Persistence {
             }
             return letter;
         }
-        response.fields.push("set-cookie", self.line(value, session.dates, now));
+        response.fields.push("set-cookie", self.line(value, binding.dates, now));
         self.keep_from_caches(response);
         if is_direct && value.is_some() { 'U' } else { 'I' }
     }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 /// The cookie that names a client's server. HAProxy's `cookie`.
 #[derive(Clone, Debug, Eq, PartialEq)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a switch of its own in the configuration")]
 pub struct Cookie {
     /// Its name. Case counts.
     pub name: String,

@@ -41,7 +41,7 @@ pub(super) fn backend(
         forward: typed.forward.or(Forward::Direct),
         proto: typed.proto.or(Proto::Http1),
         send_proxy: typed.send_proxy.value().copied(),
-        cookie: cookie::cookie(typed, out),
+        cookie: cookie::cookie(typed, uses, out),
         pressure: pressure::pressure(typed, defaults, out),
         check: typed.check.given().map(|typed| check::check(typed, out)),
         servers: servers(name, typed, uses, out),

@@ -1,10 +1,10 @@
 //! The cookie of a backend.
 
-use super::range;
+use super::{Use, range};
 use crate::{
     config::{
         error::Diagnostic,
-        file::{Backend, Cookie as Typed},
+        file::{Backend, Cookie as Typed, Mode},
         read::{Knob, OneOrMany},
         source::{At, Span},
         text::Text,
@@ -13,9 +13,15 @@ use crate::{
 };
 use std::{collections::BTreeMap, ops::RangeInclusive, time::Duration};
 
-pub(super) fn cookie(backend: &Backend, out: &mut Vec<Diagnostic>) -> Option<Cookie> {
+pub(super) fn cookie(backend: &Backend, uses: &[&Use<'_>], out: &mut Vec<Diagnostic>) -> Option<Cookie> {
     check_values(backend, out);
     let At { value: typed, span } = backend.cookie.given()?;
+    if let Some(used) = uses.iter().find(|used| used.mode.is_some_and(|mode| mode != Mode::Http)) {
+        let mode = used.mode.map_or("", Mode::word);
+        let message = format!("frontend `{}` of mode `{mode}` has no requests with cookies", used.frontend);
+        let error = Diagnostic::error(*span, message).related(used.span, "used here");
+        out.push(error.help("bring clients back by their address: balance = \"source\""));
+    }
     if typed.name.is_absent() {
         out.push(Diagnostic::error(*span, "a cookie needs a `name`"));
     }

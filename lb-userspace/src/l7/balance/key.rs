@@ -34,9 +34,9 @@ fn folded(client: IpAddr) -> u32 {
     match client {
         IpAddr::V4(client) => client.to_bits(),
         IpAddr::V6(client) => {
-            let [a, b, c, d, e, f, g, h] = client.segments();
-            let word = |high: u16, low: u16| u32::from(high) << 16 | u32::from(low);
-            word(a, b) ^ word(c, d) ^ word(e, f) ^ word(g, h)
+            let halves = client.segments();
+            let words = halves.chunks(2).map(|word| word.iter().fold(0, |word, half| word << 16 | u32::from(*half)));
+            words.fold(0, |folded, word| folded ^ word)
         }
     }
 }
@@ -55,8 +55,8 @@ fn of_target(parts: Uri, request: &Request) -> &[u8] {
 
 /// The value of the first parameter of that name, as it was sent.
 fn parameter<'a>(name: &[u8], request: &'a Request) -> Option<&'a [u8]> {
-    let parameters = request.query()?.split(|byte| *byte == b'&');
-    parameters.filter_map(|parameter| parameter.strip_prefix(name)?.strip_prefix(b"=")).next()
+    let mut parameters = request.query()?.split(|byte| *byte == b'&');
+    parameters.find_map(|parameter| parameter.strip_prefix(name)?.strip_prefix(b"="))
 }
 
 /// The label before the last dot: `example` of `www.example.com`. All of it if there is none.

@@ -24,7 +24,7 @@ impl Dates {
     pub(super) fn read(text: Option<&[u8]>) -> Self {
         let mut dates = text.unwrap_or_default().split(|byte| *byte == b'|').skip(1).map(date);
         let last = dates.next().flatten();
-        Self { last, first: last.and(dates.next().flatten()) }
+        Self { last, first: last.and_then(|_| dates.next().flatten()) }
     }
 }
 

@@ -1,3 +1,5 @@
+//! Cookies as they come and go, in each mode.
+
 use super::*;
 use crate::l7::{
     message::{Fields, Version},
@@ -48,8 +50,8 @@ fn lines(fields: &Fields) -> Vec<String> {
 /// Server, letter, and the cookies that the server sees.
 fn read(persistence: &Persistence, available: &Available, given: &[&str]) -> (Option<usize>, char, Vec<String>) {
     let mut request = request(given);
-    let session = persistence.read(&mut request, available, NOW);
-    (session.server, session.letter.letter(), lines(&request.fields))
+    let binding = persistence.read(&mut request, available, NOW);
+    (binding.server, binding.letter.letter(), lines(&request.fields))
 }
 
 /// The letter, and what the client sees of an answer of `server` that has these fields.
@@ -60,10 +62,10 @@ fn write(
     set: &[&str],
     method: &Method,
 ) -> (char, Vec<String>) {
-    let session = persistence.read(&mut request(given), &all(), NOW);
+    let binding = persistence.read(&mut request(given), &all(), NOW);
     let fields = set.iter().map(|line| ("Set-Cookie", *line)).collect();
     let mut response = Response { fields, ..Response::new(200) };
-    let letter = persistence.write(&mut response, &session, server, method, NOW);
+    let letter = persistence.write(&mut response, &binding, server, method, NOW);
     (letter, lines(&response.fields))
 }
 

@@ -74,9 +74,13 @@ impl State {
             gone.extend(std::mem::take(&mut row.bound));
             row.live.load.0.queued.store(0, SeqCst);
         }
-        gone.into_iter().for_each(|ticket| self.end(ticket, Err(Refusal::Gone)));
+        for ticket in gone {
+            self.end(ticket, Err(Refusal::Gone));
+        }
         if self.rows.values().all(|row| !row.takes) {
-            std::mem::take(&mut self.any).into_iter().for_each(|ticket| self.end(ticket, Err(Refusal::NoServer)));
+            for ticket in std::mem::take(&mut self.any) {
+                self.end(ticket, Err(Refusal::NoServer));
+            }
         }
         self.give_on_everywhere();
     }
@@ -182,7 +186,7 @@ impl State {
         let identities: Vec<_> = self.rows.keys().copied().collect();
         let load = self.load();
         // In turn, so that room at several servers is shared.
-        while identities.iter().fold(false, |given, identity| self.give_one(*identity, load) || given) {}
+        while identities.iter().filter(|identity| self.give_one(**identity, load)).count() > 0 {}
     }
 
     /// Giving a place changes no load: who waited is served.

@@ -1,3 +1,5 @@
+//! Places and queues: single steps, steps in any order, and many threads.
+
 use super::*;
 use crate::{
     l7::tests::model::{backend, model},
@@ -286,7 +288,9 @@ fn counts_return_to_zero_after_a_million_aborted_requests() {
         }
     };
     let threads: Vec<_> = (0..THREADS).map(|seed| std::thread::spawn(run(seed))).collect();
-    threads.into_iter().for_each(|thread| thread.join().expect("thread"));
+    for thread in threads {
+        thread.join().expect("thread");
+    }
     assert_eq!((served(&backend), queued(&backend), backend.load()), (vec![0; 3], vec![0; 3], 0));
     assert!((0..3).all(|server| backend.has_room(server)));
 }
@@ -317,6 +321,8 @@ fn no_wake_up_is_lost_between_threads() {
         })
     };
     let threads: Vec<_> = (0..4).map(run).collect();
-    threads.into_iter().for_each(|thread| thread.join().expect("thread"));
+    for thread in threads {
+        thread.join().expect("thread");
+    }
     assert_eq!(backend.load(), 0);
 }
