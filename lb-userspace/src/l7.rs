@@ -26,11 +26,6 @@ mod exchange;
 mod rule;
 mod forwarded;
 mod balance;
-#[cfg_attr(not(test), expect(dead_code, reason = "the path is about to be moved onto it"))]
-mod queue;
-#[cfg_attr(not(test), expect(dead_code, reason = "the path is about to be moved onto it"))]
-mod attempts;
-#[cfg_attr(not(test), expect(dead_code, reason = "the path is about to be moved onto it"))]
 mod cookie;
 mod connect;
 mod idle;

@@ -79,7 +79,7 @@ pub(super) async fn open_any(
     thread: &Thread,
     timer: &mut Timer,
 ) -> Option<(Slot, TcpStream, Open)> {
-    let mut attempts = Attempts::new(backend, flow, None);
+    let mut attempts = Attempts::new(backend, flow, None, None);
     // A client that is gone is found out by the first byte for it.
     while let Ok(slot) = attempts.next(timer, |_cx| Poll::Pending).await {
         if let Ok((stream, open)) = open(backend, slot.server, flow, thread).await {
@@ -95,6 +95,8 @@ pub(super) struct Attempts<'a> {
     backend: &'a BackendRoute,
     /// What the server is picked by, if by a hash.
     key: Option<u32>,
+    /// The server that persistence names, until it was tried.
+    bound: Option<usize>,
     tried: Tried,
     /// Attempts that are left.
     left: u32,
@@ -112,10 +114,14 @@ pub(super) enum NoPlace {
 }
 
 impl<'a> Attempts<'a> {
-    /// For a request, or a connection that has none.
-    pub(super) fn new(backend: &'a BackendRoute, flow: Flow, request: Option<&Request>) -> Self {
+    /// For a request, or a connection that has none; `bound` is the server that persistence names.
+    pub(super) fn new(backend: &'a BackendRoute, flow: Flow, request: Option<&Request>, bound: Option<usize>) -> Self {
         let key = backend.order.key(&flow, request, None);
-        Self { backend, key, tried: Tried::default(), left: backend.retry.retries.saturating_add(1) }
+        let left = match bound {
+            Some(_) if !backend.retry.redispatch => 1,
+            Some(_) | None => backend.retry.retries.saturating_add(1),
+        };
+        Self { backend, key, bound, tried: Tried::default(), left }
     }
 
     /// Whether another attempt may follow.
@@ -132,7 +138,9 @@ impl<'a> Attempts<'a> {
         let live = &self.backend.live;
         let mut deadline = None;
         while self.left > 0 {
-            let Some(place) = self.backend.order.choose(live, self.key, &self.tried) else { break };
+            let bound = self.bound.take().map(Place::Bound);
+            let choose = || self.backend.order.choose(live, self.key, &self.tried);
+            let Some(place) = bound.or_else(choose) else { break };
             let entered = match live.enter(place) {
                 Ok(Entry::Slot(slot)) => Ok(slot),
                 Ok(Entry::Waiting(mut waiting)) => {

@@ -53,6 +53,7 @@ pub(super) enum Letter {
 
 impl Letter {
     /// As logged.
+    #[cfg_attr(not(test), expect(dead_code, reason = "for the access log"))]
     pub(super) const fn letter(self) -> char {
         match self {
             Self::None => 'N',

@@ -11,6 +11,7 @@ use super::{
         http2::{Connections, OnHttp2},
     },
     connect::{self, Attempts, NoPlace},
+    cookie::{Binding, Persistence},
     forwarded,
     io::Io,
     message::{Length, Request, Response},
@@ -22,7 +23,7 @@ use super::{
 };
 use crate::model::{FrontendKind, HttpFrontend, RetryOn};
 use bytes::Bytes;
-use std::{future::poll_fn, rc::Rc, task::Poll};
+use std::{future::poll_fn, rc::Rc, task::Poll, time::UNIX_EPOCH};
 use talk::{Talk, Why};
 use tokio::time::Instant;
 
@@ -59,8 +60,11 @@ pub(super) async fn run<B: RequestBody, R: Respond>(
     };
     let address = http.forwarded_for.then(|| client.flow.client.ip());
     forwarded::prepare(&mut request, address, client.secure, upgrade.as_deref());
-    let exchange =
-        Exchange { client, held: &held, http, backend, request: &request, length, upgrade: upgrade.is_some() };
+    let now = UNIX_EPOCH.elapsed().map_or(0, |since| since.as_secs());
+    let bind = |persistence: &'_ Persistence| persistence.read(&mut request, &backend.live.available.load(), now);
+    let binding = backend.persistence.as_ref().map(bind);
+    let upgrade = upgrade.is_some();
+    let exchange = Exchange { client, held: &held, http, backend, request: &request, length, upgrade, binding, now };
     exchange.ask(body, respond, timer).await
 }
 
@@ -129,13 +133,18 @@ struct Exchange<'a> {
     request: &'a Request,
     length: Length,
     upgrade: bool,
+    /// What the request's cookie says, where one binds clients to servers.
+    binding: Option<Binding>,
+    /// In seconds of the Unix epoch.
+    now: u64,
 }
 
 impl Exchange<'_> {
     /// Asks servers until one answers. Only a request of which no server can have seen anything goes to another server, unless
     /// the configuration says that it may be repeated (`retry_on`).
     async fn ask<B: RequestBody, R: Respond>(&self, mut body: B, mut respond: R, timer: &mut Timer) -> Ended {
-        let mut attempts = Attempts::new(self.backend, self.client.flow, Some(self.request));
+        let bound = self.binding.and_then(|binding| binding.server);
+        let mut attempts = Attempts::new(self.backend, self.client.flow, Some(self.request), bound);
         let none = loop {
             let slot = match attempts.next(timer, |cx| body.poll_gone(cx)).await {
                 Ok(slot) => slot,
@@ -148,7 +157,8 @@ impl Exchange<'_> {
                 let Some(reached) = self.reach(slot.server, may_reuse).await else { break None };
                 let proven = reached.is_proven();
                 counts.total.increment();
-                let talk = self.talk(attempts.may_go_on(), timer);
+                let change = |response: &mut Response| self.change(response, slot.server);
+                let talk = self.talk(attempts.may_go_on(), &change, timer);
                 let talked = match reached {
                     Reached::Http1(connection) => {
                         let asking = OnHttp1 { connection, upgrade: self.upgrade, case: self.http.header_case };
@@ -171,6 +181,7 @@ impl Exchange<'_> {
             };
             let Some((why, begun)) = failed else {
                 if self.backend.retry.on.contains(&RetryOn::ConnFailure) {
+                    counts.redispatches.increment();
                     continue;
                 }
                 break NoPlace::NoServer;
@@ -180,6 +191,7 @@ impl Exchange<'_> {
             }
             let worth = why.retry().is_some_and(|failure| self.backend.retry.on.contains(&failure));
             if worth && !begun && attempts.may_go_on() {
+                counts.redispatches.increment();
                 continue;
             }
             let Some(answer) = why.answer() else { return Ended::Cut };
@@ -192,7 +204,14 @@ impl Exchange<'_> {
         reply(self.client, self.held, Answer::UNAVAILABLE, drained, respond, timer).await
     }
 
-    fn talk<'t>(&'t self, may_retry: bool, timer: &'t mut Timer) -> Talk<'t> {
+    /// Makes of a server's answer that of the client.
+    fn change(&self, response: &mut Response, server: usize) {
+        if let (Some(persistence), Some(binding)) = (&self.backend.persistence, &self.binding) {
+            persistence.write(response, binding, server, &self.request.method, self.now);
+        }
+    }
+
+    fn talk<'t>(&'t self, may_retry: bool, change: &'t dyn Fn(&mut Response), timer: &'t mut Timer) -> Talk<'t> {
         let timeout_client = self.held.frontend().map_or_else(Default::default, |frontend| frontend.timeout_client);
         Talk {
             client: self.client,
@@ -201,6 +220,7 @@ impl Exchange<'_> {
             timeout_client,
             timeout_server: self.backend.timeout_server,
             timeout_tunnel: self.backend.timeout_tunnel,
+            change,
             retry_on: may_retry.then_some(&self.backend.retry.on),
             expects_continue: !self.length.is_empty() && self.request.fields.lists("expect", "100-continue"),
             timer,

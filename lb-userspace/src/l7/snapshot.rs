@@ -2,6 +2,7 @@
 
 use super::{
     balance::Order,
+    cookie::Persistence,
     tls::{Acceptor, TlsError},
 };
 use crate::{
@@ -54,6 +55,8 @@ pub(super) struct BackendRoute {
     /// Longest wait for a place at a server.
     pub(super) timeout_queue: Duration,
     pub(super) retry: Retry,
+    /// The cookie that binds a client to a server.
+    pub(super) persistence: Option<Persistence>,
     pub(super) send_proxy: Option<SendProxy>,
     /// Servers speak HTTP/2.
     pub(super) http2: bool,
@@ -181,6 +184,7 @@ impl BackendRoute {
             timeout_tunnel: backend.timeout_tunnel,
             timeout_queue: backend.pressure.timeout_queue.unwrap_or(backend.timeout_connect),
             retry: backend.pressure.retry.clone(),
+            persistence: Persistence::new(backend),
             send_proxy: backend.send_proxy,
             http2: backend.proto == Proto::Http2,
             addresses: backend.servers.iter().map(|server| server.address).collect(),

@@ -70,8 +70,6 @@ pub struct ServerCounts {
     pub total: Counter,
     /// Connections that could not be opened.
     pub connect_errors: Counter,
-    /// Attempts that failed and were followed by another at the same server: HAProxy's `wretr`.
-    pub retries: Counter,
     /// Attempts that failed and were followed by another elsewhere: HAProxy's `wredis`.
     pub redispatches: Counter,
     /// Answers that were invalid, cut off or late: 502 and 504.

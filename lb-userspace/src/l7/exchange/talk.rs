@@ -30,6 +30,8 @@ pub(super) struct Talk<'a> {
     pub(super) timeout_client: Duration,
     pub(super) timeout_server: Duration,
     pub(super) timeout_tunnel: Option<Duration>,
+    /// Makes of the server's answer that of the client.
+    pub(super) change: &'a dyn Fn(&mut Response),
     /// After which failures another server may be asked; `None`: there is no further one.
     pub(super) retry_on: Option<&'a BTreeSet<RetryOn>>,
     /// The client waits to be told that it may send the body.
@@ -103,7 +105,7 @@ impl Talk<'_> {
     ) -> Result<Ended, Failed<B, R>> {
         let (sink, mut answer) = asking.ask(self.request, self.length);
         let mut up = Up { pump: Pump::new(body, sink), is_lost: false };
-        let (response, length) = loop {
+        let (mut response, length) = loop {
             match self.head(&mut up, &mut answer, &mut respond).await {
                 // We may have said it already.
                 Ok((response, _)) if response.status == 100 && !self.expects_continue => {}
@@ -124,6 +126,7 @@ impl Talk<'_> {
         #[cfg(test)]
         crate::l7::tests::panics::panic_if_told(&response.fields);
         self.client.counts().responses(response.status).increment();
+        (self.change)(&mut response);
         let tunnel = response.status == 101;
         let length = if tunnel { Length::UntilClose } else { length };
         let respond = respond.respond(response, length, up.pump.is_done());

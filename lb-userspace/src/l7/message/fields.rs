@@ -103,6 +103,18 @@ impl Fields {
         self.retain_lines(|fields, line| keep(fields.text(line.name), fields.text(line.value)));
     }
 
+    /// Changes values: `None` leaves one as it is.
+    pub(crate) fn map_values(&mut self, mut change: impl FnMut(&[u8], &[u8]) -> Option<Vec<u8>>) {
+        for index in 0..self.lines.len() {
+            let Some(line) = self.lines.get(index).copied() else { return };
+            let Some(value) = change(self.text(line.name), self.text(line.value)) else { continue };
+            let value = self.keep(&value);
+            if let Some(line) = self.lines.get_mut(index) {
+                line.value = value;
+            }
+        }
+    }
+
     fn retain_lines(&mut self, mut keep: impl FnMut(&Self, &Line) -> bool) {
         let mut lines = std::mem::take(&mut self.lines);
         lines.retain(|line| keep(self, line));
