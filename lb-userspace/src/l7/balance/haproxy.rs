@@ -165,6 +165,7 @@ fn ways() -> Vec<Way> {
     vec![
         way("roundrobin", "", Balance::RoundRobin),
         way("static-rr", "", Balance::StaticRoundRobin),
+        way("leastconn", "", Balance::LeastConn),
         way("source", "map-based", hash(Keyed::Source, false, Function::Sdbm, false)),
         way("source", "consistent", hash(Keyed::Source, true, Function::Sdbm, true)),
         way("uri", "", hash(uri(all), false, Function::Sdbm, false)),
