@@ -5,14 +5,22 @@
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "telling is what a bench is for")]
 
 mod bars;
+mod cpu;
 mod e2e;
 mod kernel;
+mod proxy;
 mod statistics;
+mod wrk;
 
 use anyhow::{Context, Result};
 use clap::{Parser, Subcommand};
 use serde_json::{Value, json};
-use std::{fs, path::Path, process::ExitCode};
+use std::{
+    ffi::OsStr,
+    fs,
+    path::Path,
+    process::{Command, ExitCode},
+};
 
 #[derive(Parser)]
 #[command(name = "bench", about = "What a packet and a request cost, beside what they cost elsewhere")]
@@ -27,12 +35,15 @@ enum What {
     Kernel(kernel::Options),
     /// The cost of one request through the balancer, beside nftables and HAProxy.
     E2e(e2e::Options),
+    /// The CPU time of the proxy for one request, beside HAProxy and nginx.
+    Proxy(proxy::Options),
 }
 
 fn main() -> ExitCode {
     let measured = match Arguments::parse().what {
         What::Kernel(options) => kernel::measure(&options),
         What::E2e(options) => e2e::measure(&options),
+        What::Proxy(options) => proxy::measure(&options),
     };
     match measured {
         Ok(()) => ExitCode::SUCCESS,
@@ -57,6 +68,14 @@ fn machine() -> Value {
         "cpu": model,
         "spec_rstack_overflow": returns.ok().map(|text| text.trim().to_owned()),
     })
+}
+
+/// What a program says that it is, in its first line.
+fn version(program: impl AsRef<OsStr>) -> Option<String> {
+    // nginx says it on standard error.
+    let output = Command::new(program).arg("-v").output().ok()?;
+    let printed = if output.stdout.is_empty() { output.stderr } else { output.stdout };
+    String::from_utf8_lossy(&printed).lines().next().map(str::to_owned)
 }
 
 /// Prints the table, and the result for a machine into the file, or instead of the table with `-`.

@@ -33,7 +33,8 @@ Usage: cargo xtask COMMAND
                --differential: ten million generated packets through host and kernel
   boot         boot one of those kernels and run a program there with the supervisor's capabilities
   demo         build the daemon and show it at work in network namespaces; arguments go to the demo
-  bench        measure the daemon and the kernel object as they ship: `bench kernel`, `bench e2e`; arguments go to the bench
+  bench        measure the daemon and the kernel object as they ship: `bench kernel`, `bench e2e`,
+               `bench proxy`; arguments go to the bench
   fuzz         fuzz the packet path on the host: [TARGET] [--seconds N]; --keep puts what was found into the corpus;
                needs a C++ compiler beside any Rust
 ";

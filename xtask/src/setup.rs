@@ -20,7 +20,7 @@ struct Tool {
     purpose: &'static str,
 }
 
-const TOOLS: [Tool; 14] = [
+const TOOLS: [Tool; 15] = [
     Tool { program: "cc", package: "gcc libc6-dev", purpose: "build" },
     Tool { program: "ip", package: "iproute2", purpose: "network tests" },
     Tool { program: "ethtool", package: "ethtool", purpose: "network tests" },
@@ -34,6 +34,7 @@ const TOOLS: [Tool; 14] = [
     Tool { program: "keepalived", package: "keepalived", purpose: "network tests" },
     Tool { program: "nft", package: "nftables", purpose: "benchmarks" },
     Tool { program: "wrk", package: "wrk", purpose: "benchmarks" },
+    Tool { program: "h2load", package: "nghttp2-client", purpose: "benchmarks" },
     Tool { program: "ping", package: "iputils-ping", purpose: "network tests" },
 ];
 

@@ -8,11 +8,9 @@ use crate::{
     bars::{Bar, mark, met},
     statistics::{Summary, differences, ratios, share},
 };
-use anyhow::Result;
 use comfy_table::{CellAlignment, Table, presets::NOTHING};
-use lb_tests::process;
 use serde_json::{Value, json};
-use std::{collections::BTreeMap, process::Command};
+use std::collections::BTreeMap;
 
 /// The turns of every round, by way.
 pub(super) struct Measured<'a> {
@@ -99,8 +97,8 @@ impl<'a> Measured<'a> {
         json!({
             "bench": "e2e",
             "machine": crate::machine(),
-            "haproxy": version("haproxy"),
-            "nftables": version("nft"),
+            "haproxy": crate::version("haproxy"),
+            "nftables": crate::version("nft"),
             "rounds": self.options.rounds,
             "seconds": self.options.seconds,
             "connections": self.options.connections,
@@ -140,12 +138,6 @@ impl<'a> Measured<'a> {
     fn of(&self, way: &Way, figure: impl Fn(&Turn) -> f64) -> Vec<f64> {
         self.turns.get(way.name).into_iter().flatten().map(figure).collect()
     }
-}
-
-/// What a program says that it is, in its first line.
-fn version(program: &str) -> Option<String> {
-    let printed: Result<String> = process::run(Command::new(program).arg("-v"));
-    printed.ok()?.lines().next().map(str::to_owned)
 }
 
 #[cfg(test)]

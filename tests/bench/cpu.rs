@@ -4,32 +4,44 @@ use anyhow::{Context, Result};
 use std::{fs, thread, time::Duration};
 
 /// The share of a machine that nobody else is using.
-pub(super) const QUIET: f64 = 0.05;
+const QUIET: f64 = 0.05;
 
 /// Ticks a second: `USER_HZ`, which is 100 on every architecture that Sluice runs on.
-const TICKS: u32 = 100;
+pub(crate) const TICKS: u32 = 100;
+
+/// The share of all CPUs that others keep busy before the first turn. Complains if it is much.
+pub(crate) fn busy_before() -> Result<f64> {
+    let busy = Cpu::busy_share(Duration::from_secs(1))?;
+    if busy > QUIET {
+        let percent = busy * 100.0;
+        eprintln!(
+            "others keep {percent:.0} % of this machine's CPUs busy: what a request costs will come out too high"
+        );
+    }
+    Ok(busy)
+}
 
 /// Time since the machine started, of all CPUs together.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) struct Cpu {
+pub(crate) struct Cpu {
     /// Doing something.
-    pub(super) busy: Duration,
+    pub(crate) busy: Duration,
     /// Doing nothing, or waiting for a disk.
-    pub(super) idle: Duration,
+    pub(crate) idle: Duration,
 }
 
 impl Cpu {
-    pub(super) fn now() -> Result<Self> {
+    pub(crate) fn now() -> Result<Self> {
         parse(&fs::read_to_string("/proc/stat")?).context("/proc/stat has no line of all CPUs")
     }
 
     /// What passed between two looks.
-    pub(super) fn since(self, before: Self) -> Self {
+    pub(crate) fn since(self, before: Self) -> Self {
         Self { busy: self.busy.saturating_sub(before.busy), idle: self.idle.saturating_sub(before.idle) }
     }
 
     /// The share of all CPUs that is in use, over this time.
-    pub(super) fn busy_share(time: Duration) -> Result<f64> {
+    fn busy_share(time: Duration) -> Result<f64> {
         let before = Self::now()?;
         thread::sleep(time);
         let used = Self::now()?.since(before);
