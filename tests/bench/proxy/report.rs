@@ -55,12 +55,10 @@ impl<'a> Measured<'a> {
                 let ratio = self.of_haproxy(kind, work);
                 let mut cells = vec![work.name().to_owned(), kind.name.to_owned(), shown(cost)];
                 cells.extend(compared(kind, ratio, work.bar()));
-                let figures: [(fn(&Turn) -> f64, usize); 3] =
-                    [(|turn| turn.requests_per_second, 0), (|turn| turn.p50, 2), (|turn| turn.p99, 2)];
-                cells.extend(figures.map(|(figure, digits)| {
-                    let median = self.figure(kind.name, work, figure).map_or(f64::NAN, |summary| summary.median);
-                    format!("{median:.digits$}")
-                }));
+                let median = |figure| self.figure(kind.name, work, figure).map_or(f64::NAN, |summary| summary.median);
+                cells.push(format!("{:.0}", median(|turn| turn.requests_per_second)));
+                cells.push(format!("{:.2}", median(|turn| turn.p50)));
+                cells.push(format!("{:.2}", median(|turn| turn.p99)));
                 table.add_row(cells);
             }
         }
@@ -77,7 +75,7 @@ impl<'a> Measured<'a> {
         let log = if SLUICE_LOGS { "" } else { "Sluice writes no access log here, all others do\n" };
         format!(
             "{table}\n\n{memory}\n\nmedians of {rounds} rounds of {seconds} s, ± half of what the middle half spans; one thread \
-             each on a CPU of its own, {connections} connections, {STREAMS} request at a time on each, answers of {BODY} bytes\n\
+             each on a CPU of its own, {connections} connections, {STREAMS} stream at a time on each of HTTP/2, answers of {BODY} bytes\n\
              user and system time of the balancer's processes; ✓ and ✗ say whether Sluice passes its bar\n\
              certificate: {CERTIFICATE}; {cipher}\n{log}"
         )
