@@ -27,6 +27,7 @@ mod validate;
 mod tests;
 
 pub use bundle::{Bundle, CollectError, ConfigFile, PemFile, collect};
+pub(crate) use bundle::{certificate_paths, collect_certificates};
 pub use error::{Diagnostic, Diagnostics, Format, Severity};
 pub use read::KnobDoc;
 pub use source::{Position, Span};

@@ -10,6 +10,7 @@ pub mod balance;
 pub mod cookie;
 pub mod pressure;
 pub mod server;
+pub mod tls;
 pub mod endpoint;
 pub mod check;
 
@@ -18,12 +19,16 @@ pub use balance::Balance;
 pub use check::{Check, CheckKind};
 pub use cookie::Cookie;
 pub use endpoint::Endpoint;
-pub use frontend::{Bind, Certificate, Fragments, Frontend, FrontendKind, HeaderCase, HttpFrontend, L4Frontend, Ping};
+pub use frontend::{Bind, Fragments, Frontend, FrontendKind, HeaderCase, HttpFrontend, L4Frontend, Ping};
 pub use global::{Global, OnStop};
 pub use ports::Ports;
 pub use pressure::{Limits, Pressure, Retry, RetryOn};
 pub use rule::{Condition, Rule, Term};
 pub use server::Server;
+pub use tls::{
+    Algorithms, BindTls, CIPHERS, CIPHERSUITES, CURVES, Certificate, Cipher, CipherSuite, Clients, Curve, Pem,
+    ServerTls, SharedServerTls, Sni, TlsVersion,
+};
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -5,6 +5,7 @@
 //! the worker, and keep it once the worker says that it runs. Whatever fails before that changes nothing.
 
 pub mod account;
+mod certificates;
 mod configuration;
 pub mod kernel;
 pub mod limits;
@@ -21,6 +22,7 @@ use crate::{
     preflight,
 };
 use anyhow::{Context, anyhow, bail};
+use certificates::Watch;
 use configuration::Configuration;
 use kernel::{Kernel, undo};
 use listeners::Listeners;
@@ -95,6 +97,7 @@ struct Supervisor {
     worker: Worker,
     /// Reloads that the worker has asked for and that are not answered yet.
     reloads_asked: usize,
+    watch: Watch,
     _lock: Lock,
 }
 
@@ -105,6 +108,8 @@ enum Cue {
     Reload,
     /// The program runs on other interfaces, or differently.
     Interfaces,
+    /// Files of certificates changed.
+    Certificates,
 }
 
 impl Supervisor {
@@ -134,6 +139,7 @@ impl Supervisor {
             metrics,
             worker,
             reloads_asked: 0,
+            watch: Watch::default(),
             _lock: lock,
         })
     }
@@ -157,6 +163,7 @@ impl Supervisor {
                     heard = self.worker.hear() => Cue::Worker(heard),
                     is_stop = signals.next_is_stop() => if is_stop { return Ok(()) } else { Cue::Reload },
                     () = interfaces_changed(&mut self.kernel) => Cue::Interfaces,
+                    () = self.watch.changed(&self.options.config, &self.configuration.bundle) => Cue::Certificates,
                 }
             };
             tokio::select! {
@@ -170,6 +177,7 @@ impl Supervisor {
     async fn act(&mut self, cue: Cue, pause: &mut Duration) {
         match cue {
             Cue::Reload => self.reload().await,
+            Cue::Certificates => self.renew_certificates().await,
             Cue::Interfaces => {
                 if let Err(error) = self.worker.send(&ToWorker::Interfaces(self.interfaces()), &[]).await {
                     warn!(%error, "cannot tell the worker how the interfaces are");

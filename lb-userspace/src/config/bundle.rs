@@ -1,7 +1,12 @@
 //! Everything a configuration is made of, read once by the process that may: the supervisor. The worker, which may not,
 //! gets it as JSON and loads it again.
 
-use super::{document, file::File, read::OneOrMany, text};
+use super::{
+    document,
+    file::File,
+    read::{Knob, OneOrMany},
+    text,
+};
 use rustix::fs::OFlags;
 use serde::{Deserialize, Serialize};
 use std::{
@@ -43,6 +48,8 @@ pub struct PemFile {
     pub path: String,
     /// Its content, followed by that of FILE.key if there is one.
     pub pem: String,
+    /// The content of FILE.ocsp, if there is one.
+    pub staple: Option<Vec<u8>>,
 }
 
 /// Why a configuration could not be read at all. What is wrong inside it is for [`load`](super::load).
@@ -91,9 +98,29 @@ pub fn collect(path: &Path) -> Result<Bundle, CollectError> {
     let mut bundle = Bundle { environment: environment(&files), files, cpus, ..Bundle::default() };
     // What is wrong with the files is for `load` to say.
     let file = document::read(&bundle).map(|(file, _)| file).unwrap_or_default();
-    bundle.certificates =
-        named_certificates(&file).map(|named| (named.to_owned(), certificates(&directory.join(named)))).collect();
+    bundle.certificates = named_certificates(&file)
+        .into_iter()
+        .map(|named| (named.to_owned(), certificates(&certificate_path(directory, named))))
+        .collect();
     Ok(bundle)
+}
+
+/// Reads again what `bundle`, which was collected from `config`, has of certificates.
+pub(crate) fn collect_certificates(config: &Path, bundle: &Bundle) -> BTreeMap<String, Result<Vec<PemFile>, String>> {
+    let paths = certificate_paths(config, bundle);
+    bundle.certificates.keys().cloned().zip(paths.iter().map(|path| certificates(path))).collect()
+}
+
+/// Where the certificates of `bundle`, which was collected from `config`, come from: files and directories, in the order
+/// of `certificates`.
+pub(crate) fn certificate_paths(config: &Path, bundle: &Bundle) -> Vec<PathBuf> {
+    let directory = if config.is_dir() { config } else { config.parent().unwrap_or(config) };
+    bundle.certificates.keys().map(|named| certificate_path(directory, named)).collect()
+}
+
+/// Where a name of the configuration leads.
+fn certificate_path(directory: &Path, named: &str) -> PathBuf {
+    if named == SYSTEM { PathBuf::from(SYSTEM_AUTHORITIES) } else { directory.join(named) }
 }
 
 /// The variables that the files name, as far as they are set.
@@ -105,13 +132,24 @@ fn environment(files: &[ConfigFile]) -> BTreeMap<String, String> {
         .collect()
 }
 
-/// What `file` names as certificates.
-fn named_certificates(file: &File) -> impl Iterator<Item = &str> {
+/// What `file` names as certificates, authorities and revocation lists.
+fn named_certificates(file: &File) -> Vec<&str> {
     let frontends = file.frontend.value().into_iter().flat_map(|named| &named.0);
     let binds = frontends.filter_map(|(_, frontend)| frontend.bind.value()).flat_map(|OneOrMany(binds)| binds);
-    let tls = binds.filter_map(|bind| bind.value.0.tls.value());
-    let certificates = tls.filter_map(|tls| tls.certificates.value()).flat_map(|OneOrMany(texts)| texts);
-    certificates.map(|text| text.value.value.as_str())
+    let mut many = Vec::new();
+    for tls in binds.filter_map(|bind| bind.value.0.tls.value()) {
+        many.extend([&tls.certificates, &tls.client_ca, &tls.crl]);
+    }
+    let mut named = Vec::new();
+    for (_, backend) in file.backend.value().into_iter().flat_map(|named| &named.0) {
+        let servers = backend.server.value().into_iter().flatten().map(|server| &server.value.tls);
+        for tls in servers.chain([&backend.tls]).filter_map(Knob::value) {
+            many.extend([&tls.ca, &tls.crl]);
+            named.extend(tls.certificate.value());
+        }
+    }
+    named.extend(many.into_iter().filter_map(Knob::value).flat_map(|OneOrMany(texts)| texts).map(|text| &text.value));
+    named.into_iter().map(|text| text.value.as_str()).collect()
 }
 
 /// The PEM files at `path`: itself, or what is in it, as HAProxy's `crt` does it: in the order of names, without hidden
@@ -137,7 +175,10 @@ fn pem_file(path: &Path) -> io::Result<PemFile> {
     if fs::exists(&key)? {
         pem = pem + "\n" + &read_text(Path::new(&key))?;
     }
-    Ok(PemFile { path: path.display().to_string(), pem })
+    let mut staple = path.as_os_str().to_owned();
+    staple.push(".ocsp");
+    let staple = if fs::exists(&staple)? { Some(read_bytes(Path::new(&staple))?) } else { None };
+    Ok(PemFile { path: path.display().to_string(), pem, staple })
 }
 
 /// The files of a directory in the order of their names, without hidden ones and without directories.
@@ -156,17 +197,22 @@ fn visible_files(directory: &Path) -> io::Result<Vec<PathBuf>> {
 
 /// Reads a regular file of bounded size: this runs with privileges, and a path may name a device, or a pipe that nobody
 /// writes to.
-fn read_text(path: &Path) -> io::Result<String> {
+fn read_bytes(path: &Path) -> io::Result<Vec<u8>> {
     let file = fs::OpenOptions::new().read(true).custom_flags(OFlags::NONBLOCK.bits().cast_signed()).open(path)?;
     if !file.metadata()?.is_file() {
         return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file"));
     }
-    let mut text = String::new();
-    file.take(MAX_FILE + 1).read_to_string(&mut text)?;
-    if text.len() as u64 > MAX_FILE {
+    let mut bytes = Vec::new();
+    file.take(MAX_FILE + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > MAX_FILE {
         return Err(io::Error::new(io::ErrorKind::FileTooLarge, "larger than 16 MiB"));
     }
-    Ok(text)
+    Ok(bytes)
+}
+
+fn read_text(path: &Path) -> io::Result<String> {
+    String::from_utf8(read_bytes(path)?)
+        .map_err(|_error| io::Error::new(io::ErrorKind::InvalidData, "stream did not contain valid UTF-8"))
 }
 
 impl fmt::Debug for Bundle {
@@ -187,6 +233,11 @@ impl fmt::Debug for PemFile {
         f.debug_struct("PemFile").field("path", &self.path).finish_non_exhaustive()
     }
 }
+
+/// Instead of a file: the authorities that this machine believes.
+pub(crate) const SYSTEM: &str = "system";
+/// Where Debian, and most others, have them.
+const SYSTEM_AUTHORITIES: &str = "/etc/ssl/certs/ca-certificates.crt";
 
 /// No configuration and no chain comes near this.
 const MAX_FILE: u64 = 16 << 20;

@@ -9,6 +9,7 @@ mod kernel;
 mod model;
 mod rules;
 mod syntax;
+mod tls;
 mod traffic;
 mod values;
 mod vips;

@@ -13,6 +13,7 @@ mod kernel;
 mod names;
 mod pressure;
 mod range;
+mod tls;
 
 use super::{
     bundle::Bundle,
@@ -65,7 +66,7 @@ pub(crate) fn validate(file: &File, bundle: &Bundle, out: &mut Vec<Diagnostic>) 
             .enumerate()
             .map(|(index, entry)| {
                 let uses: Vec<_> = uses.iter().filter(|used| used.backend == index).collect();
-                backend::backend(entry, &uses, defaults, out)
+                backend::backend(entry, &uses, defaults, bundle, out)
             })
             .collect(),
     };

@@ -7,7 +7,7 @@ use super::{
     snapshot::FrontendRoute,
     tcp,
     threads::{BoundListener, Loaded, Thread},
-    tls,
+    tls::{self, TlsFacts},
 };
 use crate::{
     model::FrontendKind,
@@ -133,8 +133,8 @@ impl Held {
 pub(super) struct Client {
     pub(super) thread: Rc<Thread>,
     pub(super) flow: Flow,
-    /// Whether it came by TLS.
-    pub(super) secure: bool,
+    /// What is known of its TLS; `None`: clear text.
+    pub(super) tls: Option<TlsFacts>,
     /// Of its frontend.
     pub(super) live: Arc<FrontendLive>,
     held: RefCell<Held>,
@@ -163,6 +163,11 @@ impl Client {
             }
         }
         held.clone()
+    }
+
+    /// Whether it came by TLS.
+    pub(super) const fn is_secure(&self) -> bool {
+        self.tls.is_some()
     }
 
     /// What this thread counts of its frontend.
@@ -231,18 +236,19 @@ async fn connection(thread: Rc<Thread>, held: Held, address: SocketAddr, mut str
             }
         }
     }
-    let client = |secure| {
+    let client = |tls| {
         let (thread, held) = (Rc::clone(&thread), RefCell::new(held.clone()));
         let (live, orphaned, requests) = (Arc::clone(&frontend.live), Cell::new(false), Cell::new(0));
-        Rc::new(Client { thread, flow, secure, live, held, orphaned, requests })
+        Rc::new(Client { thread, flow, tls, live, held, orphaned, requests })
     };
     let Some(acceptor) = frontend.tls(address) else {
-        return understood(&held, client(false), Io::Tcp(stream), false).await;
+        return understood(&held, client(None), Io::Tcp(stream), false).await;
     };
     match Box::pin(tls::accept(acceptor, stream)).await {
         Ok((stream, speaks_h2)) => {
+            let facts = acceptor.facts(&stream);
             let io = Io::Tls(Box::new(stream.into()));
-            understood(&held, client(true), io, speaks_h2).await;
+            understood(&held, client(Some(facts)), io, speaks_h2).await;
         }
         Err(error) => {
             frontend.live.counts.of(thread.index).tls_errors.increment();

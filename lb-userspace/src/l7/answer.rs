@@ -12,6 +12,8 @@ impl Answer {
     pub(super) const BAD_REQUEST: Self = Self(400);
     /// Its head or its body did not come in time.
     pub(super) const REQUEST_TIMEOUT: Self = Self(408);
+    /// It is for another host than the connection.
+    pub(super) const MISDIRECTED: Self = Self(421);
     /// The server's answer is invalid, or was cut off before it began.
     pub(super) const BAD_GATEWAY: Self = Self(502);
     /// No server could be reached, or no rule says where to go.

@@ -2,6 +2,7 @@
 
 use super::{
     balance::{Flow, Tried},
+    io::Io,
     message::Request,
     proxy_protocol,
     snapshot::BackendRoute,
@@ -9,7 +10,7 @@ use super::{
     timer::{Timer, after},
 };
 use crate::{
-    model::SendProxy,
+    model::{SendProxy, Sni},
     servers::{Entry, Place, Refusal, ServerLive, Slot},
 };
 use std::{
@@ -38,22 +39,34 @@ impl Drop for Open {
     }
 }
 
-/// Opens a connection to a server of `backend`, by its index, for the client of `flow`.
+/// Opens a connection to a server of `backend`, by its index, for the client of `flow`, who asks for `host`.
 pub(super) async fn open(
     backend: &BackendRoute,
     server: usize,
     flow: Flow,
+    host: Option<&str>,
     thread: &Thread,
-) -> io::Result<(TcpStream, Open)> {
+) -> io::Result<(Io, Open)> {
     let (Some(address), Some(live)) = (backend.addresses.get(server), backend.live.servers.get(server)) else {
         return Err(io::ErrorKind::NotFound.into());
     };
     let counts = live.counts.of(thread.index);
-    let attempt = time::timeout(backend.timeout_connect, connect(*address, backend.send_proxy, flow)).await;
+    let tls = backend.tls.get(server).and_then(Option::as_ref);
+    let attempt = async {
+        let stream = connect(*address, backend.send_proxy, flow).await?;
+        let Some((connector, sni)) = tls else { return Ok(Io::Tcp(stream)) };
+        let name = match sni {
+            Sni::Host => host,
+            Sni::Name(name) => Some(name.as_str()),
+        };
+        let stream = Box::pin(connector.connect(stream, name)).await.map_err(io::Error::other)?;
+        Ok(Io::Tls(Box::new(stream)))
+    };
+    let attempt = time::timeout(backend.timeout_connect, attempt).await;
     match attempt.unwrap_or_else(|_elapsed| Err(io::ErrorKind::TimedOut.into())) {
-        Ok(stream) => {
+        Ok(io) => {
             counts.opened.increment();
-            Ok((stream, Open { server: Arc::clone(live), thread: thread.index }))
+            Ok((io, Open { server: Arc::clone(live), thread: thread.index }))
         }
         Err(error) => {
             counts.connect_errors.increment();
@@ -78,12 +91,12 @@ pub(super) async fn open_any(
     flow: Flow,
     thread: &Thread,
     timer: &mut Timer,
-) -> Option<(Slot, TcpStream, Open)> {
+) -> Option<(Slot, Io, Open)> {
     let mut attempts = Attempts::new(backend, flow, None, None);
     // A client that is gone is found out by the first byte for it.
     while let Ok(slot) = attempts.next(timer, |_cx| Poll::Pending).await {
-        if let Ok((stream, open)) = open(backend, slot.server, flow, thread).await {
-            return Some((slot, stream, open));
+        if let Ok((io, open)) = open(backend, slot.server, flow, None, thread).await {
+            return Some((slot, io, open));
         }
     }
     None

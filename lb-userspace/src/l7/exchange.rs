@@ -13,16 +13,18 @@ use super::{
     connect::{self, Attempts, NoPlace},
     cookie::{Binding, Persistence},
     forwarded,
-    io::Io,
+    http1::target,
     message::{Length, Request, Response},
     pump::{Frame, Sink as _},
     rule,
     serve::{RequestBody, Respond},
     snapshot::BackendRoute,
     timer::{Timer, after},
+    tls,
 };
-use crate::model::{FrontendKind, HttpFrontend, RetryOn};
+use crate::model::{FrontendKind, HttpFrontend, RetryOn, Sni};
 use bytes::Bytes;
+use lb_common::hash::name_hash;
 use std::{future::poll_fn, rc::Rc, task::Poll, time::UNIX_EPOCH};
 use talk::{Talk, Why};
 use tokio::time::Instant;
@@ -55,17 +57,26 @@ pub(super) async fn run<B: RequestBody, R: Respond>(
 ) -> Ended {
     let held = client.current();
     client.count_request();
+    if is_misdirected(client, &request) {
+        return reply(client, &held, Answer::MISDIRECTED, false, respond, timer).await;
+    }
     let Some((http, backend)) = place(&held, &request) else {
         return reply(client, &held, Answer::UNAVAILABLE, length.is_empty(), respond, timer).await;
     };
     let address = http.forwarded_for.then(|| client.flow.client.ip());
-    forwarded::prepare(&mut request, address, client.secure, upgrade.as_deref());
+    forwarded::prepare(&mut request, address, client.is_secure(), upgrade.as_deref());
     let now = UNIX_EPOCH.elapsed().map_or(0, |since| since.as_secs());
     let bind = |persistence: &'_ Persistence| persistence.read(&mut request, &backend.live.available.load(), now);
     let binding = backend.persistence.as_ref().map(bind);
     let upgrade = upgrade.is_some();
     let exchange = Exchange { client, held: &held, http, backend, request: &request, length, upgrade, binding, now };
     exchange.ask(body, respond, timer).await
+}
+
+/// Whether the client asked for another host than in its handshake, where that decided something.
+fn is_misdirected(client: &Client, request: &Request) -> bool {
+    let host = request.host().and_then(|host| std::str::from_utf8(host).ok());
+    client.tls.as_ref().zip(host).is_some_and(|(facts, host)| tls::misdirected(facts, host))
 }
 
 /// Where a request goes.
@@ -241,16 +252,16 @@ impl Exchange<'_> {
 
     /// A connection to a server: a kept one, or a new one.
     async fn reach(&self, server: usize, may_reuse: bool) -> Option<Reached> {
-        let identity = self.backend.live.servers.get(server)?.identity;
-        let thread = &self.client.thread;
+        let (thread, secure) = (&self.client.thread, self.client.is_secure());
         let shares = self.backend.send_proxy.is_none();
-        if self.backend.http2 && shares {
-            let shared =
-                poll_fn(|cx| Poll::Ready(thread.multiplexed.borrow_mut().take(identity, cx, self.client.secure)));
+        let identity = self.shared_as(server)?;
+        if shares {
+            let shared = poll_fn(|cx| Poll::Ready(thread.multiplexed.borrow_mut().take(identity, cx, secure)));
             if let Some(shared) = shared.await {
                 return Some(Reached::Http2(shared));
             }
-        } else if may_reuse && shares {
+        }
+        if may_reuse && shares {
             let kept = poll_fn(|cx| {
                 let (mut idle, now) = (thread.idle.borrow_mut(), Instant::now());
                 let mut kept = std::iter::from_fn(|| idle.take(identity, now));
@@ -260,14 +271,27 @@ impl Exchange<'_> {
                 return Some(Reached::Http1(kept));
             }
         }
-        let (stream, open) = connect::open(self.backend, server, self.client.flow, thread).await.ok()?;
-        if self.backend.http2 {
+        let (io, open) = connect::open(self.backend, server, self.client.flow, self.host(), thread).await.ok()?;
+        if self.backend.http2 || io.speaks_h2() {
             let timeout = self.backend.timeout_connect;
-            let opened =
-                Connections::open(thread, identity, Io::Tcp(stream), open, (self.client.secure, shares), timeout).await;
+            let opened = Connections::open(thread, identity, io, open, (secure, shares), timeout).await;
             return opened.map(Reached::Http2);
         }
-        Some(Reached::Http1(Connection::new(Io::Tcp(stream), open, shares.then_some(identity))))
+        Some(Reached::Http1(Connection::new(io, open, shares.then_some(identity))))
+    }
+
+    /// What connections to a server are kept as. Those that were asked for another name are others.
+    fn shared_as(&self, server: usize) -> Option<u64> {
+        let identity = self.backend.live.servers.get(server)?.identity;
+        let by_host = matches!(self.backend.tls.get(server), Some(Some((_, Sni::Host))));
+        let host = self.host().filter(|_| by_host);
+        Some(host.map_or(identity, |host| name_hash(identity, host.as_bytes())))
+    }
+
+    /// The host that the request is for, without port.
+    fn host(&self) -> Option<&str> {
+        let (host, _port) = target::split_port(self.request.host()?);
+        std::str::from_utf8(host).ok().filter(|host| !host.is_empty())
     }
 }
 

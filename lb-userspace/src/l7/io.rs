@@ -32,6 +32,16 @@ pub(super) enum Io {
     Tls(Box<tls::Stream>),
 }
 
+impl Io {
+    /// Whether the two ends have agreed on HTTP/2 (RFC 7301).
+    pub(super) fn speaks_h2(&self) -> bool {
+        match self {
+            Self::Tcp(_) => false,
+            Self::Tls(stream) => tls::speaks_h2(stream),
+        }
+    }
+}
+
 macro_rules! on_io {
     ($io:expr, $stream:ident => $call:expr) => {
         match $io {

@@ -3,10 +3,10 @@
 use super::{
     balance::Order,
     cookie::Persistence,
-    tls::{Acceptor, TlsError},
+    tls::{Acceptor, TlsError, server::Connector},
 };
 use crate::{
-    model::{Backend, BackendIndex, Bind, Frontend, FrontendKind, Model, Proto, Retry, SendProxy},
+    model::{Backend, BackendIndex, Bind, Frontend, FrontendKind, Model, Proto, Retry, SendProxy, Server, Sni},
     servers::{BackendLive, FrontendLive, Live},
 };
 use ipnet::IpNet;
@@ -55,6 +55,8 @@ pub(super) struct BackendRoute {
     /// Longest wait for a place at a server.
     pub(super) timeout_queue: Duration,
     pub(super) retry: Retry,
+    /// How each server is spoken to, if in TLS.
+    pub(super) tls: Vec<Option<(Connector, Sni)>>,
     /// The cookie that binds a client to a server.
     pub(super) persistence: Option<Persistence>,
     pub(super) send_proxy: Option<SendProxy>,
@@ -81,6 +83,16 @@ pub enum SnapshotError {
     Tls {
         /// The frontend.
         frontend: String,
+        /// What is wrong.
+        source: TlsError,
+    },
+    /// The same, of a server.
+    #[error("TLS to server {backend}/{server}: {source}")]
+    ServerTls {
+        /// The backend.
+        backend: String,
+        /// The server.
+        server: String,
         /// What is wrong.
         source: TlsError,
     },
@@ -152,7 +164,7 @@ impl FrontendRoute {
             return Ok(None);
         }
         let is_http = matches!(frontend.kind, FrontendKind::Http(_));
-        Acceptor::new(&bind.certificates, is_http).map(Some).map_err(|(path, source)| match path {
+        Acceptor::new(&bind.certificates, &bind.tls, is_http).map(Some).map_err(|(path, source)| match path {
             Some(path) => SnapshotError::Certificate { path, source },
             None => SnapshotError::Tls { frontend: frontend.name.clone(), source },
         })
@@ -184,11 +196,21 @@ impl BackendRoute {
             timeout_tunnel: backend.timeout_tunnel,
             timeout_queue: backend.pressure.timeout_queue.unwrap_or(backend.timeout_connect),
             retry: backend.pressure.retry.clone(),
+            tls: backend.servers.iter().map(|server| Self::connector(backend, server)).collect::<Result<_, _>>()?,
             persistence: Persistence::new(backend),
             send_proxy: backend.send_proxy,
             http2: backend.proto == Proto::Http2,
             addresses: backend.servers.iter().map(|server| server.address).collect(),
             live: Arc::clone(live.backend(&backend.name).ok_or_else(not_live)?),
         })
+    }
+
+    fn connector(backend: &Backend, server: &Server) -> Result<Option<(Connector, Sni)>, SnapshotError> {
+        let Some(tls) = &server.tls else { return Ok(None) };
+        let connector = Connector::new(tls).map_err(|(path, source)| match path {
+            Some(path) => SnapshotError::Certificate { path, source },
+            None => SnapshotError::ServerTls { backend: backend.name.clone(), server: server.name.clone(), source },
+        })?;
+        Ok(Some((connector, tls.sni.clone())))
     }
 }

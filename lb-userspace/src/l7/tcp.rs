@@ -19,14 +19,14 @@ use std::{
 /// Relays a connection.
 pub(super) async fn relay(client: &Client, io: Io, backend: &BackendRoute, timeout_client: Duration) {
     let mut timer = Timer::default();
-    let Some((slot, stream, _open)) = connect::open_any(backend, client.flow, &client.thread, &mut timer).await else {
+    let Some((slot, server, _open)) = connect::open_any(backend, client.flow, &client.thread, &mut timer).await else {
         return;
     };
     if let Some(live) = backend.live.servers.get(slot.server) {
         live.counts.of(client.thread.index).total.increment();
     }
     let client_wire = Wire::new(io, Some((Arc::clone(&client.live), client.thread.index)));
-    let server_wire = Wire::new(Io::Tcp(stream), None);
+    let server_wire = Wire::new(server, None);
     let mut up = Pump::new(Raw(Reader::new(Rc::clone(&client_wire))), RawSink(Writer::new(Rc::clone(&server_wire))));
     let mut down = Pump::new(Raw(Reader::new(server_wire)), RawSink(Writer::new(client_wire)));
     let timeout_client = backend.timeout_tunnel.unwrap_or(timeout_client);

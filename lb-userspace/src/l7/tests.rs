@@ -9,6 +9,7 @@ mod origin;
 mod http;
 mod http2;
 mod wire;
+mod reencrypted;
 mod relay;
 mod rows;
 mod streaming;

@@ -1,12 +1,10 @@
 //! Frontend: where clients connect.
 
-use super::{BackendIndex, Endpoint, Ports, Rule};
+use super::{BackendIndex, BindTls, Certificate, Endpoint, Ports, Rule};
 use ipnet::IpNet;
 use lb_common::Protocol;
 use std::{
-    fmt,
     net::{IpAddr, SocketAddr},
-    path::PathBuf,
     time::Duration,
 };
 
@@ -136,6 +134,8 @@ pub struct Bind {
     pub accept_proxy: Vec<IpNet>,
     /// Certificates; empty: clear text. The first is the default for clients that send no or an unknown name.
     pub certificates: Vec<Certificate>,
+    /// What clients are offered beside the certificates.
+    pub tls: BindTls,
 }
 
 impl Bind {
@@ -161,20 +161,5 @@ pub fn shown(address: IpAddr, ports: Ports) -> String {
     match address {
         IpAddr::V4(address) => format!("{address}:{ports}"),
         IpAddr::V6(address) => format!("[{address}]:{ports}"),
-    }
-}
-
-/// A certificate chain with its key, as read from one PEM file. `Debug` shows the path alone.
-#[derive(Clone, Eq, PartialEq)]
-pub struct Certificate {
-    /// Where it was read from.
-    pub path: PathBuf,
-    /// The whole file: chain and key.
-    pub pem: String,
-}
-
-impl fmt::Debug for Certificate {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Certificate").field("path", &self.path).finish_non_exhaustive()
     }
 }

@@ -1,6 +1,6 @@
 //! Server: one machine of a backend.
 
-use super::Limits;
+use super::{Limits, SharedServerTls};
 use lb_common::hash::name_hash;
 use std::{net::SocketAddr, time::Duration};
 
@@ -24,6 +24,8 @@ pub struct Server {
     pub limits: Limits,
     /// How long it takes to its full weight and limit after it came up. Default: no time.
     pub slowstart: Option<Duration>,
+    /// Speak TLS to it; `None`: clear text.
+    pub tls: SharedServerTls,
 }
 
 impl Server {

@@ -1,8 +1,8 @@
 //! Small models for the tests of the planner and the registry.
 
 use crate::model::{
-    Affinity, Backend, Balance, Bind, Check, CheckKind, Frontend, FrontendKind, Global, L4Frontend, Limits, Model,
-    OnStop, Ports, Pressure, Server, Track,
+    Affinity, Backend, Balance, Bind, BindTls, Check, CheckKind, Frontend, FrontendKind, Global, L4Frontend, Limits,
+    Model, OnStop, Ports, Pressure, Server, Track,
 };
 use lb_common::{Forward, Protocol};
 use std::{net::SocketAddr, time::Duration};
@@ -17,6 +17,7 @@ pub(crate) fn server(name: &str, address: &str) -> Server {
         cookie: None,
         limits: Limits::default(),
         slowstart: None,
+        tls: None,
     }
 }
 
@@ -58,7 +59,14 @@ pub(crate) fn backend(name: &str, servers: Vec<Server>) -> Backend {
 
 pub(crate) fn bind(address: &str, protocol: Protocol) -> Bind {
     let address: SocketAddr = address.parse().unwrap();
-    Bind { address, ports: Ports::One(address.port()), protocol, accept_proxy: Vec::new(), certificates: Vec::new() }
+    Bind {
+        address,
+        ports: Ports::One(address.port()),
+        protocol,
+        accept_proxy: Vec::new(),
+        certificates: Vec::new(),
+        tls: BindTls::default(),
+    }
 }
 
 /// A model of these backends; each pair is an `l4` frontend of one bind and the name of its backend.

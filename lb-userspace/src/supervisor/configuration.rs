@@ -17,7 +17,11 @@ impl Configuration {
     /// Reads files, environment and certificates. A [`config::Diagnostics`] is the error of a configuration that is
     /// refused.
     pub(super) fn read(options: &Options) -> anyhow::Result<Self> {
-        let bundle = config::collect(&options.config)?;
+        Self::of(config::collect(&options.config)?)
+    }
+
+    /// Loads what was read.
+    pub(super) fn of(bundle: Bundle) -> anyhow::Result<Self> {
         let loaded = config::load(&bundle)?;
         let warnings = loaded.warnings.render(Format::default());
         Ok(Self { model: loaded.model, warnings, bundle })

@@ -2,6 +2,7 @@
 
 use super::{
     Supervisor,
+    certificates::{self, Watch},
     configuration::{Configuration, needs_restart},
     kernel::{self, undo},
     listeners::Listeners,
@@ -12,6 +13,7 @@ use crate::{
     preflight,
 };
 use std::{mem, os::fd::AsFd};
+use tokio::task;
 use tracing::{error, info, warn};
 
 impl Supervisor {
@@ -33,6 +35,35 @@ impl Supervisor {
         }
         for _ in 0..asked {
             self.answer_reload(&report).await;
+        }
+    }
+
+    /// Takes up what changed of the certificates, and of nothing else.
+    pub(super) async fn renew_certificates(&mut self) {
+        let (config, bundle) = (self.options.config.clone(), self.configuration.bundle.clone());
+        let read = task::spawn_blocking(move || {
+            let (bundle, complaints) = certificates::renewed(&config, &bundle);
+            (Configuration::of(bundle), complaints)
+        });
+        let Ok((next, complaints)) = read.await else { return };
+        for complaint in complaints {
+            error!(complaint, "a certificate cannot be used; the one before goes on");
+        }
+        let taken = match next {
+            Ok(next) if next.bundle == self.configuration.bundle => return,
+            Ok(next) => self.take_up(&next, &Listeners::default(), false).await.map(|()| next),
+            Err(error) => return error!(error = format!("{error:#}"), "changed certificates refused"),
+        };
+        match taken {
+            Ok(next) => {
+                self.generation += 1;
+                self.configuration = next;
+                info!(generation = self.generation, "changed certificates taken up");
+            }
+            Err(error) => {
+                error!(error = format!("{error:#}"), "changed certificates refused; those before go on");
+                self.take_back(false).await;
+            }
         }
     }
 
@@ -58,6 +89,7 @@ impl Supervisor {
         self.generation += 1;
         self.listeners.keep(opened, &configuration.model);
         self.configuration = configuration;
+        self.watch = Watch::default();
         Ok(report)
     }
 

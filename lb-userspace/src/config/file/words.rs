@@ -2,7 +2,10 @@
 
 use crate::{
     config::read::Word,
-    model::{Fragments, HeaderCase, OnStop, Ping, Proto, RetryOn, SendProxy, Track},
+    model::{
+        CIPHERS, CIPHERSUITES, CURVES, Cipher, CipherSuite, Curve, Fragments, HeaderCase, OnStop, Ping, Proto, RetryOn,
+        SendProxy, TlsVersion, Track,
+    },
 };
 use lb_common::{Forward, Protocol};
 
@@ -138,4 +141,50 @@ impl Word for RetryWord {
         ),
     ];
     const LATER: &'static [&'static str] = &["0rtt-rejected"];
+}
+
+impl Word for TlsVersion {
+    const WHAT: &'static str = "a version of TLS that we speak";
+    const WORDS: &'static [(&'static str, Self)] = &[("TLSv1.2", Self::V12), ("TLSv1.3", Self::V13)];
+}
+
+impl Word for Cipher {
+    const WHAT: &'static str = "a cipher suite of TLS 1.2 that we have";
+    const WORDS: &'static [(&'static str, Self)] = CIPHERS;
+}
+
+impl Word for CipherSuite {
+    const WHAT: &'static str = "a cipher suite of TLS 1.3 that we have";
+    const WORDS: &'static [(&'static str, Self)] = CIPHERSUITES;
+}
+
+impl Word for Curve {
+    const WHAT: &'static str = "a group that we have";
+    const WORDS: &'static [(&'static str, Self)] = CURVES;
+}
+
+/// What is demanded of clients.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Verify {
+    None,
+    Optional,
+    Required,
+}
+
+impl Word for Verify {
+    const WHAT: &'static str = "a way to verify";
+    const WORDS: &'static [(&'static str, Self)] =
+        &[("none", Self::None), ("optional", Self::Optional), ("required", Self::Required)];
+}
+
+/// What is demanded of servers.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum ServerVerify {
+    None,
+    Required,
+}
+
+impl Word for ServerVerify {
+    const WHAT: &'static str = "a way to verify a server";
+    const WORDS: &'static [(&'static str, Self)] = &[("none", Self::None), ("required", Self::Required)];
 }

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, fs, path::Path};
 use tempfile::TempDir;
 
 /// A configuration directory with these files.
-fn directory(files: &[(&str, &str)]) -> TempDir {
+pub(super) fn directory(files: &[(&str, &str)]) -> TempDir {
     let directory = tempfile::tempdir().expect("a directory");
     for (name, text) in files {
         let path = directory.path().join(name);
@@ -16,12 +16,12 @@ fn directory(files: &[(&str, &str)]) -> TempDir {
 }
 
 /// A chain and its key.
-fn certificate() -> (String, String) {
+pub(super) fn certificate() -> (String, String) {
     let certified = rcgen::generate_simple_self_signed(["www.example.com".to_owned()]).expect("a certificate");
     (certified.cert.pem(), certified.signing_key.serialize_pem())
 }
 
-fn short_errors(path: &Path) -> Vec<String> {
+pub(super) fn short_errors(path: &Path) -> Vec<String> {
     let errors = load(&collect(path).expect("readable files")).expect_err("errors");
     let prefix = format!("{}/", path.display());
     errors.render(Format::Short).replace(&prefix, "").lines().map(str::to_owned).collect()

@@ -18,8 +18,10 @@ const EXAMPLE: &str = include_str!("../../../examples/sluice.toml");
 fn example() -> Loaded {
     let certified = rcgen::generate_simple_self_signed(["www.example.com".to_owned()]).expect("a certificate");
     let pem = certified.cert.pem() + &certified.signing_key.serialize_pem();
-    let certificates =
-        BTreeMap::from([("certs".to_owned(), Ok(vec![PemFile { path: "certs/www.pem".to_owned(), pem }]))]);
+    let certificates = BTreeMap::from([(
+        "certs".to_owned(),
+        Ok(vec![PemFile { path: "certs/www.pem".to_owned(), pem, staple: None }]),
+    )]);
     let files = vec![ConfigFile { path: "sluice.toml".to_owned(), text: EXAMPLE.to_owned() }];
     load(&Bundle { files, certificates, ..Bundle::default() }).expect("the reference configuration")
 }

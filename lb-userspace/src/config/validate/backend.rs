@@ -1,8 +1,9 @@
 //! Backends and their servers.
 
-use super::{Entry, Use, check, cookie, names, pressure, range};
+use super::{Entry, Use, check, cookie, names, pressure, range, tls};
 use crate::{
     config::{
+        bundle::Bundle,
         error::Diagnostic,
         file::{Backend as Typed, Defaults, Mode, Server as TypedServer},
         read::{Knob, OneOrMany},
@@ -22,6 +23,7 @@ pub(super) fn backend(
     (name, typed): &Entry<Typed>,
     uses: &[&Use<'_>],
     defaults: &Defaults,
+    bundle: &Bundle,
     out: &mut Vec<Diagnostic>,
 ) -> Backend {
     let in_kernel = uses.iter().any(|used| used.mode == Some(Mode::L4));
@@ -44,7 +46,7 @@ pub(super) fn backend(
         cookie: cookie::cookie(typed, uses, out),
         pressure: pressure::pressure(typed, defaults, out),
         check: typed.check.given().map(|typed| check::check(typed, out)),
-        servers: servers(name, typed, uses, out),
+        servers: servers(name, typed, uses, bundle, out),
         gue_port: range::number(&typed.gue_port, "gue_port", 1_u16..=u16::MAX, GUE_PORT, out),
         sources: typed.source.value().into_iter().flat_map(|OneOrMany(pool)| pool).map(|source| source.value).collect(),
         affinity,
@@ -99,7 +101,13 @@ fn check_mode(name: &At<String>, typed: &Typed, uses: &[&Use<'_>], out: &mut Vec
     }
 }
 
-fn servers(name: &At<String>, typed: &Typed, uses: &[&Use<'_>], out: &mut Vec<Diagnostic>) -> Vec<Server> {
+fn servers(
+    name: &At<String>,
+    typed: &Typed,
+    uses: &[&Use<'_>],
+    bundle: &Bundle,
+    out: &mut Vec<Diagnostic>,
+) -> Vec<Server> {
     let typed_servers = match &typed.server {
         Knob::Given(At { value, .. }) if !value.is_empty() => value,
         Knob::Faulty => return Vec::new(),
@@ -119,7 +127,13 @@ fn servers(name: &At<String>, typed: &Typed, uses: &[&Use<'_>], out: &mut Vec<Di
     let in_kernel = uses.iter().all(|used| used.mode.is_none_or(|mode| mode == Mode::L4));
     let any = in_kernel || ports.is_empty();
     let frontend_port = if any { lowest.or(Some(0)) } else { lowest.filter(is_only) };
-    typed_servers.iter().map(|server| one(server, frontend_port, out)).collect()
+    tls::check_mode(typed, uses, out);
+    let shared = tls::of_server(&typed.tls, bundle, out);
+    let with_tls = |server: &At<TypedServer>, out: &mut Vec<Diagnostic>| {
+        let own = tls::of_server(&server.value.tls, bundle, out);
+        Server { tls: own.or_else(|| shared.clone()), ..one(server, frontend_port, out) }
+    };
+    typed_servers.iter().map(|server| with_tls(server, out)).collect()
 }
 
 fn one(At { value: typed, span }: &At<TypedServer>, frontend_port: Option<u16>, out: &mut Vec<Diagnostic>) -> Server {
@@ -158,6 +172,7 @@ fn one(At { value: typed, span }: &At<TypedServer>, frontend_port: Option<u16>, 
             .slowstart
             .given()
             .map(|_| range::duration([&typed.slowstart, &Knob::Absent], "slowstart", SLOWSTARTS, SLOWEST, out)),
+        tls: None,
     }
 }
 

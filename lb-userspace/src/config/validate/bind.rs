@@ -1,20 +1,18 @@
 //! Where frontends listen: addresses, protocols, certificates, and that no two claim the same.
 
-use super::Entry;
+use super::{Entry, tls};
 use crate::{
     config::{
         address::BindAddress,
-        bundle::{Bundle, PemFile},
+        bundle::Bundle,
         error::Diagnostic,
         file::{Bind as Typed, BindForm, Frontend, Mode},
         read::{Knob, OneOrMany},
         source::At,
-        text::Text,
     },
-    model::{Bind, Certificate, Ports},
+    model::{Bind, Ports},
 };
 use lb_common::Protocol;
-use rustls_pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject};
 use std::{
     collections::BTreeSet,
     net::{IpAddr, Ipv4Addr, SocketAddr},
@@ -56,16 +54,7 @@ fn one(
         Some(mode @ (Mode::Tcp | Mode::Http)) => check_proxied(typed, mode, out),
         None => {}
     }
-    let tls = typed.tls.given();
-    if let Some(tls) = tls.filter(|tls| tls.value.certificates.is_absent()) {
-        out.push(Diagnostic::error(tls.span, "`tls` needs `certificates`"));
-    }
-    let sources = tls.and_then(|tls| tls.value.certificates.given());
-    if let Some(empty) = sources.filter(|sources| sources.value.0.is_empty()) {
-        out.push(Diagnostic::error(empty.span, "`certificates` names nothing"));
-    }
-    let sources = sources.into_iter().flat_map(|sources| &sources.value.0);
-    let certificates: Vec<_> = sources.flat_map(|source| certificates(&source.value, bundle, out)).collect();
+    let (certificates, tls) = tls::of_bind(typed.tls.given(), bundle, out);
     let stand_in = BindAddress { ip: Ipv4Addr::UNSPECIFIED.into(), ports: Ports::One(1) };
     let BindAddress { ip, ports } = typed.address.or(stand_in);
     let address = SocketAddr::new(ip, ports.lowest().unwrap_or(0));
@@ -77,6 +66,7 @@ fn one(
         protocol,
         accept_proxy: accept_proxy.clone(),
         certificates: certificates.clone(),
+        tls: tls.clone(),
     };
     typed.protocols().map(bind).collect()
 }
@@ -153,43 +143,6 @@ fn unfit(ip: IpAddr) -> Option<&'static str> {
 /// Of IPv6 alone (RFC 4291 §2.5.6): an IPv4 one (RFC 3927) has no scope that a packet would lack.
 pub(super) fn is_link_local(ip: IpAddr) -> bool {
     matches!(ip, IpAddr::V6(ip) if ip.is_unicast_link_local())
-}
-
-/// The certificates that one entry of `certificates` names, as [`collect`](crate::config::collect) found them.
-fn certificates(source: &Text, bundle: &Bundle, out: &mut Vec<Diagnostic>) -> Vec<Certificate> {
-    let mut failed = |message: String| out.push(Diagnostic::error(source.span, message));
-    match bundle.certificates.get(&source.value) {
-        None => failed(format!("the certificates in `{source}` were not read")),
-        Some(Err(reason)) => failed(format!("cannot read certificates from `{source}`: {reason}")),
-        Some(Ok(files)) if files.is_empty() => {
-            failed(format!("there is no certificate in `{source}`"));
-        }
-        Some(Ok(files)) => {
-            for file in files {
-                if let Some(problem) = problem(file) {
-                    failed(format!("{}: {problem}", file.path));
-                }
-            }
-            return files.iter().map(|file| Certificate { path: (&file.path).into(), pem: file.pem.clone() }).collect();
-        }
-    }
-    Vec::new()
-}
-
-/// What is wrong with a PEM file. Never quotes it, and so never shows the parser's own error, which may.
-fn problem(file: &PemFile) -> Option<&'static str> {
-    let pem = file.pem.as_bytes();
-    let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem).collect();
-    let keys: Result<Vec<_>, _> = PrivateKeyDer::pem_slice_iter(pem).collect();
-    match (chain, keys) {
-        (Err(_), _) | (_, Err(_)) => Some("not a PEM file, or a damaged one"),
-        (Ok(chain), _) if chain.is_empty() => Some("no certificate in it"),
-        (_, Ok(keys)) if keys.is_empty() => {
-            Some("no private key in it, nor beside it in a file of the same name and .key")
-        }
-        (_, Ok(keys)) if keys.len() > 1 => Some("more than one private key in it"),
-        (Ok(_), Ok(_)) => None,
-    }
 }
 
 /// What a bind takes for itself.

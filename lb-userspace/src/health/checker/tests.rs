@@ -45,6 +45,7 @@ fn model(check: Check, addresses: &[SocketAddr]) -> Model {
         cookie: None,
         limits: Limits::default(),
         slowstart: None,
+        tls: None,
     };
     let backend = Backend {
         name: "b".to_owned(),

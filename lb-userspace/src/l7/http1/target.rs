@@ -54,7 +54,7 @@ fn is_valid_host(host: &[u8]) -> bool {
 }
 
 /// Name and port of an authority; the port is empty if there is none.
-fn split_port(authority: &[u8]) -> (&[u8], &[u8]) {
+pub(crate) fn split_port(authority: &[u8]) -> (&[u8], &[u8]) {
     let colon = authority.iter().rposition(|byte| *byte == b':');
     match colon.and_then(|colon| authority.split_at_checked(colon)) {
         // The last colon of "[::1]" stands inside the brackets.

@@ -1,8 +1,8 @@
 //! Models for tests.
 
 use crate::model::{
-    Affinity, Backend, Balance, Bind, Frontend, FrontendKind, Global, HeaderCase, HttpFrontend, Limits, Model, OnStop,
-    Ports, Pressure, Server, Track,
+    Affinity, Backend, Balance, Bind, BindTls, Frontend, FrontendKind, Global, HeaderCase, HttpFrontend, Limits, Model,
+    OnStop, Ports, Pressure, Server, Track,
 };
 use lb_common::{Forward, Protocol};
 use std::{net::SocketAddr, time::Duration};
@@ -37,6 +37,7 @@ pub(crate) fn backend(name: &str, addresses: impl IntoIterator<Item = SocketAddr
         cookie: None,
         limits: Limits::default(),
         slowstart: None,
+        tls: None,
     };
     Backend {
         name: name.into(),
@@ -78,6 +79,7 @@ pub(crate) fn frontend(name: &str, address: SocketAddr, kind: FrontendKind) -> F
         protocol: Protocol::Tcp,
         accept_proxy: vec![],
         certificates: vec![],
+        tls: BindTls::default(),
     };
     Frontend { name: name.into(), binds: vec![bind], kind, timeout_client: LONG }
 }

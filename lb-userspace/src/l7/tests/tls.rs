@@ -1,6 +1,10 @@
 //! Certificates for tests, and TLS as clients see it.
 
-use rcgen::{CertificateParams, KeyPair};
+use crate::model::{Certificate, Pem};
+use rcgen::{
+    BasicConstraints, CertificateParams, CertificateRevocationListParams, DnType, IsCa, Issuer, KeyIdMethod, KeyPair,
+    KeyUsagePurpose, RevokedCertParams, date_time_ymd,
+};
 use rustls::{ClientConfig, RootCertStore};
 use rustls_pki_types::{CertificateDer, pem::PemObject as _};
 use std::sync::Arc;
@@ -27,4 +31,60 @@ pub(super) fn connector(trusted: &str, protocols: &[&str]) -> TlsConnector {
     let mut config = builder.with_root_certificates(roots).with_no_client_auth();
     config.alpn_protocols = protocols.iter().map(|name| name.as_bytes().to_vec()).collect();
     TlsConnector::from(Arc::new(config))
+}
+
+/// An authority, and certificates that it signs.
+pub(crate) struct Authority {
+    issuer: Issuer<'static, KeyPair>,
+    /// Its certificate.
+    pub(crate) pem: String,
+}
+
+impl Authority {
+    pub(crate) fn new(name: &str) -> Self {
+        let mut params = CertificateParams::new(Vec::new()).expect("names");
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+        params.distinguished_name.push(DnType::CommonName, name);
+        let key = KeyPair::generate().expect("key");
+        let pem = params.self_signed(&key).expect("certificate").pem();
+        Self { issuer: Issuer::new(params, key), pem }
+    }
+
+    /// A chain and its key.
+    pub(crate) fn sign(&self, name: &str, serial: u8) -> String {
+        let mut params = CertificateParams::new(vec![name.to_owned()]).expect("names");
+        params.serial_number = Some(vec![serial].into());
+        params.distinguished_name.push(DnType::CommonName, name);
+        let key = KeyPair::generate().expect("key");
+        format!("{}{}", params.signed_by(&key, &self.issuer).expect("certificate").pem(), key.serialize_pem())
+    }
+
+    /// A list of revoked serials.
+    pub(crate) fn revoke(&self, serials: &[u8]) -> String {
+        let revoked = |serial: &u8| RevokedCertParams {
+            serial_number: vec![*serial].into(),
+            revocation_time: date_time_ymd(2024, 1, 1),
+            reason_code: None,
+            invalidity_date: None,
+        };
+        let list = CertificateRevocationListParams {
+            this_update: date_time_ymd(2024, 1, 1),
+            next_update: date_time_ymd(2044, 1, 1),
+            crl_number: vec![1].into(),
+            issuing_distribution_point: None,
+            revoked_certs: serials.iter().map(revoked).collect(),
+            key_identifier_method: KeyIdMethod::Sha256,
+        };
+        list.signed_by(&self.issuer).expect("a list").pem().expect("PEM")
+    }
+}
+
+/// As it is read from a file.
+pub(crate) fn file(pem: &str) -> Pem {
+    Pem { path: "test.pem".into(), pem: pem.to_owned() }
+}
+
+pub(crate) fn certificate(pem: &str) -> Certificate {
+    Certificate { path: "test.pem".into(), pem: pem.to_owned(), staple: None }
 }

@@ -1,7 +1,12 @@
 //! From a PEM file to a certificate with its key, and the names that it is for.
 
 use super::TlsError;
-use rustls::{SignatureAlgorithm, crypto::CryptoProvider, sign::CertifiedKey};
+use crate::model::Certificate;
+use rustls::{
+    SignatureAlgorithm,
+    crypto::{CryptoProvider, aws_lc_rs},
+    sign::{CertifiedKey, SigningKey},
+};
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject as _};
 use std::sync::Arc;
 use x509_parser::{extensions::GeneralName, prelude::X509Certificate};
@@ -16,14 +21,19 @@ pub struct Identity {
 }
 
 impl Identity {
+    /// Takes a certificate as it was read from disk, with what is stapled to it.
+    pub fn new(certificate: &Certificate, provider: &CryptoProvider) -> Result<Self, TlsError> {
+        Self::from_pem(&certificate.pem, certificate.staple.clone(), provider)
+    }
+
     /// Reads a chain and its key from PEM text, in any order, and makes sure that they belong together.
-    pub fn from_pem(pem: &str, provider: &CryptoProvider) -> Result<Self, TlsError> {
+    fn from_pem(pem: &str, staple: Option<Vec<u8>>, provider: &CryptoProvider) -> Result<Self, TlsError> {
         let chain = CertificateDer::pem_slice_iter(pem.as_bytes()).collect::<Result<Vec<_>, _>>()?;
         let first = chain.first().ok_or(TlsError::NoCertificate)?;
         let names = names(first)?;
-        let key = provider.key_provider.load_private_key(PrivateKeyDer::from_pem_slice(pem.as_bytes())?)?;
-        let key = CertifiedKey::new(chain, key);
+        let mut key = CertifiedKey::new(chain, key(pem, provider)?);
         key.keys_match()?;
+        key.ocsp = staple;
         Ok(Self { names, key: Arc::new(key) })
     }
 
@@ -31,6 +41,30 @@ impl Identity {
     pub fn is_elliptic(&self) -> bool {
         !matches!(self.key.key.algorithm(), SignatureAlgorithm::RSA)
     }
+}
+
+fn key(pem: &str, provider: &CryptoProvider) -> Result<Arc<dyn SigningKey>, TlsError> {
+    Ok(provider.key_provider.load_private_key(PrivateKeyDer::from_pem_slice(pem.as_bytes())?)?)
+}
+
+/// What is wrong with a chain and its key, found before anything depends on it. Never quotes them, and so never shows the
+/// parser's own errors, which may.
+pub(crate) fn problem(pem: &str) -> Option<&'static str> {
+    let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem.as_bytes()).collect();
+    let keys: Result<Vec<_>, _> = PrivateKeyDer::pem_slice_iter(pem.as_bytes()).collect();
+    let problem = match (chain, keys) {
+        (Err(_), _) | (_, Err(_)) => "not a PEM file, or a damaged one",
+        (Ok(chain), _) if chain.is_empty() => "no certificate in it",
+        (_, Ok(keys)) if keys.is_empty() => "no private key in it, nor beside it in a file of the same name and .key",
+        (_, Ok(keys)) if keys.len() > 1 => "more than one private key in it",
+        (Ok(_), Ok(_)) => match Identity::from_pem(pem, None, &aws_lc_rs::default_provider()) {
+            Ok(_) => return None,
+            Err(TlsError::Certificate(_)) => "not a certificate (X.509)",
+            Err(TlsError::Refused(rustls::Error::InconsistentKeys(_))) => "the private key is of another certificate",
+            Err(_) => "a private key that cannot be used",
+        },
+    };
+    Some(problem)
 }
 
 /// The DNS names of a certificate; its common name only if it has none (RFC 6125 §6.4.4).

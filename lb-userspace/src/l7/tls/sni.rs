@@ -14,11 +14,13 @@ pub struct Names {
     /// By name as in the certificate: `www.example.com` or `*.example.com`.
     by_name: HashMap<String, Vec<Identity>>,
     default: Vec<Identity>,
+    /// Clients that ask for no name, or an unknown one, get nothing.
+    strict: bool,
 }
 
 impl Names {
     /// The first certificate, with those of its first name, is for clients that ask for none or an unknown one.
-    pub fn new(identities: Vec<Identity>) -> Self {
+    pub fn new(identities: Vec<Identity>, strict: bool) -> Self {
         let mut by_name: HashMap<String, Vec<Identity>> = HashMap::new();
         for identity in &identities {
             for name in &identity.names {
@@ -27,7 +29,7 @@ impl Names {
         }
         let first = identities.into_iter().next();
         let shared = first.as_ref().and_then(|first| by_name.get(first.names.first()?)).cloned();
-        let mut names = Self { default: shared.unwrap_or_else(|| first.into_iter().collect()), by_name };
+        let mut names = Self { default: shared.unwrap_or_else(|| first.into_iter().collect()), by_name, strict };
         // Elliptic keys first; else the order of the files stays.
         for certificates in names.by_name.values_mut().chain([&mut names.default]) {
             certificates.sort_by_key(|identity| !identity.is_elliptic());
@@ -35,12 +37,12 @@ impl Names {
         names
     }
 
-    /// The certificate for a name, as far as the client can check its signature; any, if it can check none.
+    /// The certificate for a name (if strict, `None` for an unknown one), as far as the client can check its signature; any, if it can check none.
     pub fn choose(&self, name: Option<&str>, schemes: &[SignatureScheme]) -> Option<&Arc<CertifiedKey>> {
         let name = name.map(|name| name.trim_end_matches('.').to_ascii_lowercase());
         let certificates =
             name.and_then(|name| self.by_name.get(&name).or_else(|| self.by_name.get(&wildcard(&name)?)));
-        let certificates = certificates.unwrap_or(&self.default);
+        let certificates = certificates.or_else(|| (!self.strict).then_some(&self.default))?;
         let fitting = certificates.iter().find(|identity| identity.key.key.choose_scheme(schemes).is_some());
         fitting.or_else(|| certificates.first()).map(|identity| &identity.key)
     }
@@ -60,22 +62,26 @@ impl ResolvesServerCert for Names {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::l7::{
-        tests::tls::{pem, pem_with_key},
-        tls::provider,
+    use crate::{
+        l7::{
+            tests::tls::{pem, pem_with_key},
+            tls::{algorithms, problem},
+        },
+        model::{Algorithms, Certificate},
     };
 
     const ECDSA: SignatureScheme = SignatureScheme::ECDSA_NISTP256_SHA256;
     const RSA: SignatureScheme = SignatureScheme::RSA_PSS_SHA256;
 
     fn identity(pem: &str) -> Identity {
-        Identity::from_pem(pem, &provider()).expect("certificate")
+        let certificate = Certificate { pem: pem.to_owned(), ..Certificate::default() };
+        Identity::new(&certificate, &algorithms::provider(&Algorithms::default())).expect("certificate")
     }
 
     #[test]
     fn exact_names_come_before_wildcards_and_the_first_certificate_takes_the_rest() {
         let files = [pem(&["default.test"]), pem(&["*.example.test", "example.test"]), pem(&["www.example.test"])];
-        let names = Names::new(files.iter().map(|pem| identity(pem)).collect());
+        let names = Names::new(files.iter().map(|pem| identity(pem)).collect(), false);
         let chosen = |name| {
             let key = names.choose(name, &[ECDSA]).expect("certificate");
             files.iter().position(|pem| identity(pem).key.cert == key.cert)
@@ -89,9 +95,17 @@ mod tests {
     }
 
     #[test]
+    fn strict_names_give_nothing_to_clients_that_ask_for_none_or_another() {
+        let names = Names::new(vec![identity(&pem(&["a.test"]))], true);
+        assert!(names.choose(Some("a.test"), &[ECDSA]).is_some());
+        assert!(names.choose(Some("b.test"), &[ECDSA]).is_none());
+        assert!(names.choose(None, &[ECDSA]).is_none());
+    }
+
+    #[test]
     fn of_two_keys_of_one_name_the_client_gets_the_one_that_it_can_check() {
         let rsa = pem_with_key(&["a.test"], &rcgen::KeyPair::generate_for(&rcgen::PKCS_RSA_SHA256).expect("key"));
-        let names = Names::new(vec![identity(&rsa), identity(&pem(&["a.test"]))]);
+        let names = Names::new(vec![identity(&rsa), identity(&pem(&["a.test"]))], false);
         let is_rsa = |schemes: &[SignatureScheme], name| {
             names.choose(name, schemes).expect("certificate").cert == identity(&rsa).key.cert
         };
@@ -108,7 +122,8 @@ mod tests {
         let (chain, _) = first.split_once("-----BEGIN PRIVATE KEY").expect("key");
         let (_, key) = second.split_once("-----BEGIN PRIVATE KEY").expect("key");
         let mixed = format!("{chain}-----BEGIN PRIVATE KEY{key}");
-        Identity::from_pem(&mixed, &provider()).expect_err("the pair does not match");
-        Identity::from_pem("nothing", &provider()).expect_err("no certificate");
+        assert_eq!(problem(&mixed), Some("the private key is of another certificate"));
+        assert_eq!(problem("nothing"), Some("no certificate in it"));
+        assert_eq!(problem(&first), None);
     }
 }

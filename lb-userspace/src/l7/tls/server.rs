@@ -1,0 +1,148 @@
+//! TLS to servers: whom we believe, which name we ask for, and who we are.
+
+use super::{Problem, Stream, TlsError, algorithms, objects, revocations, roots};
+use crate::model::{Algorithms, Certificate, Pem, ServerTls};
+use rustls::{
+    CertificateError, ClientConfig, DigitallySignedStruct, Error, SignatureScheme,
+    client::{
+        Resumption, WebPkiServerVerifier,
+        danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
+    },
+    crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature},
+};
+use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime, pem::PemObject as _};
+use std::{fmt, io, sync::Arc};
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+
+/// Names of one server whose sessions are kept for resumption: one, unless clients' `Host` names more.
+const SESSIONS: usize = 64;
+
+/// Why there is no TLS connection to a server.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ConnectError {
+    /// Whoever answered is not whom we believe.
+    #[error("the server's certificate: {0:?}")]
+    Certificate(CertificateError),
+    /// No agreement, or not TLS.
+    #[error("TLS: {0}")]
+    Handshake(Error),
+    /// What was asked for is neither a host name nor an address.
+    #[error("not a name that a certificate can have")]
+    Name,
+    /// The connection broke.
+    #[error(transparent)]
+    Io(io::Error),
+}
+
+impl From<io::Error> for ConnectError {
+    fn from(error: io::Error) -> Self {
+        match error.get_ref().and_then(|inner| inner.downcast_ref::<Error>()) {
+            Some(Error::InvalidCertificate(reason)) => Self::Certificate(reason.clone()),
+            Some(other) => Self::Handshake(other.clone()),
+            None => Self::Io(error),
+        }
+    }
+}
+
+/// Makes the connections to one server. Sessions are resumed as long as it lives.
+#[derive(Clone)]
+pub(crate) struct Connector(TlsConnector);
+
+impl fmt::Debug for Connector {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Connector")
+    }
+}
+
+impl Connector {
+    /// As `tls` says. `Err` names the file, if it is about one.
+    pub(crate) fn new(tls: &ServerTls) -> Result<Self, Problem> {
+        let chosen = Algorithms { min_version: tls.min_version, ..Algorithms::default() };
+        let provider = algorithms::provider(&chosen);
+        let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
+            .with_protocol_versions(algorithms::versions(tls.min_version))
+            .map_err(|error| (None, error.into()))?;
+        let builder = match &tls.authorities {
+            Some(authorities) => builder.with_webpki_verifier(verifier(authorities, &tls.revoked, provider)?),
+            None => builder.dangerous().with_custom_certificate_verifier(Arc::new(Anyone(provider))),
+        };
+        let mut config = match &tls.certificate {
+            None => builder.with_no_client_auth(),
+            Some(own) => {
+                let failed = |error| (Some(own.path.clone()), error);
+                let (chain, key) = chain_and_key(own)?;
+                builder.with_client_auth_cert(chain, key).map_err(|error| failed(TlsError::Refused(error)))?
+            }
+        };
+        config.alpn_protocols = tls.alpn.iter().map(|protocol| protocol.as_bytes().to_vec()).collect();
+        config.resumption = Resumption::in_memory_sessions(SESSIONS);
+        Ok(Self(TlsConnector::from(Arc::new(config))))
+    }
+
+    /// Does the handshake on a connection to the server. Without a name the certificate must have the server's address,
+    /// unless any is believed.
+    pub(crate) async fn connect(&self, stream: TcpStream, sni: Option<&str>) -> Result<Stream, ConnectError> {
+        let name = match sni {
+            Some(name) => ServerName::try_from(name.to_owned()).map_err(|_error| ConnectError::Name)?,
+            None => ServerName::from(stream.peer_addr()?.ip()),
+        };
+        Ok(self.0.connect(name, stream).await?.into())
+    }
+}
+
+fn verifier(
+    authorities: &[Pem],
+    revoked: &[Pem],
+    provider: Arc<CryptoProvider>,
+) -> Result<Arc<WebPkiServerVerifier>, Problem> {
+    let builder = WebPkiServerVerifier::builder_with_provider(Arc::new(roots(authorities)?), provider)
+        .with_crls(revocations(revoked)?)
+        .allow_unknown_revocation_status();
+    builder.build().map_err(|error| (revoked.first().map(|pem| pem.path.clone()), error.into()))
+}
+
+fn chain_and_key(own: &Certificate) -> Result<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>), Problem> {
+    let key = PrivateKeyDer::from_pem_slice(own.pem.as_bytes())
+        .map_err(|error| (Some(own.path.clone()), TlsError::Pem(error)))?;
+    Ok((objects(&Pem { path: own.path.clone(), pem: own.pem.clone() })?, key))
+}
+
+/// Believes any certificate; only that the server has its key is still verified.
+#[derive(Debug)]
+struct Anyone(Arc<CryptoProvider>);
+
+impl ServerCertVerifier for Anyone {
+    fn verify_server_cert(
+        &self,
+        _end_entity: &CertificateDer<'_>,
+        _intermediates: &[CertificateDer<'_>],
+        _server_name: &ServerName<'_>,
+        _ocsp_response: &[u8],
+        _now: UnixTime,
+    ) -> Result<ServerCertVerified, Error> {
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        verify_tls12_signature(message, certificate, signed, &self.0.signature_verification_algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        verify_tls13_signature(message, certificate, signed, &self.0.signature_verification_algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.0.signature_verification_algorithms.supported_schemes()
+    }
+}
