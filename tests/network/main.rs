@@ -31,4 +31,5 @@ mod device;
 mod stop;
 mod capabilities;
 mod verbs;
+mod certificates;
 mod control;

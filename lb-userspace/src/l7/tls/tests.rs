@@ -1,7 +1,8 @@
 //! Both sides against each other, over real sockets.
 
 use super::{
-    Acceptor, TlsFacts, accept,
+    Acceptor, accept,
+    facts::{TlsFacts, misdirected},
     server::{ConnectError, Connector},
 };
 use crate::{
@@ -99,7 +100,7 @@ async fn clients_show_certificates_that_the_facts_tell_of() {
     assert!(fields.subject.ends_with("/CN=client-7") && fields.issuer.ends_with("/CN=clients"), "{fields:?}");
     assert_eq!(fields.serial, [7]);
     assert_eq!((facts.sni.as_deref(), facts.version, facts.resumed), (Some("app.test"), "TLSv1.3", false));
-    assert!(super::misdirected(&facts, "other.test") && !super::misdirected(&facts, "app.test:443"));
+    assert!(misdirected(&facts, "other.test") && !misdirected(&facts, "app.test:443"));
 
     meet(&bind(true, &[7]), &client(Some(&own)), Some("app.test")).await.1.expect_err("revoked");
     meet(&bind(true, &[9]), &client(None), Some("app.test")).await.1.expect_err("none shown");
