@@ -67,7 +67,6 @@ pub(super) struct Acceptor {
     silent: Arc<ServerConfig>,
     timeout: Duration,
     /// Whether the name of the handshake decides who may come in.
-    #[cfg_attr(not(test), expect(dead_code, reason = "conditions and header fields will ask for it"))]
     names_matter: bool,
 }
 
