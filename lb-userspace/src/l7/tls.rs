@@ -12,7 +12,7 @@ pub(crate) use certificates::problem;
 
 use crate::model::{BindTls, Certificate, Clients, Pem};
 use certificates::Identity;
-use facts::TlsFacts;
+pub(super) use facts::{TlsFacts, misdirected};
 use rustls::{
     RootCertStore, ServerConfig,
     crypto::CryptoProvider,
