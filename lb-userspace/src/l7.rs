@@ -23,6 +23,8 @@ pub(crate) mod http1;
 mod http2;
 mod serve;
 mod exchange;
+mod acl;
+mod numbers;
 mod rule;
 mod forwarded;
 mod balance;

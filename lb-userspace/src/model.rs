@@ -4,7 +4,9 @@
 pub mod global;
 pub mod frontend;
 pub mod ports;
+pub mod acl;
 pub mod rule;
+pub mod userlist;
 pub mod backend;
 pub mod balance;
 pub mod cookie;
@@ -14,6 +16,7 @@ pub mod tls;
 pub mod endpoint;
 pub mod check;
 
+pub use acl::{Acl, Condition, Term};
 pub use backend::{Affinity, Backend, Proto, SendProxy, Track};
 pub use balance::Balance;
 pub use check::{Check, CheckKind};
@@ -23,7 +26,7 @@ pub use frontend::{Bind, Fragments, Frontend, FrontendKind, HeaderCase, HttpFron
 pub use global::{Global, OnStop};
 pub use ports::Ports;
 pub use pressure::{Limits, Pressure, Retry, RetryOn};
-pub use rule::{Condition, Rule, Term};
+pub use rule::Rule;
 pub use server::Server;
 pub use tls::{
     Algorithms, BindTls, CIPHERS, CIPHERSUITES, CURVES, Certificate, Cipher, CipherSuite, Clients, Curve, Pem,

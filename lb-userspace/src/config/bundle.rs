@@ -5,7 +5,7 @@ use super::{
     document,
     file::File,
     read::{Knob, OneOrMany},
-    text,
+    text, validate,
 };
 use rustix::fs::OFlags;
 use serde::{Deserialize, Serialize};
@@ -28,6 +28,9 @@ pub struct Bundle {
     pub environment: BTreeMap<String, String>,
     /// What the files name as certificates, as typed (with `${NAME}` replaced) → the PEM files found there, or why not.
     pub certificates: BTreeMap<String, Result<Vec<PemFile>, String>>,
+    /// What ACLs, maps and answers name as files → what is in them, or why they cannot be read.
+    #[serde(default)]
+    pub texts: BTreeMap<String, Result<String, String>>,
     /// CPUs that this process may use: the default of `threads`.
     pub cpus: usize,
 }
@@ -72,7 +75,7 @@ pub enum CollectError {
 }
 
 /// Reads the configuration at `path`: one file, or the `*.toml` of a directory in the order of their names; then the
-/// environment variables and certificates that it names.
+/// environment variables, certificates and other files that it names.
 pub fn collect(path: &Path) -> Result<Bundle, CollectError> {
     let failed = |path: &Path| {
         let path = path.to_owned();
@@ -101,6 +104,14 @@ pub fn collect(path: &Path) -> Result<Bundle, CollectError> {
     bundle.certificates = named_certificates(&file)
         .into_iter()
         .map(|named| (named.to_owned(), certificates(&certificate_path(directory, named))))
+        .collect();
+    bundle.texts = validate::wanted_texts(&file, &bundle)
+        .into_iter()
+        .map(|named| {
+            let path = directory.join(&named);
+            let text = read_text(&path).map_err(|error| format!("{}: {error}", path.display()));
+            (named, text)
+        })
         .collect();
     Ok(bundle)
 }
@@ -223,6 +234,7 @@ impl fmt::Debug for Bundle {
             .field("files", &files)
             .field("environment", &environment)
             .field("certificates", &self.certificates)
+            .field("texts", &self.texts.keys())
             .field("cpus", &self.cpus)
             .finish()
     }

@@ -22,6 +22,11 @@ pub(crate) struct Text {
 }
 
 impl Text {
+    /// One that no file has as such; errors in it are shown at `span`.
+    pub(crate) fn fixed(value: &str, span: Span) -> Self {
+        Self { value: value.to_owned(), span, typed: value.to_owned(), verbatim: None }
+    }
+
     /// The place of a part of `value`; the whole string where the file does not have it byte by byte.
     pub(crate) fn part(&self, range: Range<usize>) -> Span {
         self.verbatim.map_or(self.span, |start| Span { start: start + range.start, end: start + range.end })

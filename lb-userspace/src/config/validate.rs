@@ -16,6 +16,7 @@ mod range;
 mod tls;
 
 use super::{
+    acl::Known,
     bundle::Bundle,
     error::Diagnostic,
     file::{Backend, BindForm, Defaults, File, Frontend, Mode},
@@ -24,6 +25,10 @@ use super::{
 };
 use crate::model::{Model, Ports};
 use names::Names;
+use std::{
+    cell::RefCell,
+    collections::{BTreeMap, BTreeSet},
+};
 
 /// A table under the name that the operator gave it.
 type Entry<T> = (At<String>, T);
@@ -48,8 +53,19 @@ impl Use<'_> {
     }
 }
 
+/// The files that ACLs and rules name.
+pub(crate) fn wanted_texts(file: &File, bundle: &Bundle) -> BTreeSet<String> {
+    let mut wanted = BTreeSet::new();
+    model(file, bundle, &mut wanted, &mut Vec::new());
+    wanted
+}
+
 /// The model that `file` describes. What is wrong goes to `out`; with errors there, the model is not to be used.
 pub(crate) fn validate(file: &File, bundle: &Bundle, out: &mut Vec<Diagnostic>) -> Model {
+    model(file, bundle, &mut BTreeSet::new(), out)
+}
+
+fn model(file: &File, bundle: &Bundle, wanted: &mut BTreeSet<String>, out: &mut Vec<Diagnostic>) -> Model {
     let no_defaults = Defaults::default();
     let defaults = file.defaults.value().unwrap_or(&no_defaults);
     let frontends: Vec<&Entry<Frontend>> = names::sorted("frontend", file.frontend.value(), out);
@@ -58,9 +74,13 @@ pub(crate) fn validate(file: &File, bundle: &Bundle, out: &mut Vec<Diagnostic>) 
     let uses = uses(&frontends, &names, out);
     warn_of_unused(&backends, &uses, out);
     bind::check_conflicts(&frontends, out);
+    let known = known(&frontends, &backends, bundle);
     let model = Model {
         global: global::global(file.global.value(), bundle.cpus, out),
-        frontends: frontends.iter().map(|entry| frontend::frontend(entry, &names, defaults, bundle, out)).collect(),
+        frontends: frontends
+            .iter()
+            .map(|entry| frontend::frontend(entry, &names, &known, defaults, bundle, out))
+            .collect(),
         backends: backends
             .iter()
             .enumerate()
@@ -70,6 +90,7 @@ pub(crate) fn validate(file: &File, bundle: &Bundle, out: &mut Vec<Diagnostic>) 
             })
             .collect(),
     };
+    wanted.extend(known.wanted.into_inner());
     kernel::check(file, &frontends, &backends, &names, out);
     // With other errors this would often be their consequence.
     if frontends.is_empty() && !out.iter().any(Diagnostic::is_error) {
@@ -77,6 +98,21 @@ pub(crate) fn validate(file: &File, bundle: &Bundle, out: &mut Vec<Diagnostic>) 
         out.push(error.help("begin with `[frontend.NAME]`, `mode`, `bind` and `default_backend`"));
     }
     model
+}
+
+/// What expressions may name.
+fn known<'a>(frontends: &[&'a Entry<Frontend>], backends: &[&'a Entry<Backend>], bundle: &'a Bundle) -> Known<'a> {
+    let servers = |backend: &'a Backend| {
+        let servers = backend.server.value().into_iter().flatten();
+        servers.map(|server| server.value.name.value().map_or("", |name| name.value.as_str())).collect()
+    };
+    Known {
+        backends: backends.iter().map(|(name, backend)| (name.value.as_str(), servers(backend))).collect(),
+        frontends: frontends.iter().map(|(name, _)| name.value.as_str()).collect(),
+        userlists: BTreeMap::new(),
+        files: &bundle.texts,
+        wanted: RefCell::default(),
+    }
 }
 
 /// Every place where a frontend names a backend that exists; names that do not exist are reported.

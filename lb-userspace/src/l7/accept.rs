@@ -1,6 +1,7 @@
 //! A listener's accept loop, and the first steps of a connection: handshake, then relay or HTTP.
 
 use super::{
+    acl::Tls,
     balance::Flow,
     io::Io,
     panics, proxy_protocol, serve,
@@ -14,7 +15,7 @@ use crate::{
     servers::{FrontendLive, counts::FrontendCounts},
 };
 use std::{
-    cell::{Cell, RefCell},
+    cell::{Cell, OnceCell, RefCell},
     io,
     net::SocketAddr,
     rc::Rc,
@@ -135,6 +136,8 @@ pub(super) struct Client {
     pub(super) flow: Flow,
     /// What is known of its TLS; `None`: clear text.
     pub(super) tls: Option<TlsFacts>,
+    /// The same as conditions see it, once one has asked.
+    tls_seen: OnceCell<Option<Tls>>,
     /// Of its frontend.
     pub(super) live: Arc<FrontendLive>,
     held: RefCell<Held>,
@@ -163,6 +166,11 @@ impl Client {
             }
         }
         held.clone()
+    }
+
+    /// Its TLS as conditions see it.
+    pub(super) fn tls_seen(&self) -> Option<&Tls> {
+        self.tls_seen.get_or_init(|| self.tls.as_ref().map(TlsFacts::for_conditions)).as_ref()
     }
 
     /// Whether it came by TLS.
@@ -239,7 +247,7 @@ async fn connection(thread: Rc<Thread>, held: Held, address: SocketAddr, mut str
     let client = |tls| {
         let (thread, held) = (Rc::clone(&thread), RefCell::new(held.clone()));
         let (live, orphaned, requests) = (Arc::clone(&frontend.live), Cell::new(false), Cell::new(0));
-        Rc::new(Client { thread, flow, tls, live, held, orphaned, requests })
+        Rc::new(Client { thread, flow, tls, tls_seen: OnceCell::new(), live, held, orphaned, requests })
     };
     let Some(acceptor) = frontend.tls(address) else {
         return understood(&held, client(None), Io::Tcp(stream), false).await;

@@ -4,6 +4,7 @@ mod talk;
 
 use super::{
     accept::{Client, Held},
+    acl::{Connection as ClientConnection, Facts, Scene, Variables},
     answer::Answer,
     ask::{
         NoAnswer,
@@ -15,6 +16,7 @@ use super::{
     forwarded,
     http1::target,
     message::{Length, Request, Response},
+    numbers::Counted,
     pump::{Frame, Sink as _},
     rule,
     serve::{RequestBody, Respond},
@@ -60,7 +62,7 @@ pub(super) async fn run<B: RequestBody, R: Respond>(
     if is_misdirected(client, &request) {
         return reply(client, &held, Answer::MISDIRECTED, false, respond, timer).await;
     }
-    let Some((http, backend)) = place(&held, &request) else {
+    let Some((http, backend)) = place(client, &held, &request) else {
         return reply(client, &held, Answer::UNAVAILABLE, length.is_empty(), respond, timer).await;
     };
     let address = http.forwarded_for.then(|| client.flow.client.ip());
@@ -80,12 +82,19 @@ fn is_misdirected(client: &Client, request: &Request) -> bool {
 }
 
 /// Where a request goes.
-fn place<'a>(held: &'a Held, request: &Request) -> Option<(&'a HttpFrontend, &'a BackendRoute)> {
-    let http = match &held.frontend()?.kind {
+fn place<'a>(client: &Client, held: &'a Held, request: &Request) -> Option<(&'a HttpFrontend, &'a BackendRoute)> {
+    let frontend = held.frontend()?;
+    let http = match &frontend.kind {
         FrontendKind::Http(http) => http,
         FrontendKind::L4(_) | FrontendKind::Tcp { .. } => return None,
     };
-    Some((http, held.snapshot.backend(rule::route(http, request)?)?))
+    let (source, destination) = (client.flow.client, client.flow.local);
+    let connection = ClientConnection { source, destination, tls: client.tls_seen(), hello: None };
+    let numbers = Counted { snapshot: &held.snapshot, frontend };
+    let scene = Scene { connection: &connection, payload: None, backend: None, numbers: &numbers, unique_id: None };
+    let variables = Variables::default();
+    let facts = Facts { scene: &scene, request: Some(request), response: None, variables: &variables };
+    Some((http, held.snapshot.backend(rule::route(http, &facts)?)?))
 }
 
 /// Sends an answer of ours. `drained`: nothing of the request is left on the connection.

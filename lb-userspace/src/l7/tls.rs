@@ -2,7 +2,6 @@
 
 pub mod algorithms;
 pub mod certificates;
-#[cfg_attr(not(test), expect(dead_code, reason = "for conditions and header fields about certificates"))]
 pub mod facts;
 pub mod server;
 pub mod sni;
@@ -117,7 +116,6 @@ impl Acceptor {
     }
 
     /// What is known of a connection after its handshake.
-    #[cfg_attr(not(test), expect(dead_code, reason = "conditions and header fields will ask for them"))]
     pub(super) fn facts(&self, stream: &TlsStream<TcpStream>) -> TlsFacts {
         TlsFacts::new(stream.get_ref().1, self.names_matter)
     }

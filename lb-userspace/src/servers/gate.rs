@@ -132,6 +132,21 @@ impl BackendLive {
         !is_queued && live.load.0.served.load(Ordering::Relaxed) < limits.at(load, self.fullconn)
     }
 
+    /// How many more its servers that take traffic would take or keep waiting; `None`: one of them takes any number.
+    /// HAProxy's `connslots`.
+    pub fn free_slots(&self) -> Option<u64> {
+        let available = self.available.load();
+        let free = available.servers().iter().map(|(server, _)| {
+            let (limits, live) = (self.limits.get(*server)?, self.servers.get(*server)?);
+            if limits.maxconn == 0 || limits.maxqueue == 0 {
+                return None;
+            }
+            let allowed = u64::from(limits.maxconn) + u64::from(limits.maxqueue);
+            Some(allowed.saturating_sub(live.load.0.all() as u64))
+        });
+        free.sum()
+    }
+
     /// All that the backend has to do: what is served and what waits.
     pub fn load(&self) -> usize {
         self.servers.iter().map(|server| server.load.0.all()).sum::<usize>() + self.gate.waiting()

@@ -1,29 +1,38 @@
 //! A string split into words, as HAProxy splits a line (configuration.txt, section 2.2): by white space, with `"…"`,
-//! `'…'` and backslashes.
+//! `'…'` and backslashes, which escape white space, quotes, `#`, `$` and themselves.
 
 use crate::config::{error::Diagnostic, text::Text};
 use std::ops::Range;
 
 /// One word.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub(super) struct Word {
+pub(crate) struct Word {
     /// Without quotes and backslashes.
-    pub(super) value: String,
+    pub(crate) value: String,
     /// Where it stands in the string, quotes included.
-    pub(super) range: Range<usize>,
+    pub(crate) range: Range<usize>,
     /// Whether some of it was quoted: then it is no flag.
-    pub(super) quoted: bool,
+    pub(crate) quoted: bool,
 }
 
 impl Word {
-    /// Whether it has the look of a flag.
-    pub(super) fn is_flag(&self) -> bool {
-        !self.quoted && self.value.len() > 1 && self.value.starts_with('-')
+    /// The place of a part of its value; the whole word where quotes or backslashes moved it.
+    pub(crate) fn part(&self, part: Range<usize>) -> Range<usize> {
+        if self.range.len() == self.value.len() {
+            self.range.start + part.start..self.range.start + part.end
+        } else {
+            self.range.clone()
+        }
+    }
+
+    /// Whether it has the look of a flag: not quoted, and no negative number.
+    pub(crate) fn is_flag(&self) -> bool {
+        !self.quoted && matches!(self.value.as_bytes(), [b'-', second, ..] if !second.is_ascii_digit())
     }
 }
 
 /// The words of `text`; an error if a quotation does not end.
-pub(super) fn words(text: &Text) -> Result<Vec<Word>, Diagnostic> {
+pub(crate) fn words(text: &Text) -> Result<Vec<Word>, Diagnostic> {
     let mut words = Vec::new();
     let mut current: Option<Word> = None;
     let mut quote: Option<(usize, char)> = None;
@@ -41,7 +50,12 @@ pub(super) fn words(text: &Text) -> Result<Vec<Word>, Diagnostic> {
                 word.quoted = true;
             }
             (None | Some((_, '"')), '\\') => {
-                word.value.extend(chars.next().map(|(_, escaped)| escaped));
+                let escaped = chars.next().map(|(_, escaped)| escaped);
+                // Others stay as they are, as `\.` and `\1` of regular expressions.
+                if escaped.is_none_or(|escaped| !(escaped.is_whitespace() || "\\\"'#$".contains(escaped))) {
+                    word.value.push('\\');
+                }
+                word.value.extend(escaped);
             }
             (None | Some(_), _) => word.value.push(c),
         }

@@ -5,7 +5,11 @@ use crate::{
     config::{Bundle, ConfigFile, Loaded, PemFile, file, load},
     model::{
         Backend, Balance, Check, CheckKind, FrontendKind, HttpFrontend, Model, OnStop,
-        rule::{Acl, Condition, Fetch, Matching, Term},
+        acl::{
+            Acl, Condition, Expression, Fetch, Kind, Term, Test,
+            expression::{Field, Side},
+            patterns::{Lookup, Method, Texts},
+        },
     },
 };
 use lb_common::{Forward, Protocol};
@@ -172,14 +176,16 @@ fn rule(acl: &str, condition: &str) -> Condition {
     http(&model(&text), "a").rules[0].condition.clone()
 }
 
-/// `any` as text: `x` and `!y` of terms, known by their pattern.
+/// A condition as text: `x` and `!y` of terms, known by the paths that they match.
 fn shown(condition: &Condition) -> String {
     let term = |term: &Term| {
-        let pattern = &term.acl[0].patterns[0];
-        format!("{}{pattern}", if term.negated { "!" } else { "" })
+        let Test::Any(lookup) = &term.acl[0].test else { panic!("not of paths") };
+        let path = ["/x", "/y", "/z"].into_iter().find(|path| lookup.matches_bytes(path.as_bytes()));
+        format!("{}{}", if term.negated { "!" } else { "" }, path.expect("a path"))
     };
     let alternative = |terms: &Vec<Term>| terms.iter().map(term).collect::<Vec<_>>().join(" ");
-    condition.any.iter().map(alternative).collect::<Vec<_>>().join(" or ")
+    let any = condition.any.iter().map(alternative).collect::<Vec<_>>().join(" or ");
+    if condition.negated { format!("unless {any}") } else { any }
 }
 
 #[test]
@@ -187,35 +193,37 @@ fn and_binds_closer_than_or_and_unless_is_the_opposite() {
     let condition = |condition| shown(&rule("path /x", condition));
     assert_eq!(condition("if = 'x !y or z'"), "/x !/y or /z");
     assert_eq!(condition("if = '!x || ! !y z'"), "!/x or /y /z");
-    assert_eq!(condition("unless = 'x'"), "!/x");
-    assert_eq!(condition("unless = 'x !y or z'"), "!/x !/z or /y !/z");
+    assert_eq!(condition("if = '!{ path /y } || { path /x } z'"), "!/y or /x /z");
+    assert_eq!(condition("unless = 'x !y or z'"), "unless /x !/y or /z");
 }
 
 #[test]
 fn acl_expressions_are_read_as_haproxy_does() {
     let acl = |text: &str| rule(text, "if = 'x'").any[0][0].acl[0].clone();
-    let host = || Fetch::Header("host".to_owned());
-    for (text, fetch, matching, ignore_case, patterns) in [
-        ("hdr(Host) -i API.example.com", host(), Matching::Exact, true, &["api.example.com"][..]),
-        ("req.hdr(host) a B", host(), Matching::Exact, false, &["a", "B"]),
-        ("hdr_dom(host) -i x", host(), Matching::Domain, true, &["x"]),
-        ("path_beg /a /b", Fetch::Path, Matching::Prefix, false, &["/a", "/b"]),
-        ("path_end .png", Fetch::Path, Matching::Suffix, false, &[".png"]),
-        ("path_dir img", Fetch::Path, Matching::Directory, false, &["img"]),
-        ("path -m sub -i -- -i", Fetch::Path, Matching::Contains, true, &["-i"]),
-        ("hdr(x-y) -m found", Fetch::Header("x-y".to_owned()), Matching::Found, false, &[]),
-        ("method GET HEAD", Fetch::Method, Matching::Exact, false, &["GET", "HEAD"]),
+    let field = |name: &str| {
+        let (side, kind) = (Side::Request, Kind::Text);
+        Fetch::Field(Field { side, name: name.into(), split: true, occurrence: None, kind })
+    };
+    for (text, fetch, method, patterns) in [
+        ("hdr(Host) -i API.example.com", field("host"), Method::Exact, &[("API.example.com", true)][..]),
+        ("req.hdr(host) a -- B", field("host"), Method::Exact, &[("a", false), ("--", false), ("B", false)]),
+        ("hdr_dom(host) -i x", field("host"), Method::Domain, &[("x", true)]),
+        ("path_beg /a /b", Fetch::Path, Method::Prefix, &[("/a", false), ("/b", false)]),
+        ("path -m sub -i -- -i", Fetch::Path, Method::Contains, &[("-i", true)]),
+        ("method GET HEAD", Fetch::Method, Method::Exact, &[("GET", false), ("HEAD", false)]),
         (
             r#"hdr_sub(user-agent) "a b" 'c"d' e\ f"#,
-            Fetch::Header("user-agent".to_owned()),
-            Matching::Contains,
-            false,
-            &["a b", "c\"d", "e f"],
+            field("user-agent"),
+            Method::Contains,
+            &[("a b", false), ("c\"d", false), ("e f", false)],
         ),
     ] {
-        let patterns = patterns.iter().map(|&pattern| pattern.to_owned()).collect();
-        assert_eq!(acl(text), Acl { fetch, matching, ignore_case, patterns }, "{text}");
+        let patterns: Vec<_> = patterns.iter().map(|(text, ignore)| ((*text).into(), *ignore)).collect();
+        let test = Test::Any(Lookup::Text(Texts::new(method, &patterns).expect("patterns")));
+        let expression = Expression { fetch, converters: Vec::new() };
+        assert_eq!(acl(text), Acl { expression, test }, "{text}");
     }
+    assert_eq!(acl("hdr(x-y) -m found").test, Test::Found);
 }
 
 proptest! {

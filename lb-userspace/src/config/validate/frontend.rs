@@ -4,7 +4,7 @@ use super::{Entry, bind, names::Names, range};
 use crate::{
     config::{
         acl::{
-            self,
+            self, Known,
             condition::{self, Acls},
         },
         bundle::Bundle,
@@ -14,7 +14,7 @@ use crate::{
         source::{At, Span},
         text::Text,
     },
-    model::{BackendIndex, Condition, Frontend, FrontendKind, HttpFrontend, L4Frontend, Rule},
+    model::{BackendIndex, Condition, Frontend, FrontendKind, HttpFrontend, L4Frontend, Rule, acl::expression::Moment},
 };
 use lb_common::Protocol;
 use std::{ops::RangeInclusive, time::Duration};
@@ -28,6 +28,7 @@ pub(super) fn references(typed: &Typed) -> impl Iterator<Item = &Text> {
 pub(super) fn frontend(
     (name, typed): &Entry<Typed>,
     names: &Names<'_>,
+    known: &Known<'_>,
     defaults: &Defaults,
     bundle: &Bundle,
     out: &mut Vec<Diagnostic>,
@@ -50,7 +51,7 @@ pub(super) fn frontend(
             Some(Mode::L4) => FrontendKind::L4(l4(typed, backend.unwrap_or_default(), out)),
             Some(Mode::Tcp) => FrontendKind::Tcp { backend: backend.unwrap_or_default() },
             Some(Mode::Http) | None => FrontendKind::Http(HttpFrontend {
-                rules: rules(typed, names, out),
+                rules: rules(typed, names, known, out),
                 default_backend: backend,
                 forwarded_for: typed.forwarded_for.or(true),
                 abort_on_close: typed.abort_on_close.or(true),
@@ -133,17 +134,17 @@ fn require_backend(name: &At<String>, typed: &Typed, mode: Option<Mode>, out: &m
     }
 }
 
-fn rules(typed: &Typed, names: &Names<'_>, out: &mut Vec<Diagnostic>) -> Vec<Rule> {
-    let mut acls = acls(typed, out);
+fn rules(typed: &Typed, names: &Names<'_>, known: &Known<'_>, out: &mut Vec<Diagnostic>) -> Vec<Rule> {
+    let mut acls = acls(typed, known, out);
     let typed_rules = typed.rule.value().into_iter().flatten();
-    let rules: Vec<_> = typed_rules.filter_map(|rule| one_rule(rule, names, &mut acls, out)).collect();
+    let rules: Vec<_> = typed_rules.filter_map(|rule| one_rule(rule, names, known, &mut acls, out)).collect();
     for (name, span) in acls.unused() {
         out.push(Diagnostic::warning(span, format!("no rule uses ACL `{name}`")));
     }
     rules
 }
 
-fn acls<'a>(typed: &'a Typed, out: &mut Vec<Diagnostic>) -> Acls<'a> {
+fn acls<'a>(typed: &'a Typed, known: &Known<'_>, out: &mut Vec<Diagnostic>) -> Acls<'a> {
     let mut acls = Acls::default();
     for (name, OneOrMany(expressions)) in typed.acl.value().into_iter().flat_map(|Named(acls)| acls) {
         super::names::check("ACL", &name.value, name.span, out);
@@ -155,7 +156,7 @@ fn acls<'a>(typed: &'a Typed, out: &mut Vec<Diagnostic>) -> Acls<'a> {
         }
         let mut parsed = Vec::new();
         for expression in expressions {
-            match acl::parse(&expression.value, out) {
+            match acl::parse(&expression.value, known, out) {
                 Ok(acl) => parsed.push(acl),
                 Err(error) => out.push(error),
             }
@@ -165,40 +166,36 @@ fn acls<'a>(typed: &'a Typed, out: &mut Vec<Diagnostic>) -> Acls<'a> {
     acls
 }
 
-fn one_rule(rule: &At<TypedRule>, names: &Names<'_>, acls: &mut Acls<'_>, out: &mut Vec<Diagnostic>) -> Option<Rule> {
+fn one_rule(
+    rule: &At<TypedRule>,
+    names: &Names<'_>,
+    known: &Known<'_>,
+    acls: &mut Acls<'_>,
+    out: &mut Vec<Diagnostic>,
+) -> Option<Rule> {
     let At { value: typed, span } = rule;
     if typed.r#use.is_absent() {
         out.push(Diagnostic::error(*span, "a rule needs `use`: the backend"));
     }
-    let condition = match (&typed.r#if, &typed.unless) {
-        (Knob::Given(text), Knob::Absent) => {
-            condition::parse(&text.value, acls).map_err(|errors| out.extend(errors)).ok()
-        }
-        (Knob::Absent, Knob::Given(text)) => unless(&text.value, acls, out),
+    let (text, negated) = match (&typed.r#if, &typed.unless) {
+        (Knob::Given(text), Knob::Absent) => (text, false),
+        (Knob::Absent, Knob::Given(text)) => (text, true),
         (Knob::Given(_), Knob::Given(unless)) => {
             let error = Diagnostic::error(unless.span, "a rule has `if` or `unless`, not both");
             out.push(error.help("negate a single ACL with `!`"));
-            None
+            return None;
         }
         (Knob::Absent, Knob::Absent) => {
             let error = Diagnostic::error(*span, "a rule needs `if` or `unless`");
             out.push(error.help("what always holds is the `default_backend`"));
-            None
+            return None;
         }
-        (Knob::Faulty, _) | (_, Knob::Faulty) => None,
+        (Knob::Faulty, _) | (_, Knob::Faulty) => return None,
     };
+    let condition = condition::parse(&text.value, acls, known, Moment::Request, out);
+    let condition = condition.map_err(|errors| out.extend(errors)).ok()?;
     let backend = typed.r#use.value().and_then(|text| names.find(&text.value));
-    Some(Rule { condition: condition?, backend: backend? })
-}
-
-fn unless(text: &Text, acls: &mut Acls<'_>, out: &mut Vec<Diagnostic>) -> Option<Condition> {
-    let condition = condition::parse(text, acls).map_err(|errors| out.extend(errors)).ok()?;
-    let opposite = condition::opposite(&condition);
-    if opposite.is_none() {
-        let error = Diagnostic::error(text.span, "this `unless` is too complicated");
-        out.push(error.help("write what must hold with `if`, in several rules"));
-    }
-    opposite
+    Some(Rule { condition: Condition { negated, ..condition }, backend: backend? })
 }
 
 const TIMEOUT: Duration = Duration::from_mins(1);

@@ -6,10 +6,7 @@ use super::{
     proxy::{Proxy, SHORT, eventually, read_to_end, read_until, refusing},
 };
 use crate::{
-    model::{
-        Condition, HttpFrontend, Rule, Term,
-        rule::{Acl, Fetch, Matching},
-    },
+    model::{HttpFrontend, Rule},
     servers::Available,
 };
 use std::sync::{Arc, atomic::Ordering::SeqCst};
@@ -18,13 +15,7 @@ use tokio::io::AsyncWriteExt as _;
 #[tokio::test]
 async fn rules_choose_the_backend_and_no_backend_is_503() {
     let (api, www) = (Origin::named("api").await, Origin::named("www").await);
-    let acl = Acl {
-        fetch: Fetch::Header("host".into()),
-        matching: Matching::Exact,
-        ignore_case: true,
-        patterns: vec!["api.test".into()],
-    };
-    let condition = Condition { any: vec![vec![Term { negated: false, acl: vec![acl] }]] };
+    let condition = crate::l7::acl::tests::condition(&[], "{ hdr(host) -i api.test }");
     let rules = vec![Rule { condition, backend: 0 }];
     let backends = vec![backend("api", [api.address]), backend("www", [www.address])];
     let mut proxy = Proxy::http(HttpFrontend { rules, default_backend: Some(1), ..http_frontend() }, backends);

@@ -1,0 +1,69 @@
+//! ACLs as they are evaluated: [`facts`] are what can be looked at, an expression fetches a [`value`] of them (`fetch`) and
+//! converts it (`convert`), a condition compares. All of it was compiled when the configuration was loaded. Pure, but for
+//! `rand` and the numbers of the balancer.
+
+pub(crate) mod facts;
+pub(crate) mod value;
+mod fetch;
+mod convert;
+mod hash;
+#[cfg(test)]
+pub(super) mod tests;
+
+pub(crate) use facts::{Certificate, Connection, Facts, Name, Numbers, Scene, Tls, Variables};
+pub(crate) use value::Value;
+
+use crate::model::acl::{Acl, Condition, Expression, Test};
+use std::ops::ControlFlow::{self, Break, Continue};
+
+/// Whether a condition holds.
+pub(crate) fn holds(condition: &Condition, facts: &Facts<'_>) -> bool {
+    let term = |term: &crate::model::Term| term.acl.iter().any(|acl| matches(acl, facts)) != term.negated;
+    condition.any.iter().any(|all| all.iter().all(term)) != condition.negated
+}
+
+/// Whether any value of what an ACL looks at matches. A value that a converter cannot take ends the search, as in HAProxy.
+fn matches(acl: &Acl, facts: &Facts<'_>) -> bool {
+    let found =
+        fetch::each(&acl.expression.fetch, facts, &mut |value| match converted(&acl.expression, value, facts) {
+            None => Break(false),
+            Some(value) => {
+                if test(&acl.test, value) {
+                    Break(true)
+                } else {
+                    Continue(())
+                }
+            }
+        });
+    found == Break(true)
+}
+
+/// The value of an expression outside of ACLs; of several the last one, as in HAProxy.
+pub(crate) fn value<'a>(expression: &'a Expression, facts: &Facts<'a>) -> Option<Value<'a>> {
+    let mut last = None;
+    let take_last = expression.fetch.takes_last();
+    let _: ControlFlow<bool> = fetch::each(&expression.fetch, facts, &mut |value| {
+        last = Some(value);
+        if take_last { Continue(()) } else { Break(true) }
+    });
+    converted(expression, last?, facts)
+}
+
+fn converted<'a>(expression: &'a Expression, value: Value<'a>, facts: &Facts<'a>) -> Option<Value<'a>> {
+    expression.converters.iter().try_fold(value, |value, converter| convert::apply(converter, value, facts))
+}
+
+fn test(test: &Test, value: Value<'_>) -> bool {
+    let lookup = match test {
+        Test::Found => return true,
+        Test::Bool => return value.into_int().is_some_and(|value| value != 0),
+        Test::Any(lookup) => lookup,
+    };
+    match value.cast(lookup.kind()) {
+        None => false,
+        Some(Value::Int(value)) => lookup.find_int(value).is_some(),
+        Some(Value::Bool(value)) => lookup.find_int(value.into()).is_some(),
+        Some(Value::Ip(address)) => lookup.find_ip(address).is_some(),
+        Some(Value::Text(bytes) | Value::Binary(bytes)) => lookup.matches_bytes(&bytes),
+    }
+}
