@@ -3,13 +3,16 @@
 use anyhow::{Result, ensure};
 use lb_ebpf_build::{Diagnostics, Object, Overrides, Package, Places};
 
+use crate::fuzz;
 use crate::run::{cargo, run};
 use crate::tidy;
 
 /// Runs the checks, the quick ones first, and stops at the first that fails.
 pub(crate) fn check(places: &Places) -> Result<()> {
     run(cargo().args(["fmt", "--all", "--check"]))?;
-    run(cargo().args(["fmt", "--manifest-path=lb-ebpf/fuzz/Cargo.toml", "--check"]))?;
+    for fuzzers in fuzz::CRATES {
+        run(cargo().args(["fmt", &format!("--manifest-path={fuzzers}/Cargo.toml"), "--check"]))?;
+    }
     tidy::tidy(places)?;
     kernel_without_warnings(places)?;
     run(cargo().args(["clippy", "--locked", "--workspace", "--all-targets", "--all-features", "--", "-Dwarnings"]))?;

@@ -1,7 +1,7 @@
-//! `fuzz`: libFuzzer drives the packet path on the host, from the corpus in the repository.
+//! `fuzz`: libFuzzer drives the packet path on the host, and the codec of HTTP/1, from the corpora in the repository.
 //!
 //! `cargo-fuzz` is not needed: its layout is kept, and what it tells the compiler is told here. Any compiler serves, because
-//! no sanitizer is asked for: the packet path on the host has no `unsafe` code in which one could find anything.
+//! no sanitizer is asked for: neither has `unsafe` code in which one could find anything.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -13,8 +13,22 @@ use lb_ebpf_build::Places;
 use crate::run::{cargo, run};
 use crate::setup;
 
-/// What there is to fuzz: the binaries of `lb-ebpf/fuzz`.
-const TARGETS: [&str; 1] = ["packets"];
+/// The crates that hold fuzzers, from the root of the workspace.
+pub(crate) const CRATES: [&str; 2] = [PACKETS.at, HTTP1.at];
+
+/// Something to fuzz.
+#[derive(Debug, Eq, PartialEq)]
+struct Target {
+    /// The name of a binary.
+    name: &'static str,
+    /// The crate that it is of.
+    at: &'static str,
+}
+
+const PACKETS: Target = Target { name: "packets", at: "lb-ebpf/fuzz" };
+const HTTP1: Target = Target { name: "http1", at: "lb-userspace/fuzz" };
+/// What there is to fuzz.
+static TARGETS: [Target; 2] = [PACKETS, HTTP1];
 /// How long a target is fuzzed if nobody says.
 const SECONDS: u64 = 60;
 /// Longer inputs are not tried.
@@ -35,7 +49,7 @@ const USAGE: &str = "usage: cargo xtask fuzz [TARGET] [--seconds N] [--keep] [IN
 /// What was asked for.
 #[derive(Debug, Eq, PartialEq)]
 struct Options {
-    targets: Vec<&'static str>,
+    targets: Vec<&'static Target>,
     seconds: u64,
     /// Whether what adds to the corpus is put into the repository.
     keep: bool,
@@ -61,7 +75,7 @@ pub(crate) fn fuzz(places: &Places, arguments: &[String]) -> Result<()> {
     setup::prepare_fuzzing()?;
     for target in &options.targets {
         let directories = directories(places, target)?;
-        if options.inputs.is_empty() {
+        if *target == &PACKETS && options.inputs.is_empty() {
             write_seeds(&directories.seeds)?;
         }
         let fuzzer = build(places, target)?;
@@ -82,25 +96,26 @@ fn options(arguments: &[String]) -> Result<Options> {
             options.seconds = seconds.context("--seconds takes a number")?;
         } else if argument == "--keep" {
             options.keep = true;
-        } else if let Some(target) = TARGETS.iter().find(|target| *target == argument) {
+        } else if let Some(target) = TARGETS.iter().find(|target| target.name == argument) {
             options.targets.push(target);
         } else if Path::new(argument).is_file() {
             options.inputs.push(argument.into());
         } else {
-            bail!("no target and no file: {argument}; targets: {}\n{USAGE}", TARGETS.join(", "));
+            let names = TARGETS.each_ref().map(|target| target.name).join(", ");
+            bail!("no target and no file: {argument}; targets: {names}\n{USAGE}");
         }
     }
     if options.targets.is_empty() {
-        options.targets = TARGETS.to_vec();
+        options.targets = TARGETS.iter().collect();
     }
     ensure!(options.inputs.is_empty() || options.targets.len() == 1, "of which target are these inputs?\n{USAGE}");
     Ok(options)
 }
 
-fn directories(places: &Places, target: &str) -> Result<Directories> {
-    let at = |what: &str| places.target.join("fuzz").join(what).join(target);
+fn directories(places: &Places, target: &Target) -> Result<Directories> {
+    let at = |what: &str| places.target.join("fuzz").join(what).join(target.name);
     let directories = Directories {
-        corpus: places.workspace.join("lb-ebpf/fuzz/corpus").join(target),
+        corpus: places.workspace.join(target.at).join("corpus").join(target.name),
         seeds: at("seeds"),
         found: at("found"),
         broken: at("broken"),
@@ -127,21 +142,21 @@ fn write_seeds(directory: &Path) -> Result<()> {
 
 /// Builds a fuzzer and returns where it lies. With a target named, what cargo runs on the way is built without coverage. Its
 /// `Cargo.lock` follows when the workspace's crates come to need others: nobody builds the fuzzers on every change.
-fn build(places: &Places, target: &str) -> Result<PathBuf> {
+fn build(places: &Places, target: &Target) -> Result<PathBuf> {
     let triple = host()?;
     let directory = places.target.join("fuzz");
     let mut command = cargo();
     command.args([
         "build",
         "--locked",
-        "--manifest-path=lb-ebpf/fuzz/Cargo.toml",
+        &format!("--manifest-path={}/Cargo.toml", target.at),
         "--bin",
-        target,
+        target.name,
         "--target",
         &triple,
     ]);
     run(command.env("CARGO_TARGET_DIR", &directory).env("RUSTFLAGS", COVERAGE.join(" ")))?;
-    Ok(directory.join(triple).join("debug").join(target))
+    Ok(directory.join(triple).join("debug").join(target.name))
 }
 
 /// What this machine's compiler compiles for.
@@ -162,7 +177,7 @@ fn one(fuzzer: &Path, options: &Options, directories: &Directories) -> Result<()
     command.args([&directories.found, &directories.corpus, &directories.seeds]);
     run(&mut command).with_context(|| {
         format!(
-            "what holds of every packet did not; the input lies in {} and runs again by `cargo xtask fuzz TARGET INPUT`",
+            "what holds of every input did not; the input lies in {} and runs again by `cargo xtask fuzz TARGET INPUT`",
             directories.broken.display()
         )
     })
@@ -198,10 +213,10 @@ mod tests {
 
     #[test]
     fn options_name_targets_time_and_inputs() {
-        let all = Options { targets: TARGETS.to_vec(), seconds: SECONDS, keep: false, inputs: Vec::new() };
+        let all = Options { targets: TARGETS.iter().collect(), seconds: SECONDS, keep: false, inputs: Vec::new() };
         assert_eq!(of(&[]).unwrap(), all);
         let keep = of(&["packets", "--seconds", "5", "--keep"]).unwrap();
-        assert_eq!(keep, Options { targets: vec!["packets"], seconds: 5, keep: true, inputs: Vec::new() });
+        assert_eq!(keep, Options { targets: vec![&PACKETS], seconds: 5, keep: true, inputs: Vec::new() });
         assert_eq!(of(&["packets", "Cargo.toml"]).unwrap().inputs, [PathBuf::from("Cargo.toml")]);
         for wrong in [&["parsers-of-nothing"][..], &["--seconds"], &["--seconds", "many"]] {
             of(wrong).unwrap_err();
@@ -210,9 +225,10 @@ mod tests {
 
     #[test]
     fn every_target_is_there() {
-        let fuzz = Path::new(env!("CARGO_MANIFEST_DIR")).join("../lb-ebpf/fuzz/fuzz_targets");
-        for target in TARGETS {
-            assert!(fuzz.join(target).with_extension("rs").is_file(), "{target}");
+        let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+        for Target { name, at } in &TARGETS {
+            let source = workspace.join(at).join("fuzz_targets").join(name).with_extension("rs");
+            assert!(source.is_file(), "{}", source.display());
         }
     }
 }

@@ -35,8 +35,8 @@ Usage: cargo xtask COMMAND
   demo         build the daemon and show it at work in network namespaces; arguments go to the demo
   bench        measure the daemon and the kernel object as they ship: `bench kernel`, `bench e2e`,
                `bench proxy`; arguments go to the bench
-  fuzz         fuzz the packet path on the host: [TARGET] [--seconds N]; --keep puts what was found into the corpus;
-               needs a C++ compiler beside any Rust
+  fuzz         fuzz the packet path on the host (packets) and the codec of HTTP/1 (http1): [TARGET] [--seconds N];
+               --keep puts what was found into the corpus; needs a C++ compiler beside any Rust
 ";
 
 fn main() -> ExitCode {

@@ -27,6 +27,10 @@ pub(crate) mod response;
 pub(crate) mod body;
 pub(crate) mod encode;
 pub(crate) mod hop;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod holds;
+#[cfg(test)]
+mod tests;
 
 /// What a head may be. The default is HAProxy's, save that `Host` is needed.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]

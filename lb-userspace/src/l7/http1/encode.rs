@@ -17,10 +17,14 @@ pub(crate) enum WrongLength {
 
 /// Writes the head of a request. `length` says how its body is framed, whatever the fields say.
 pub(crate) fn request_head(out: &mut Vec<u8>, request: &Request, length: Length, case: HeaderCase) {
-    // Without a host it cannot be HTTP/1.1 (RFC 9112 §3.2).
-    let version = if request.host().is_some() { Version::Http11 } else { Version::Http10 };
+    let (has_host, chunked) = (request.host().is_some(), length == Length::Chunked);
+    // Without a host it cannot be HTTP/1.1 (RFC 9112 §3.2), which chunks need: then there is one that names nothing.
+    let version = if has_host || chunked { Version::Http11 } else { Version::Http10 };
     for part in [request.method.name(), b" ", &request.target, b" ", version.shown().as_bytes(), b"\r\n"] {
         out.extend_from_slice(part);
+    }
+    if chunked && !has_host {
+        field(out, b"Host", b"", case);
     }
     let mut says_length = false;
     for (name, value) in request.fields.iter() {
@@ -53,8 +57,8 @@ pub(crate) fn response_head(
     };
     let reason = reason.map_or(response.reason.as_slice(), str::as_bytes);
     out.extend_from_slice(b"HTTP/1.1 ");
-    number(out, response.status.into());
-    out.extend_from_slice(b" ");
+    // Three digits, also of a status that is none (RFC 9112 §4).
+    write!(out, "{:03} ", response.status).unwrap_or_default();
     out.extend_from_slice(reason);
     out.extend_from_slice(b"\r\n");
     let keeps_length = mute || response.status == 304;

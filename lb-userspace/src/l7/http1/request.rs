@@ -158,7 +158,8 @@ fn version(window: &[u8], limits: &Limits) -> Result<Option<RequestHead>, Refusa
         return Err(Refusal::Line);
     }
     match version.get(5) {
-        _ if version.len() < FORM.len() && !complete => incomplete(window, limits),
+        // Whatever comes next decides, so that it does not matter how much came at once.
+        _ if !complete => incomplete(window, limits),
         Some(major) if *major != b'1' && version.len() == FORM.len() => Err(Refusal::Version),
         Some(_) | None => Err(Refusal::Line),
     }
@@ -168,11 +169,7 @@ fn version(window: &[u8], limits: &Limits) -> Result<Option<RequestHead>, Refusa
 fn line(input: &[u8]) -> (&[u8], bool) {
     let start = input.iter().position(|byte| !matches!(byte, b'\r' | b'\n')).unwrap_or(input.len());
     let rest = input.get(start..).unwrap_or_default();
-    match rest.iter().position(|byte| *byte == b'\n') {
-        Some(end) => {
-            let line = rest.get(..end).unwrap_or_default();
-            (line.strip_suffix(b"\r").unwrap_or(line), true)
-        }
-        None => (rest, false),
-    }
+    let end = rest.iter().position(|byte| *byte == b'\n');
+    let line = rest.get(..end.unwrap_or(rest.len())).unwrap_or_default();
+    (line.strip_suffix(b"\r").unwrap_or(line), end.is_some())
 }
