@@ -152,7 +152,7 @@ fn incomplete(window: &[u8], limits: &Limits) -> Result<Option<RequestHead>, Ref
 fn version(window: &[u8], limits: &Limits) -> Result<Option<RequestHead>, Refusal> {
     const FORM: &[u8] = b"HTTP/#.#";
     let (line, complete) = line(window);
-    let version = line.rsplit(|byte| *byte == b' ').next().unwrap_or_default();
+    let version = line.splitn(3, |byte| *byte == b' ').nth(2).unwrap_or_default();
     let of_form = |byte: &u8, form: &u8| if *form == b'#' { byte.is_ascii_digit() } else { byte == form };
     if version.len() > FORM.len() || !version.iter().zip(FORM).all(|(byte, form)| of_form(byte, form)) {
         return Err(Refusal::Line);
