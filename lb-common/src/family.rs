@@ -26,9 +26,9 @@ pub trait Family: Copy + Debug + 'static {
     type Endpoint: lookup::Key + Debug;
     /// The value of `RETURNS4`, `RETURNS6`.
     type Return: Pod + Copy + Debug + Eq;
-    /// Both ends of a flow: the key of `FLOWS4`, `FLOWS6`, `CONNECTIONS4`, `CONNECTIONS6`.
+    /// Both ends of a flow: the key of `FLOWS4`, `FLOWS6` and of the tables of connections.
     type FlowKey: Pod + Copy + Debug + Eq + Ord;
-    /// The value of `CONNECTIONS4`, `CONNECTIONS6`.
+    /// The value of the tables of connections: `CONNECTIONS4`, `HALF_OPEN4` and those of IPv6.
     type Connection: Pod + Copy + Debug + Eq;
     /// What all fragments of a packet share: the key of `FRAGMENTS4`, `FRAGMENTS6`.
     type FragmentKey: Pod + Copy + Debug + Eq + Ord;

@@ -37,6 +37,9 @@ pub const MAX_FLOWS6: u32 = 1 << 16;
 pub const MAX_CONNECTIONS4: u32 = 1 << 18;
 /// The same of IPv6 (10 MiB).
 pub const MAX_CONNECTIONS6: u32 = 1 << 16;
+/// Connections of either family that nobody has gone on with yet (7 MiB in all). They have entries as the others have: less
+/// than there are ports in one address of a source pool towards one server, so that a flood leaves some of them free.
+pub const MAX_HALF_OPEN: u32 = 1 << 15;
 /// Packets of one family whose fragments are remembered.
 pub const MAX_FRAGMENTS: u32 = 16_384;
 /// Rows of `STOP_COUNTERS` and `NOTE_COUNTERS`; more than there are reasons, so that a new reason is no new schema.
@@ -75,6 +78,10 @@ pub const FLOWS6: &str = "FLOWS6";
 pub const CONNECTIONS4: &str = "CONNECTIONS4";
 /// LRU_HASH [`FlowKey6`] → [`Connection6`].
 pub const CONNECTIONS6: &str = "CONNECTIONS6";
+/// LRU_HASH [`FlowKey4`] → [`Connection4`]: connections of which only the beginning was seen. Filled by the packet path.
+pub const HALF_OPEN4: &str = "HALF_OPEN4";
+/// LRU_HASH [`FlowKey6`] → [`Connection6`], as [`HALF_OPEN4`].
+pub const HALF_OPEN6: &str = "HALF_OPEN6";
 /// LRU_HASH [`FragmentKey4`] → [`Fragment4`]. Filled by the packet path.
 pub const FRAGMENTS4: &str = "FRAGMENTS4";
 /// LRU_HASH [`FragmentKey6`] → [`Fragment6`].
@@ -111,7 +118,7 @@ pub const EVENTS: &str = "EVENTS";
 
 /// Every map of keys and values: name, bytes of a key, bytes of a value, entries. Of a lookup table these are lines: as many in
 /// each half as there may be entries, so that at most half of all places are taken.
-pub const ALL: [(&str, usize, usize, u32); 28] = [
+pub const ALL: [(&str, usize, usize, u32); 30] = [
     (LIVE_HALVES, 4, 4, row::LIVE),
     (VIPS4, 4, size_of::<VipLine4>(), 2 * MAX_VIPS),
     (VIPS6, 4, size_of::<VipLine6>(), 2 * MAX_VIPS),
@@ -125,6 +132,8 @@ pub const ALL: [(&str, usize, usize, u32); 28] = [
     (FLOWS6, size_of::<FlowKey6>(), size_of::<Flow>(), MAX_FLOWS6),
     (CONNECTIONS4, size_of::<FlowKey4>(), size_of::<Connection4>(), MAX_CONNECTIONS4),
     (CONNECTIONS6, size_of::<FlowKey6>(), size_of::<Connection6>(), MAX_CONNECTIONS6),
+    (HALF_OPEN4, size_of::<FlowKey4>(), size_of::<Connection4>(), MAX_HALF_OPEN),
+    (HALF_OPEN6, size_of::<FlowKey6>(), size_of::<Connection6>(), MAX_HALF_OPEN),
     (FRAGMENTS4, size_of::<FragmentKey4>(), size_of::<Fragment4>(), MAX_FRAGMENTS),
     (FRAGMENTS6, size_of::<FragmentKey6>(), size_of::<Fragment6>(), MAX_FRAGMENTS),
     (NEXT_HOPS, 4, size_of::<NextHop>(), MAX_NEXT_HOPS),

@@ -104,10 +104,11 @@ counted! {
         FlowsFull = 1, "flow_table_full", "a flow was not tracked: the flow table is full; it stays with the server that the slot had before";
         BudgetSpent = 2, "track_budget_spent", "a flow was not tracked: the budget of insertions is spent; it stays with the server that the slot had before";
         Reselected = 3, "reselected", "a packet's server is down, and another one of the backend took it";
-        Connected = 4, "connection_tracked", "a flow was taken into the table of connections (track = \"full\" or fullnat)";
+        Connected = 4, "connection_tracked", "a flow was taken into the table of connections (track = \"full\" or fullnat), because its client or its server went on with it";
         PortTaken = 5, "source_port_taken", "a port of the source pool was taken already, and the next one tried";
         MssClamped = 6, "mss_clamped", "a connection was made to agree on smaller segments";
         Errors = 7, "icmp_forwarded", "an ICMP error was forwarded to the end of the flow that it quotes";
+        HalfOpen = 8, "connection_half_open", "a flow began (track = \"full\" or fullnat) and was taken among the half-open connections, of which a flood makes the oldest forgotten";
     }
 }
 

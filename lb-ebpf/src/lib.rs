@@ -27,4 +27,4 @@ pub mod testing;
 pub use outcome::Verdict;
 pub use packet::Packet;
 pub use path::{Step, run, step, steps};
-pub use tables::{Shared, Tables, Touch};
+pub use tables::{Shared, Stage, Tables, Touch};

@@ -10,7 +10,9 @@ use crate::{
     outcome::{Early, Outcome, Packed, Verdict},
     parse::{self, Ip, L4, Layer3, Part, ethernet},
     rewrite::{translate, tunnel::Tunnel},
-    select, transmit,
+    select,
+    tables::Stage,
+    transmit,
     vip::{self, For},
 };
 use lb_common::{Be16, Ends, Forward, Protocol, ServerId, Stop, V4, V6, Vip, vip::flags::TRACK_FULL};
@@ -231,7 +233,7 @@ fn by_connection<F: Layer3>(tables: &impl Tables<F>, l4: &L4<F>, whom: For, vip:
     Early::Connected.into()
 }
 
-/// A packet of a connection that is tracked by itself, in either direction. One that is not known yet is looked at again.
+/// A packet of an established connection that is tracked by itself, in either direction. Of any other it is looked at again.
 /// As [`cold::deliver`] sends it, but without all that only other packets need.
 #[inline(always)]
 fn connected<F: Layer3>(
@@ -244,10 +246,10 @@ fn connected<F: Layer3>(
     let protocol = Protocol::from_number(ip.protocol).ok_or(Stop::NotBalanced)?;
     let l4 = L4 { opens: false, agrees: false, ..parse::l4(packet, &ip, protocol)? };
     let to = match whom {
-        For::Vip => cold::connection::forward(tables, &l4, vip)?.ok_or(Early::Look)?,
-        For::Pool => cold::connection::back(tables, &l4, true)?,
-        For::Other => cold::connection::back(tables, &l4, false)?,
+        For::Vip => cold::connection::forward(tables, &l4, vip)?,
+        For::Pool | For::Other => cold::connection::back(tables, &l4, Stage::Established),
     };
+    let to = to.ok_or(Early::Look)?;
     let ttl = transmit::ttl(&ip)?;
     let way = if to.forward == 0 {
         let client = to.ends.destination;

@@ -82,21 +82,33 @@ pub trait Tables<F: Family>: Shared {
     /// Puts a flow into the flow table, in the place of what is there. False: the table is full.
     fn put_flow(&self, key: &F::FlowKey, flow: &Flow) -> bool;
 
-    /// LRU_HASH `CONNECTIONS4`, `CONNECTIONS6`. A connection whose packets come is `touch`ed: `last` and marks are written,
-    /// unless they are almost so already.
-    fn connection(&self, key: &F::FlowKey, touch: Touch) -> Option<ConnectionRow<F::Addr>>;
+    /// A table of connections. A connection whose packets come is `touch`ed: `last` and marks are written, unless they are
+    /// almost so already.
+    fn connection(&self, stage: Stage, key: &F::FlowKey, touch: Touch) -> Option<ConnectionRow<F::Addr>>;
 
-    /// Puts a connection into the table, in the place of what is there.
-    fn put_connection(&self, key: &F::FlowKey, row: &F::Connection);
+    /// Puts a connection into a table, in the place of what is there.
+    fn put_connection(&self, stage: Stage, key: &F::FlowKey, row: &F::Connection);
 
-    /// Puts a connection into the table if there is none. False: there is one.
-    fn add_connection(&self, key: &F::FlowKey, row: &F::Connection) -> bool;
+    /// Puts a connection into a table if there is none. False: there is one.
+    fn add_connection(&self, stage: Stage, key: &F::FlowKey, row: &F::Connection) -> bool;
+
+    /// Takes a connection out of the half-open ones.
+    fn remove_half_open(&self, key: &F::FlowKey);
 
     /// LRU_HASH `FRAGMENTS4`, `FRAGMENTS6`.
     fn fragment(&self, key: &F::FragmentKey) -> Option<F::Fragment>;
 
     /// Puts a packet into the table of fragments.
     fn put_fragment(&self, key: &F::FragmentKey, row: &F::Fragment);
+}
+
+/// How far a connection has come, and so which table it is in. What is in both is established.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Stage {
+    /// LRU_HASH `HALF_OPEN4`, `HALF_OPEN6`: only its beginning was seen, which anybody can send in anybody's name.
+    HalfOpen,
+    /// LRU_HASH `CONNECTIONS4`, `CONNECTIONS6`: somebody has gone on with it.
+    Established,
 }
 
 /// What a packet does to the row of its connection.

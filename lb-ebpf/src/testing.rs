@@ -6,7 +6,7 @@ mod packet;
 
 pub use packet::PacketBuf;
 
-use crate::{Shared, Tables, Touch, Verdict};
+use crate::{Shared, Stage, Tables, Touch, Verdict};
 use bytemuck::Zeroable;
 use core::{
     any::Any,
@@ -80,8 +80,20 @@ pub struct MemoryFamily<F: Family> {
     pub flows: RefCell<BTreeMap<F::FlowKey, Flow>>,
     /// `CONNECTIONS4`, `CONNECTIONS6`.
     pub connections: RefCell<BTreeMap<F::FlowKey, F::Connection>>,
+    /// `HALF_OPEN4`, `HALF_OPEN6`.
+    pub half_open: RefCell<BTreeMap<F::FlowKey, F::Connection>>,
     /// `FRAGMENTS4`, `FRAGMENTS6`.
     pub fragments: RefCell<BTreeMap<F::FragmentKey, F::Fragment>>,
+}
+
+impl<F: Family> MemoryFamily<F> {
+    /// The table of connections that have come that far.
+    pub const fn connections(&self, stage: Stage) -> &RefCell<BTreeMap<F::FlowKey, F::Connection>> {
+        match stage {
+            Stage::HalfOpen => &self.half_open,
+            Stage::Established => &self.connections,
+        }
+    }
 }
 
 impl<F: Family> Default for MemoryFamily<F> {
@@ -93,6 +105,7 @@ impl<F: Family> Default for MemoryFamily<F> {
             routes: BTreeMap::new(),
             flows: RefCell::default(),
             connections: RefCell::default(),
+            half_open: RefCell::default(),
             fragments: RefCell::default(),
         }
     }
@@ -290,10 +303,11 @@ macro_rules! tables {
 
             fn connection(
                 &self,
+                stage: Stage,
                 key: &<$family as Family>::FlowKey,
                 touch: Touch,
             ) -> Option<ConnectionRow<<$family as Family>::Addr>> {
-                let mut connections = self.$field.connections.borrow_mut();
+                let mut connections = self.$field.connections(stage).borrow_mut();
                 let row = connections.get_mut(key)?;
                 let found = $family::unpack_connection(row);
                 if let Touch::At { now, closing } = touch
@@ -305,21 +319,31 @@ macro_rules! tables {
                 Some(found)
             }
 
-            fn put_connection(&self, key: &<$family as Family>::FlowKey, row: &<$family as Family>::Connection) {
-                self.$field.connections.borrow_mut().insert(*key, *row);
+            fn put_connection(
+                &self,
+                stage: Stage,
+                key: &<$family as Family>::FlowKey,
+                row: &<$family as Family>::Connection,
+            ) {
+                self.$field.connections(stage).borrow_mut().insert(*key, *row);
             }
 
             fn add_connection(
                 &self,
+                stage: Stage,
                 key: &<$family as Family>::FlowKey,
                 row: &<$family as Family>::Connection,
             ) -> bool {
-                let mut connections = self.$field.connections.borrow_mut();
+                let mut connections = self.$field.connections(stage).borrow_mut();
                 let free = !connections.contains_key(key);
                 if free {
                     connections.insert(*key, *row);
                 }
                 free
+            }
+
+            fn remove_half_open(&self, key: &<$family as Family>::FlowKey) {
+                self.$field.half_open.borrow_mut().remove(key);
             }
 
             fn fragment(&self, key: &<$family as Family>::FragmentKey) -> Option<<$family as Family>::Fragment> {

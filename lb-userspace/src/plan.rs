@@ -7,7 +7,7 @@ pub mod transition;
 pub mod desired;
 pub mod diff;
 
-pub use census::Census;
+pub use census::{Census, Connections};
 pub use desired::{Planner, desired};
 pub use diff::diff;
 pub use tables::{Ring, Tables, Write};

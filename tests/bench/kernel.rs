@@ -93,7 +93,7 @@ impl Bench {
         let mut count = self.packets;
         match load {
             Load::Known(flows) => {
-                if let Some(mut opening) = row.opening(load) {
+                for mut opening in row.opening(load) {
                     self.rearm.run(&mut opening, flows)?;
                 }
                 self.rearm.run(&mut packets, flows)?;

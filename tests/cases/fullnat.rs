@@ -14,18 +14,26 @@ fn forward(net: &'static Net) -> Vec<Case> {
     let syn = net.tcp(net.fullnat).syn();
     let data = net.tcp(net.fullnat);
     let datagram = net.udp(net.fullnat);
+    let reset = data.clone().flags(RST);
     let connected = |name, input: &Frame, protocol| sent(net, name, input, lent(net, protocol, 0));
     vec![
-        connected("fullnat: a SYN makes a connection", &syn, Protocol::Tcp).notes(&[Note::Connected]),
-        connected("fullnat: a datagram makes one too", &datagram, Protocol::Udp).notes(&[Note::Connected]),
+        connected("fullnat: a SYN makes a connection", &syn, Protocol::Tcp).notes(&[Note::HalfOpen]),
+        connected("fullnat: a datagram makes one too", &datagram, Protocol::Udp).notes(&[Note::HalfOpen]),
         connected("fullnat: so does one without checksum", &datagram.clone().without_checksum(), Protocol::Udp),
-        connected("fullnat: a segment follows its connection", &data, Protocol::Tcp).after(syn.bytes()).notes(&[]),
-        connected("fullnat: a repeated SYN too", &syn, Protocol::Tcp).after(syn.bytes()).notes(&[]),
-        connected("fullnat: a datagram follows the one before", &datagram, Protocol::Udp)
-            .after(datagram.bytes())
+        connected("fullnat: a segment establishes its connection", &data, Protocol::Tcp)
+            .after(syn.bytes())
+            .notes(&[Note::Connected]),
+        connected("fullnat: the next one follows it", &data, Protocol::Tcp)
+            .after(syn.bytes())
+            .after(data.bytes())
             .notes(&[]),
+        connected("fullnat: a repeated SYN establishes nothing", &syn, Protocol::Tcp).after(syn.bytes()).notes(&[]),
+        connected("fullnat: nor does a reset", &reset, Protocol::Tcp).after(syn.bytes()).notes(&[]),
+        connected("fullnat: a second datagram establishes", &datagram, Protocol::Udp)
+            .after(datagram.bytes())
+            .notes(&[Note::Connected]),
         net.stops("fullnat: a segment of no connection", data.bytes(), Stop::NoConnection),
-        net.stops("fullnat: a reset of no connection", data.clone().flags(RST).bytes(), Stop::NoConnection),
+        net.stops("fullnat: a reset of no connection", reset.bytes(), Stop::NoConnection),
         net.stops("fullnat: a VIP without a pool", syn.bytes(), Stop::BadTables)
             .with(|tables| set_vip(tables, net.fullnat, |vip| vip.sources_count = 0)),
         net.stops("fullnat: a fragment", datagram.clone().fragment(0, true).bytes(), Stop::Fragment),
@@ -51,12 +59,23 @@ fn back(net: &'static Net) -> Vec<Case> {
         answers(frame(net.servers[1], lent(net, protocol, 0)), 1)
     };
     let to_client = |frame: &Frame| leaves_for_client(frame.clone()).from(net.fullnat).to(net.client);
-    let segment = reply(Frame::tcp, Protocol::Tcp).syn_ack();
+    let bare = reply(Frame::tcp, Protocol::Tcp);
+    let segment = bare.clone().syn_ack();
     let answer = reply(Frame::udp, Protocol::Udp);
     let stranger = answers(Frame::tcp(net.servers[1], SocketAddr::new(net.pool[0], 9)), 1);
     vec![
-        net.sends("fullnat: a SYN-ACK goes back to the client", &segment, &to_client(&segment)).after(syn),
-        net.sends("fullnat: an answer goes back to the client", &answer, &to_client(&answer)).after(datagram),
+        net.sends("fullnat: a SYN-ACK goes back to the client", &segment, &to_client(&segment))
+            .after(syn.clone())
+            .notes(&[]),
+        // A server may so answer a SYN that claims the ends of another one's (RFC 5961 §4): it says nothing of the client.
+        net.sends("fullnat: what a server says establishes nothing", &bare, &to_client(&bare)).after(syn).notes(&[]),
+        net.sends("fullnat: an answer establishes", &answer, &to_client(&answer))
+            .after(datagram.clone())
+            .notes(&[Note::Connected]),
+        net.sends("fullnat: the next one follows", &answer, &to_client(&answer))
+            .after(datagram)
+            .after(answer.bytes())
+            .notes(&[]),
         net.stops("fullnat: a reply of no connection", stranger.bytes(), Stop::NoConnection),
         net.stops("fullnat: what is for the host's own port at a pool's address", stranger.bytes(), Stop::ToHost)
             .with(|tables| own(tables, net.pool[0])),
@@ -80,10 +99,17 @@ fn back(net: &'static Net) -> Vec<Case> {
 fn ports(net: &'static Net) -> Vec<Case> {
     let syn = net.tcp(net.fullnat).syn();
     let taken = |steps: u32| move |tables: &mut MemoryTables| (0..steps).for_each(|step| take(tables, net, step));
+    let half_taken = |tables: &mut MemoryTables| {
+        take(tables, net, 0);
+        half_open(tables);
+    };
     vec![
         sent(net, "fullnat: a port that is taken", &syn, lent(net, Protocol::Tcp, 1))
             .with(taken(1))
-            .notes(&[Note::PortTaken, Note::Connected]),
+            .notes(&[Note::PortTaken, Note::HalfOpen]),
+        sent(net, "fullnat: a port that a half-open connection has", &syn, lent(net, Protocol::Tcp, 1))
+            .with(half_taken)
+            .notes(&[Note::PortTaken, Note::HalfOpen]),
         sent(net, "fullnat: seven ports that are taken", &syn, lent(net, Protocol::Tcp, 7)).with(taken(7)),
         net.stops("fullnat: all ports that are tried are taken", syn.bytes(), Stop::PortsExhausted)
             .with(taken(8))
@@ -106,7 +132,27 @@ fn forgotten(net: &'static Net) -> Vec<Case> {
         }),
         sent(net, "fullnat: the way back is made again at once", &data, source)
             .after(syn.bytes())
+            .after(data.bytes())
             .then(|tables| forget(tables, net, true)),
+        sent(net, "fullnat: a half-open way back is made again", &data, source)
+            .after(syn.bytes())
+            .then(|tables| forget(tables, net, true))
+            .notes(&[Note::Connected]),
+        sent(net, "fullnat: a repeated SYN whose port became another's", &syn, lent(net, Protocol::Tcp, 1))
+            .with(|tables| {
+                know(tables, net, 1);
+                forget(tables, net, true);
+                take(tables, net, 0);
+                half_open(tables);
+            })
+            .notes(&[Note::PortTaken, Note::HalfOpen]),
+        net.stops("fullnat: a half-open connection whose port became another's", data.bytes(), Stop::NoConnection)
+            .with(|tables| {
+                know(tables, net, 1);
+                forget(tables, net, true);
+                half_open(tables);
+                take(tables, net, 0);
+            }),
         // Somebody else has the port by now: two flows with the same ends would be one to the server.
         net.stops("fullnat: a way back that became another's", data.bytes(), Stop::NoConnection).with(|tables| {
             know(tables, net, 1);
@@ -143,7 +189,9 @@ fn know(tables: &mut MemoryTables, net: &Net, number: usize) {
 /// Takes a direction of that connection out again.
 fn forget(tables: &mut MemoryTables, net: &Net, back: bool) {
     fn gone<F: Family>(of: &mut MemoryFamily<F>, back: bool) {
-        of.connections.get_mut().retain(|_, row| (F::unpack_connection(row).marks & BACK != 0) != back);
+        for table in [&mut of.connections, &mut of.half_open] {
+            table.get_mut().retain(|_, row| (F::unpack_connection(row).marks & BACK != 0) != back);
+        }
     }
     if net.is_v6() { gone(&mut tables.v6, back) } else { gone(&mut tables.v4, back) }
 }

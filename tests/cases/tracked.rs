@@ -3,7 +3,7 @@
 use super::{Case, world::*};
 use lb_common::{Note, ServerState, Stop, flow::BACK, returns::ReturnRow, vip::flags::TRACK_FULL};
 use lb_ebpf::testing::MemoryTables;
-use lb_tests::packet::Frame;
+use lb_tests::packet::{Frame, flags::RST};
 use std::net::SocketAddr;
 
 pub(crate) fn cases(net: &'static Net) -> Vec<Case> {
@@ -15,10 +15,29 @@ fn nat(net: &'static Net) -> Vec<Case> {
     let data = net.tcp(net.nat);
     let datagram = net.udp(net.nat);
     vec![
-        forward(net, "track: a SYN makes a connection", &syn, 1).notes(&[Note::Connected]),
-        forward(net, "track: a segment of none makes one too", &data, 1).notes(&[Note::Connected]),
-        forward(net, "track: a datagram makes one", &datagram, 1).notes(&[Note::Connected]),
-        forward(net, "track: a segment follows its connection", &data, 1).after(syn.bytes()).notes(&[]),
+        forward(net, "track: a SYN makes a connection", &syn, 1).notes(&[Note::HalfOpen]),
+        forward(net, "track: a segment of none makes one too", &data, 1).notes(&[Note::HalfOpen]),
+        forward(net, "track: a datagram makes one", &datagram, 1).notes(&[Note::HalfOpen]),
+        forward(net, "track: a repeated SYN establishes nothing", &syn, 1).after(syn.bytes()).notes(&[]),
+        forward(net, "track: nor does a reset", &data.clone().flags(RST), 1).after(syn.bytes()).notes(&[]),
+        forward(net, "track: a segment establishes a connection", &data, 1)
+            .after(syn.bytes())
+            .notes(&[Note::Connected]),
+        forward(net, "track: so does a second one of none", &data, 1).after(data.bytes()).notes(&[Note::Connected]),
+        forward(net, "track: and a second datagram", &datagram, 1).after(datagram.bytes()).notes(&[Note::Connected]),
+        forward(net, "track: a segment follows its connection", &data, 1)
+            .after(syn.bytes())
+            .after(data.bytes())
+            .notes(&[]),
+        forward(net, "track: a half-open connection stays with its server", &data, 2)
+            .with(|tables| know(tables, net, 2))
+            .with(half_open)
+            .notes(&[Note::Connected]),
+        forward(net, "track: a half-open connection leaves a server that is down", &data, 1)
+            .with(|tables| know(tables, net, 2))
+            .with(half_open)
+            .with(|tables| set_state(tables, net, 2, ServerState::Down))
+            .notes(&[Note::HalfOpen]),
         forward(net, "track: a connection stays with its server", &data, 2)
             .with(|tables| know(tables, net, 2))
             .notes(&[]),
@@ -29,11 +48,11 @@ fn nat(net: &'static Net) -> Vec<Case> {
         forward(net, "track: a draining server takes no SYN with old ports", &syn, 1)
             .with(|tables| know(tables, net, 2))
             .with(|tables| set_state(tables, net, 2, ServerState::Drain))
-            .notes(&[Note::Connected]),
+            .notes(&[Note::HalfOpen]),
         forward(net, "track: a connection leaves a server that is down", &data, 1)
             .with(|tables| know(tables, net, 2))
             .with(|tables| set_state(tables, net, 2, ServerState::Down))
-            .notes(&[Note::Connected]),
+            .notes(&[Note::HalfOpen]),
         net.stops("track: no connection without a server", syn.bytes(), Stop::NoServer)
             .with(flag(net.nat, TRACK_FULL))
             .with(|tables| set_state(tables, net, 1, ServerState::Down))
@@ -50,6 +69,7 @@ fn back(net: &'static Net) -> Vec<Case> {
     let second_syn = arrives(Frame::tcp(second, net.other).syn()).bytes();
     let own = answers(Frame::tcp(net.servers[4], net.nat).syn(), 4);
     let reply = |client: SocketAddr| answers(Frame::tcp(net.servers[1], client), 1);
+    let answer = answers(Frame::udp(net.servers[1], net.client), 1);
     let to_client = |frame: &Frame, vip: SocketAddr| leaves_for_client(frame.clone()).from(vip);
     let goes = |name, client, vip| {
         net.sends(name, &reply(client), &to_client(&reply(client), vip))
@@ -60,6 +80,13 @@ fn back(net: &'static Net) -> Vec<Case> {
     vec![
         goes("track: a reply of the first VIP of a server", net.client, net.nat),
         goes("track: a reply of its second VIP", second, net.other),
+        goes("track: a reply of a connection that is established", net.client, net.nat)
+            .after(net.tcp(net.nat).bytes())
+            .notes(&[]),
+        net.sends("track: an answer establishes a connection", &answer, &to_client(&answer, net.nat))
+            .with(|tables| shared(tables, net))
+            .after(net.udp(net.nat).bytes())
+            .notes(&[Note::Connected]),
         net.stops("track: what a server says to nobody's client passes", reply(net.client).bytes(), Stop::NotOurs)
             .with(|tables| shared(tables, net)),
         net.stops("track: a fragment of a reply", reply(net.client).fragment(0, true).bytes(), Stop::Fragment)
@@ -84,7 +111,7 @@ fn back(net: &'static Net) -> Vec<Case> {
         .with(flag(net.nat, TRACK_FULL))
         .with(flag(net.other, TRACK_FULL))
         .after(arrives(Frame::tcp(net.nat, net.other).syn()).bytes())
-        .notes(&[Note::Connected]),
+        .notes(&[Note::HalfOpen]),
     ]
 }
 
@@ -92,18 +119,22 @@ fn back(net: &'static Net) -> Vec<Case> {
 fn direct(net: &'static Net) -> Vec<Case> {
     let syn = net.tcp(net.direct).syn();
     let data = net.tcp(net.direct);
-    let track = flag(net.direct, TRACK_FULL);
+    let track = || flag(net.direct, TRACK_FULL);
     let known = |tables: &mut MemoryTables| {
         flag(net.direct, TRACK_FULL)(tables);
         let row = Known { server: net.id(3), vip: net.vip_id(1), ..Known::default() };
         put_connection(tables, (net.client, net.direct), (net.client, net.direct), row);
     };
     vec![
-        net.sends("track: a SYN by direct", &syn, &leaves_for(syn.clone(), 1)).with(track).notes(&[Note::Connected]),
+        net.sends("track: a SYN by direct", &syn, &leaves_for(syn.clone(), 1)).with(track()).notes(&[Note::HalfOpen]),
+        net.sends("track: a segment by direct establishes a connection", &data, &leaves_for(data.clone(), 1))
+            .with(track())
+            .after(syn.bytes())
+            .notes(&[Note::Connected]),
         net.sends("track: a segment by direct stays with its server", &data, &leaves_for(data.clone(), 3)).with(known),
         net.sends("track: a segment by ipip", &net.tcp(net.ipip), &super::tunnels::wrapped(&net.tcp(net.ipip), net))
             .with(flag(net.ipip, TRACK_FULL))
-            .notes(&[Note::Connected]),
+            .notes(&[Note::HalfOpen]),
     ]
 }
 

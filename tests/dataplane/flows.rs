@@ -10,7 +10,7 @@ use bytemuck::Pod;
 use lb_common::{
     Be16, Be32, Be128, Connection4, Flow, FlowKey4, FlowKey6, ServerId,
     flow::{BACK, CLOSING, seconds},
-    maps::{CONNECTIONS4, FLOWS4, FLOWS6, MAX_FLOWS4},
+    maps::{CONNECTIONS4, FLOWS4, FLOWS6, HALF_OPEN4, MAX_FLOWS4},
 };
 use lb_userspace::{
     dataplane::{
@@ -18,7 +18,7 @@ use lb_userspace::{
         raw::Raw,
         writer::MapWriter as _,
     },
-    plan::{Census, Write},
+    plan::{Census, Connections, Write},
 };
 use rustix::time::{ClockId, clock_gettime};
 use std::{
@@ -91,6 +91,7 @@ fn what_is_over_is_forgotten_and_the_rest_is_counted() -> Result<()> {
     let mut connections = map(&world, CONNECTIONS4)?;
     connections.insert(Raw(key(50, 6)), Raw(connection(5, 0)), 0)?;
     connections.insert(Raw(key(51, 6)), Raw(connection(5, BACK)), 0)?;
+    map(&world, HALF_OPEN4)?.insert(Raw(key(52, 6)), Raw(connection(6, 0)), 0)?;
 
     let census = tables.scan(TIMEOUTS, &BTreeSet::new(), false)?;
     let mut expected = Census::default();
@@ -103,7 +104,8 @@ fn what_is_over_is_forgotten_and_the_rest_is_counted() -> Result<()> {
 
     let census = tables.scan(TIMEOUTS, &BTreeSet::new(), true)?;
     expected.count_connection(5);
-    expected.connections = Some([2, 0]);
+    expected.count_connection(6);
+    expected.connections = Some(Connections { established: [2, 0], half_open: [1, 0] });
     ensure!(census == expected, "{census:?}");
     Ok(())
 }
@@ -116,11 +118,12 @@ fn nothing_is_left_of_servers_that_are_gone() -> Result<()> {
     let tables = FlowTables::open(&handed)?;
     let fill = || -> Result<()> {
         let mut flows = map(&world, FLOWS4)?;
-        let mut connections = map(&world, CONNECTIONS4)?;
+        let (mut connections, mut half_open) = (map(&world, CONNECTIONS4)?, map(&world, HALF_OPEN4)?);
         for client in 0..6 {
             let server = ServerId::try_from(client)? % 3 + 1;
             flows.insert(Raw(key(client, 6)), Raw(flow(server, 0, 0, 0)), 0)?;
             connections.insert(Raw(key(client, 17)), Raw(connection(server, 0)), 0)?;
+            half_open.insert(Raw(key(client + 6, 17)), Raw(connection(server, 0)), 0)?;
         }
         Ok(())
     };
@@ -132,27 +135,30 @@ fn nothing_is_left_of_servers_that_are_gone() -> Result<()> {
     };
     fill()?;
     let census = tables.scan(TIMEOUTS, &[2, 9].into(), false)?;
-    ensure!(servers()? == [1, 1, 1, 1, 3, 3, 3, 3] && census.flows == [4, 0] && census.connections == Some([4, 0]));
+    let left = Connections { established: [4, 0], half_open: [4, 0] };
+    ensure!(servers()? == [[1; 6], [3; 6]].concat() && census.flows == [4, 0] && census.connections == Some(left));
     fill()?;
     writer(&handed)?.apply(&[Write::ForgetFlows(3)])?;
-    ensure!(servers()? == [1, 1, 1, 1, 2, 2, 2, 2]);
+    ensure!(servers()? == [[1; 6], [2; 6]].concat());
     tables.forget(|server| server != 1)?;
-    ensure!(servers()? == [1; 4]);
+    ensure!(servers()? == [1; 6]);
     Ok(())
 }
 
 #[test]
-fn flows_of_both_tables_and_families_are_shown() -> Result<()> {
+fn flows_of_all_tables_and_families_are_shown() -> Result<()> {
     let world = World::enter()?;
     drop(world.load()?);
     map(&world, FLOWS6)?.insert(Raw(key6(7)), Raw(flow(4, 16, CLOSING, 60)), 0)?;
     map(&world, CONNECTIONS4)?.insert(Raw(key(1, 6)), Raw(connection(5, 0)), 0)?;
     map(&world, CONNECTIONS4)?.insert(Raw(key(2, 6)), Raw(connection(5, BACK)), 0)?;
+    map(&world, HALF_OPEN4)?.insert(Raw(key(3, 6)), Raw(connection(6, 0)), 0)?;
     let mut shown = Vec::new();
     FlowTables::open(&world.pins)?.each(|flow| shown.push(flow))?;
-    let [connection, flow] = <[Remembered; 2]>::try_from(shown).ok().context("not two")?;
+    let [connection, half_open, flow] = <[Remembered; 3]>::try_from(shown).ok().context("not three")?;
     ensure!((connection.client, connection.server) == ("0.0.0.1:40000".parse()?, 5), "{connection:?}");
     ensure!(connection.table == Table::Connections && !connection.closing);
+    ensure!((half_open.server, half_open.table) == (6, Table::HalfOpen), "{half_open:?}");
     ensure!((flow.client, flow.vip) == ("[2001:db8::7]:40000".parse()?, "[::1]:80".parse()?), "{flow:?}");
     ensure!(flow.table == Table::Flows && flow.closing && flow.idle.as_secs().abs_diff(60) < 3, "{flow:?}");
     Ok(())

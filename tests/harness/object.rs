@@ -16,8 +16,8 @@ use aya::{
 use lb_common::{
     Counters, End, RingId, SLOTS, Slot, Stop, Unresolved,
     maps::{
-        CONNECTIONS4, CONNECTIONS6, EVENTS, FLOWS4, FLOWS6, FRAGMENTS4, FRAGMENTS6, MAX_STOPS, NOTE_COUNTERS, RINGS,
-        SERVER_COUNTERS, STOP_COUNTERS, VIP_COUNTERS,
+        CONNECTIONS4, CONNECTIONS6, EVENTS, FLOWS4, FLOWS6, FRAGMENTS4, FRAGMENTS6, HALF_OPEN4, HALF_OPEN6, MAX_STOPS,
+        NOTE_COUNTERS, RINGS, SERVER_COUNTERS, STOP_COUNTERS, VIP_COUNTERS,
     },
 };
 use lb_ebpf::{
@@ -94,6 +94,8 @@ impl Loaded {
             (FLOWS6, flows),
             (CONNECTIONS4, ENTRIES),
             (CONNECTIONS6, ENTRIES),
+            (HALF_OPEN4, ENTRIES),
+            (HALF_OPEN6, ENTRIES),
             (FRAGMENTS4, ENTRIES),
             (FRAGMENTS6, ENTRIES),
         ];

@@ -1,5 +1,9 @@
 //! Connections that are tracked one by one: `track = "full"`, and `forward = "fullnat"`, whose source ports must be
 //! remembered.
+//!
+//! The first packet of a connection is remembered among the half-open ones, in a small table of their own. Who goes on with
+//! it establishes it: a client by a packet without SYN, FIN or RST, a server by a datagram. So what a flood of first packets
+//! makes the balancer forget is half-open itself.
 
 use super::{deliver::Destination, fragment::remember};
 use crate::{
@@ -9,7 +13,7 @@ use crate::{
     path::{Kept, reply_to},
     rewrite::translate,
     select::{self, Signs},
-    tables::Touch,
+    tables::{Stage, Touch},
     vip::{self, For},
 };
 use lb_common::{
@@ -33,14 +37,14 @@ fn is_tracked(vip: &Vip) -> bool {
     vip.has(TRACK_FULL) || vip.forward == Forward::FullNat as u8
 }
 
-/// By the table of connections, in either direction.
+/// By the tables of connections, in either direction.
 #[inline(always)]
 pub fn known<F: Layer3>(tables: &impl Tables<F>, kept: &mut Kept<F>) -> Packed {
     let (l4, vip) = (&kept.l4, &kept.vip);
     let found = match kept.whom {
-        For::Vip if is_tracked(vip) => forward(tables, l4, vip),
+        For::Vip if is_tracked(vip) => to_vip(tables, l4, vip),
         For::Vip => Ok(None),
-        For::Pool => back(tables, l4, true).map(Some),
+        For::Pool => to_client(tables, l4, true).map(Some),
         For::Other => reply(tables, l4).map(Some),
     };
     match found {
@@ -51,6 +55,22 @@ pub fn known<F: Layer3>(tables: &impl Tables<F>, kept: &mut Kept<F>) -> Packed {
         Ok(None) => Early::ByRing.into(),
         Err(stop) => stop.into(),
     }
+}
+
+/// The connection of a packet to a VIP, if it is known.
+#[inline(always)]
+fn to_vip<F: Layer3>(tables: &impl Tables<F>, l4: &L4<F>, vip: &Vip) -> Result<Option<Destination<F>>, Stop> {
+    if let Some(to) = forward(tables, l4, vip)? {
+        return Ok(Some(to));
+    }
+    if let Some(to) = half_open(tables, l4, vip) {
+        return Ok(Some(to));
+    }
+    // What nobody remembers has lost its source port: the server would not know it.
+    if vip.forward == Forward::FullNat as u8 && l4.ends.protocol == Protocol::Tcp && !l4.opens {
+        return Err(Stop::NoConnection);
+    }
+    Ok(None)
 }
 
 /// By the ring and the flow table, also a fragment. A connection that is tracked by itself is still to be made.
@@ -71,35 +91,77 @@ pub fn by_ring<F: Layer3>(tables: &impl Tables<F>, kept: &mut Kept<F>) -> Packed
     if tracked { Early::Make.into() } else { Early::Send.into() }
 }
 
-/// The connection of a packet to a VIP, if it is known. Its server keeps it as long as it takes any packets.
+/// The established connection of a packet to a VIP. Its server keeps it as long as it takes any packets.
 #[inline(always)]
 pub fn forward<F: Layer3>(tables: &impl Tables<F>, l4: &L4<F>, vip: &Vip) -> Result<Option<Destination<F>>, Stop> {
     let mode = Forward::from_byte(vip.forward).ok_or(Stop::BadTables)?;
     let now = seconds(tables.now());
-    let closing = if l4.closes { CLOSING } else { 0 };
-    if let Some(row) = tables.connection(&F::flow_key(&l4.ends), Touch::At { now, closing })
-        // A VIP may have been somebody's client, and then the way back to it stands here.
-        && row.marks & BACK == 0
-        && let Some(server) = tables.server(row.server)
-        && select::forwards(server)
-        && !(l4.opens && ServerState::from_byte(server.state) == ServerState::Drain)
-    {
-        let to = destination(l4, vip, (row.server, server), (row.source, row.source_port));
-        let back = F::flow_key(&to.ends.swapped());
-        // The way back may have been forgotten: the table keeps what was used last, in each direction by itself. Then
-        // somebody else may have the port by now, and to the server both would be one connection.
-        let there = mode == Forward::FullNat && is_ours(tables, &back, l4);
-        let again = mode == Forward::FullNat || (mode == Forward::Nat && now.wrapping_sub(row.last) >= REFRESH);
-        let made = again && !there && tables.add_connection(&back, &way_back(l4, vip, row.server, now));
-        if mode != Forward::FullNat || there || made {
-            return Ok(Some(Destination { spread: select::hash(tables, &l4.ends, vip), ..to }));
+    let Some((last, to)) = find(tables, Stage::Established, (l4, vip), now) else { return Ok(None) };
+    let back = F::flow_key(&to.ends.swapped());
+    // The way back may have been forgotten: the table keeps what was used last, in each direction by itself. Then somebody
+    // else may have the port by now, and to the server both would be one connection.
+    let there = mode == Forward::FullNat
+        && tables.connection(Stage::Established, &back, Touch::No).is_some_and(|row| is_back_to(&row, &l4.ends));
+    let again = mode == Forward::FullNat || (mode == Forward::Nat && now.wrapping_sub(last) >= REFRESH);
+    let made = again && !there && tables.add_connection(Stage::Established, &back, &way_back(&l4.ends, &to, now));
+    Ok(if mode != Forward::FullNat || there || made { Some(to) } else { None })
+}
+
+/// The half-open connection of a packet to a VIP, which is established by a packet that goes on with it.
+#[inline(always)]
+fn half_open<F: Layer3>(tables: &impl Tables<F>, l4: &L4<F>, vip: &Vip) -> Option<Destination<F>> {
+    let now = seconds(tables.now());
+    let (_, to) = find(tables, Stage::HalfOpen, (l4, vip), now)?;
+    let goes_on = !l4.agrees && !l4.closes;
+    let there = if goes_on {
+        establish(tables, &l4.ends, &to, vip.forward, now)
+    } else {
+        vip.forward != Forward::FullNat as u8
+            || reserve(tables, &F::flow_key(&to.ends.swapped()), &way_back(&l4.ends, &to, now), &l4.ends)
+    };
+    there.then_some(to)
+}
+
+/// Moves a connection from the half-open ones to the established. False: its port is another one's by now.
+#[inline(always)]
+fn establish<F: Layer3>(tables: &impl Tables<F>, ends: &Ends<F>, to: &Destination<F>, forward: u8, now: u32) -> bool {
+    let back = F::flow_key(&to.ends.swapped());
+    if forward == Forward::FullNat as u8 {
+        let row = way_back(ends, to, now);
+        if !reserve(tables, &back, &row, ends) || !own(tables, Stage::Established, &back, &row, ends) {
+            return false;
         }
+        tables.remove_half_open(&back);
+    } else if forward == Forward::Nat as u8 {
+        tables.put_connection(Stage::Established, &back, &way_back(ends, to, now));
+        tables.remove_half_open(&back);
     }
-    // What nobody remembers has lost its source port: the server would not know it.
-    if mode == Forward::FullNat && l4.ends.protocol == Protocol::Tcp && !l4.opens {
-        return Err(Stop::NoConnection);
+    let there = F::flow_key(ends);
+    tables.put_connection(Stage::Established, &there, &way_there(to, 0, now));
+    // Only now, so that there is no moment in which nobody knows of the connection, or of its port.
+    tables.remove_half_open(&there);
+    tables.note(Note::Connected);
+    true
+}
+
+/// A row of the way to a server that still takes packets, for a packet to a VIP: when it was used last, and where it leads.
+#[inline(always)]
+fn find<F: Layer3>(
+    tables: &impl Tables<F>,
+    stage: Stage,
+    (l4, vip): (&L4<F>, &Vip),
+    now: u32,
+) -> Option<(u32, Destination<F>)> {
+    let closing = if l4.closes { CLOSING } else { 0 };
+    let row = tables.connection(stage, &F::flow_key(&l4.ends), Touch::At { now, closing })?;
+    let server = tables.server(row.server)?;
+    let drains = ServerState::from_byte(server.state) == ServerState::Drain;
+    // A VIP may have been somebody's client, and then the way back to it stands here.
+    if row.marks & BACK != 0 || !select::forwards(server) || (l4.opens && drains) {
+        return None;
     }
-    Ok(None)
+    let to = destination(l4, vip, (row.server, server), (row.source, row.source_port));
+    Some((row.last, Destination { spread: select::hash(tables, &l4.ends, vip), ..to }))
 }
 
 /// Makes the connection of a packet whose server was chosen.
@@ -112,20 +174,12 @@ pub fn make<F: Layer3>(tables: &impl Tables<F>, kept: &mut Kept<F>) -> Packed {
             return stop.into();
         }
     } else if vip.forward == Forward::Nat as u8 {
-        tables.put_connection(&F::flow_key(&to.ends.swapped()), &way_back(l4, vip, to.server, now));
+        let back = F::flow_key(&to.ends.swapped());
+        tables.put_connection(Stage::HalfOpen, &back, &way_back(&l4.ends, to, now));
     }
-    let row = ConnectionRow {
-        server: to.server,
-        vip: vip.id,
-        last: now,
-        source: to.ends.source,
-        destination: to.ends.destination,
-        source_port: to.ends.source_port,
-        destination_port: to.ends.destination_port,
-        marks: if l4.closes { CLOSING } else { 0 },
-    };
-    tables.put_connection(&F::flow_key(&l4.ends), &F::connection(row));
-    tables.note(Note::Connected);
+    let marks = if l4.closes { CLOSING } else { 0 };
+    tables.put_connection(Stage::HalfOpen, &F::flow_key(&l4.ends), &way_there(to, marks, now));
+    tables.note(Note::HalfOpen);
     Early::Send.into()
 }
 
@@ -169,13 +223,12 @@ fn lend<F: Layer3>(
     let source = tables.source(row).filter(|_| vip.sources_count > 0).ok_or(Stop::BadTables)?;
     to.ends.source = F::narrow(source);
     let mut port = scaled(PORTS, to.spread.wrapping_mul(0x9e37_79b1));
-    let back = way_back(l4, vip, to.server, now);
+    let back = way_back(&l4.ends, to, now);
     for _ in 0..TRIES {
         #[expect(clippy::cast_possible_truncation, reason = "below 32,768")]
         let source_port = Be16::new((FIRST_PORT + port) as u16);
         to.ends.source_port = source_port;
-        let key = F::flow_key(&to.ends.swapped());
-        if tables.add_connection(&key, &back) || is_ours(tables, &key, l4) {
+        if reserve(tables, &F::flow_key(&to.ends.swapped()), &back, &l4.ends) {
             return Ok(());
         }
         tables.note(Note::PortTaken);
@@ -187,53 +240,113 @@ fn lend<F: Layer3>(
     Err(Stop::PortsExhausted)
 }
 
-/// Whether a way back is that of this very connection, whose way forward was forgotten.
+/// Reserves a port for a connection by its way back, if nobody else has it.
 #[inline(always)]
-fn is_ours<F: Layer3>(tables: &impl Tables<F>, key: &F::FlowKey, l4: &L4<F>) -> bool {
-    tables.connection(key, Touch::No).is_some_and(|row| {
-        row.marks & BACK != 0
-            && row.destination == l4.ends.source
-            && row.destination_port == l4.ends.source_port
-            && row.source == l4.ends.destination
-            && row.source_port == l4.ends.destination_port
+fn reserve<F: Layer3>(tables: &impl Tables<F>, key: &F::FlowKey, row: &F::Connection, ends: &Ends<F>) -> bool {
+    if !own(tables, Stage::HalfOpen, key, row, ends) {
+        return false;
+    }
+    // In this order: what becomes established is taken out of the half-open ones only afterwards.
+    let is_free = tables.connection(Stage::Established, key, Touch::No).is_none_or(|row| is_back_to(&row, ends));
+    if !is_free {
+        tables.remove_half_open(key);
+    }
+    is_free
+}
+
+/// Puts a connection's way back into a table, if no other's is there.
+#[inline(always)]
+fn own<F: Layer3>(
+    tables: &impl Tables<F>,
+    stage: Stage,
+    key: &F::FlowKey,
+    row: &F::Connection,
+    ends: &Ends<F>,
+) -> bool {
+    tables.add_connection(stage, key, row)
+        || tables.connection(stage, key, Touch::No).is_some_and(|row| is_back_to(&row, ends))
+}
+
+/// Whether a row is the way back of the connection with these ends.
+#[inline(always)]
+fn is_back_to<F: Layer3>(row: &ConnectionRow<F::Addr>, ends: &Ends<F>) -> bool {
+    row.marks & BACK != 0
+        && row.destination == ends.source
+        && row.destination_port == ends.source_port
+        && row.source == ends.destination
+        && row.source_port == ends.destination_port
+}
+
+/// What a client's packets become.
+#[inline(always)]
+fn way_there<F: Layer3>(to: &Destination<F>, marks: u8, now: u32) -> F::Connection {
+    F::connection(ConnectionRow {
+        server: to.server,
+        vip: to.vip,
+        last: now,
+        source: to.ends.source,
+        destination: to.ends.destination,
+        source_port: to.ends.source_port,
+        destination_port: to.ends.destination_port,
+        marks,
     })
 }
 
-/// What the server's packets become: from the VIP to the client.
+/// What the server's packets become: from the VIP to the client. `ends` are those of the client's packets.
 #[inline(always)]
-fn way_back<F: Layer3>(l4: &L4<F>, vip: &Vip, server: ServerId, now: u32) -> F::Connection {
+fn way_back<F: Layer3>(ends: &Ends<F>, to: &Destination<F>, now: u32) -> F::Connection {
     F::connection(ConnectionRow {
-        server,
-        vip: vip.id,
+        server: to.server,
+        vip: to.vip,
         last: now,
-        source: l4.ends.destination,
-        destination: l4.ends.source,
-        source_port: l4.ends.destination_port,
-        destination_port: l4.ends.source_port,
+        source: ends.destination,
+        destination: ends.source,
+        source_port: ends.destination_port,
+        destination_port: ends.source_port,
         marks: BACK,
     })
+}
+
+/// A connection of these ends, for who only wants to know of it.
+#[inline(always)]
+pub fn known_as<F: Layer3>(tables: &impl Tables<F>, key: &F::FlowKey) -> Option<ConnectionRow<F::Addr>> {
+    tables.connection(Stage::Established, key, Touch::No).or_else(|| tables.connection(Stage::HalfOpen, key, Touch::No))
 }
 
 /// A packet from a server that is no address of a source pool's: what it becomes stands in its row, or the table knows.
 #[inline(always)]
 fn reply<F: Layer3>(tables: &impl Tables<F>, l4: &L4<F>) -> Result<Destination<F>, Stop> {
     let reply = F::unpack_return(&reply_to(tables, &l4.ends).ok_or(Stop::NotOurs)?);
-    if reply.vip == 0 { back(tables, l4, false) } else { Ok(Destination::of_reply(&reply, &l4.ends)) }
+    if reply.vip == 0 { to_client(tables, l4, false) } else { Ok(Destination::of_reply(&reply, &l4.ends)) }
 }
 
-/// A packet from a server whose connection is in the table. `pool`: it is for an address of a source pool.
+/// A packet from a server whose connection is in a table. `pool`: it is for an address of a source pool.
 #[inline(always)]
-pub fn back<F: Layer3>(tables: &impl Tables<F>, l4: &L4<F>, pool: bool) -> Result<Destination<F>, Stop> {
+fn to_client<F: Layer3>(tables: &impl Tables<F>, l4: &L4<F>, pool: bool) -> Result<Destination<F>, Stop> {
+    if let Some(to) = back(tables, l4, Stage::Established) {
+        return Ok(to);
+    }
+    if let Some(to) = back(tables, l4, Stage::HalfOpen) {
+        if l4.ends.protocol == Protocol::Udp {
+            let there = Destination { ends: l4.ends.swapped(), ..to };
+            let forward = if pool { Forward::FullNat } else { Forward::Nat };
+            let _known_anyway = establish(tables, &to.ends.swapped(), &there, forward as u8, seconds(tables.now()));
+        }
+        return Ok(to);
+    }
+    // Of the pool's addresses the host may have connections of its own.
+    Err(match (pool, tables.is_local(l4.ends.destination)) {
+        (_, true) => Stop::ToHost,
+        (true, false) => Stop::NoConnection,
+        (false, false) => Stop::NotOurs,
+    })
+}
+
+/// Where a packet from a server goes by a table of connections.
+#[inline(always)]
+pub fn back<F: Layer3>(tables: &impl Tables<F>, l4: &L4<F>, stage: Stage) -> Option<Destination<F>> {
     let touch = Touch::At { now: seconds(tables.now()), closing: if l4.closes { CLOSING } else { 0 } };
-    let row = tables.connection(&F::flow_key(&l4.ends), touch).filter(|row| row.marks & BACK != 0);
-    let Some(row) = row else {
-        // Of the pool's addresses the host may have connections of its own.
-        return Err(match (pool, tables.is_local(l4.ends.destination)) {
-            (_, true) => Stop::ToHost,
-            (true, false) => Stop::NoConnection,
-            (false, false) => Stop::NotOurs,
-        });
-    };
+    let row = tables.connection(stage, &F::flow_key(&l4.ends), touch).filter(|row| row.marks & BACK != 0)?;
     let ends = Ends {
         source: row.source,
         source_port: row.source_port,
@@ -243,7 +356,7 @@ pub fn back<F: Layer3>(tables: &impl Tables<F>, l4: &L4<F>, pool: bool) -> Resul
     };
     let (server, vip) = (row.server, row.vip);
     let mss = if l4.agrees { most(tables, &ends) } else { 0 };
-    Ok(Destination { ends, server, vip, forward: 0, gue_port: Be16::new(0), mss, redirected: 0, spread: 0 })
+    Some(Destination { ends, server, vip, forward: 0, gue_port: Be16::new(0), mss, redirected: 0, spread: 0 })
 }
 
 /// The largest segment of the VIP that a reply comes from.

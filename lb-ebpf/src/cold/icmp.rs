@@ -1,6 +1,7 @@
 //! ICMP (RFC 792, RFC 4443): pings of VIPs are answered, errors go to the end of the flow that they quote.
 
 use super::{
+    connection,
     deliver::{Destination, count, way},
     too_big::Link,
 };
@@ -16,7 +17,6 @@ use crate::{
     path::{Kept, reply_to},
     rewrite::translate,
     select::{self, Signs},
-    tables::Touch,
     transmit,
     vip::{self, For},
 };
@@ -118,7 +118,7 @@ fn to_server<F: Layer3>(tables: &impl Tables<F>, quoted: &Ends<F>, vip: &Vip) ->
     let mode = Forward::from_byte(vip.forward).ok_or(Stop::BadTables)?;
     let sent = quoted.swapped();
     let known = if vip.has(TRACK_FULL) || mode == Forward::FullNat {
-        let known = tables.connection(&F::flow_key(&sent), Touch::No);
+        let known = connection::known_as(tables, &F::flow_key(&sent));
         known.filter(|row| row.marks & BACK == 0 && tables.server(row.server).is_some_and(select::forwards))
     } else {
         None
@@ -154,7 +154,7 @@ fn to_client<F: Layer3>(tables: &impl Tables<F>, quoted: &Ends<F>, untracked: bo
         let ends = Ends { destination: reply.vip_addr, destination_port, ..*quoted };
         return Some(Destination { ends, vip: reply.vip, server: reply.server, ..back });
     }
-    let row = tables.connection(&F::flow_key(&answer), Touch::No).filter(|row| row.marks & BACK != 0)?;
+    let row = connection::known_as(tables, &F::flow_key(&answer)).filter(|row| row.marks & BACK != 0)?;
     let ends = Ends {
         source: row.destination,
         source_port: row.destination_port,

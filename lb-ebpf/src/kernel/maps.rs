@@ -19,11 +19,12 @@ use lb_common::{
     lookup::{Line, LocalLine4, LocalLine6, ReturnLine4, ReturnLine6, VipLine4, VipLine6, lines_of, row},
     maps::{
         EVENTS_BYTES, MAX_CONNECTIONS4, MAX_CONNECTIONS6, MAX_DEVICES, MAX_FLOWS4, MAX_FLOWS6, MAX_FRAGMENTS,
-        MAX_LOCAL, MAX_NEXT_HOPS, MAX_RINGS, MAX_ROUTES, MAX_SERVERS, MAX_SOURCES, MAX_STOPS, MAX_VIPS, Scratch,
+        MAX_HALF_OPEN, MAX_LOCAL, MAX_NEXT_HOPS, MAX_RINGS, MAX_ROUTES, MAX_SERVERS, MAX_SOURCES, MAX_STOPS, MAX_VIPS,
+        Scratch,
     },
     slots::HALVES,
 };
-use lb_ebpf::{Shared, Tables, Touch};
+use lb_ebpf::{Shared, Stage, Tables, Touch};
 
 #[btf_map]
 static LIVE_HALVES: Array<u32, { row::LIVE as usize }> = Array::new();
@@ -51,6 +52,10 @@ static FLOWS6: HashMap<FlowKey6, Flow, { MAX_FLOWS6 as usize }> = HashMap::new()
 static CONNECTIONS4: LruHashMap<FlowKey4, Connection4, { MAX_CONNECTIONS4 as usize }> = LruHashMap::new();
 #[btf_map]
 static CONNECTIONS6: LruHashMap<FlowKey6, Connection6, { MAX_CONNECTIONS6 as usize }> = LruHashMap::new();
+#[btf_map]
+static HALF_OPEN4: LruHashMap<FlowKey4, Connection4, { MAX_HALF_OPEN as usize }> = LruHashMap::new();
+#[btf_map]
+static HALF_OPEN6: LruHashMap<FlowKey6, Connection6, { MAX_HALF_OPEN as usize }> = LruHashMap::new();
 #[btf_map]
 static FRAGMENTS4: LruHashMap<FragmentKey4, Fragment4, { MAX_FRAGMENTS as usize }> = LruHashMap::new();
 #[btf_map]
@@ -193,7 +198,7 @@ impl Shared for Maps {
 /// The maps of a family are alike but for their names.
 macro_rules! tables {
     ($family:ident, $vips:ident, $local:ident, $returns:ident, $routes:ident, $flows:ident, $connections:ident,
-     $fragments:ident, $bits:literal) => {
+     $half_open:ident, $fragments:ident, $bits:literal) => {
         impl Tables<$family> for Maps {
             #[inline(always)]
             fn vip(&self, key: &<$family as Family>::Endpoint) -> Option<Vip> {
@@ -232,10 +237,14 @@ macro_rules! tables {
             #[inline(always)]
             fn connection(
                 &self,
+                stage: Stage,
                 key: &<$family as Family>::FlowKey,
                 touch: Touch,
             ) -> Option<ConnectionRow<<$family as Family>::Addr>> {
-                let row = $connections.get_ptr_mut(key)?;
+                let row = match stage {
+                    Stage::HalfOpen => $half_open.get_ptr_mut(key),
+                    Stage::Established => $connections.get_ptr_mut(key),
+                }?;
                 // SAFETY: the memory stays that of an element while the program runs. The table may give it to another
                 // connection meanwhile, when it is full and this one was not seen for long: then a packet of the one may meet
                 // the ends of the other, as with every LRU map of the kernel.
@@ -251,18 +260,37 @@ macro_rules! tables {
             }
 
             #[inline(always)]
-            fn put_connection(&self, key: &<$family as Family>::FlowKey, row: &<$family as Family>::Connection) {
+            fn put_connection(
+                &self,
+                stage: Stage,
+                key: &<$family as Family>::FlowKey,
+                row: &<$family as Family>::Connection,
+            ) {
                 // A table that is full makes room by itself.
-                let _always = $connections.insert(key, row, BPF_ANY.into());
+                let _always = match stage {
+                    Stage::HalfOpen => $half_open.insert(key, row, BPF_ANY.into()),
+                    Stage::Established => $connections.insert(key, row, BPF_ANY.into()),
+                };
             }
 
             #[inline(always)]
             fn add_connection(
                 &self,
+                stage: Stage,
                 key: &<$family as Family>::FlowKey,
                 row: &<$family as Family>::Connection,
             ) -> bool {
-                $connections.insert(key, row, BPF_NOEXIST.into()).is_ok()
+                let added = match stage {
+                    Stage::HalfOpen => $half_open.insert(key, row, BPF_NOEXIST.into()),
+                    Stage::Established => $connections.insert(key, row, BPF_NOEXIST.into()),
+                };
+                added.is_ok()
+            }
+
+            #[inline(always)]
+            fn remove_half_open(&self, key: &<$family as Family>::FlowKey) {
+                // It may have been forgotten already.
+                let _gone = $half_open.remove(key);
             }
 
             #[inline(always)]
@@ -280,8 +308,8 @@ macro_rules! tables {
     };
 }
 
-tables!(V4, VIPS4, LOCAL4, RETURNS4, ROUTES4, FLOWS4, CONNECTIONS4, FRAGMENTS4, 32);
-tables!(V6, VIPS6, LOCAL6, RETURNS6, ROUTES6, FLOWS6, CONNECTIONS6, FRAGMENTS6, 128);
+tables!(V4, VIPS4, LOCAL4, RETURNS4, ROUTES4, FLOWS4, CONNECTIONS4, HALF_OPEN4, FRAGMENTS4, 32);
+tables!(V6, VIPS6, LOCAL6, RETURNS6, ROUTES6, FLOWS6, CONNECTIONS6, HALF_OPEN6, FRAGMENTS6, 128);
 
 /// A prefix whose address is aligned on the stack: the compiler writes it in words of 64 bits, and the verifier wants these
 /// aligned.

@@ -78,6 +78,7 @@ impl FlowReport {
             kind: match flow.table {
                 Table::Flows => "flow",
                 Table::Connections => "connection",
+                Table::HalfOpen => "half_open",
             },
             closing: flow.closing,
         }

@@ -37,7 +37,8 @@ pub const FAILOVERS: usize = 64;
 /// A table of single flows, as of the last look.
 #[derive(Clone, Debug, Default, Deserialize, Serialize)]
 pub struct TableStatus {
-    /// `flows` (of slots that change hands) or `connections` (`track = "full"`, `fullnat`).
+    /// `flows` (of slots that change hands), `connections` (`track = "full"`, `fullnat`), or `half_open` (of the same, but only
+    /// their beginning was seen).
     pub table: String,
     /// 4 or 6: each family has its own.
     pub family: u8,

@@ -1,5 +1,6 @@
 //! What the packet path remembers of single flows: the flow table (`FLOWS4`, `FLOWS6`), which forgets nothing by itself, and
-//! the table of connections (`CONNECTIONS4`, `CONNECTIONS6`), which forgets the oldest when it is full.
+//! the tables of connections (`CONNECTIONS4`, `CONNECTIONS6`; `HALF_OPEN4`, `HALF_OPEN6`), which forget the oldest when they
+//! are full.
 
 use super::{
     batch,
@@ -7,11 +8,11 @@ use super::{
     keys::ip,
     shape::{MapUnusable, descriptor},
 };
-use crate::plan::Census;
+use crate::plan::{Census, Connections};
 use lb_common::{
     Family, Flow, Protocol, ServerId, V4, V6,
     flow::{BACK, CLOSING, ConnectionRow, REFRESH, seconds},
-    maps::{CONNECTIONS4, CONNECTIONS6, FLOWS4, FLOWS6},
+    maps::{CONNECTIONS4, CONNECTIONS6, FLOWS4, FLOWS6, HALF_OPEN4, HALF_OPEN6},
 };
 use rustix::time::{ClockId, clock_gettime};
 use std::{
@@ -34,7 +35,7 @@ pub struct Timeouts {
     pub udp: Duration,
 }
 
-/// Both tables of both families, through descriptors of their own, so that another thread can read them.
+/// The tables of both families, through descriptors of their own, so that another thread can read them.
 #[derive(Debug)]
 pub struct FlowTables {
     v4: FamilyTables,
@@ -45,6 +46,7 @@ pub struct FlowTables {
 struct FamilyTables {
     flows: OwnedFd,
     connections: OwnedFd,
+    half_open: OwnedFd,
 }
 
 /// A flow as it is remembered.
@@ -73,9 +75,11 @@ pub enum Table {
     Flows,
     /// The table of connections (`track = "full"`, `fullnat`).
     Connections,
+    /// The table of connections of which only the beginning was seen.
+    HalfOpen,
 }
 
-/// One entry of either table, family and all.
+/// One entry of any table, family and all.
 struct Entry {
     protocol: u8,
     server: ServerId,
@@ -88,13 +92,13 @@ impl FlowTables {
     pub fn open(source: &impl MapSource) -> Result<Self, MapUnusable> {
         let open = |name: &str| descriptor(name, &source.open(name)?);
         Ok(Self {
-            v4: FamilyTables { flows: open(FLOWS4)?, connections: open(CONNECTIONS4)? },
-            v6: FamilyTables { flows: open(FLOWS6)?, connections: open(CONNECTIONS6)? },
+            v4: FamilyTables { flows: open(FLOWS4)?, connections: open(CONNECTIONS4)?, half_open: open(HALF_OPEN4)? },
+            v6: FamilyTables { flows: open(FLOWS6)?, connections: open(CONNECTIONS6)?, half_open: open(HALF_OPEN6)? },
         })
     }
 
-    /// Forgets flows that have been idle for too long and all of servers that are `gone`, and counts the others. The table of
-    /// connections is looked at where servers are gone or `connections` asks for it: it expires by itself.
+    /// Forgets flows that have been idle for too long and all of servers that are `gone`, and counts the others. The tables of
+    /// connections are looked at where servers are gone or `connections` asks for it: they expire by themselves.
     ///
     /// With full tables it takes tenths of a second: nothing for the thread that waits for verdicts.
     pub fn scan(&self, timeouts: Timeouts, gone: &BTreeSet<ServerId>, connections: bool) -> io::Result<Census> {
@@ -105,8 +109,9 @@ impl FlowTables {
             self.v6.expire::<V6>(timeouts, is_gone, &mut census)?,
         ];
         if connections || !gone.is_empty() {
-            let connections = [self.v4.count::<V4>(is_gone, &mut census)?, self.v6.count::<V6>(is_gone, &mut census)?];
-            census.connections = Some(connections);
+            let ([four, half_four], [six, half_six]) =
+                (self.v4.count::<V4>(is_gone, &mut census)?, self.v6.count::<V6>(is_gone, &mut census)?);
+            census.connections = Some(Connections { established: [four, six], half_open: [half_four, half_six] });
         }
         Ok(census)
     }
@@ -153,21 +158,25 @@ impl FamilyTables {
         Ok(left)
     }
 
-    /// Counts the connections that are left: of those that are translated the way to the server alone.
-    fn count<F: Ends>(&self, is_gone: impl Fn(ServerId) -> bool, census: &mut Census) -> io::Result<usize> {
-        let (mut over, mut left) = (Vec::new(), 0);
-        batch::each(self.connections.as_fd(), |key: F::FlowKey, row: F::Connection| {
-            let ConnectionRow { server, marks, .. } = F::unpack_connection(&row);
-            if is_gone(server) {
-                over.push(key);
-                return;
-            }
-            left += 1;
-            if marks & BACK == 0 {
-                census.count_connection(server);
-            }
-        })?;
-        batch::remove(self.connections.as_fd(), &over)?;
+    /// Counts the connections that are left: of those that are translated the way to the server alone. Returns how many
+    /// entries they have in the tables of the established and the half-open ones.
+    fn count<F: Ends>(&self, is_gone: impl Fn(ServerId) -> bool, census: &mut Census) -> io::Result<[usize; 2]> {
+        let mut left = [0; 2];
+        for (table, left) in [&self.connections, &self.half_open].into_iter().zip(&mut left) {
+            let mut over = Vec::new();
+            batch::each(table.as_fd(), |key: F::FlowKey, row: F::Connection| {
+                let ConnectionRow { server, marks, .. } = F::unpack_connection(&row);
+                if is_gone(server) {
+                    over.push(key);
+                    return;
+                }
+                *left += 1;
+                if marks & BACK == 0 {
+                    census.count_connection(server);
+                }
+            })?;
+            batch::remove(table.as_fd(), &over)?;
+        }
         Ok(left)
     }
 
@@ -176,13 +185,16 @@ impl FamilyTables {
             let Flow { server, marks, last, .. } = flow;
             see(remembered::<F>(&key, &Entry { protocol: F::protocol(&key), server, last, marks }, now, Table::Flows));
         })?;
-        batch::each(self.connections.as_fd(), |key: F::FlowKey, row: F::Connection| {
-            let ConnectionRow { server, last, marks, .. } = F::unpack_connection(&row);
-            if marks & BACK == 0 {
-                let entry = Entry { protocol: F::protocol(&key), server, last, marks };
-                see(remembered::<F>(&key, &entry, now, Table::Connections));
-            }
-        })
+        for (fd, table) in [(&self.connections, Table::Connections), (&self.half_open, Table::HalfOpen)] {
+            batch::each(fd.as_fd(), |key: F::FlowKey, row: F::Connection| {
+                let ConnectionRow { server, last, marks, .. } = F::unpack_connection(&row);
+                if marks & BACK == 0 {
+                    let entry = Entry { protocol: F::protocol(&key), server, last, marks };
+                    see(remembered::<F>(&key, &entry, now, table));
+                }
+            })?;
+        }
+        Ok(())
     }
 }
 

@@ -9,8 +9,8 @@ use aya::maps::MapData;
 use lb_common::{
     RingId,
     maps::{
-        CONNECTIONS4, CONNECTIONS6, FLOWS4, FLOWS6, LIVE_HALVES, NOTE_COUNTERS, RETURNS4, RETURNS6, RING_HEADS,
-        SERVER_COUNTERS, SERVERS, SOURCES, STOP_COUNTERS, VIP_COUNTERS, VIPS4, VIPS6,
+        CONNECTIONS4, CONNECTIONS6, FLOWS4, FLOWS6, HALF_OPEN4, HALF_OPEN6, LIVE_HALVES, NOTE_COUNTERS, RETURNS4,
+        RETURNS6, RING_HEADS, SERVER_COUNTERS, SERVERS, SOURCES, STOP_COUNTERS, VIP_COUNTERS, VIPS4, VIPS6,
     },
 };
 use std::{
@@ -19,7 +19,7 @@ use std::{
 };
 
 /// What the worker writes: the planner's maps. What it reads and expires: flows. What it reads: counters.
-const NAMES: [&str; 16] = [
+const NAMES: [&str; 18] = [
     LIVE_HALVES,
     VIPS4,
     VIPS6,
@@ -32,6 +32,8 @@ const NAMES: [&str; 16] = [
     FLOWS6,
     CONNECTIONS4,
     CONNECTIONS6,
+    HALF_OPEN4,
+    HALF_OPEN6,
     VIP_COUNTERS,
     SERVER_COUNTERS,
     STOP_COUNTERS,

@@ -12,8 +12,17 @@ pub struct Census {
     servers: Vec<Held>,
     /// Entries of the flow table of each family, IPv4 first.
     pub flows: [usize; 2],
-    /// Entries of the table of connections of each family, IPv4 first; `None` where they were not counted.
-    pub connections: Option<[usize; 2]>,
+    /// Entries of the tables of connections; `None` where they were not counted.
+    pub connections: Option<Connections>,
+}
+
+/// Entries of the tables of connections of each family, IPv4 first.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Connections {
+    /// Of those that somebody went on with.
+    pub established: [usize; 2],
+    /// Of those whose beginning alone was seen.
+    pub half_open: [usize; 2],
 }
 
 /// What is remembered of one server.
@@ -21,7 +30,7 @@ pub struct Census {
 pub struct Held {
     /// Flows in the flow table.
     pub flows: u32,
-    /// Connections in the table of connections.
+    /// Connections in the tables of connections, half-open ones too.
     pub connections: u32,
 }
 

@@ -9,10 +9,10 @@ use crate::{
         status::{BackendStatus, BindStatus, FrontendStatus, ServerStatus, Status, TableStatus},
     },
     model::{Backend, Frontend, FrontendKind, Model, backend},
-    plan::Census,
+    plan::{Census, Connections},
     servers::Admin,
 };
-use lb_common::maps::{MAX_CONNECTIONS4, MAX_CONNECTIONS6, MAX_FLOWS4, MAX_FLOWS6};
+use lb_common::maps::{MAX_CONNECTIONS4, MAX_CONNECTIONS6, MAX_FLOWS4, MAX_FLOWS6, MAX_HALF_OPEN};
 
 impl Running {
     /// How things stand now.
@@ -91,8 +91,10 @@ fn table_status(census: &Census) -> Vec<TableStatus> {
         };
         families.map(one).collect::<Vec<_>>()
     };
-    let connections = census.connections;
-    let connections = connections.map(|entries| status("connections", entries, [MAX_CONNECTIONS4, MAX_CONNECTIONS6]));
+    let connections = census.connections.map(|Connections { established, half_open }| {
+        let established = status("connections", established, [MAX_CONNECTIONS4, MAX_CONNECTIONS6]);
+        [established, status("half_open", half_open, [MAX_HALF_OPEN; 2])].concat()
+    });
     [status("flows", census.flows, [MAX_FLOWS4, MAX_FLOWS6]), connections.unwrap_or_default()].concat()
 }
 

@@ -7,14 +7,19 @@ use super::{
 };
 use anyhow::{Context, Result};
 use aya::programs::{ProgramFd, ProgramInfo};
-use lb_common::maps::{CONNECTIONS6, FLOWS6, MAX_CONNECTIONS4, MAX_FLOWS4};
+use lb_common::maps::{CONNECTIONS6, FLOWS6, HALF_OPEN4, HALF_OPEN6, MAX_CONNECTIONS4, MAX_FLOWS4};
 use lb_ebpf::testing::MemoryTables;
 use lb_tests::{object::Loaded, tools::reference::Reference};
 use lb_userspace::dataplane::object::object;
 use std::{fs, path::Path, thread, time::Duration};
 
-/// IPv6 has room for fewer connections by default, and fewer than are measured.
-const ROOM: [(&str, u32); 2] = [(CONNECTIONS6, MAX_CONNECTIONS4), (FLOWS6, MAX_FLOWS4)];
+/// By default there is room for fewer connections of IPv6, and for fewer that are half-open, than are measured.
+const ROOM: [(&str, u32); 4] = [
+    (CONNECTIONS6, MAX_CONNECTIONS4),
+    (HALF_OPEN4, MAX_CONNECTIONS4),
+    (HALF_OPEN6, MAX_CONNECTIONS4),
+    (FLOWS6, MAX_FLOWS4),
+];
 
 pub(super) struct Contenders {
     /// One a family, so that neither finds its flows among the other's.

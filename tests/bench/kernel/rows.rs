@@ -6,7 +6,7 @@ use anyhow::{Context, Result};
 use lb_common::{Forward, vip::flags::TRACK_FULL};
 use lb_ebpf_tools::rows::rearm::Varies;
 use lb_tests::tools::rearm::Packets;
-use std::fmt;
+use std::{fmt, slice};
 
 /// The first of the flows that are seen before they are timed.
 pub(crate) const FIRST: u32 = 1_024;
@@ -153,8 +153,8 @@ pub(crate) struct Row {
     pub(crate) cost: Cost,
     /// Packets of flows that were seen before.
     known: Stream,
-    /// The first packets of those flows; none where nothing is remembered of them.
-    opening: Option<Stream>,
+    /// The first packets of those flows, in their order; none where nothing is remembered of them.
+    opening: Vec<Stream>,
     /// Whether these packets open flows too.
     opens: bool,
 }
@@ -195,7 +195,10 @@ fn of_sluice(net: Net, program: Program, rows: &mut Vec<Row>) -> Result<()> {
                 name: format!("{}, reply", mode.name),
                 cost: Cost::Free,
                 known: stream(&reply, net.varies(false))?,
-                opening: to.opening.clone().filter(|_| known == Replies::ByConnection),
+                opening: match known {
+                    Replies::ByConnection => [&to.opening[..], slice::from_ref(&to.known)].concat(),
+                    Replies::ByServer => Vec::new(),
+                },
                 opens: false,
             })
         });
@@ -214,7 +217,7 @@ fn to_vip(net: Net, program: Program, mode: u8, (name, cost): (&str, Cost)) -> R
         name: name.to_owned(),
         cost,
         known: stream(&segment(false), net.varies(true))?,
-        opening: Some(stream(&segment(true), net.varies(true))?),
+        opening: vec![stream(&segment(true), net.varies(true))?],
         opens: true,
     })
 }
@@ -245,15 +248,15 @@ impl Row {
 
     /// What is timed.
     pub(crate) fn packets(&self, load: Load) -> Packets {
-        match (load, &self.opening) {
+        match (load, self.opening.first()) {
             (Load::New, Some(opening)) => packets(opening, load),
             _ => packets(&self.known, load),
         }
     }
 
     /// What comes before, once for each flow.
-    pub(crate) fn opening(&self, load: Load) -> Option<Packets> {
-        Some(packets(self.opening.as_ref()?, load))
+    pub(crate) fn opening(&self, load: Load) -> impl Iterator<Item = Packets> {
+        self.opening.iter().map(move |stream| packets(stream, load))
     }
 }
 
@@ -284,8 +287,9 @@ mod tests {
         let row = |label: &str| rows.iter().find(|row| row.label() == label).unwrap();
         let replies = ["IPv4 nat, reply", "IPv6 nat, track full, reply"].map(row);
         assert!(replies.iter().all(|row| !row.has(Load::New) && row.has(Load::Known(1))));
-        assert!(replies[0].opening(Load::Known(1)).is_none());
-        assert_eq!(replies[1].opening(Load::Known(1)).unwrap().varies, Varies::Source6);
+        assert_eq!(replies[0].opening(Load::Known(1)).count(), 0);
+        let opening: Vec<_> = replies[1].opening(Load::Known(1)).map(|packets| packets.varies).collect();
+        assert_eq!(opening, [Varies::Source6; 2], "a connection is established by its second packet");
     }
 
     #[test]

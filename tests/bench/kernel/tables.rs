@@ -213,7 +213,7 @@ mod tests {
                 frame[at..at + 2].copy_from_slice(&u16::try_from(packets.next).unwrap().to_be_bytes());
                 frame
             };
-            if let Some(opening) = row.opening(Load::Known(1)) {
+            for opening in row.opening(Load::Known(1)) {
                 assert_eq!(run(with_port(opening)).0, Ok(Verdict::Transmit), "{}", row.label());
             }
             let frame = with_port(row.packets(Load::Known(1)));

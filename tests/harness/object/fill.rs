@@ -13,9 +13,9 @@ use bytemuck::{Pod, Zeroable};
 use lb_common::{
     Bucket, Counters, Family,
     maps::{
-        BUCKETS, CONNECTIONS4, CONNECTIONS6, DEVICES, FLOWS4, FLOWS6, FRAGMENTS4, FRAGMENTS6, MAX_STOPS, NEXT_HOPS,
-        NOTE_COUNTERS, RING_HEADS, RINGS, ROUTES4, ROUTES6, SERVER_COUNTERS, SERVERS, SOURCES, STOP_COUNTERS,
-        VIP_COUNTERS,
+        BUCKETS, CONNECTIONS4, CONNECTIONS6, DEVICES, FLOWS4, FLOWS6, FRAGMENTS4, FRAGMENTS6, HALF_OPEN4, HALF_OPEN6,
+        MAX_STOPS, NEXT_HOPS, NOTE_COUNTERS, RING_HEADS, RINGS, ROUTES4, ROUTES6, SERVER_COUNTERS, SERVERS, SOURCES,
+        STOP_COUNTERS, VIP_COUNTERS,
     },
     slots::HALVES,
 };
@@ -31,13 +31,14 @@ pub(super) struct Names {
     routes: &'static str,
     pub(super) flows: &'static str,
     pub(super) connections: &'static str,
+    pub(super) half_open: &'static str,
     pub(super) fragments: &'static str,
 }
 
 pub(super) const NAMES4: Names =
-    Names { routes: ROUTES4, flows: FLOWS4, connections: CONNECTIONS4, fragments: FRAGMENTS4 };
+    Names { routes: ROUTES4, flows: FLOWS4, connections: CONNECTIONS4, half_open: HALF_OPEN4, fragments: FRAGMENTS4 };
 pub(super) const NAMES6: Names =
-    Names { routes: ROUTES6, flows: FLOWS6, connections: CONNECTIONS6, fragments: FRAGMENTS6 };
+    Names { routes: ROUTES6, flows: FLOWS6, connections: CONNECTIONS6, half_open: HALF_OPEN6, fragments: FRAGMENTS6 };
 
 impl Loaded {
     /// Makes the maps hold these tables and nothing else, and sets the counters to zero.
@@ -85,6 +86,7 @@ impl Loaded {
     fn remember<F: Family>(&mut self, names: &Names, family: &MemoryFamily<F>) -> Result<()> {
         refill_hash(self.map_mut(names.flows)?, &family.flows.borrow())?;
         refill_hash(self.map_mut(names.connections)?, &family.connections.borrow())?;
+        refill_hash(self.map_mut(names.half_open)?, &family.half_open.borrow())?;
         refill_hash(self.map_mut(names.fragments)?, &family.fragments.borrow())
     }
 

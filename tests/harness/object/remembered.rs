@@ -31,6 +31,8 @@ pub struct OfFamily<F: Family> {
     pub flows: BTreeMap<F::FlowKey, Flow>,
     /// `CONNECTIONS4`, `CONNECTIONS6`.
     pub connections: BTreeMap<F::FlowKey, F::Connection>,
+    /// `HALF_OPEN4`, `HALF_OPEN6`.
+    pub half_open: BTreeMap<F::FlowKey, F::Connection>,
     /// `FRAGMENTS4`, `FRAGMENTS6`.
     pub fragments: BTreeMap<F::FragmentKey, F::Fragment>,
 }
@@ -47,6 +49,7 @@ impl<F: Family> OfFamily<F> {
         let all = Self {
             flows: family.flows.borrow().clone(),
             connections: family.connections.borrow().clone(),
+            half_open: family.half_open.borrow().clone(),
             fragments: family.fragments.borrow().clone(),
         };
         all.timeless()
@@ -57,7 +60,7 @@ impl<F: Family> OfFamily<F> {
         for row in self.fragments.values_mut() {
             *row = F::fragment(FragmentRow { last: 0, ..F::unpack_fragment(row) });
         }
-        for row in self.connections.values_mut() {
+        for row in self.connections.values_mut().chain(self.half_open.values_mut()) {
             *row = F::connection(ConnectionRow { last: 0, ..F::unpack_connection(row) });
         }
         self
@@ -74,6 +77,7 @@ impl Loaded {
         let all = OfFamily {
             flows: entries(self.map(names.flows)?)?,
             connections: entries(self.map(names.connections)?)?,
+            half_open: entries(self.map(names.half_open)?)?,
             fragments: entries(self.map(names.fragments)?)?,
         };
         Ok(all.timeless())

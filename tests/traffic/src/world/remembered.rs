@@ -21,7 +21,7 @@ pub struct Known {
     pub marks: u8,
 }
 
-/// Puts one direction of a TCP connection into the table: the ends of its packets, and those that they get.
+/// Puts one direction of a TCP connection into the table of established ones: the ends of its packets, and those that they get.
 pub fn put_connection(
     tables: &mut MemoryTables,
     (from, to): (SocketAddr, SocketAddr),
@@ -50,6 +50,15 @@ pub fn put_connection(
         let row = ConnectionRow { server, vip, marks, ..row::<V6>((source, destination)) };
         put(&mut tables.v6, V6::flow_key(&ends(from, to, Protocol::Tcp)), row);
     }
+}
+
+/// Makes all connections half-open.
+pub fn half_open(tables: &mut MemoryTables) {
+    fn moved<F: Family>(of: &mut MemoryFamily<F>) {
+        of.half_open.get_mut().append(of.connections.get_mut());
+    }
+    moved(&mut tables.v4);
+    moved(&mut tables.v6);
 }
 
 /// Puts a TCP flow of a VIP into the flow table.
