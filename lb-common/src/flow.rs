@@ -180,6 +180,10 @@ pub const REFRESH: u32 = 2;
 /// (RFC 8200 §4.5). Identifications come again, and the server may be another one by then.
 pub const FRAGMENTS_LIVE: u32 = 60;
 
+/// How long nobody else gets the source port of a half-open connection, in units of [`seconds`]: 64 s. By then a host has sent
+/// its SYN again for the last time but one (RFC 6298 §2.1, `tcp_syn_retries`).
+pub const HALF_OPEN_LIVES: u32 = 60;
+
 /// The coarse monotonic clock as `last` has it: in units of 2^30 ns, 1.07 s, so that no division is needed.
 #[inline(always)]
 #[expect(clippy::cast_possible_truncation, reason = "146 years fit")]

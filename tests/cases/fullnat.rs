@@ -1,7 +1,10 @@
 //! `fullnat`: from an address of the pool to the server, back to the client.
 
 use super::{Case, Expect, world::*};
-use lb_common::{Family, Note, Protocol, ServerState, Stop, flow::BACK};
+use lb_common::{
+    Be16, Family, Note, Protocol, ServerState, Stop,
+    flow::{BACK, ConnectionRow},
+};
 use lb_ebpf::testing::{MemoryFamily, MemoryTables};
 use lb_tests::packet::{Frame, flags::RST};
 use std::net::SocketAddr;
@@ -108,8 +111,20 @@ fn ports(net: &'static Net) -> Vec<Case> {
             .with(taken(1))
             .notes(&[Note::PortTaken, Note::HalfOpen]),
         sent(net, "fullnat: a port that a half-open connection has", &syn, lent(net, Protocol::Tcp, 1))
-            .with(half_taken)
+            .after(syn.bytes())
+            .then(|tables| {
+                lose(tables, net);
+                forget(tables, net, false);
+            })
             .notes(&[Note::PortTaken, Note::HalfOpen]),
+        sent(
+            net,
+            "fullnat: a port that a half-open connection has had for too long",
+            &syn,
+            lent(net, Protocol::Tcp, 0),
+        )
+        .with(half_taken)
+        .notes(&[Note::HalfOpen]),
         sent(net, "fullnat: seven ports that are taken", &syn, lent(net, Protocol::Tcp, 7)).with(taken(7)),
         net.stops("fullnat: all ports that are tried are taken", syn.bytes(), Stop::PortsExhausted)
             .with(taken(8))
@@ -139,20 +154,20 @@ fn forgotten(net: &'static Net) -> Vec<Case> {
             .then(|tables| forget(tables, net, true))
             .notes(&[Note::Connected]),
         sent(net, "fullnat: a repeated SYN whose port became another's", &syn, lent(net, Protocol::Tcp, 1))
-            .with(|tables| {
-                know(tables, net, 1);
-                forget(tables, net, true);
-                take(tables, net, 0);
-                half_open(tables);
-            })
+            .after(syn.bytes())
+            .then(|tables| lose(tables, net))
             .notes(&[Note::PortTaken, Note::HalfOpen]),
         net.stops("fullnat: a half-open connection whose port became another's", data.bytes(), Stop::NoConnection)
-            .with(|tables| {
-                know(tables, net, 1);
-                forget(tables, net, true);
-                half_open(tables);
-                take(tables, net, 0);
-            }),
+            .after(syn.bytes())
+            .then(|tables| lose(tables, net)),
+        net.stops("fullnat: a half-open connection whose port became an established one's", data.bytes(), {
+            Stop::NoConnection
+        })
+        .after(syn.bytes())
+        .then(|tables| {
+            forget(tables, net, true);
+            take(tables, net, 0);
+        }),
         // Somebody else has the port by now: two flows with the same ends would be one to the server.
         net.stops("fullnat: a way back that became another's", data.bytes(), Stop::NoConnection).with(|tables| {
             know(tables, net, 1);
@@ -168,12 +183,13 @@ fn sent(net: &Net, name: &str, input: &Frame, source: SocketAddr) -> Case {
 }
 
 /// Where the client's flow comes from, after so many ports that were taken: of the pool by the flow's hash, of the ports
-/// below those of the host's own connections by its product with the golden ratio, and on by a prime.
+/// below those of the host's own connections by its product with the golden ratio, and on by an odd number from its lowest
+/// bits.
 pub(super) fn lent(net: &Net, protocol: Protocol, steps: u32) -> SocketAddr {
     let scaled = |hash: u32, range: u32| u32::try_from((u64::from(hash) * u64::from(range)) >> 32).expect("32 bits");
     let hash = hash(net.client, net.fullnat, protocol);
     let first = scaled(hash.wrapping_mul(0x9e37_79b1), 31_744);
-    let port = 1_024 + (first + steps * 12_289) % 31_744;
+    let port = 1_024 + (first + steps * (hash & 0x3fff | 1)) % 31_744;
     let address = net.pool[usize::try_from(scaled(hash, 2)).expect("one of two")];
     SocketAddr::new(address, u16::try_from(port).expect("below 32,768"))
 }
@@ -194,6 +210,19 @@ fn forget(tables: &mut MemoryTables, net: &Net, back: bool) {
         }
     }
     if net.is_v6() { gone(&mut tables.v6, back) } else { gone(&mut tables.v4, back) }
+}
+
+/// Gives the port of the half-open connection to somebody else.
+fn lose(tables: &mut MemoryTables, net: &Net) {
+    fn lost<F: Family>(of: &mut MemoryFamily<F>) {
+        for row in of.half_open.get_mut().values_mut() {
+            let back = F::unpack_connection(row);
+            if back.marks & BACK != 0 {
+                *row = F::connection(ConnectionRow { destination_port: Be16::new(50_001), ..back });
+            }
+        }
+    }
+    if net.is_v6() { lost(&mut tables.v6) } else { lost(&mut tables.v4) }
 }
 
 /// Gives a port that would be lent to the client to somebody else.

@@ -18,7 +18,7 @@ use crate::{
 };
 use lb_common::{
     Be16, Ends, Forward, Note, Protocol, ServerEntry, ServerId, ServerState, Stop, Vip,
-    flow::{BACK, CLOSING, ConnectionRow, REFRESH, seconds},
+    flow::{BACK, CLOSING, ConnectionRow, HALF_OPEN_LIVES, REFRESH, seconds},
     vip::flags::{FRAGMENTS_TRACK, TRACK_FULL},
 };
 
@@ -28,8 +28,9 @@ const TRIES: u32 = 8;
 /// host uses the address too.
 const FIRST_PORT: u32 = 1_024;
 const PORTS: u32 = 31_744;
-/// From one port to the next one tried: prime to the number of ports.
-const STEP: u32 = 12_289;
+/// Bits of the flow's hash that tell how far it is from one port to the next one tried. With the same step for all flows ports
+/// that are taken would gather, and all that are tried would be among them long before most are taken.
+const STEPS: u32 = (1 << 14) - 1;
 
 /// Whether the connections of a VIP are tracked one by one.
 #[inline(always)]
@@ -223,6 +224,8 @@ fn lend<F: Layer3>(
     let source = tables.source(row).filter(|_| vip.sources_count > 0).ok_or(Stop::BadTables)?;
     to.ends.source = F::narrow(source);
     let mut port = scaled(PORTS, to.spread.wrapping_mul(0x9e37_79b1));
+    // Odd: then it takes a thousand steps, at least, to come back to a port (there are 2^10 times 31).
+    let step = to.spread & STEPS | 1;
     let back = way_back(&l4.ends, to, now);
     for _ in 0..TRIES {
         #[expect(clippy::cast_possible_truncation, reason = "below 32,768")]
@@ -232,7 +235,7 @@ fn lend<F: Layer3>(
             return Ok(());
         }
         tables.note(Note::PortTaken);
-        port += STEP;
+        port += step;
         if port >= PORTS {
             port -= PORTS;
         }
@@ -240,11 +243,16 @@ fn lend<F: Layer3>(
     Err(Stop::PortsExhausted)
 }
 
-/// Reserves a port for a connection by its way back, if nobody else has it.
+/// Reserves a port for a connection by its way back, if nobody else has it, or had it for long without going on.
 #[inline(always)]
 fn reserve<F: Layer3>(tables: &impl Tables<F>, key: &F::FlowKey, row: &F::Connection, ends: &Ends<F>) -> bool {
     if !own(tables, Stage::HalfOpen, key, row, ends) {
-        return false;
+        let now = seconds(tables.now());
+        let there = tables.connection(Stage::HalfOpen, key, Touch::No);
+        if there.is_some_and(|row| now.wrapping_sub(row.last) < HALF_OPEN_LIVES) {
+            return false;
+        }
+        tables.put_connection(Stage::HalfOpen, key, row);
     }
     // In this order: what becomes established is taken out of the half-open ones only afterwards.
     let is_free = tables.connection(Stage::Established, key, Touch::No).is_none_or(|row| is_back_to(&row, ends));
@@ -327,10 +335,14 @@ fn to_client<F: Layer3>(tables: &impl Tables<F>, l4: &L4<F>, pool: bool) -> Resu
         return Ok(to);
     }
     if let Some(to) = back(tables, l4, Stage::HalfOpen) {
+        let (ends, now) = (to.ends.swapped(), seconds(tables.now()));
         if l4.ends.protocol == Protocol::Udp {
             let there = Destination { ends: l4.ends.swapped(), ..to };
             let forward = if pool { Forward::FullNat } else { Forward::Nat };
-            let _known_anyway = establish(tables, &to.ends.swapped(), &there, forward as u8, seconds(tables.now()));
+            let _known_anyway = establish(tables, &ends, &there, forward as u8, now);
+        } else {
+            // The table keeps what was looked at: the way there too, which the client will need.
+            let _kept = tables.connection(Stage::HalfOpen, &F::flow_key(&ends), Touch::At { now, closing: 0 });
         }
         return Ok(to);
     }
