@@ -118,6 +118,12 @@ impl Packed {
         self == Self::from(early)
     }
 
+    /// Whether the packet leaves, and no other step is needed.
+    #[inline(always)]
+    pub fn leaves(self) -> bool {
+        self == Self::from(Verdict::Transmit) || self == Self::from(Verdict::Redirect)
+    }
+
     /// How large the packet may be, if it is larger.
     #[inline(always)]
     #[expect(clippy::cast_possible_truncation, reason = "the lower half is meant")]

@@ -72,6 +72,10 @@ pub enum Step {
 #[inline(always)]
 pub fn steps(mut step: impl FnMut(Step) -> Packed) -> Result<Verdict, Stop> {
     let mut outcome = step(Step::Fast);
+    // Most packets; each of the questions below would cost them something.
+    if outcome.leaves() {
+        return outcome.end();
+    }
     if outcome.is(Early::Enter) {
         outcome = step(Step::Enter);
     } else if outcome.is(Early::Connected) {
