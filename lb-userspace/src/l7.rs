@@ -27,6 +27,7 @@ mod acl;
 mod numbers;
 mod rule;
 mod forwarded;
+mod log;
 mod balance;
 mod cookie;
 mod connect;

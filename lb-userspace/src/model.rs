@@ -15,6 +15,7 @@ pub mod server;
 pub mod tls;
 pub mod endpoint;
 pub mod check;
+pub mod log;
 
 pub use acl::{Acl, Condition, Term};
 pub use backend::{Affinity, Backend, Proto, SendProxy, Track};
