@@ -20,6 +20,11 @@ impl Captures {
         Self(captures.to_vec())
     }
 
+    /// How many.
+    pub(crate) fn len(&self) -> usize {
+        self.0.len()
+    }
+
     /// The name of each.
     pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
         self.0.iter().map(|capture| capture.name.as_str())

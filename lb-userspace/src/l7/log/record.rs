@@ -52,7 +52,7 @@ pub(crate) struct Record<'a> {
     /// How it ended. `%ts`, `%tsc`.
     pub(crate) termination: Termination,
 
-    /// How many were open when it ended, itself among them.
+    /// How many were open when it ended.
     pub(crate) open: Open,
     /// How many stood before it when it entered a queue; all 0 where it did not have to wait.
     pub(crate) queue: Queue,
@@ -69,6 +69,54 @@ pub(crate) struct Record<'a> {
     pub(crate) id: Option<&'a [u8]>,
     /// Counts the requests (or connections) of the process, from 0. `%rt`.
     pub(crate) number: u64,
+}
+
+impl<'a> Record<'a> {
+    /// Of a connection of which nothing more is known yet, to be filled.
+    pub(crate) fn new(
+        start: Instant,
+        date: SystemTime,
+        client: SocketAddr,
+        local: SocketAddr,
+        frontend: &'a str,
+    ) -> Self {
+        Self {
+            times: Times::at(start),
+            date,
+            client,
+            local,
+            frontend,
+            tls: None,
+            backend: None,
+            server: None,
+            server_local: None,
+            server_peer: None,
+            request: None,
+            status: None,
+            bytes_to_client: 0,
+            bytes_from_client: 0,
+            termination: Termination::DONE,
+            open: Open::default(),
+            queue: Queue::default(),
+            retries: 0,
+            redispatched: false,
+            request_fields: Captured::NONE,
+            response_fields: Captured::NONE,
+            id: None,
+            number: 0,
+        }
+    }
+
+    /// Whether nobody would look for this line: no error, no timeout, no retry and no status from 500 on, as HAProxy's
+    /// `option dontlog-normal` has it.
+    pub(crate) fn is_normal(&self) -> bool {
+        self.termination.is_normal() && self.retries == 0 && !self.redispatched && self.status.unwrap_or(0) < 500
+    }
+
+    /// Whether the client said nothing at all.
+    pub(crate) fn is_null(&self) -> bool {
+        self.request.is_none() && self.bytes_from_client == 0
+    }
 }
 
 /// What was agreed on with a client by TLS.
@@ -93,14 +141,15 @@ pub(crate) struct RequestLine<'a> {
     pub(crate) version: Version,
 }
 
-/// Connections open at the end, the one that is logged among them, as far as it ever counted there.
+/// Connections open at the end. As with HAProxy the one that is logged is among those of the process and the frontend, and
+/// no longer among those of the backend and the server.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub(crate) struct Open {
     /// Of the process. `%ac`.
     pub(crate) process: u32,
     /// Of the frontend. `%fc`.
     pub(crate) frontend: u32,
-    /// Of the backend, at all its servers and in its queues; 0 without a backend. `%bc`.
+    /// Of the backend, at all its servers and in its queues; 0 without one. `%bc`.
     pub(crate) backend: u32,
     /// Of the server; 0 without one. `%sc`.
     pub(crate) server: u32,

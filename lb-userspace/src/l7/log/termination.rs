@@ -24,9 +24,9 @@ impl Termination {
         Self { cause, phase, cookie: Cookie::None, set_cookie: SetCookie::None }
     }
 
-    /// Whether nothing went wrong.
+    /// Whether nothing went wrong: it went through, or was answered here as it should be.
     pub(crate) fn is_normal(self) -> bool {
-        self.cause == Cause::None && self.phase == Phase::None
+        matches!(self.cause, Cause::None | Cause::Local)
     }
 
     /// `%tsc`; its first two letters are `%ts`.
