@@ -2,9 +2,11 @@
 //! checked beyond its type; `validate` does that. The doc comments are the reference.
 
 mod cookie;
+mod log;
 mod words;
 
 pub(crate) use cookie::Cookie;
+pub(crate) use log::{Capture, CaptureForm, FramingWord, Log, LogForm, LogSkip, UniqueId, UniqueIdForm};
 pub(crate) use words::{CheckType, Mode, RetryWord, ServerVerify, Verify};
 
 use super::{
@@ -78,7 +80,6 @@ table! {
 
 table! {
     /// `[defaults]`: as in HAProxy, inherited by frontends and backends.
-    #[expect(clippy::struct_field_names, reason = "only timeouts can be inherited so far")]
     struct Defaults, "`[defaults]`" {
         /// See `frontend`.
         timeout_client: Duration,
@@ -94,6 +95,10 @@ table! {
         timeout_server: Duration,
         /// See `backend`.
         timeout_tunnel: Duration,
+        /// See `frontend`.
+        log: OneOrMany<LogForm>,
+        /// See `frontend`.
+        log_skip: OneOrMany<LogSkip>,
     }
 }
 
@@ -120,6 +125,23 @@ table! {
         /// with HAProxy's `option abortonclose`. `http` only. Default: true; `false` is for clients that say so that they
         /// send no more, and wait (`nc -N`).
         abort_on_close: bool,
+        /// Where lines about requests (`http`) or connections (`tcp`) go: "udp:192.0.2.1:514", "unix:/dev/log",
+        /// "file:/var/log/sluice.log", "stdout", or a table of [`Log`]; one or an array; an empty one: nowhere. A target that
+        /// is slow or gone never delays anybody: lines wait a little, then are lost, and counted. Default: that of
+        /// `[defaults]`, else nowhere.
+        log: OneOrMany<LogForm>,
+        /// What is not logged (`tcp`, `http`): `null`: connections that close without having sent a byte, as HAProxy's
+        /// `option dontlognull`; `normal`: what went as it should, as `option dontlog-normal`; or both in an array.
+        /// Default: that of `[defaults]`, else everything is logged.
+        log_skip: OneOrMany<LogSkip>,
+        /// Header fields of requests that lines show (%hr, %hrl; `json`), as they came: a name, or a table of [`Capture`];
+        /// one or an array. HAProxy's `capture request header`. `http` only. Default: none.
+        capture_request: OneOrMany<CaptureForm>,
+        /// The same of responses (%hs, %hsl). HAProxy's `capture response header`. `http` only. Default: none.
+        capture_response: OneOrMany<CaptureForm>,
+        /// Gives each request an id: the header field that carries it, or a table of [`UniqueId`]. Lines show it (%ID,
+        /// `json`). `http` only. Default: none.
+        unique_id: UniqueIdForm,
         /// Longest silence of a client (`tcp`, `http`), HAProxy's `timeout client`. Default: 60s.
         timeout_client: Duration,
         /// Longest time from the first byte of a request to the end of its headers (`http`), HAProxy's
@@ -393,6 +415,9 @@ pub const TABLES: &[(&str, &[KnobDoc])] = &[
     ("frontend.NAME.bind", Bind::KNOBS),
     ("frontend.NAME.bind.tls", Tls::KNOBS),
     ("frontend.NAME.rule", Rule::KNOBS),
+    ("frontend.NAME.log", Log::KNOBS),
+    ("frontend.NAME.capture_request", Capture::KNOBS),
+    ("frontend.NAME.unique_id", UniqueId::KNOBS),
     ("backend.NAME", Backend::KNOBS),
     ("backend.NAME.tls", ServerTls::KNOBS),
     ("backend.NAME.check", Check::KNOBS),

@@ -10,6 +10,7 @@ mod cookie;
 mod frontend;
 mod global;
 mod kernel;
+mod log;
 mod names;
 mod pressure;
 mod range;

@@ -1,6 +1,6 @@
 //! Frontend: where clients connect.
 
-use super::{BackendIndex, BindTls, Certificate, Endpoint, Ports, Rule};
+use super::{BackendIndex, BindTls, Certificate, Endpoint, Ports, Rule, log::Logging};
 use ipnet::IpNet;
 use lb_common::Protocol;
 use std::{
@@ -17,6 +17,8 @@ pub struct Frontend {
     pub binds: Vec<Bind>,
     /// `mode` and what belongs to it.
     pub kind: FrontendKind,
+    /// What is logged (`tcp`, `http`). Default: nothing.
+    pub log: Logging,
     /// Longest silence of a client (`tcp`, `http`). Default: 60 s.
     pub timeout_client: Duration,
 }

@@ -76,6 +76,7 @@ pub(crate) fn model(mut backends: Vec<Backend>, frontends: Vec<(Bind, &str)>) ->
         name: format!("frontend{number}"),
         binds: vec![bind],
         kind: FrontendKind::L4(L4Frontend::of(backends.iter().position(|backend| backend.name == name).unwrap())),
+        log: crate::model::log::Logging::default(),
         timeout_client: Duration::from_mins(1),
     };
     let frontends = frontends.into_iter().enumerate().map(frontend).collect();

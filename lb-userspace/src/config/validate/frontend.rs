@@ -1,6 +1,6 @@
 //! Frontends: what each mode has and has not, their rules.
 
-use super::{Entry, bind, names::Names, range};
+use super::{Entry, bind, log, names::Names, range};
 use crate::{
     config::{
         acl::{
@@ -72,6 +72,7 @@ pub(super) fn frontend(
                 ),
             }),
         },
+        log: log::logging(typed, mode, defaults, out),
         timeout_client: range::duration(client, "timeout_client", range::TIMEOUT, TIMEOUT, out),
     }
 }
@@ -103,6 +104,11 @@ fn refuse_knobs_of_other_modes(typed: &Typed, mode: Mode, out: &mut Vec<Diagnost
         ("forwarded_for", span(&typed.forwarded_for), http),
         ("abort_on_close", span(&typed.abort_on_close), http),
         ("header_case", span(&typed.header_case), http),
+        ("log", span(&typed.log), tcp_and_http),
+        ("log_skip", span(&typed.log_skip), tcp_and_http),
+        ("capture_request", span(&typed.capture_request), http),
+        ("capture_response", span(&typed.capture_response), http),
+        ("unique_id", span(&typed.unique_id), http),
         ("timeout_client", span(&typed.timeout_client), tcp_and_http),
         ("timeout_http_request", span(&typed.timeout_http_request), http),
         ("timeout_http_keep_alive", span(&typed.timeout_http_keep_alive), http),

@@ -4,6 +4,7 @@ use crate::model::{
     Affinity, Backend, Balance, Bind, BindTls, Frontend, FrontendKind, Global, HeaderCase, HttpFrontend, Limits, Model,
     OnStop, Ports, Pressure, Server, Track,
 };
+use crate::model::log::Logging;
 use lb_common::{Forward, Protocol};
 use std::{net::SocketAddr, time::Duration};
 
@@ -81,5 +82,5 @@ pub(crate) fn frontend(name: &str, address: SocketAddr, kind: FrontendKind) -> F
         certificates: vec![],
         tls: BindTls::default(),
     };
-    Frontend { name: name.into(), binds: vec![bind], kind, timeout_client: LONG }
+    Frontend { name: name.into(), binds: vec![bind], kind, log: Logging::default(), timeout_client: LONG }
 }

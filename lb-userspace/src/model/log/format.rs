@@ -20,6 +20,22 @@ pub struct Flags {
     pub hexadecimal: bool,
 }
 
+impl Field {
+    /// Whether it is known when a request begins, before anything was done with it.
+    pub fn is_known_at_first(self) -> bool {
+        use Field as F;
+        matches!(
+            self,
+            F::Host
+                | F::Method | F::Path | F::PathOnly | F::Query | F::Uri | F::Version | F::RequestLine
+                | F::DateUtc | F::DateLocal | F::Date | F::DateRequest | F::DateRequestUtc | F::DateRequestLocal
+                | F::Seconds | F::Millis | F::Pid | F::Number
+                | F::ClientAddress | F::ClientPort | F::LocalAddress | F::LocalPort
+                | F::Frontend | F::FrontendTransport | F::TlsCipher | F::TlsVersion
+        )
+    }
+}
+
 macro_rules! fields {
     ($($(#[doc = $doc:literal])+ $field:ident $alias:literal,)*) => {
         /// A value of a line.
