@@ -27,7 +27,7 @@ mod acl;
 mod numbers;
 mod rule;
 mod forwarded;
-mod log;
+pub(crate) mod log;
 mod balance;
 mod cookie;
 mod connect;

@@ -11,6 +11,7 @@ pub mod kernel;
 pub mod limits;
 pub mod listeners;
 pub mod lock;
+pub mod log_files;
 pub mod process;
 mod reload;
 mod signals;
@@ -28,7 +29,7 @@ use kernel::{Kernel, undo};
 use listeners::Listeners;
 use lock::Lock;
 use process::{Heard, Worker};
-use signals::Signals;
+use signals::{Signals, Word};
 use std::{
     io::{self, Write},
     net::{SocketAddr, TcpListener},
@@ -106,6 +107,8 @@ enum Cue {
     Worker(Heard),
     /// Asked for by a signal, or by the worker before.
     Reload,
+    /// The files of access logs were renamed.
+    ReopenLogs,
     /// The program runs on other interfaces, or differently.
     Interfaces,
     /// Files of certificates changed.
@@ -161,7 +164,11 @@ impl Supervisor {
                 tokio::select! {
                     biased;
                     heard = self.worker.hear() => Cue::Worker(heard),
-                    is_stop = signals.next_is_stop() => if is_stop { return Ok(()) } else { Cue::Reload },
+                    word = signals.next() => match word {
+                        Word::Stop => return Ok(()),
+                        Word::Reload => Cue::Reload,
+                        Word::ReopenLogs => Cue::ReopenLogs,
+                    },
                     () = interfaces_changed(&mut self.kernel) => Cue::Interfaces,
                     () = self.watch.changed(&self.options.config, &self.configuration.bundle) => Cue::Certificates,
                 }
@@ -178,6 +185,10 @@ impl Supervisor {
         match cue {
             Cue::Reload => self.reload().await,
             Cue::Certificates => self.renew_certificates().await,
+            Cue::ReopenLogs => match self.send_log_files(&self.configuration, true).await {
+                Ok(()) => info!("access logs opened again"),
+                Err(error) => error!(error = format!("{error:#}"), "cannot open access logs again; the old ones go on"),
+            },
             Cue::Interfaces => {
                 if let Err(error) = self.worker.send(&ToWorker::Interfaces(self.interfaces()), &[]).await {
                     warn!(%error, "cannot tell the worker how the interfaces are");
@@ -196,6 +207,7 @@ impl Supervisor {
     async fn equip_worker(&mut self) -> anyhow::Result<()> {
         self.send_kernel().await?;
         self.worker.send_listeners(&self.listeners).await?;
+        self.send_log_files(&self.configuration, false).await?;
         let owner = rustix::process::geteuid().as_raw();
         self.worker.send(&ToWorker::ControlSocket { owner }, &[self.control.as_fd()]).await?;
         if let Some(metrics) = &self.metrics {
@@ -269,6 +281,12 @@ impl Supervisor {
             error!(error = format!("{error:#}"), "the new worker could not start");
             self.worker.kill().await;
         }
+    }
+
+    /// Opens the files of access logs, and gives them to the worker.
+    async fn send_log_files(&self, configuration: &Configuration, again: bool) -> anyhow::Result<()> {
+        let files = log_files::open(&configuration.model)?;
+        Ok(self.worker.send_log_files(&files, again).await?)
     }
 
     fn interfaces(&self) -> Vec<Interface> {

@@ -49,13 +49,17 @@ use tracing::{debug, info};
 /// Outcomes and requests that may wait for the loop.
 const WAITING: usize = 1_024;
 
+/// How long the lines of the last requests may take to their targets.
+const LAST_LINES: Duration = Duration::from_secs(1);
+
 /// Runs a worker on the line to its supervisor, until told to stop or left alone.
 pub fn run(line: OwnedFd) -> anyhow::Result<()> {
     l7::panics::log_places_only();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     tokio::task::LocalSet::new().block_on(&runtime, async {
         // Who signals a whole process group or a whole service means the supervisor, and we hear of it by the line.
-        let unheard = [SignalKind::hangup(), SignalKind::interrupt(), SignalKind::terminate()];
+        let unheard =
+            [SignalKind::hangup(), SignalKind::user_defined1(), SignalKind::interrupt(), SignalKind::terminate()];
         let _unheard = unheard.into_iter().map(signal).collect::<io::Result<Vec<_>>>()?;
         Worker::new(Channel::new(line)?).serve().await
     })
@@ -157,6 +161,13 @@ impl Worker {
             ToWorker::Listeners { address } => {
                 self.given.listeners.entry(address).or_default().extend(descriptors.drain(..).map(TcpListener::from));
             }
+            ToWorker::LogFiles { paths, again } => {
+                let files = paths.into_iter().zip(descriptors);
+                match &self.running {
+                    Some(running) if again => running.sinks.reopen(files.collect()),
+                    Some(_) | None => self.given.log_files.extend(files),
+                }
+            }
             ToWorker::ControlSocket { owner } => {
                 let listener = UnixListener::from(descriptors.pop().context("no control socket")?);
                 let serve = admin::socket::serve(listener, owner, self.requests.clone());
@@ -205,7 +216,7 @@ impl Worker {
     /// Takes up a configuration: first all that can fail, on the side; then the change, which cannot.
     async fn configure(&mut self, source: Source, file: OwnedFd) -> anyhow::Result<()> {
         // What was given for a configuration that is refused goes with it.
-        let Given { maps, rings, listeners } = mem::take(&mut self.given);
+        let Given { maps, rings, listeners, log_files } = mem::take(&mut self.given);
         let bundle: Bundle = from_memory_file(file, u64::MAX)?;
         let loaded =
             config::load(&bundle).map_err(|diagnostics| anyhow!("{}", diagnostics.render(Format::default())))?;
@@ -215,7 +226,7 @@ impl Worker {
             Some(running) => running,
             none => none.insert(Running::first(&model)?),
         };
-        let (registry, snapshot) = running.prepare(&model, found.as_ref().map(|found| &found.tables))?;
+        let next = running.prepare(&model, found.as_ref().map(|found| &found.tables), log_files)?;
         if let Some(Found { writer, tables, counters, flows }) = found {
             running.counters = Some(counters);
             running.scans = Some(Scans::new(flows));
@@ -223,7 +234,7 @@ impl Worker {
         }
         running.unconfirmed = Some(source.generation);
         running.source = source;
-        running.change_to(&model, registry, snapshot, listeners, &self.outcomes);
+        running.change_to(&model, next, listeners, &self.outcomes);
         let (rings, addresses) =
             (running.halves.missing_rings().collect::<Vec<_>>(), running.halves.needed_next_hops());
         if !rings.is_empty() {
@@ -308,6 +319,7 @@ impl Worker {
         let open = running.threads.connections();
         info!(?within, open, why, "draining");
         running.threads.drain(within).await;
+        running.sinks.close(LAST_LINES).await;
         debug!("drained");
         Ok(())
     }

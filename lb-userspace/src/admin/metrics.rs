@@ -7,7 +7,7 @@ use super::{
     protocol::{Answer, Request},
     ring::RingReport,
     socket::Asked,
-    status::{Status, TableStatus},
+    status::{LogStatus, Status, TableStatus},
 };
 use bytes::Bytes;
 use http::{Method, Response, StatusCode, header};
@@ -58,6 +58,7 @@ impl Collector for Snapshot {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
         self.encode_daemon(&mut encoder)?;
         self.encode_servers(&mut encoder)?;
+        self.encode_logs(&mut encoder)?;
         self.kernel.as_ref().map_or(Ok(()), |kernel| encode_kernel(kernel, &mut encoder))
     }
 }
@@ -86,6 +87,16 @@ impl Snapshot {
         let name = ("flow_table_entries", "Entries of the kernel half's tables of single flows that are taken");
         gauges(encoder, name, rows(|table| table.entries))?;
         gauges(encoder, ("flow_table_capacity", "Entries that there are"), rows(|table| table.capacity))
+    }
+
+    fn encode_logs(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let rows = |value: fn(&LogStatus) -> u64| -> Rows<1> {
+            let row = |log: &LogStatus| ([("target", log.target.clone())], value(log));
+            self.status.logs.iter().map(row).collect()
+        };
+        counters(encoder, ("log_lines", "Lines of the access log that the target took"), rows(|log| log.written))?;
+        counters(encoder, ("log_lines_lost", "Lines that were lost on the way there"), rows(|log| log.lost))?;
+        gauges(encoder, ("log_failing", "1 if the last attempt to write failed"), rows(|log| log.failing.into()))
     }
 
     fn encode_servers(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
@@ -267,6 +278,19 @@ mod tests {
         assert!(text.contains("sluice_server_available{backend=\"web\",server=\"web1\"} 1\n"), "{text}");
         assert!(text.contains("sluice_server_requests_total{backend=\"web\",server=\"web1\"} 7\n"), "{text}");
         assert!(text.ends_with("# EOF\n"), "{text}");
+    }
+
+    #[test]
+    fn lines_that_are_lost_are_exported() {
+        let log = LogStatus { target: "unix:/dev/log".to_owned(), written: 5, lost: 3, failing: true };
+        let text = text(Status { logs: vec![log], ..Status::default() }, None);
+        for line in [
+            "sluice_log_lines_total{target=\"unix:/dev/log\"} 5",
+            "sluice_log_lines_lost_total{target=\"unix:/dev/log\"} 3",
+            "sluice_log_failing{target=\"unix:/dev/log\"} 1",
+        ] {
+            assert!(text.lines().any(|known| known == line), "{line} is not in:\n{text}");
+        }
     }
 
     #[test]

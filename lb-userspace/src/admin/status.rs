@@ -29,6 +29,8 @@ pub struct Status {
     pub tables: Vec<TableStatus>,
     /// The last changes of health, newest last, at most [`FAILOVERS`].
     pub failovers: Vec<Failover>,
+    /// Where access logs go.
+    pub logs: Vec<LogStatus>,
 }
 
 /// Changes of health that are remembered.
@@ -46,6 +48,19 @@ pub struct TableStatus {
     pub entries: usize,
     /// Entries that there are.
     pub capacity: usize,
+}
+
+/// A target of access logs.
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+pub struct LogStatus {
+    /// As typed: `udp:192.0.2.1:514`, `unix:/dev/log`, `file:/var/log/sluice.log`, `stdout`.
+    pub target: String,
+    /// Lines that it took since it was first named.
+    pub written: u64,
+    /// Lines that were lost: it was slow or gone for too long, or never takes such.
+    pub lost: u64,
+    /// The last attempt to write failed; it is tried again.
+    pub failing: bool,
 }
 
 /// A frontend.

@@ -2,7 +2,7 @@
 
 use lb_common::RingId;
 use serde::{Deserialize, Serialize};
-use std::{net::SocketAddr, time::Duration};
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 /// From the supervisor, which has the rights, to the worker, which has none.
 #[derive(Debug, Deserialize, Serialize)]
@@ -19,6 +19,14 @@ pub enum ToWorker {
     Listeners {
         /// Where they listen.
         address: SocketAddr,
+    },
+    /// Files of access logs, opened to append to; descriptors: one a file, in the order of the paths. Where they do not fit
+    /// one message, the next one goes on.
+    LogFiles {
+        /// Which.
+        paths: Vec<PathBuf>,
+        /// They were opened again: lines go on in these at once. Otherwise they are for the configuration that comes next.
+        again: bool,
     },
     /// The control socket, listening; one descriptor.
     ControlSocket {

@@ -3,7 +3,7 @@
 use super::{Daemon, client::ask, print};
 use crate::admin::{
     protocol::Request,
-    status::{Failover, FrontendStatus, ServerStatus, Status, TableStatus},
+    status::{Failover, FrontendStatus, LogStatus, ServerStatus, Status, TableStatus},
 };
 use comfy_table::{CellAlignment, Table, presets::NOTHING};
 use std::{fmt::Write, process::ExitCode};
@@ -43,6 +43,7 @@ fn render(status: &Status) -> String {
         connections,
         tables,
         failovers,
+        logs,
     } = status;
     let mut text = format!(
         "sluice {version}, supervisor {pid}, worker {worker_pid}, configuration {generation}, {connections} connections\n"
@@ -56,6 +57,10 @@ fn render(status: &Status) -> String {
     }
     for TableStatus { table, family, entries, capacity } in tables.iter().filter(|table| table.entries > 0) {
         _ = writeln!(text, "table of {table}, IPv{family}: {entries} of {capacity} entries taken");
+    }
+    for LogStatus { target, written, lost, failing } in logs {
+        let failing = if *failing { "; it takes none now" } else { "" };
+        _ = writeln!(text, "log {target}: {written} lines written, {lost} lost{failing}");
     }
     let mut rows = table(["FRONTEND", "MODE", "ADDRESS", "BACKEND"], &[]);
     for frontend in frontends {
@@ -163,6 +168,7 @@ mod tests {
                 TableStatus { table: "flows".to_owned(), family: 4, entries: 12, capacity: 262_144 },
                 TableStatus { table: "flows".to_owned(), family: 6, entries: 0, capacity: 65_536 },
             ],
+            logs: vec![LogStatus { target: "unix:/dev/log".to_owned(), written: 5, lost: 3, failing: true }],
             failovers: vec![Failover {
                 backend: "web".to_owned(),
                 server: "web1".to_owned(),
@@ -176,6 +182,7 @@ sluice 1.2.3, supervisor 7, worker 8, configuration 2, 3 connections
 eth0: native XDP, taken over from the daemon before
 eth1: no XDP: there is no network interface eth1
 table of flows, IPv4: 12 of 262144 entries taken
+log unix:/dev/log: 5 lines written, 3 lost; it takes none now
 
  FRONTEND  MODE  ADDRESS           BACKEND
  public    http  192.0.2.1:80/tcp

@@ -6,6 +6,7 @@ mod cookie;
 mod examples;
 mod forward;
 mod kernel;
+mod logs;
 mod model;
 mod rules;
 mod syntax;

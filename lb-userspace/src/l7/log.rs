@@ -1,6 +1,6 @@
 //! Log: one line for each request or relayed connection, written by nobody who serves.
 //!
-//! Whoever serves fills a [`Record`] at the end and gives it to the [`Logger`] of its frontend, with the [`Pen`] of its
+//! Whoever serves fills a [`Record`](record::Record) at the end and gives it to the [`Logger`](logger::Logger) of its frontend, with the [`Pen`] of its
 //! thread. The logger writes the line (`line` or `object`, behind the header of `frame`) and copies it into the queue of
 //! each target (`sink`), whose thread (`writer`) brings it there (`outlet`). [`Sinks`] keeps these across reloads.
 #![expect(dead_code, reason = "nothing is logged yet")]
@@ -8,9 +8,9 @@
 pub(crate) mod captured;
 mod clock;
 mod frame;
-mod id;
+pub(crate) mod id;
 mod line;
-mod logger;
+pub(crate) mod logger;
 mod object;
 pub(crate) mod outlet;
 pub(crate) mod record;
@@ -22,9 +22,6 @@ mod writer;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use id::Ids;
-pub(crate) use logger::Logger;
-pub(crate) use record::Record;
 pub(crate) use sinks::{SinkReport, Sinks};
 
 use clock::Clock;

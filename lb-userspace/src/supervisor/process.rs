@@ -7,7 +7,9 @@ use crate::{
 };
 use anyhow::Context;
 use std::{
+    collections::BTreeMap,
     os::fd::{AsFd, BorrowedFd, OwnedFd},
+    path::PathBuf,
     process::Stdio,
     time::Duration,
 };
@@ -97,6 +99,21 @@ impl Worker {
                 let descriptors: Vec<BorrowedFd<'_>> = sockets.iter().map(AsFd::as_fd).collect();
                 self.send(&ToWorker::Listeners { address }, &descriptors).await?;
             }
+        }
+        Ok(())
+    }
+
+    /// Sends files of access logs, in as many messages as they need; see [`ToWorker::LogFiles`].
+    pub(super) async fn send_log_files(
+        &self,
+        files: &BTreeMap<PathBuf, OwnedFd>,
+        again: bool,
+    ) -> Result<(), ChannelError> {
+        let files: Vec<_> = files.iter().collect();
+        for files in files.chunks(DESCRIPTOR_LIMIT) {
+            let (paths, descriptors): (Vec<_>, Vec<_>) =
+                files.iter().map(|(path, file)| ((*path).clone(), file.as_fd())).unzip();
+            self.send(&ToWorker::LogFiles { paths, again }, &descriptors).await?;
         }
         Ok(())
     }

@@ -102,6 +102,7 @@ impl Supervisor {
         }
         self.worker.send_listeners(&self.listeners).await?;
         self.worker.send_listeners(opened).await?;
+        self.send_log_files(next, false).await?;
         self.configure(self.generation + 1, bundle).await
     }
 

@@ -4,11 +4,23 @@
 use std::io;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-/// SIGHUP reloads; SIGTERM and SIGINT stop.
+/// SIGHUP reloads; SIGUSR1 opens the files of access logs again; SIGTERM and SIGINT stop.
 pub(super) struct Signals {
     hangup: Signal,
+    user1: Signal,
     interrupt: Signal,
     terminate: Signal,
+}
+
+/// What a signal asks for.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Word {
+    /// To end.
+    Stop,
+    /// To read the configuration again.
+    Reload,
+    /// To open the files of access logs again.
+    ReopenLogs,
 }
 
 impl Signals {
@@ -16,6 +28,7 @@ impl Signals {
     pub(super) fn listen() -> io::Result<Self> {
         Ok(Self {
             hangup: signal(SignalKind::hangup())?,
+            user1: signal(SignalKind::user_defined1())?,
             interrupt: signal(SignalKind::interrupt())?,
             terminate: signal(SignalKind::terminate())?,
         })
@@ -29,13 +42,14 @@ impl Signals {
         }
     }
 
-    /// Waits until told to stop (`true`) or to reload (`false`).
-    pub(super) async fn next_is_stop(&mut self) -> bool {
+    /// Waits for the next word; stopping comes first.
+    pub(super) async fn next(&mut self) -> Word {
         tokio::select! {
             biased;
-            _ = self.terminate.recv() => true,
-            _ = self.interrupt.recv() => true,
-            _ = self.hangup.recv() => false,
+            _ = self.terminate.recv() => Word::Stop,
+            _ = self.interrupt.recv() => Word::Stop,
+            _ = self.hangup.recv() => Word::Reload,
+            _ = self.user1.recv() => Word::ReopenLogs,
         }
     }
 }

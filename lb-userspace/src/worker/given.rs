@@ -12,6 +12,7 @@ use std::{
     collections::BTreeMap,
     net::{SocketAddr, TcpListener},
     os::fd::OwnedFd,
+    path::PathBuf,
 };
 
 /// Gathered until the configuration itself comes.
@@ -20,6 +21,8 @@ pub(super) struct Given {
     pub(super) maps: BTreeMap<String, OwnedFd>,
     pub(super) rings: Vec<(RingId, OwnedFd)>,
     pub(super) listeners: BTreeMap<SocketAddr, Vec<TcpListener>>,
+    /// Files of access logs.
+    pub(super) log_files: BTreeMap<PathBuf, OwnedFd>,
 }
 
 /// The kernel's maps, and what a daemon before us left in them.

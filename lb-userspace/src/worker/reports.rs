@@ -6,8 +6,9 @@ use crate::{
         kernel::KernelReport,
         metrics,
         protocol::Answer,
-        status::{BackendStatus, BindStatus, FrontendStatus, ServerStatus, Status, TableStatus},
+        status::{BackendStatus, BindStatus, FrontendStatus, LogStatus, ServerStatus, Status, TableStatus},
     },
+    l7::log::SinkReport,
     model::{Backend, Frontend, FrontendKind, Model, backend},
     plan::{Census, Connections},
     servers::Admin,
@@ -29,6 +30,7 @@ impl Running {
             connections: self.threads.connections(),
             tables: self.halves.census().map(|(census, _)| table_status(census)).unwrap_or_default(),
             failovers: self.failovers.iter().cloned().collect(),
+            logs: self.sinks.report().into_iter().map(log_status).collect(),
         }
     }
 
@@ -80,6 +82,10 @@ impl Running {
             servers: servers.collect(),
         }
     }
+}
+
+fn log_status(SinkReport { target, written, lost, failing }: SinkReport) -> LogStatus {
+    LogStatus { target, written, lost, failing }
 }
 
 fn table_status(census: &Census) -> Vec<TableStatus> {

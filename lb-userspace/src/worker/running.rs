@@ -7,7 +7,7 @@ use crate::{
     channel::message::Interface,
     dataplane::{counters::KernelCounters, memory::MemoryMaps},
     health::{Checker, Outcome, Verdicts},
-    l7,
+    l7::{self, log::Sinks},
     model::Model,
     plan::Tables,
     servers::{Admin, Registry},
@@ -15,6 +15,8 @@ use crate::{
 use std::{
     collections::{BTreeMap, VecDeque},
     net::{SocketAddr, TcpListener},
+    os::fd::OwnedFd,
+    path::PathBuf,
     sync::Arc,
 };
 use tokio::{sync::mpsc, time::Instant};
@@ -28,6 +30,13 @@ pub(super) struct Source {
     pub(super) interfaces: Vec<Interface>,
 }
 
+/// What comes to life with the next configuration.
+pub(super) struct Next {
+    registry: Registry,
+    snapshot: l7::Snapshot,
+    sinks: Sinks,
+}
+
 /// All that a configuration brings to life.
 pub(super) struct Running {
     pub(super) source: Source,
@@ -39,6 +48,8 @@ pub(super) struct Running {
     pub(super) checker: Checker,
     pub(super) verdicts: Verdicts,
     pub(super) threads: l7::Threads,
+    /// Where access logs go.
+    pub(super) sinks: Sinks,
     pub(super) failovers: VecDeque<Failover>,
     /// The generation that the supervisor waits for, until both halves have it.
     pub(super) unconfirmed: Option<u64>,
@@ -54,6 +65,7 @@ impl Running {
             verdicts: Verdicts::default(),
             checker: Checker::default(),
             threads: l7::Threads::start(model.global.threads)?,
+            sinks: Sinks::default(),
             halves: Halves::new(Box::new(MemoryMaps::default()), Arc::clone(model)),
             counters: None,
             scans: None,
@@ -68,21 +80,23 @@ impl Running {
         &self,
         model: &Arc<Model>,
         found: Option<&Tables>,
-    ) -> anyhow::Result<(Registry, l7::Snapshot)> {
+        log_files: BTreeMap<PathBuf, OwnedFd>,
+    ) -> anyhow::Result<Next> {
         let known = &self.halves.registry;
         let mut registry = found.map_or_else(|| known.clone(), |tables| known.take_over(tables));
         registry.update(model)?;
         let live = Arc::new(self.halves.live.for_model(model));
         let snapshot = l7::Snapshot::new(Arc::clone(model), live)?;
-        Ok((registry, snapshot))
+        let logging = model.frontends.iter().map(|frontend| &frontend.log);
+        let sinks = self.sinks.update(logging, log_files, model.global.threads)?;
+        Ok(Next { registry, snapshot, sinks })
     }
 
     /// All of a change that cannot fail.
     pub(super) fn change_to(
         &mut self,
         model: &Arc<Model>,
-        registry: Registry,
-        snapshot: l7::Snapshot,
+        Next { registry, snapshot, sinks }: Next,
         listeners: BTreeMap<SocketAddr, Vec<TcpListener>>,
         outcomes: &mpsc::Sender<Outcome>,
     ) {
@@ -93,6 +107,7 @@ impl Running {
         }
         self.verdicts.update(model, |identity| self.halves.registry.standing(identity).health);
         self.threads.apply(Arc::new(snapshot), bound(model, listeners));
+        self.sinks = sinks;
         self.checker.update(model, outcomes);
     }
 

@@ -2,7 +2,7 @@
 
 use crate::{
     config::{
-        read::{FromToml, Knob, OneOrMany, Reader, Word, table},
+        read::{FromToml, Knob, Reader, Word, table},
         source::At,
         text::Text,
     },

@@ -18,12 +18,7 @@ use crate::{
 use std::{ops::RangeInclusive, path::PathBuf};
 
 /// What it logs; nothing in mode `l4`, whose own knobs are refused elsewhere.
-pub(super) fn logging(
-    typed: &Frontend,
-    mode: Option<Mode>,
-    defaults: &Defaults,
-    out: &mut Vec<Diagnostic>,
-) -> Logging {
+pub(super) fn logging(typed: &Frontend, mode: Option<Mode>, defaults: &Defaults, out: &mut Vec<Diagnostic>) -> Logging {
     if mode == Some(Mode::L4) {
         return Logging::default();
     }
@@ -95,12 +90,7 @@ fn target(to: &Text, out: &mut Vec<Diagnostic>) -> Option<Target> {
 }
 
 /// Whether it is JSON, and the format, if it is one.
-fn format(
-    knob: &Knob<Text>,
-    mode: Option<Mode>,
-    inherited: bool,
-    out: &mut Vec<Diagnostic>,
-) -> (bool, Option<Format>) {
+fn format(knob: &Knob<Text>, mode: Option<Mode>, inherited: bool, out: &mut Vec<Diagnostic>) -> (bool, Option<Format>) {
     let items = |format: &str| Item::parse(format).ok().map(Format::Items);
     let is_tcp = mode == Some(Mode::Tcp);
     let Some(typed) = knob.value() else { return (false, items(if is_tcp { TCPLOG } else { HTTPLOG })) };
@@ -139,7 +129,7 @@ fn fault(typed: &Text, FormatError { at, fault }: &FormatError) -> Diagnostic {
             let name = part.rsplit(['%', '}']).next().unwrap_or_default();
             let known = Field::ALL.iter().map(|(alias, _)| *alias).filter(|_| name.len() > 2);
             let help = did_you_mean(name, known).unwrap_or_else(|| "a literal `%` is written `%%`".to_owned());
-            Diagnostic::error(span, format!("nothing called `{}` can be logged", part.escape_default())).help(help)
+            Diagnostic::error(span, format!("nothing called `%{name}` can be logged")).help(help)
         }
         Fault::Expression => Diagnostic::error(span, "expressions cannot be logged yet")
             .help("header fields can: name them in `capture_request` or `capture_response`, and log %hr or %hs"),

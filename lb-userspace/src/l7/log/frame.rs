@@ -4,6 +4,9 @@ use super::{clock::Clock, write::number};
 use crate::model::log::{Dialect, Framing, Target};
 use std::{sync::Arc, time::SystemTime};
 
+/// Stands before the number of lines that were lost.
+pub(super) const LOST: &[u8] = b"access log lines lost: ";
+
 /// The name by which syslog sorts our lines.
 const TAG: &[u8] = b"sluice";
 
@@ -46,8 +49,8 @@ impl Style {
             number(&mut message, lines);
             message.push(b'}');
         } else {
+            message.extend_from_slice(LOST);
             number(&mut message, lines);
-            message.extend_from_slice(b" lines of the access log were lost");
         }
         if target.is_stream() {
             message.push(b'\n');

@@ -1,13 +1,13 @@
 //! Records and lines.
 
 mod delivery;
+mod halog;
 mod lines;
 
 use super::{
-    Pen, Record, Sinks,
-    captured::Captured,
+    Pen, Sinks,
     logger::Logger,
-    record::{Open, Queue, RequestLine, Times, Tls},
+    record::{Open, Queue, Record, RequestLine, Times, Tls},
     termination::{Cause, Phase, Termination},
 };
 use crate::{

@@ -4,7 +4,6 @@ use super::{
     outlet::{Outlet, Progress},
     sink::{Batch, Sink, lock},
 };
-use crate::model::log::Target;
 use std::{
     io,
     sync::{Arc, atomic::Ordering::Relaxed},

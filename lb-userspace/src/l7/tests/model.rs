@@ -1,10 +1,10 @@
 //! Models for tests.
 
+use crate::model::log::Logging;
 use crate::model::{
     Affinity, Backend, Balance, Bind, BindTls, Frontend, FrontendKind, Global, HeaderCase, HttpFrontend, Limits, Model,
     OnStop, Ports, Pressure, Server, Track,
 };
-use crate::model::log::Logging;
 use lb_common::{Forward, Protocol};
 use std::{net::SocketAddr, time::Duration};
 

@@ -27,11 +27,31 @@ impl Field {
         matches!(
             self,
             F::Host
-                | F::Method | F::Path | F::PathOnly | F::Query | F::Uri | F::Version | F::RequestLine
-                | F::DateUtc | F::DateLocal | F::Date | F::DateRequest | F::DateRequestUtc | F::DateRequestLocal
-                | F::Seconds | F::Millis | F::Pid | F::Number
-                | F::ClientAddress | F::ClientPort | F::LocalAddress | F::LocalPort
-                | F::Frontend | F::FrontendTransport | F::TlsCipher | F::TlsVersion
+                | F::Method
+                | F::Path
+                | F::PathOnly
+                | F::Query
+                | F::Uri
+                | F::Version
+                | F::RequestLine
+                | F::DateUtc
+                | F::DateLocal
+                | F::Date
+                | F::DateRequest
+                | F::DateRequestUtc
+                | F::DateRequestLocal
+                | F::Seconds
+                | F::Millis
+                | F::Pid
+                | F::Number
+                | F::ClientAddress
+                | F::ClientPort
+                | F::LocalAddress
+                | F::LocalPort
+                | F::Frontend
+                | F::FrontendTransport
+                | F::TlsCipher
+                | F::TlsVersion
         )
     }
 }

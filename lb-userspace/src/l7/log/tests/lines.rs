@@ -202,7 +202,7 @@ fn syslog_has_its_headers() {
 
 #[test]
 fn an_id_is_new_every_time_or_made_as_configured() {
-    use crate::{l7::log::Ids, model::log::UniqueId};
+    use crate::{l7::log::id::Ids, model::log::UniqueId};
     let mut pen = Pen::new(0);
     let ids = Ids::new(&UniqueId { header: "X-Id".to_owned(), format: None });
     let (one, other) = (ids.make(&mut pen, &record()), ids.make(&mut pen, &record()));
