@@ -23,6 +23,7 @@ pub(crate) mod http1;
 mod http2;
 mod serve;
 mod exchange;
+mod tale;
 mod acl;
 mod numbers;
 mod rule;

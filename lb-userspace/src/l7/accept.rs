@@ -25,7 +25,7 @@ use std::{
 use tokio::{
     net::{TcpListener, TcpStream},
     task::JoinHandle,
-    time,
+    time::{self, Instant},
 };
 use tokio_util::sync::{CancellationToken, DropGuard};
 
@@ -145,6 +145,10 @@ pub(super) struct Client {
     orphaned: Cell<bool>,
     /// Requests of it so far.
     requests: Cell<u64>,
+    /// When it was accepted.
+    pub(super) accepted: Instant,
+    /// When it had told who it is and its TLS was there.
+    pub(super) ready: Instant,
 }
 
 impl Client {
@@ -187,6 +191,11 @@ impl Client {
     pub(super) fn count_request(&self) {
         self.requests.set(self.requests.get() + 1);
         self.counts().requests.increment();
+    }
+
+    /// Which of its requests it is, from 0.
+    pub(super) const fn number(&self) -> u64 {
+        self.requests.get().saturating_sub(1)
     }
 
     /// Whether it has sent no request before the one that runs.
@@ -234,6 +243,7 @@ async fn connection(thread: Rc<Thread>, held: Held, address: SocketAddr, mut str
             return;
         }
     };
+    let accepted = Instant::now();
     let mut flow = Flow { client: peer, local };
     if frontend.accepts_proxy(address, peer.ip()) {
         match Box::pin(proxy_protocol::receive(&mut stream)).await {
@@ -244,10 +254,22 @@ async fn connection(thread: Rc<Thread>, held: Held, address: SocketAddr, mut str
             }
         }
     }
-    let client = |tls| {
+    let client = |tls: Option<TlsFacts>| {
         let (thread, held) = (Rc::clone(&thread), RefCell::new(held.clone()));
+        let ready = if tls.is_some() { Instant::now() } else { accepted };
         let (live, orphaned, requests) = (Arc::clone(&frontend.live), Cell::new(false), Cell::new(0));
-        Rc::new(Client { thread, flow, tls, tls_seen: OnceCell::new(), live, held, orphaned, requests })
+        Rc::new(Client {
+            thread,
+            flow,
+            tls,
+            tls_seen: OnceCell::new(),
+            live,
+            held,
+            orphaned,
+            requests,
+            accepted,
+            ready,
+        })
     };
     let Some(acceptor) = frontend.tls(address) else {
         return understood(&held, client(None), Io::Tcp(stream), false).await;

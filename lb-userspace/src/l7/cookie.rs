@@ -6,7 +6,10 @@
 mod dates;
 mod pairs;
 
-use super::message::{Method, Request, Response};
+use super::{
+    log::termination,
+    message::{Method, Request, Response},
+};
 use crate::{
     model::{Backend, Cookie, cookie::CookieMode},
     servers::Available,
@@ -51,17 +54,15 @@ pub(super) enum Letter {
     Old,
 }
 
-impl Letter {
-    /// As logged.
-    #[cfg_attr(not(test), expect(dead_code, reason = "for the access log"))]
-    pub(super) const fn letter(self) -> char {
-        match self {
-            Self::None => 'N',
-            Self::Invalid => 'I',
-            Self::Down => 'D',
-            Self::Valid => 'V',
-            Self::Expired => 'E',
-            Self::Old => 'O',
+impl From<Letter> for termination::Cookie {
+    fn from(letter: Letter) -> Self {
+        match letter {
+            Letter::None => Self::Absent,
+            Letter::Invalid => Self::Invalid,
+            Letter::Down => Self::Down,
+            Letter::Valid => Self::Valid,
+            Letter::Expired => Self::Expired,
+            Letter::Old => Self::Old,
         }
     }
 }

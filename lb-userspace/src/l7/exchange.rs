@@ -15,19 +15,29 @@ use super::{
     cookie::{Binding, Persistence},
     forwarded,
     http1::target,
+    log::{
+        record::Record,
+        termination::{Cause, Phase, SetCookie},
+    },
     message::{Length, Request, Response},
     numbers::Counted,
     pump::{Frame, Sink as _},
     rule,
     serve::{RequestBody, Respond},
     snapshot::BackendRoute,
+    tale::Tale,
     timer::{Timer, after},
     tls,
 };
 use crate::model::{FrontendKind, HttpFrontend, RetryOn, Sni};
 use bytes::Bytes;
 use lb_common::hash::name_hash;
-use std::{future::poll_fn, rc::Rc, task::Poll, time::UNIX_EPOCH};
+use std::{
+    future::poll_fn,
+    rc::Rc,
+    task::Poll,
+    time::{SystemTime, UNIX_EPOCH},
+};
 use talk::{Talk, Why};
 use tokio::time::Instant;
 
@@ -50,6 +60,7 @@ pub(super) fn count_refused(client: &Client, status: u16) {
 /// Answers a request.
 pub(super) async fn run<B: RequestBody, R: Respond>(
     client: &Rc<Client>,
+    (held, tale): (Held, &Tale),
     mut request: Request,
     length: Length,
     upgrade: Option<Vec<u8>>,
@@ -57,21 +68,25 @@ pub(super) async fn run<B: RequestBody, R: Respond>(
     respond: R,
     timer: &mut Timer,
 ) -> Ended {
-    let held = client.current();
-    client.count_request();
+    tale.note(|told| told.request(&request));
+    identify(client, &held, &mut request, tale);
+    let told = Replying { client, held: &held, tale };
     if is_misdirected(client, &request) {
-        return reply(client, &held, Answer::MISDIRECTED, false, respond, timer).await;
+        tale.ended_by(Cause::Proxy, Phase::Request);
+        return told.reply(Answer::MISDIRECTED, false, respond, timer).await;
     }
     let Some((http, backend)) = place(client, &held, &request) else {
-        return reply(client, &held, Answer::UNAVAILABLE, length.is_empty(), respond, timer).await;
+        tale.ended_by(Cause::Server, Phase::Connect);
+        return told.reply(Answer::UNAVAILABLE, length.is_empty(), respond, timer).await;
     };
+    tale.note(|told| told.backend(backend));
     let address = http.forwarded_for.then(|| client.flow.client.ip());
     forwarded::prepare(&mut request, address, client.is_secure(), upgrade.as_deref());
     let now = UNIX_EPOCH.elapsed().map_or(0, |since| since.as_secs());
     let bind = |persistence: &'_ Persistence| persistence.read(&mut request, &backend.live.available.load(), now);
     let binding = backend.persistence.as_ref().map(bind);
     let upgrade = upgrade.is_some();
-    let exchange = Exchange { client, held: &held, http, backend, request: &request, length, upgrade, binding, now };
+    let exchange = Exchange { told, http, backend, request: &request, length, upgrade, binding, now };
     exchange.ask(body, respond, timer).await
 }
 
@@ -97,24 +112,40 @@ fn place<'a>(client: &Client, held: &'a Held, request: &Request) -> Option<(&'a 
     Some((http, held.snapshot.backend(rule::route(http, &facts)?)?))
 }
 
-/// Sends an answer of ours. `drained`: nothing of the request is left on the connection.
-async fn reply<R: Respond>(
-    client: &Client,
-    held: &Held,
-    answer: Answer,
-    drained: bool,
-    respond: R,
-    timer: &mut Timer,
-) -> Ended {
-    let counts = client.counts();
-    if answer.is_of_request() {
-        counts.request_errors.increment();
+/// Gives a request its id, if its frontend does so.
+fn identify(client: &Client, held: &Held, request: &mut Request, tale: &Tale) {
+    let Some(frontend) = held.frontend() else { return };
+    let Some(ids) = &frontend.ids else { return };
+    let (source, destination) = (client.flow.client, client.flow.local);
+    let mut record = Record::new(Instant::now(), SystemTime::now(), source, destination, &frontend.name);
+    record.number = client.number();
+    let id = ids.make(&mut client.thread.pen.borrow_mut(), &record);
+    request.fields.set(ids.header(), &id);
+    tale.note(|told| told.id = Some(id));
+}
+
+/// What an answer of ours needs to know.
+#[derive(Clone, Copy)]
+struct Replying<'a> {
+    client: &'a Rc<Client>,
+    held: &'a Held,
+    tale: &'a Tale,
+}
+
+impl Replying<'_> {
+    /// Sends an answer of ours. `drained`: nothing of the request is left on the connection.
+    async fn reply<R: Respond>(self, answer: Answer, drained: bool, respond: R, timer: &mut Timer) -> Ended {
+        let counts = self.client.counts();
+        if answer.is_of_request() {
+            counts.request_errors.increment();
+        }
+        counts.responses(answer.0).increment();
+        let (response, page) = answer.response();
+        self.tale.note(|told| told.response(&response));
+        let drained = drained && !answer.is_of_request();
+        let timeout = self.held.frontend().map_or_else(Default::default, |frontend| frontend.timeout_client);
+        send(response, page, drained, respond, timer, after(Instant::now(), timeout)).await
     }
-    counts.responses(answer.0).increment();
-    let (response, page) = answer.response();
-    let drained = drained && !answer.is_of_request();
-    let timeout = held.frontend().map_or_else(Default::default, |frontend| frontend.timeout_client);
-    send(response, page, drained, respond, timer, after(Instant::now(), timeout)).await
 }
 
 /// Sends a whole answer until `deadline`.
@@ -146,8 +177,7 @@ async fn send<R: Respond>(
 
 /// A request that has a backend.
 struct Exchange<'a> {
-    client: &'a Rc<Client>,
-    held: &'a Held,
+    told: Replying<'a>,
     http: &'a HttpFrontend,
     backend: &'a BackendRoute,
     request: &'a Request,
@@ -164,18 +194,20 @@ impl Exchange<'_> {
     /// the configuration says that it may be repeated (`retry_on`).
     async fn ask<B: RequestBody, R: Respond>(&self, mut body: B, mut respond: R, timer: &mut Timer) -> Ended {
         let bound = self.binding.and_then(|binding| binding.server);
-        let mut attempts = Attempts::new(self.backend, self.client.flow, Some(self.request), bound);
+        let mut attempts = Attempts::new(self.backend, self.told.client.flow, Some(self.request), bound);
         let none = loop {
             let slot = match attempts.next(timer, |cx| body.poll_gone(cx)).await {
                 Ok(slot) => slot,
                 Err(none) => break none,
             };
             let Some(live) = self.backend.live.servers.get(slot.server) else { continue };
-            let counts = live.counts.of(self.client.thread.index);
+            self.told.tale.note(|told| told.server(self.backend, slot.server));
+            let counts = live.counts.of(self.told.client.thread.index);
             let mut may_reuse = self.may_reuse();
             let failed = loop {
                 let Some(reached) = self.reach(slot.server, may_reuse).await else { break None };
                 let proven = reached.is_proven();
+                self.told.tale.note(|told| told.times.connect = Some(Instant::now()));
                 counts.total.increment();
                 let change = |response: &mut Response| self.change(response, slot.server);
                 let talk = self.talk(attempts.may_go_on(), &change, timer);
@@ -214,33 +246,51 @@ impl Exchange<'_> {
                 counts.redispatches.increment();
                 continue;
             }
+            let (cause, phase) = why.letters();
+            self.told.tale.ended_by(cause, phase);
             let Some(answer) = why.answer() else { return Ended::Cut };
-            return reply(self.client, self.held, answer, false, respond, timer).await;
+            return self.told.reply(answer, false, respond, timer).await;
         };
+        let (cause, phase) = match none {
+            NoPlace::NoServer => (Cause::Server, Phase::Connect),
+            NoPlace::Late => (Cause::ServerTimeout, Phase::Queue),
+            NoPlace::Gone => (Cause::Client, Phase::Queue),
+        };
+        self.told.tale.ended_by(cause, phase);
         if none == NoPlace::Gone {
             return Ended::Cut;
         }
         let drained = self.length.is_empty();
-        reply(self.client, self.held, Answer::UNAVAILABLE, drained, respond, timer).await
+        self.told.reply(Answer::UNAVAILABLE, drained, respond, timer).await
     }
 
     /// Makes of a server's answer that of the client.
     fn change(&self, response: &mut Response, server: usize) {
         if let (Some(persistence), Some(binding)) = (&self.backend.persistence, &self.binding) {
-            persistence.write(response, binding, server, &self.request.method, self.now);
+            let letter = persistence.write(response, binding, server, &self.request.method, self.now);
+            self.told.tale.note(|told| {
+                told.termination.cookie = binding.letter.into();
+                told.termination.set_cookie = SetCookie::of(letter);
+            });
         }
+        self.told.tale.note(|told| {
+            told.times.response = Some(Instant::now());
+            told.response(response);
+        });
     }
 
     fn talk<'t>(&'t self, may_retry: bool, change: &'t dyn Fn(&mut Response), timer: &'t mut Timer) -> Talk<'t> {
-        let timeout_client = self.held.frontend().map_or_else(Default::default, |frontend| frontend.timeout_client);
+        let timeout_client =
+            self.told.held.frontend().map_or_else(Default::default, |frontend| frontend.timeout_client);
         Talk {
-            client: self.client,
+            client: self.told.client,
             request: self.request,
             length: self.length,
             timeout_client,
             timeout_server: self.backend.timeout_server,
             timeout_tunnel: self.backend.timeout_tunnel,
             change,
+            tale: self.told.tale,
             retry_on: may_retry.then_some(&self.backend.retry.on),
             expects_continue: !self.length.is_empty() && self.request.fields.lists("expect", "100-continue"),
             timer,
@@ -256,12 +306,12 @@ impl Exchange<'_> {
     /// can tell then whether it was done, does not expect that; one that goes on with a connection of its own does. So it is
     /// with HAProxy's `http-reuse safe`, but for requests that can be repeated.
     fn may_reuse(&self) -> bool {
-        self.is_repeatable() || !self.client.is_first()
+        self.is_repeatable() || !self.told.client.is_first()
     }
 
     /// A connection to a server: a kept one, or a new one.
     async fn reach(&self, server: usize, may_reuse: bool) -> Option<Reached> {
-        let (thread, secure) = (&self.client.thread, self.client.is_secure());
+        let (thread, secure) = (&self.told.client.thread, self.told.client.is_secure());
         let shares = self.backend.send_proxy.is_none();
         let identity = self.shared_as(server)?;
         if shares {
@@ -280,7 +330,7 @@ impl Exchange<'_> {
                 return Some(Reached::Http1(kept));
             }
         }
-        let (io, open) = connect::open(self.backend, server, self.client.flow, self.host(), thread).await.ok()?;
+        let (io, open) = connect::open(self.backend, server, self.told.client.flow, self.host(), thread).await.ok()?;
         if self.backend.http2 || io.speaks_h2() {
             let timeout = self.backend.timeout_connect;
             let opened = Connections::open(thread, identity, io, open, (secure, shares), timeout).await;

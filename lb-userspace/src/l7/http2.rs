@@ -96,13 +96,31 @@ pub(super) struct Sending {
     mute: bool,
     sent: u64,
     useful: Option<Useful>,
+    /// Where what was sent is counted too.
+    written: Option<Rc<Cell<u64>>>,
 }
 
 impl Sending {
     /// On that stream, if there is one; `ended`: its head was its end. What the other side may answer to our bytes (windows)
     /// is counted in `useful`.
     pub(super) const fn new(stream: Option<SendStream<Bytes>>, ended: bool, useful: Option<Useful>) -> Self {
-        Self { stream, data: Bytes::new(), trailers: None, ending: false, ended, mute: ended, sent: 0, useful }
+        Self {
+            stream,
+            data: Bytes::new(),
+            trailers: None,
+            ending: false,
+            ended,
+            mute: ended,
+            sent: 0,
+            useful,
+            written: None,
+        }
+    }
+
+    /// Counts what it sends there too.
+    pub(super) fn counting(mut self, written: Rc<Cell<u64>>) -> Self {
+        self.written = Some(written);
+        self
     }
 }
 
@@ -133,6 +151,7 @@ impl Sink for Sending {
             let part = self.data.split_to(room.min(self.data.len()));
             self.sent += part.len() as u64;
             count(self.useful.as_ref(), 2 * part.len() + 64);
+            count(self.written.as_ref(), part.len());
             let ends = self.ending && self.data.is_empty() && self.trailers.is_none();
             stream.send_data(part, ends).map_err(|_gone| Broken::Cut)?;
             self.ended = ends;

@@ -3,6 +3,7 @@
 use super::{
     balance::Order,
     cookie::Persistence,
+    log::{Sinks, id::Ids, logger::Logger},
     tls::{Acceptor, TlsError, server::Connector},
 };
 use crate::{
@@ -34,6 +35,10 @@ pub(super) struct FrontendRoute {
     pub(super) kind: FrontendKind,
     pub(super) timeout_client: Duration,
     pub(super) live: Arc<FrontendLive>,
+    /// Its access log, if it has one.
+    pub(super) logger: Option<Logger>,
+    /// How its requests get ids, if they do.
+    pub(super) ids: Option<Ids>,
     binds: Vec<BindRoute>,
 }
 
@@ -48,6 +53,9 @@ struct BindRoute {
 /// What a request needs of its backend.
 #[derive(Debug)]
 pub(super) struct BackendRoute {
+    pub(super) name: String,
+    /// Of its servers, in the order of `live`.
+    pub(super) names: Vec<String>,
     pub(super) order: Order,
     pub(super) timeout_connect: Duration,
     pub(super) timeout_server: Duration,
@@ -107,8 +115,13 @@ pub enum SnapshotError {
 impl Snapshot {
     /// From a model and the live state made for it ([`Live::for_model`]). Reads the certificates.
     pub fn new(model: Arc<Model>, live: Arc<Live>) -> Result<Self, SnapshotError> {
+        Self::with_logs(model, live, &Sinks::default())
+    }
+
+    /// The same, with access logs.
+    pub(crate) fn with_logs(model: Arc<Model>, live: Arc<Live>, sinks: &Sinks) -> Result<Self, SnapshotError> {
         let served = model.frontends.iter().filter(|frontend| !matches!(frontend.kind, FrontendKind::L4(_)));
-        let frontends = served.map(|frontend| FrontendRoute::new(frontend, &live)).collect::<Result<_, _>>()?;
+        let frontends = served.map(|frontend| FrontendRoute::new(frontend, &live, sinks)).collect::<Result<_, _>>()?;
         let backend = |backend| BackendRoute::new(backend, &live, model.global.hash_key);
         let backends = model.backends.iter().map(backend).collect::<Result<_, _>>()?;
         Ok(Self { model, live, frontends, backends })
@@ -144,7 +157,7 @@ impl Snapshot {
 }
 
 impl FrontendRoute {
-    fn new(frontend: &Frontend, live: &Live) -> Result<Self, SnapshotError> {
+    fn new(frontend: &Frontend, live: &Live, sinks: &Sinks) -> Result<Self, SnapshotError> {
         let not_live = || SnapshotError::NotLive { name: frontend.name.clone() };
         let bind = |bind: &Bind| {
             let (accept_proxy, tls) = (bind.accept_proxy.clone(), Self::acceptor(frontend, bind)?);
@@ -154,6 +167,8 @@ impl FrontendRoute {
             name: frontend.name.clone(),
             kind: frontend.kind.clone(),
             timeout_client: frontend.timeout_client,
+            logger: Logger::new(&frontend.log, sinks),
+            ids: frontend.log.unique_id.as_ref().map(Ids::new),
             live: Arc::clone(live.frontend(&frontend.name).ok_or_else(not_live)?),
             binds: frontend.binds.iter().map(bind).collect::<Result<_, _>>()?,
         })
@@ -190,6 +205,8 @@ impl BackendRoute {
     fn new(backend: &Backend, live: &Live, key: HashKey) -> Result<Self, SnapshotError> {
         let not_live = || SnapshotError::NotLive { name: backend.name.clone() };
         Ok(Self {
+            name: backend.name.clone(),
+            names: backend.servers.iter().map(|server| server.name.clone()).collect(),
             order: Order::new(backend, key),
             timeout_connect: backend.timeout_connect,
             timeout_server: backend.timeout_server,

@@ -4,6 +4,7 @@ use super::{
     accept::{self, Listening},
     ask::{http1::Connection, http2::Connections},
     idle::Idle,
+    log::Pen,
     panics,
     snapshot::Snapshot,
 };
@@ -132,6 +133,7 @@ impl Handle {
                 cached: RefCell::default(),
                 idle: RefCell::new(Idle::default()),
                 multiplexed: RefCell::default(),
+                pen: RefCell::new(Pen::new(index)),
                 connections: tracker,
                 background: TaskTracker::new(),
                 drain: CancellationToken::new(),
@@ -164,6 +166,8 @@ pub(super) struct Thread {
     pub(super) idle: RefCell<Idle<Connection>>,
     /// Open connections to servers that carry several exchanges.
     pub(super) multiplexed: RefCell<Connections>,
+    /// What it writes lines of access logs with.
+    pub(super) pen: RefCell<Pen>,
     /// Connections of clients: a drain waits for these.
     pub(super) connections: TaskTracker,
     /// What serves them beside their own task.

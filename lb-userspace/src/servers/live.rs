@@ -44,6 +44,11 @@ impl Live {
         }
     }
 
+    /// Connections of clients that are open now.
+    pub fn connections(&self) -> u64 {
+        self.frontends.values().map(|frontend| frontend.connections()).sum()
+    }
+
     /// The frontend of that name.
     pub fn frontend(&self, name: &str) -> Option<&Arc<FrontendLive>> {
         self.frontends.get(name)

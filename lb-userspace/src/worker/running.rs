@@ -86,9 +86,9 @@ impl Running {
         let mut registry = found.map_or_else(|| known.clone(), |tables| known.take_over(tables));
         registry.update(model)?;
         let live = Arc::new(self.halves.live.for_model(model));
-        let snapshot = l7::Snapshot::new(Arc::clone(model), live)?;
         let logging = model.frontends.iter().map(|frontend| &frontend.log);
         let sinks = self.sinks.update(logging, log_files, model.global.threads)?;
+        let snapshot = l7::Snapshot::with_logs(Arc::clone(model), live, &sinks)?;
         Ok(Next { registry, snapshot, sinks })
     }
 

@@ -51,7 +51,7 @@ fn lines(fields: &Fields) -> Vec<String> {
 fn read(persistence: &Persistence, available: &Available, given: &[&str]) -> (Option<usize>, char, Vec<String>) {
     let mut request = request(given);
     let binding = persistence.read(&mut request, available, NOW);
-    (binding.server, binding.letter.letter(), lines(&request.fields))
+    (binding.server, char::from(termination::Cookie::from(binding.letter) as u8), lines(&request.fields))
 }
 
 /// The letter, and what the client sees of an answer of `server` that has these fields.

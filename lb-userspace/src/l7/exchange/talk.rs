@@ -4,9 +4,11 @@ use super::{Answer, Ended};
 use crate::l7::{
     accept::Client,
     ask::{Answering, Asking, NoAnswer},
+    log::termination::{Cause, Phase},
     message::{Length, Request, Response},
     pump::{Awaited, Broken, Fault, Pump, Sink, Source},
     serve::{RequestBody, Respond},
+    tale::Tale,
     timer::{Timer, after, earlier, silence},
 };
 use crate::model::RetryOn;
@@ -32,6 +34,7 @@ pub(super) struct Talk<'a> {
     pub(super) timeout_tunnel: Option<Duration>,
     /// Makes of the server's answer that of the client.
     pub(super) change: &'a dyn Fn(&mut Response),
+    pub(super) tale: &'a Tale,
     /// After which failures another server may be asked; `None`: there is no further one.
     pub(super) retry_on: Option<&'a BTreeSet<RetryOn>>,
     /// The client waits to be told that it may send the body.
@@ -71,6 +74,19 @@ impl Why {
             Self::Status(status) => RetryOn::Status(status),
             Self::BadBody | Self::Abort | Self::ClientLate => return None,
         })
+    }
+
+    /// HAProxy's letters for it.
+    pub(super) const fn letters(self) -> (Cause, Phase) {
+        match self {
+            Self::NoAnswer(NoAnswer::Cut) => (Cause::Server, Phase::Headers),
+            Self::NoAnswer(NoAnswer::Invalid) => (Cause::Proxy, Phase::Headers),
+            Self::ServerLate => (Cause::ServerTimeout, Phase::Headers),
+            Self::Status(_) => (Cause::None, Phase::None),
+            Self::BadBody => (Cause::Proxy, Phase::Request),
+            Self::Abort => (Cause::Client, Phase::Headers),
+            Self::ClientLate => (Cause::ClientTimeout, Phase::Data),
+        }
     }
 
     /// What the client is told, if it is still there.
@@ -138,7 +154,10 @@ impl Talk<'_> {
             A::tunnel(&mut up.pump.sink);
             up.pump.restart();
         }
-        if !self.bodies(&mut up, &mut down, tunnel).await {
+        if let Err(cause) = self.bodies(&mut up, &mut down, tunnel).await {
+            if let Some(cause) = cause {
+                self.tale.ended_by(cause, Phase::Data);
+            }
             return Ok(Ended::Cut);
         }
         A::keep(up.pump.sink, down.source, &self.client.thread);
@@ -199,30 +218,35 @@ impl Talk<'_> {
         .await
     }
 
-    /// Both bodies, to the end of the answer; in a tunnel to the end of both. Whether all has come and gone.
+    /// Both bodies, to the end of the answer; in a tunnel to the end of both. `Err`: not all has come and gone, and whose fault
+    /// that is; nobody's if the answer was complete before the request.
     async fn bodies<B: RequestBody, K: Sink, S: Source, D: Sink>(
         &mut self,
         up: &mut Up<B, K>,
         down: &mut Pump<S, D>,
         tunnel: bool,
-    ) -> bool {
+    ) -> Result<(), Option<Cause>> {
         poll_fn(|cx| {
-            if let Err(_why) = up.poll(cx) {
-                return Poll::Ready(false);
-            }
+            up.poll(cx).map_err(|why| Some(why.letters().0))?;
             if !tunnel && up.pump.is_done() && up.pump.source.poll_gone(cx).is_ready() {
-                return Poll::Ready(false);
+                return Poll::Ready(Err(Some(Cause::Client)));
             }
             match down.poll(cx) {
-                Poll::Ready(Ok(())) if !tunnel || up.is_over() => return Poll::Ready(up.pump.is_done()),
-                Poll::Ready(Err(_fault)) => return Poll::Ready(false),
+                Poll::Ready(Ok(())) if !tunnel || up.is_over() => {
+                    return Poll::Ready(if up.pump.is_done() { Ok(()) } else { Err(None) });
+                }
+                Poll::Ready(Err(Fault::Source(_))) => return Poll::Ready(Err(Some(Cause::Server))),
+                Poll::Ready(Err(Fault::Sink)) => return Poll::Ready(Err(Some(Cause::Client))),
                 Poll::Ready(Ok(())) | Poll::Pending => {}
             }
+            let of_client = |waiting: Option<(Awaited, Instant)>, client| waiting.is_some_and(|(who, _)| who == client);
+            let client = of_client(up.waiting(), Awaited::Source) || of_client(down.waiting(), Awaited::Sink);
             let up = up.waiting().map(|(awaited, since)| (since, self.timeout(awaited, Awaited::Source)));
             let down = down.waiting().map(|(awaited, since)| (since, self.timeout(awaited, Awaited::Sink)));
             let until = |waiting: Option<(Instant, Duration)>| waiting.map(|(since, timeout)| after(since, timeout));
             let deadline = if tunnel { silence(up, down) } else { earlier(until(up), until(down)) };
-            self.timer.poll(cx, deadline).map(|()| false)
+            let late = if client { Cause::ClientTimeout } else { Cause::ServerTimeout };
+            self.timer.poll(cx, deadline).map(|()| Err(Some(late)))
         })
         .await
     }

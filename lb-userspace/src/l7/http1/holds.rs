@@ -226,7 +226,9 @@ fn written_body(data: &[u8], trailers: &[(Vec<u8>, Vec<u8>)], length: Length, mu
 
 /// Fields without those that are written anew.
 fn plain(fields: &Fields) -> Vec<(Vec<u8>, Vec<u8>)> {
-    let framing = |name: &[u8]| ["content-length", "transfer-encoding"].iter().any(|known| name.eq_ignore_ascii_case(known.as_bytes()));
+    let framing = |name: &[u8]| {
+        ["content-length", "transfer-encoding"].iter().any(|known| name.eq_ignore_ascii_case(known.as_bytes()))
+    };
     owned(fields).into_iter().filter(|(name, _)| !framing(name)).collect()
 }
 

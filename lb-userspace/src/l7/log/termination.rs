@@ -126,3 +126,16 @@ pub(crate) enum SetCookie {
     /// The server's was removed.
     Deleted = b'D',
 }
+impl SetCookie {
+    /// By its letter, where the backend has a cookie.
+    pub(crate) const fn of(letter: char) -> Self {
+        match letter {
+            'P' => Self::Provided,
+            'I' => Self::Inserted,
+            'U' => Self::Updated,
+            'R' => Self::Rewritten,
+            'D' => Self::Deleted,
+            _ => Self::Nothing,
+        }
+    }
+}

@@ -14,8 +14,10 @@ use crate::l7::{
         request::{self, Refusal, RequestHead},
     },
     io::{Io, Reader, Wire, Writer},
+    log::termination::{Cause, Phase},
     message::{Length, Method, Response, Version},
     pump::{Broken, Frame, Sink, Source},
+    tale::Tale,
     timer::{Timer, after},
 };
 use crate::model::HeaderCase;
@@ -51,8 +53,12 @@ const AHEAD: usize = 16 * 1024;
 /// Serves a connection until it ends.
 pub(in crate::l7) async fn serve(client: Rc<Client>, io: Io, terms: Terms) {
     let wire = Wire::new(io, Some((Arc::clone(&client.live), client.thread.index)));
-    let mut connection =
-        Connection { reader: Reader::new(Rc::clone(&wire)), writer: Writer::new(wire), timer: Timer::default() };
+    let mut connection = Connection {
+        reader: Reader::new(Rc::clone(&wire)),
+        writer: Writer::new(wire),
+        timer: Timer::default(),
+        start: client.accepted,
+    };
     let mut is_first = true;
     let thread = Rc::clone(&client.thread);
     let mut drain = pin!(thread.drain.cancelled());
@@ -60,19 +66,20 @@ pub(in crate::l7) async fn serve(client: Rc<Client>, io: Io, terms: Terms) {
         let head = connection.next_head(&client, &terms, is_first, drain.as_mut()).await;
         is_first = false;
         match head {
-            Next::Request(head) => {
+            Next::Request(head, first_byte) => {
                 // Boxed, so that a connection that waits is as small as its waiting.
-                if !Box::pin(connection.exchange(&client, *head, &terms)).await {
+                if !Box::pin(connection.exchange(&client, *head, first_byte, &terms)).await {
                     return connection.end().await;
                 }
+                connection.start = Instant::now();
             }
             Next::Refused(refusal) => {
-                exchange::count_refused(&client, refusal.status());
+                connection.tell_refused(&client, refusal.status(), Cause::Proxy);
                 connection.writer.out.extend_from_slice(Answer(refusal.status()).bytes().as_bytes());
                 return connection.end().await;
             }
             Next::Late => {
-                exchange::count_refused(&client, Answer::REQUEST_TIMEOUT.0);
+                connection.tell_refused(&client, Answer::REQUEST_TIMEOUT.0, Cause::ClientTimeout);
                 connection.writer.out.extend_from_slice(Answer::REQUEST_TIMEOUT.bytes().as_bytes());
                 return connection.end().await;
             }
@@ -90,11 +97,13 @@ struct Connection {
     reader: Reader,
     writer: Writer,
     timer: Timer,
+    /// When the client was accepted, or the last exchange ended.
+    start: Instant,
 }
 
 /// What a client does next.
 enum Next {
-    Request(Box<RequestHead>),
+    Request(Box<RequestHead>, Instant),
     /// It sent what is no request.
     Refused(Refusal),
     /// It speaks HTTP/2.
@@ -131,7 +140,7 @@ impl Connection {
                     match request::request(&self.reader.input, &limits) {
                         Ok(Some(head)) => {
                             self.reader.input.advance(head.consumed);
-                            return Poll::Ready(Next::Request(Box::new(head)));
+                            return Poll::Ready(Next::Request(Box::new(head), head_since.unwrap_or(began)));
                         }
                         Err(_) | Ok(None) if may_be_preface => {}
                         Err(refusal) => return Poll::Ready(Next::Refused(refusal)),
@@ -158,10 +167,15 @@ impl Connection {
     }
 
     /// One exchange; whether another one may follow.
-    async fn exchange(&mut self, client: &Rc<Client>, head: RequestHead, terms: &Terms) -> bool {
+    async fn exchange(&mut self, client: &Rc<Client>, head: RequestHead, first_byte: Instant, terms: &Terms) -> bool {
         let RequestHead { mut request, length, persistent, upgrade, .. } = head;
         hop::remove(&mut request.fields);
         let keep = Cell::new(persistent);
+        client.count_request();
+        let held = client.current();
+        let tale = Tale::begin(client, &held, self.start, first_byte);
+        let wire = Rc::clone(self.reader.wire());
+        let (received, sent) = (wire.received(), wire.sent());
         let body =
             Body { decoder: Decoder::new(length), reader: &mut self.reader, abort_on_close: terms.abort_on_close };
         let respond = Responder {
@@ -172,8 +186,19 @@ impl Connection {
             case: terms.header_case,
             client,
         };
-        let ended = exchange::run(client, request, length, upgrade, body, respond, &mut self.timer).await;
+        let ended =
+            exchange::run(client, (held, &tale), request, length, upgrade, body, respond, &mut self.timer).await;
+        tale.finish(client, wire.sent() - sent, wire.received() - received);
         ended == exchange::Ended::Clean && keep.get() && !(self.reader.is_closed() && self.reader.input.is_empty())
+    }
+
+    /// Counts and logs what was no request, or not in time.
+    fn tell_refused(&self, client: &Client, status: u16, cause: Cause) {
+        exchange::count_refused(client, status);
+        let tale = Tale::begin(client, &client.current(), self.start, self.start);
+        tale.ended_by(cause, Phase::Request);
+        tale.note(|told| told.status = Some(status));
+        tale.finish(client, 0, self.reader.wire().received());
     }
 
     /// Sends what is left, and closes so that the client reads it: what we do not read of a request would reset it.

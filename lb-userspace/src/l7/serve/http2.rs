@@ -10,6 +10,7 @@ use crate::l7::{
     message::{Fields, Length, Method, Request, Response, Version},
     panics,
     pump::Broken,
+    tale::Tale,
     timer::{Timer, after},
 };
 use bytes::{Bytes, BytesMut};
@@ -206,9 +207,14 @@ async fn stream(client: &Rc<Client>, request: http::Request<RecvStream>, mut res
     let is_head = request.method == Method::Head;
     let useful = Rc::clone(&open.0.useful);
     let body = Receiving::new(body, Some(Rc::clone(&useful)));
-    let respond = Responder { respond, is_head, useful };
+    let written = Rc::new(Cell::new(0));
+    let respond = Responder { respond, is_head, useful, written: Rc::clone(&written) };
     let mut timer = Timer::default();
-    exchange::run(client, request, length, None, body, respond, &mut timer).await;
+    client.count_request();
+    let (held, now) = (client.current(), Instant::now());
+    let tale = Tale::begin(client, &held, now, now);
+    exchange::run(client, (held, &tale), request, length, None, body, respond, &mut timer).await;
+    tale.finish(client, written.get(), 0);
     drop(open);
 }
 
@@ -247,6 +253,8 @@ struct Responder {
     respond: SendResponse<Bytes>,
     is_head: bool,
     useful: Useful,
+    /// Bytes of the answer as HTTP/1 would have written it.
+    written: Rc<Cell<u64>>,
 }
 
 impl Respond for Responder {
@@ -271,8 +279,15 @@ impl Respond for Responder {
         }
         let stream = to_head(&response).and_then(|head| self.respond.send_response(head, bodiless).ok());
         let ended = bodiless && stream.is_some();
-        Sending::new(stream, ended, Some(self.useful))
+        self.written.set(written_head(&response));
+        Sending::new(stream, ended, Some(self.useful)).counting(self.written)
     }
+}
+
+/// Bytes of a head as HTTP/1 would have written it.
+fn written_head(response: &Response) -> u64 {
+    let lines: usize = response.fields.iter().map(|(name, value)| name.len() + value.len() + 4).sum();
+    (b"HTTP/1.1 200 \r\n\r\n".len() + response.reason.len() + lines) as u64
 }
 
 /// `None`: HTTP/2 cannot say it.
