@@ -2,7 +2,7 @@
 //!
 //! [`Threads`] serve [`listener`]s, each thread with a runtime of its own; nothing migrates between threads. A
 //! connection is accepted, perhaps decrypted ([`tls`]), and then either relayed (`tcp`) or understood (`serve`,
-//! `forward`): request checked (`strict`), routed (`rule`), its headers changed (`headers`), a server picked
+//! `forward`): request checked (`strict`), routed (`rules`), its headers changed (`headers`), a server picked
 //! (`balance`), reached (`connect`, `idle`) and asked (`send`); the answer comes back the same way.
 //!
 //! hyper is named in `serve` and `send` alone, rustls in `tls` alone. This folder never touches the kernel's maps.
@@ -26,7 +26,7 @@ mod exchange;
 mod tale;
 mod acl;
 mod numbers;
-mod rule;
+mod rules;
 mod forwarded;
 pub(crate) mod log;
 mod balance;

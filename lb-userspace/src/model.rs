@@ -27,7 +27,7 @@ pub use frontend::{Bind, Fragments, Frontend, FrontendKind, HeaderCase, HttpFron
 pub use global::{Global, OnStop};
 pub use ports::Ports;
 pub use pressure::{Limits, Pressure, Retry, RetryOn};
-pub use rule::Rule;
+pub use rule::{Rule, Rules};
 pub use server::Server;
 pub use tls::{
     Algorithms, BindTls, CIPHERS, CIPHERSUITES, CURVES, Certificate, Cipher, CipherSuite, Clients, Curve, Pem,

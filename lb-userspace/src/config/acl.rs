@@ -5,9 +5,10 @@
 
 pub(crate) mod condition;
 mod expression;
-mod fetches;
+pub(crate) mod fetches;
+pub(crate) mod format;
 mod converters;
-mod patterns;
+pub(crate) mod patterns;
 mod words;
 
 use super::{error::Diagnostic, source::Span, suggest::did_you_mean, text::Text};

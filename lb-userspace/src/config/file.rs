@@ -3,10 +3,12 @@
 
 mod cookie;
 mod log;
+mod rule;
 mod words;
 
 pub(crate) use cookie::Cookie;
 pub(crate) use log::{Capture, CaptureForm, FramingWord, Log, LogForm, LogSkip, UniqueId, UniqueIdForm};
+pub(crate) use rule::{Auth, NameValue, Redirect, Replace, ReplacePath, Return, Rule, User, Userlist};
 pub(crate) use words::{CheckType, Mode, RetryWord, ServerVerify, Verify};
 
 use super::{
@@ -40,6 +42,8 @@ table! {
         frontend: Named<Frontend>,
         /// Where requests and packets go, by name.
         backend: Named<Backend>,
+        /// Who may authenticate, by name.
+        userlist: Named<Userlist>,
     }
 }
 
@@ -112,10 +116,17 @@ table! {
         bind: OneOrMany<BindForm>,
         /// `acl.NAME`: HAProxy's ACL expression; in an array any may hold. `http` only.
         acl: Named<OneOrMany<Text>>,
-        /// `[[frontend.NAME.rule]]`: tried in order, the first whose condition holds decides. `http` only.
+        /// `[[frontend.NAME.rule]]`: those that change or answer requests in order, then those with `use`, of which the
+        /// first that holds decides. `http` only.
         rule: Vec<At<Rule>>,
         /// The backend of whatever no rule takes. Required, but for `http` frontends with rules: those answer 503.
         default_backend: Text,
+        /// A path (with its query, if it has one) that this frontend answers itself, before any rule: 200, or what
+        /// `monitor_fail` says; HAProxy's `monitor-uri`. `http` only. Default: none.
+        monitor_uri: Text,
+        /// A condition under which `monitor_uri` is answered by 503, HAProxy's `monitor fail if`: `{ nbsrv(web) lt 2 }`.
+        /// Default: never.
+        monitor_fail: Text,
         /// Add the client's address to X-Forwarded-For, as HAProxy's `option forwardfor`. `http` only. Default: true.
         forwarded_for: bool,
         /// How names of header fields are written in HTTP/1, to clients and servers: `lower`; `as-sent`, for programs that want
@@ -247,18 +258,6 @@ table! {
         crl: OneOrMany<Text>,
         /// The oldest version, `TLSv1.2` or `TLSv1.3`, as HAProxy's `ssl-min-ver`. Default: `TLSv1.2`.
         min_version: TlsVersion,
-    }
-}
-
-table! {
-    /// `[[frontend.NAME.rule]]`: HAProxy's `use_backend`.
-    struct Rule, "a rule" {
-        /// Names of ACLs: all must hold; `!` negates, `or` begins an alternative. This or `unless` is required.
-        r#if: Text,
-        /// The same, the other way round.
-        unless: Text,
-        /// The backend. Required.
-        r#use: Text,
     }
 }
 
@@ -418,6 +417,14 @@ pub const TABLES: &[(&str, &[KnobDoc])] = &[
     ("frontend.NAME.log", Log::KNOBS),
     ("frontend.NAME.capture_request", Capture::KNOBS),
     ("frontend.NAME.unique_id", UniqueId::KNOBS),
+    ("frontend.NAME.rule.return", Return::KNOBS),
+    ("frontend.NAME.rule.redirect", Redirect::KNOBS),
+    ("frontend.NAME.rule.set_header", NameValue::KNOBS),
+    ("frontend.NAME.rule.replace_header", Replace::KNOBS),
+    ("frontend.NAME.rule.replace_path", ReplacePath::KNOBS),
+    ("frontend.NAME.rule.auth", Auth::KNOBS),
+    ("userlist.NAME", Userlist::KNOBS),
+    ("userlist.NAME.user", User::KNOBS),
     ("backend.NAME", Backend::KNOBS),
     ("backend.NAME.tls", ServerTls::KNOBS),
     ("backend.NAME.check", Check::KNOBS),
@@ -499,6 +506,7 @@ impl File {
         absorb_table(&mut self.defaults, later.defaults, out);
         absorb_named(&mut self.frontend, later.frontend);
         absorb_named(&mut self.backend, later.backend);
+        absorb_named(&mut self.userlist, later.userlist);
     }
 }
 

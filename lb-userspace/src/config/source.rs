@@ -83,8 +83,8 @@ impl Source {
     }
 }
 
-/// Replaces what follows `hash_key` on its line, and in a string of several lines up to its end: whoever reads an error
-/// message, in a log say, must not learn the key. By text and not by the parsed tree, so that it holds for files that do
+/// Replaces what follows a secret's key on its line, and in a string of several lines up to its end: whoever reads an error
+/// message, in a log say, must not learn it. By text and not by the parsed tree, so that it holds for files that do
 /// not parse.
 fn mask_secrets(text: &str) -> String {
     let mut shown = String::with_capacity(text.len());
@@ -92,7 +92,11 @@ fn mask_secrets(text: &str) -> String {
     for line in text.split_inclusive('\n') {
         let secret = match open {
             Some(_) => Some(0),
-            None => line.find(SECRET_KEY).and_then(|key| Some(key + line.get(key..)?.find('=')? + 1)),
+            None => SECRET_KEYS
+                .iter()
+                .filter_map(|secret| line.find(secret))
+                .min()
+                .and_then(|key| Some(key + line.get(key..)?.find('=')? + 1)),
         };
         let (clear, hidden) = line.split_at(secret.unwrap_or(line.len()));
         open = match open {
@@ -109,7 +113,7 @@ fn mask_secrets(text: &str) -> String {
     shown
 }
 
-const SECRET_KEY: &str = "hash_key";
+const SECRET_KEYS: [&str; 2] = ["hash_key", "insecure_password"];
 const MULTI_LINE: [&str; 2] = ["\"\"\"", "'''"];
 
 #[cfg(test)]

@@ -14,6 +14,7 @@ mod log;
 mod names;
 mod pressure;
 mod range;
+mod rule;
 mod tls;
 
 use super::{
@@ -24,11 +25,15 @@ use super::{
     read::OneOrMany,
     source::{At, Span},
 };
-use crate::model::{Model, Ports};
+use crate::model::{
+    Model, Ports,
+    userlist::{Password, Userlist},
+};
 use names::Names;
 use std::{
     cell::RefCell,
     collections::{BTreeMap, BTreeSet},
+    sync::Arc,
 };
 
 /// A table under the name that the operator gave it.
@@ -75,7 +80,8 @@ fn model(file: &File, bundle: &Bundle, wanted: &mut BTreeSet<String>, out: &mut 
     let uses = uses(&frontends, &names, out);
     warn_of_unused(&backends, &uses, out);
     bind::check_conflicts(&frontends, out);
-    let known = known(&frontends, &backends, bundle);
+    let userlists = userlists(file, out);
+    let known = known(&frontends, &backends, userlists, bundle);
     let model = Model {
         global: global::global(file.global.value(), bundle.cpus, out),
         frontends: frontends
@@ -101,8 +107,34 @@ fn model(file: &File, bundle: &Bundle, wanted: &mut BTreeSet<String>, out: &mut 
     model
 }
 
+/// The userlists by name.
+fn userlists<'a>(file: &'a File, out: &mut Vec<Diagnostic>) -> BTreeMap<&'a str, Arc<Userlist>> {
+    let lists = names::sorted("userlist", file.userlist.value(), out).into_iter();
+    let list = lists.map(|(name, typed)| {
+        let mut users: Vec<(String, Password)> = Vec::new();
+        for At { value: user, span } in typed.user.value().into_iter().flatten() {
+            let (Some(known), Some(password)) = (user.name.value(), user.insecure_password.value()) else {
+                out.push(Diagnostic::error(*span, "a user needs `name` and `insecure_password`"));
+                continue;
+            };
+            if users.iter().any(|(name, _)| *name == known.value) || known.value.contains(':') {
+                let message = format!("`{known}` is given twice, or has a colon: names have none");
+                out.push(Diagnostic::error(known.span, message));
+            }
+            users.push((known.value.clone(), Password::Clear(password.value.clone())));
+        }
+        (name.value.as_str(), Arc::new(Userlist { name: name.value.clone(), users }))
+    });
+    list.collect()
+}
+
 /// What expressions may name.
-fn known<'a>(frontends: &[&'a Entry<Frontend>], backends: &[&'a Entry<Backend>], bundle: &'a Bundle) -> Known<'a> {
+fn known<'a>(
+    frontends: &[&'a Entry<Frontend>],
+    backends: &[&'a Entry<Backend>],
+    userlists: BTreeMap<&'a str, Arc<Userlist>>,
+    bundle: &'a Bundle,
+) -> Known<'a> {
     let servers = |backend: &'a Backend| {
         let servers = backend.server.value().into_iter().flatten();
         servers.map(|server| server.value.name.value().map_or("", |name| name.value.as_str())).collect()
@@ -110,7 +142,7 @@ fn known<'a>(frontends: &[&'a Entry<Frontend>], backends: &[&'a Entry<Backend>],
     Known {
         backends: backends.iter().map(|(name, backend)| (name.value.as_str(), servers(backend))).collect(),
         frontends: frontends.iter().map(|(name, _)| name.value.as_str()).collect(),
-        userlists: BTreeMap::new(),
+        userlists,
         files: &bundle.texts,
         wanted: RefCell::default(),
     }

@@ -12,9 +12,10 @@ pub(super) mod tests;
 
 pub(crate) use facts::{Certificate, Connection, Facts, Name, Numbers, Scene, Tls, Variables};
 pub(crate) use value::Value;
+pub(super) use {convert::expanded, fetch::authenticated};
 
 use crate::model::acl::{Acl, Condition, Expression, Test};
-use std::ops::ControlFlow::{self, Break, Continue};
+use std::ops::ControlFlow::{Break, Continue};
 
 /// Whether a condition holds.
 pub(crate) fn holds(condition: &Condition, facts: &Facts<'_>) -> bool {
@@ -42,10 +43,13 @@ fn matches(acl: &Acl, facts: &Facts<'_>) -> bool {
 pub(crate) fn value<'a>(expression: &'a Expression, facts: &Facts<'a>) -> Option<Value<'a>> {
     let mut last = None;
     let take_last = expression.fetch.takes_last();
-    let _: ControlFlow<bool> = fetch::each(&expression.fetch, facts, &mut |value| {
+    let mut take = |value| {
         last = Some(value);
         if take_last { Continue(()) } else { Break(true) }
-    });
+    };
+    match fetch::each(&expression.fetch, facts, &mut take) {
+        Continue(()) | Break(_) => {}
+    }
     converted(expression, last?, facts)
 }
 

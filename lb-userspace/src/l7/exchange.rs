@@ -22,7 +22,7 @@ use super::{
     message::{Length, Request, Response},
     numbers::Counted,
     pump::{Frame, Sink as _},
-    rule,
+    rules::{self, Outcome},
     serve::{RequestBody, Respond},
     snapshot::BackendRoute,
     tale::Tale,
@@ -36,7 +36,7 @@ use std::{
     future::poll_fn,
     rc::Rc,
     task::Poll,
-    time::{SystemTime, UNIX_EPOCH},
+    time::{Duration, SystemTime, UNIX_EPOCH},
 };
 use talk::{Talk, Why};
 use tokio::time::Instant;
@@ -64,7 +64,7 @@ pub(super) async fn run<B: RequestBody, R: Respond>(
     mut request: Request,
     length: Length,
     upgrade: Option<Vec<u8>>,
-    body: B,
+    mut body: B,
     respond: R,
     timer: &mut Timer,
 ) -> Ended {
@@ -75,9 +75,26 @@ pub(super) async fn run<B: RequestBody, R: Respond>(
         tale.ended_by(Cause::Proxy, Phase::Request);
         return told.reply(Answer::MISDIRECTED, false, respond, timer).await;
     }
-    let Some((http, backend)) = place(client, &held, &request) else {
-        tale.ended_by(Cause::Server, Phase::Connect);
-        return told.reply(Answer::UNAVAILABLE, length.is_empty(), respond, timer).await;
+    let (http, backend) = match place(client, &held, &mut request) {
+        Placed::At(http, backend) => (http, backend),
+        Placed::Nowhere => {
+            tale.ended_by(Cause::Server, Phase::Connect);
+            return told.reply(Answer::UNAVAILABLE, length.is_empty(), respond, timer).await;
+        }
+        Placed::Answered { response, body: page, wait } => {
+            let denied = (400..500).contains(&response.status);
+            let (cause, phase) = match wait {
+                Some(_) => (Cause::Proxy, Phase::Tarpit),
+                None if denied => (Cause::Proxy, Phase::Request),
+                None => (Cause::Local, Phase::Request),
+            };
+            tale.ended_by(cause, phase);
+            if let Some(wait) = wait {
+                let until = Some(after(Instant::now(), wait));
+                poll_fn(|cx| body.poll_gone(cx).is_ready().then_some(()).map_or_else(|| timer.poll(cx, until), Poll::Ready)).await;
+            }
+            return told.send(response, page, length.is_empty(), respond, timer).await;
+        }
     };
     tale.note(|told| told.backend(backend));
     let address = http.forwarded_for.then(|| client.flow.client.ip());
@@ -96,21 +113,51 @@ fn is_misdirected(client: &Client, request: &Request) -> bool {
     client.tls.as_ref().zip(host).is_some_and(|(facts, host)| tls::misdirected(facts, host))
 }
 
-/// Where a request goes.
-fn place<'a>(client: &Client, held: &'a Held, request: &Request) -> Option<(&'a HttpFrontend, &'a BackendRoute)> {
-    let frontend = held.frontend()?;
+/// What the rules make of a request.
+enum Placed<'a> {
+    /// It goes to a server.
+    At(&'a HttpFrontend, &'a BackendRoute),
+    /// It has this answer, after a wait.
+    Answered { response: Response, body: Bytes, wait: Option<Duration> },
+    /// No rule says where to go.
+    Nowhere,
+}
+
+/// Applies the rules.
+fn place<'a>(client: &Client, held: &'a Held, request: &mut Request) -> Placed<'a> {
+    let Some(frontend) = held.frontend() else { return Placed::Nowhere };
     let http = match &frontend.kind {
         FrontendKind::Http(http) => http,
-        FrontendKind::L4(_) | FrontendKind::Tcp { .. } => return None,
+        FrontendKind::L4(_) | FrontendKind::Tcp { .. } => return Placed::Nowhere,
     };
     let (source, destination) = (client.flow.client, client.flow.local);
     let connection = ClientConnection { source, destination, tls: client.tls_seen(), hello: None };
     let numbers = Counted { snapshot: &held.snapshot, frontend };
     let scene = Scene { connection: &connection, payload: None, backend: None, numbers: &numbers, unique_id: None };
-    let variables = Variables::default();
+    let mut variables = Variables::default();
+    if let Some(answer) = rules::monitor(http, &scene, request) {
+        let (response, body) = answer.response();
+        return Placed::Answered { response, body, wait: None };
+    }
+    match rules::request(&http.rules.request, &scene, request, &mut variables) {
+        Outcome::Continue => {}
+        Outcome::Answer(response, body) => return Placed::Answered { response, body, wait: None },
+        Outcome::Tarpit(response, body) => {
+            let default = http.default_backend.and_then(|backend| held.snapshot.backend(backend));
+            return Placed::Answered {
+                response,
+                body,
+                wait: Some(default.map_or(TARPIT, |backend| backend.timeout_connect)),
+            };
+        }
+    }
     let facts = Facts { scene: &scene, request: Some(request), response: None, variables: &variables };
-    Some((http, held.snapshot.backend(rule::route(http, &facts)?)?))
+    let backend = rules::route(http, &facts).and_then(|backend| held.snapshot.backend(backend));
+    backend.map_or(Placed::Nowhere, |backend| Placed::At(http, backend))
 }
+
+/// How long a tarpit holds a client where no default backend says it.
+const TARPIT: Duration = Duration::from_secs(5);
 
 /// Gives a request its id, if its frontend does so.
 fn identify(client: &Client, held: &Held, request: &mut Request, tale: &Tale) {
@@ -135,14 +182,24 @@ struct Replying<'a> {
 impl Replying<'_> {
     /// Sends an answer of ours. `drained`: nothing of the request is left on the connection.
     async fn reply<R: Respond>(self, answer: Answer, drained: bool, respond: R, timer: &mut Timer) -> Ended {
-        let counts = self.client.counts();
         if answer.is_of_request() {
-            counts.request_errors.increment();
+            self.client.counts().request_errors.increment();
         }
-        counts.responses(answer.0).increment();
         let (response, page) = answer.response();
+        self.send(response, page, drained && !answer.is_of_request(), respond, timer).await
+    }
+
+    /// The same with an answer that rules have made.
+    async fn send<R: Respond>(
+        self,
+        response: Response,
+        page: Bytes,
+        drained: bool,
+        respond: R,
+        timer: &mut Timer,
+    ) -> Ended {
+        self.client.counts().responses(response.status).increment();
         self.tale.note(|told| told.response(&response));
-        let drained = drained && !answer.is_of_request();
         let timeout = self.held.frontend().map_or_else(Default::default, |frontend| frontend.timeout_client);
         send(response, page, drained, respond, timer, after(Instant::now(), timeout)).await
     }

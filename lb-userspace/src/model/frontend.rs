@@ -1,6 +1,6 @@
 //! Frontend: where clients connect.
 
-use super::{BackendIndex, BindTls, Certificate, Endpoint, Ports, Rule, log::Logging};
+use super::{BackendIndex, BindTls, Certificate, Condition, Endpoint, Ports, Rules, log::Logging};
 use ipnet::IpNet;
 use lb_common::Protocol;
 use std::{
@@ -105,8 +105,10 @@ pub enum HeaderCase {
 /// What only an `http` frontend has.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct HttpFrontend {
-    /// Tried in order; the first whose condition holds decides.
-    pub rules: Vec<Rule>,
+    /// What becomes of requests, and where they go.
+    pub rules: Rules,
+    /// `monitor_uri`: a path that is answered here: 200, or 503 if the condition holds.
+    pub monitor: Option<Monitor>,
     /// Where requests go that no rule takes; without one they get 503, as with HAProxy.
     pub default_backend: Option<BackendIndex>,
     /// Add the client's address to X-Forwarded-For. Default: true.
@@ -119,6 +121,15 @@ pub struct HttpFrontend {
     pub timeout_request: Duration,
     /// Longest wait for the next request on a kept connection. Default: 60 s.
     pub timeout_keep_alive: Duration,
+}
+
+/// A path that tells whoever asks whether the frontend is of use.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Monitor {
+    /// Path and query, whole.
+    pub uri: String,
+    /// `monitor_fail`: when the answer is 503.
+    pub fail: Option<Condition>,
 }
 
 /// One address of a frontend.

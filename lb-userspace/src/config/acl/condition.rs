@@ -135,7 +135,7 @@ impl Reading<'_, '_, '_> {
             };
             match found.and_then(|acl| check_moment(&acl, self.when, name_span).map(|()| acl)) {
                 Ok(acl) => {
-                    any.last_mut().into_iter().for_each(|terms| terms.push(Term { negated, acl: Arc::clone(&acl) }))
+                    any.last_mut().into_iter().for_each(|terms| terms.push(Term { negated, acl: Arc::clone(&acl) }));
                 }
                 Err(error) => self.errors.push(error),
             }

@@ -35,17 +35,8 @@ pub(super) fn converter(call: &Call<'_>, known: &Known<'_>) -> Result<Converter,
         return Ok(Converter::Arithmetic(operation, operand));
     }
     match call.name {
-        "field" | "word" => {
-            call.at_most(3)?;
-            call.required(0, "an index and the delimiters")?;
-            let index = call
-                .number(0)?
-                .filter(|index| *index != 0)
-                .ok_or_else(|| call.error_in(0, "parts count from 1, or from -1 at the end"))?;
-            let delimiters = call.required(1, "the delimiters")?.as_bytes().into();
-            let cut = Cut { index, delimiters, count: call.number(2)?.unwrap_or(1) };
-            Ok(if call.name == "field" { Converter::Field(cut) } else { Converter::Word(cut) })
-        }
+        "field" => cut(call).map(Converter::Field),
+        "word" => cut(call).map(Converter::Word),
         "url_dec" => {
             call.at_most(1)?;
             Ok(Converter::UrlDecode(call.number::<u8>(0)?.unwrap_or(0) != 0))
@@ -55,17 +46,7 @@ pub(super) fn converter(call: &Call<'_>, known: &Known<'_>) -> Result<Converter,
             call.required(0, "an offset")?;
             Ok(Converter::Bytes(call.number(0)?.unwrap_or_default(), call.number(1)?))
         }
-        "ipmask" => {
-            call.at_most(2)?;
-            call.required(0, "the length of a prefix")?;
-            let length = |index, longest: u8, default| match call.number(index)? {
-                Some(length) if length > longest => {
-                    Err(call.error_in(index, format!("a prefix has at most {longest} bits")))
-                }
-                length => Ok(length.unwrap_or(default)),
-            };
-            Ok(Converter::IpMask(length(0, 32, 32)?, length(1, 128, 128)?))
-        }
+        "ipmask" => ip_mask(call),
         "regsub" => substitute(call),
         "strcmp" => {
             call.at_most(1)?;
@@ -77,15 +58,31 @@ pub(super) fn converter(call: &Call<'_>, known: &Known<'_>) -> Result<Converter,
             let variable = call.optional(1).map(|_| variable(call, 1)).transpose()?;
             Ok(Converter::Concat { before: text(0), variable, after: text(2) })
         }
-        _ => match map(call, known)? {
-            Some(map) => Ok(Converter::Map(Arc::new(map))),
-            None => {
-                let elsewhere = ELSEWHERE.contains(&call.name);
-                let help = "supported: lower, upper, field, word, url_dec, regsub, map, add, ipmask, crc32, …";
-                Err(unknown(call, format!("no converter is called `{}`", call.name), NAMES, elsewhere, help))
-            }
-        },
+        _ => map(call, known)?.map(|map| Converter::Map(Arc::new(map))).ok_or_else(|| {
+            let elsewhere = ELSEWHERE.contains(&call.name);
+            let help = "supported: lower, upper, field, word, url_dec, regsub, map, add, ipmask, crc32, …";
+            unknown(call, format!("no converter is called `{}`", call.name), NAMES, elsewhere, help)
+        }),
     }
+}
+
+fn cut(call: &Call<'_>) -> Result<Cut, Diagnostic> {
+    call.at_most(3)?;
+    call.required(0, "an index and the delimiters")?;
+    let index = call.number(0)?.filter(|index| *index != 0);
+    let index = index.ok_or_else(|| call.error_in(0, "parts count from 1, or from -1 at the end"))?;
+    let delimiters = call.required(1, "the delimiters")?.as_bytes().into();
+    Ok(Cut { index, delimiters, count: call.number(2)?.unwrap_or(1) })
+}
+
+fn ip_mask(call: &Call<'_>) -> Result<Converter, Diagnostic> {
+    call.at_most(2)?;
+    call.required(0, "the length of a prefix")?;
+    let length = |index, longest: u8| match call.number(index)? {
+        Some(length) if length > longest => Err(call.error_in(index, format!("a prefix has at most {longest} bits"))),
+        length => Ok(length.unwrap_or(longest)),
+    };
+    Ok(Converter::IpMask(length(0, 32)?, length(1, 128)?))
 }
 
 fn without_arguments(name: &str) -> Option<Converter> {

@@ -10,7 +10,7 @@ use std::ops::Range;
 /// A name with its arguments, and where each stands.
 pub(super) struct Call<'t> {
     pub(super) name: &'t str,
-    pub(super) arguments: Vec<(String, Range<usize>)>,
+    pub(super) arguments: Arguments,
     pub(super) name_range: Range<usize>,
     word: &'t Word,
     text: &'t Text,
@@ -126,8 +126,11 @@ fn calls<'t>(word: &'t Word, text: &'t Text) -> Result<Vec<Call<'t>>, Diagnostic
     }
 }
 
+/// Arguments, and where each stands.
+type Arguments = Vec<(String, Range<usize>)>;
+
 /// The arguments from `start`, and where their parenthesis has ended. Quotes and backslashes are as in words.
-fn split_arguments(typed: &str, start: usize) -> Option<(Vec<(String, Range<usize>)>, usize)> {
+fn split_arguments(typed: &str, start: usize) -> Option<(Arguments, usize)> {
     let mut arguments = Vec::new();
     let mut current = String::new();
     let mut begun = start;

@@ -176,9 +176,8 @@ fn without_arguments(name: &str) -> Option<Fetch> {
         "req.ssl_hello_type" | "req_ssl_hello_type" => Fetch::Tls(Tls::HelloType),
         "req.len" | "req_len" => Fetch::Length,
         "unique-id" => Fetch::UniqueId,
-        "always_true" => Fetch::Constant(Constant::Bool(true)),
+        "always_true" | "req.proto_http" => Fetch::Constant(Constant::Bool(true)),
         "always_false" => Fetch::Constant(Constant::Bool(false)),
-        "req.proto_http" => Fetch::Constant(Constant::Bool(true)),
         _ => return None,
     })
 }

@@ -121,7 +121,7 @@ pub(super) fn parse(
     let test = match how {
         How::Found => Test::Found,
         How::Bool => Test::Bool,
-        how => Test::Any(lookup(how, &rest.patterns)?),
+        How::Int | How::Ip | How::Binary | How::Length | How::Text(_) => Test::Any(lookup(how, &rest.patterns)?),
     };
     if !expression.kind().casts_to(test.kind()) {
         let message = format!("{} cannot be compared as {}", noun(expression.kind()), noun(test.kind()));
@@ -270,7 +270,7 @@ fn texts(method: Method, patterns: &[Pattern]) -> Result<Texts, Diagnostic> {
 }
 
 /// What is wrong with a regular expression.
-pub(super) fn regex_error(error: &regex::Error, span: Span) -> Diagnostic {
+pub(crate) fn regex_error(error: &regex::Error, span: Span) -> Diagnostic {
     let message = match error {
         regex::Error::Syntax(text) => {
             let last = text.lines().last().unwrap_or_default();

@@ -72,7 +72,7 @@ fn the_reference_configuration_loads_and_warns_only_of_its_placeholder_key() {
     let (dns, public) = (frontend("dns"), frontend("public"));
     assert_eq!([0, 1].map(|bind| dns.binds[bind].protocol), [Protocol::Tcp, Protocol::Udp]);
     assert_eq!(public.binds[2].certificates.len(), 1);
-    assert_eq!(http(&model, "public").rules.len(), 3);
+    assert_eq!(http(&model, "public").rules.routes.len(), 3);
 }
 
 #[test]
@@ -173,7 +173,7 @@ fn rule(acl: &str, condition: &str) -> Condition {
     let text = format!(
         "[frontend.a]\nmode = \"http\"\nbind = \"*:80\"\nacl.x = '''{acl}'''\nacl.y = \"path /y\"\nacl.z = \"path /z\"\nrule = [{{ {condition}, use = \"b\" }}]\n[backend.b]\nserver = [{{ name = \"s\", address = \"10.0.0.1:80\" }}]\n"
     );
-    http(&model(&text), "a").rules[0].condition.clone()
+    http(&model(&text), "a").rules.routes[0].condition.clone().expect("a condition")
 }
 
 /// A condition as text: `x` and `!y` of terms, known by the paths that they match.

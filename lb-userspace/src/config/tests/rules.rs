@@ -199,11 +199,13 @@ error: a rule needs `if` or `unless`
    |
    = help: what always holds is the `default_backend`
 
-error: a rule needs `use`: the backend
+error: a rule needs an action
   --> sluice.toml:14:3
    |
 14 |   { if = "host_api" },
    |   ^^^^^^^^^^^^^^^^^^^
+   |
+   = help: one of: `use`, `deny`, `tarpit`, `return`, `redirect`, `auth`, `set_header`, `add_header`, `del_header`, `replace_header`, `replace_value`, `set_path`, `replace_path`, `set_query`, `set_uri`, `set_method`, `set_var`
 
 error: a rule has `if` or `unless`, not both
   --> sluice.toml:15:31

@@ -1,20 +1,17 @@
 //! Frontends: what each mode has and has not, their rules.
 
-use super::{Entry, bind, log, names::Names, range};
+use super::{Entry, bind, log, names::Names, range, rule::Reading};
 use crate::{
     config::{
-        acl::{
-            self, Known,
-            condition::{self, Acls},
-        },
+        acl::{self, Known, condition::Acls},
         bundle::Bundle,
         error::Diagnostic,
-        file::{Defaults, Frontend as Typed, Mode, Rule as TypedRule},
+        file::{Defaults, Frontend as Typed, Mode},
         read::{Knob, Named, OneOrMany},
         source::{At, Span},
         text::Text,
     },
-    model::{BackendIndex, Condition, Frontend, FrontendKind, HttpFrontend, L4Frontend, Rule, acl::expression::Moment},
+    model::{BackendIndex, Frontend, FrontendKind, HttpFrontend, L4Frontend, Rules, frontend::Monitor},
 };
 use lb_common::Protocol;
 use std::{ops::RangeInclusive, time::Duration};
@@ -22,6 +19,7 @@ use std::{ops::RangeInclusive, time::Duration};
 /// Every name of a backend in a frontend.
 pub(super) fn references(typed: &Typed) -> impl Iterator<Item = &Text> {
     let rules = typed.rule.value().into_iter().flatten().filter_map(|rule| rule.value.r#use.value());
+    let rules = rules.filter(|name| !name.value.contains("%["));
     typed.default_backend.value().into_iter().chain(rules)
 }
 
@@ -50,27 +48,31 @@ pub(super) fn frontend(
         kind: match mode {
             Some(Mode::L4) => FrontendKind::L4(l4(typed, backend.unwrap_or_default(), out)),
             Some(Mode::Tcp) => FrontendKind::Tcp { backend: backend.unwrap_or_default() },
-            Some(Mode::Http) | None => FrontendKind::Http(HttpFrontend {
-                rules: rules(typed, names, known, out),
-                default_backend: backend,
-                forwarded_for: typed.forwarded_for.or(true),
-                abort_on_close: typed.abort_on_close.or(true),
-                header_case: typed.header_case.value().copied().unwrap_or_default(),
-                timeout_request: range::duration(
-                    [&typed.timeout_http_request, &defaults.timeout_http_request],
-                    "timeout_http_request",
-                    range::TIMEOUT,
-                    TIMEOUT_REQUEST,
-                    out,
-                ),
-                timeout_keep_alive: range::duration(
-                    [&typed.timeout_http_keep_alive, &defaults.timeout_http_keep_alive],
-                    "timeout_http_keep_alive",
-                    range::TIMEOUT,
-                    TIMEOUT,
-                    out,
-                ),
-            }),
+            Some(Mode::Http) | None => {
+                let (rules, monitor) = rules(typed, names, known, out);
+                FrontendKind::Http(HttpFrontend {
+                    rules,
+                    monitor,
+                    default_backend: backend,
+                    forwarded_for: typed.forwarded_for.or(true),
+                    abort_on_close: typed.abort_on_close.or(true),
+                    header_case: typed.header_case.value().copied().unwrap_or_default(),
+                    timeout_request: range::duration(
+                        [&typed.timeout_http_request, &defaults.timeout_http_request],
+                        "timeout_http_request",
+                        range::TIMEOUT,
+                        TIMEOUT_REQUEST,
+                        out,
+                    ),
+                    timeout_keep_alive: range::duration(
+                        [&typed.timeout_http_keep_alive, &defaults.timeout_http_keep_alive],
+                        "timeout_http_keep_alive",
+                        range::TIMEOUT,
+                        TIMEOUT,
+                        out,
+                    ),
+                })
+            }
         },
         log: log::logging(typed, mode, defaults, out),
         timeout_client: range::duration(client, "timeout_client", range::TIMEOUT, TIMEOUT, out),
@@ -101,6 +103,8 @@ fn refuse_knobs_of_other_modes(typed: &Typed, mode: Mode, out: &mut Vec<Diagnost
     let knobs = [
         ("acl", acl, http),
         ("rule", rule, http),
+        ("monitor_uri", span(&typed.monitor_uri), http),
+        ("monitor_fail", span(&typed.monitor_fail), http),
         ("forwarded_for", span(&typed.forwarded_for), http),
         ("abort_on_close", span(&typed.abort_on_close), http),
         ("header_case", span(&typed.header_case), http),
@@ -140,14 +144,24 @@ fn require_backend(name: &At<String>, typed: &Typed, mode: Option<Mode>, out: &m
     }
 }
 
-fn rules(typed: &Typed, names: &Names<'_>, known: &Known<'_>, out: &mut Vec<Diagnostic>) -> Vec<Rule> {
-    let mut acls = acls(typed, known, out);
-    let typed_rules = typed.rule.value().into_iter().flatten();
-    let rules: Vec<_> = typed_rules.filter_map(|rule| one_rule(rule, names, known, &mut acls, out)).collect();
-    for (name, span) in acls.unused() {
+/// What becomes of requests: rules, and the path that tells whether the frontend is of use.
+fn rules(typed: &Typed, names: &Names<'_>, known: &Known<'_>, out: &mut Vec<Diagnostic>) -> (Rules, Option<Monitor>) {
+    let acls = acls(typed, known, out);
+    let mut reading = Reading { names, known, acls, out };
+    let rules = reading.rules(typed.rule.value().map(Vec::as_slice).unwrap_or_default());
+    let fail = reading.stated(&typed.monitor_fail);
+    let unused: Vec<_> = reading.acls.unused().map(|(name, span)| (name.to_owned(), span)).collect();
+    for (name, span) in unused {
         out.push(Diagnostic::warning(span, format!("no rule uses ACL `{name}`")));
     }
-    rules
+    let uri = typed.monitor_uri.value().map(|text| text.value.clone());
+    if let (None, Some(fail)) = (&uri, typed.monitor_fail.given()) {
+        out.push(Diagnostic::error(fail.span, "`monitor_fail` without `monitor_uri` has no effect"));
+    }
+    if let Some(text) = typed.monitor_uri.given().filter(|text| !text.value.value.starts_with('/')) {
+        out.push(Diagnostic::error(text.span, "`monitor_uri` begins with a slash"));
+    }
+    (rules, uri.map(|uri| Monitor { uri, fail }))
 }
 
 fn acls<'a>(typed: &'a Typed, known: &Known<'_>, out: &mut Vec<Diagnostic>) -> Acls<'a> {
@@ -170,38 +184,6 @@ fn acls<'a>(typed: &'a Typed, known: &Known<'_>, out: &mut Vec<Diagnostic>) -> A
         acls.insert(&name.value, name.span, parsed);
     }
     acls
-}
-
-fn one_rule(
-    rule: &At<TypedRule>,
-    names: &Names<'_>,
-    known: &Known<'_>,
-    acls: &mut Acls<'_>,
-    out: &mut Vec<Diagnostic>,
-) -> Option<Rule> {
-    let At { value: typed, span } = rule;
-    if typed.r#use.is_absent() {
-        out.push(Diagnostic::error(*span, "a rule needs `use`: the backend"));
-    }
-    let (text, negated) = match (&typed.r#if, &typed.unless) {
-        (Knob::Given(text), Knob::Absent) => (text, false),
-        (Knob::Absent, Knob::Given(text)) => (text, true),
-        (Knob::Given(_), Knob::Given(unless)) => {
-            let error = Diagnostic::error(unless.span, "a rule has `if` or `unless`, not both");
-            out.push(error.help("negate a single ACL with `!`"));
-            return None;
-        }
-        (Knob::Absent, Knob::Absent) => {
-            let error = Diagnostic::error(*span, "a rule needs `if` or `unless`");
-            out.push(error.help("what always holds is the `default_backend`"));
-            return None;
-        }
-        (Knob::Faulty, _) | (_, Knob::Faulty) => return None,
-    };
-    let condition = condition::parse(&text.value, acls, known, Moment::Request, out);
-    let condition = condition.map_err(|errors| out.extend(errors)).ok()?;
-    let backend = typed.r#use.value().and_then(|text| names.find(&text.value));
-    Some(Rule { condition: Condition { negated, ..condition }, backend: backend? })
 }
 
 const TIMEOUT: Duration = Duration::from_mins(1);

@@ -38,7 +38,7 @@ pub(super) fn each<'a>(fetch: &'a Fetch, facts: &Facts<'a>, take: Take<'_, 'a>) 
             let values = named.filter_map(|pair| parameter(pair, name, *ignore_case));
             values.into_iter().try_for_each(|value| take(Value::text(value)))
         }
-        _ => one(fetch, facts).map_or(Continue(()), take),
+        single => one(single, facts).map_or(Continue(()), take),
     }
 }
 

@@ -18,7 +18,7 @@ pub(in crate::l7) fn condition(acls: &[(&str, &str)], text: &str) -> Condition {
     );
     let model = parse(&text).unwrap_or_else(|errors| panic!("{}", errors.render(Format::Full))).model;
     match &model.frontends[0].kind {
-        FrontendKind::Http(http) => http.rules[0].condition.clone(),
+        FrontendKind::Http(http) => http.rules.routes[0].condition.clone().expect("a condition"),
         FrontendKind::L4(_) | FrontendKind::Tcp { .. } => panic!("not http"),
     }
 }
@@ -51,22 +51,22 @@ impl Numbers for Fixed {
 }
 
 /// What a test looks at.
-pub(super) struct Stage {
-    pub(super) source: &'static str,
-    pub(super) tls: Option<Tls>,
-    pub(super) request: Request,
-    pub(super) response: Option<Response>,
-    pub(super) variables: Variables,
+pub(in crate::l7) struct Stage {
+    pub(in crate::l7) source: &'static str,
+    pub(in crate::l7) tls: Option<Tls>,
+    pub(in crate::l7) request: Request,
+    pub(in crate::l7) response: Option<Response>,
+    pub(in crate::l7) variables: Variables,
 }
 
 impl Stage {
-    pub(super) fn new(target: &str, fields: &[(&str, &str)]) -> Self {
+    pub(in crate::l7) fn new(target: &str, fields: &[(&str, &str)]) -> Self {
         let fields = fields.iter().copied().collect();
         let request = Request { method: Method::Get, target: target.into(), version: Version::Http11, fields };
         Self { source: "192.0.2.7:4000", tls: None, request, response: None, variables: Variables::default() }
     }
 
-    pub(super) fn with<T>(&self, look: impl FnOnce(&Facts<'_>) -> T) -> T {
+    pub(in crate::l7) fn with<T>(&self, look: impl FnOnce(&Facts<'_>) -> T) -> T {
         let source = self.source.parse().expect("an address");
         let destination = "198.51.100.1:443".parse().expect("an address");
         let connection = Connection { source, destination, tls: self.tls.as_ref(), hello: None };
@@ -82,7 +82,7 @@ impl Stage {
     }
 
     /// Whether an anonymous ACL holds.
-    pub(super) fn is(&self, acl: &str) -> bool {
+    pub(in crate::l7) fn is(&self, acl: &str) -> bool {
         let condition = condition(&[], &format!("{{ {acl} }}"));
         self.with(|facts| holds(&condition, facts))
     }

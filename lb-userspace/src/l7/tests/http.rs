@@ -6,7 +6,7 @@ use super::{
     proxy::{Proxy, SHORT, eventually, read_to_end, read_until, refusing},
 };
 use crate::{
-    model::{HttpFrontend, Rule},
+    model::{HttpFrontend, Rule, Rules, rule::Route},
     servers::Available,
 };
 use std::sync::{Arc, atomic::Ordering::SeqCst};
@@ -16,7 +16,8 @@ use tokio::io::AsyncWriteExt as _;
 async fn rules_choose_the_backend_and_no_backend_is_503() {
     let (api, www) = (Origin::named("api").await, Origin::named("www").await);
     let condition = crate::l7::acl::tests::condition(&[], "{ hdr(host) -i api.test }");
-    let rules = vec![Rule { condition, backend: 0 }];
+    let routes = vec![Rule { condition: Some(condition), action: Route::Backend(0) }];
+    let rules = Rules { routes, ..Rules::default() };
     let backends = vec![backend("api", [api.address]), backend("www", [www.address])];
     let mut proxy = Proxy::http(HttpFrontend { rules, default_backend: Some(1), ..http_frontend() }, backends);
     assert!(proxy.ask_path("API.test", "/").await.ends_with("\r\n\r\napi"));

@@ -63,7 +63,8 @@ pub(crate) fn backend(name: &str, addresses: impl IntoIterator<Item = SocketAddr
 
 pub(crate) fn http_frontend() -> HttpFrontend {
     HttpFrontend {
-        rules: vec![],
+        rules: crate::model::Rules::default(),
+        monitor: None,
         default_backend: Some(0),
         forwarded_for: true,
         abort_on_close: true,

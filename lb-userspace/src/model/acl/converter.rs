@@ -177,13 +177,17 @@ impl Converter {
     /// What it takes, and what it makes of that.
     pub fn kinds(&self) -> (Kind, Kind) {
         match self {
-            Self::Case(_) | Self::UrlDecode(_) | Self::Field(_) | Self::Word(_) => (Kind::Text, Kind::Text),
+            Self::Case(_)
+            | Self::UrlDecode(_)
+            | Self::Field(_)
+            | Self::Word(_)
+            | Self::Substitute { .. }
+            | Self::Concat { .. } => (Kind::Text, Kind::Text),
             Self::Length | Self::Compare(_) => (Kind::Text, Kind::Int),
             Self::Coding(Coding::Base64 | Coding::Hex) => (Kind::Binary, Kind::Text),
             Self::Coding(Coding::FromBase64) => (Kind::Text, Kind::Binary),
             Self::Hash(_) => (Kind::Binary, Kind::Int),
             Self::Bytes(..) => (Kind::Binary, Kind::Binary),
-            Self::Substitute { .. } | Self::Concat { .. } => (Kind::Text, Kind::Text),
             Self::Arithmetic(..) | Self::Unary(Unary::Neg | Unary::Complement) => (Kind::Int, Kind::Int),
             Self::Unary(Unary::Not | Unary::Bool | Unary::Even | Unary::Odd) => (Kind::Int, Kind::Bool),
             Self::IpMask(..) => (Kind::Ip, Kind::Ip),

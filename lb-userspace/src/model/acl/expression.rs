@@ -222,15 +222,25 @@ impl Fetch {
     pub fn kind(&self) -> Kind {
         match self {
             Self::Field(field) => field.kind,
-            Self::FieldCount(_) | Self::CookieCount(..) | Self::Status | Self::SourcePort | Self::DestinationPort => {
-                Kind::Int
-            }
             Self::Number(Number::ServerUp(..)) | Self::Authenticated(_) => Kind::Bool,
-            Self::Length | Self::Random(_) | Self::Number(_) => Kind::Int,
-            Self::Cookie(..) | Self::Parameter { .. } | Self::Path | Self::PathAndQuery | Self::Url | Self::Base => {
-                Kind::Text
-            }
-            Self::Query | Self::Method | Self::Version | Self::UniqueId => Kind::Text,
+            Self::FieldCount(_)
+            | Self::CookieCount(..)
+            | Self::Status
+            | Self::SourcePort
+            | Self::DestinationPort
+            | Self::Length
+            | Self::Random(_)
+            | Self::Number(_) => Kind::Int,
+            Self::Cookie(..)
+            | Self::Parameter { .. }
+            | Self::Path
+            | Self::PathAndQuery
+            | Self::Url
+            | Self::Base
+            | Self::Query
+            | Self::Method
+            | Self::Version
+            | Self::UniqueId => Kind::Text,
             Self::Source | Self::Destination => Kind::Ip,
             Self::Tls(tls) => tls.kind(),
             Self::Payload(..) => Kind::Binary,
@@ -247,20 +257,32 @@ impl Fetch {
     /// When it is there.
     pub fn moment(&self) -> Moment {
         match self {
-            Self::Field(Field { side, .. }) | Self::FieldCount(Field { side, .. }) => side.moment(),
-            Self::Cookie(side, _) | Self::CookieCount(side, _) => side.moment(),
+            Self::Field(Field { side, .. })
+            | Self::FieldCount(Field { side, .. })
+            | Self::Cookie(side, _)
+            | Self::CookieCount(side, _) => side.moment(),
             Self::Status => Moment::Response,
-            Self::Parameter { .. } | Self::Path | Self::PathAndQuery | Self::Url | Self::Base | Self::Query => {
-                Moment::Request
-            }
-            Self::Method | Self::Version | Self::Authenticated(_) => Moment::Request,
-            Self::Source | Self::SourcePort | Self::Destination | Self::DestinationPort | Self::Tls(_) => {
-                Moment::Connection
-            }
-            Self::Length | Self::Payload(..) | Self::Number(_) | Self::Random(_) | Self::Variable(_) => {
-                Moment::Connection
-            }
-            Self::UniqueId | Self::Constant(_) => Moment::Connection,
+            Self::Parameter { .. }
+            | Self::Path
+            | Self::PathAndQuery
+            | Self::Url
+            | Self::Base
+            | Self::Query
+            | Self::Method
+            | Self::Version
+            | Self::Authenticated(_) => Moment::Request,
+            Self::Source
+            | Self::SourcePort
+            | Self::Destination
+            | Self::DestinationPort
+            | Self::Tls(_)
+            | Self::Length
+            | Self::Payload(..)
+            | Self::Number(_)
+            | Self::Random(_)
+            | Self::Variable(_)
+            | Self::UniqueId
+            | Self::Constant(_) => Moment::Connection,
         }
     }
 }
@@ -280,8 +302,13 @@ impl Tls {
             Self::Used | Self::CertificateUsed => Kind::Bool,
             Self::Verify | Self::HelloType => Kind::Int,
             Self::Serial | Self::Sha1 => Kind::Binary,
-            Self::Sni | Self::Alpn | Self::Protocol | Self::Cipher | Self::Subject(_) | Self::Issuer(_) => Kind::Text,
-            Self::HelloSni => Kind::Text,
+            Self::Sni
+            | Self::Alpn
+            | Self::Protocol
+            | Self::Cipher
+            | Self::Subject(_)
+            | Self::Issuer(_)
+            | Self::HelloSni => Kind::Text,
         }
     }
 }
@@ -310,13 +337,10 @@ impl Kind {
     /// Whether values of this kind can be taken as `other`. HAProxy's `sample_casts`.
     pub fn casts_to(self, other: Self) -> bool {
         match (self, other) {
-            (from, to) if from == to => true,
-            (Self::Any, _) | (_, Self::Any | Self::Text) => true,
-            (Self::Bool, to) => to == Self::Int,
-            (Self::Int, _) => true,
-            (Self::Ip, to) => matches!(to, Self::Int | Self::Binary),
-            (Self::Text, _) => true,
-            (Self::Binary, _) => false,
+            (Self::Any | Self::Int | Self::Text, _) | (_, Self::Any | Self::Text) => true,
+            (Self::Bool, to) => matches!(to, Self::Bool | Self::Int),
+            (Self::Ip, to) => matches!(to, Self::Ip | Self::Int | Self::Binary),
+            (Self::Binary, to) => to == Self::Binary,
         }
     }
 }

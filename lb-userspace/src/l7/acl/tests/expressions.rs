@@ -64,6 +64,11 @@ fn fetches_see_the_request_as_haproxys_do() {
             ("hdr_cnt(x-tag) 4", true),
             ("req.fhdr(x-tag) 'a, b ,c'", true),
             ("req.fhdr_cnt(x-tag) 2", true),
+        ],
+    );
+    assert_all(
+        &stage,
+        &[
             ("hdr_ip(x-forwarded-for) 10.0.0.0/8", true),
             ("hdr_ip(x-forwarded-for,1) 10.0.0.0/8", false),
             ("hdr_val(content-length) ge 17", true),
@@ -74,6 +79,16 @@ fn fetches_see_the_request_as_haproxys_do() {
             ("method GET", false),
             ("method GET HEAD", true),
             ("req.ver 1.1", true),
+        ],
+    );
+}
+
+#[test]
+fn fetches_see_connections_and_the_balancers_own_numbers() {
+    let stage = Stage::new("/", &[]);
+    assert_all(
+        &stage,
+        &[
             ("src 192.0.2.0/24", true),
             ("src ::ffff:192.0.2.7", true),
             ("src_port 4000", true),

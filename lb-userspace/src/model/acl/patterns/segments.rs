@@ -82,7 +82,12 @@ mod tests {
 
     #[test]
     fn ends_belong_to_a_range_and_the_lower_rank_lies_above() {
-        let segments = Segments::new([(10..=20, 1, 0), (12..=13, 0, 1), (20..=u128::MAX, 1, 2), (5..=4, 0, 3)]);
+        let segments = Segments::new([
+            (10..=20, 1, 0),
+            (12..=13, 0, 1),
+            (20..=u128::MAX, 1, 2),
+            (RangeInclusive::new(5, 4), 0, 3),
+        ]);
         let found = [9, 10, 11, 12, 13, 14, 20, 21, u128::MAX].map(|value| segments.find(value));
         assert_eq!(found, [None, Some(0), Some(0), Some(1), Some(1), Some(0), Some(0), Some(2), Some(2)]);
         assert!([i64::MIN, -1, 0, 1, i64::MAX].map(number).is_sorted());

@@ -322,9 +322,10 @@ mod tests {
             for method in [Method::Exact, Method::Prefix, Method::Suffix, Method::Contains, Method::Directory, Method::Domain] {
                 let one = |text: &str| texts(method, &[text]).matches(value.as_bytes());
                 let matching = all.iter().zip(0..).filter(|(text, _)| one(text));
-                let expected = match method {
-                    Method::Prefix => matching.max_by_key(|(text, index)| (text.len(), std::cmp::Reverse(*index))).map(|(_, index)| index),
-                    _ => matching.map(|(_, index)| index).min(),
+                let expected = if method == Method::Prefix {
+                    matching.max_by_key(|(text, index)| (text.len(), std::cmp::Reverse(*index))).map(|(_, index)| index)
+                } else {
+                    matching.map(|(_, index)| index).min()
                 };
                 let table = texts(method, &all);
                 prop_assert_eq!(table.find(value.as_bytes()), expected, "{:?}", method);

@@ -1,0 +1,135 @@
+//! Rules: what the configuration does with a request before a server sees it, and which backend it goes to. Pure.
+
+mod change;
+mod redirect;
+#[cfg(test)]
+mod tests;
+
+use super::{
+    acl::{Facts, Scene, Variables, authenticated, holds, value},
+    answer::Answer,
+    message::{Request, Response},
+};
+use crate::model::{
+    BackendIndex, HttpFrontend,
+    rule::{Action, Format, Part, Return, Route, Rule},
+};
+use bytes::Bytes;
+
+/// What a request comes to by the rules.
+#[derive(Debug)]
+pub(super) enum Outcome {
+    /// It goes on.
+    Continue,
+    /// It has this answer, which is ours.
+    Answer(Response, Bytes),
+    /// The same, once the client has waited.
+    Tarpit(Response, Bytes),
+}
+
+/// The answer to a request for the path that tells whether the frontend is of use.
+pub(super) fn monitor(frontend: &HttpFrontend, scene: &Scene<'_>, request: &Request) -> Option<Answer> {
+    let monitor = frontend.monitor.as_ref().filter(|monitor| request.path_and_query() == monitor.uri.as_bytes())?;
+    let facts = Facts { scene, request: Some(request), response: None, variables: &Variables::default() };
+    let fails = monitor.fail.as_ref().is_some_and(|condition| holds(condition, &facts));
+    Some(if fails { Answer::UNAVAILABLE } else { Answer(200) })
+}
+
+/// Applies the rules of requests, in order, until one of them answers.
+pub(super) fn request(
+    rules: &[Rule<Action>],
+    scene: &Scene<'_>,
+    request: &mut Request,
+    variables: &mut Variables,
+) -> Outcome {
+    for rule in rules {
+        let facts = Facts { scene, request: Some(request), response: None, variables };
+        if !rule.condition.as_ref().is_none_or(|condition| holds(condition, &facts)) {
+            continue;
+        }
+        let outcome = answer(&rule.action, &facts);
+        if !matches!(outcome, Outcome::Continue) {
+            return outcome;
+        }
+        change::apply(&rule.action, scene, request, variables);
+    }
+    Outcome::Continue
+}
+
+/// The backend of the first rule that holds, else the default one.
+pub(super) fn route(frontend: &HttpFrontend, facts: &Facts<'_>) -> Option<BackendIndex> {
+    let holds = |rule: &&Rule<Route>| rule.condition.as_ref().is_none_or(|condition| holds(condition, facts));
+    let chosen = frontend.rules.routes.iter().find(holds).and_then(|rule| match &rule.action {
+        Route::Backend(backend) => Some(*backend),
+        Route::Named(format, names) => names.get(std::str::from_utf8(&formatted(format, facts)).ok()?).copied(),
+    });
+    chosen.or(frontend.default_backend)
+}
+
+/// What an action answers, if it does.
+fn answer(action: &Action, facts: &Facts<'_>) -> Outcome {
+    match action {
+        Action::Deny(status) => {
+            let (response, page) = Answer(*status).response();
+            Outcome::Answer(response, page)
+        }
+        Action::Tarpit(status) => {
+            let (response, page) = Answer(*status).response();
+            Outcome::Tarpit(response, page)
+        }
+        Action::Return(what) => {
+            let (response, body) = returned(what);
+            Outcome::Answer(response, body)
+        }
+        Action::Redirect(what) => match redirect::response(what, facts) {
+            Some(response) => Outcome::Answer(response, Bytes::new()),
+            None => Outcome::Continue,
+        },
+        Action::Auth { realm, userlist } => {
+            if facts.request.is_some_and(|request| authenticated(userlist, request)) {
+                return Outcome::Continue;
+            }
+            let (mut response, page) = Answer(401).response();
+            response.fields.push("www-authenticate", format!("Basic realm=\"{realm}\""));
+            Outcome::Answer(response, page)
+        }
+        Action::SetHeader(..)
+        | Action::AddHeader(..)
+        | Action::DelHeader(_)
+        | Action::ReplaceHeader { .. }
+        | Action::SetPath(_)
+        | Action::ReplacePath(..)
+        | Action::SetQuery(_)
+        | Action::SetUri(_)
+        | Action::SetMethod(_)
+        | Action::SetVariable(..) => Outcome::Continue,
+    }
+}
+
+fn returned(what: &Return) -> (Response, Bytes) {
+    let mut response = Response::new(what.status);
+    response.fields.push("content-length", what.body.len().to_string());
+    if let Some(kind) = &what.content_type {
+        response.fields.push("content-type", kind.as_bytes());
+    }
+    (response, Bytes::copy_from_slice(what.body.as_bytes()))
+}
+
+/// A format with its values. What would end a line or a message becomes a space: values come from clients.
+fn formatted(format: &Format, facts: &Facts<'_>) -> Vec<u8> {
+    let mut text = Vec::new();
+    for part in &format.0 {
+        match part {
+            Part::Text(plain) => text.extend_from_slice(plain.as_bytes()),
+            Part::Value(expression) => {
+                text.extend_from_slice(&value(expression, facts).map(super::acl::Value::into_text).unwrap_or_default());
+            }
+        }
+    }
+    for byte in &mut text {
+        if matches!(byte, b'\r' | b'\n' | 0) {
+            *byte = b' ';
+        }
+    }
+    text
+}

@@ -1,0 +1,124 @@
+//! Rules that change a request.
+
+use super::formatted;
+use crate::{
+    l7::{
+        acl::{Facts, Scene, Variables, expanded, value},
+        message::{Fields, Method, Request, fields::elements},
+    },
+    model::{acl::converter::Pattern, rule::Action},
+};
+use std::borrow::Cow;
+
+/// Does what an action says; those that answer change nothing.
+pub(super) fn apply(action: &Action, scene: &Scene<'_>, request: &mut Request, variables: &mut Variables) {
+    let facts = Facts { scene, request: Some(request), response: None, variables };
+    match action {
+        Action::SetHeader(name, format) => {
+            let value = formatted(format, &facts);
+            request.fields.set(name, value);
+        }
+        Action::AddHeader(name, format) => {
+            let value = formatted(format, &facts);
+            request.fields.push(&**name, value);
+        }
+        Action::DelHeader(name) => {
+            request.fields.remove(name);
+        }
+        Action::ReplaceHeader { name, regex, with, elements } => {
+            let with = formatted(with, &facts);
+            request.fields = replaced_fields(&request.fields, name, regex, &with, *elements);
+        }
+        Action::SetPath(format) => set_path(request, &formatted(format, &facts)),
+        Action::ReplacePath(regex, with) => {
+            let with = formatted(with, &facts);
+            let path = regex.0.captures(request.path()).map(|captures| expanded(&with, &captures));
+            if let Some(path) = path {
+                set_path(request, &path);
+            }
+        }
+        Action::SetQuery(format) => {
+            let query = formatted(format, &facts);
+            let mut target = before_path(request);
+            target.extend_from_slice(request.path());
+            if !query.is_empty() {
+                target.push(b'?');
+                target.extend_from_slice(&query);
+            }
+            request.target = visible(&target);
+        }
+        Action::SetUri(format) => request.target = visible(&formatted(format, &facts)),
+        Action::SetMethod(format) => {
+            let name = formatted(format, &facts);
+            // RFC 9110 §5.6.2, token: anything else would end the method early.
+            let token = |byte: &u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(byte);
+            if !name.is_empty() && name.iter().all(token) {
+                request.method = Method::new(&name);
+            }
+        }
+        Action::SetVariable(name, expression) => {
+            let kept = value(expression, &facts).map(super::super::acl::Value::into_owned);
+            match kept {
+                Some(kept) => variables.set(name, kept),
+                None => variables.unset(name),
+            }
+        }
+        Action::Deny(_) | Action::Tarpit(_) | Action::Return(_) | Action::Redirect(_) | Action::Auth { .. } => {}
+    }
+}
+
+/// All fields, with those of that name replaced where they match as a whole.
+fn replaced_fields(fields: &Fields, name: &str, regex: &Pattern, with: &[u8], by_element: bool) -> Fields {
+    let replaced = |value: &[u8]| match regex.0.captures(value) {
+        Some(captures) => clean(expanded(with, &captures)),
+        None => value.to_vec(),
+    };
+    let new = |(found, value): (&[u8], &[u8])| {
+        let value = if !found.eq_ignore_ascii_case(name.as_bytes()) {
+            Cow::Borrowed(value)
+        } else if by_element {
+            let parts: Vec<_> = elements(value).map(replaced).collect();
+            Cow::Owned(parts.join(&b", "[..]))
+        } else {
+            Cow::Owned(replaced(value))
+        };
+        (found.to_vec(), value.into_owned())
+    };
+    fields.iter().map(new).collect()
+}
+
+/// Without what would end a line.
+fn clean(mut value: Vec<u8>) -> Vec<u8> {
+    value.retain(|byte| !matches!(byte, b'\r' | b'\n' | 0));
+    value
+}
+
+fn set_path(request: &mut Request, path: &[u8]) {
+    let mut target = before_path(request);
+    target.extend_from_slice(path);
+    let query = request.path_and_query().get(request.path().len()..).unwrap_or_default();
+    target.extend_from_slice(query);
+    request.target = visible(&target);
+}
+
+/// Scheme and authority of the target, if it has them.
+fn before_path(request: &Request) -> Vec<u8> {
+    let rest = request.path_and_query().len();
+    if rest == 0 && request.authority().is_none() {
+        return Vec::new();
+    }
+    request.target.get(..request.target.len().saturating_sub(rest)).unwrap_or_default().to_vec()
+}
+
+/// A target without spaces and control characters, which would end it: they become `%20` and so on.
+fn visible(target: &[u8]) -> Vec<u8> {
+    let mut safe = Vec::with_capacity(target.len());
+    for byte in target {
+        if byte.is_ascii_graphic() || !byte.is_ascii() {
+            safe.push(*byte);
+        } else {
+            safe.extend_from_slice(format!("%{byte:02X}").as_bytes());
+        }
+    }
+    safe
+}
