@@ -35,6 +35,7 @@ use std::{
         fd::{AsFd, BorrowedFd, OwnedFd},
         unix::net::UnixListener,
     },
+    path::PathBuf,
     sync::Arc,
     time::Duration,
 };
@@ -161,13 +162,7 @@ impl Worker {
             ToWorker::Listeners { address } => {
                 self.given.listeners.entry(address).or_default().extend(descriptors.drain(..).map(TcpListener::from));
             }
-            ToWorker::LogFiles { paths, again } => {
-                let files = paths.into_iter().zip(descriptors);
-                match &self.running {
-                    Some(running) if again => running.sinks.reopen(files.collect()),
-                    Some(_) | None => self.given.log_files.extend(files),
-                }
-            }
+            ToWorker::LogFiles { paths, again } => self.take_log_files(paths.into_iter().zip(descriptors), again),
             ToWorker::ControlSocket { owner } => {
                 let listener = UnixListener::from(descriptors.pop().context("no control socket")?);
                 let serve = admin::socket::serve(listener, owner, self.requests.clone());
@@ -190,18 +185,7 @@ impl Worker {
                     running.source.interfaces = interfaces;
                 }
             }
-            ToWorker::NextHops => {
-                let next_hops = from_memory_file(descriptors.pop().context("no next hops")?, u64::MAX)?;
-                let Some(running) = &mut self.running else { return Ok(()) };
-                running.halves.set_next_hops(next_hops);
-                running.halves.rebuild(Instant::now());
-                if let Some(address) = running.halves.without_next_hop()
-                    && let Some(generation) = running.unconfirmed.take()
-                {
-                    self.refuse(generation, format!("the kernel half has no next hop left for server {address}"))
-                        .await?;
-                }
-            }
+            ToWorker::NextHops => self.take_next_hops(descriptors.pop().context("no next hops")?).await?,
             ToWorker::Reloaded => {
                 let report: ReloadReport = from_memory_file(descriptors.pop().context("no report")?, u64::MAX)?;
                 if let Some(waits) = self.reload_waits.pop_front() {
@@ -211,6 +195,28 @@ impl Worker {
             ToWorker::Stop { .. } => {}
         }
         Ok(())
+    }
+
+    /// Takes up where servers' packets go; if that leaves one without, the configuration that asked for it is refused.
+    async fn take_next_hops(&mut self, file: OwnedFd) -> anyhow::Result<()> {
+        let next_hops = from_memory_file(file, u64::MAX)?;
+        let Some(running) = &mut self.running else { return Ok(()) };
+        running.halves.set_next_hops(next_hops);
+        running.halves.rebuild(Instant::now());
+        if let Some(address) = running.halves.without_next_hop()
+            && let Some(generation) = running.unconfirmed.take()
+        {
+            self.refuse(generation, format!("the kernel half has no next hop left for server {address}")).await?;
+        }
+        Ok(())
+    }
+
+    /// Takes up files of access logs, at once if they were opened `again`, else with the next configuration.
+    fn take_log_files(&mut self, files: impl Iterator<Item = (PathBuf, OwnedFd)>, again: bool) {
+        match &self.running {
+            Some(running) if again => running.sinks.reopen(files.collect()),
+            Some(_) | None => self.given.log_files.extend(files),
+        }
     }
 
     /// Takes up a configuration: first all that can fail, on the side; then the change, which cannot.

@@ -129,6 +129,17 @@ mod tests {
         ]
     }
 
+    fn tables() -> Vec<TableStatus> {
+        vec![
+            TableStatus { table: "flows".to_owned(), family: 4, entries: 12, capacity: 262_144 },
+            TableStatus { table: "flows".to_owned(), family: 6, entries: 0, capacity: 65_536 },
+        ]
+    }
+
+    fn logs() -> Vec<LogStatus> {
+        vec![LogStatus { target: "unix:/dev/log".to_owned(), written: 5, lost: 3, failing: true }]
+    }
+
     #[test]
     fn status_is_shown_in_columns_with_numbers_flush_right_and_no_blanks_at_the_ends() {
         let server = |name: &str, total, backup: bool| ServerStatus {
@@ -164,11 +175,8 @@ mod tests {
                 ],
             }],
             connections: 3,
-            tables: vec![
-                TableStatus { table: "flows".to_owned(), family: 4, entries: 12, capacity: 262_144 },
-                TableStatus { table: "flows".to_owned(), family: 6, entries: 0, capacity: 65_536 },
-            ],
-            logs: vec![LogStatus { target: "unix:/dev/log".to_owned(), written: 5, lost: 3, failing: true }],
+            tables: tables(),
+            logs: logs(),
             failovers: vec![Failover {
                 backend: "web".to_owned(),
                 server: "web1".to_owned(),

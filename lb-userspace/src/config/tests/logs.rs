@@ -69,7 +69,10 @@ fn what_is_inherited_fits_the_mode_and_can_be_taken_back() {
 
 #[test]
 fn each_fault_has_its_place() {
-    let text = r#"[frontend.www]
+    assert_errors(FAULTS, FAULTS_REPORT);
+}
+
+const FAULTS: &str = r#"[frontend.www]
 mode = "http"
 bind = "*:80"
 default_backend = "web"
@@ -86,7 +89,8 @@ unique_id = { header = "x-id", format = "%ci-%ST" }
 [backend.web]
 server = [{ name = "web1", address = "10.0.0.1:80" }]
 "#;
-    let expected = r#"error: lines cannot be logged to `/dev/log`
+
+const FAULTS_REPORT: &str = r#"error: lines cannot be logged to `/dev/log`
  --> sluice.toml:6:10
   |
 6 |   { to = "/dev/log" },
@@ -154,8 +158,6 @@ error: `%ST` is not known when a request begins
 13 | unique_id = { header = "x-id", format = "%ci-%ST" }
    |                                         ^^^^^^^^^
 "#;
-    assert_errors(text, expected);
-}
 
 #[test]
 fn what_cannot_be_is_refused() {

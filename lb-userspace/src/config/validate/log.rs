@@ -51,7 +51,8 @@ pub(super) fn logging(typed: &Frontend, mode: Option<Mode>, defaults: &Defaults,
         capture_response: captures(&typed.capture_response, out),
         unique_id: unique_id(typed, out),
     };
-    let useless = typed.capture_request.given().map(|at| at.span).or(typed.capture_response.given().map(|at| at.span));
+    let useless =
+        typed.capture_request.given().map(|at| at.span).or_else(|| typed.capture_response.given().map(|at| at.span));
     if let Some(span) = useless.filter(|_| logs.is_empty()) {
         out.push(Diagnostic::warning(span, "without a `log` nothing is captured"));
     }

@@ -53,6 +53,7 @@ struct Writer<'a, 'r> {
     flags: Flags,
 }
 
+#[expect(clippy::wildcard_enum_match_arm, reason = "each takes its fields and leaves the others to the next")]
 impl Writer<'_, '_> {
     fn field(&mut self, field: Field) {
         let record = self.record;
@@ -126,10 +127,10 @@ impl Writer<'_, '_> {
             Field::DateRequestUtc => self.clock.zoned(self.line, *date + times.before_request(), false),
             Field::DateRequestLocal => self.clock.zoned(self.line, *date + times.before_request(), true),
             Field::Seconds => self.hexadecimal_or_not(since_1970(*date).as_secs(), 4),
-            Field::Millis => match self.flags.hexadecimal {
-                true => hex(self.line, since_1970(*date).subsec_millis().into(), 2),
-                false => padded(self.line, since_1970(*date).subsec_millis().into(), 3),
-            },
+            Field::Millis => {
+                let millis = since_1970(*date).subsec_millis().into();
+                if self.flags.hexadecimal { hex(self.line, millis, 2) } else { padded(self.line, millis, 3) }
+            }
             other => self.request(other),
         }
     }

@@ -60,7 +60,7 @@ impl Logger {
     }
 
     /// One complete message, in the pen's line.
-    pub(super) fn message(&self, log: &Log, pen: &mut Pen, record: &Record<'_>, failed: bool) {
+    pub(crate) fn message(&self, log: &Log, pen: &mut Pen, record: &Record<'_>, failed: bool) {
         let Pen { line: message, clock, process, .. } = pen;
         message.clear();
         header(message, log.framing, failed, record.date + record.times.total(), process, clock);

@@ -114,7 +114,9 @@ impl Object<'_> {
             self.line.push(b',');
         }
         self.line.push(b'"');
-        parts.iter().for_each(|part| self.line.extend_from_slice(part.as_bytes()));
+        for part in parts {
+            self.line.extend_from_slice(part.as_bytes());
+        }
         self.line.extend_from_slice(b"\":");
     }
 

@@ -119,6 +119,13 @@ impl Sink {
         }
     }
 
+    /// Goes on with that descriptor, and lets go of the one before even if there is nothing to write.
+    pub(super) fn replace(&self, descriptor: OwnedFd) {
+        *lock(&self.replacement) = Some(descriptor);
+        self.pending.store(true, SeqCst);
+        self.wake();
+    }
+
     /// Ends the writer once what waits is written.
     pub(super) fn close(&self) {
         self.closing.store(true, SeqCst);
@@ -129,7 +136,7 @@ impl Sink {
         self.closing.load(SeqCst)
     }
 
-    pub(super) fn wake(&self) {
+    fn wake(&self) {
         if let Some(writer) = self.writer.get() {
             writer.unpark();
         }

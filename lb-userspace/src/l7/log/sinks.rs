@@ -77,8 +77,7 @@ impl Sinks {
     pub(crate) fn reopen(&self, files: BTreeMap<PathBuf, OwnedFd>) {
         for (path, descriptor) in files {
             if let Some(handle) = self.0.get(&Target::File(path)) {
-                *lock(&handle.sink.replacement) = Some(descriptor);
-                handle.sink.wake();
+                handle.sink.replace(descriptor);
             }
         }
     }

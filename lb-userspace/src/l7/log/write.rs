@@ -20,14 +20,36 @@ impl Escape {
             _ => false,
         }
     }
+
+    const fn table(self) -> [bool; 256] {
+        let mut table = [false; 256];
+        let mut byte = 0;
+        while byte < 256 {
+            #[expect(
+                clippy::indexing_slicing,
+                clippy::cast_possible_truncation,
+                reason = "below 256, and at compile time"
+            )]
+            {
+                table[byte] = self.applies(byte as u8);
+            }
+            byte += 1;
+        }
+        table
+    }
 }
+
+/// For which bytes each applies: looked up faster than computed.
+static TEXT: [bool; 256] = Escape::Text.table();
+static FIELD: [bool; 256] = Escape::Field.table();
 
 const HEX: &[u8; 16] = b"0123456789ABCDEF";
 
 /// Appends `bytes`, escaped.
 pub(super) fn escaped(line: &mut Vec<u8>, bytes: &[u8], escape: Escape) {
+    let table = if escape == Escape::Text { &TEXT } else { &FIELD };
     let mut rest = bytes;
-    while let Some(at) = rest.iter().position(|byte| escape.applies(*byte)) {
+    while let Some(at) = rest.iter().position(|byte| table.get(usize::from(*byte)) == Some(&true)) {
         let (harmless, from) = rest.split_at(at);
         line.extend_from_slice(harmless);
         let Some((byte, after)) = from.split_first() else { return };
@@ -40,7 +62,11 @@ pub(super) fn escaped(line: &mut Vec<u8>, bytes: &[u8], escape: Escape) {
 
 /// Appends a number.
 pub(super) fn number(line: &mut Vec<u8>, number: u64) {
-    padded(line, number, 1);
+    // Most of a line's have one digit.
+    match u8::try_from(number) {
+        Ok(digit @ 0..10) => line.push(b'0' + digit),
+        Ok(_) | Err(_) => padded(line, number, 1),
+    }
 }
 
 /// Appends a number of at least so many digits, at most 20.
@@ -62,8 +88,8 @@ pub(super) fn padded(line: &mut Vec<u8>, mut number: u64, width: usize) {
 pub(super) fn hex(line: &mut Vec<u8>, number: u64, width: usize) {
     let needed = (64 - number.leading_zeros()).div_ceil(4) as usize;
     for place in (0..needed.max(width)).rev() {
-        let digit = (number >> (4 * place)) as usize & 15;
-        line.extend(HEX.get(digit));
+        let digit = (number >> (4 * place)) & 15;
+        line.extend(HEX.get(digit as usize));
     }
 }
 
@@ -153,6 +179,8 @@ mod tests {
         #[test]
         fn numbers_are_those_of_the_standard_library(number: u64) {
             prop_assert_eq!(written(|line| padded(line, number, 1)), number.to_string());
+            let small = number % 1_000;
+            prop_assert_eq!(written(|line| super::number(line, small)), small.to_string());
             prop_assert_eq!(written(|line| hex(line, number, 4)), format!("{number:04X}"));
         }
     }

@@ -34,6 +34,7 @@ impl Writer<'_> {
         self.sink.register();
         let mut batch = Batch::default();
         while self.sink.wait() {
+            self.take_replacement();
             let mut place = 0;
             while self.sink.take(place, &mut batch) {
                 self.deliver(&batch);
@@ -44,13 +45,17 @@ impl Writer<'_> {
         }
     }
 
+    fn take_replacement(&mut self) {
+        if let Some(descriptor) = lock(&self.sink.replacement).take() {
+            self.outlet.replace(descriptor);
+        }
+    }
+
     /// Writes all of `batch`, however long that takes; a closed sink has one try.
     fn deliver(&mut self, batch: &Batch) {
         let (mut progress, mut pause) = (Progress::default(), PAUSE);
         while progress.messages < batch.ends.len() {
-            if let Some(descriptor) = lock(&self.sink.replacement).take() {
-                self.outlet.replace(descriptor);
-            }
+            self.take_replacement();
             let before = progress;
             let outcome = self.outlet.write(&self.sink.target, batch, &mut progress);
             let refused = progress.refused - before.refused;

@@ -23,35 +23,34 @@ pub struct Flags {
 impl Field {
     /// Whether it is known when a request begins, before anything was done with it.
     pub fn is_known_at_first(self) -> bool {
-        use Field as F;
         matches!(
             self,
-            F::Host
-                | F::Method
-                | F::Path
-                | F::PathOnly
-                | F::Query
-                | F::Uri
-                | F::Version
-                | F::RequestLine
-                | F::DateUtc
-                | F::DateLocal
-                | F::Date
-                | F::DateRequest
-                | F::DateRequestUtc
-                | F::DateRequestLocal
-                | F::Seconds
-                | F::Millis
-                | F::Pid
-                | F::Number
-                | F::ClientAddress
-                | F::ClientPort
-                | F::LocalAddress
-                | F::LocalPort
-                | F::Frontend
-                | F::FrontendTransport
-                | F::TlsCipher
-                | F::TlsVersion
+            Self::Host
+                | Self::Method
+                | Self::Path
+                | Self::PathOnly
+                | Self::Query
+                | Self::Uri
+                | Self::Version
+                | Self::RequestLine
+                | Self::DateUtc
+                | Self::DateLocal
+                | Self::Date
+                | Self::DateRequest
+                | Self::DateRequestUtc
+                | Self::DateRequestLocal
+                | Self::Seconds
+                | Self::Millis
+                | Self::Pid
+                | Self::Number
+                | Self::ClientAddress
+                | Self::ClientPort
+                | Self::LocalAddress
+                | Self::LocalPort
+                | Self::Frontend
+                | Self::FrontendTransport
+                | Self::TlsCipher
+                | Self::TlsVersion
         )
     }
 }

@@ -113,17 +113,14 @@ impl<'a> Parser<'a> {
             self.at += 1;
             return;
         }
-        // As with HAProxy the longest name that fits counts: `%ciX` is not `%ci` and an X.
-        match Field::ALL.iter().find(|(alias, _)| *alias == name) {
-            Some((_, field)) => {
-                self.items.push(Item::Field(*field, flags));
-                self.at += length;
-            }
-            None => {
-                let end = self.at + length;
-                self.at = start;
-                self.fault(Fault::Unknown, end - start);
-            }
+        // All of the letters count, as with HAProxy: `%ciX` is not `%ci` and an X.
+        if let Some((_, field)) = Field::ALL.iter().find(|(alias, _)| *alias == name) {
+            self.items.push(Item::Field(*field, flags));
+            self.at += length;
+        } else {
+            let end = self.at + length;
+            self.at = start;
+            self.fault(Fault::Unknown, end - start);
         }
     }
 

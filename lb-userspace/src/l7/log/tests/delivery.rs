@@ -57,7 +57,7 @@ impl Scene {
 }
 
 fn numbered(lines: std::ops::Range<u64>) -> String {
-    lines.map(|line| format!("200 {line}\n")).collect()
+    lines.map(|line| ["200 ", &line.to_string(), "\n"].concat()).collect::<Vec<_>>().concat()
 }
 
 #[test]
@@ -118,7 +118,7 @@ fn a_datagram_that_nobody_can_take_is_lost_alone() {
     let udp = UdpSocket::bind("127.0.0.1:0").expect("a socket");
     let mut scene = Scene::new(Target::Udp(udp.local_addr().expect("an address")));
     let handle = std::sync::Arc::clone(scene.sinks.get(&scene.logging.targets[0].target).expect("a sink"));
-    handle.push(0, &[b'x'; 70_000]);
+    handle.push(0, &vec![b'x'; 70_000]);
     scene.log(0..1);
     // The other one tells of the first.
     scene.until(|report| report.lost == 1 && report.written == 2);
@@ -155,7 +155,7 @@ fn a_target_that_is_stuck_costs_lines_that_are_counted_and_told_of() {
     assert!(lost > 0);
     let end = format!("200 {}\n", 2 * lines);
     let all = std::thread::spawn(move || {
-        let (mut text, mut buffer) = (Vec::new(), [0; 65_536]);
+        let (mut text, mut buffer) = (Vec::new(), vec![0; 65_536]);
         while !text.ends_with(end.as_bytes()) {
             let length = reader.read(&mut buffer).expect("bytes");
             text.extend_from_slice(&buffer[..length]);
