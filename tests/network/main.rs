@@ -33,3 +33,4 @@ mod capabilities;
 mod verbs;
 mod certificates;
 mod control;
+mod access_log;
