@@ -91,7 +91,10 @@ pub(super) async fn run<B: RequestBody, R: Respond>(
             tale.ended_by(cause, phase);
             if let Some(wait) = wait {
                 let until = Some(after(Instant::now(), wait));
-                poll_fn(|cx| body.poll_gone(cx).is_ready().then_some(()).map_or_else(|| timer.poll(cx, until), Poll::Ready)).await;
+                poll_fn(|cx| {
+                    body.poll_gone(cx).is_ready().then_some(()).map_or_else(|| timer.poll(cx, until), Poll::Ready)
+                })
+                .await;
             }
             return told.send(response, page, length.is_empty(), respond, timer).await;
         }
