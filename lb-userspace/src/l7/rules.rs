@@ -3,7 +3,7 @@
 mod change;
 mod redirect;
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;
 
 use super::{
     acl::{Facts, Scene, Variables, authenticated, holds, value},

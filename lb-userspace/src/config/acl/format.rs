@@ -19,7 +19,7 @@ fn part(text: &Text, range: Range<usize>, known: &Known<'_>, when: Moment) -> Re
     let value = text.value.get(range.clone()).unwrap_or_default().trim().to_owned();
     let word = Word { range, value, quoted: false };
     let (expression, suffix) = expression::parse(&word, text, known)?;
-    let span = text.part(word.range.clone());
+    let span = text.part(word.range);
     if suffix.is_some() {
         return Err(Diagnostic::error(span, "a value is not compared").help("leave out the suffix of the fetch"));
     }
@@ -71,12 +71,11 @@ fn end_of(text: &str) -> Option<usize> {
     for (at, c) in text.char_indices() {
         match (quote, c) {
             (Some(open), c) if open == c => quote = None,
-            (Some(_), _) => {}
             (None, '"' | '\'') => quote = Some(c),
             (None, '(') => depth += 1,
             (None, ')') => depth = depth.saturating_sub(1),
             (None, ']') if depth == 0 => return Some(at),
-            (None, _) => {}
+            (Some(_) | None, _) => {}
         }
     }
     None

@@ -76,6 +76,7 @@ impl Reading<'_, '_> {
     }
 
     /// `None`: a faulty one. `Some(None)`: there is none.
+    #[expect(clippy::option_option, reason = "none, and none that can be used, are not the same")]
     fn condition(&mut self, r#if: &Knob<Text>, unless: &Knob<Text>) -> Option<Option<Condition>> {
         let (text, negated) = match (r#if, unless) {
             (Knob::Given(text), Knob::Absent) => (text, false),

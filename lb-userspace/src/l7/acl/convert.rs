@@ -100,7 +100,13 @@ fn part<'a>(cut: &Cut, text: Cow<'a, [u8]>, skips: bool) -> Option<Cow<'a, [u8]>
         let last = parts.len().checked_sub(nth + 1)?;
         (more.map_or(0, |more| last.saturating_sub(more)), last)
     };
-    let range = parts.get(first)?.start..parts.get(last)?.end;
+    let mut range = parts.get(first)?.start..parts.get(last)?.end;
+    // "All that are left" takes delimiters with it.
+    match (more, cut.index > 0) {
+        (None, true) => range.end = text.len(),
+        (None, false) => range.start = 0,
+        (Some(_), _) => {}
+    }
     if range.is_empty() && skips {
         return None;
     }

@@ -25,20 +25,20 @@ type Take<'t, 'a> = &'t mut dyn FnMut(Value<'a>) -> ControlFlow<bool>;
 
 /// Gives every value that there is to `take`, until it has enough.
 pub(super) fn each<'a>(fetch: &'a Fetch, facts: &Facts<'a>, take: Take<'_, 'a>) -> ControlFlow<bool> {
-    match fetch {
-        Fetch::Field(field) => of_fields(field, facts, take),
-        Fetch::Cookie(side, name) => cookies(*side, name, facts).try_for_each(|value| take(Value::text(value))),
-        Fetch::Parameter { name, delimiter, ignore_case } => {
-            let Some(request) = facts.request else { return Continue(()) };
-            let query = match delimiter {
-                None => query(request),
-                Some(delimiter) => after(request.path_and_query(), *delimiter),
-            };
-            let named = query.into_iter().flat_map(|query| query.split(|byte| *byte == b'&'));
-            let values = named.filter_map(|pair| parameter(pair, name, *ignore_case));
-            values.into_iter().try_for_each(|value| take(Value::text(value)))
-        }
-        single => one(single, facts).map_or(Continue(()), take),
+    if let Fetch::Field(field) = fetch {
+        of_fields(field, facts, take)
+    } else if let Fetch::Cookie(side, name) = fetch {
+        cookies(*side, name, facts).try_for_each(|value| take(Value::text(value)))
+    } else if let Fetch::Parameter { name, delimiter, ignore_case } = fetch {
+        let delimiter = delimiter.unwrap_or(b'?');
+        let query = facts.request.and_then(|request| after(request.path_and_query(), delimiter));
+        // All of these end a parameter for HAProxy.
+        let ends = move |byte: &u8| matches!(byte, b'&' | b';') || *byte == delimiter;
+        let pairs = query.into_iter().flat_map(|query| query.split(ends));
+        let mut values = pairs.filter_map(|pair| parameter(pair, name, *ignore_case));
+        values.try_for_each(|value| take(Value::text(value)))
+    } else {
+        one(fetch, facts).map_or(Continue(()), take)
     }
 }
 

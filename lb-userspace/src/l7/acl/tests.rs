@@ -1,6 +1,7 @@
 //! What expressions give, and which conditions hold: tables of HAProxy's own rules, read as an operator writes them.
 
 mod expressions;
+mod haproxy;
 mod scale;
 
 use super::{Connection, Facts, Numbers, Scene, Tls, Variables, holds};

@@ -2,12 +2,15 @@
 
 use super::{Outcome, monitor, request, route};
 use crate::{
-    config::{Format, parse},
+    config::{self, parse},
     l7::{
         acl::{Facts, Variables, tests::Stage},
         message::Fields,
     },
-    model::{FrontendKind, HttpFrontend},
+    model::{
+        FrontendKind, HttpFrontend,
+        rule::{Action, Format},
+    },
 };
 
 /// A frontend with these lines, and the backends `a` and `b`, of which `a` is the default.
@@ -15,10 +18,19 @@ fn frontend(lines: &str) -> HttpFrontend {
     let text = format!(
         "[frontend.f]\nmode = \"http\"\nbind = \"*:80\"\ndefault_backend = \"a\"\n{lines}\n[backend.a]\nserver = [{{ name = \"s\", address = \"192.0.2.1:80\" }}]\n[backend.b]\nserver = [{{ name = \"s\", address = \"192.0.2.1:80\" }}]\n[userlist.staff]\nuser = [{{ name = \"user\", insecure_password = \"pass\" }}]\n"
     );
-    let model = parse(&text).unwrap_or_else(|errors| panic!("{}", errors.render(Format::Full))).model;
+    let model = parse(&text).unwrap_or_else(|errors| panic!("{}", errors.render(config::Format::Full))).model;
     match &model.frontends[0].kind {
         FrontendKind::Http(http) => http.clone(),
         FrontendKind::L4(_) | FrontendKind::Tcp { .. } => panic!("not http"),
+    }
+}
+
+/// A format as the configuration has it.
+pub(in crate::l7) fn format_of(text: &str) -> Format {
+    let frontend = frontend(&format!("rule = [{{ set_path = '{text}' }}]"));
+    match &frontend.rules.request[0].action {
+        Action::SetPath(format) => format.clone(),
+        other => panic!("another action: {other:?}"),
     }
 }
 
@@ -46,14 +58,14 @@ fn answer(rules: &str, mut stage: Stage) -> (u16, Fields, String) {
 fn rules_change_requests_one_after_the_other() {
     let mut stage = Stage::new("/old/x?q=1", &[("Host", "a.test"), ("X-Gone", "1"), ("X-List", "a1, b2"), ("X", "1")]);
     let outcome = run(
-        r##"{ set_header = { name = "X", value = "%[src]:%[hdr(host),upper] 100%%" } },
+        r#"{ set_header = { name = "X", value = "%[src]:%[hdr(host),upper] 100%%" } },
         { add_header = { name = "X-New", value = "%[path]" } },
         { del_header = "x-gone" },
         { replace_value = { name = "x-list", match = "^([a-z])([0-9])$", with = '\2\1' } },
         { set_var = { name = "txn.first", value = "path,field(2,/)" } },
         { if = "{ path_beg /old/ }", replace_path = { match = "^/old(/.*)$", with = '/%[var(txn.first)]-new\1' } },
         { if = "{ path_beg /old-new/ }", set_query = "was=%[query]" },
-        { unless = "{ var(txn.first) -m str old }", set_method = "POST" }"##,
+        { unless = "{ var(txn.first) -m str old }", set_method = "POST" }"#,
         &mut stage,
     );
     assert!(matches!(outcome, Outcome::Continue), "{outcome:?}");
