@@ -19,17 +19,8 @@ fn assert_all(stage: &Stage, rows: &[(&str, bool)]) {
 
 #[test]
 fn fetches_see_the_request_as_haproxys_do() {
-    let fields = [
-        ("Host", "www.Example.com:8080"),
-        ("X-Tag", "a, b ,c"),
-        ("x-tag", "d"),
-        ("X-Forwarded-For", "203.0.113.9, 10.0.0.1"),
-        ("Cookie", "sid=abc; theme=dark"),
-        ("Content-Length", "17"),
-        ("Authorization", "Basic dXNlcjpwYXNz"),
-    ];
-    let mut stage = Stage::new("/shop/a%20b?user=Me&x=1&user=you", &fields);
-    stage.request.method = Method::Head;
+    let fields = [("Host", "www.Example.com:8080"), ("X-Tag", "a, b ,c"), ("x-tag", "d")];
+    let stage = Stage::new("/shop/a%20b?user=Me&x=1&user=you", &fields);
     assert_all(
         &stage,
         &[
@@ -66,6 +57,14 @@ fn fetches_see_the_request_as_haproxys_do() {
             ("req.fhdr_cnt(x-tag) 2", true),
         ],
     );
+}
+
+#[test]
+fn fetches_see_fields_and_cookies_as_haproxys_do() {
+    let fields =
+        [("X-Forwarded-For", "203.0.113.9, 10.0.0.1"), ("Cookie", "sid=abc; theme=dark"), ("Content-Length", "17")];
+    let mut stage = Stage::new("/", &fields);
+    stage.request.method = Method::Head;
     assert_all(
         &stage,
         &[
