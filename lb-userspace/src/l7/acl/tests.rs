@@ -13,7 +13,8 @@ use crate::{
 
 /// A condition as the configuration has it.
 pub(in crate::l7) fn condition(acls: &[(&str, &str)], text: &str) -> Condition {
-    let acls: String = acls.iter().map(|(name, acl)| format!("acl.{name} = '''{acl}'''\n")).collect();
+    let acls: Vec<_> = acls.iter().map(|(name, acl)| format!("acl.{name} = '''{acl}'''\n")).collect();
+    let acls = acls.concat();
     let text = format!(
         "[frontend.f]\nmode = \"http\"\nbind = \"*:80\"\ndefault_backend = \"b\"\n{acls}[[frontend.f.rule]]\nif = '''{text}'''\nuse = \"b\"\n[backend.b]\nserver = [{{ name = \"s\", address = \"192.0.2.1:80\" }}]\n"
     );

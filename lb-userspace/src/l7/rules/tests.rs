@@ -28,10 +28,8 @@ fn frontend(lines: &str) -> HttpFrontend {
 /// A format as the configuration has it.
 pub(in crate::l7) fn format_of(text: &str) -> Format {
     let frontend = frontend(&format!("rule = [{{ set_path = '{text}' }}]"));
-    match &frontend.rules.request[0].action {
-        Action::SetPath(format) => format.clone(),
-        other => panic!("another action: {other:?}"),
-    }
+    let Action::SetPath(format) = &frontend.rules.request[0].action else { panic!("another action") };
+    format.clone()
 }
 
 /// What `rules` do with a request.
@@ -48,10 +46,8 @@ fn text(bytes: &[u8]) -> String {
 }
 
 fn answer(rules: &str, mut stage: Stage) -> (u16, Fields, String) {
-    match run(rules, &mut stage) {
-        Outcome::Answer(response, body) => (response.status, response.fields, text(&body)),
-        other => panic!("no answer: {other:?}"),
-    }
+    let Outcome::Answer(response, body) = run(rules, &mut stage) else { panic!("no answer") };
+    (response.status, response.fields, text(&body))
 }
 
 #[test]
