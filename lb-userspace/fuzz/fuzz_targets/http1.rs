@@ -22,4 +22,7 @@ mod l7 {
     pub(crate) mod http1;
 }
 
-fuzz_target!(|input: &[u8]| l7::http1::holds::any(input));
+#[path = "../../src/l7/http1/holds.rs"]
+mod holds;
+
+fuzz_target!(|input: &[u8]| holds::any(input));

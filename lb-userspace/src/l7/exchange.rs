@@ -57,13 +57,21 @@ pub(super) fn count_refused(client: &Client, status: u16) {
     counts.responses(status).increment();
 }
 
+/// A request as it comes to an exchange.
+pub(super) struct Incoming {
+    /// Its head, without what belonged to the client's hop.
+    pub(super) request: Request,
+    /// Of its body.
+    pub(super) length: Length,
+    /// What the client would like to go on with.
+    pub(super) upgrade: Option<Vec<u8>>,
+}
+
 /// Answers a request.
 pub(super) async fn run<B: RequestBody, R: Respond>(
     client: &Rc<Client>,
     (held, tale): (Held, &Tale),
-    mut request: Request,
-    length: Length,
-    upgrade: Option<Vec<u8>>,
+    Incoming { mut request, length, upgrade }: Incoming,
     mut body: B,
     respond: R,
     timer: &mut Timer,
@@ -263,33 +271,12 @@ impl Exchange<'_> {
             let Some(live) = self.backend.live.servers.get(slot.server) else { continue };
             self.told.tale.note(|told| told.server(self.backend, slot.server));
             let counts = live.counts.of(self.told.client.thread.index);
-            let mut may_reuse = self.may_reuse();
-            let failed = loop {
-                let Some(reached) = self.reach(slot.server, may_reuse).await else { break None };
-                let proven = reached.is_proven();
-                self.told.tale.note(|told| told.times.connect = Some(Instant::now()));
-                counts.total.increment();
-                let change = |response: &mut Response| self.change(response, slot.server);
-                let talk = self.talk(attempts.may_go_on(), &change, timer);
-                let talked = match reached {
-                    Reached::Http1(connection) => {
-                        let asking = OnHttp1 { connection, upgrade: self.upgrade, case: self.http.header_case };
-                        talk.run(asking, body, respond).await
-                    }
-                    Reached::Http2(asking) => talk.run(asking, body, respond).await,
-                };
-                let failed = match talked {
-                    Ok(ended) => return ended,
-                    Err(failed) => failed,
-                };
-                // The server may close a kept connection just when we use it.
-                let closed = failed.why == Why::NoAnswer(NoAnswer::Cut) && proven && may_reuse;
-                let (why, begun) = (failed.why, failed.begun);
-                (body, respond) = (failed.body, failed.respond);
-                if !(closed && !begun && self.is_repeatable()) {
-                    break Some((why, begun));
+            let failed = match self.ask_one(slot.server, attempts.may_go_on(), (body, respond), timer).await {
+                Ok(ended) => return ended,
+                Err((failed, unused)) => {
+                    (body, respond) = unused;
+                    failed
                 }
-                may_reuse = false;
             };
             let Some((why, begun)) = failed else {
                 if self.backend.retry.on.contains(&RetryOn::ConnFailure) {
@@ -322,6 +309,46 @@ impl Exchange<'_> {
         }
         let drained = self.length.is_empty();
         self.told.reply(Answer::UNAVAILABLE, drained, respond, timer).await
+    }
+
+    /// Asks one server: on a kept connection, if there is one, else on a new one. `Err`: nothing has gone to the client, and
+    /// why, and whether something of the body was taken; no reason: the server could not be reached.
+    async fn ask_one<B: RequestBody, R: Respond>(
+        &self,
+        server: usize,
+        may_go_on: bool,
+        (mut body, mut respond): (B, R),
+        timer: &mut Timer,
+    ) -> Result<Ended, (Option<(Why, bool)>, (B, R))> {
+        let mut may_reuse = self.may_reuse();
+        loop {
+            let Some(reached) = self.reach(server, may_reuse).await else { return Err((None, (body, respond))) };
+            let proven = reached.is_proven();
+            self.told.tale.note(|told| told.times.connect = Some(Instant::now()));
+            if let Some(live) = self.backend.live.servers.get(server) {
+                live.counts.of(self.told.client.thread.index).total.increment();
+            }
+            let change = |response: &mut Response| self.change(response, server);
+            let talk = self.talk(may_go_on, &change, timer);
+            let talked = match reached {
+                Reached::Http1(connection) => {
+                    let asking = OnHttp1 { connection, upgrade: self.upgrade, case: self.http.header_case };
+                    talk.run(asking, body, respond).await
+                }
+                Reached::Http2(asking) => talk.run(asking, body, respond).await,
+            };
+            let failed = match talked {
+                Ok(ended) => return Ok(ended),
+                Err(failed) => failed,
+            };
+            (body, respond) = (failed.body, failed.respond);
+            // The server may close a kept connection just when we use it.
+            let closed = failed.why == Why::NoAnswer(NoAnswer::Cut) && proven && may_reuse;
+            if !(closed && !failed.begun && self.is_repeatable()) {
+                return Err((Some((failed.why, failed.begun)), (body, respond)));
+            }
+            may_reuse = false;
+        }
     }
 
     /// Makes of a server's answer that of the client.

@@ -27,8 +27,8 @@ pub(crate) mod response;
 pub(crate) mod body;
 pub(crate) mod encode;
 pub(crate) mod hop;
-#[cfg(any(test, fuzzing))]
-pub(crate) mod holds;
+#[cfg(test)]
+mod holds;
 #[cfg(test)]
 mod tests;
 

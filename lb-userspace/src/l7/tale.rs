@@ -17,12 +17,15 @@ use tokio::time::Instant;
 /// What is told of one request or connection.
 pub(super) struct Tale(Option<RefCell<Box<Told>>>);
 
+/// Method, target and version of a request.
+type Line = (Box<[u8]>, Box<[u8]>, Version);
+
 /// All of it.
 pub(super) struct Told {
     held: Held,
     pub(super) times: Times,
     date: SystemTime,
-    request: Option<(Box<[u8]>, Box<[u8]>, Version)>,
+    request: Option<Line>,
     request_fields: Captured,
     response_fields: Captured,
     backend: Option<String>,

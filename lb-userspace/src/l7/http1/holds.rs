@@ -1,14 +1,16 @@
 //! What holds of any bytes: the tests try generated ones and the corpus, the fuzzer in `lb-userspace/fuzz` chooses its own.
 //! Where something does not hold, it panics.
 
-use super::{
-    super::message::{Fields, Length, Request, Response, Version},
-    Limits,
-    body::{BodyError, Decoder, Piece},
-    encode::{Encoder, request_head, response_head},
-    has_end, hop,
-    request::{Refusal, RequestHead, request},
-    response::{Asked, Invalid, ResponseHead, response},
+use crate::l7::{
+    http1::{
+        Limits,
+        body::{BodyError, Decoder, Piece},
+        encode::{Encoder, request_head, response_head},
+        has_end, hop,
+        request::{Refusal, RequestHead, request},
+        response::{Asked, Invalid, ResponseHead, response},
+    },
+    message::{Fields, Length, Request, Response, Version},
 };
 use crate::model::HeaderCase;
 use bytes::BytesMut;
@@ -39,7 +41,7 @@ pub(crate) struct Cuts(pub(crate) u32);
 impl Cuts {
     fn next(&mut self) -> usize {
         self.0 = self.0.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-        let size = if self.0 >> 30 == 0 { 1 } else { self.0 >> 24 & 47 };
+        let size = if self.0 >> 30 == 0 { 1 } else { self.0 >> 24 & 0x2f };
         1 + size as usize
     }
 }

@@ -15,6 +15,8 @@ use bytes::BytesMut;
 use proptest::{collection::vec, prelude::*, sample::select};
 use std::{fs, path::Path};
 
+/// Length, and whether the connection stays.
+type Lasts<E> = Result<(Length, bool), E>;
 /// Length, whether the connection stays, and what is to be upgraded to.
 type Read<E> = Result<(Length, bool, Option<&'static str>), E>;
 
@@ -92,7 +94,7 @@ fn responses_say_how_long_they_and_their_connections_last() {
     let plain = Asked::default();
     let (head, tunnel, upgrade) =
         (Asked { head: true, ..plain }, Asked { connect: true, ..plain }, Asked { upgrade: true, ..plain });
-    let rows: [(Asked, &str, Result<(Length, bool), Invalid>); 22] = [
+    let rows: [(Asked, &str, Lasts<Invalid>); 22] = [
         (plain, "200 OK\r\nContent-Length: 2\r\n", Ok((Length::Exact(2), true))),
         (plain, "200 OK\r\nContent-Length: 2\r\nConnection: close\r\n", Ok((Length::Exact(2), false))),
         (plain, "200 OK\r\n", Ok((Length::UntilClose, false))),
@@ -215,67 +217,71 @@ fn extensions_and_trailers_have_bounds() {
     assert_eq!(chunks(format!("0\r\n{}\r\n", "x: 1\r\n".repeat(102)).as_bytes()), Err(BodyError::Trailers));
 }
 
+/// First lines of messages.
+const LINES: &[&str] = &[
+    "GET / HTTP/1.1",
+    "POST /a?b HTTP/1.1",
+    "OPTIONS * HTTP/1.1",
+    "get http://a/x HTTP/1.1",
+    "GET http://a HTTP/1.0",
+    "CONNECT a:443 HTTP/1.1",
+    "GET / HTTP/1.0",
+    "GET / HTTP/2.0",
+    "GET / HTTP/1.2",
+    "GET /",
+    "HTTP/1.1 200 OK",
+    "HTTP/1.1 099",
+    "HTTP/1.1 204 None",
+    "HTTP/1.0 304 \u{e9}",
+    "HTTP/1.1 101 Switching",
+    "HTTP/1.1 103 ",
+    "HTTP/2.0 200 OK",
+];
+/// Lines after it.
+const FIELDS: &[&str] = &[
+    "Host: a",
+    "host: a:443",
+    "Host: b",
+    "Content-Length: 3",
+    "content-length: 3, 3",
+    "Content-Length: 0",
+    "Content-Length: x",
+    "Transfer-Encoding: chunked",
+    "Transfer-Encoding: gzip",
+    "transfer-encoding: gzip, chunked",
+    "Connection: close",
+    "Connection: keep-alive, x-a, host",
+    "Connection: upgrade",
+    "Upgrade: h2c, websocket",
+    "TE: trailers",
+    "X-A: 1",
+    "x-b:",
+    "x-c: a\r\n b",
+    "x-d : 1",
+    "x-e: \u{80}\t.",
+    "no colon",
+    " folded",
+    "X: \u{1}",
+];
+/// Parts of bodies.
+const BODIES: &[&str] = &[
+    "abc",
+    "3\r\nabc\r\n",
+    "1;x=y\r\na\r\n",
+    "1 \r\na\r\n",
+    "0\r\n",
+    "0\r\n\r\n",
+    "x-t: 1\r\n\r\n",
+    "Host: b\r\n\r\n",
+    "\r\n",
+    "\n",
+    "1\na\n",
+    "fffffffffffffffff\r\n",
+    "ffffffffffffffff\r\n",
+];
+
 /// Parts of messages, good and bad, put together: what a fuzzer would take long to find.
 fn messages() -> impl Strategy<Value = Vec<u8>> {
-    const LINES: &[&str] = &[
-        "GET / HTTP/1.1",
-        "POST /a?b HTTP/1.1",
-        "OPTIONS * HTTP/1.1",
-        "get http://a/x HTTP/1.1",
-        "GET http://a HTTP/1.0",
-        "CONNECT a:443 HTTP/1.1",
-        "GET / HTTP/1.0",
-        "GET / HTTP/2.0",
-        "GET / HTTP/1.2",
-        "GET /",
-        "HTTP/1.1 200 OK",
-        "HTTP/1.1 099",
-        "HTTP/1.1 204 None",
-        "HTTP/1.0 304 \u{e9}",
-        "HTTP/1.1 101 Switching",
-        "HTTP/1.1 103 ",
-        "HTTP/2.0 200 OK",
-    ];
-    const FIELDS: &[&str] = &[
-        "Host: a",
-        "host: a:443",
-        "Host: b",
-        "Content-Length: 3",
-        "content-length: 3, 3",
-        "Content-Length: 0",
-        "Content-Length: x",
-        "Transfer-Encoding: chunked",
-        "Transfer-Encoding: gzip",
-        "transfer-encoding: gzip, chunked",
-        "Connection: close",
-        "Connection: keep-alive, x-a, host",
-        "Connection: upgrade",
-        "Upgrade: h2c, websocket",
-        "TE: trailers",
-        "X-A: 1",
-        "x-b:",
-        "x-c: a\r\n b",
-        "x-d : 1",
-        "x-e: \u{80}\t.",
-        "no colon",
-        " folded",
-        "X: \u{1}",
-    ];
-    const BODIES: &[&str] = &[
-        "abc",
-        "3\r\nabc\r\n",
-        "1;x=y\r\na\r\n",
-        "1 \r\na\r\n",
-        "0\r\n",
-        "0\r\n\r\n",
-        "x-t: 1\r\n\r\n",
-        "Host: b\r\n\r\n",
-        "\r\n",
-        "\n",
-        "1\na\n",
-        "fffffffffffffffff\r\n",
-        "ffffffffffffffff\r\n",
-    ];
     let end = || select(&["\r\n", "\r\n", "\r\n", "\n", "\r", "\r\n\r\n"][..]);
     let head = (select(LINES), vec((end(), select(FIELDS)), 0..7), end(), end());
     let head = head.prop_map(|(line, fields, last, empty)| {

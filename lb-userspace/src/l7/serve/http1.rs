@@ -5,7 +5,7 @@ use crate::l7::{
     accept::Client,
     answer::Answer,
     ask::http1::{finish, poll_frame, put},
-    exchange,
+    exchange::{self, Incoming},
     http1::{
         Limits,
         body::Decoder,
@@ -187,7 +187,8 @@ impl Connection {
             client,
         };
         let ended =
-            exchange::run(client, (held, &tale), request, length, upgrade, body, respond, &mut self.timer).await;
+            exchange::run(client, (held, &tale), Incoming { request, length, upgrade }, body, respond, &mut self.timer)
+                .await;
         tale.finish(client, wire.sent() - sent, wire.received() - received);
         ended == exchange::Ended::Clean && keep.get() && !(self.reader.is_closed() && self.reader.input.is_empty())
     }

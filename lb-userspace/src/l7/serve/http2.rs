@@ -3,7 +3,7 @@
 use super::{RequestBody, Respond, Terms};
 use crate::l7::{
     accept::Client,
-    exchange,
+    exchange::{self, Incoming},
     http1::{Limits, hop, request::Refusal, target},
     http2::{Receiving, Sending, Useful, to_map},
     io::{Both, Io, Wire},
@@ -213,7 +213,8 @@ async fn stream(client: &Rc<Client>, request: http::Request<RecvStream>, mut res
     client.count_request();
     let (held, now) = (client.current(), Instant::now());
     let tale = Tale::begin(client, &held, now, now);
-    exchange::run(client, (held, &tale), request, length, None, body, respond, &mut timer).await;
+    let incoming = Incoming { request, length, upgrade: None };
+    exchange::run(client, (held, &tale), incoming, body, respond, &mut timer).await;
     tale.finish(client, written.get(), 0);
     drop(open);
 }
