@@ -12,6 +12,7 @@ mod wire;
 mod reencrypted;
 mod relay;
 mod rows;
+mod ruled;
 mod streaming;
 mod encrypted;
 mod drain;
