@@ -138,7 +138,8 @@ mod tests {
 
     #[test]
     fn what_h2load_prints_and_logs_is_read() {
-        let log: String = (1..=100).rev().map(|number| format!("1700000000\t200\t{}\n", number * 1_000)).collect();
+        let line = |number: u32| format!("1700000000\t200\t{}\n", number * 1_000);
+        let log = (1..=100).rev().map(line).collect::<Vec<_>>().concat();
         let answered = read(PRINTED, &log).unwrap();
         assert_eq!((answered.requests, answered.errors), (100, 2));
         assert_eq!((answered.seconds, answered.p50, answered.p99), (2.0, 51.0, 100.0));
