@@ -3,7 +3,7 @@
 
 use super::super::message::{Fields, Length, Version};
 use httparse::Header;
-use std::{borrow::Cow, mem::MaybeUninit};
+use std::{borrow::Cow, mem::MaybeUninit, ops::Range};
 
 /// So many fields need no allocation to be found.
 const FEW: usize = 128;
@@ -70,11 +70,9 @@ pub(super) struct Head {
 }
 
 impl Head {
-    /// Of fields that httparse found.
-    pub(super) fn new(found: &[Header<'_>]) -> Result<Self, Flaw> {
-        let bytes: usize = found.iter().map(|header| header.name.len() + header.value.len()).sum();
-        // Room for a few more, which are added on the way.
-        let mut head = Self { fields: Fields::with_capacity(found.len() + 4, bytes + 128), ..Self::default() };
+    /// Of fields that httparse found in `text`.
+    pub(super) fn new(text: &[u8], found: &[Header<'_>]) -> Result<Self, Flaw> {
+        let mut head = Self { fields: Fields::of_text(text, found.len()), ..Self::default() };
         let mut length_is_list = false;
         for Header { name, value } in found {
             let value = unfolded(value);
@@ -98,7 +96,10 @@ impl Head {
                 17 if is("transfer-encoding") => head.coding(&value),
                 _ => {}
             }
-            head.fields.push(name, &value);
+            match (place(text, name.as_bytes()), place(text, &value)) {
+                (Some(name), Some(value)) => head.fields.push_part(name, value),
+                _ => head.fields.push(name, &value),
+            }
         }
         if let (true, Some(length)) = (length_is_list, head.length) {
             head.fields.set("content-length", length.to_string());
@@ -154,6 +155,13 @@ impl Head {
     pub(super) fn is_persistent(&self, version: Version) -> bool {
         !self.close && !self.is_ambiguous() && (version > Version::Http10 || self.keep_alive)
     }
+}
+
+/// Where in `text` a part of it is; `None` if it is none, as what was unfolded.
+fn place(text: &[u8], part: &[u8]) -> Option<Range<usize>> {
+    let start = part.as_ptr().addr().checked_sub(text.as_ptr().addr())?;
+    let end = start + part.len();
+    (end <= text.len()).then_some(start..end)
 }
 
 /// Elements of a list of words, without quotes.

@@ -86,7 +86,7 @@ pub(crate) fn request(input: &[u8], limits: &Limits) -> Result<Option<RequestHea
     let mut parsed = httparse::Request::new(&mut []);
     let status = ParserConfig::default().parse_request_with_uninit_headers(&mut parsed, window, room.of(limits.fields));
     match status {
-        Ok(Status::Complete(consumed)) => accept(&parsed, consumed, limits).map(Some),
+        Ok(Status::Complete(consumed)) => accept(&parsed, window.get(..consumed).unwrap_or_default(), limits).map(Some),
         Ok(Status::Partial) => incomplete(window, limits),
         Err(Error::Version) => version(window, limits),
         Err(Error::TooManyHeaders) => Err(Flaw::TooMany.into()),
@@ -96,12 +96,12 @@ pub(crate) fn request(input: &[u8], limits: &Limits) -> Result<Option<RequestHea
     }
 }
 
-fn accept(parsed: &httparse::Request<'_, '_>, consumed: usize, limits: &Limits) -> Result<RequestHead, Refusal> {
+fn accept(parsed: &httparse::Request<'_, '_>, text: &[u8], limits: &Limits) -> Result<RequestHead, Refusal> {
     let (Some(method), Some(target), Some(minor)) = (parsed.method, parsed.path, parsed.version) else {
         return Err(Refusal::Line);
     };
     let version = if minor == 0 { Version::Http10 } else { Version::Http11 };
-    let mut head = Head::new(parsed.headers)?;
+    let mut head = Head::new(text, parsed.headers)?;
     if head.hosts_differ {
         return Err(Refusal::Host);
     }
@@ -128,7 +128,7 @@ fn accept(parsed: &httparse::Request<'_, '_>, consumed: usize, limits: &Limits) 
         persistent: head.is_persistent(version),
         request,
         length,
-        consumed,
+        consumed: text.len(),
     })
 }
 

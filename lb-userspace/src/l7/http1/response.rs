@@ -58,7 +58,7 @@ pub(crate) fn response(input: &[u8], asked: Asked, limits: &Limits) -> Result<Op
     let mut config = ParserConfig::default();
     config.allow_obsolete_multiline_headers_in_responses(true);
     match config.parse_response_with_uninit_headers(&mut parsed, window, room.of(limits.fields)) {
-        Ok(Status::Complete(consumed)) => accept(&parsed, consumed, asked).map(Some),
+        Ok(Status::Complete(consumed)) => accept(&parsed, window.get(..consumed).unwrap_or_default(), asked).map(Some),
         Ok(Status::Partial) if window.len() < limits.head => Ok(None),
         Ok(Status::Partial) => Err(Invalid::TooLarge),
         Err(Error::TooManyHeaders) => Err(Flaw::TooMany.into()),
@@ -68,12 +68,12 @@ pub(crate) fn response(input: &[u8], asked: Asked, limits: &Limits) -> Result<Op
     }
 }
 
-fn accept(parsed: &httparse::Response<'_, '_>, consumed: usize, asked: Asked) -> Result<ResponseHead, Invalid> {
+fn accept(parsed: &httparse::Response<'_, '_>, text: &[u8], asked: Asked) -> Result<ResponseHead, Invalid> {
     let (Some(minor), Some(status)) = (parsed.version, parsed.code) else {
         return Err(Invalid::Line);
     };
     let version = if minor == 0 { Version::Http10 } else { Version::Http11 };
-    let head = Head::new(parsed.headers)?;
+    let head = Head::new(text, parsed.headers)?;
     let framing = head.framing();
     // RFC 9112 §6.1: HTTP/1.0 has no chunks. A server that sends them means them, but who knows what it does next.
     let mut persistent = head.is_persistent(version) && !(version == Version::Http10 && head.coding.is_some());
@@ -89,5 +89,5 @@ fn accept(parsed: &httparse::Response<'_, '_>, consumed: usize, asked: Asked) ->
         framing?.unwrap_or(Length::UntilClose)
     };
     persistent &= !tunnel && length != Length::UntilClose;
-    Ok(ResponseHead { response, length, consumed, persistent })
+    Ok(ResponseHead { response, length, consumed: text.len(), persistent })
 }

@@ -36,6 +36,14 @@ impl Fields {
         Self { text: Vec::with_capacity(bytes), lines: Vec::with_capacity(lines) }
     }
 
+    /// None yet; `text` is copied, so that fields that are parts of it need no copy of their own. Room for `lines`, and for a
+    /// few more.
+    pub(crate) fn of_text(text: &[u8], lines: usize) -> Self {
+        let mut fields = Self::with_capacity(lines + 4, text.len() + 128);
+        fields.text.extend_from_slice(text);
+        fields
+    }
+
     /// How many there are.
     pub(crate) const fn len(&self) -> usize {
         self.lines.len()
@@ -73,6 +81,13 @@ impl Fields {
         let name = self.keep(name.as_ref());
         let value = self.keep(value.as_ref());
         self.lines.push(Line { name, value });
+    }
+
+    /// Adds a field at the end, of which these are the places in the text that all began with.
+    #[expect(clippy::cast_possible_truncation, reason = "a message is far smaller than 4 GiB")]
+    pub(crate) fn push_part(&mut self, name: Range<usize>, value: Range<usize>) {
+        let part = |range: Range<usize>| Part { start: range.start as u32, end: range.end as u32 };
+        self.lines.push(Line { name: part(name), value: part(value) });
     }
 
     /// Makes it the only field of that name: in the place of the first one, else at the end.
