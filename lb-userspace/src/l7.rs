@@ -1,11 +1,13 @@
 //! L7 PATH: one connection, in the order it goes.
 //!
 //! [`Threads`] serve [`listener`]s, each thread with a runtime of its own; nothing migrates between threads. A
-//! connection is accepted, perhaps decrypted ([`tls`]), and then either relayed (`tcp`) or understood (`serve`,
-//! `forward`): request checked (`strict`), routed (`rules`), its headers changed (`headers`), a server picked
-//! (`balance`), reached (`connect`, `idle`) and asked (`send`); the answer comes back the same way.
+//! connection is accepted, tells who it is (`proxy_protocol`), is perhaps decrypted ([`tls`]), and then either relayed (`tcp`)
+//! or understood (`serve`, with the codec `http1` or with `http2`). Each request is an `exchange`: `rules` on what `acl` sees,
+//! a server by `cookie` and `balance`, reached (`connect`, `idle`) and asked (`ask`), while `pump`s move both bodies; the
+//! answer comes back the same way, and a line of the `log` tells the `tale`.
 //!
-//! hyper is named in `serve` and `send` alone, rustls in `tls` alone. This folder never touches the kernel's maps.
+//! h2 is named in `http2`, `serve/http2` and `ask/http2` alone, rustls in `tls` alone. This folder never touches the kernel's
+//! maps.
 
 pub mod listener;
 pub mod snapshot;

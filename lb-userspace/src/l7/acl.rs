@@ -1,4 +1,4 @@
-//! ACLs as they are evaluated: [`facts`] are what can be looked at, an expression fetches a [`value`] of them (`fetch`) and
+//! ACLs as they are evaluated: [`facts`] are what can be looked at, an expression fetches a [`mod@value`] of them (`fetch`) and
 //! converts it (`convert`), a condition compares. All of it was compiled when the configuration was loaded. Pure, but for
 //! `rand` and the numbers of the balancer.
 

@@ -1,6 +1,6 @@
 //! HTTP/1: heads and bodies from bytes and to bytes, towards clients and towards servers. Pure: connections are elsewhere.
 //!
-//! [`request`](request::request) and [`response`](response::response) read a head, [`Decoder`] the body after it;
+//! [`request`](request::request) and [`response`](response::response) read a head, [`Decoder`](body::Decoder) the body after it;
 //! [`encode`] writes both; [`hop`] takes out what belonged to the hop that a message came by. Lines are read by httparse
 //! (RFC 9112), and what it leaves to its caller is decided here, mostly as HAProxy does: whatever two readers could
 //! understand differently is refused, for that is what request smuggling is made of.

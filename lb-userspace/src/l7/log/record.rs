@@ -1,5 +1,5 @@
 //! Record: all that a line of the access log tells of one request (`http`) or one connection (`tcp`). Borrowed from
-//! whoever served it, filled once, at the end, and given to a [`Logger`](super::Logger).
+//! whoever served it, filled once, at the end, and given to a [`Logger`](super::logger::Logger).
 //!
 //! Names and meanings are those of HAProxy 2.6 and later (configuration manual, §8), so that its formats can be written
 //! from it without guessing.
