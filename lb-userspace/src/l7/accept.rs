@@ -293,7 +293,7 @@ async fn understood(held: &Held, client: Rc<Client>, io: Io, h2: bool) {
     match &frontend.kind {
         FrontendKind::Tcp { backend } => {
             if let Some(backend) = held.snapshot.backend(*backend) {
-                Box::pin(tcp::relay(&client, io, backend, frontend.timeout_client)).await;
+                Box::pin(tcp::relay(&client, held, io, backend, frontend.timeout_client)).await;
             }
         }
         FrontendKind::Http(http) => {

@@ -85,16 +85,18 @@ async fn connect(address: SocketAddr, send_proxy: Option<SendProxy>, flow: Flow)
     Ok(stream)
 }
 
-/// Opens a connection to whichever server takes it first: the next is tried as soon as one has refused.
+/// Opens a connection to whichever server takes it first: the next is tried as soon as one has refused. `chosen` is told each.
 pub(super) async fn open_any(
     backend: &BackendRoute,
     flow: Flow,
     thread: &Thread,
     timer: &mut Timer,
+    mut chosen: impl FnMut(usize),
 ) -> Option<(Slot, Io, Open)> {
     let mut attempts = Attempts::new(backend, flow, None, None);
     // A client that is gone is found out by the first byte for it.
     while let Ok(slot) = attempts.next(timer, |_cx| Poll::Pending).await {
+        chosen(slot.server);
         if let Ok((io, open)) = open(backend, slot.server, flow, None, thread).await {
             return Some((slot, io, open));
         }

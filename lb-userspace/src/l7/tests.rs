@@ -7,6 +7,7 @@ mod proxy;
 mod proxied;
 mod origin;
 mod http;
+mod logged;
 mod http2;
 mod wire;
 mod reencrypted;

@@ -21,10 +21,9 @@ const PLAIN: u16 = 8080;
 const TLS: u16 = 8443;
 const RELAY: u16 = 9000;
 
-/// What switches Sluice's access log on, as keys of its frontends, with `{log}` where the target stands.
-///
-/// Empty for as long as Sluice has none; the report says so.
-const SLUICE_ACCESS_LOG: &str = "";
+/// What switches Sluice's access log on, as keys of its frontends, with `{log}` where the target stands. Empty: the report
+/// says that there is none.
+const SLUICE_ACCESS_LOG: &str = "log = { to = \"udp:{log}\" }";
 
 /// Whether Sluice writes an access log, as the others do.
 pub(super) const SLUICE_LOGS: bool = !SLUICE_ACCESS_LOG.is_empty();

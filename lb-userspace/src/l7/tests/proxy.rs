@@ -2,11 +2,11 @@
 
 use super::model;
 use crate::{
-    l7::{BoundListener, Snapshot, Threads, bind},
+    l7::{BoundListener, Snapshot, Threads, bind, log::Sinks},
     model::{Backend, Frontend, FrontendKind, HttpFrontend, Model},
     servers::{FrontendLive, Live},
 };
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, net::SocketAddr, sync::Arc, time::Duration};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpStream,
@@ -22,6 +22,7 @@ pub(super) struct Proxy {
     pub(super) address: SocketAddr,
     pub(super) live: Arc<Live>,
     pub(super) model: Arc<Model>,
+    _sinks: Sinks,
 }
 
 impl Proxy {
@@ -47,9 +48,11 @@ impl Proxy {
         let live = Arc::new(Live::default().for_model(&model));
         let threads = Threads::start(count).expect("threads");
         let listener = |(thread, listener)| BoundListener { frontend: "www".into(), address, thread, listener };
-        let snapshot = Snapshot::new(Arc::clone(&model), Arc::clone(&live)).expect("snapshot");
+        let logging = model.frontends.iter().map(|frontend| &frontend.log);
+        let sinks = Sinks::default().update(logging, BTreeMap::new(), count).expect("sinks");
+        let snapshot = Snapshot::with_logs(Arc::clone(&model), Arc::clone(&live), &sinks).expect("snapshot");
         threads.apply(Arc::new(snapshot), sockets.into_iter().enumerate().map(listener).collect());
-        Self { threads, address, live, model }
+        Self { threads, address, live, model, _sinks: sinks }
     }
 
     /// Applies another configuration, without new listeners.
