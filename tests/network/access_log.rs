@@ -1,6 +1,6 @@
 //! The files of access logs: opened by the supervisor, held by the worker, which has no rights to open them.
 
-use crate::scene::{self, SOON, WEBS};
+use crate::scene::SOON;
 use anyhow::{Context, Result, ensure};
 use lb_tests::{
     lab::{Lab, PROXY_VIP},
@@ -11,7 +11,7 @@ use rustix::process::Signal;
 use std::{fs, path::Path};
 
 fn config(lab: &Lab, log: &Path) -> Result<String> {
-    let frontend = format!(
+    Ok(format!(
         r#"
 [frontend.logged]
 mode = "tcp"
@@ -19,11 +19,11 @@ bind = "{PROXY_VIP}:81"
 default_backend = "logged"
 log = "file:{}"
 [backend.logged]
+check = {{ type = "tcp", interval = "100ms" }}
 {}"#,
         log.display(),
         lab.servers("logged", &["web1"], 8080)?
-    );
-    Ok(scene::config(lab, "nat", &WEBS)? + &frontend)
+    ))
 }
 
 /// Whether the worker has that file open, and no other one that begins like it.

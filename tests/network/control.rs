@@ -260,8 +260,12 @@ fn a_daemon_starts_again_while_the_old_worker_drains() -> Result<()> {
     let supervisor = sluice.supervisor();
     kill_process(supervisor, Signal::KILL)?;
     // To start again before it is dead would kill its whole group.
-    let stat = format!("/proc/{}/stat", supervisor.as_raw_nonzero());
-    wait::until("its end", SOON, || Ok(fs::read_to_string(&stat)?.contains(") Z ").then_some(())))?;
+    let process = format!("/proc/{}", supervisor.as_raw_nonzero());
+    wait::until("its end", SOON, || {
+        // Its first thread may be dead before the others.
+        let is_dead = fs::read_to_string(format!("{process}/stat"))?.contains(") Z ");
+        Ok((is_dead && fs::read_dir(format!("{process}/task"))?.count() == 1).then_some(()))
+    })?;
     sluice.start_again(&lab)?;
     let kept = open.get("/").with_context(|| format!("what is open goes on:\n{}", sluice.log()))?;
     ensure!(kept.status == 200);
