@@ -110,7 +110,8 @@ pub(super) async fn run<B: RequestBody, R: Respond>(
     tale.note(|told| told.backend(backend));
     let address = http.forwarded_for.then(|| client.flow.client.ip());
     forwarded::prepare(&mut request, address, client.is_secure(), upgrade.as_deref());
-    let now = UNIX_EPOCH.elapsed().map_or(0, |since| since.as_secs());
+    // Only cookies have dates.
+    let now = backend.persistence.as_ref().map_or(0, |_| UNIX_EPOCH.elapsed().map_or(0, |since| since.as_secs()));
     let bind = |persistence: &'_ Persistence| persistence.read(&mut request, &backend.live.available.load(), now);
     let binding = backend.persistence.as_ref().map(bind);
     let upgrade = upgrade.is_some();
