@@ -6,7 +6,6 @@ pub(crate) mod facts;
 pub(crate) mod value;
 mod fetch;
 mod convert;
-mod hash;
 #[cfg(test)]
 pub(super) mod tests;
 

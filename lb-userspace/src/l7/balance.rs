@@ -13,8 +13,6 @@ mod key;
 pub(super) use flow::Flow;
 
 use super::message::Request;
-#[cfg(test)]
-use super::snapshot::BackendRoute;
 use crate::{
     model::{
         Affinity, Backend, Balance,
@@ -25,10 +23,6 @@ use crate::{
 };
 use lb_common::hash::HashKey;
 use std::sync::atomic::Ordering::Relaxed;
-
-#[cfg(test)]
-/// Servers that one request or connection may try: the first and three retries, HAProxy's default.
-const TRIES: usize = 4;
 
 /// How a backend balances, with what that takes.
 #[derive(Debug)]
@@ -184,59 +178,41 @@ fn pick_in_ring(base: &Owners, hash: u32, available: &Available, open: impl Fn(&
 }
 
 #[cfg(test)]
-/// The tries of one request or connection. Each goes to a server that may take traffic and was not tried yet, at once:
-/// waiting before the next one, as HAProxy does, helps nobody.
-pub(super) struct Tries<'a> {
-    backend: &'a BackendRoute,
-    key: Option<u32>,
-    tried: Tried,
-    count: usize,
-}
-
-#[cfg(test)]
-impl<'a> Tries<'a> {
-    pub(super) fn new(backend: &'a BackendRoute, flow: Flow) -> Self {
-        Self { backend, key: backend.order.key(&flow, None, None), tried: Tried::default(), count: 0 }
-    }
-}
-
-#[cfg(test)]
-impl Iterator for Tries<'_> {
-    /// Index of a server.
-    type Item = usize;
-
-    fn next(&mut self) -> Option<usize> {
-        if self.count == TRIES {
-            return None;
-        }
-        let live = &self.backend.live;
-        let picked = match self.backend.order.choose(live, self.key, &self.tried) {
-            Some(Place::Server(server) | Place::Bound(server)) => Some(server),
-            Some(Place::Any) | None => None,
-        };
-        match picked {
-            Some(server) => self.tried.add(server),
-            None if self.count == 0 => live.no_server.0.increment(),
-            None => {}
-        }
-        self.count += 1;
-        picked
-    }
-}
-
-#[cfg(test)]
 mod tests {
     use super::*;
     use crate::{
         l7::{
             Snapshot,
+            connect::Attempts,
+            snapshot::BackendRoute,
             tests::model::{backend, model},
+            timer::Timer,
         },
         model::Backend,
         servers::Live,
     };
+    use futures_util::FutureExt as _;
     use proptest::prelude::*;
     use std::{collections::BTreeMap, net::SocketAddr, sync::Arc};
+
+    /// The servers that the attempts of one connection go to, where nobody has to wait.
+    struct Tries<'a>(Attempts<'a>);
+
+    impl<'a> Tries<'a> {
+        fn new(backend: &'a BackendRoute, flow: Flow) -> Self {
+            Self(Attempts::new(backend, flow, None, None))
+        }
+    }
+
+    impl Iterator for Tries<'_> {
+        type Item = usize;
+
+        fn next(&mut self) -> Option<usize> {
+            let mut timer = Timer::default();
+            let slot = self.0.next(&mut timer, |_cx| std::task::Poll::Pending).now_or_never().expect("nobody waits");
+            slot.ok().map(|slot| slot.server)
+        }
+    }
 
     pub(super) fn flow(client_port: u16) -> Flow {
         Flow { client: ([198, 51, 100, 7], client_port).into(), local: ([192, 0, 2, 10], 443).into() }

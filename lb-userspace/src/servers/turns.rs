@@ -5,8 +5,6 @@ mod circle;
 mod map;
 mod round;
 
-pub(crate) use circle::avalanche;
-
 use circle::Circle;
 use std::sync::OnceLock;
 

@@ -3,7 +3,8 @@
 use super::*;
 use crate::{
     health::Code,
-    model::{Affinity, Backend, Balance, Check, CheckKind, Global, Limits, OnStop, Pressure, Server, Track},
+    model::{Backend, Balance, Check, CheckKind, Global, OnStop, Server},
+    plan::testing,
 };
 use lb_common::Forward;
 use std::{
@@ -39,32 +40,15 @@ fn model(check: Check, addresses: &[SocketAddr]) -> Model {
     let server = |(index, address): (usize, &SocketAddr)| Server {
         name: format!("s{index}"),
         address: *address,
-        keeps_port: false,
-        weight: 1,
-        backup: false,
-        cookie: None,
-        limits: Limits::default(),
-        slowstart: None,
-        tls: None,
+        ..testing::server("", "192.0.2.1:80")
     };
     let backend = Backend {
-        name: "b".to_owned(),
         balance: Balance::RoundRobin,
         forward: Forward::Nat,
-        cookie: None,
-        pressure: Pressure::default(),
         check: Some(check),
-        servers: addresses.iter().enumerate().map(server).collect(),
-        gue_port: 6_080,
-        sources: Vec::new(),
-        affinity: Affinity::None,
-        proto: crate::model::Proto::Http1,
-        track: Track::Auto,
-        transition: Duration::from_mins(5),
         timeout_connect: Duration::from_secs(1),
         timeout_server: Duration::from_secs(1),
-        timeout_tunnel: None,
-        send_proxy: None,
+        ..testing::backend("b", addresses.iter().enumerate().map(server).collect())
     };
     let global = Global {
         interfaces: Vec::new(),

@@ -1,7 +1,10 @@
 //! Converters: one value made of another.
 
-use super::{Value, facts::Facts, hash, value::hexadecimal};
-use crate::model::acl::converter::{Case, Coding, Converter, Cut, Hash, Map, Operand, Operation, Unary};
+use super::{Value, facts::Facts, value::hexadecimal};
+use crate::{
+    hashing,
+    model::acl::converter::{Case, Coding, Converter, Cut, Hash, Map, Operand, Operation, Unary},
+};
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use regex::bytes::{Captures, Regex};
 use std::{
@@ -140,12 +143,12 @@ fn url_decoded(text: &[u8], whole_is_query: bool) -> Option<Vec<u8>> {
 }
 
 fn hashed(hash: Hash, bytes: &[u8]) -> i64 {
-    let mixed = |hash, mix| i64::from(if mix { hash::avalanche(hash) } else { hash });
+    let mixed = |hash, mix| i64::from(if mix { hashing::avalanche(hash) } else { hash });
     match hash {
-        Hash::Sdbm(mix) => mixed(hash::sdbm(bytes), mix),
-        Hash::Djb2(mix) => mixed(hash::djb2(bytes), mix),
-        Hash::Wt6(mix) => mixed(hash::wt6(bytes), mix),
-        Hash::Crc32(mix) => mixed(hash::crc32(bytes), mix),
+        Hash::Sdbm(mix) => mixed(hashing::sdbm(bytes), mix),
+        Hash::Djb2(mix) => mixed(hashing::djb2(bytes), mix),
+        Hash::Wt6(mix) => mixed(hashing::wt6(bytes), mix),
+        Hash::Crc32(mix) => mixed(hashing::crc32(bytes), mix),
         Hash::Xxh32(seed) => xxhash_rust::xxh32::xxh32(bytes, seed).into(),
         Hash::Xxh64(seed) => xxhash_rust::xxh64::xxh64(bytes, seed).cast_signed(),
     }

@@ -3,26 +3,11 @@
 use super::*;
 use crate::l7::{
     message::{Fields, Version},
-    tests::model::backend,
+    tests::model::{backend, cookie},
 };
 use std::time::Duration;
 
 const NOW: u64 = 1_700_000_000;
-
-fn cookie(mode: CookieMode) -> Cookie {
-    Cookie {
-        name: "SRV".into(),
-        mode,
-        indirect: false,
-        nocache: false,
-        postonly: false,
-        preserve: false,
-        maxidle: None,
-        maxlife: None,
-        attributes: String::new(),
-        persist: false,
-    }
-}
 
 /// Three servers: `a`, `b`, and one without a value.
 fn persistence(cookie: Cookie) -> Persistence {

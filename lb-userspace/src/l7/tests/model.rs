@@ -1,11 +1,13 @@
 //! Models for tests.
 
-use crate::model::log::Logging;
-use crate::model::{
-    Affinity, Backend, Balance, Bind, BindTls, Frontend, FrontendKind, Global, HeaderCase, HttpFrontend, Limits, Model,
-    OnStop, Ports, Pressure, Server, Track,
+use crate::{
+    model::{
+        Backend, Balance, Cookie, Frontend, FrontendKind, Global, HeaderCase, HttpFrontend, Model, OnStop, Server,
+        cookie::CookieMode, log::Logging,
+    },
+    plan::testing,
 };
-use lb_common::{Forward, Protocol};
+use lb_common::Protocol;
 use std::{net::SocketAddr, time::Duration};
 
 const LONG: Duration = Duration::from_secs(20);
@@ -29,35 +31,30 @@ pub(crate) fn model(frontends: Vec<Frontend>, backends: Vec<Backend>) -> Model {
 }
 
 pub(crate) fn backend(name: &str, addresses: impl IntoIterator<Item = SocketAddr>) -> Backend {
-    let server = |(index, address)| Server {
-        name: format!("s{index}"),
-        address,
-        keeps_port: false,
-        weight: 1,
-        backup: false,
-        cookie: None,
-        limits: Limits::default(),
-        slowstart: None,
-        tls: None,
-    };
+    let server =
+        |(index, address)| Server { name: format!("s{index}"), address, ..testing::server("", "192.0.2.1:80") };
     Backend {
-        name: name.into(),
         balance: Balance::RoundRobin,
-        forward: Forward::Direct,
-        cookie: None,
-        pressure: Pressure::default(),
         check: None,
-        servers: addresses.into_iter().enumerate().map(server).collect(),
-        gue_port: 6_080,
-        sources: Vec::new(),
-        affinity: Affinity::None,
-        proto: crate::model::Proto::Http1,
-        track: Track::Auto,
-        transition: Duration::from_mins(5),
         timeout_connect: LONG,
         timeout_server: LONG,
-        timeout_tunnel: None,
-        send_proxy: None,
+        ..testing::backend(name, addresses.into_iter().enumerate().map(server).collect())
+    }
+}
+
+/// A cookie named `SRV`, with all defaults.
+pub(crate) fn cookie(mode: CookieMode) -> Cookie {
+    Cookie {
+        name: "SRV".into(),
+        mode,
+        indirect: false,
+        nocache: false,
+        postonly: false,
+        preserve: false,
+        maxidle: None,
+        maxlife: None,
+        attributes: String::new(),
+        persist: false,
     }
 }
 
@@ -75,13 +72,6 @@ pub(crate) fn http_frontend() -> HttpFrontend {
 }
 
 pub(crate) fn frontend(name: &str, address: SocketAddr, kind: FrontendKind) -> Frontend {
-    let bind = Bind {
-        address,
-        ports: Ports::One(address.port()),
-        protocol: Protocol::Tcp,
-        accept_proxy: vec![],
-        certificates: vec![],
-        tls: BindTls::default(),
-    };
+    let bind = testing::bind(&address.to_string(), Protocol::Tcp);
     Frontend { name: name.into(), binds: vec![bind], kind, log: Logging::default(), timeout_client: LONG }
 }

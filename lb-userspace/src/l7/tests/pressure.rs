@@ -1,7 +1,7 @@
 //! Full servers, queues, and what is tried again.
 
 use super::{
-    model::{backend, http_frontend},
+    model::{backend, cookie, http_frontend},
     origin::{Act, Origin, ok},
     proxy::{Proxy, SHORT, eventually, read_until, refusing},
 };
@@ -156,18 +156,7 @@ async fn what_may_be_tried_again_goes_to_another_server() {
 async fn a_cookie_binds_a_client_to_its_server_until_that_fails() {
     let (one, two) = (Origin::named("one").await, Origin::named("two").await);
     let mut web = backend("web", [one.address, two.address]);
-    web.cookie = Some(Cookie {
-        name: "SRV".into(),
-        mode: CookieMode::Insert,
-        indirect: true,
-        nocache: true,
-        postonly: false,
-        preserve: false,
-        maxidle: None,
-        maxlife: None,
-        attributes: String::new(),
-        persist: false,
-    });
+    web.cookie = Some(Cookie { indirect: true, nocache: true, ..cookie(CookieMode::Insert) });
     for (server, value) in web.servers.iter_mut().zip(["a", "b"]) {
         server.cookie = Some(value.into());
     }
@@ -175,11 +164,11 @@ async fn a_cookie_binds_a_client_to_its_server_until_that_fails() {
     let request =
         |cookie: &str| format!("GET / HTTP/1.1\r\nHost: a\r\nCookie: x=1; {cookie}\r\nConnection: close\r\n\r\n");
     let first = proxy.ask(&request("y=2")).await;
-    let (cookie, name, origin) = if first.ends_with("one") { ("SRV=a", "one", &one) } else { ("SRV=b", "two", &two) };
-    assert!(first.contains(&format!("set-cookie: {cookie}; path=/\r\n")), "{first}");
+    let (bound, name, origin) = if first.ends_with("one") { ("SRV=a", "one", &one) } else { ("SRV=b", "two", &two) };
+    assert!(first.contains(&format!("set-cookie: {bound}; path=/\r\n")), "{first}");
     assert!(first.contains("cache-control: private\r\n"), "{first}");
     for _ in 0..4 {
-        let again = proxy.ask(&request(cookie)).await;
+        let again = proxy.ask(&request(bound)).await;
         assert!(again.ends_with(name) && !again.contains("set-cookie"), "{again}");
     }
     assert!(origin.last_request().contains("\r\ncookie: x=1\r\n"), "{}", origin.last_request());
@@ -187,7 +176,7 @@ async fn a_cookie_binds_a_client_to_its_server_until_that_fails() {
     let failed = usize::from(name == "two");
     web.servers[failed].address = refusing();
     let proxy = Proxy::http(http_frontend(), vec![web]);
-    let moved = proxy.ask(&request(cookie)).await;
+    let moved = proxy.ask(&request(bound)).await;
     assert!(!moved.ends_with(name) && moved.contains("set-cookie: SRV="), "{moved}");
     assert_eq!(live(&proxy).servers[failed].counts.sum(|counts| &counts.redispatches), 1);
 }

@@ -1,5 +1,7 @@
 //! The circle of HAProxy's consistent hashes (lb_chash.c): a server that comes or goes moves only its own keys. Pure.
 
+use crate::hashing::avalanche;
+
 /// Points of each unit of weight.
 const POINTS: u32 = 16;
 /// Points that a server may have.
@@ -33,16 +35,4 @@ impl Circle {
         let (before, after) = self.0.split_at_checked(start)?;
         after.iter().chain(before).map(|(_, server)| *server).find(|server| open(*server))
     }
-}
-
-/// Bob Jenkins' full avalanche, as HAProxy's `full_hash`: every bit of the result depends on every bit of the input.
-pub(crate) fn avalanche(hash: u32) -> u32 {
-    let hash = hash.wrapping_add(0x7ed5_5d16).wrapping_add(hash << 12);
-    let hash = (hash ^ 0xc761_c23c) ^ (hash >> 19);
-    let hash = hash.wrapping_add(0x1656_67b1).wrapping_add(hash << 5);
-    let hash = hash.wrapping_add(0xd3a2_646c) ^ (hash << 9);
-    let hash = hash.wrapping_add(0xfd70_46c5).wrapping_add(hash << 3);
-    let hash = (hash ^ 0xb55a_4f09) ^ (hash >> 16);
-    // Spread over the circle by a prime near three quarters of it.
-    hash.wrapping_mul(3_221_225_473)
 }
