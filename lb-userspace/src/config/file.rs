@@ -1,35 +1,36 @@
 //! The configuration as typed by the operator: every knob with its meaning, unit, default and source. Nothing here is
 //! checked beyond its type; `validate` does that. The doc comments are the reference.
 
+mod bind;
+mod check;
 mod cookie;
 mod log;
 mod rule;
+mod tls;
 mod words;
 
+pub(crate) use bind::{Bind, BindForm};
+pub(crate) use check::{Check, Statuses};
 pub(crate) use cookie::Cookie;
 pub(crate) use log::{Capture, CaptureForm, FramingWord, Log, LogForm, LogSkip, UniqueId, UniqueIdForm};
 pub(crate) use rule::{Auth, NameValue, Redirect, Replace, ReplacePath, Return, Rule, User, Userlist};
+pub(crate) use tls::{ServerTls, Tls};
 pub(crate) use words::{CheckType, Mode, RetryWord, ServerVerify, Verify};
 
 use super::{
-    address::{BindAddress, ServerAddress},
+    address::ServerAddress,
     balance::Balancing,
     error::Diagnostic,
-    read::{FromToml, Knob, KnobDoc, Named, OneOrMany, Reader, Table, table},
+    read::{Knob, KnobDoc, Named, OneOrMany, Table, table},
     source::At,
     text::Text,
 };
-use crate::model::{
-    Cipher, CipherSuite, Curve, Fragments, HeaderCase, OnStop, Ping, Proto, SendProxy, TlsVersion, Track,
-    balance::HashType,
-};
-use ipnet::IpNet;
-use lb_common::{Forward, Protocol};
+use crate::model::{Fragments, HeaderCase, OnStop, Ping, Proto, SendProxy, Track, balance::HashType};
+use lb_common::Forward;
 use std::{
     net::{IpAddr, SocketAddr},
     time::Duration,
 };
-use toml::{Spanned, de::DeValue};
 
 table! {
     /// A whole file, or several merged.
@@ -178,90 +179,6 @@ table! {
 }
 
 table! {
-    /// One address of a frontend.
-    struct Bind, "a bind" {
-        /// "address:port"; `*` is every IPv4 address, `[::]` every IPv6 address. In mode `l4` the VIP, one address; instead
-        /// of the port also up to 1,024 of them, "address:8000-8100", or all, "address:*": those of them that no other
-        /// bind of the address has. Required.
-        address: BindAddress,
-        /// `tcp`, `udp` (`l4` only), or an array of both. Default: `tcp`.
-        protocol: OneOrMany<Protocol>,
-        /// Networks of proxies before us (`tcp`, `http`): their connections must begin with a header of the PROXY protocol,
-        /// which says who the client is; everybody else's are taken as they are. One or an array of "address" or
-        /// "address/length"; HAProxy's `accept-proxy`, which trusts everybody. Default: none.
-        accept_proxy: OneOrMany<Network>,
-        /// Terminates TLS here (`tcp`, `http`). Default: clear text.
-        tls: Tls,
-    }
-}
-
-table! {
-    /// TLS of a bind.
-    struct Tls, "`tls`" {
-        /// PEM files of chain and key (the key also in FILE.key, an OCSP answer in DER to staple in FILE.ocsp), or
-        /// directories of such, as HAProxy's `crt`; one or an array; relative to the configuration. Files that change are
-        /// taken up by themselves. The first is for clients that send no or an unknown name. Required.
-        certificates: OneOrMany<Text>,
-        /// Refuse clients that send no name, or one that no certificate has, as HAProxy's `strict-sni`. Requests whose
-        /// `Host` is another name than that of the handshake then get 421. Default: false.
-        strict_sni: bool,
-        /// Protocols that are offered, the best first, one or an array, as HAProxy's `alpn`. A client that offers others
-        /// alone is served as if it had offered none. Default: `["h2", "http/1.1"]` for `http`, none for `tcp`.
-        alpn: OneOrMany<Text>,
-        /// The oldest version, `TLSv1.2` or `TLSv1.3`, as HAProxy's `ssl-min-ver`. Default: `TLSv1.2`.
-        min_version: TlsVersion,
-        /// Cipher suites of TLS 1.2 by OpenSSL's names, the best first, one or an array, as HAProxy's `ciphers`. Default:
-        /// all that there are: ECDHE with AES-GCM or ChaCha20.
-        ciphers: OneOrMany<Cipher>,
-        /// Cipher suites of TLS 1.3, the best first, one or an array, as HAProxy's `ciphersuites`. Default: all three,
-        /// `TLS_AES_128_GCM_SHA256` first.
-        ciphersuites: OneOrMany<CipherSuite>,
-        /// Groups for the exchange of keys, the best first, one or an array, as HAProxy's `curves`. Default:
-        /// `["X25519MLKEM768", "X25519", "P-256", "P-384"]`.
-        curves: OneOrMany<Curve>,
-        /// PEM files of the authorities whose client certificates are believed, one or an array, as HAProxy's `ca-file`.
-        /// Default: clients are asked for no certificate.
-        client_ca: OneOrMany<Text>,
-        /// `required`: clients must show a certificate; `optional`: they may, but one that is not believed is refused;
-        /// `none`: they are not asked. As HAProxy's `verify`. Default: `required` with `client_ca`, else `none`. Unless it
-        /// is `none`, requests whose `Host` is another name than that of the handshake get 421.
-        verify: Verify,
-        /// PEM files of revocation lists for `client_ca`, one or an array, as HAProxy's `crl-file`. Default: none.
-        crl: OneOrMany<Text>,
-        /// Let clients resume sessions, HAProxy's `no-tls-tickets` the other way round. The keys survive a reload. Default:
-        /// true.
-        tickets: bool,
-        /// Longest handshake, 1ms to 24h, as HAProxy's `timeout client-hs`. Default: 10s.
-        timeout_client_hs: Duration,
-    }
-}
-
-table! {
-    /// TLS to servers.
-    struct ServerTls, "`tls`" {
-        /// PEM files of the authorities whose certificates are believed, one or an array, relative to the configuration;
-        /// "system": those of this machine, in /etc/ssl/certs/ca-certificates.crt. HAProxy's `ca-file`. Required, but for
-        /// `verify = "none"`.
-        ca: OneOrMany<Text>,
-        /// `required`: the server's certificate must be of such an authority and have the name that was asked for; `none`:
-        /// any will do, so that whoever sits in between can read and change everything. Default: `required`, as HAProxy.
-        verify: ServerVerify,
-        /// The name that the server is asked for and that its certificate must have, or "host": that of the request, as
-        /// HAProxy's `sni` and `verifyhost`. In mode `tcp` "host" asks for none: the certificate must then have the server's
-        /// address. Default: "host".
-        sni: Text,
-        /// Protocols that are offered, the best first, one or an array, as HAProxy's `alpn` of a server. Default: none.
-        alpn: OneOrMany<Text>,
-        /// PEM file of our chain and key, for servers that ask for it, as HAProxy's `crt` of a server. Default: none.
-        certificate: Text,
-        /// PEM files of revocation lists for `ca`, one or an array, as HAProxy's `crl-file`. Default: none.
-        crl: OneOrMany<Text>,
-        /// The oldest version, `TLSv1.2` or `TLSv1.3`, as HAProxy's `ssl-min-ver`. Default: `TLSv1.2`.
-        min_version: TlsVersion,
-    }
-}
-
-table! {
     /// `[backend.NAME]`.
     struct Backend, "a backend" {
         /// `tcp` or `http`, if frontends of another mode must not use it. Default: that of its frontends.
@@ -350,32 +267,6 @@ table! {
 }
 
 table! {
-    /// `check` of a backend.
-    struct Check, "a check" {
-        /// `tcp` (a connection opens) or `http` (a request is answered with an expected status). Required.
-        r#type: CheckType,
-        /// Method of the request (`http`). Default: "HEAD"; HAProxy's is OPTIONS.
-        method: Text,
-        /// Path of the request (`http`). Default: "/".
-        path: Text,
-        /// Sent as `Host` (`http`). Default: the server's address.
-        host: Text,
-        /// Status codes that pass (`http`): 200, "200-399", or an array of these. Default: "200-399", as HAProxy.
-        expect: OneOrMany<Statuses>,
-        /// From the start of one probe to the start of the next, at least 10ms, HAProxy's `inter`. Default: 2s.
-        interval: Duration,
-        /// Longest time of one probe. Default: the interval.
-        timeout: Duration,
-        /// Successes in a row that bring a server up. Default: 2, as HAProxy.
-        rise: i64,
-        /// Failures in a row that take a server down. Default: 3, as HAProxy.
-        fall: i64,
-        /// Port to probe. Default: the server's; for a server without one the lowest port of its frontends.
-        port: i64,
-    }
-}
-
-table! {
     /// `[[backend.NAME.server]]`.
     struct Server, "a server" {
         /// Unique in its backend. Required.
@@ -432,71 +323,6 @@ pub const TABLES: &[(&str, &[KnobDoc])] = &[
     ("backend.NAME.server", Server::KNOBS),
     ("backend.NAME.server.tls", ServerTls::KNOBS),
 ];
-
-/// A bind is a table, or its address alone.
-#[derive(Clone, Debug)]
-pub(crate) struct BindForm(pub(crate) Bind);
-
-impl FromToml for BindForm {
-    fn from_toml(value: &Spanned<DeValue<'_>>, reader: &mut Reader<'_>) -> Option<Self> {
-        if value.get_ref().is_table() {
-            return Bind::from_toml(value, reader).map(Self);
-        }
-        let address = At { value: BindAddress::from_toml(value, reader)?, span: reader.span(value) };
-        Some(Self(Bind { address: Knob::Given(address), ..Bind::default() }))
-    }
-}
-
-/// A network, or one address.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) struct Network(pub(crate) IpNet);
-
-impl FromToml for Network {
-    fn from_toml(value: &Spanned<DeValue<'_>>, reader: &mut Reader<'_>) -> Option<Self> {
-        let text = Text::from_toml(value, reader)?;
-        let address = text.value.parse::<IpAddr>().ok().map(IpNet::from);
-        let network = address.or_else(|| text.value.parse().ok());
-        match network {
-            Some(network) if network == network.trunc() => return Some(Self(network)),
-            Some(network) => {
-                let error = Diagnostic::error(text.span, format!("`{text}` has bits beyond its length"));
-                reader.error(error.help(format!("the network is {}", network.trunc())));
-            }
-            None => {
-                let error = Diagnostic::error(text.span, format!("`{text}` is neither a network nor an address"));
-                reader.error(error.help("such as \"192.0.2.0/24\" or \"2001:db8::1\""));
-            }
-        }
-        None
-    }
-}
-
-/// A range of status codes.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) struct Statuses {
-    pub(crate) first: u16,
-    pub(crate) last: u16,
-}
-
-impl FromToml for Statuses {
-    fn from_toml(value: &Spanned<DeValue<'_>>, reader: &mut Reader<'_>) -> Option<Self> {
-        let span = reader.span(value);
-        let typed = match value.get_ref().as_integer() {
-            Some(integer) => integer.as_str().to_owned(),
-            None => Text::from_toml(value, reader)?.value,
-        };
-        let status = |text: &str| text.parse::<u16>().ok().filter(|status| (100..=599).contains(status));
-        let (first, last) = typed.split_once('-').unwrap_or((&typed, &typed));
-        match (status(first), status(last)) {
-            (Some(first), Some(last)) if first <= last => Some(Self { first, last }),
-            (Some(_) | None, Some(_) | None) => {
-                let error = Diagnostic::error(span, "this is no status code from 100 to 599, nor a range of them");
-                reader.error(error.help("such as 200, \"200-399\" or [200, 204]"));
-                None
-            }
-        }
-    }
-}
 
 impl File {
     /// Takes what another file says. `[global]` and `[defaults]` may be spread over files key by key; two frontends of
