@@ -1,10 +1,10 @@
 //! Exchange: one request of a client, from its head to the end of the answer, ours or a server's.
 
+mod place;
 mod talk;
 
 use super::{
     accept::{Client, Held},
-    acl::{Connection as ClientConnection, Facts, Scene, Variables},
     answer::Answer,
     ask::{
         NoAnswer,
@@ -20,23 +20,22 @@ use super::{
         termination::{Cause, Phase, SetCookie},
     },
     message::{Length, Request, Response},
-    numbers::Counted,
     pump::{Frame, Sink as _},
-    rules::{self, Outcome},
     serve::{RequestBody, Respond},
     snapshot::BackendRoute,
     tale::Tale,
     timer::{Timer, after},
     tls,
 };
-use crate::model::{FrontendKind, HttpFrontend, RetryOn, Sni};
+use crate::model::{HttpFrontend, RetryOn, Sni};
 use bytes::Bytes;
 use lb_common::hash::name_hash;
+use place::{Placed, place};
 use std::{
     future::poll_fn,
     rc::Rc,
     task::Poll,
-    time::{Duration, SystemTime, UNIX_EPOCH},
+    time::{SystemTime, UNIX_EPOCH},
 };
 use talk::{Talk, Why};
 use tokio::time::Instant;
@@ -124,52 +123,6 @@ fn is_misdirected(client: &Client, request: &Request) -> bool {
     let host = request.host().and_then(|host| std::str::from_utf8(host).ok());
     client.tls.as_ref().zip(host).is_some_and(|(facts, host)| tls::misdirected(facts, host))
 }
-
-/// What the rules make of a request.
-enum Placed<'a> {
-    /// It goes to a server.
-    At(&'a HttpFrontend, &'a BackendRoute),
-    /// It has this answer, after a wait.
-    Answered { response: Response, body: Bytes, wait: Option<Duration> },
-    /// No rule says where to go.
-    Nowhere,
-}
-
-/// Applies the rules.
-fn place<'a>(client: &Client, held: &'a Held, request: &mut Request) -> Placed<'a> {
-    let Some(frontend) = held.frontend() else { return Placed::Nowhere };
-    let http = match &frontend.kind {
-        FrontendKind::Http(http) => http,
-        FrontendKind::L4(_) | FrontendKind::Tcp { .. } => return Placed::Nowhere,
-    };
-    let (source, destination) = (client.flow.client, client.flow.local);
-    let connection = ClientConnection { source, destination, tls: client.tls_seen(), hello: None };
-    let numbers = Counted { snapshot: &held.snapshot, frontend };
-    let scene = Scene { connection: &connection, payload: None, backend: None, numbers: &numbers, unique_id: None };
-    let mut variables = Variables::default();
-    if let Some(answer) = rules::monitor(http, &scene, request) {
-        let (response, body) = answer.response();
-        return Placed::Answered { response, body, wait: None };
-    }
-    match rules::request(&http.rules.request, &scene, request, &mut variables) {
-        Outcome::Continue => {}
-        Outcome::Answer(response, body) => return Placed::Answered { response, body, wait: None },
-        Outcome::Tarpit(response, body) => {
-            let default = http.default_backend.and_then(|backend| held.snapshot.backend(backend));
-            return Placed::Answered {
-                response,
-                body,
-                wait: Some(default.map_or(TARPIT, |backend| backend.timeout_connect)),
-            };
-        }
-    }
-    let facts = Facts { scene: &scene, request: Some(request), response: None, variables: &variables };
-    let backend = rules::route(http, &facts).and_then(|backend| held.snapshot.backend(backend));
-    backend.map_or(Placed::Nowhere, |backend| Placed::At(http, backend))
-}
-
-/// How long a tarpit holds a client where no default backend says it.
-const TARPIT: Duration = Duration::from_secs(5);
 
 /// Gives a request its id, if its frontend does so.
 fn identify(client: &Client, held: &Held, request: &mut Request, tale: &Tale) {
