@@ -23,7 +23,7 @@ pub use balance::Balance;
 pub use check::{Check, CheckKind};
 pub use cookie::Cookie;
 pub use endpoint::Endpoint;
-pub use frontend::{Bind, Fragments, Frontend, FrontendKind, HeaderCase, HttpFrontend, L4Frontend, Ping};
+pub use frontend::{Bind, Fragments, Frontend, FrontendKind, HeaderCase, HttpFrontend, L4Frontend, Ping, TcpFrontend};
 pub use global::{Global, OnStop};
 pub use ports::Ports;
 pub use pressure::{Limits, Pressure, Retry, RetryOn};
@@ -81,7 +81,7 @@ impl Model {
     fn l4_frontends(&self) -> impl Iterator<Item = (&Frontend, L4Frontend)> {
         self.frontends.iter().filter_map(|frontend| match frontend.kind {
             FrontendKind::L4(l4) => Some((frontend, l4)),
-            FrontendKind::Tcp { .. } | FrontendKind::Http(_) => None,
+            FrontendKind::Tcp(_) | FrontendKind::Http(_) => None,
         })
     }
 

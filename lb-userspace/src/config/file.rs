@@ -115,13 +115,16 @@ table! {
         mode: Mode,
         /// Where it listens: "address:port", or a table of [`Bind`]; one or an array. Required.
         bind: OneOrMany<BindForm>,
-        /// `acl.NAME`: HAProxy's ACL expression; in an array any may hold. `http` only.
+        /// `acl.NAME`: HAProxy's ACL expression; in an array any may hold (`tcp`, `http`).
         acl: Named<OneOrMany<Text>>,
-        /// `[[frontend.NAME.rule]]`: those that change or answer requests in order, then those with `use`, of which the
-        /// first that holds decides. `http` only.
+        /// `[[frontend.NAME.rule]]`: those that look at the same are applied in order, then those with `use`, of which the
+        /// first that holds decides (`tcp`, `http`).
         rule: Vec<At<Rule>>,
-        /// The backend of whatever no rule takes. Required, but for `http` frontends with rules: those answer 503.
+        /// The backend of whatever no rule takes. Required, but for frontends with rules: `http` answers 503, `tcp` closes.
         default_backend: Text,
+        /// Longest wait for the first bytes of a connection that rules ask for (`tcp`), HAProxy's `tcp-request inspect-delay`;
+        /// after it they are judged by what has come. Default: 5s; HAProxy's is none.
+        inspect_delay: Duration,
         /// A path (with its query, if it has one) that this frontend answers itself, before any rule: 200, or what
         /// `monitor_fail` says; HAProxy's `monitor-uri`. `http` only. Default: none.
         monitor_uri: Text,
@@ -234,6 +237,11 @@ table! {
         check: Check,
         /// `[[backend.NAME.server]]`: at least one.
         server: Vec<At<Server>>,
+        /// `acl.NAME`: as in a frontend, for the rules of this backend.
+        acl: Named<OneOrMany<Text>>,
+        /// `[[backend.NAME.rule]]`: what becomes of requests once they have come here, after the rules of their frontend, and of
+        /// responses, before those. `http` only.
+        rule: Vec<At<Rule>>,
         /// How a client is brought back to its server (`http`). Default: not at all.
         cookie: Cookie,
         /// Whether a client stays with the server that its cookie names even if that is down, HAProxy's `option persist`.
@@ -314,6 +322,7 @@ pub const TABLES: &[(&str, &[KnobDoc])] = &[
     ("frontend.NAME.rule.replace_header", Replace::KNOBS),
     ("frontend.NAME.rule.replace_path", ReplacePath::KNOBS),
     ("frontend.NAME.rule.auth", Auth::KNOBS),
+    ("backend.NAME.rule", Rule::KNOBS),
     ("userlist.NAME", Userlist::KNOBS),
     ("userlist.NAME.user", User::KNOBS),
     ("backend.NAME", Backend::KNOBS),

@@ -93,7 +93,7 @@ fn model(file: &File, bundle: &Bundle, wanted: &mut BTreeSet<String>, out: &mut 
             .enumerate()
             .map(|(index, entry)| {
                 let uses: Vec<_> = uses.iter().filter(|used| used.backend == index).collect();
-                backend::backend(entry, &uses, defaults, bundle, out)
+                backend::backend(entry, &uses, (&names, &known), defaults, bundle, out)
             })
             .collect(),
     };

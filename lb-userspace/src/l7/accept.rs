@@ -1,21 +1,22 @@
 //! A listener's accept loop, and the first steps of a connection: handshake, then relay or HTTP.
 
 use super::{
-    acl::Tls,
+    acl::{Connection, Scene},
     balance::Flow,
     io::Io,
-    panics, proxy_protocol, serve,
+    numbers::Counted,
+    panics, proxy_protocol, rules, serve,
     snapshot::FrontendRoute,
     tcp,
     threads::{BoundListener, Loaded, Thread},
     tls::{self, TlsFacts},
 };
 use crate::{
-    model::FrontendKind,
+    model::{FrontendKind, Rule, rule::Admission},
     servers::{FrontendLive, counts::FrontendCounts},
 };
 use std::{
-    cell::{Cell, OnceCell, RefCell},
+    cell::{Cell, RefCell},
     io,
     net::SocketAddr,
     rc::Rc,
@@ -136,8 +137,6 @@ pub(super) struct Client {
     pub(super) flow: Flow,
     /// What is known of its TLS; `None`: clear text.
     pub(super) tls: Option<TlsFacts>,
-    /// The same as conditions see it, once one has asked.
-    tls_seen: OnceCell<Option<Tls>>,
     /// Of its frontend.
     pub(super) live: Arc<FrontendLive>,
     held: RefCell<Held>,
@@ -170,11 +169,6 @@ impl Client {
             }
         }
         held.clone()
-    }
-
-    /// Its TLS as conditions see it.
-    pub(super) fn tls_seen(&self) -> Option<&Tls> {
-        self.tls_seen.get_or_init(|| self.tls.as_ref().map(TlsFacts::for_conditions)).as_ref()
     }
 
     /// Whether it came by TLS.
@@ -254,29 +248,29 @@ async fn connection(thread: Rc<Thread>, held: Held, address: SocketAddr, mut str
             }
         }
     }
+    let acceptor = frontend.tls(address);
+    // Rules that ask for the client's TLS, and those behind them, wait for it.
+    let (early, late) = frontend.admission(acceptor.is_some());
+    let admitted = if early.is_empty() { None } else { admission(early, &held, flow, None) };
+    if admitted == Some(Admission::Reject) {
+        return frontend.live.counts.of(thread.index).denied_connections.increment();
+    }
     let client = |tls: Option<TlsFacts>| {
         let (thread, held) = (Rc::clone(&thread), RefCell::new(held.clone()));
         let ready = if tls.is_some() { Instant::now() } else { accepted };
         let (live, orphaned, requests) = (Arc::clone(&frontend.live), Cell::new(false), Cell::new(0));
-        Rc::new(Client {
-            thread,
-            flow,
-            tls,
-            tls_seen: OnceCell::new(),
-            live,
-            held,
-            orphaned,
-            requests,
-            accepted,
-            ready,
-        })
+        Rc::new(Client { thread, flow, tls, live, held, orphaned, requests, accepted, ready })
     };
-    let Some(acceptor) = frontend.tls(address) else {
+    let Some(acceptor) = acceptor else {
         return understood(&held, client(None), Io::Tcp(stream), false).await;
     };
     match Box::pin(tls::accept(acceptor, stream)).await {
         Ok((stream, speaks_h2)) => {
             let facts = acceptor.facts(&stream);
+            let judge = admitted.is_none() && !late.is_empty();
+            if judge && admission(late, &held, flow, Some(&facts)) == Some(Admission::Reject) {
+                return frontend.live.counts.of(thread.index).denied_connections.increment();
+            }
             let io = Io::Tls(Box::new(stream.into()));
             understood(&held, client(Some(facts)), io, speaks_h2).await;
         }
@@ -287,15 +281,20 @@ async fn connection(thread: Rc<Thread>, held: Held, address: SocketAddr, mut str
     }
 }
 
+/// What rules say of a connection.
+fn admission(rules: &[Rule<Admission>], held: &Held, flow: Flow, tls: Option<&TlsFacts>) -> Option<Admission> {
+    let frontend = held.frontend()?;
+    let connection = Connection { source: flow.client, destination: flow.local, tls };
+    let numbers = Counted { snapshot: &held.snapshot, frontend };
+    let scene = Scene { connection: &connection, payload: None, backend: None, numbers: &numbers, unique_id: None };
+    rules::admission(rules, &scene)
+}
+
 async fn understood(held: &Held, client: Rc<Client>, io: Io, h2: bool) {
     let Some(frontend) = held.frontend() else { return };
     // Each kind is boxed, so that a connection has the size of what it is, not of the largest that it might be.
     match &frontend.kind {
-        FrontendKind::Tcp { backend } => {
-            if let Some(backend) = held.snapshot.backend(*backend) {
-                Box::pin(tcp::relay(&client, held, io, backend, frontend.timeout_client)).await;
-            }
-        }
+        FrontendKind::Tcp(tcp) => Box::pin(tcp::relay(&client, held, io, tcp)).await,
         FrontendKind::Http(http) => {
             let terms = serve::Terms {
                 request: http.timeout_request,

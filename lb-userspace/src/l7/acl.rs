@@ -9,17 +9,43 @@ mod convert;
 #[cfg(test)]
 pub(super) mod tests;
 
-pub(crate) use facts::{Certificate, Connection, Facts, Name, Numbers, Scene, Tls, Variables};
+pub(crate) use facts::{Certificate, Connection, Facts, Name, Numbers, Payload, Scene, Tls, Variables};
 pub(crate) use value::Value;
 pub(super) use {convert::expanded, fetch::authenticated};
 
-use crate::model::acl::{Acl, Condition, Expression, Test};
+use crate::model::acl::{Acl, Condition, Expression, Term, Test};
 use std::ops::ControlFlow::{Break, Continue};
 
 /// Whether a condition holds.
 pub(crate) fn holds(condition: &Condition, facts: &Facts<'_>) -> bool {
-    let term = |term: &crate::model::Term| term.acl.iter().any(|acl| matches(acl, facts)) != term.negated;
+    let term = |term: &Term| term.acl.iter().any(|acl| matches(acl, facts)) != term.negated;
     condition.any.iter().any(|all| all.iter().all(term)) != condition.negated
+}
+
+/// Whether a condition holds; `None`: that depends on what a connection is still to bring.
+pub(crate) fn decided(condition: &Condition, facts: &Facts<'_>) -> Option<bool> {
+    let acl = |acl: &Acl| {
+        let matches = matches(acl, facts);
+        let awaits = facts.scene.payload.is_some_and(Payload::takes_back_awaiting);
+        (matches || !awaits).then_some(matches)
+    };
+    let term = |term: &Term| any(term.acl.iter().map(acl)).map(|matches| matches != term.negated);
+    let all = |all: &Vec<Term>| any(all.iter().map(|one| term(one).map(|holds| !holds))).map(|fails| !fails);
+    any(condition.any.iter().map(all)).map(|holds| holds != condition.negated)
+}
+
+/// Whether one of them is true; `None`: none is so far, and not all are known.
+fn any(mut values: impl Iterator<Item = Option<bool>>) -> Option<bool> {
+    let all_known = values.try_fold(true, |all_known, value| match value {
+        Some(true) => Err(()),
+        Some(false) => Ok(all_known),
+        None => Ok(false),
+    });
+    match all_known {
+        Err(()) => Some(true),
+        Ok(true) => Some(false),
+        Ok(false) => None,
+    }
 }
 
 /// Whether any value of what an ACL looks at matches. A value that a converter cannot take ends the search, as in HAProxy.

@@ -55,6 +55,11 @@ impl Answer {
         }
     }
 
+    /// What its status line says beside the status; empty for one that nobody knows.
+    pub(super) const fn reason(self) -> &'static str {
+        self.texts().0
+    }
+
     /// Its page.
     fn page(self) -> String {
         let (title, text) = self.texts();

@@ -1,6 +1,7 @@
 //! Exchange: one request of a client, from its head to the end of the answer, ours or a server's.
 
 mod place;
+mod reply;
 mod talk;
 
 use super::{
@@ -20,7 +21,6 @@ use super::{
         termination::{Cause, Phase, SetCookie},
     },
     message::{Length, Request, Response},
-    pump::{Frame, Sink as _},
     serve::{RequestBody, Respond},
     snapshot::BackendRoute,
     tale::Tale,
@@ -30,14 +30,17 @@ use super::{
 use crate::model::{HttpFrontend, RetryOn, Sni};
 use bytes::Bytes;
 use lb_common::hash::name_hash;
-use place::{Placed, place};
+use place::{Answered, How, Place, Placed, place};
+use reply::Replying;
+pub(super) use reply::count_refused;
 use std::{
+    cell::RefCell,
     future::poll_fn,
     rc::Rc,
     task::Poll,
     time::{SystemTime, UNIX_EPOCH},
 };
-use talk::{Talk, Why};
+use talk::{Change, Talk, Why};
 use tokio::time::Instant;
 
 /// How an exchange ended.
@@ -47,13 +50,6 @@ pub(super) enum Ended {
     Clean,
     /// Something is missing, or was left.
     Cut,
-}
-
-/// Counts a request that had no complete head, and the answer that it got.
-pub(super) fn count_refused(client: &Client, status: u16) {
-    let counts = client.counts();
-    counts.request_errors.increment();
-    counts.responses(status).increment();
 }
 
 /// A request as it comes to an exchange.
@@ -76,27 +72,31 @@ pub(super) async fn run<B: RequestBody, R: Respond>(
     timer: &mut Timer,
 ) -> Ended {
     tale.note(|told| told.request(&request));
-    identify(client, &held, &mut request, tale);
+    let id = identify(client, &held, &mut request, tale);
     let told = Replying { client, held: &held, tale };
     if is_misdirected(client, &request) {
         tale.ended_by(Cause::Proxy, Phase::Request);
         return told.reply(Answer::MISDIRECTED, false, respond, timer).await;
     }
-    let (http, backend) = match place(client, &held, &mut request) {
-        Placed::At(http, backend) => (http, backend),
+    let place = match place(client, &held, &mut request, id.as_deref()) {
+        Placed::At(place) => place,
         Placed::Nowhere => {
             tale.ended_by(Cause::Server, Phase::Connect);
             return told.reply(Answer::UNAVAILABLE, length.is_empty(), respond, timer).await;
         }
-        Placed::Answered { response, body: page, wait } => {
-            let denied = (400..500).contains(&response.status);
-            let (cause, phase) = match wait {
-                Some(_) => (Cause::Proxy, Phase::Tarpit),
-                None if denied => (Cause::Proxy, Phase::Request),
-                None => (Cause::Local, Phase::Request),
+        Placed::Answered(answered) => {
+            let Answered { response, body: page, how, backend } = *answered;
+            tale.note(|told| backend.into_iter().for_each(|backend| told.backend(backend)));
+            let (cause, phase) = match how {
+                How::Tarpitted(_) => (Cause::Proxy, Phase::Tarpit),
+                How::Denied => (Cause::Proxy, Phase::Request),
+                How::Answered => (Cause::Local, Phase::Request),
             };
             tale.ended_by(cause, phase);
-            if let Some(wait) = wait {
+            if how != How::Answered {
+                client.counts().denied_requests.increment();
+            }
+            if let How::Tarpitted(wait) = how {
                 let until = Some(after(Instant::now(), wait));
                 poll_fn(|cx| {
                     body.poll_gone(cx).is_ready().then_some(()).map_or_else(|| timer.poll(cx, until), Poll::Ready)
@@ -106,6 +106,7 @@ pub(super) async fn run<B: RequestBody, R: Respond>(
             return told.send(response, page, length.is_empty(), respond, timer).await;
         }
     };
+    let (http, backend) = (place.http, place.backend);
     tale.note(|told| told.backend(backend));
     let address = http.forwarded_for.then(|| client.flow.client.ip());
     forwarded::prepare(&mut request, address, client.is_secure(), upgrade.as_deref());
@@ -114,7 +115,8 @@ pub(super) async fn run<B: RequestBody, R: Respond>(
     let bind = |persistence: &'_ Persistence| persistence.read(&mut request, &backend.live.available.load(), now);
     let binding = backend.persistence.as_ref().map(bind);
     let upgrade = upgrade.is_some();
-    let exchange = Exchange { told, http, backend, request: &request, length, upgrade, binding, now };
+    let place = RefCell::new(place);
+    let exchange = Exchange { told, http, backend, request: &request, length, upgrade, binding, now, place, id };
     exchange.ask(body, respond, timer).await
 }
 
@@ -125,76 +127,16 @@ fn is_misdirected(client: &Client, request: &Request) -> bool {
 }
 
 /// Gives a request its id, if its frontend does so.
-fn identify(client: &Client, held: &Held, request: &mut Request, tale: &Tale) {
-    let Some(frontend) = held.frontend() else { return };
-    let Some(ids) = &frontend.ids else { return };
+fn identify(client: &Client, held: &Held, request: &mut Request, tale: &Tale) -> Option<Vec<u8>> {
+    let frontend = held.frontend()?;
+    let ids = frontend.ids.as_ref()?;
     let (source, destination) = (client.flow.client, client.flow.local);
     let mut record = Record::new(Instant::now(), SystemTime::now(), source, destination, &frontend.name);
     record.number = client.number();
     let id = ids.make(&mut client.thread.pen.borrow_mut(), &record);
     request.fields.set(ids.header(), &id);
-    tale.note(|told| told.id = Some(id));
-}
-
-/// What an answer of ours needs to know.
-#[derive(Clone, Copy)]
-struct Replying<'a> {
-    client: &'a Rc<Client>,
-    held: &'a Held,
-    tale: &'a Tale,
-}
-
-impl Replying<'_> {
-    /// Sends an answer of ours. `drained`: nothing of the request is left on the connection.
-    async fn reply<R: Respond>(self, answer: Answer, drained: bool, respond: R, timer: &mut Timer) -> Ended {
-        if answer.is_of_request() {
-            self.client.counts().request_errors.increment();
-        }
-        let (response, page) = answer.response();
-        self.send(response, page, drained && !answer.is_of_request(), respond, timer).await
-    }
-
-    /// The same with an answer that rules have made.
-    async fn send<R: Respond>(
-        self,
-        response: Response,
-        page: Bytes,
-        drained: bool,
-        respond: R,
-        timer: &mut Timer,
-    ) -> Ended {
-        self.client.counts().responses(response.status).increment();
-        self.tale.note(|told| told.response(&response));
-        let timeout = self.held.frontend().map_or_else(Default::default, |frontend| frontend.timeout_client);
-        send(response, page, drained, respond, timer, after(Instant::now(), timeout)).await
-    }
-}
-
-/// Sends a whole answer until `deadline`.
-async fn send<R: Respond>(
-    response: Response,
-    body: Bytes,
-    drained: bool,
-    respond: R,
-    timer: &mut Timer,
-    deadline: Instant,
-) -> Ended {
-    let mut sink = respond.respond(response, Length::Exact(body.len() as u64), drained);
-    let mut body = Some(body).filter(|body| !body.is_empty());
-    let sent = poll_fn(|cx| {
-        if let Some(body) = body.take() {
-            // A new sink has room, and the length is right.
-            if sink.put(Frame::Data(body)).and_then(|()| sink.finish()).is_err() {
-                return Poll::Ready(false);
-            }
-        }
-        match sink.poll_flush(cx) {
-            Poll::Ready(flushed) => Poll::Ready(flushed.is_ok()),
-            Poll::Pending => timer.poll(cx, Some(deadline)).map(|()| false),
-        }
-    })
-    .await;
-    if sent && drained { Ended::Clean } else { Ended::Cut }
+    tale.note(|told| told.id = Some(id.clone()));
+    Some(id)
 }
 
 /// A request that has a backend.
@@ -209,6 +151,10 @@ struct Exchange<'a> {
     binding: Option<Binding>,
     /// In seconds of the Unix epoch.
     now: u64,
+    /// Where it goes by the rules, which look at the response as well.
+    place: RefCell<Place<'a>>,
+    /// Its identity, if it was given one.
+    id: Option<Vec<u8>>,
 }
 
 impl Exchange<'_> {
@@ -249,6 +195,10 @@ impl Exchange<'_> {
             }
             let (cause, phase) = why.letters();
             self.told.tale.ended_by(cause, phase);
+            if let Why::Replaced(instead) = why {
+                let (response, body) = *instead;
+                return self.told.send(response, body, false, respond, timer).await;
+            }
             let Some(answer) = why.answer() else { return Ended::Cut };
             return self.told.reply(answer, false, respond, timer).await;
         };
@@ -297,7 +247,7 @@ impl Exchange<'_> {
             };
             (body, respond) = (failed.body, failed.respond);
             // The server may close a kept connection just when we use it.
-            let closed = failed.why == Why::NoAnswer(NoAnswer::Cut) && proven && may_reuse;
+            let closed = matches!(failed.why, Why::NoAnswer(NoAnswer::Cut)) && proven && may_reuse;
             if !(closed && !failed.begun && self.is_repeatable()) {
                 return Err((Some((failed.why, failed.begun)), (body, respond)));
             }
@@ -305,8 +255,13 @@ impl Exchange<'_> {
         }
     }
 
-    /// Makes of a server's answer that of the client.
-    fn change(&self, response: &mut Response, server: usize) {
+    /// Makes of a server's answer that of the client. `Some`: what goes to the client in its place.
+    fn change(&self, response: &mut Response, server: usize) -> Option<(Response, Bytes)> {
+        let Replying { client, held, .. } = self.told;
+        let instead = self.place.borrow_mut().respond(client, held, response, self.id.as_deref());
+        if instead.is_some() {
+            return instead;
+        }
         if let (Some(persistence), Some(binding)) = (&self.backend.persistence, &self.binding) {
             let letter = persistence.write(response, binding, server, &self.request.method, self.now);
             self.told.tale.note(|told| {
@@ -318,9 +273,10 @@ impl Exchange<'_> {
             told.times.response = Some(Instant::now());
             told.response(response);
         });
+        None
     }
 
-    fn talk<'t>(&'t self, may_retry: bool, change: &'t dyn Fn(&mut Response), timer: &'t mut Timer) -> Talk<'t> {
+    fn talk<'t>(&'t self, may_retry: bool, change: &'t Change<'t>, timer: &'t mut Timer) -> Talk<'t> {
         let timeout_client =
             self.told.held.frontend().map_or_else(Default::default, |frontend| frontend.timeout_client);
         Talk {

@@ -1,4 +1,4 @@
-//! Rules: what the configuration does with a request before a server sees it, and which backend it goes to. Pure.
+//! Rules: what the configuration does with connections, requests and responses, and which backend these go to. Pure.
 
 mod change;
 mod redirect;
@@ -6,13 +6,13 @@ mod redirect;
 pub(super) mod tests;
 
 use super::{
-    acl::{Facts, Scene, Variables, authenticated, holds, value},
+    acl::{Facts, Scene, Variables, authenticated, decided, holds, value},
     answer::Answer,
     message::{Request, Response},
 };
 use crate::model::{
-    BackendIndex, HttpFrontend,
-    rule::{Action, Format, Part, Return, Route, Rule},
+    BackendIndex, HttpFrontend, TcpFrontend,
+    rule::{Action, Admission, Format, Part, Return, Route, Rule},
 };
 use bytes::Bytes;
 
@@ -23,8 +23,49 @@ pub(super) enum Outcome {
     Continue,
     /// It has this answer, which is ours.
     Answer(Response, Bytes),
+    /// It is refused by this answer.
+    Deny(Response, Bytes),
     /// The same, once the client has waited.
     Tarpit(Response, Bytes),
+}
+
+/// What becomes of a connection before anything is read of it; `None`: no rule says it.
+pub(super) fn admission(rules: &[Rule<Admission>], scene: &Scene<'_>) -> Option<Admission> {
+    let facts = Facts { scene, request: None, response: None, variables: &Variables::default() };
+    let holds = |rule: &&Rule<Admission>| rule.condition.as_ref().is_none_or(|condition| holds(condition, &facts));
+    rules.iter().find(holds).map(|rule| rule.action)
+}
+
+/// Where a connection goes that is relayed.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Way {
+    /// To that backend.
+    To(BackendIndex),
+    /// Nowhere, by a rule.
+    Rejected,
+    /// Nowhere, as no rule takes it.
+    Nowhere,
+}
+
+/// Where a connection goes by its first bytes; `None`: that depends on what is still to come.
+pub(super) fn content(frontend: &TcpFrontend, scene: &Scene<'_>) -> Option<Way> {
+    let facts = Facts { scene, request: None, response: None, variables: &Variables::default() };
+    if first(&frontend.content, &facts)? == Some(&Admission::Reject) {
+        return Some(Way::Rejected);
+    }
+    let chosen = first(&frontend.routes, &facts)?.and_then(|route| backend(route, &facts));
+    Some(chosen.or(frontend.default_backend).map_or(Way::Nowhere, Way::To))
+}
+
+/// The action of the first rule that holds; `None`: which that is depends on what is still to come.
+#[expect(clippy::option_option, reason = "that none holds, and that nobody can tell yet, are not the same")]
+fn first<'r, A>(rules: &'r [Rule<A>], facts: &Facts<'_>) -> Option<Option<&'r A>> {
+    for rule in rules {
+        if rule.condition.as_ref().map_or(Some(true), |condition| decided(condition, facts))? {
+            return Some(Some(&rule.action));
+        }
+    }
+    Some(None)
 }
 
 /// The answer to a request for the path that tells whether the frontend is of use.
@@ -59,11 +100,38 @@ pub(super) fn request(
 /// The backend of the first rule that holds, else the default one.
 pub(super) fn route(frontend: &HttpFrontend, facts: &Facts<'_>) -> Option<BackendIndex> {
     let holds = |rule: &&Rule<Route>| rule.condition.as_ref().is_none_or(|condition| holds(condition, facts));
-    let chosen = frontend.rules.routes.iter().find(holds).and_then(|rule| match &rule.action {
+    let chosen = frontend.routes.iter().find(holds).and_then(|rule| backend(&rule.action, facts));
+    chosen.or(frontend.default_backend)
+}
+
+fn backend(route: &Route, facts: &Facts<'_>) -> Option<BackendIndex> {
+    match route {
         Route::Backend(backend) => Some(*backend),
         Route::Named(format, names) => names.get(std::str::from_utf8(&formatted(format, facts)).ok()?).copied(),
-    });
-    chosen.or(frontend.default_backend)
+    }
+}
+
+/// Applies the rules of responses, in order, until one answers in its place: that answer.
+pub(super) fn response(
+    rules: &[Rule<Action>],
+    scene: &Scene<'_>,
+    response: &mut Response,
+    variables: &mut Variables,
+) -> Option<(Response, Bytes)> {
+    for rule in rules {
+        let facts = Facts { scene, request: None, response: Some(response), variables };
+        if !rule.condition.as_ref().is_none_or(|condition| holds(condition, &facts)) {
+            continue;
+        }
+        match answer(&rule.action, &facts) {
+            Outcome::Continue => {}
+            Outcome::Answer(answer, body) | Outcome::Deny(answer, body) | Outcome::Tarpit(answer, body) => {
+                return Some((answer, body));
+            }
+        }
+        change::apply_to_response(&rule.action, scene, response, variables);
+    }
+    None
 }
 
 /// What an action answers, if it does.
@@ -71,7 +139,7 @@ fn answer(action: &Action, facts: &Facts<'_>) -> Outcome {
     match action {
         Action::Deny(status) => {
             let (response, page) = Answer(*status).response();
-            Outcome::Answer(response, page)
+            Outcome::Deny(response, page)
         }
         Action::Tarpit(status) => {
             let (response, page) = Answer(*status).response();
@@ -102,6 +170,7 @@ fn answer(action: &Action, facts: &Facts<'_>) -> Outcome {
         | Action::SetQuery(_)
         | Action::SetUri(_)
         | Action::SetMethod(_)
+        | Action::SetStatus(_)
         | Action::SetVariable(..) => Outcome::Continue,
     }
 }

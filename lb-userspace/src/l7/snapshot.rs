@@ -7,7 +7,10 @@ use super::{
     tls::{Acceptor, TlsError, server::Connector},
 };
 use crate::{
-    model::{Backend, BackendIndex, Bind, Frontend, FrontendKind, Model, Proto, Retry, SendProxy, Server, Sni},
+    model::{
+        Backend, BackendIndex, Bind, Condition, Frontend, FrontendKind, Model, Proto, Retry, Rule, Rules, SendProxy,
+        Server, Sni, acl::Fetch, rule::Admission,
+    },
     servers::{BackendLive, FrontendLive, Live},
 };
 use ipnet::IpNet;
@@ -33,6 +36,10 @@ pub struct Snapshot {
 pub(super) struct FrontendRoute {
     pub(super) name: String,
     pub(super) kind: FrontendKind,
+    /// Which connections are taken.
+    admission: Vec<Rule<Admission>>,
+    /// The first rule of these that asks for the client's TLS.
+    asks_tls: usize,
     pub(super) timeout_client: Duration,
     pub(super) live: Arc<FrontendLive>,
     /// Its access log, if it has one.
@@ -57,6 +64,8 @@ pub(super) struct BackendRoute {
     /// Of its servers, in the order of `live`.
     pub(super) names: Vec<String>,
     pub(super) order: Order,
+    /// What becomes of messages.
+    pub(super) rules: Rules,
     pub(super) timeout_connect: Duration,
     pub(super) timeout_server: Duration,
     pub(super) timeout_tunnel: Option<Duration>,
@@ -166,12 +175,20 @@ impl FrontendRoute {
         Ok(Self {
             name: frontend.name.clone(),
             kind: frontend.kind.clone(),
+            admission: frontend.admission.clone(),
+            asks_tls: frontend.admission.iter().take_while(|rule| !rule.condition.iter().any(asks_tls)).count(),
             timeout_client: frontend.timeout_client,
             logger: Logger::new(&frontend.log, sinks),
             ids: frontend.log.unique_id.as_ref().map(Ids::new),
             live: Arc::clone(live.frontend(&frontend.name).ok_or_else(not_live)?),
             binds: frontend.binds.iter().map(bind).collect::<Result<_, _>>()?,
         })
+    }
+
+    /// Which connections are taken: the rules that can say so before the handshake, if there is one, and the others.
+    pub(super) fn admission(&self, encrypted: bool) -> (&[Rule<Admission>], &[Rule<Admission>]) {
+        let early = if encrypted { self.asks_tls } else { self.admission.len() };
+        self.admission.split_at_checked(early).unwrap_or_default()
     }
 
     fn acceptor(frontend: &Frontend, bind: &Bind) -> Result<Option<Acceptor>, SnapshotError> {
@@ -201,6 +218,11 @@ impl FrontendRoute {
     }
 }
 
+/// Whether a condition asks for the client's TLS.
+fn asks_tls(condition: &Condition) -> bool {
+    condition.expressions().any(|expression| matches!(expression.fetch, Fetch::Tls(_)))
+}
+
 impl BackendRoute {
     fn new(backend: &Backend, live: &Live, key: HashKey) -> Result<Self, SnapshotError> {
         let not_live = || SnapshotError::NotLive { name: backend.name.clone() };
@@ -208,6 +230,7 @@ impl BackendRoute {
             name: backend.name.clone(),
             names: backend.servers.iter().map(|server| server.name.clone()).collect(),
             order: Order::new(backend, key),
+            rules: backend.rules.clone(),
             timeout_connect: backend.timeout_connect,
             timeout_server: backend.timeout_server,
             timeout_tunnel: backend.timeout_tunnel,

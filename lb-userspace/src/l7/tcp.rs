@@ -1,15 +1,20 @@
-//! A `tcp` frontend: bytes are relayed to a server and back until both sides have ended or one is silent for too long.
+//! A `tcp` frontend: rules look at what a connection begins with, if there are any; then its bytes are relayed to a server and
+//! back, until both sides have ended or one is silent for too long.
 
 use super::{
     accept::{Client, Held},
+    acl::{Connection, Payload, Scene},
     connect,
     io::{Io, Reader, Wire, Writer},
     log::termination::{Cause, Phase},
+    numbers::Counted,
     pump::{Awaited, Broken, Fault, Frame, Pump, Sink, Source},
-    snapshot::BackendRoute,
+    rules::{self, Way},
+    snapshot::{BackendRoute, FrontendRoute},
     tale::Tale,
-    timer::{Timer, silence},
+    timer::{Timer, after, silence},
 };
+use crate::model::TcpFrontend;
 use std::{
     future::poll_fn,
     rc::Rc,
@@ -19,29 +24,85 @@ use std::{
 };
 use tokio::time::Instant;
 
+/// Most that is read of a connection before it has its server, HAProxy's `tune.bufsize`.
+const AHEAD: usize = 16 * 1024;
+
 /// Relays a connection.
-pub(super) async fn relay(client: &Client, held: &Held, io: Io, backend: &BackendRoute, timeout_client: Duration) {
+pub(super) async fn relay(client: &Client, held: &Held, io: Io, tcp: &TcpFrontend) {
+    let Some(frontend) = held.frontend() else { return };
     let tale = Tale::begin(client, held, client.accepted, client.ready);
-    tale.note(|told| {
-        told.times.request = told.times.handshake;
-        told.backend(backend);
-    });
-    let client_wire = Wire::new(io, Some((Arc::clone(&client.live), client.thread.index)));
-    let (cause, phase) = serve(client, &client_wire, backend, timeout_client, &tale).await;
+    tale.note(|told| told.times.request = told.times.handshake);
+    let wire = Wire::new(io, Some((Arc::clone(&client.live), client.thread.index)));
+    let mut reader = Reader::new(Rc::clone(&wire));
+    let mut timer = Timer::default();
+    let (cause, phase) = match way(client, held, frontend, tcp, &mut reader, &mut timer).await {
+        Some(Way::To(backend)) => match held.snapshot.backend(backend) {
+            Some(backend) => {
+                tale.note(|told| told.backend(backend));
+                serve(client, reader, backend, frontend.timeout_client, (&tale, &mut timer)).await
+            }
+            None => (Cause::Server, Phase::Connect),
+        },
+        Some(Way::Rejected) => {
+            client.counts().denied_requests.increment();
+            (Cause::Proxy, Phase::Request)
+        }
+        Some(Way::Nowhere) => (Cause::Server, Phase::Connect),
+        None => (Cause::Client, Phase::Request),
+    };
     tale.ended_by(cause, phase);
-    tale.finish(client, client_wire.sent(), client_wire.received());
+    tale.finish(client, wire.sent(), wire.received());
+}
+
+/// Where a connection goes. What its rules look at is read ahead, until they can decide, at most for `inspect_delay`. `None`: the
+/// client has gone.
+async fn way(
+    client: &Client,
+    held: &Held,
+    frontend: &FrontendRoute,
+    tcp: &TcpFrontend,
+    reader: &mut Reader,
+    timer: &mut Timer,
+) -> Option<Way> {
+    if tcp.content.is_empty() && tcp.routes.is_empty() {
+        return Some(tcp.default_backend.map_or(Way::Nowhere, Way::To));
+    }
+    let connection =
+        Connection { source: client.flow.client, destination: client.flow.local, tls: client.tls.as_ref() };
+    let numbers = Counted { snapshot: &held.snapshot, frontend };
+    let deadline = after(Instant::now(), tcp.inspect_delay);
+    let mut is_whole = false;
+    poll_fn(|cx| {
+        loop {
+            let payload = Payload::new(&reader.input, is_whole || reader.input.len() >= AHEAD);
+            let (connection, numbers, payload) = (&connection, &numbers, Some(&payload));
+            let scene = Scene { connection, payload, backend: None, numbers, unique_id: None };
+            if let Some(way) = rules::content(tcp, &scene) {
+                return Poll::Ready(Some(way));
+            }
+            match reader.poll_fill(cx) {
+                Poll::Ready(Ok(more)) => is_whole |= !more,
+                Poll::Ready(Err(_)) => return Poll::Ready(None),
+                Poll::Pending => {
+                    ready!(timer.poll(cx, Some(deadline)));
+                    is_whole = true;
+                }
+            }
+        }
+    })
+    .await
 }
 
 /// Relays until both sides have ended; how it ended.
 async fn serve(
     client: &Client,
-    client_wire: &Rc<Wire>,
+    reader: Reader,
     backend: &BackendRoute,
     timeout_client: Duration,
-    tale: &Tale,
+    (tale, timer): (&Tale, &mut Timer),
 ) -> (Cause, Phase) {
-    let mut timer = Timer::default();
-    let reached = connect::open_any(backend, client.flow, &client.thread, &mut timer, |server| {
+    let client_wire = Rc::clone(reader.wire());
+    let reached = connect::open_any(backend, client.flow, &client.thread, timer, |server| {
         tale.note(|told| told.server(backend, server));
     });
     let Some((slot, server, _open)) = reached.await else { return (Cause::Server, Phase::Connect) };
@@ -50,8 +111,8 @@ async fn serve(
         live.counts.of(client.thread.index).total.increment();
     }
     let server_wire = Wire::new(server, None);
-    let mut up = Pump::new(Raw(Reader::new(Rc::clone(client_wire))), RawSink(Writer::new(Rc::clone(&server_wire))));
-    let mut down = Pump::new(Raw(Reader::new(server_wire)), RawSink(Writer::new(Rc::clone(client_wire))));
+    let mut up = Pump::new(Raw(reader), RawSink(Writer::new(Rc::clone(&server_wire))));
+    let mut down = Pump::new(Raw(Reader::new(server_wire)), RawSink(Writer::new(client_wire)));
     let timeout_client = backend.timeout_tunnel.unwrap_or(timeout_client);
     let timeout_server = backend.timeout_tunnel.unwrap_or(backend.timeout_server);
     let cause = poll_fn(|cx| {

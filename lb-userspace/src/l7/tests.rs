@@ -13,6 +13,7 @@ mod wire;
 mod reencrypted;
 mod relay;
 mod rows;
+mod admitted;
 mod ruled;
 mod streaming;
 mod encrypted;

@@ -3,6 +3,7 @@
 pub mod algorithms;
 pub mod certificates;
 pub mod facts;
+pub(crate) mod hello;
 pub mod server;
 pub mod sni;
 mod tickets;

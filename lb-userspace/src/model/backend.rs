@@ -1,6 +1,6 @@
 //! Backend: a named set of servers with one way to balance and one check.
 
-use super::{Balance, Check, Cookie, Pressure, Server};
+use super::{Balance, Check, Cookie, Pressure, Rules, Server};
 use lb_common::Forward;
 use std::{net::IpAddr, time::Duration};
 
@@ -17,6 +17,8 @@ pub struct Backend {
     pub proto: Proto,
     /// Servers are told who the client is before its first byte. Default: they are not.
     pub send_proxy: Option<SendProxy>,
+    /// What becomes of requests that come here, and of the servers' responses (`http`).
+    pub rules: Rules,
     /// How a client is brought back to its server (`http`). Default: not at all.
     pub cookie: Option<Cookie>,
     /// Queues, retries.

@@ -1,6 +1,10 @@
 //! Frontend: where clients connect.
 
-use super::{BackendIndex, BindTls, Certificate, Condition, Endpoint, Ports, Rules, log::Logging};
+use super::{
+    BackendIndex, BindTls, Certificate, Condition, Endpoint, Ports, Rules,
+    log::Logging,
+    rule::{Admission, Route, Rule},
+};
 use ipnet::IpNet;
 use lb_common::Protocol;
 use std::{
@@ -17,6 +21,8 @@ pub struct Frontend {
     pub binds: Vec<Bind>,
     /// `mode` and what belongs to it.
     pub kind: FrontendKind,
+    /// Which connections are taken (`tcp`, `http`): HAProxy's `tcp-request connection`. Without one that holds: all.
+    pub admission: Vec<Rule<Admission>>,
     /// What is logged (`tcp`, `http`). Default: nothing.
     pub log: Logging,
     /// Longest silence of a client (`tcp`, `http`). Default: 60 s.
@@ -28,7 +34,7 @@ impl Frontend {
     pub fn serves(&self, address: SocketAddr) -> bool {
         let proxied = match self.kind {
             FrontendKind::L4(_) => false,
-            FrontendKind::Tcp { .. } | FrontendKind::Http(_) => true,
+            FrontendKind::Tcp(_) | FrontendKind::Http(_) => true,
         };
         proxied && self.binds.iter().any(|bind| bind.address == address)
     }
@@ -40,10 +46,7 @@ pub enum FrontendKind {
     /// Packets are forwarded by the kernel half.
     L4(L4Frontend),
     /// Bytes are relayed.
-    Tcp {
-        /// Where connections go.
-        backend: BackendIndex,
-    },
+    Tcp(TcpFrontend),
     /// Requests are routed.
     Http(HttpFrontend),
 }
@@ -102,11 +105,37 @@ pub enum HeaderCase {
     AsSent,
 }
 
+/// What only a `tcp` frontend has.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct TcpFrontend {
+    /// Which connections are relayed, by their first bytes: HAProxy's `tcp-request content`. Without one that holds: all.
+    pub content: Vec<Rule<Admission>>,
+    /// Where they go, also by these.
+    pub routes: Vec<Rule<Route>>,
+    /// Where those go that no rule takes; without one they are closed.
+    pub default_backend: Option<BackendIndex>,
+    /// Longest wait for the first bytes, if rules ask for some. Default: 5 s.
+    pub inspect_delay: Duration,
+}
+
+impl TcpFrontend {
+    /// With all defaults.
+    pub const fn of(backend: BackendIndex) -> Self {
+        let default_backend = Some(backend);
+        Self { content: Vec::new(), routes: Vec::new(), default_backend, inspect_delay: INSPECT_DELAY }
+    }
+}
+
+/// How long the first bytes of a connection are waited for where nothing else is said.
+pub const INSPECT_DELAY: Duration = Duration::from_secs(5);
+
 /// What only an `http` frontend has.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct HttpFrontend {
-    /// What becomes of requests, and where they go.
+    /// What becomes of requests and responses.
     pub rules: Rules,
+    /// Where requests go, once the rules have let them.
+    pub routes: Vec<Rule<Route>>,
     /// `monitor_uri`: a path that is answered here: 200, or 503 if the condition holds.
     pub monitor: Option<Monitor>,
     /// Where requests go that no rule takes; without one they get 503, as with HAProxy.

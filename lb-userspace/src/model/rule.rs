@@ -1,4 +1,4 @@
-//! Rules: what an `http` frontend does with requests before a backend gets them, and which backend that is.
+//! Rules: what frontends and backends do with connections, requests and responses, and which backend these go to.
 
 use super::{
     BackendIndex,
@@ -7,13 +7,14 @@ use super::{
 };
 use std::{collections::BTreeMap, sync::Arc};
 
-/// The rules of a frontend. Those of a kind are tried in the order of the file; all of `request` come before `routes`.
+/// What an `http` frontend, or a backend of such, does with messages. Rules are applied in the order of the file; those of the
+/// frontend come first to a request and last to a response, as in HAProxy.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct Rules {
     /// What changes or answers a request: HAProxy's `http-request`.
     pub request: Vec<Rule<Action>>,
-    /// Where it goes: the first that holds decides. HAProxy's `use_backend`.
-    pub routes: Vec<Rule<Route>>,
+    /// What changes or replaces a server's response: HAProxy's `http-response`.
+    pub response: Vec<Rule<Action>>,
 }
 
 /// What is done if a condition holds.
@@ -25,7 +26,16 @@ pub struct Rule<A> {
     pub action: A,
 }
 
-/// Which backend.
+/// What becomes of a connection. The first rule that holds decides.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Admission {
+    /// `accept`: no further rule is asked.
+    Accept,
+    /// `reject`: it is closed without a word.
+    Reject,
+}
+
+/// Which backend: the first rule that holds decides. HAProxy's `use_backend`.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Route {
     /// This one.
@@ -47,7 +57,7 @@ pub enum Part {
     Value(Expression),
 }
 
-/// What is done with a request.
+/// What is done with a message.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Action {
     /// `deny`: answered by a page with that status.
@@ -92,6 +102,8 @@ pub enum Action {
     SetUri(Format),
     /// `set_method`.
     SetMethod(Format),
+    /// `set_status`: of a response.
+    SetStatus(u16),
     /// `set_var`: keeps a value until the response is sent.
     SetVariable(Arc<str>, Expression),
 }

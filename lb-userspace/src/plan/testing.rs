@@ -40,6 +40,7 @@ pub(crate) fn backend(name: &str, servers: Vec<Server>) -> Backend {
         name: name.to_owned(),
         balance: Balance::Maglev,
         forward: Forward::Direct,
+        rules: crate::model::Rules::default(),
         cookie: None,
         pressure: Pressure::default(),
         check: Some(check),
@@ -76,6 +77,7 @@ pub(crate) fn model(mut backends: Vec<Backend>, frontends: Vec<(Bind, &str)>) ->
         name: format!("frontend{number}"),
         binds: vec![bind],
         kind: FrontendKind::L4(L4Frontend::of(backends.iter().position(|backend| backend.name == name).unwrap())),
+        admission: Vec::new(),
         log: crate::model::log::Logging::default(),
         timeout_client: Duration::from_mins(1),
     };

@@ -110,6 +110,12 @@ pub struct FrontendCounts {
     pub requests: Counter,
     /// Requests refused as malformed or late, whatever the status: HAProxy's `ereq`.
     pub request_errors: Counter,
+    /// Connections that rules have closed: HAProxy's `dcon`.
+    pub denied_connections: Counter,
+    /// Requests that rules have refused (`deny`, `tarpit`, `reject`): HAProxy's `dreq`.
+    pub denied_requests: Counter,
+    /// Servers' responses that rules have replaced: HAProxy's `dresp`.
+    pub denied_responses: Counter,
     /// Bytes from clients, without those of TLS itself.
     pub bytes_in: Counter,
     /// Bytes to clients, without those of TLS itself.

@@ -55,7 +55,7 @@ impl Listeners {
 fn addresses(model: &Model) -> BTreeSet<SocketAddr> {
     let served = model.frontends.iter().filter(|frontend| match frontend.kind {
         FrontendKind::L4(_) => false,
-        FrontendKind::Tcp { .. } | FrontendKind::Http(_) => true,
+        FrontendKind::Tcp(_) | FrontendKind::Http(_) => true,
     });
     served.flat_map(|frontend| &frontend.binds).map(|bind| bind.address).collect()
 }

@@ -107,7 +107,7 @@ fn table_status(census: &Census) -> Vec<TableStatus> {
 fn frontend_status(model: &Model, frontend: &Frontend) -> FrontendStatus {
     let (mode, backend) = match &frontend.kind {
         FrontendKind::L4(l4) => ("l4", Some(l4.backend)),
-        FrontendKind::Tcp { backend } => ("tcp", Some(*backend)),
+        FrontendKind::Tcp(tcp) => ("tcp", tcp.default_backend),
         FrontendKind::Http(http) => ("http", http.default_backend),
     };
     let binds =

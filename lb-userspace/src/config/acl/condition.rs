@@ -62,17 +62,28 @@ pub(crate) fn check_moment(acl: &[Acl], when: Moment, span: Span) -> Result<(), 
 /// The same of one fetch.
 pub(crate) fn check_fetch(there: Moment, when: Moment, span: Span) -> Result<(), Diagnostic> {
     let (message, help) = match (there, when) {
-        (Moment::Response, Moment::Connection | Moment::Request) => {
+        (Moment::Response, Moment::Connection | Moment::Content | Moment::Request) => {
             ("the response is not there yet", "`on = \"response\"` waits for it")
         }
         (Moment::Request, Moment::Connection) => ("the request is not there yet", "connections have addresses and TLS"),
+        (Moment::Request, Moment::Content) => {
+            ("a `tcp` frontend reads no requests", "its rules may look at req.ssl_sni, req.payload(offset,length), …")
+        }
+        (Moment::Content, Moment::Connection) => {
+            ("nothing has been read of the connection yet", "`on = \"content\"` waits for it, in `tcp` frontends")
+        }
+        (Moment::Content, Moment::Request | Moment::Response) => (
+            "only `tcp` frontends look at what they relay",
+            "requests have fields, and ssl_fc_sni where TLS is terminated",
+        ),
         (Moment::Request, Moment::Response) => (
             "the request is gone when its response comes",
             "keep what is needed: set_var in a rule of the request, var(txn.…) here",
         ),
-        (Moment::Connection, _) | (Moment::Request, Moment::Request) | (Moment::Response, Moment::Response) => {
-            return Ok(());
-        }
+        (Moment::Connection, _)
+        | (Moment::Content, Moment::Content)
+        | (Moment::Request, Moment::Request)
+        | (Moment::Response, Moment::Response) => return Ok(()),
     };
     Err(Diagnostic::error(span, message).help(help))
 }
@@ -183,5 +194,5 @@ const PREDEFINED: [(&str, &str); 22] = [
     ("METH_PATCH", "method PATCH"),
     ("REQ_CONTENT", "req.len gt 0"),
     ("TRUE", "always_true"),
-    ("WAIT_END", "always_true"),
+    ("WAIT_END", "wait_end"),
 ];

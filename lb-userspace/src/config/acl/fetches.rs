@@ -173,10 +173,13 @@ fn without_arguments(name: &str) -> Option<Fetch> {
         "ssl_c_serial" => Fetch::Tls(Tls::Serial),
         "ssl_c_sha1" => Fetch::Tls(Tls::Sha1),
         "req.ssl_sni" | "req_ssl_sni" => Fetch::Tls(Tls::HelloSni),
+        "req.ssl_alpn" => Fetch::Tls(Tls::HelloAlpn),
         "req.ssl_hello_type" | "req_ssl_hello_type" => Fetch::Tls(Tls::HelloType),
         "req.len" | "req_len" => Fetch::Length,
         "unique-id" => Fetch::UniqueId,
-        "always_true" | "req.proto_http" => Fetch::Constant(Constant::Bool(true)),
+        "req.proto_http" => Fetch::IsHttp,
+        "wait_end" => Fetch::IsWhole,
+        "always_true" => Fetch::Constant(Constant::Bool(true)),
         "always_false" => Fetch::Constant(Constant::Bool(false)),
         _ => return None,
     })
@@ -274,7 +277,7 @@ pub(crate) fn variable_name(typed: &str) -> Result<&str, String> {
 }
 
 /// For suggestions.
-const NAMES: [&str; 42] = [
+const NAMES: [&str; 43] = [
     "hdr",
     "req.hdr",
     "fhdr",
@@ -308,6 +311,7 @@ const NAMES: [&str; 42] = [
     "ssl_c_used",
     "ssl_c_verify",
     "req.ssl_sni",
+    "req.ssl_alpn",
     "req.len",
     "req.payload",
     "nbsrv",

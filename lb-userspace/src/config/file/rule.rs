@@ -1,11 +1,21 @@
 //! Rules and what they name.
 
-use crate::config::{read::table, source::At, text::Text};
+use crate::{
+    config::{read::table, source::At, text::Text},
+    model::acl::expression::Moment,
+};
 
 table! {
-    /// `[[frontend.NAME.rule]]`: HAProxy's `http-request` and `use_backend`. One action, and the condition for it. Values are
-    /// HAProxy's log-format strings: text with `%[expression]` in it.
+    /// `[[frontend.NAME.rule]]` and `[[backend.NAME.rule]]`. One action, and the condition for it. Values are HAProxy's log-format
+    /// strings: text with `%[expression]` in it.
     struct Rule, "a rule" {
+        /// What it looks at. `request`: a request of an `http` frontend, HAProxy's `http-request`, or `use_backend`. `response`: a
+        /// server's response to one, HAProxy's `http-response`; those of the backend come before those of the frontend.
+        /// `connection`: a client's connection, before anything is read of it, HAProxy's `tcp-request connection`; from the
+        /// first rule on that asks for the client's TLS, once that is there. `content`: the first bytes of a connection to a
+        /// `tcp` frontend, HAProxy's `tcp-request content`, or `use_backend`; more of them is waited for, up to
+        /// `inspect_delay`, as long as a condition depends on it. Default: `request`; of `tcp` frontends `content`.
+        on: Moment,
         /// Names of ACLs, and anonymous ones in braces: all must hold; `!` negates, `or` begins an alternative. Default:
         /// always; `use` of a fixed backend needs this or `unless`.
         r#if: Text,
@@ -13,6 +23,10 @@ table! {
         unless: Text,
         /// The backend: its name, or a format that gives it; a name that no backend has means the default one.
         r#use: Text,
+        /// Take the connection, whatever later rules say (`connection`, `content`). `true`.
+        accept: bool,
+        /// Close the connection (`connection`, `content`). `true`.
+        reject: bool,
         /// Answer with a page of this status: 200, 400, 401, 403, 404, 405, 407, 408, 410, 413, 421, 422, 425, 429, 500 to 504.
         deny: i64,
         /// The same, once the client has waited for as long as the default backend's `timeout_connect`.
@@ -43,6 +57,8 @@ table! {
         set_uri: Text,
         /// Replace the method.
         set_method: Text,
+        /// Replace the status of a response, 200 to 599.
+        set_status: i64,
         /// Keep the value of an expression for `var(txn.…)`: name, and the expression as value.
         set_var: NameValue,
     }

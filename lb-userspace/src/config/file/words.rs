@@ -4,7 +4,7 @@ use crate::{
     config::read::Word,
     model::{
         CIPHERS, CIPHERSUITES, CURVES, Cipher, CipherSuite, Curve, Fragments, HeaderCase, OnStop, Ping, Proto, RetryOn,
-        SendProxy, TlsVersion, Track,
+        SendProxy, TlsVersion, Track, acl::expression::Moment,
     },
 };
 use lb_common::{Forward, Protocol};
@@ -86,6 +86,17 @@ impl Word for Ping {
 impl Word for OnStop {
     const WHAT: &'static str = "a way to stop";
     const WORDS: &'static [(&'static str, Self)] = &[("detach", Self::Detach), ("keep", Self::Keep)];
+}
+
+/// `on` of a rule.
+impl Word for Moment {
+    const WHAT: &'static str = "something that rules look at";
+    const WORDS: &'static [(&'static str, Self)] = &[
+        ("connection", Self::Connection),
+        ("content", Self::Content),
+        ("request", Self::Request),
+        ("response", Self::Response),
+    ];
 }
 
 /// `type` of a check.

@@ -38,7 +38,7 @@ fn http<'a>(model: &'a Model, name: &str) -> &'a HttpFrontend {
     let frontend = model.frontends.iter().find(|frontend| frontend.name == name).expect("a frontend of that name");
     match &frontend.kind {
         FrontendKind::Http(http) => http,
-        FrontendKind::L4(_) | FrontendKind::Tcp { .. } => panic!("not http"),
+        FrontendKind::L4(_) | FrontendKind::Tcp(_) => panic!("not http"),
     }
 }
 
@@ -51,7 +51,7 @@ fn the_reference_configuration_loads_and_warns_only_of_its_placeholder_key() {
     let names: Vec<_> = model.backends.iter().map(|backend| backend.name.as_str()).collect();
     assert_eq!(
         names,
-        ["admin_be", "anywhere_be", "api_be", "intern_be", "legacy_be", "mysql_be", "resolvers", "web_be"]
+        ["admin_be", "anywhere_be", "api_be", "git_be", "intern_be", "legacy_be", "mysql_be", "resolvers", "web_be"]
     );
     let in_kernel: Vec<_> = model.kernel_backends().map(|backend| backend.forward).collect();
     assert_eq!(in_kernel, [Forward::Gue, Forward::Nat, Forward::FullNat, Forward::Direct]);
@@ -72,7 +72,7 @@ fn the_reference_configuration_loads_and_warns_only_of_its_placeholder_key() {
     let (dns, public) = (frontend("dns"), frontend("public"));
     assert_eq!([0, 1].map(|bind| dns.binds[bind].protocol), [Protocol::Tcp, Protocol::Udp]);
     assert_eq!(public.binds[2].certificates.len(), 1);
-    assert_eq!(http(&model, "public").rules.routes.len(), 3);
+    assert_eq!(http(&model, "public").routes.len(), 3);
 }
 
 #[test]
@@ -173,7 +173,7 @@ fn rule(acl: &str, condition: &str) -> Condition {
     let text = format!(
         "[frontend.a]\nmode = \"http\"\nbind = \"*:80\"\nacl.x = '''{acl}'''\nacl.y = \"path /y\"\nacl.z = \"path /z\"\nrule = [{{ {condition}, use = \"b\" }}]\n[backend.b]\nserver = [{{ name = \"s\", address = \"10.0.0.1:80\" }}]\n"
     );
-    http(&model(&text), "a").rules.routes[0].condition.clone().expect("a condition")
+    http(&model(&text), "a").routes[0].condition.clone().expect("a condition")
 }
 
 /// A condition as text: `x` and `!y` of terms, known by the paths that they match.

@@ -235,3 +235,166 @@ sluice.toml:5:55: error: a name of an ACL must follow
 ";
     assert_eq!(errors, expected);
 }
+
+#[test]
+fn a_rule_looks_at_what_there_is_where_it_stands() {
+    assert_errors(RULES_OUT_OF_PLACE, RULES_OUT_OF_PLACE_REPORT);
+}
+
+const RULES_OUT_OF_PLACE: &str = r#"[frontend.www]
+mode = "http"
+bind = "*:80"
+default_backend = "web"
+rule = [
+  { on = "content", if = "{ src 10.0.0.1 }", deny = 403 },
+  { on = "connection", if = "{ path / }", reject = true },
+  { on = "connection", deny = 403 },
+  { on = "response", if = "{ status 200 }", set_path = "/x" },
+  { on = "response", redirect = { prefix = "https://a" } },
+  { if = "{ req.ssl_sni a }", deny = 403 },
+  { if = "{ status 200 }", reject = true },
+]
+
+[frontend.raw]
+mode = "tcp"
+bind = "*:90"
+default_backend = "db"
+rule = [
+  { if = "{ path / }", use = "db" },
+  { on = "request", reject = false },
+  { on = "connection", if = "{ req.len gt 0 }", accept = true },
+]
+
+[backend.web]
+rule = [
+  { on = "connection", if = "{ src 10.0.0.1 }", deny = 403 },
+  { if = "{ path /a }", use = "db" },
+]
+server = [{ name = "web1", address = "10.0.0.1:80" }]
+
+[backend.db]
+rule = [{ del_header = "x" }]
+server = [{ name = "db1", address = "10.0.0.2:80" }]
+"#;
+
+const RULES_OUT_OF_PLACE_REPORT: &str = r#"error: what an `http` frontend reads are requests
+ --> sluice.toml:6:10
+  |
+6 |   { on = "content", if = "{ src 10.0.0.1 }", deny = 403 },
+  |          ^^^^^^^^^
+  |
+  = help: leave out `on`
+
+error: the request is not there yet
+ --> sluice.toml:7:30
+  |
+7 |   { on = "connection", if = "{ path / }", reject = true },
+  |                              ^
+  |
+  = help: connections have addresses and TLS
+
+error: `deny` is not for connections
+ --> sluice.toml:8:31
+  |
+8 |   { on = "connection", deny = 403 },
+  |                               ^^^
+  |
+  = help: one of: `accept`, `reject`
+
+error: `set_path` is not for responses
+ --> sluice.toml:9:56
+  |
+9 |   { on = "response", if = "{ status 200 }", set_path = "/x" },
+  |                                                        ^^^^
+  |
+  = help: one of: `deny`, `return`, `redirect`, `set_header`, `add_header`, `del_header`, `replace_header`, `replace_value`, `set_status`, `set_var`
+
+error: a redirect instead of a response has a `location`
+  --> sluice.toml:10:33
+   |
+10 |   { on = "response", redirect = { prefix = "https://a" } },
+   |                                 ^^^^^^^^^^^^^^^^^^^^^^^^
+   |
+   = help: the request, which the others begin with, is gone when its response comes
+
+error: only `tcp` frontends look at what they relay
+  --> sluice.toml:11:11
+   |
+11 |   { if = "{ req.ssl_sni a }", deny = 403 },
+   |           ^
+   |
+   = help: requests have fields, and ssl_fc_sni where TLS is terminated
+
+error: the response is not there yet
+  --> sluice.toml:12:11
+   |
+12 |   { if = "{ status 200 }", reject = true },
+   |           ^
+   |
+   = help: `on = "response"` waits for it
+
+error: `reject` is not for requests
+  --> sluice.toml:12:37
+   |
+12 |   { if = "{ status 200 }", reject = true },
+   |                                     ^^^^
+   |
+   = help: one of: `use`, `deny`, `tarpit`, `return`, `redirect`, `auth`, `set_header`, `add_header`, `del_header`, `replace_header`, `replace_value`, `set_path`, `replace_path`, `set_query`, `set_uri`, `set_method`, `set_var`
+
+error: a `tcp` frontend reads no requests
+  --> sluice.toml:20:11
+   |
+20 |   { if = "{ path / }", use = "db" },
+   |           ^
+   |
+   = help: its rules may look at req.ssl_sni, req.payload(offset,length), …
+
+error: a `tcp` frontend reads no messages
+  --> sluice.toml:21:10
+   |
+21 |   { on = "request", reject = false },
+   |          ^^^^^^^^^
+   |
+   = help: `on` is "connection" or "content"
+
+error: `reject = false` says nothing
+  --> sluice.toml:21:30
+   |
+21 |   { on = "request", reject = false },
+   |                              ^^^^^
+   |
+   = help: write `reject = true`, and when by `if` or `unless`
+
+error: nothing has been read of the connection yet
+  --> sluice.toml:22:30
+   |
+22 |   { on = "connection", if = "{ req.len gt 0 }", accept = true },
+   |                              ^
+   |
+   = help: `on = "content"` waits for it, in `tcp` frontends
+
+error: a backend has only requests and responses
+  --> sluice.toml:27:10
+   |
+27 |   { on = "connection", if = "{ src 10.0.0.1 }", deny = 403 },
+   |          ^^^^^^^^^^^^
+   |
+   = help: such rules stand in its frontends
+
+error: `use` is not for requests that have their backend
+  --> sluice.toml:28:31
+   |
+28 |   { if = "{ path /a }", use = "db" },
+   |                               ^^^^
+   |
+   = help: one of: `deny`, `tarpit`, `return`, `redirect`, `auth`, `set_header`, `add_header`, `del_header`, `replace_header`, `replace_value`, `set_path`, `replace_path`, `set_query`, `set_uri`, `set_method`, `set_var`
+
+error: frontend `raw` of mode `tcp` has no messages that rules could look at
+  --> sluice.toml:33:9
+   |
+18 | default_backend = "db"
+   |                   ---- used here
+...
+33 | rule = [{ del_header = "x" }]
+   |         ^^^^^^^^^^^^^^^^^^^^
+"#;

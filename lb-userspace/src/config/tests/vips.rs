@@ -15,7 +15,7 @@ fn binds(model: &Model) -> Vec<(String, Ports, Protocol)> {
 fn kind(model: &Model) -> L4Frontend {
     match model.frontends[0].kind {
         FrontendKind::L4(kind) => kind,
-        FrontendKind::Tcp { .. } | FrontendKind::Http(_) => panic!("not l4"),
+        FrontendKind::Tcp(_) | FrontendKind::Http(_) => panic!("not l4"),
     }
 }
 

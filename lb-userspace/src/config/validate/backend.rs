@@ -1,15 +1,22 @@
 //! Backends and their servers.
 
-use super::{Entry, Use, check, cookie, names, pressure, range, tls};
+use super::{
+    Entry, Use, check, cookie,
+    names::{self, Names},
+    pressure, range,
+    rule::{Reading, Sorted, Stand},
+    tls,
+};
 use crate::{
     config::{
+        acl::Known,
         bundle::Bundle,
         error::Diagnostic,
         file::{Backend as Typed, Defaults, Mode, Server as TypedServer},
         read::{Knob, OneOrMany},
         source::{At, Span},
     },
-    model::{Backend, Ports, Proto, Server},
+    model::{Backend, Ports, Proto, Rules, Server},
 };
 use lb_common::Forward;
 use std::{
@@ -22,6 +29,7 @@ use std::{
 pub(super) fn backend(
     (name, typed): &Entry<Typed>,
     uses: &[&Use<'_>],
+    (names, known): (&Names<'_>, &Known<'_>),
     defaults: &Defaults,
     bundle: &Bundle,
     out: &mut Vec<Diagnostic>,
@@ -43,6 +51,7 @@ pub(super) fn backend(
         forward: typed.forward.or(Forward::Direct),
         proto: typed.proto.or(Proto::Http1),
         send_proxy: typed.send_proxy.value().copied(),
+        rules: rules(typed, uses, (names, known), out),
         cookie: cookie::cookie(typed, uses, out),
         pressure: pressure::pressure(typed, defaults, out),
         check: typed.check.given().map(|typed| check::check(typed, out)),
@@ -57,6 +66,26 @@ pub(super) fn backend(
             .then(|| range::duration(tunnel, "timeout_tunnel", range::TIMEOUT, TIMEOUT_SERVER, out)),
         timeout_server: range::duration(server, "timeout_server", range::TIMEOUT, TIMEOUT_SERVER, out),
     }
+}
+
+/// What becomes of messages.
+fn rules(
+    typed: &Typed,
+    uses: &[&Use<'_>],
+    (names, known): (&Names<'_>, &Known<'_>),
+    out: &mut Vec<Diagnostic>,
+) -> Rules {
+    let first = typed.rule.value().and_then(|rules| rules.first());
+    let other = uses.iter().find(|used| used.mode.is_some_and(|mode| mode != Mode::Http));
+    if let Some((rule, used)) = first.zip(other) {
+        let mode = used.mode.map_or("", Mode::word);
+        let message = format!("frontend `{}` of mode `{mode}` has no messages that rules could look at", used.frontend);
+        out.push(Diagnostic::error(rule.span, message).related(used.span, "used here"));
+    }
+    let mut reading = Reading::new(Stand::Backend, &typed.acl, (names, known), out);
+    let Sorted { request, response, .. } = reading.rules(&typed.rule);
+    reading.warn_of_unused();
+    Rules { request, response }
 }
 
 fn warn_of_kernel_knobs(name: &At<String>, typed: &Typed, out: &mut Vec<Diagnostic>) {

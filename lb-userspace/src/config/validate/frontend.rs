@@ -1,9 +1,14 @@
 //! Frontends: what each mode has and has not, their rules.
 
-use super::{Entry, bind, log, names::Names, range, rule::Reading};
+use super::{
+    Entry, bind, log,
+    names::Names,
+    range,
+    rule::{Reading, Sorted, Stand},
+};
 use crate::{
     config::{
-        acl::{self, Known, condition::Acls},
+        acl::Known,
         bundle::Bundle,
         error::Diagnostic,
         file::{Defaults, Frontend as Typed, Mode},
@@ -11,7 +16,10 @@ use crate::{
         source::{At, Span},
         text::Text,
     },
-    model::{BackendIndex, Frontend, FrontendKind, HttpFrontend, L4Frontend, Rules, frontend::Monitor},
+    model::{
+        BackendIndex, Condition, Frontend, FrontendKind, HttpFrontend, L4Frontend, Rules, TcpFrontend,
+        frontend::{INSPECT_DELAY, Monitor},
+    },
 };
 use lb_common::Protocol;
 use std::{ops::RangeInclusive, time::Duration};
@@ -41,39 +49,48 @@ pub(super) fn frontend(
     }
     require_backend(name, typed, mode, out);
     let backend = typed.default_backend.value().and_then(|text| names.find(&text.value));
+    let stand = if mode == Some(Mode::Tcp) { Stand::TcpFrontend } else { Stand::HttpFrontend };
+    let mut reading = Reading::new(stand, &typed.acl, (names, known), out);
+    let Sorted { connection, content, request, response, routes } = reading.rules(&typed.rule);
+    let monitor_fails = reading.stated(&typed.monitor_fail);
+    reading.warn_of_unused();
     let client = [&typed.timeout_client, &defaults.timeout_client];
     Frontend {
         name: name.value.clone(),
         binds: bind::binds(name, &typed.bind, mode, bundle, out),
         kind: match mode {
             Some(Mode::L4) => FrontendKind::L4(l4(typed, backend.unwrap_or_default(), out)),
-            Some(Mode::Tcp) => FrontendKind::Tcp { backend: backend.unwrap_or_default() },
-            Some(Mode::Http) | None => {
-                let (rules, monitor) = rules(typed, names, known, out);
-                FrontendKind::Http(HttpFrontend {
-                    rules,
-                    monitor,
-                    default_backend: backend,
-                    forwarded_for: typed.forwarded_for.or(true),
-                    abort_on_close: typed.abort_on_close.or(true),
-                    header_case: typed.header_case.value().copied().unwrap_or_default(),
-                    timeout_request: range::duration(
-                        [&typed.timeout_http_request, &defaults.timeout_http_request],
-                        "timeout_http_request",
-                        range::TIMEOUT,
-                        TIMEOUT_REQUEST,
-                        out,
-                    ),
-                    timeout_keep_alive: range::duration(
-                        [&typed.timeout_http_keep_alive, &defaults.timeout_http_keep_alive],
-                        "timeout_http_keep_alive",
-                        range::TIMEOUT,
-                        TIMEOUT,
-                        out,
-                    ),
-                })
-            }
+            Some(Mode::Tcp) => FrontendKind::Tcp(TcpFrontend {
+                inspect_delay: inspect_delay(typed, content.is_empty() && routes.is_empty(), out),
+                content,
+                routes,
+                default_backend: backend,
+            }),
+            Some(Mode::Http) | None => FrontendKind::Http(HttpFrontend {
+                rules: Rules { request, response },
+                routes,
+                monitor: monitor(typed, monitor_fails, out),
+                default_backend: backend,
+                forwarded_for: typed.forwarded_for.or(true),
+                abort_on_close: typed.abort_on_close.or(true),
+                header_case: typed.header_case.value().copied().unwrap_or_default(),
+                timeout_request: range::duration(
+                    [&typed.timeout_http_request, &defaults.timeout_http_request],
+                    "timeout_http_request",
+                    range::TIMEOUT,
+                    TIMEOUT_REQUEST,
+                    out,
+                ),
+                timeout_keep_alive: range::duration(
+                    [&typed.timeout_http_keep_alive, &defaults.timeout_http_keep_alive],
+                    "timeout_http_keep_alive",
+                    range::TIMEOUT,
+                    TIMEOUT,
+                    out,
+                ),
+            }),
         },
+        admission: connection,
         log: log::logging(typed, mode, defaults, out),
         timeout_client: range::duration(client, "timeout_client", range::TIMEOUT, TIMEOUT, out),
     }
@@ -101,8 +118,9 @@ fn refuse_knobs_of_other_modes(typed: &Typed, mode: Mode, out: &mut Vec<Diagnost
     let rule = typed.rule.value().and_then(|rules| rules.first());
     let rule = rule.map(|rule| span_of_first(rule.value.r#use.given()).unwrap_or(rule.span));
     let knobs = [
-        ("acl", acl, http),
-        ("rule", rule, http),
+        ("acl", acl, tcp_and_http),
+        ("rule", rule, tcp_and_http),
+        ("inspect_delay", span(&typed.inspect_delay), &[Mode::Tcp]),
         ("monitor_uri", span(&typed.monitor_uri), http),
         ("monitor_fail", span(&typed.monitor_fail), http),
         ("forwarded_for", span(&typed.forwarded_for), http),
@@ -126,6 +144,7 @@ fn refuse_knobs_of_other_modes(typed: &Typed, mode: Mode, out: &mut Vec<Diagnost
         out.push(error.help(match mode {
             Mode::L4 => "the kernel half sees single packets: neither connections nor requests",
             Mode::Tcp | Mode::Http if modes == l4 => "only mode `l4` sees packets",
+            Mode::Http if modes == [Mode::Tcp] => "requests have `timeout_http_request`",
             Mode::Tcp | Mode::Http => "only mode `http` reads requests",
         }));
     }
@@ -137,23 +156,15 @@ fn span<T>(knob: &Knob<T>) -> Option<Span> {
 
 fn require_backend(name: &At<String>, typed: &Typed, mode: Option<Mode>, out: &mut Vec<Diagnostic>) {
     let no_rules = typed.rule.is_absent() || typed.rule.value().is_some_and(Vec::is_empty);
-    let routed_by_rules = mode != Some(Mode::L4) && mode != Some(Mode::Tcp) && !no_rules;
+    let routed_by_rules = mode != Some(Mode::L4) && !no_rules;
     if typed.default_backend.is_absent() && !routed_by_rules {
         let error = Diagnostic::error(name.span, format!("frontend `{}` has no `default_backend`", name.value));
         out.push(error.help("name the backend that serves it: default_backend = \"…\""));
     }
 }
 
-/// What becomes of requests: rules, and the path that tells whether the frontend is of use.
-fn rules(typed: &Typed, names: &Names<'_>, known: &Known<'_>, out: &mut Vec<Diagnostic>) -> (Rules, Option<Monitor>) {
-    let acls = acls(typed, known, out);
-    let mut reading = Reading { names, known, acls, out };
-    let rules = reading.rules(typed.rule.value().map(Vec::as_slice).unwrap_or_default());
-    let fail = reading.stated(&typed.monitor_fail);
-    let unused: Vec<_> = reading.acls.unused().map(|(name, span)| (name.to_owned(), span)).collect();
-    for (name, span) in unused {
-        out.push(Diagnostic::warning(span, format!("no rule uses ACL `{name}`")));
-    }
+/// The path that tells whether the frontend is of use.
+fn monitor(typed: &Typed, fail: Option<Condition>, out: &mut Vec<Diagnostic>) -> Option<Monitor> {
     let uri = typed.monitor_uri.value().map(|text| text.value.clone());
     if let (None, Some(fail)) = (&uri, typed.monitor_fail.given()) {
         out.push(Diagnostic::error(fail.span, "`monitor_fail` without `monitor_uri` has no effect"));
@@ -161,29 +172,16 @@ fn rules(typed: &Typed, names: &Names<'_>, known: &Known<'_>, out: &mut Vec<Diag
     if let Some(text) = typed.monitor_uri.given().filter(|text| !text.value.value.starts_with('/')) {
         out.push(Diagnostic::error(text.span, "`monitor_uri` begins with a slash"));
     }
-    (rules, uri.map(|uri| Monitor { uri, fail }))
+    uri.map(|uri| Monitor { uri, fail })
 }
 
-fn acls<'a>(typed: &'a Typed, known: &Known<'_>, out: &mut Vec<Diagnostic>) -> Acls<'a> {
-    let mut acls = Acls::default();
-    for (name, OneOrMany(expressions)) in typed.acl.value().into_iter().flat_map(|Named(acls)| acls) {
-        super::names::check("ACL", &name.value, name.span, out);
-        if expressions.is_empty() {
-            out.push(Diagnostic::error(
-                name.span,
-                format!("ACL `{}` has no expression and would never hold", name.value),
-            ));
-        }
-        let mut parsed = Vec::new();
-        for expression in expressions {
-            match acl::parse(&expression.value, known, out) {
-                Ok(acl) => parsed.push(acl),
-                Err(error) => out.push(error),
-            }
-        }
-        acls.insert(&name.value, name.span, parsed);
+fn inspect_delay(typed: &Typed, no_rules: bool, out: &mut Vec<Diagnostic>) -> Duration {
+    if let Some(at) = typed.inspect_delay.given().filter(|_| no_rules) {
+        let warning = Diagnostic::warning(at.span, "no rule looks at what connections begin with: this has no effect");
+        out.push(warning.help("without rules nothing is waited for"));
     }
-    acls
+    let knobs = [&typed.inspect_delay, &Knob::Absent];
+    range::duration(knobs, "inspect_delay", range::TIMEOUT, INSPECT_DELAY, out)
 }
 
 const TIMEOUT: Duration = Duration::from_mins(1);

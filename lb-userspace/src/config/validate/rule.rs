@@ -1,78 +1,164 @@
-//! Rules: one action each, and what it needs.
+//! Rules of frontends and backends: when each is looked at, and its condition.
 
-use super::names::Names;
+mod action;
+
+use super::names::{self, Names};
 use crate::{
     config::{
         acl::{
-            Known,
+            self, Known,
             condition::{self, Acls},
-            fetches::variable_name,
-            format,
-            patterns::regex_error,
         },
         error::Diagnostic,
-        file::{Auth, NameValue, Redirect as TypedRedirect, Replace, Return as TypedReturn, Rule as Typed},
-        read::Knob,
-        source::{At, Span},
-        suggest::{did_you_mean, listed},
+        file::Rule as Typed,
+        read::{Knob, Named, OneOrMany},
+        source::At,
         text::Text,
     },
     model::{
-        Condition, Rule, Rules,
-        acl::{converter::Pattern, expression::Moment},
-        rule::{Action, Format, Redirect, Return, Route, Target},
+        Condition, Rule,
+        acl::expression::Moment,
+        rule::{Action, Admission, Route},
     },
 };
-use regex::bytes::RegexBuilder;
-use std::{collections::BTreeMap, sync::Arc};
+use std::collections::BTreeMap;
+
+/// Where rules stand.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Stand {
+    HttpFrontend,
+    TcpFrontend,
+    Backend,
+}
+
+impl Stand {
+    /// When rules are looked at there; the first if they do not say it.
+    const fn moments(self) -> &'static [Moment] {
+        match self {
+            Self::HttpFrontend => &[Moment::Request, Moment::Response, Moment::Connection],
+            Self::TcpFrontend => &[Moment::Content, Moment::Connection],
+            Self::Backend => &[Moment::Request, Moment::Response],
+        }
+    }
+
+    const fn may_route(self) -> bool {
+        !matches!(self, Self::Backend)
+    }
+
+    /// For messages: "`set_path` is not for responses".
+    const fn what(self, when: Moment) -> &'static str {
+        match (when, self) {
+            (Moment::Connection, _) => "connections",
+            (Moment::Content, _) => "what is only relayed",
+            (Moment::Request, Self::Backend) => "requests that have their backend",
+            (Moment::Request, Self::HttpFrontend | Self::TcpFrontend) => "requests",
+            (Moment::Response, _) => "responses",
+        }
+    }
+}
 
 /// What rules are read with.
 pub(super) struct Reading<'r, 'a> {
-    pub(super) names: &'r Names<'r>,
-    pub(super) known: &'r Known<'r>,
-    pub(super) acls: Acls<'a>,
-    pub(super) out: &'r mut Vec<Diagnostic>,
+    stand: Stand,
+    names: &'r Names<'r>,
+    known: &'r Known<'r>,
+    acls: Acls<'a>,
+    /// When the rule is looked at that is being read.
+    when: Moment,
+    out: &'r mut Vec<Diagnostic>,
 }
 
 /// What one rule does.
 enum Does {
+    Admit(Admission),
     Act(Action),
     Go(Route),
 }
 
-impl Reading<'_, '_> {
-    /// All rules of a frontend.
-    pub(super) fn rules(&mut self, typed: &[At<Typed>]) -> Rules {
-        let mut rules = Rules::default();
-        // The first rule after which none of its kind is reached.
-        let (mut answered, mut routed) = (None, None);
-        for rule in typed {
+/// All rules, by when they are looked at.
+#[derive(Default)]
+pub(super) struct Sorted {
+    pub(super) connection: Vec<Rule<Admission>>,
+    pub(super) content: Vec<Rule<Admission>>,
+    pub(super) request: Vec<Rule<Action>>,
+    pub(super) response: Vec<Rule<Action>>,
+    pub(super) routes: Vec<Rule<Route>>,
+}
+
+impl<'r, 'a> Reading<'r, 'a> {
+    /// Of what is named `acl.…`, for rules that stand there.
+    pub(super) fn new(
+        stand: Stand,
+        typed: &'a Knob<Named<OneOrMany<Text>>>,
+        (names, known): (&'r Names<'r>, &'r Known<'r>),
+        out: &'r mut Vec<Diagnostic>,
+    ) -> Self {
+        let acls = acls(typed, known, out);
+        Self { stand, names, known, acls, when: Moment::Request, out }
+    }
+
+    /// All rules.
+    pub(super) fn rules(&mut self, typed: &Knob<Vec<At<Typed>>>) -> Sorted {
+        let mut rules = Sorted::default();
+        // After which rule none of its kind is reached.
+        let mut ends = BTreeMap::new();
+        for rule in typed.value().into_iter().flatten() {
+            self.when = self.moment(&rule.value.on);
             let condition = self.condition(&rule.value.r#if, &rule.value.unless);
             let does = self.does(rule);
             let (Some(condition), Some(does)) = (condition, does) else { continue };
-            let end = if matches!(does, Does::Act(_)) { &mut answered } else { &mut routed };
-            if let Some(first) = *end {
+            let kind = (self.when, matches!(does, Does::Go(_)));
+            if let Some(first) = ends.get(&kind) {
                 let warning = Diagnostic::warning(rule.span, "this rule is never reached");
-                self.out.push(warning.related(first, "this one always decides"));
+                self.out.push(warning.related(*first, "this one always decides"));
             }
             let always = condition.is_none();
+            if always && does.decides() {
+                ends.entry(kind).or_insert(rule.span);
+            }
             match does {
+                Does::Admit(action) => {
+                    let of = if self.when == Moment::Connection { &mut rules.connection } else { &mut rules.content };
+                    of.push(Rule { condition, action });
+                }
                 Does::Act(action) => {
-                    let ends = matches!(action, Action::Deny(_) | Action::Tarpit(_) | Action::Return(_));
-                    *end = end.or((always && ends).then_some(rule.span));
-                    rules.request.push(Rule { condition, action });
+                    let of = if self.when == Moment::Response { &mut rules.response } else { &mut rules.request };
+                    of.push(Rule { condition, action });
                 }
                 Does::Go(action) => {
                     if always && matches!(action, Route::Backend(_)) {
                         let error = Diagnostic::error(rule.span, "a rule needs `if` or `unless`");
                         self.out.push(error.help("what always holds is the `default_backend`"));
                     }
-                    *end = end.or(always.then_some(rule.span));
                     rules.routes.push(Rule { condition, action });
                 }
             }
         }
         rules
+    }
+
+    /// Warns of ACLs that nothing has named. To be called last.
+    pub(super) fn warn_of_unused(self) {
+        for (name, span) in self.acls.unused() {
+            self.out.push(Diagnostic::warning(span, format!("no rule uses ACL `{name}`")));
+        }
+    }
+
+    /// When a rule is looked at.
+    fn moment(&mut self, typed: &Knob<Moment>) -> Moment {
+        let possible = self.stand.moments();
+        let usual = possible.first().copied().unwrap_or(Moment::Request);
+        let Some(at) = typed.given() else { return usual };
+        if possible.contains(&at.value) {
+            return at.value;
+        }
+        let (message, help) = match (self.stand, at.value) {
+            (Stand::Backend, _) => ("a backend has only requests and responses", "such rules stand in its frontends"),
+            (Stand::TcpFrontend, _) => ("a `tcp` frontend reads no messages", "`on` is \"connection\" or \"content\""),
+            (Stand::HttpFrontend, _) => ("what an `http` frontend reads are requests", "leave out `on`"),
+        };
+        self.out.push(Diagnostic::error(at.span, message).help(help));
+        usual
     }
 
     /// `None`: a faulty one. `Some(None)`: there is none.
@@ -89,244 +175,47 @@ impl Reading<'_, '_> {
             (Knob::Absent, Knob::Absent) => return Some(None),
             (Knob::Faulty, _) | (_, Knob::Faulty) => return None,
         };
-        let condition = condition::parse(&text.value, &mut self.acls, self.known, Moment::Request, self.out);
+        let condition = condition::parse(&text.value, &mut self.acls, self.known, self.when, self.out);
         let condition = condition.map_err(|errors| self.out.extend(errors)).ok()?;
         Some(Some(Condition { negated, ..condition }))
     }
 
-    /// A condition that is a knob of its own.
+    /// A condition about requests that is a knob of its own.
     pub(super) fn stated(&mut self, knob: &Knob<Text>) -> Option<Condition> {
+        self.when = Moment::Request;
         self.condition(knob, &Knob::Absent).flatten()
     }
+}
 
-    fn does(&mut self, At { value: typed, span }: &At<Typed>) -> Option<Does> {
-        let given = [
-            ("use", place(&typed.r#use)),
-            ("deny", place(&typed.deny)),
-            ("tarpit", place(&typed.tarpit)),
-            ("return", place(&typed.r#return)),
-            ("redirect", place(&typed.redirect)),
-            ("auth", place(&typed.auth)),
-            ("set_header", place(&typed.set_header)),
-            ("add_header", place(&typed.add_header)),
-            ("del_header", place(&typed.del_header)),
-            ("replace_header", place(&typed.replace_header)),
-            ("replace_value", place(&typed.replace_value)),
-            ("set_path", place(&typed.set_path)),
-            ("replace_path", place(&typed.replace_path)),
-            ("set_query", place(&typed.set_query)),
-            ("set_uri", place(&typed.set_uri)),
-            ("set_method", place(&typed.set_method)),
-            ("set_var", place(&typed.set_var)),
-        ];
-        let mut actions = given.iter().filter_map(|(name, at)| at.map(|at| (name, at)));
-        match (actions.next(), actions.next()) {
-            (None, _) => {
-                let actions = format!("one of: {}", listed(given.iter().map(|(name, _)| *name)));
-                self.out.push(Diagnostic::error(*span, "a rule needs an action").help(actions));
-                return None;
-            }
-            (Some((first, _)), Some((second, at))) => {
-                let error =
-                    Diagnostic::error(at.unwrap_or(*span), format!("a rule has one action: `{first}` or `{second}`"));
-                self.out.push(error.help("write two rules, which are applied in order"));
-                return None;
-            }
-            (Some(_), None) => {}
+impl Does {
+    /// Whether nothing of its kind comes after it, if it is done.
+    const fn decides(&self) -> bool {
+        match self {
+            Self::Admit(_) | Self::Go(_) => true,
+            Self::Act(action) => matches!(action, Action::Deny(_) | Action::Tarpit(_) | Action::Return(_)),
         }
-        let go = || Some(self.route(typed.r#use.value()?)?.map(Does::Go));
-        let does = self.action(typed, *span).or_else(go)?;
-        does.map_err(|error| self.out.push(error)).ok()
     }
+}
 
-    fn action(&self, typed: &Typed, span: Span) -> Option<Result<Does, Diagnostic>> {
-        let action = if let Some(status) = typed.deny.given() {
-            page(status).map(Action::Deny)
-        } else if let Some(status) = typed.tarpit.given() {
-            page(status).map(Action::Tarpit)
-        } else if let Some(what) = typed.r#return.given() {
-            self.returned(&what.value, what.span).map(Action::Return)
-        } else if let Some(what) = typed.redirect.given() {
-            self.redirect(&what.value, what.span).map(Action::Redirect)
-        } else if let Some(what) = typed.auth.given() {
-            self.auth(&what.value, what.span)
-        } else if let Some(what) = typed.set_var.given() {
-            self.set_variable(&what.value, what.span)
-        } else {
-            self.change(typed, span)?
-        };
-        Some(action.map(Does::Act))
-    }
-
-    fn change(&self, typed: &Typed, span: Span) -> Option<Result<Action, Diagnostic>> {
-        let format = |knob: &Knob<Text>, action: fn(Format) -> Action| Some(self.format(knob.value()?).map(action));
-        let named = |knob: &Knob<NameValue>, action: fn(Box<str>, Format) -> Action| {
-            let NameValue { name, value } = knob.value()?;
-            Some(
-                required(name, "name", span)
-                    .and_then(field_name)
-                    .and_then(|name| Ok(action(name, self.format(required(value, "value", span)?)?))),
-            )
-        };
-        let replace = |knob: &Knob<Replace>, elements| {
-            let Replace { name, r#match, with } = knob.value()?;
-            Some(required(name, "name", span).and_then(field_name).and_then(|name| {
-                let regex = pattern(required(r#match, "match", span)?)?;
-                Ok(Action::ReplaceHeader { name, regex, with: self.format(required(with, "with", span)?)?, elements })
-            }))
-        };
-        let replace_path =
-            || {
-                let path = typed.replace_path.value()?;
-                Some(required(&path.r#match, "match", span).and_then(pattern).and_then(|regex| {
-                    Ok(Action::ReplacePath(regex, self.format(required(&path.with, "with", span)?)?))
-                }))
-            };
-        named(&typed.set_header, Action::SetHeader)
-            .or_else(|| named(&typed.add_header, Action::AddHeader))
-            .or_else(|| Some(field_name(typed.del_header.value()?).map(Action::DelHeader)))
-            .or_else(|| replace(&typed.replace_header, false))
-            .or_else(|| replace(&typed.replace_value, true))
-            .or_else(|| format(&typed.set_path, Action::SetPath))
-            .or_else(replace_path)
-            .or_else(|| format(&typed.set_query, Action::SetQuery))
-            .or_else(|| format(&typed.set_uri, Action::SetUri))
-            .or_else(|| format(&typed.set_method, Action::SetMethod))
-    }
-
-    /// `None`: a backend that does not exist, which was reported with all uses of backends.
-    fn route(&self, text: &Text) -> Option<Result<Route, Diagnostic>> {
-        if !text.value.contains("%[") {
-            return self.names.find(&text.value).map(|backend| Ok(Route::Backend(backend)));
-        }
-        let names = self.known.backends.iter().zip(0..).map(|((name, _), index)| ((*name).to_owned(), index));
-        let names = Arc::new(names.collect::<BTreeMap<_, _>>());
-        Some(self.format(text).map(|format| Route::Named(format, names)))
-    }
-
-    fn format(&self, text: &Text) -> Result<Format, Diagnostic> {
-        format::parse(text, self.known, Moment::Request)
-    }
-
-    fn returned(&self, typed: &TypedReturn, span: Span) -> Result<Return, Diagnostic> {
-        let status = match typed.status.given() {
-            None => 200,
-            Some(at) => u16::try_from(at.value)
-                .ok()
-                .filter(|status| (200..=599).contains(status))
-                .ok_or_else(|| Diagnostic::error(at.span, format!("{} is no status from 200 to 599", at.value)))?,
-        };
-        let body = match (typed.string.value(), typed.file.given()) {
-            (Some(_), Some(file)) => {
-                return Err(Diagnostic::error(file.span, "`return` has a `string` or a `file`, not both"));
-            }
-            (Some(string), None) => string.value.as_str(),
-            (None, Some(file)) => self.known.file(&file.value.value, file.span)?,
-            (None, None) => "",
-        };
-        let content_type = typed.content_type.value().map(|text| text.value.as_str().into());
-        if content_type.is_none() && !body.is_empty() {
-            return Err(
-                Diagnostic::error(span, "`return` needs the `content_type` of its body").help("such as \"text/plain\"")
-            );
-        }
-        Ok(Return { status, content_type, body: body.into() })
-    }
-
-    fn redirect(&self, typed: &TypedRedirect, span: Span) -> Result<Redirect, Diagnostic> {
-        let target = match (typed.location.value(), typed.prefix.value(), typed.scheme.value()) {
-            (Some(text), None, None) => Target::Location(self.format(text)?),
-            (None, Some(text), None) => Target::Prefix(self.format(text)?),
-            (None, None, Some(text)) => Target::Scheme(self.format(text)?),
-            (_, _, _) => {
-                return Err(Diagnostic::error(span, "`redirect` needs one of `location`, `prefix` and `scheme`"));
-            }
-        };
-        let code = match typed.code.given() {
-            None => 302,
-            Some(at) => {
-                [301, 302, 303, 307, 308].into_iter().find(|code| i64::from(*code) == at.value).ok_or_else(|| {
-                    Diagnostic::error(at.span, format!("{} is no redirect", at.value)).help("301, 302, 303, 307 or 308")
-                })?
-            }
-        };
-        let cookie = match (typed.set_cookie.value(), typed.clear_cookie.value()) {
-            (Some(text), None) => Some(format!("{text}; path=/;").into()),
-            (None, Some(text)) => Some(format!("{text}; path=/; Max-Age=0;").into()),
-            (None, None) => None,
-            (Some(_), Some(text)) => {
-                return Err(Diagnostic::error(text.span, "a redirect sets a cookie or clears one, not both"));
-            }
-        };
-        let (drop_query, append_slash) = (typed.drop_query.or(false), typed.append_slash.or(false));
-        Ok(Redirect { target, code, drop_query, append_slash, cookie, ignore_empty: typed.ignore_empty.or(false) })
-    }
-
-    fn auth(&self, typed: &Auth, span: Span) -> Result<Action, Diagnostic> {
-        let name = required(&typed.userlist, "userlist", span)?;
-        let found = self.known.userlists.get(name.value.as_str());
-        let userlist = Arc::clone(found.ok_or_else(|| {
-            let help = did_you_mean(&name.value, self.known.userlists.keys().copied());
-            Diagnostic::error(name.span, format!("no userlist is called `{name}`")).maybe_help(help)
-        })?);
-        let realm = typed.realm.value().map_or(userlist.name.as_str(), |text| text.value.as_str());
-        if realm.contains(['"', '\\', '\r', '\n']) {
-            return Err(Diagnostic::error(
-                place(&typed.realm).flatten().unwrap_or(span),
-                "a realm has no quotes and no backslashes",
+/// `acl.…` of a frontend or backend.
+fn acls<'a>(typed: &'a Knob<Named<OneOrMany<Text>>>, known: &Known<'_>, out: &mut Vec<Diagnostic>) -> Acls<'a> {
+    let mut acls = Acls::default();
+    for (name, OneOrMany(expressions)) in typed.value().into_iter().flat_map(|Named(acls)| acls) {
+        names::check("ACL", &name.value, name.span, out);
+        if expressions.is_empty() {
+            out.push(Diagnostic::error(
+                name.span,
+                format!("ACL `{}` has no expression and would never hold", name.value),
             ));
         }
-        Ok(Action::Auth { realm: realm.into(), userlist })
+        let mut parsed = Vec::new();
+        for expression in expressions {
+            match acl::parse(&expression.value, known, out) {
+                Ok(acl) => parsed.push(acl),
+                Err(error) => out.push(error),
+            }
+        }
+        acls.insert(&name.value, name.span, parsed);
     }
-
-    fn set_variable(&self, typed: &NameValue, span: Span) -> Result<Action, Diagnostic> {
-        let name = required(&typed.name, "name", span)?;
-        let checked = variable_name(&name.value).map_err(|message| Diagnostic::error(name.span, message))?;
-        let value = required(&typed.value, "value", span)?;
-        Ok(Action::SetVariable(checked.into(), format::value(value, self.known, Moment::Request)?))
-    }
+    acls
 }
-
-/// Whether a key is there, and where its value is.
-#[expect(clippy::option_option, reason = "a faulty value has no place, and is there")]
-fn place<T>(knob: &Knob<T>) -> Option<Option<Span>> {
-    match knob {
-        Knob::Absent => None,
-        Knob::Faulty => Some(None),
-        Knob::Given(at) => Some(Some(at.span)),
-    }
-}
-
-fn required<'k>(knob: &'k Knob<Text>, key: &str, span: Span) -> Result<&'k Text, Diagnostic> {
-    knob.value().ok_or_else(|| Diagnostic::error(span, format!("`{key}` is missing")))
-}
-
-/// RFC 9110 §5.1.
-fn field_name(text: &Text) -> Result<Box<str>, Diagnostic> {
-    let token = |c: char| c.is_ascii_alphanumeric() || "!#$%&'*+-.^_`|~".contains(c);
-    if text.value.is_empty() || !text.value.chars().all(token) {
-        return Err(Diagnostic::error(text.span, format!("`{text}` is not the name of a header")));
-    }
-    if ["content-length", "transfer-encoding", "connection"].iter().any(|own| text.value.eq_ignore_ascii_case(own)) {
-        let error = Diagnostic::error(text.span, format!("`{text}` says how the message is carried"));
-        return Err(error.help("it is written by the proxy alone"));
-    }
-    Ok(text.value.as_str().into())
-}
-
-fn pattern(text: &Text) -> Result<Pattern, Diagnostic> {
-    let regex = RegexBuilder::new(&text.value).unicode(false).build();
-    regex.map(Pattern).map_err(|error| regex_error(&error, text.span))
-}
-
-/// A status that there is a page for.
-fn page(status: &At<i64>) -> Result<u16, Diagnostic> {
-    let found = PAGES.into_iter().find(|page| i64::from(*page) == status.value);
-    found.ok_or_else(|| {
-        let error = Diagnostic::error(status.span, format!("there is no page for status {}", status.value));
-        error.help("403 for `deny` and 500 for `tarpit` are usual; `return` answers with any status")
-    })
-}
-
-const PAGES: [u16; 20] =
-    [200, 400, 401, 403, 404, 405, 407, 408, 410, 413, 414, 421, 422, 425, 429, 500, 501, 502, 503, 504];

@@ -2,10 +2,20 @@
 
 use super::Value;
 use crate::{
-    l7::message::{Request, Response},
+    l7::{
+        message::{Request, Response},
+        tls::{
+            TlsFacts,
+            hello::{self, Hello},
+        },
+    },
     model::{BackendIndex, acl::expression::Attribute},
 };
-use std::{net::SocketAddr, sync::Arc};
+use std::{
+    cell::{Cell, OnceCell},
+    net::SocketAddr,
+    sync::Arc,
+};
 
 /// All that an expression can look at.
 #[derive(Clone, Copy)]
@@ -26,7 +36,7 @@ pub(crate) struct Scene<'a> {
     /// The client's connection.
     pub(crate) connection: &'a Connection<'a>,
     /// What was read ahead of a connection that is relayed.
-    pub(crate) payload: Option<&'a [u8]>,
+    pub(crate) payload: Option<&'a Payload<'a>>,
     /// Where the request goes, once that is decided.
     pub(crate) backend: Option<BackendIndex>,
     /// The balancer's own numbers.
@@ -43,9 +53,63 @@ pub(crate) struct Connection<'a> {
     /// Where it went to.
     pub(crate) destination: SocketAddr,
     /// `None`: clear text.
-    pub(crate) tls: Option<&'a Tls>,
-    /// What a ClientHello says that is passed through.
-    pub(crate) hello: Option<Hello<'a>>,
+    pub(crate) tls: Option<&'a TlsFacts>,
+}
+
+/// The first bytes of a connection that is relayed.
+#[derive(Debug)]
+pub(crate) struct Payload<'a> {
+    bytes: &'a [u8],
+    /// No more is waited for.
+    is_whole: bool,
+    /// Something was asked for that depends on what is still to come.
+    awaits: Cell<bool>,
+    hello: OnceCell<hello::Reading>,
+}
+
+impl<'a> Payload<'a> {
+    /// What has come. `is_whole`: no more is waited for.
+    pub(crate) const fn new(bytes: &'a [u8], is_whole: bool) -> Self {
+        Self { bytes, is_whole, awaits: Cell::new(false), hello: OnceCell::new() }
+    }
+
+    /// All of it, as something that more may be added to.
+    pub(super) fn growing(&self) -> &'a [u8] {
+        self.awaits.set(!self.is_whole);
+        self.bytes
+    }
+
+    /// `length` bytes from `offset`, which do not change once they are there.
+    pub(super) fn part(&self, offset: usize, length: usize) -> Option<&'a [u8]> {
+        let part = self.bytes.get(offset..).and_then(|rest| rest.get(..length));
+        if part.is_none() {
+            self.awaits.set(!self.is_whole);
+        }
+        part
+    }
+
+    /// Whether that is all.
+    pub(super) fn is_whole(&self) -> bool {
+        self.awaits.set(!self.is_whole);
+        self.is_whole
+    }
+
+    /// The ClientHello that it begins with, once that is complete.
+    pub(super) fn hello(&self) -> Option<&Hello> {
+        match self.hello.get_or_init(|| hello::read(self.bytes)) {
+            hello::Reading::Whole(hello) => Some(hello),
+            hello::Reading::Other => None,
+            hello::Reading::Partial => {
+                self.awaits.set(!self.is_whole);
+                None
+            }
+        }
+    }
+
+    /// Whether something was asked for since the last time that depends on what is still to come.
+    pub(super) fn takes_back_awaiting(&self) -> bool {
+        self.awaits.take()
+    }
 }
 
 /// The client's TLS. Names are OpenSSL's, as HAProxy shows them.
@@ -81,13 +145,6 @@ pub(crate) struct Certificate {
 /// A distinguished name: attributes (by short name) and values, in order.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Name(pub(crate) Vec<(Box<str>, Box<[u8]>)>);
-
-/// A ClientHello that is passed through.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Hello<'a> {
-    /// The name that it asks for.
-    pub(crate) sni: Option<&'a [u8]>,
-}
 
 /// Numbers that change while the program runs. Servers are counted in the order of the model. `None`: there is no such
 /// thing.

@@ -2,10 +2,13 @@
 
 use super::{
     Value,
-    facts::{Certificate, Facts},
+    facts::{Certificate, Facts, Payload},
 };
 use crate::{
-    l7::message::{Fields, Request, Version, fields::elements},
+    l7::{
+        message::{Fields, Request, Version, fields::elements},
+        tls::TlsFacts,
+    },
     model::{
         acl::{
             Kind,
@@ -73,11 +76,11 @@ fn one<'a>(fetch: &'a Fetch, facts: &Facts<'a>) -> Option<Value<'a>> {
         Fetch::Destination => Value::Ip(connection.destination.ip()),
         Fetch::DestinationPort => Value::Int(connection.destination.port().into()),
         Fetch::Tls(tls) => return of_tls(*tls, facts),
-        Fetch::Length => count_value(facts.scene.payload?.len()),
-        Fetch::Payload(offset, length) => {
-            let rest = facts.scene.payload?.get(*offset..)?;
-            Value::Binary(Cow::Borrowed(if *length == 0 { rest } else { rest.get(..*length)? }))
-        }
+        Fetch::Length => count_value(facts.scene.payload?.growing().len()),
+        Fetch::Payload(offset, 0) => Value::Binary(Cow::Borrowed(facts.scene.payload?.growing().get(*offset..)?)),
+        Fetch::Payload(offset, length) => Value::Binary(Cow::Borrowed(facts.scene.payload?.part(*offset, *length)?)),
+        Fetch::IsWhole => Value::Bool(facts.scene.payload.is_none_or(Payload::is_whole)),
+        Fetch::IsHttp => Value::Bool(facts.request.is_some()),
         Fetch::Number(what) => return number(what, facts),
         Fetch::Random(below) => Value::Int(fastrand::u32(..*below).into()),
         Fetch::Variable(name) => facts.variables.get(name)?.borrowed(),
@@ -168,7 +171,8 @@ fn base(request: &Request) -> Option<Value<'_>> {
 
 fn of_tls<'a>(what: Tls, facts: &Facts<'a>) -> Option<Value<'a>> {
     let connection = facts.scene.connection;
-    let certificate = || connection.tls?.certificate.as_ref();
+    let tls = || connection.tls.map(TlsFacts::for_conditions);
+    let certificate = || tls()?.certificate.as_ref();
     let name = |name: &'a super::Name, attribute: Option<_>| match attribute {
         None => Some(Value::made(name.line())),
         Some(attribute) => name.attribute(attribute).map(Value::text),
@@ -176,19 +180,18 @@ fn of_tls<'a>(what: Tls, facts: &Facts<'a>) -> Option<Value<'a>> {
     Some(match what {
         Tls::Used => Value::Bool(connection.tls.is_some()),
         Tls::CertificateUsed => Value::Bool(connection.tls.is_some() && certificate().is_some()),
-        Tls::Sni => Value::text(&**connection.tls?.sni.as_ref()?),
-        Tls::Alpn => Value::text(&**connection.tls?.alpn.as_ref()?),
-        Tls::Protocol => Value::text(&**connection.tls?.protocol.as_ref()?),
-        Tls::Cipher => Value::text(&**connection.tls?.cipher.as_ref()?),
-        Tls::Verify => {
-            Value::Int(connection.tls?.certificate.as_ref().map_or(0, |shown: &Certificate| shown.verify).into())
-        }
+        Tls::Sni => Value::text(&**tls()?.sni.as_ref()?),
+        Tls::Alpn => Value::text(&**tls()?.alpn.as_ref()?),
+        Tls::Protocol => Value::text(&**tls()?.protocol.as_ref()?),
+        Tls::Cipher => Value::text(&**tls()?.cipher.as_ref()?),
+        Tls::Verify => Value::Int(tls()?.certificate.as_ref().map_or(0, |shown: &Certificate| shown.verify).into()),
         Tls::Subject(attribute) => return name(&certificate()?.subject, attribute),
         Tls::Issuer(attribute) => return name(&certificate()?.issuer, attribute),
         Tls::Serial => Value::Binary(Cow::Borrowed(&certificate()?.serial)),
         Tls::Sha1 => Value::Binary(Cow::Borrowed(&certificate()?.sha1)),
-        Tls::HelloSni => Value::text(connection.hello?.sni?),
-        Tls::HelloType => Value::Int(connection.hello.map(|_| 1)?),
+        Tls::HelloSni => Value::text(facts.scene.payload?.hello()?.sni.as_deref()?),
+        Tls::HelloAlpn => Value::text(facts.scene.payload?.hello()?.alpn.as_deref()?),
+        Tls::HelloType => Value::Int(facts.scene.payload?.hello().map(|_| 1)?),
     })
 }
 

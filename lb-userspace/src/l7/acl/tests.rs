@@ -4,10 +4,13 @@ mod expressions;
 mod haproxy;
 mod scale;
 
-use super::{Connection, Facts, Numbers, Scene, Tls, Variables, holds};
+use super::{Connection, Facts, Numbers, Scene, Variables, holds};
 use crate::{
     config::{Format, parse},
-    l7::message::{Method, Request, Response, Version},
+    l7::{
+        message::{Method, Request, Response, Version},
+        tls::TlsFacts,
+    },
     model::{BackendIndex, Condition, FrontendKind},
 };
 
@@ -20,8 +23,8 @@ pub(in crate::l7) fn condition(acls: &[(&str, &str)], text: &str) -> Condition {
     );
     let model = parse(&text).unwrap_or_else(|errors| panic!("{}", errors.render(Format::Full))).model;
     match &model.frontends[0].kind {
-        FrontendKind::Http(http) => http.rules.routes[0].condition.clone().expect("a condition"),
-        FrontendKind::L4(_) | FrontendKind::Tcp { .. } => panic!("not http"),
+        FrontendKind::Http(http) => http.routes[0].condition.clone().expect("a condition"),
+        FrontendKind::L4(_) | FrontendKind::Tcp(_) => panic!("not http"),
     }
 }
 
@@ -55,7 +58,7 @@ impl Numbers for Fixed {
 /// What a test looks at.
 pub(in crate::l7) struct Stage {
     pub(in crate::l7) source: &'static str,
-    pub(in crate::l7) tls: Option<Tls>,
+    pub(in crate::l7) tls: Option<TlsFacts>,
     pub(in crate::l7) request: Request,
     pub(in crate::l7) response: Option<Response>,
     pub(in crate::l7) variables: Variables,
@@ -71,10 +74,10 @@ impl Stage {
     pub(in crate::l7) fn with<T>(&self, look: impl FnOnce(&Facts<'_>) -> T) -> T {
         let source = self.source.parse().expect("an address");
         let destination = "198.51.100.1:443".parse().expect("an address");
-        let connection = Connection { source, destination, tls: self.tls.as_ref(), hello: None };
+        let connection = Connection { source, destination, tls: self.tls.as_ref() };
         let scene = Scene {
             connection: &connection,
-            payload: Some(b"\x16\x03\x01payload"),
+            payload: None,
             backend: Some(0),
             numbers: &Fixed,
             unique_id: Some(b"id-1"),

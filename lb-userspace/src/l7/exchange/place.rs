@@ -1,4 +1,4 @@
-//! Where a request goes by the rules of its frontend, or what they answer.
+//! What the rules make of a request, of its frontend and then of its backend, and of the server's response.
 
 use crate::{
     l7::{
@@ -9,7 +9,7 @@ use crate::{
         rules::{self, Outcome},
         snapshot::BackendRoute,
     },
-    model::{FrontendKind, HttpFrontend},
+    model::{BackendIndex, FrontendKind, HttpFrontend},
 };
 use bytes::Bytes;
 use std::time::Duration;
@@ -20,42 +20,120 @@ const TARPIT: Duration = Duration::from_secs(5);
 /// What the rules make of a request.
 pub(super) enum Placed<'a> {
     /// It goes to a server.
-    At(&'a HttpFrontend, &'a BackendRoute),
-    /// It has this answer, after a wait.
-    Answered { response: Response, body: Bytes, wait: Option<Duration> },
+    At(Place<'a>),
+    /// Rules have answered it.
+    Answered(Box<Answered<'a>>),
     /// No rule says where to go.
     Nowhere,
 }
 
-/// Applies the rules.
-pub(super) fn place<'a>(client: &Client, held: &'a Held, request: &mut Request) -> Placed<'a> {
+/// What rules have answered.
+pub(super) struct Answered<'a> {
+    pub(super) response: Response,
+    pub(super) body: Bytes,
+    pub(super) how: How,
+    /// The backend that the request had, if any.
+    pub(super) backend: Option<&'a BackendRoute>,
+}
+
+/// How rules have answered.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum How {
+    /// With what was asked for, or where that is.
+    Answered,
+    /// By refusing it.
+    Denied,
+    /// The same, once the client has waited for so long.
+    Tarpitted(Duration),
+}
+
+/// Where a request goes.
+pub(super) struct Place<'a> {
+    pub(super) http: &'a HttpFrontend,
+    pub(super) backend: &'a BackendRoute,
+    index: BackendIndex,
+    /// What rules have kept.
+    variables: Variables,
+}
+
+/// Applies the rules to a request, which may have an identity.
+pub(super) fn place<'a>(client: &Client, held: &'a Held, request: &mut Request, id: Option<&[u8]>) -> Placed<'a> {
     let Some(frontend) = held.frontend() else { return Placed::Nowhere };
     let http = match &frontend.kind {
         FrontendKind::Http(http) => http,
-        FrontendKind::L4(_) | FrontendKind::Tcp { .. } => return Placed::Nowhere,
+        FrontendKind::L4(_) | FrontendKind::Tcp(_) => return Placed::Nowhere,
     };
-    let (source, destination) = (client.flow.client, client.flow.local);
-    let connection = Connection { source, destination, tls: client.tls_seen(), hello: None };
-    let numbers = Counted { snapshot: &held.snapshot, frontend };
-    let scene = Scene { connection: &connection, payload: None, backend: None, numbers: &numbers, unique_id: None };
     let mut variables = Variables::default();
-    if let Some(answer) = rules::monitor(http, &scene, request) {
-        let (response, body) = answer.response();
-        return Placed::Answered { response, body, wait: None };
-    }
-    match rules::request(&http.rules.request, &scene, request, &mut variables) {
-        Outcome::Continue => {}
-        Outcome::Answer(response, body) => return Placed::Answered { response, body, wait: None },
-        Outcome::Tarpit(response, body) => {
-            let default = http.default_backend.and_then(|backend| held.snapshot.backend(backend));
-            return Placed::Answered {
-                response,
-                body,
-                wait: Some(default.map_or(TARPIT, |backend| backend.timeout_connect)),
-            };
+    let default = http.default_backend.and_then(|backend| held.snapshot.backend(backend));
+    let tarpit = default.map_or(TARPIT, |backend| backend.timeout_connect);
+    let chosen = with_scene(client, held, None, id, |scene| {
+        if let Some(answer) = rules::monitor(http, scene, request) {
+            let (response, body) = answer.response();
+            return Err(Box::new(Answered { response, body, how: How::Answered, backend: None }));
+        }
+        answered(rules::request(&http.rules.request, scene, request, &mut variables), tarpit, None)?;
+        let facts = Facts { scene, request: Some(request), response: None, variables: &variables };
+        Ok(rules::route(http, &facts))
+    });
+    let index = match chosen {
+        None | Some(Ok(None)) => return Placed::Nowhere,
+        Some(Ok(Some(index))) => index,
+        Some(Err(answered)) => return Placed::Answered(answered),
+    };
+    let Some(backend) = held.snapshot.backend(index) else { return Placed::Nowhere };
+    if !backend.rules.request.is_empty() {
+        let outcome = with_scene(client, held, Some(index), id, |scene| {
+            rules::request(&backend.rules.request, scene, request, &mut variables)
+        });
+        if let Err(answered) = answered(outcome.unwrap_or(Outcome::Continue), tarpit, Some(backend)) {
+            return Placed::Answered(answered);
         }
     }
-    let facts = Facts { scene: &scene, request: Some(request), response: None, variables: &variables };
-    let backend = rules::route(http, &facts).and_then(|backend| held.snapshot.backend(backend));
-    backend.map_or(Placed::Nowhere, |backend| Placed::At(http, backend))
+    Placed::At(Place { http, backend, index, variables })
+}
+
+impl Place<'_> {
+    /// Applies the rules to a server's response. `Some`: what goes to the client in its place.
+    pub(super) fn respond(
+        &mut self,
+        client: &Client,
+        held: &Held,
+        response: &mut Response,
+        id: Option<&[u8]>,
+    ) -> Option<(Response, Bytes)> {
+        let all = [&self.backend.rules.response, &self.http.rules.response];
+        if all.iter().all(|rules| rules.is_empty()) {
+            return None;
+        }
+        let variables = &mut self.variables;
+        with_scene(client, held, Some(self.index), id, |scene| {
+            all.into_iter().find_map(|rules| rules::response(rules, scene, response, variables))
+        })?
+    }
+}
+
+/// `Err`: rules have answered.
+fn answered(outcome: Outcome, tarpit: Duration, backend: Option<&BackendRoute>) -> Result<(), Box<Answered<'_>>> {
+    let (response, body, how) = match outcome {
+        Outcome::Continue => return Ok(()),
+        Outcome::Answer(response, body) => (response, body, How::Answered),
+        Outcome::Deny(response, body) => (response, body, How::Denied),
+        Outcome::Tarpit(response, body) => (response, body, How::Tarpitted(tarpit)),
+    };
+    Err(Box::new(Answered { response, body, how, backend }))
+}
+
+/// What rules look at beside the message.
+fn with_scene<T>(
+    client: &Client,
+    held: &Held,
+    backend: Option<BackendIndex>,
+    unique_id: Option<&[u8]>,
+    look: impl FnOnce(&Scene<'_>) -> T,
+) -> Option<T> {
+    let frontend = held.frontend()?;
+    let (source, destination) = (client.flow.client, client.flow.local);
+    let connection = Connection { source, destination, tls: client.tls.as_ref() };
+    let numbers = Counted { snapshot: &held.snapshot, frontend };
+    Some(look(&Scene { connection: &connection, payload: None, backend, numbers: &numbers, unique_id }))
 }

@@ -12,6 +12,7 @@ use crate::l7::{
     timer::{Timer, after, earlier, silence},
 };
 use crate::model::RetryOn;
+use bytes::Bytes;
 use std::{
     collections::BTreeSet,
     future::poll_fn,
@@ -33,7 +34,7 @@ pub(super) struct Talk<'a> {
     pub(super) timeout_server: Duration,
     pub(super) timeout_tunnel: Option<Duration>,
     /// Makes of the server's answer that of the client.
-    pub(super) change: &'a dyn Fn(&mut Response),
+    pub(super) change: &'a Change<'a>,
     pub(super) tale: &'a Tale,
     /// After which failures another server may be asked; `None`: there is no further one.
     pub(super) retry_on: Option<&'a BTreeSet<RetryOn>>,
@@ -42,8 +43,11 @@ pub(super) struct Talk<'a> {
     pub(super) timer: &'a mut Timer,
 }
 
+/// Makes of a server's answer that of the client. `Some`: what goes to the client in its place.
+pub(super) type Change<'a> = dyn Fn(&mut Response) -> Option<(Response, Bytes)> + 'a;
+
 /// Why the client has no answer of the server's.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Debug)]
 pub(super) enum Why {
     /// The server has none, or none that can be understood.
     NoAnswer(NoAnswer),
@@ -51,6 +55,8 @@ pub(super) enum Why {
     ServerLate,
     /// The server's answer has a status that is worth another attempt.
     Status(u16),
+    /// Rules have put this in the place of the server's answer.
+    Replaced(Box<(Response, Bytes)>),
     /// The request's body is not one.
     BadBody,
     /// The client broke its request off.
@@ -61,26 +67,26 @@ pub(super) enum Why {
 
 impl Why {
     /// Whether it is the server's fault.
-    pub(super) const fn is_of_server(self) -> bool {
+    pub(super) const fn is_of_server(&self) -> bool {
         matches!(self, Self::NoAnswer(_) | Self::ServerLate)
     }
 
     /// What `retry_on` calls it.
-    pub(super) const fn retry(self) -> Option<RetryOn> {
+    pub(super) const fn retry(&self) -> Option<RetryOn> {
         Some(match self {
             Self::NoAnswer(NoAnswer::Cut) => RetryOn::EmptyResponse,
             Self::NoAnswer(NoAnswer::Invalid) => RetryOn::JunkResponse,
             Self::ServerLate => RetryOn::ResponseTimeout,
-            Self::Status(status) => RetryOn::Status(status),
-            Self::BadBody | Self::Abort | Self::ClientLate => return None,
+            Self::Status(status) => RetryOn::Status(*status),
+            Self::Replaced(_) | Self::BadBody | Self::Abort | Self::ClientLate => return None,
         })
     }
 
     /// HAProxy's letters for it.
-    pub(super) const fn letters(self) -> (Cause, Phase) {
+    pub(super) const fn letters(&self) -> (Cause, Phase) {
         match self {
             Self::NoAnswer(NoAnswer::Cut) => (Cause::Server, Phase::Headers),
-            Self::NoAnswer(NoAnswer::Invalid) => (Cause::Proxy, Phase::Headers),
+            Self::NoAnswer(NoAnswer::Invalid) | Self::Replaced(_) => (Cause::Proxy, Phase::Headers),
             Self::ServerLate => (Cause::ServerTimeout, Phase::Headers),
             Self::Status(_) => (Cause::None, Phase::None),
             Self::BadBody => (Cause::Proxy, Phase::Request),
@@ -90,14 +96,14 @@ impl Why {
     }
 
     /// What the client is told, if it is still there.
-    pub(super) const fn answer(self) -> Option<Answer> {
+    pub(super) const fn answer(&self) -> Option<Answer> {
         Some(match self {
             Self::NoAnswer(_) => Answer::BAD_GATEWAY,
             Self::ServerLate => Answer::GATEWAY_TIMEOUT,
-            Self::Status(status) => Answer(status),
+            Self::Status(status) => Answer(*status),
             Self::BadBody => Answer::BAD_REQUEST,
             Self::ClientLate => Answer::REQUEST_TIMEOUT,
-            Self::Abort => return None,
+            Self::Replaced(_) | Self::Abort => return None,
         })
     }
 }
@@ -141,8 +147,12 @@ impl Talk<'_> {
         };
         #[cfg(test)]
         crate::l7::tests::panics::panic_if_told(&response.fields);
+        if let Some(instead) = (self.change)(&mut response) {
+            self.client.counts().denied_responses.increment();
+            let why = Why::Replaced(Box::new(instead));
+            return Err(Failed { why, begun: true, body: up.pump.source, respond });
+        }
         self.client.counts().responses(response.status).increment();
-        (self.change)(&mut response);
         let tunnel = response.status == 101;
         let length = if tunnel { Length::UntilClose } else { length };
         let respond = respond.respond(response, length, up.pump.is_done());

@@ -1,34 +1,23 @@
-//! Rules that change a request.
+//! Rules that change a request or a response.
 
 use super::formatted;
 use crate::{
     l7::{
-        acl::{Facts, Scene, Variables, expanded, value},
-        message::{Fields, Method, Request, fields::elements},
+        acl::{Facts, Scene, Value, Variables, expanded, value},
+        answer::Answer,
+        message::{Fields, Method, Request, Response, fields::elements},
     },
     model::{acl::converter::Pattern, rule::Action},
 };
-use std::borrow::Cow;
+use std::{borrow::Cow, sync::Arc};
 
-/// Does what an action says; those that answer change nothing.
+/// Does to a request what an action says; those that answer change nothing.
 pub(super) fn apply(action: &Action, scene: &Scene<'_>, request: &mut Request, variables: &mut Variables) {
     let facts = Facts { scene, request: Some(request), response: None, variables };
+    if let Some(change) = Change::of(action, &request.fields, &facts) {
+        return change.apply(&mut request.fields, variables);
+    }
     match action {
-        Action::SetHeader(name, format) => {
-            let value = formatted(format, &facts);
-            request.fields.set(name, value);
-        }
-        Action::AddHeader(name, format) => {
-            let value = formatted(format, &facts);
-            request.fields.push(&**name, value);
-        }
-        Action::DelHeader(name) => {
-            request.fields.remove(name);
-        }
-        Action::ReplaceHeader { name, regex, with, elements } => {
-            let with = formatted(with, &facts);
-            request.fields = replaced_fields(&request.fields, name, regex, &with, *elements);
-        }
         Action::SetPath(format) => set_path(request, &formatted(format, &facts)),
         Action::ReplacePath(regex, with) => {
             let with = formatted(with, &facts);
@@ -56,14 +45,86 @@ pub(super) fn apply(action: &Action, scene: &Scene<'_>, request: &mut Request, v
                 request.method = Method::new(&name);
             }
         }
-        Action::SetVariable(name, expression) => {
-            let kept = value(expression, &facts).map(super::super::acl::Value::into_owned);
-            match kept {
-                Some(kept) => variables.set(name, kept),
-                None => variables.unset(name),
+        // What changes messages of both kinds is done already; the others change no request.
+        Action::SetHeader(..)
+        | Action::AddHeader(..)
+        | Action::DelHeader(_)
+        | Action::ReplaceHeader { .. }
+        | Action::SetVariable(..)
+        | Action::SetStatus(_)
+        | Action::Deny(_)
+        | Action::Tarpit(_)
+        | Action::Return(_)
+        | Action::Redirect(_)
+        | Action::Auth { .. } => {}
+    }
+}
+
+/// The same to a response.
+pub(super) fn apply_to_response(
+    action: &Action,
+    scene: &Scene<'_>,
+    response: &mut Response,
+    variables: &mut Variables,
+) {
+    let facts = Facts { scene, request: None, response: Some(response), variables };
+    if let Some(change) = Change::of(action, &response.fields, &facts) {
+        change.apply(&mut response.fields, variables);
+    } else if let Action::SetStatus(status) = action
+        // After "switching protocols" there is no message any more.
+        && response.status != 101
+    {
+        response.status = *status;
+        response.reason = Answer(*status).reason().into();
+    }
+}
+
+/// What an action makes of a message of either kind, worked out while the message is still looked at.
+enum Change<'a> {
+    Set(&'a str, Vec<u8>),
+    Add(&'a str, Vec<u8>),
+    Delete(&'a str),
+    Replace(Fields),
+    Keep(&'a Arc<str>, Option<Value<'static>>),
+}
+
+impl<'a> Change<'a> {
+    /// `None`: it is not about these.
+    fn of(action: &'a Action, fields: &Fields, facts: &Facts<'_>) -> Option<Self> {
+        Some(match action {
+            Action::SetHeader(name, format) => Self::Set(name, formatted(format, facts)),
+            Action::AddHeader(name, format) => Self::Add(name, formatted(format, facts)),
+            Action::DelHeader(name) => Self::Delete(name),
+            Action::ReplaceHeader { name, regex, with, elements } => {
+                let with = formatted(with, facts);
+                Self::Replace(replaced_fields(fields, name, regex, &with, *elements))
             }
+            Action::SetVariable(name, expression) => Self::Keep(name, value(expression, facts).map(Value::into_owned)),
+            Action::SetPath(_)
+            | Action::ReplacePath(..)
+            | Action::SetQuery(_)
+            | Action::SetUri(_)
+            | Action::SetMethod(_)
+            | Action::SetStatus(_)
+            | Action::Deny(_)
+            | Action::Tarpit(_)
+            | Action::Return(_)
+            | Action::Redirect(_)
+            | Action::Auth { .. } => return None,
+        })
+    }
+
+    fn apply(self, fields: &mut Fields, variables: &mut Variables) {
+        match self {
+            Self::Set(name, value) => fields.set(name, value),
+            Self::Add(name, value) => fields.push(name, value),
+            Self::Delete(name) => {
+                fields.remove(name);
+            }
+            Self::Replace(new) => *fields = new,
+            Self::Keep(name, Some(value)) => variables.set(name, value),
+            Self::Keep(name, None) => variables.unset(name),
         }
-        Action::Deny(_) | Action::Tarpit(_) | Action::Return(_) | Action::Redirect(_) | Action::Auth { .. } => {}
     }
 }
 

@@ -2,7 +2,10 @@
 
 use super::formatted;
 use crate::{
-    l7::{acl::Facts, message::Response},
+    l7::{
+        acl::Facts,
+        message::{Request, Response},
+    },
     model::rule::{Redirect, Target},
 };
 
@@ -33,8 +36,7 @@ pub(super) fn response(redirect: &Redirect, facts: &Facts<'_>) -> Option<Respons
 }
 
 fn location(redirect: &Redirect, facts: &Facts<'_>) -> Option<Vec<u8>> {
-    let request = facts.request?;
-    let path = || {
+    let path = |request: &Request| {
         let with_query = if redirect.drop_query { request.path() } else { request.path_and_query() };
         let mut path = if with_query.is_empty() { b"/".to_vec() } else { with_query.to_vec() };
         if redirect.append_slash && redirect.drop_query && path.last() != Some(&b'/') {
@@ -50,12 +52,13 @@ fn location(redirect: &Redirect, facts: &Facts<'_>) -> Option<Vec<u8>> {
             if location == b"/" {
                 location.clear();
             }
-            location.extend_from_slice(&path());
+            location.extend_from_slice(&path(facts.request?));
             location
         }
         Target::Scheme(format) => {
+            let request = facts.request?;
             let host = request.host().unwrap_or_default();
-            [&formatted(format, facts), &b"://"[..], host, &path()].concat()
+            [&formatted(format, facts), &b"://"[..], host, &path(request)].concat()
         }
     })
 }

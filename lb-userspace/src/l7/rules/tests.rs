@@ -21,7 +21,7 @@ fn frontend(lines: &str) -> HttpFrontend {
     let model = parse(&text).unwrap_or_else(|errors| panic!("{}", errors.render(config::Format::Full))).model;
     match &model.frontends[0].kind {
         FrontendKind::Http(http) => http.clone(),
-        FrontendKind::L4(_) | FrontendKind::Tcp { .. } => panic!("not http"),
+        FrontendKind::L4(_) | FrontendKind::Tcp(_) => panic!("not http"),
     }
 }
 
@@ -46,7 +46,9 @@ fn text(bytes: &[u8]) -> String {
 }
 
 fn answer(rules: &str, mut stage: Stage) -> (u16, Fields, String) {
-    let Outcome::Answer(response, body) = run(rules, &mut stage) else { panic!("no answer") };
+    let (Outcome::Answer(response, body) | Outcome::Deny(response, body)) = run(rules, &mut stage) else {
+        panic!("no answer")
+    };
     (response.status, response.fields, text(&body))
 }
 

@@ -6,7 +6,7 @@ use super::{
     proxy::{Proxy, SHORT, eventually},
     tls::{connector, pem},
 };
-use crate::model::{Certificate, FrontendKind, HttpFrontend};
+use crate::model::{Certificate, FrontendKind, HttpFrontend, TcpFrontend};
 use http_body_util::{BodyExt as _, Empty, Full};
 use hyper::client::conn::http2;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
@@ -177,7 +177,7 @@ async fn a_drain_ends_http2_after_its_streams() {
 async fn a_relay_decrypts_too() {
     let origin = Origin::named("plain").await;
     let pem = pem(&["a.test"]);
-    let proxy = encrypted(FrontendKind::Tcp { backend: 0 }, &origin, &[&pem]);
+    let proxy = encrypted(FrontendKind::Tcp(TcpFrontend::of(0)), &origin, &[&pem]);
     // The server keeps its connection: the client ends first, and the relay ends both in order.
     let mut stream = connect(&proxy, &pem, "a.test", &["whatever"]).await.expect("no protocol is demanded");
     stream.write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").await.expect("write");

@@ -6,7 +6,7 @@ use super::{
     proxy::{Proxy, SHORT, eventually, read_to_end, read_until, refusing},
 };
 use crate::{
-    model::{HttpFrontend, Rule, Rules, rule::Route},
+    model::{HttpFrontend, Rule, rule::Route},
     servers::Available,
 };
 use std::sync::{Arc, atomic::Ordering::SeqCst};
@@ -17,9 +17,8 @@ async fn rules_choose_the_backend_and_no_backend_is_503() {
     let (api, www) = (Origin::named("api").await, Origin::named("www").await);
     let condition = crate::l7::acl::tests::condition(&[], "{ hdr(host) -i api.test }");
     let routes = vec![Rule { condition: Some(condition), action: Route::Backend(0) }];
-    let rules = Rules { routes, ..Rules::default() };
     let backends = vec![backend("api", [api.address]), backend("www", [www.address])];
-    let mut proxy = Proxy::http(HttpFrontend { rules, default_backend: Some(1), ..http_frontend() }, backends);
+    let mut proxy = Proxy::http(HttpFrontend { routes, default_backend: Some(1), ..http_frontend() }, backends);
     assert!(proxy.ask_path("API.test", "/").await.ends_with("\r\n\r\napi"));
     assert!(proxy.ask_path("other.test", "/").await.ends_with("\r\n\r\nwww"));
 

@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     config,
-    model::{Backend, FrontendKind, log::Logging},
+    model::{Backend, FrontendKind, TcpFrontend, log::Logging},
 };
 use std::time::Duration;
 use tokio::{
@@ -52,7 +52,7 @@ impl Lines {
 }
 
 fn logged(lines: &Lines, mode: &str, backends: Vec<Backend>) -> Proxy {
-    let kind = if mode == "http" { FrontendKind::Http(http_frontend()) } else { FrontendKind::Tcp { backend: 0 } };
+    let kind = if mode == "http" { FrontendKind::Http(http_frontend()) } else { FrontendKind::Tcp(TcpFrontend::of(0)) };
     Proxy::with(kind, backends, |frontend| {
         frontend.log = lines.logging(mode);
         frontend.timeout_client = SHORT;
@@ -115,10 +115,11 @@ async fn a_server_that_is_not_reached_and_one_that_is_silent_are_told() {
 async fn a_relayed_connection_is_told_once_it_is_over() {
     let origin = Origin::named("hello").await;
     let (lines, pem) = (Lines::new().await, pem(&["a.test"]));
-    let proxy = Proxy::with(FrontendKind::Tcp { backend: 0 }, vec![backend("web", [origin.address])], |frontend| {
-        frontend.log = lines.logging("tcp");
-        frontend.binds[0].certificates = vec![certificate(&pem)];
-    });
+    let proxy =
+        Proxy::with(FrontendKind::Tcp(TcpFrontend::of(0)), vec![backend("web", [origin.address])], |frontend| {
+            frontend.log = lines.logging("tcp");
+            frontend.binds[0].certificates = vec![certificate(&pem)];
+        });
     let mut stream = connect(&proxy, &pem, "a.test", &[]).await.expect("handshake");
     stream.write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").await.expect("write");
     stream.shutdown().await.expect("shutdown");

@@ -61,6 +61,7 @@ pub(crate) fn cookie(mode: CookieMode) -> Cookie {
 pub(crate) fn http_frontend() -> HttpFrontend {
     HttpFrontend {
         rules: crate::model::Rules::default(),
+        routes: Vec::new(),
         monitor: None,
         default_backend: Some(0),
         forwarded_for: true,
@@ -73,5 +74,6 @@ pub(crate) fn http_frontend() -> HttpFrontend {
 
 pub(crate) fn frontend(name: &str, address: SocketAddr, kind: FrontendKind) -> Frontend {
     let bind = testing::bind(&address.to_string(), Protocol::Tcp);
-    Frontend { name: name.into(), binds: vec![bind], kind, log: Logging::default(), timeout_client: LONG }
+    let (name, binds, log) = (name.into(), vec![bind], Logging::default());
+    Frontend { name, binds, kind, admission: Vec::new(), log, timeout_client: LONG }
 }

@@ -6,7 +6,7 @@ use super::{
     proxy::{Proxy, SHORT, eventually, read_until, refusing},
 };
 use crate::{
-    model::{Backend, Balance, Cookie, FrontendKind, RetryOn, cookie::CookieMode},
+    model::{Backend, Balance, Cookie, FrontendKind, RetryOn, TcpFrontend, cookie::CookieMode},
     servers::BackendLive,
 };
 use std::{
@@ -104,7 +104,7 @@ async fn the_least_loaded_server_takes_the_next_connection() {
     let (one, two) = (hang().await, hang().await);
     let mut web = backend("web", [one.address, two.address]);
     web.balance = Balance::LeastConn;
-    let proxy = Proxy::with(FrontendKind::Tcp { backend: 0 }, vec![web], |_| ());
+    let proxy = Proxy::with(FrontendKind::Tcp(TcpFrontend::of(0)), vec![web], |_| ());
     let mut clients = Vec::new();
     for total in 1..=8 {
         let mut client = proxy.connect().await;

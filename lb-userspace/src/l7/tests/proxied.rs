@@ -5,7 +5,7 @@ use super::{
     origin::Origin,
     proxy::{Proxy, eventually, read_until},
 };
-use crate::model::{FrontendKind, SendProxy};
+use crate::model::{FrontendKind, SendProxy, TcpFrontend};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpListener,
@@ -86,7 +86,7 @@ async fn a_relay_passes_on_what_it_was_told_in_binary() {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("bind");
     let mut db = backend("db", [listener.local_addr().expect("address")]);
     db.send_proxy = Some(SendProxy::V2);
-    let proxy = Proxy::with(FrontendKind::Tcp { backend: 0 }, vec![db], |frontend| {
+    let proxy = Proxy::with(FrontendKind::Tcp(TcpFrontend::of(0)), vec![db], |frontend| {
         frontend.binds[0].accept_proxy = vec!["127.0.0.1/32".parse().expect("network")];
     });
     let mut client = proxy.connect().await;

@@ -7,7 +7,7 @@ use super::{
     proxy::{Proxy, eventually},
     tls::{Authority, certificate, file, pem},
 };
-use crate::model::{BindTls, FrontendKind, ServerTls, Sni, TlsVersion};
+use crate::model::{BindTls, FrontendKind, ServerTls, Sni, TcpFrontend, TlsVersion};
 use std::{net::SocketAddr, sync::Arc, sync::atomic::Ordering::SeqCst};
 
 fn trusting(authority: &str, sni: Sni, alpn: &[&str]) -> ServerTls {
@@ -83,6 +83,6 @@ async fn a_relay_encrypts_too() {
     let server = encrypted(FrontendKind::Http(http_frontend()), &origin, &[&pem]);
     let mut db = backend("db", [server.address]);
     db.servers[0].tls = Some(Arc::new(trusting(&pem, Sni::Name("a.test".into()), &[])));
-    let proxy = Proxy::with(FrontendKind::Tcp { backend: 0 }, vec![db], |_| ());
+    let proxy = Proxy::with(FrontendKind::Tcp(TcpFrontend::of(0)), vec![db], |_| ());
     assert!(proxy.ask_path("a.test", "/").await.ends_with("secret"));
 }

@@ -4,7 +4,7 @@ use super::{
     model::backend,
     proxy::{Proxy, SHORT, eventually, read_to_end, refusing},
 };
-use crate::model::{Backend, FrontendKind};
+use crate::model::{Backend, FrontendKind, TcpFrontend};
 use std::net::SocketAddr;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
@@ -12,7 +12,7 @@ use tokio::{
 };
 
 fn proxy(backend: Backend) -> Proxy {
-    Proxy::with(FrontendKind::Tcp { backend: 0 }, vec![backend], |frontend| {
+    Proxy::with(FrontendKind::Tcp(TcpFrontend::of(0)), vec![backend], |frontend| {
         frontend.timeout_client = SHORT * 4;
     })
 }

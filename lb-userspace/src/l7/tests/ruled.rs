@@ -1,4 +1,4 @@
-//! Rules of a configuration, as clients and servers see them.
+//! Rules about requests and responses, as clients and servers see them.
 
 use super::{
     model::backend,
@@ -7,20 +7,26 @@ use super::{
 };
 use crate::{
     config,
-    model::{FrontendKind, HttpFrontend},
+    model::{FrontendKind, HttpFrontend, Model, Rules},
 };
 use tokio::io::AsyncWriteExt as _;
 
 /// The frontend `www` of a configuration with these lines.
 fn frontend(lines: &str) -> HttpFrontend {
+    both(lines, "").0
+}
+
+/// The frontend `www` and the rules of its backend, of a configuration with these lines.
+fn both(frontend: &str, backend: &str) -> (HttpFrontend, Rules) {
     let text = format!(
-        "[frontend.www]\nmode = \"http\"\nbind = \"*:80\"\ndefault_backend = \"web\"\n{lines}\n\
-         [backend.web]\nserver = [{{ name = \"s\", address = \"10.0.0.1:80\" }}]\n"
+        "[frontend.www]\nmode = \"http\"\nbind = \"*:80\"\ndefault_backend = \"web\"\n{frontend}\n\
+         [backend.web]\nserver = [{{ name = \"s\", address = \"10.0.0.1:80\" }}]\n{backend}\n"
     );
     let loaded = config::parse(&text).unwrap_or_else(|errors| panic!("{}", errors.render(config::Format::Short)));
-    match loaded.model.frontends.into_iter().next().expect("frontend").kind {
-        FrontendKind::Http(http) => http,
-        FrontendKind::L4(_) | FrontendKind::Tcp { .. } => panic!("http"),
+    let Model { frontends, backends, .. } = loaded.model;
+    match frontends.into_iter().next().expect("frontend").kind {
+        FrontendKind::Http(http) => (http, backends.into_iter().next().expect("backend").rules),
+        FrontendKind::L4(_) | FrontendKind::Tcp(_) => panic!("http"),
     }
 }
 
@@ -79,6 +85,73 @@ rule = [
 }
 
 #[tokio::test]
+async fn rules_of_a_backend_come_after_those_of_the_frontend() {
+    let origin = Origin::named("served").await;
+    let (http, rules) = both(
+        r#"rule = [{ set_header = { name = "X-Way", value = "frontend" } }, { set_var = { name = "txn.who", value = "hdr(x-user)" } }]"#,
+        r#"
+acl.guest = "var(txn.who) -m str guest"
+rule = [
+  { add_header = { name = "X-Way", value = "backend %[nbsrv]" } },
+  { if = "guest { path_beg /private/ }", deny = 404 },
+]
+"#,
+    );
+    let mut web = backend("web", [origin.address]);
+    web.rules = rules;
+    let proxy = Proxy::http(http, vec![web]);
+    let ask = |user: &str| format!("GET /private/x HTTP/1.1\r\nHost: a\r\nX-User: {user}\r\nConnection: close\r\n\r\n");
+    let refused = proxy.ask(&ask("guest")).await;
+    assert!(refused.starts_with("HTTP/1.1 404 Not Found\r\n"), "{refused}");
+    assert_eq!((origin.count(), proxy.frontend_live().counts.sum(|counts| &counts.denied_requests)), (0, 1));
+    assert!(proxy.ask(&ask("owner")).await.ends_with("served"));
+    let seen = origin.last_request();
+    assert!(seen.contains("\r\nx-way: frontend\r\n") && seen.contains("\r\nx-way: backend 1\r\n"), "{seen}");
+}
+
+#[tokio::test]
+async fn rules_change_what_a_client_sees() {
+    let origin = Origin::start(|_, _| {
+        Act::Answer("HTTP/1.1 200 OK\r\nContent-Length: 4\r\nServer: secret\r\nX-List: a, b\r\n\r\nbody".into())
+    });
+    let origin = origin.await;
+    let (http, rules) = both(
+        r#"
+rule = [
+  { set_var = { name = "txn.path", value = "path" } },
+  { on = "response", set_header = { name = "X-Last", value = "frontend after %[res.hdr(x-last)]" } },
+  { on = "response", del_header = "server" },
+  { on = "response", if = "{ var(txn.path) -m str /gone }", set_status = 410 },
+]
+"#,
+        r#"
+rule = [
+  { on = "response", set_header = { name = "X-Last", value = "backend of %[var(txn.path)]" } },
+  { on = "response", replace_value = { name = "x-list", match = "^b$", with = "c" } },
+  { on = "response", if = "{ status 200 } { var(txn.path) -m str /leak }", deny = 502 },
+  { on = "response", if = "{ var(txn.path) -m str /moved }", redirect = { location = "/new" } },
+]
+"#,
+    );
+    let mut web = backend("web", [origin.address]);
+    web.rules = rules;
+    let proxy = Proxy::http(http, vec![web]);
+    let answer = proxy.ask_path("a", "/x").await;
+    assert!(answer.starts_with("HTTP/1.1 200 OK\r\n") && answer.ends_with("\r\n\r\nbody"), "{answer}");
+    assert!(answer.contains("\r\nx-last: frontend after backend of /x\r\n"), "{answer}");
+    assert!(answer.contains("\r\nx-list: a, c\r\n") && !answer.contains("secret"), "{answer}");
+    let gone = proxy.ask_path("a", "/gone").await;
+    assert!(gone.starts_with("HTTP/1.1 410 Gone\r\n") && gone.ends_with("body"), "{gone}");
+    let leak = proxy.ask_path("a", "/leak").await;
+    assert!(leak.starts_with("HTTP/1.1 502 Bad Gateway\r\n") && !leak.contains("secret"), "{leak}");
+    let moved = proxy.ask_path("a", "/moved").await;
+    assert!(moved.starts_with("HTTP/1.1 302 Found\r\n") && moved.contains("\r\nlocation: /new\r\n"), "{moved}");
+    let counts = &proxy.frontend_live().counts;
+    assert_eq!(counts.sum(|counts| &counts.denied_responses), 2);
+    assert_eq!((counts.sum(|counts| &counts.responses_2xx), counts.sum(|counts| &counts.responses_5xx)), (1, 1));
+}
+
+#[tokio::test]
 async fn a_tarpit_holds_a_client_and_lets_go_of_one_that_leaves() {
     let origin = Origin::named("served").await;
     let mut web = backend("web", [origin.address]);
@@ -103,7 +176,7 @@ async fn the_article_sends_nine_in_ten_to_the_slow_path_when_few_servers_are_lef
     let (fast, slow) = (Origin::start(|_, _| Act::Close(ok("fast"))).await, Origin::named("slow").await);
     let mut http = frontend("rule = [{ if = \"{ nbsrv(web) lt 2 } { rand(100) lt 90 }\", use = \"web\" }]");
     // The slow path is the second backend of the proxy under test.
-    http.rules.routes[0].action = crate::model::rule::Route::Backend(1);
+    http.routes[0].action = crate::model::rule::Route::Backend(1);
     let proxy = Proxy::http(http, vec![backend("web", [fast.address]), backend("wide", [slow.address])]);
     let mut taken = 0;
     for _ in 0..200 {

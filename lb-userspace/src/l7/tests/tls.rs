@@ -5,8 +5,8 @@ use rcgen::{
     BasicConstraints, CertificateParams, CertificateRevocationListParams, DnType, IsCa, Issuer, KeyIdMethod, KeyPair,
     KeyUsagePurpose, RevokedCertParams, date_time_ymd,
 };
-use rustls::{ClientConfig, RootCertStore};
-use rustls_pki_types::{CertificateDer, pem::PemObject as _};
+use rustls::{ClientConfig, ClientConnection, RootCertStore};
+use rustls_pki_types::{CertificateDer, ServerName, pem::PemObject as _};
 use std::sync::Arc;
 use tokio_rustls::TlsConnector;
 
@@ -31,6 +31,18 @@ pub(super) fn connector(trusted: &str, protocols: &[&str]) -> TlsConnector {
     let mut config = builder.with_root_certificates(roots).with_no_client_auth();
     config.alpn_protocols = protocols.iter().map(|name| name.as_bytes().to_vec()).collect();
     TlsConnector::from(Arc::new(config))
+}
+
+/// What a client of TLS begins with that asks for that name, if any, and offers that protocol, if any.
+pub(super) fn hello(name: Option<&str>, protocol: Option<&str>) -> Vec<u8> {
+    let connector = connector(&pem(&["x.test"]), protocol.as_slice());
+    let mut config = ClientConfig::clone(connector.config());
+    config.enable_sni = name.is_some();
+    let name = ServerName::try_from(name.unwrap_or("x.test").to_owned()).expect("name");
+    let mut client = ClientConnection::new(Arc::new(config), name).expect("client");
+    let mut bytes = Vec::new();
+    client.write_tls(&mut bytes).expect("write");
+    bytes
 }
 
 /// An authority, and certificates that it signs.

@@ -33,6 +33,8 @@ pub(crate) struct TlsFacts {
     pub(crate) client: Option<ClientCertificate>,
     /// The name decided about certificates or admission; see [`misdirected`].
     names_matter: bool,
+    /// The same as conditions see it, once one has asked.
+    seen: OnceCell<Box<Tls>>,
 }
 
 impl TlsFacts {
@@ -47,11 +49,24 @@ impl TlsFacts {
             resumed: connection.handshake_kind() == Some(HandshakeKind::Resumed),
             client: first.map(|der| ClientCertificate { der: der.clone().into_owned(), parsed: OnceCell::new() }),
             names_matter,
+            seen: OnceCell::new(),
         }
     }
 
     /// As conditions see it.
-    pub(crate) fn for_conditions(&self) -> Tls {
+    pub(crate) fn for_conditions(&self) -> &Tls {
+        self.seen.get_or_init(|| Box::new(self.to_tls()))
+    }
+
+    /// Of which conditions see this.
+    #[cfg(test)]
+    pub(in crate::l7) fn seen_as(tls: Tls) -> Self {
+        let (sni, alpn, version, cipher) = (None, None, "", "");
+        let (resumed, client, names_matter) = (false, None, false);
+        Self { sni, alpn, version, cipher, resumed, client, names_matter, seen: OnceCell::from(Box::new(tls)) }
+    }
+
+    fn to_tls(&self) -> Tls {
         let certificate = |shown: &ClientCertificate| {
             let fields = shown.fields();
             Certificate {
@@ -172,7 +187,8 @@ mod tests {
 
     fn facts(sni: Option<&str>, names_matter: bool) -> TlsFacts {
         let (version, cipher) = ("TLSv1.3", "TLS_AES_128_GCM_SHA256");
-        TlsFacts { sni: sni.map(Into::into), alpn: None, version, cipher, resumed: false, client: None, names_matter }
+        let sni = sni.map(Into::into);
+        TlsFacts { sni, version, cipher, names_matter, ..TlsFacts::seen_as(Tls::default()) }
     }
 
     #[test]

@@ -36,6 +36,8 @@ pub enum Kind {
 pub enum Moment {
     /// From the start of a connection.
     Connection,
+    /// With the first bytes of a connection that is relayed.
+    Content,
     /// With a request, until it is sent.
     Request,
     /// With a response.
@@ -109,6 +111,10 @@ pub enum Fetch {
     Variable(Arc<str>),
     /// `http_auth(list)`: whether the request carries name and password of one of these users.
     Authenticated(Arc<Userlist>),
+    /// `req.proto_http`: there is a request.
+    IsHttp,
+    /// `wait_end`: no more of the first bytes is waited for.
+    IsWhole,
     /// `unique-id`.
     UniqueId,
     /// `str(…)`, `int(…)`, `bool(…)`, `ipv4(…)`, `always_true`, …
@@ -157,6 +163,8 @@ pub enum Tls {
     Sha1,
     /// `req.ssl_sni`: of a ClientHello that is passed through.
     HelloSni,
+    /// `req.ssl_alpn`: the first protocol that it offers.
+    HelloAlpn,
     /// `req.ssl_hello_type`: 1, if that is a ClientHello.
     HelloType,
 }
@@ -222,7 +230,7 @@ impl Fetch {
     pub fn kind(&self) -> Kind {
         match self {
             Self::Field(field) => field.kind,
-            Self::Number(Number::ServerUp(..)) | Self::Authenticated(_) => Kind::Bool,
+            Self::Number(Number::ServerUp(..)) | Self::Authenticated(_) | Self::IsHttp | Self::IsWhole => Kind::Bool,
             Self::FieldCount(_)
             | Self::CookieCount(..)
             | Self::Status
@@ -270,14 +278,17 @@ impl Fetch {
             | Self::Query
             | Self::Method
             | Self::Version
+            | Self::IsHttp
             | Self::Authenticated(_) => Moment::Request,
+            Self::Tls(Tls::HelloSni | Tls::HelloAlpn | Tls::HelloType)
+            | Self::Length
+            | Self::Payload(..)
+            | Self::IsWhole => Moment::Content,
             Self::Source
             | Self::SourcePort
             | Self::Destination
             | Self::DestinationPort
             | Self::Tls(_)
-            | Self::Length
-            | Self::Payload(..)
             | Self::Number(_)
             | Self::Random(_)
             | Self::Variable(_)
@@ -308,7 +319,8 @@ impl Tls {
             | Self::Cipher
             | Self::Subject(_)
             | Self::Issuer(_)
-            | Self::HelloSni => Kind::Text,
+            | Self::HelloSni
+            | Self::HelloAlpn => Kind::Text,
         }
     }
 }

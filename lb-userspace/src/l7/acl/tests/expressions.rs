@@ -8,6 +8,7 @@ use crate::l7::{
         holds,
     },
     message::Method,
+    tls::TlsFacts,
 };
 
 /// Every row holds, or does not, on the same request.
@@ -94,8 +95,6 @@ fn fetches_see_connections_and_the_balancers_own_numbers() {
             ("dst 198.51.100.1", true),
             ("dst_port 443", true),
             ("ssl_fc", false),
-            ("req.len gt 3", true),
-            ("req.payload(0,3) -m bin 160301", true),
             ("nbsrv(b) 1", true),
             ("be_conn 20", true),
             ("fe_conn 30", true),
@@ -155,7 +154,7 @@ fn the_clients_certificate_is_what_tls_found() {
     let name = Name(vec![("C".into(), b"FR".to_vec().into()), ("CN".into(), b"client".to_vec().into())]);
     let certificate = Certificate { subject: name, serial: vec![0x0a, 0xff].into(), ..Certificate::default() };
     let tls = Tls { sni: Some("a.test".into()), certificate: Some(certificate), ..Tls::default() };
-    let stage = Stage { tls: Some(tls), ..Stage::new("/", &[]) };
+    let stage = Stage { tls: Some(TlsFacts::seen_as(tls)), ..Stage::new("/", &[]) };
     assert_all(
         &stage,
         &[

@@ -1,0 +1,83 @@
+//! Answers of our own: counted, told, and sent as a whole.
+
+use super::Ended;
+use crate::l7::{
+    accept::{Client, Held},
+    answer::Answer,
+    message::{Length, Response},
+    pump::{Frame, Sink as _},
+    serve::Respond,
+    tale::Tale,
+    timer::{Timer, after},
+};
+use bytes::Bytes;
+use std::{future::poll_fn, rc::Rc, task::Poll};
+use tokio::time::Instant;
+
+/// Counts a request that had no complete head, and the answer that it got.
+pub(in crate::l7) fn count_refused(client: &Client, status: u16) {
+    let counts = client.counts();
+    counts.request_errors.increment();
+    counts.responses(status).increment();
+}
+
+/// What an answer of ours needs to know.
+#[derive(Clone, Copy)]
+pub(super) struct Replying<'a> {
+    pub(super) client: &'a Rc<Client>,
+    pub(super) held: &'a Held,
+    pub(super) tale: &'a Tale,
+}
+
+impl Replying<'_> {
+    /// Sends an answer of ours. `drained`: nothing of the request is left on the connection.
+    pub(super) async fn reply<R: Respond>(self, answer: Answer, drained: bool, respond: R, timer: &mut Timer) -> Ended {
+        if answer.is_of_request() {
+            self.client.counts().request_errors.increment();
+        }
+        let (response, page) = answer.response();
+        self.send(response, page, drained && !answer.is_of_request(), respond, timer).await
+    }
+
+    /// The same with an answer that rules have made.
+    pub(super) async fn send<R: Respond>(
+        self,
+        response: Response,
+        page: Bytes,
+        drained: bool,
+        respond: R,
+        timer: &mut Timer,
+    ) -> Ended {
+        self.client.counts().responses(response.status).increment();
+        self.tale.note(|told| told.response(&response));
+        let timeout = self.held.frontend().map_or_else(Default::default, |frontend| frontend.timeout_client);
+        send(response, page, drained, respond, timer, after(Instant::now(), timeout)).await
+    }
+}
+
+/// Sends a whole answer until `deadline`.
+async fn send<R: Respond>(
+    response: Response,
+    body: Bytes,
+    drained: bool,
+    respond: R,
+    timer: &mut Timer,
+    deadline: Instant,
+) -> Ended {
+    let mut sink = respond.respond(response, Length::Exact(body.len() as u64), drained);
+    let mut body = Some(body).filter(|body| !body.is_empty());
+    let sent = poll_fn(|cx| {
+        if let Some(body) = body.take() {
+            // A new sink has room, and the length is right.
+            if sink.put(Frame::Data(body)).and_then(|()| sink.finish()).is_err() {
+                return Poll::Ready(false);
+            }
+        }
+        match sink.poll_flush(cx) {
+            Poll::Ready(flushed) => Poll::Ready(flushed.is_ok()),
+            Poll::Pending => timer.poll(cx, Some(deadline)).map(|()| false),
+        }
+    })
+    .await;
+    if sent && drained { Ended::Clean } else { Ended::Cut }
+}
