@@ -21,13 +21,16 @@ use super::{
     acl::Known,
     bundle::Bundle,
     error::Diagnostic,
-    file::{Backend, BindForm, Defaults, File, Frontend, Mode},
+    file::{Backend, BindForm, Defaults, File, Frontend, Mode, User},
     read::OneOrMany,
     source::{At, Span},
 };
-use crate::model::{
-    Model, Ports,
-    userlist::{Password, Userlist},
+use crate::{
+    crypt,
+    model::{
+        Model, Ports,
+        userlist::{Password, Userlist},
+    },
 };
 use names::Names;
 use std::{
@@ -113,19 +116,47 @@ fn userlists<'a>(file: &'a File, out: &mut Vec<Diagnostic>) -> BTreeMap<&'a str,
     let list = lists.map(|(name, typed)| {
         let mut users: Vec<(String, Password)> = Vec::new();
         for At { value: user, span } in typed.user.value().into_iter().flatten() {
-            let (Some(known), Some(password)) = (user.name.value(), user.insecure_password.value()) else {
-                out.push(Diagnostic::error(*span, "a user needs `name` and `insecure_password`"));
+            let (Some(known), Some(password)) = (user.name.value(), password(user, *span, out)) else {
+                if user.name.is_absent() {
+                    out.push(Diagnostic::error(*span, "a user needs a `name`"));
+                }
                 continue;
             };
             if users.iter().any(|(name, _)| *name == known.value) || known.value.contains(':') {
                 let message = format!("`{known}` is given twice, or has a colon: names have none");
                 out.push(Diagnostic::error(known.span, message));
             }
-            users.push((known.value.clone(), Password::Clear(password.value.clone())));
+            users.push((known.value.clone(), password));
         }
         (name.value.as_str(), Arc::new(Userlist { name: name.value.clone(), users }))
     });
     list.collect()
+}
+
+/// `None`: there is none that could be used, which is reported.
+fn password(user: &User, span: Span, out: &mut Vec<Diagnostic>) -> Option<Password> {
+    match (user.password.given(), user.insecure_password.value()) {
+        (Some(hash), None) => {
+            let text = &hash.value.value;
+            if !crypt::is_hash(text) {
+                let error = Diagnostic::error(hash.span, "this is no hashed password that can be verified");
+                out.push(error.help("as `openssl passwd -6` prints it: $6$SALT$HASH, or $5$SALT$HASH"));
+                return None;
+            }
+            Some(Password::Crypt(text.clone()))
+        }
+        (None, Some(clear)) => Some(Password::Clear(clear.value.clone())),
+        (None, None) => {
+            if user.password.is_absent() && user.insecure_password.is_absent() {
+                out.push(Diagnostic::error(span, "a user needs a `password` or an `insecure_password`"));
+            }
+            None
+        }
+        (Some(hash), Some(_)) => {
+            out.push(Diagnostic::error(hash.span, "a user has `password` or `insecure_password`, not both"));
+            None
+        }
+    }
 }
 
 /// What expressions may name.

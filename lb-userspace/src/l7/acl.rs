@@ -5,13 +5,14 @@
 pub(crate) mod facts;
 pub(crate) mod value;
 mod fetch;
+mod authentication;
 mod convert;
 #[cfg(test)]
 pub(super) mod tests;
 
 pub(crate) use facts::{Certificate, Connection, Facts, Name, Numbers, Payload, Scene, Tls, Variables};
 pub(crate) use value::Value;
-pub(super) use {convert::expanded, fetch::authenticated};
+pub(super) use {authentication::authenticated, convert::expanded};
 
 use crate::model::acl::{Acl, Condition, Expression, Term, Test};
 use std::ops::ControlFlow::{Break, Continue};

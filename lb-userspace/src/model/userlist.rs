@@ -16,6 +16,8 @@ pub struct Userlist {
 pub enum Password {
     /// As it is: HAProxy's `insecure-password`.
     Clear(String),
+    /// Hashed, as crypt(5) writes it: HAProxy's `password`. `$5$…` (SHA-256) or `$6$…` (SHA-512).
+    Crypt(String),
 }
 
 impl fmt::Debug for Userlist {

@@ -157,7 +157,11 @@ table! {
     struct User, "a user" {
         /// Unique in its list. Required.
         name: Text,
-        /// The password as it is, HAProxy's `insecure-password`: better by `${NAME}` than in the file. Required.
+        /// The password, hashed as `openssl passwd -6` and `mkpasswd` print it: `$6$…` (SHA-512) or `$5$…` (SHA-256). HAProxy's
+        /// `password`. A wrong one costs the time of the hash, some milliseconds; a right one costs it once a thread. This or
+        /// the next is required.
+        password: Text,
+        /// The password as it is, HAProxy's `insecure-password`: better by `${NAME}` than in the file.
         insecure_password: Text,
     }
 }

@@ -2,6 +2,7 @@
 
 use super::{
     Value,
+    authentication::authenticated,
     facts::{Certificate, Facts, Payload},
 };
 use crate::{
@@ -9,15 +10,11 @@ use crate::{
         message::{Fields, Request, Version, fields::elements},
         tls::TlsFacts,
     },
-    model::{
-        acl::{
-            Kind,
-            expression::{Fetch, Field, Number, Side, Tls},
-        },
-        userlist::{Password, Userlist},
+    model::acl::{
+        Kind,
+        expression::{Fetch, Field, Number, Side, Tls},
     },
 };
-use base64::{Engine as _, engine::general_purpose::STANDARD};
 use std::{
     borrow::Cow,
     ops::ControlFlow::{self, Continue},
@@ -215,34 +212,4 @@ fn number(what: &Number, facts: &Facts<'_>) -> Option<Value<'static>> {
         Number::ServerConnections(backend, server) => numbers.server_connections(*backend, *server)?,
     };
     Some(Value::Int(i64::try_from(number).unwrap_or(i64::MAX)))
-}
-
-/// Whether the request carries name and password of one of the users (RFC 7617).
-pub(in crate::l7) fn authenticated(list: &Userlist, request: &Request) -> bool {
-    credentials(request).is_some_and(|(name, password)| {
-        list.users.iter().any(|(known, kept)| known.as_bytes() == name && kept.is(&password))
-    })
-}
-
-fn credentials(request: &Request) -> Option<(Vec<u8>, Vec<u8>)> {
-    let header = request.fields.get("authorization")?;
-    let (scheme, encoded) = header.split_at_checked(6)?;
-    if !scheme.eq_ignore_ascii_case(b"basic ") {
-        return None;
-    }
-    let decoded = STANDARD.decode(encoded.trim_ascii()).ok()?;
-    let colon = decoded.iter().position(|byte| *byte == b':')?;
-    Some((decoded.get(..colon)?.to_vec(), decoded.get(colon + 1..)?.to_vec()))
-}
-
-impl Password {
-    fn is(&self, typed: &[u8]) -> bool {
-        match self {
-            // Every byte is looked at, so that the time does not tell how many are right.
-            Self::Clear(clear) => {
-                let differ = clear.bytes().zip(typed).fold(0, |differ, (one, other)| differ | (one ^ other));
-                clear.len() == typed.len() && differ == 0
-            }
-        }
-    }
 }
