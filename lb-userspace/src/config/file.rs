@@ -237,6 +237,9 @@ table! {
         check: Check,
         /// `[[backend.NAME.server]]`: at least one.
         server: Vec<At<Server>>,
+        /// Whether all backup servers share the traffic once no other server can take it, by `balance` and their weights, as
+        /// HAProxy's `option allbackups`. Default: false, the first of them that can takes it alone.
+        allbackups: bool,
         /// `acl.NAME`: as in a frontend, for the rules of this backend.
         acl: Named<OneOrMany<Text>>,
         /// `[[backend.NAME.rule]]`: what becomes of requests once they have come here, after the rules of their frontend, and of
@@ -284,7 +287,7 @@ table! {
         address: ServerAddress,
         /// Share of the traffic relative to the other servers, 1 to 256. Default: 1, as HAProxy.
         weight: i64,
-        /// Takes traffic only when no other server can. Default: false.
+        /// Takes traffic only when no other server can; of several the first alone, unless `allbackups`. Default: false.
         backup: bool,
         /// Value of the backend's cookie for this server. Default: none, the cookie is taken away again.
         cookie: Text,

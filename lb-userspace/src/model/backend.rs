@@ -27,6 +27,8 @@ pub struct Backend {
     pub check: Option<Check>,
     /// In the order of the file; not empty; names are unique.
     pub servers: Vec<Server>,
+    /// Once no other server can, all backups take traffic, not only the first. Default: false.
+    pub allbackups: bool,
     /// UDP port that servers take `gue` packets on. Default: 6080 (IANA).
     pub gue_port: u16,
     /// `fullnat`: addresses of ours that servers answer to; empty otherwise.

@@ -16,7 +16,7 @@ pub struct Server {
     pub keeps_port: bool,
     /// Share of the traffic relative to the other servers: 1 to 256. Default: 1.
     pub weight: u16,
-    /// Takes traffic only when no other server can. Default: false.
+    /// Takes traffic only when no other server can; see [`Backend::allbackups`](super::Backend::allbackups). Default: false.
     pub backup: bool,
     /// Value of the backend's cookie.
     pub cookie: Option<String>,

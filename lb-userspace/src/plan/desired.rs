@@ -5,7 +5,7 @@ pub mod vips;
 
 use super::{
     Ring, Tables,
-    maglev::Owners,
+    maglev::{Bases, Owners},
     tables::{Slots, empty_slots},
     transition::{self, Change, Moment, Transitions},
 };
@@ -37,6 +37,7 @@ pub struct Planner {
 #[derive(Debug)]
 struct Known {
     servers: Vec<Server>,
+    all_backups: bool,
     identities: Vec<u64>,
     ring: Option<KnownRing>,
 }
@@ -44,7 +45,7 @@ struct Known {
 /// A ring and what it was made from.
 #[derive(Debug)]
 struct KnownRing {
-    base: Owners,
+    bases: Bases,
     available: Vec<bool>,
     ids: Vec<ServerId>,
     slots: Slots,
@@ -98,9 +99,11 @@ impl Planner {
     fn learn(&mut self, model: &Model) {
         let mut old = mem::take(&mut self.backends);
         for backend in &model.backends {
-            let known = old.remove(&backend.name).filter(|known| known.servers == backend.servers);
+            let is_same = |known: &Known| known.servers == backend.servers && known.all_backups == backend.allbackups;
+            let known = old.remove(&backend.name).filter(is_same);
             let known = known.unwrap_or_else(|| Known {
                 servers: backend.servers.clone(),
+                all_backups: backend.allbackups,
                 identities: backend.servers.iter().map(|server| server.identity(&backend.name)).collect(),
                 ring: None,
             });
@@ -167,7 +170,7 @@ impl Known {
     /// Which of the servers may take new flows.
     fn available(&self, registry: &Registry) -> Vec<bool> {
         let standing = |(server, identity): (&Server, &u64)| (registry.standing(*identity), IsBackup(server.backup));
-        available(&self.servers.iter().zip(&self.identities).map(standing).collect::<Vec<_>>())
+        available(&self.servers.iter().zip(&self.identities).map(standing).collect::<Vec<_>>(), self.all_backups)
     }
 
     /// The servers that take new flows, as of the last [`owners`](Self::owners).
@@ -180,15 +183,15 @@ impl Known {
     fn owners(&mut self, registry: &Registry) -> Slots {
         let available = self.available(registry);
         let ids: Vec<_> = self.identities.iter().map(|identity| registry.server_id(*identity).unwrap_or(0)).collect();
-        let base = match self.ring.take() {
+        let bases = match self.ring.take() {
             Some(ring) if ring.available == available && ring.ids == ids => {
                 return Arc::clone(&self.ring.insert(ring).slots);
             }
-            Some(ring) => ring.base,
-            None => Owners::base(&self.servers),
+            Some(ring) => ring.bases,
+            None => Bases::new(&self.servers, self.all_backups),
         };
-        let slots = slots(&base.refilled(&available), &ids);
-        self.ring = Some(KnownRing { base, available, ids, slots: Arc::clone(&slots) });
+        let slots = slots(&bases.refilled(&available), &ids);
+        self.ring = Some(KnownRing { bases, available, ids, slots: Arc::clone(&slots) });
         slots
     }
 }

@@ -11,7 +11,7 @@ use lb_common::{
     hash::name_hash,
     slots::{next_slot, slot_of},
 };
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 /// For each of the [`SLOTS`] the server that owns it, as an index into the servers of its backend.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -20,12 +20,48 @@ pub struct Owners(Arc<[u16]>);
 /// The owner of a slot that has none.
 const NOBODY: u16 = u16::MAX;
 
+/// The bases of a backend: that of its servers and, where all backups may step in together, one of these alone.
+#[derive(Debug)]
+pub struct Bases {
+    base: Owners,
+    /// With the backups, as indices into the servers of the backend.
+    backups: Option<(Owners, BTreeSet<usize>)>,
+}
+
+impl Bases {
+    /// See [`Owners::base`]; `all_backups`: [`Backend::allbackups`](crate::model::Backend::allbackups).
+    pub fn new(servers: &[Server], all_backups: bool) -> Self {
+        let backups = all_backups.then(|| {
+            let backups = servers.iter().enumerate().filter(|(_, server)| server.backup).map(|(index, _)| index);
+            (Owners::dealt(servers, |server| server.backup), backups.collect())
+        });
+        Self { base: Owners::base(servers), backups }
+    }
+
+    /// The base that applies while `taker` takes traffic: backups do only when no other server does.
+    pub fn of(&self, taker: usize) -> &Owners {
+        let backups = self.backups.as_ref().filter(|(_, backups)| backups.contains(&taker));
+        backups.map_or(&self.base, |(owners, _)| owners)
+    }
+
+    /// The one that applies, [refilled](Owners::refilled).
+    #[must_use]
+    pub fn refilled(&self, available: &[bool]) -> Owners {
+        let taker = available.iter().position(|takes| *takes);
+        taker.map_or(&self.base, |taker| self.of(taker)).refilled(available)
+    }
+}
+
 impl Owners {
     /// The base: who owns each slot while every server works. Depends on the names and weights of the servers, not on
     /// their order. Each gets its share by weight to within one slot; backups get none. Costs up to a millisecond, so
     /// keep it as long as the servers stay the same.
     pub fn base(servers: &[Server]) -> Self {
-        let mut dealt: Vec<_> = (0..NOBODY).zip(servers).filter(|(_, server)| !server.backup).collect();
+        Self::dealt(servers, |server| !server.backup)
+    }
+
+    fn dealt(servers: &[Server], to: impl Fn(&Server) -> bool) -> Self {
+        let mut dealt: Vec<_> = (0..NOBODY).zip(servers).filter(|(_, server)| to(server)).collect();
         dealt.sort_by(|(_, a), (_, b)| a.name.cmp(&b.name));
         let weights: Vec<_> = dealt.iter().map(|(_, server)| server.weight).collect();
         let mut preferences: Vec<_> =

@@ -83,7 +83,8 @@ fn any_world() -> impl Strategy<Value = World> {
                 // In the order of the file, which is not that of the names.
                 let servers: Vec<_> = of_backend.into_values().rev().collect();
                 if !servers.is_empty() {
-                    of_model.push(Backend { forward, sources, ..backend(name, servers) });
+                    let allbackups = pool == 1;
+                    of_model.push(Backend { forward, allbackups, sources, ..backend(name, servers) });
                 }
             }
             let names: Vec<_> = of_model.iter().map(|backend| backend.name.clone()).collect();

@@ -45,6 +45,7 @@ pub(crate) fn backend(name: &str, servers: Vec<Server>) -> Backend {
         pressure: Pressure::default(),
         check: Some(check),
         servers,
+        allbackups: false,
         gue_port: 6_080,
         sources: Vec::new(),
         affinity: Affinity::None,

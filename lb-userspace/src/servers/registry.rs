@@ -201,7 +201,7 @@ impl Registry {
             .iter()
             .map(|server| (self.standing(server.identity(&backend.name)), IsBackup(server.backup)))
             .collect();
-        available(&standings)
+        available(&standings, backend.allbackups)
     }
 }
 

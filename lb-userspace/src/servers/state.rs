@@ -98,11 +98,14 @@ impl fmt::Display for Standing {
 }
 
 /// Which servers of a backend may take new traffic: all that can, but backup servers only when no other can, and then
-/// the first of them alone (HAProxy's rule without `option allbackups`).
-pub fn available(servers: &[(Standing, IsBackup)]) -> Vec<bool> {
+/// the first of them alone, or with `all_backups` all of them that can (HAProxy's `option allbackups`).
+pub fn available(servers: &[(Standing, IsBackup)], all_backups: bool) -> Vec<bool> {
     let can = |(standing, backup): &(Standing, IsBackup), want: bool| standing.takes_new() && backup.0 == want;
     if servers.iter().any(|server| can(server, false)) {
         return servers.iter().map(|server| can(server, false)).collect();
+    }
+    if all_backups {
+        return servers.iter().map(|server| can(server, true)).collect();
     }
     let first = servers.iter().position(|server| can(server, true));
     (0..servers.len()).map(|index| Some(index) == first).collect()
@@ -131,11 +134,18 @@ mod tests {
     }
 
     #[test]
-    fn a_backup_steps_in_alone_and_only_when_all_others_are_out() {
-        let servers =
-            |a, b| available(&[(a, IsBackup(false)), (b, IsBackup(false)), (UP, IsBackup(true)), (UP, IsBackup(true))]);
-        assert_eq!(servers(UP, DOWN), [true, false, false, false]);
-        assert_eq!(servers(DOWN, DRAIN), [false, false, true, false]);
-        assert_eq!(available(&[(DOWN, IsBackup(true)), (DOWN, IsBackup(false))]), [false, false]);
+    fn backups_step_in_only_when_all_others_are_out_and_the_first_alone_if_not_said_otherwise() {
+        let backup = IsBackup(true);
+        let servers = |a, b, c, all| {
+            available(&[(a, IsBackup(false)), (b, IsBackup(false)), (c, backup), (UP, backup), (UP, backup)], all)
+        };
+        for all in [false, true] {
+            assert_eq!(servers(UP, DOWN, UP, all), [true, false, false, false, false]);
+            assert_eq!(available(&[(DOWN, backup), (DOWN, IsBackup(false))], all), [false, false]);
+        }
+        assert_eq!(servers(DOWN, DRAIN, UP, false), [false, false, true, false, false]);
+        assert_eq!(servers(DOWN, DRAIN, DOWN, false), [false, false, false, true, false]);
+        assert_eq!(servers(DOWN, DRAIN, UP, true), [false, false, true, true, true]);
+        assert_eq!(servers(DOWN, DRAIN, DRAIN, true), [false, false, false, true, true]);
     }
 }

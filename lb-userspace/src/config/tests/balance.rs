@@ -173,3 +173,18 @@ fn limits_must_make_sense() {
     assert_eq!(server("maxqueue = 2"), ["`maxqueue` has no meaning without `maxconn`"]);
     assert_eq!(server("slowstart = \"2d\""), ["`slowstart` must be from 1ms to 1d"]);
 }
+
+#[test]
+fn all_backups_are_asked_for_where_there_are_several() {
+    let backups = |count: usize| {
+        let servers: Vec<_> = (0..count)
+            .map(|n| format!("{{ name = \"b{n}\", address = \"10.0.1.{n}:80\", backup = true }}, "))
+            .collect();
+        http("allbackups = true").replace("server = [", &format!("server = [{}", servers.concat()))
+    };
+    assert!(!model(&http("")).backends[0].allbackups);
+    assert!(model(&backups(2)).backends[0].allbackups);
+    let warned = parse(&backups(1)).expect("a model").warnings;
+    let warned: Vec<_> = warned.iter().map(|warning| warning.message.as_str()).collect();
+    assert_eq!(warned, ["`allbackups` has no effect without several backup servers"]);
+}

@@ -56,6 +56,7 @@ pub(super) fn backend(
         pressure: pressure::pressure(typed, defaults, out),
         check: typed.check.given().map(|typed| check::check(typed, out)),
         servers: servers(name, typed, uses, bundle, out),
+        allbackups: all_backups(typed, out),
         gue_port: range::number(&typed.gue_port, "gue_port", 1_u16..=u16::MAX, GUE_PORT, out),
         sources: typed.source.value().into_iter().flat_map(|OneOrMany(pool)| pool).map(|source| source.value).collect(),
         affinity,
@@ -86,6 +87,15 @@ fn rules(
     let Sorted { request, response, .. } = reading.rules(&typed.rule);
     reading.warn_of_unused();
     Rules { request, response }
+}
+
+fn all_backups(typed: &Typed, out: &mut Vec<Diagnostic>) -> bool {
+    let backups = typed.server.value().into_iter().flatten().filter(|server| server.value.backup.or(false)).count();
+    if let Some(At { span, .. }) = typed.allbackups.given().filter(|given| given.value && backups < 2) {
+        let warning = Diagnostic::warning(*span, "`allbackups` has no effect without several backup servers");
+        out.push(warning.help("a backup server has `backup = true`"));
+    }
+    typed.allbackups.or(false)
 }
 
 fn warn_of_kernel_knobs(name: &At<String>, typed: &Typed, out: &mut Vec<Diagnostic>) {

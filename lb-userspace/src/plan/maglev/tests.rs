@@ -198,3 +198,21 @@ proptest! {
         prop_assert!(moved <= SLOTS / (count + 1) + SLOTS / 20, "{moved} of {SLOTS} slots moved");
     }
 }
+
+#[test]
+fn all_backups_have_a_ring_of_their_own_that_is_as_stable() {
+    let mut servers = servers(6);
+    servers.iter_mut().skip(2).for_each(|server| server.backup = true);
+    let bases = Bases::new(&servers, true);
+    let up = |up: &[usize]| bases.refilled(&(0..6).map(|index| up.contains(&index)).collect::<Vec<_>>());
+    assert_eq!(up(&[0, 1]), Owners::base(&servers), "backups change nothing while they wait");
+    let all = up(&[2, 3, 4, 5]);
+    assert_eq!(loads(&all, 6).iter().filter(|load| (SLOTS / 4..=SLOTS / 4 + 1).contains(load)).count(), 4);
+    let without = up(&[2, 4, 5]);
+    assert!(all.iter().zip(without.iter()).all(|(before, after)| before == after || before == Some(3)));
+    assert!(without.iter().all(|owner| owner != Some(3)));
+    assert_eq!(loads(&up(&[4]), 6)[4], SLOTS);
+    assert!(up(&[]).iter().all(|owner| owner.is_none()));
+    let alone = Bases::new(&servers, false).refilled(&[false, false, true, false, false, false]);
+    assert_eq!(loads(&alone, 6)[2], SLOTS);
+}
