@@ -13,5 +13,6 @@ pub use counts::{FrontendLive, Padded, Sharded};
 pub use gate::{Entry, Gate, Place, Refusal, Slot};
 pub use live::{BackendLive, Live, ServerLive};
 pub use registry::{Registry, RegistryError, Rows};
+pub use slowstart::{Rising, Throttle};
 pub use state::{Admin, Health, Standing, available};
 pub use turns::Available;

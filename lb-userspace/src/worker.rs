@@ -107,6 +107,7 @@ impl Worker {
     async fn serve(mut self) -> anyhow::Result<()> {
         loop {
             let due = self.running.as_ref().and_then(|running| running.halves.due());
+            let rises = self.running.as_ref().and_then(|running| running.halves.rises());
             let scan = self.running.as_ref().and_then(|running| running.scans.as_ref()?.due(&running.halves));
             tokio::select! {
                 biased;
@@ -120,6 +121,11 @@ impl Worker {
                 () = tokio::time::sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => {
                     if let Some(running) = &mut self.running {
                         running.halves.rebuild(Instant::now());
+                    }
+                }
+                () = tokio::time::sleep_until(rises.unwrap_or_else(Instant::now)), if rises.is_some() => {
+                    if let Some(running) = &mut self.running {
+                        running.halves.rise(Instant::now());
                     }
                 }
                 Some(counted) = self.counted_in.recv() => {

@@ -117,6 +117,8 @@ pub struct ServerStatus {
     pub last_check: Option<String>,
     /// Share of the traffic relative to the others.
     pub weight: u16,
+    /// What part of that it has in the proxy while it rises by `slowstart`, in percent; `None`: all.
+    pub throttle: Option<u8>,
     /// Whether it is a backup server.
     pub backup: bool,
     /// Connections of the proxy open now.

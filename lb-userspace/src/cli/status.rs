@@ -103,7 +103,7 @@ fn server_row(backend: &str, server: &ServerStatus) -> [String; 9] {
         server.address.clone(),
         if server.drained { "drained".to_owned() } else { server.state.clone() },
         if server.available { "yes" } else { "no" }.to_owned(),
-        server.weight.to_string(),
+        server.throttle.map_or_else(|| server.weight.to_string(), |part| format!("{} ({part}%)", server.weight)),
         server.connections.to_string(),
         server.flows.to_string(),
         server.total.to_string(),
@@ -171,7 +171,7 @@ mod tests {
                 servers: vec![
                     server("web1", 12_345, false),
                     ServerStatus { state: "drain".to_owned(), drained: true, ..server("web2", 9, false) },
-                    ServerStatus { flows: 17, ..server("sorry", 6, true) },
+                    ServerStatus { flows: 17, throttle: Some(5), ..server("sorry", 6, true) },
                 ],
             }],
             connections: 3,
@@ -198,7 +198,7 @@ log unix:/dev/log: 5 lines written, 3 lost; it takes none now
  SERVER              ADDRESS      STATE    TAKES NEW  WEIGHT  OPEN  FLOWS  TOTAL  LAST CHECK
  web/web1            10.0.0.1:80  up       yes             1     0      0  12345  L4OK in 0.1 ms
  web/web2            10.0.0.1:80  drained  yes             1     0      0      9  L4OK in 0.1 ms
- web/sorry (backup)  10.0.0.1:80  up       no              1     0     17      6
+ web/sorry (backup)  10.0.0.1:80  up       no         1 (5%)     0     17      6
 
 web/web1 went up (L4OK in 0.1 ms); both halves knew 88 µs after the probe
 ";

@@ -300,8 +300,9 @@ table! {
         /// Most that wait for this server alone, because a cookie or a hash names it; more go to another server. Default: 0,
         /// any number, as HAProxy.
         maxqueue: i64,
-        /// How long its weight and `maxconn` rise to what they are after it came up; not at the start of the process.
-        /// Default: no time.
+        /// How long its weight (with `roundrobin`, `leastconn`, `random` and consistent hashes) and `maxconn` rise from a
+        /// hundredth to what they are once it comes back from failed checks or maintenance, 1ms to 1d; not at the start of
+        /// the process, nor by a reload. `tcp` and `http`. Default: no time, as HAProxy.
         slowstart: Duration,
         /// TLS to this server; nothing of the backend's `tls` is then used. Default: that of the backend.
         tls: ServerTls,

@@ -80,7 +80,7 @@ impl Order {
     pub(super) fn choose(&self, live: &BackendLive, key: Option<u32>, tried: &Tried) -> Option<Place> {
         let available = live.available.load();
         let is_new = |server: usize| !tried.contains(server);
-        let is_open = |server: usize| is_new(server) && live.has_room(server);
+        let is_open = |server: usize| is_new(server) && live.has_room(server, &available);
         let chosen = match (self, key) {
             (Self::Ring { bases, .. }, Some(hash)) => {
                 return pick_in_ring(bases, hash, &available, |server| is_new(*server)).map(Place::Bound);
@@ -118,14 +118,14 @@ fn turn(live: &BackendLive, table: &[usize], open: impl Fn(usize) -> bool) -> Op
 /// take turns.
 fn least(live: &BackendLive, available: &Available, open: impl Fn(usize) -> bool) -> Option<usize> {
     let cursor = live.turn.0.load(Relaxed);
-    let candidates = available.servers().iter().filter(|(server, _)| open(*server));
+    let candidates = available.weights().iter().filter(|(server, _)| open(*server));
     let load = |server: usize| live.servers.get(server).map_or(0, |live| live.load.0.all());
     let (_, server) = candidates
         .map(|(server, weight)| {
             // HAProxy's key (lb_fwlc.c): one that has nothing to do is as good as any other such.
             let key = match load(*server) {
                 0 => 0,
-                load => (load as u64 + 1) * u64::from(u16::MAX) / u64::from(*weight),
+                load => (load as u64 + 1) * u64::from(u32::MAX) / u64::from(*weight),
             };
             ((key, *server < cursor, *server), *server)
         })
@@ -139,7 +139,7 @@ fn draw(live: &BackendLive, available: &Available, draws: u8, open: impl Fn(usiz
     let table = available.turns();
     let load = |server: usize| live.servers.get(server).map_or(0, |live| live.load.0.all() as u64);
     let weight = |server: usize| {
-        let servers = available.servers();
+        let servers = available.weights();
         let place = servers.binary_search_by_key(&server, |(server, _)| *server).ok();
         place.and_then(|place| servers.get(place)).map_or(1, |(_, weight)| u64::from(*weight))
     };

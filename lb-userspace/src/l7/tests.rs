@@ -5,7 +5,7 @@ pub(crate) mod tls;
 mod pressure;
 mod proxy;
 mod proxied;
-mod origin;
+pub(crate) mod origin;
 mod http;
 mod logged;
 mod http2;

@@ -13,7 +13,7 @@ mod waiting;
 
 pub use waiting::{Entry, Slot, Waiting};
 
-use super::{BackendLive, ServerLive};
+use super::{Available, BackendLive, ServerLive};
 use state::State;
 use std::sync::{
     Mutex, MutexGuard, PoisonError,
@@ -121,12 +121,13 @@ impl Gate {
 }
 
 impl BackendLive {
-    /// Whether that server would take one more now, without waiting.
-    pub fn has_room(&self, server: usize) -> bool {
+    /// Whether that server of `available` would take one more now, without waiting.
+    pub fn has_room(&self, server: usize, available: &Available) -> bool {
         let (Some(limits), Some(live)) = (self.limits.get(server), self.servers.get(server)) else { return false };
         if limits.maxconn == 0 {
             return true;
         }
+        let limits = available.limits(server, *limits);
         let load = if limits.is_dynamic() { self.load() + 1 } else { 0 };
         let is_queued = live.load.0.queued.load(Ordering::Relaxed) > 0;
         !is_queued && live.load.0.served.load(Ordering::Relaxed) < limits.at(load, self.fullconn)

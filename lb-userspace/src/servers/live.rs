@@ -4,6 +4,7 @@ use super::{
     Available,
     counts::{Counter, FrontendLive, Padded, ServerCounts, Sharded},
     gate::{Gate, Load},
+    turns::Table,
 };
 use crate::model::{Backend, Balance, Limits, Model};
 use arc_swap::ArcSwap;
@@ -73,12 +74,14 @@ pub struct BackendLive {
     pub no_server: Padded<Counter>,
     /// Places at the servers and who waits for one. Shared with the configurations before and after.
     pub gate: Arc<Gate>,
-    /// Of each server.
+    /// Of each server, once it has its full share.
     pub(super) limits: Vec<Limits>,
     /// Of each server, its [identity](crate::model::Server::identity).
     pub(super) identities: Arc<[u64]>,
     /// The load at which all servers may have their `maxconn`.
     pub(super) fullconn: usize,
+    /// The table that servers are mostly looked up in.
+    table: Option<Table>,
     /// Whether anyone asks how many requests a server has: else nothing is counted across threads.
     pub(super) counts_load: bool,
 }
@@ -106,6 +109,7 @@ impl BackendLive {
             gate: old.map_or_else(Arc::default, |old| Arc::clone(&old.gate)),
             identities: servers.iter().map(|server| server.identity).collect(),
             fullconn: backend.fullconn(),
+            table: table(&backend.balance),
             counts_load: by_load || limits.iter().any(|limits| limits.maxconn > 0),
             limits,
             servers,
@@ -119,7 +123,7 @@ impl BackendLive {
 
     /// Says which servers take traffic from now on. Who waits for one that does not is told so.
     pub fn publish(&self, available: Available) {
-        self.available.store(Arc::new(available));
+        self.available.store(Arc::new(available.with_table(self.table)));
         self.gate.configure(self);
     }
 
@@ -127,6 +131,16 @@ impl BackendLive {
     fn find(&self, identity: u64) -> Option<(Arc<ServerLive>, bool)> {
         let index = self.servers.iter().position(|server| server.identity == identity)?;
         Some((Arc::clone(self.servers.get(index)?), self.available.load().contains(index)))
+    }
+}
+
+/// What servers are looked up in by that way to balance.
+fn table(balance: &Balance) -> Option<Table> {
+    match balance {
+        Balance::RoundRobin | Balance::Random { .. } => Some(Table::Turns),
+        Balance::Hash { kind, .. } if kind.consistent => Some(Table::Circle),
+        Balance::StaticRoundRobin | Balance::Hash { .. } => Some(Table::Map),
+        Balance::LeastConn | Balance::First | Balance::Maglev => None,
     }
 }
 

@@ -5,6 +5,8 @@ mod circle;
 mod map;
 mod round;
 
+use super::slowstart::{self, Throttle};
+use crate::model::Limits;
 use circle::Circle;
 use std::sync::OnceLock;
 
@@ -14,10 +16,32 @@ pub struct Available {
     servers: Vec<(usize, u16)>,
     /// Those that may have what belongs to them alone, in rising order; `None`: the same.
     keeping: Option<Vec<usize>>,
+    /// `None`: all have their full share.
+    rising: Option<Box<Rising>>,
     // Each way to balance reads one of these, so that the others are never made.
     turns: OnceLock<Box<[usize]>>,
     map: OnceLock<Box<[usize]>>,
     circle: OnceLock<Circle>,
+}
+
+/// Servers that came up a while ago, and do not have their full share yet.
+#[derive(Clone, Debug)]
+struct Rising {
+    /// In rising order of the servers.
+    throttles: Vec<(usize, Throttle)>,
+    /// The servers that may take new traffic with the weights that they have meanwhile.
+    weights: Vec<(usize, u16)>,
+}
+
+/// A table that servers are looked up in.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Table {
+    /// See [`Available::turns`].
+    Turns,
+    /// See [`Available::map`].
+    Map,
+    /// See [`Available::on_circle`].
+    Circle,
 }
 
 impl Available {
@@ -33,9 +57,45 @@ impl Available {
         Self { keeping: Some(servers.into_iter().collect()), ..self }
     }
 
+    /// With those, in rising order, that do not have their full share yet.
+    #[must_use]
+    pub fn rising(self, throttles: impl IntoIterator<Item = (usize, Throttle)>) -> Self {
+        let throttles: Vec<_> = throttles.into_iter().collect();
+        let weights = || slowstart::weights(&self.servers, |server| throttle(&throttles, server));
+        let rising = (!throttles.is_empty()).then(|| Rising { weights: weights(), throttles: throttles.clone() });
+        Self { rising: rising.map(Box::new), ..self }
+    }
+
+    /// Makes the table that will be looked at, so that nobody who looks has to wait for it.
+    #[must_use]
+    pub fn with_table(self, table: Option<Table>) -> Self {
+        match table {
+            Some(Table::Turns) => drop(self.turns()),
+            Some(Table::Map) => drop(self.map()),
+            Some(Table::Circle) => drop(self.circle()),
+            None => {}
+        }
+        self
+    }
+
     /// Index and weight of each, in the order of the model.
     pub fn servers(&self) -> &[(usize, u16)] {
         &self.servers
+    }
+
+    /// The same with the weights that they have now, for ways to balance that go along with changes of weights: in any unit.
+    pub fn weights(&self) -> &[(usize, u16)] {
+        self.rising.as_ref().map_or(&self.servers, |rising| &rising.weights)
+    }
+
+    /// How far a server has come that does not have its full share yet.
+    pub fn throttle(&self, server: usize) -> Option<Throttle> {
+        self.rising.as_ref().and_then(|rising| throttle(&rising.throttles, server))
+    }
+
+    /// The limits that a server has now, from those that it has once it has its full share.
+    pub fn limits(&self, server: usize, full: Limits) -> Limits {
+        self.throttle(server).map_or(full, |throttle| throttle.limits(full))
     }
 
     /// Whether that server is among them.
@@ -53,18 +113,31 @@ impl Available {
 
     /// One round, in which each server comes as often as its weight says, in HAProxy's order of `roundrobin`.
     pub fn turns(&self) -> &[usize] {
-        self.turns.get_or_init(|| round::round(&self.servers))
+        self.turns.get_or_init(|| round::round(self.weights()))
     }
 
-    /// HAProxy's map of these servers, for `static-rr` and map-based hashes.
+    /// HAProxy's map of these servers, for `static-rr` and map-based hashes. It knows only the full share of each.
     pub fn map(&self) -> &[usize] {
         self.map.get_or_init(|| map::map(&self.servers))
     }
 
     /// The server of that hash by consistent hashing among those that are open.
     pub fn on_circle(&self, hash: u32, open: impl Fn(usize) -> bool) -> Option<usize> {
-        self.circle.get_or_init(|| Circle::new(&self.servers)).pick(hash, open)
+        self.circle().pick(hash, open)
     }
+
+    fn circle(&self) -> &Circle {
+        let points = |&(server, weight): &(usize, u16)| {
+            let all = circle::points(weight);
+            (server, self.throttle(server).map_or(all, |throttle| throttle.points(all)))
+        };
+        self.circle.get_or_init(|| Circle::new(self.servers.iter().map(points)))
+    }
+}
+
+fn throttle(throttles: &[(usize, Throttle)], server: usize) -> Option<Throttle> {
+    let place = throttles.binary_search_by_key(&server, |(server, _)| *server).ok()?;
+    throttles.get(place).map(|(_, throttle)| *throttle)
 }
 
 /// Entries of a table from that place on, once around.
@@ -87,6 +160,7 @@ fn greatest_common_divisor(a: u16, b: u16) -> u16 {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+    use std::time::Duration;
 
     fn available(weights: &[u16]) -> Available {
         Available::new(weights.iter().copied().enumerate())
@@ -117,6 +191,26 @@ mod tests {
         assert_eq!(around(available.turns(), 4).collect::<Vec<_>>(), [5, 9, 2]);
         assert_eq!(around(Available::default().turns(), 4).count(), 0);
         assert_eq!(around(Available::new([(0, 0)]).turns(), usize::MAX).count(), 0);
+    }
+
+    #[test]
+    fn a_server_that_rises_has_its_part_of_every_table_but_the_static_one() {
+        let whole = Duration::from_secs(10);
+        let (all, mut last) = (Limits { maxconn: 50, ..Limits::default() }, 0);
+        for since in [0, 1, 3, 5, 9].map(Duration::from_secs) {
+            let throttle = Throttle::at(since, whole);
+            let available = available(&[2, 1, 1]).rising([(1, throttle)]);
+            let (part, turns) = (usize::from(throttle.percent()), available.turns());
+            let mine = turns.iter().filter(|server| **server == 1).count();
+            assert_eq!(mine * (300 + part), turns.len() * part, "{since:?}");
+            let keys = (0..4_096_u32).map(|key| available.on_circle(crate::hashing::avalanche(key), |_| true));
+            let keys = keys.filter(|server| *server == Some(1)).count();
+            assert!((1..1_500).contains(&keys) && keys >= last, "{since:?}: {keys} keys after {last}");
+            last = keys;
+            assert_eq!((available.map(), available.servers()), (&[0, 0, 1, 2][..], &[(0, 2), (1, 1), (2, 1)][..]));
+            assert_eq!([0, 1, 2].map(|server| available.limits(server, all)), [all, throttle.limits(all), all]);
+        }
+        assert!(available(&[1]).rising([]).rising.is_none());
     }
 
     #[test]

@@ -8,7 +8,7 @@ use crate::{
     dataplane::writer::{MapWriter, WriteError},
     model::{Backend, Model, backend},
     plan::{self, Census, Moment, Planner, Tables, Write, desired::NextHops},
-    servers::{Available, Live, Registry},
+    servers::{Available, Live, Registry, Rising, Throttle},
 };
 use lb_common::{RingId, ServerEntry, ServerId, ServerState};
 use std::{collections::BTreeSet, net::IpAddr, os::fd::OwnedFd, sync::Arc, time::Duration};
@@ -30,6 +30,8 @@ pub struct Halves {
     pub registry: Registry,
     /// What the proxy reads.
     pub live: Arc<Live>,
+    /// Servers that came up a while ago: the proxy gives them their share step by step.
+    rising: Rising,
     next_hops: NextHops,
     planner: Planner,
     writer: Box<dyn MapWriter>,
@@ -53,6 +55,7 @@ impl Halves {
         Self {
             registry: Registry::default(),
             live: Arc::new(Live::default()),
+            rising: Rising::default(),
             next_hops: NextHops::new(),
             planner: Planner::default(),
             model,
@@ -74,16 +77,20 @@ impl Halves {
 
     /// Changes to another configuration, whose rows `registry` has. The maps follow once [`rebuild`](Self::rebuild)
     /// finds the rings and next hops that it needs.
-    pub fn configure(&mut self, model: Arc<Model>, registry: Registry, live: Arc<Live>) {
+    pub fn configure(&mut self, model: Arc<Model>, registry: Registry, live: Arc<Live>, now: Instant) {
         (self.model, self.registry, self.live, self.settled) = (model, registry, live, false);
+        let since = self.since(now);
+        self.rising.configure(&self.model, |identity| self.registry.standing(identity), since);
         for backend in &self.model.backends {
-            self.publish_available(backend);
+            self.publish_available(backend, now);
         }
     }
 
     /// Lets a new standing of a server of `backend` take effect.
     pub fn standing_changed(&mut self, backend: &Backend, now: Instant) {
-        self.publish_available(backend);
+        let since = self.since(now);
+        self.rising.note(backend, |identity| self.registry.standing(identity), since);
+        self.publish_available(backend, now);
         match self.rebuilt.map(|rebuilt| rebuilt + QUIET).filter(|again| now < *again) {
             None if self.has_all() => self.rebuild(now),
             None => self.write_servers(now), // The rings wait for what the supervisor was asked for.
@@ -92,6 +99,28 @@ impl Halves {
                 self.due.get_or_insert(again);
             }
         }
+    }
+
+    /// When [`rise`](Self::rise) wants to be called next; `None` while all servers have their full share.
+    pub fn rises(&self) -> Option<Instant> {
+        self.rising.due().map(|due| self.epoch + due)
+    }
+
+    /// Lets servers that came up take a step towards their full share.
+    pub fn rise(&mut self, now: Instant) {
+        let stepped = self.rising.step(self.since(now));
+        let is_concerned = |backend: &&Backend| {
+            let rising = backend.servers.iter().filter(|server| server.slowstart.is_some());
+            rising.map(|server| server.identity(&backend.name)).any(|identity| stepped.contains(&identity))
+        };
+        for backend in self.model.backends.iter().filter(is_concerned) {
+            self.publish_available(backend, now);
+        }
+    }
+
+    /// How far a server has come, if it does not have its full share yet.
+    pub fn throttle(&self, identity: u64, now: Instant) -> Option<Throttle> {
+        self.rising.throttle(identity, self.since(now))
     }
 
     /// When [`rebuild`](Self::rebuild) wants to be called next.
@@ -120,17 +149,17 @@ impl Halves {
             return; // The supervisor was asked, and its answer calls this again.
         }
         self.note_refused(now);
-        let since = |time: Instant| time.saturating_duration_since(self.epoch);
-        let census = self.census.as_ref().map(|(census, begun)| (census, since(*begun)));
-        let moment = Moment { now: since(now), census };
+        let census = self.census.as_ref().map(|(census, begun)| (census, self.since(*begun)));
+        let moment = Moment { now: self.since(now), census };
         let wanted = self.planner.desired(&self.model, &self.registry, &self.next_hops, &self.current, moment);
         self.settled = self.change_to(wanted, now);
     }
 
     /// Notes whether the flow table refused flows lately; to be called now and then while slots change hands.
     pub fn note_refused(&mut self, now: Instant) {
+        let since = self.since(now);
         match self.writer.refused() {
-            Ok(total) => self.planner.transitions_mut().note_refused(total, now.saturating_duration_since(self.epoch)),
+            Ok(total) => self.planner.transitions_mut().note_refused(total, since),
             Err(error) => error!(error = &error as &dyn std::error::Error, "cannot read what the flow table refused"),
         }
     }
@@ -212,13 +241,21 @@ impl Halves {
         self.model.kernel_backends().flat_map(|backend| &backend.servers).map(|server| server.address.ip())
     }
 
-    fn publish_available(&self, backend: &Backend) {
+    /// The time since these halves began.
+    fn since(&self, time: Instant) -> Duration {
+        time.saturating_duration_since(self.epoch)
+    }
+
+    fn publish_available(&self, backend: &Backend, now: Instant) {
         let Some(live) = self.live.backend(&backend.name) else { return };
         let takes = self.registry.available(backend).into_iter().zip(&backend.servers).enumerate();
         let takes = takes.filter_map(|(index, (takes, server))| takes.then_some((index, server.weight)));
         let standing = |server: &crate::model::Server| self.registry.standing(server.identity(&backend.name));
         let keeping = backend.servers.iter().enumerate().filter(|(_, server)| standing(server).keeps_existing());
-        live.publish(Available::new(takes).keeping(keeping.map(|(index, _)| index)));
+        let available = Available::new(takes).keeping(keeping.map(|(index, _)| index));
+        let slow = backend.servers.iter().enumerate().filter(|(_, server)| server.slowstart.is_some());
+        let throttle = |server: &crate::model::Server| self.throttle(server.identity(&backend.name), now);
+        live.publish(available.rising(slow.filter_map(|(index, server)| Some((index, throttle(server)?)))));
     }
 
     /// The rows of servers that are in use already; the rings stay as they are. A server that returns waits for its ring:

@@ -11,9 +11,10 @@ use crate::{
     l7::log::SinkReport,
     model::{Backend, Frontend, FrontendKind, Model, backend},
     plan::{Census, Connections},
-    servers::Admin,
+    servers::{Admin, Throttle},
 };
 use lb_common::maps::{MAX_CONNECTIONS4, MAX_CONNECTIONS6, MAX_FLOWS4, MAX_FLOWS6, MAX_HALF_OPEN};
+use tokio::time::Instant;
 
 impl Running {
     /// How things stand now.
@@ -46,7 +47,7 @@ impl Running {
 
     fn backend_status(&self, backend: &Backend) -> BackendStatus {
         let live = self.halves.live.backend(&backend.name);
-        let available = live.map(|live| live.available.load_full());
+        let (available, now) = (live.map(|live| live.available.load_full()), Instant::now());
         let servers = backend.servers.iter().enumerate().map(|(index, server)| {
             let identity = server.identity(&backend.name);
             let standing = self.halves.registry.standing(identity);
@@ -60,6 +61,7 @@ impl Running {
                 health: standing.health,
                 last_check: self.verdicts.last(identity),
                 weight: server.weight,
+                throttle: self.halves.throttle(identity, now).map(Throttle::percent),
                 backup: server.backup,
                 ..ServerStatus::default()
             };

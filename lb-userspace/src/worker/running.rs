@@ -101,7 +101,7 @@ impl Running {
         outcomes: &mpsc::Sender<Outcome>,
     ) {
         // First, because it publishes who may take traffic: no connection reads the new live state before that.
-        self.halves.configure(Arc::clone(model), registry, Arc::clone(snapshot.live()));
+        self.halves.configure(Arc::clone(model), registry, Arc::clone(snapshot.live()), Instant::now());
         if let Some(scans) = &mut self.scans {
             scans.look(&self.halves);
         }
@@ -161,3 +161,6 @@ impl Running {
         Answer::Ok(serde_json::Value::String(format!("{backend}/{server}: {admin}")))
     }
 }
+
+#[cfg(test)]
+mod tests;

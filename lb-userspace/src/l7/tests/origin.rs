@@ -14,7 +14,7 @@ use tokio::{
 };
 
 /// What a server does with a request.
-pub(super) enum Act {
+pub(crate) enum Act {
     /// Writes these bytes and reads the next request.
     Answer(String),
     /// Does so after a while.
@@ -26,8 +26,8 @@ pub(super) enum Act {
 }
 
 /// A server. Ends with the runtime of its test.
-pub(super) struct Origin {
-    pub(super) address: SocketAddr,
+pub(crate) struct Origin {
+    pub(crate) address: SocketAddr,
     /// The heads of the requests that came, each with as much body as its content-length says.
     pub(super) requests: Arc<Mutex<Vec<String>>>,
     /// Connections that came.
@@ -43,7 +43,7 @@ impl Origin {
     }
 
     /// `act` decides by the number of the request on its connection and the request.
-    pub(super) async fn start(act: impl Fn(usize, &str) -> Act + Send + Sync + 'static) -> Self {
+    pub(crate) async fn start(act: impl Fn(usize, &str) -> Act + Send + Sync + 'static) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("bind");
         let address = listener.local_addr().expect("address");
         let origin = Self { address, requests: Arc::default(), connections: Arc::default(), ended: Arc::default() };
@@ -73,7 +73,7 @@ impl Origin {
     }
 }
 
-pub(super) fn ok(body: &str) -> String {
+pub(crate) fn ok(body: &str) -> String {
     format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{body}", body.len())
 }
 

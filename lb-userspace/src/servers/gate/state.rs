@@ -60,7 +60,8 @@ impl State {
         let row = |(index, (live, limits)): (usize, (&Arc<ServerLive>, &Limits))| {
             let bound = old.remove(&live.identity).map(|row| row.bound).unwrap_or_default();
             let (takes, keeps) = (available.contains(index), available.keeps(index));
-            (live.identity, Row { live: Arc::clone(live), limits: *limits, takes, keeps, bound })
+            let limits = available.limits(index, *limits);
+            (live.identity, Row { live: Arc::clone(live), limits, takes, keeps, bound })
         };
         self.rows = servers.map(row).collect();
         self.fullconn = backend.fullconn;

@@ -4,7 +4,7 @@ use super::*;
 use crate::{
     l7::tests::model::{backend, model},
     model::{Backend, Limits},
-    servers::{Available, Live},
+    servers::{Available, Live, Throttle},
 };
 use proptest::prelude::*;
 use std::{
@@ -12,6 +12,7 @@ use std::{
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, Wake, Waker},
+    time::Duration,
 };
 
 /// A backend whose servers have these limits.
@@ -60,6 +61,10 @@ impl Wake for Woken {
     }
 }
 
+fn has_room(backend: &BackendLive, server: usize) -> bool {
+    backend.has_room(server, &backend.available.load())
+}
+
 fn served(backend: &BackendLive) -> Vec<usize> {
     backend.servers.iter().map(|server| server.load.0.served.load(Ordering::SeqCst)).collect()
 }
@@ -72,7 +77,7 @@ fn queued(backend: &BackendLive) -> Vec<usize> {
 fn a_place_goes_to_whoever_waits_longest_wherever_that_is() {
     let (backend, _live) = live(&limited(&[maxconn(1), maxconn(1)]), &Live::default());
     let (first, second) = (slot(backend.enter(Place::Server(0))), slot(backend.enter(Place::Server(1))));
-    assert!(!backend.has_room(0) && !backend.has_room(1));
+    assert!(!has_room(&backend, 0) && !has_room(&backend, 1));
     let woken: [Arc<Woken>; 3] = Default::default();
     let wakers = woken.clone().map(Waker::from);
     let mut any = wait(backend.enter(Place::Any));
@@ -94,6 +99,29 @@ fn a_place_goes_to_whoever_waits_longest_wherever_that_is() {
     drop(first);
     assert!(matches!(poll(&mut bound, &wakers[1]), Poll::Ready(Ok(Slot { server: 0, .. }))));
     assert_eq!((served(&backend), backend.load()), (vec![0, 0], 0));
+}
+
+#[test]
+fn a_server_that_rises_has_room_for_few_and_with_each_step_for_more() {
+    let (backend, _live) = live(&limited(&[maxconn(4)]), &Live::default());
+    let rising = |seconds| {
+        let throttle = Throttle::at(Duration::from_secs(seconds), Duration::from_secs(8));
+        backend.publish(Available::new([(0, 1)]).rising([(0, throttle)]));
+    };
+    rising(0);
+    let _first = slot(backend.enter(Place::Server(0)));
+    assert!(!has_room(&backend, 0));
+    let (mut second, mut third) = (wait(backend.enter(Place::Any)), wait(backend.enter(Place::Bound(0))));
+    let woken = Arc::new(Woken::default());
+    let waker = Waker::from(Arc::clone(&woken));
+    assert!(poll(&mut second, &waker).is_pending() && poll(&mut third, &waker).is_pending());
+    rising(4);
+    assert!(woken.0.load(Ordering::SeqCst));
+    let Poll::Ready(Ok(_second)) = poll(&mut second, &waker) else { panic!("half of four are two") };
+    assert!(poll(&mut third, &waker).is_pending());
+    backend.publish(Available::new([(0, 1)]));
+    assert!(matches!(poll(&mut third, &waker), Poll::Ready(Ok(_))));
+    assert!(has_room(&backend, 0));
 }
 
 #[test]
@@ -292,7 +320,7 @@ fn counts_return_to_zero_after_a_million_aborted_requests() {
         thread.join().expect("thread");
     }
     assert_eq!((served(&backend), queued(&backend), backend.load()), (vec![0; 3], vec![0; 3], 0));
-    assert!((0..3).all(|server| backend.has_room(server)));
+    assert!((0..3).all(|server| has_room(&backend, server)));
 }
 
 /// Every one that waits is woken by somebody: threads that sleep until they are, with one place for all of them.
@@ -308,7 +336,7 @@ fn no_wake_up_is_lost_between_threads() {
                     let slot = match backend.enter(Place::Server(0)).expect("it takes traffic") {
                         Entry::Slot(slot) => slot,
                         Entry::Waiting(waiting) if turn % 7 == 0 => {
-                            let short = std::time::Duration::from_micros(50);
+                            let short = Duration::from_micros(50);
                             let Ok(slot) = tokio::time::timeout(short, waiting).await else { continue };
                             slot.expect("it stays")
                         }

@@ -7,19 +7,24 @@ const POINTS: u32 = 16;
 /// Points that a server may have.
 const RANGE: u32 = 256 * POINTS;
 
+/// The points of a server with that weight.
+pub(super) fn points(weight: u16) -> u32 {
+    u32::from(weight) * POINTS
+}
+
 /// Points of the servers on the circle of all hashes.
 #[derive(Clone, Debug)]
 pub(super) struct Circle(Box<[(u32, usize)]>);
 
 impl Circle {
-    /// HAProxy numbers the servers of a backend from 1 in the order of the file, and so the points depend on nothing else.
-    pub(super) fn new(servers: &[(usize, u16)]) -> Self {
-        let points = |&(server, weight): &(usize, u16)| {
+    /// Of servers with so many points each. HAProxy numbers the servers of a backend from 1 in the order of the file, and so the points depend on nothing else.
+    pub(super) fn new(servers: impl Iterator<Item = (usize, u32)>) -> Self {
+        let points = |(server, points): (usize, u32)| {
             let number = u32::try_from(server + 1).unwrap_or(u32::MAX);
             let first = number.wrapping_mul(RANGE);
-            (0..u32::from(weight) * POINTS).map(move |point| (avalanche(first.wrapping_add(point)), server))
+            (0..points).map(move |point| (avalanche(first.wrapping_add(point)), server))
         };
-        let mut points: Vec<_> = servers.iter().flat_map(points).collect();
+        let mut points: Vec<_> = servers.flat_map(points).collect();
         points.sort_by_key(|(at, _)| *at);
         Self(points.into())
     }

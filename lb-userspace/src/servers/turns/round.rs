@@ -4,8 +4,8 @@ use std::{cmp::Reverse, collections::BinaryHeap};
 
 /// HAProxy counts weights in sixteenths.
 const SCALE: u64 = 16;
-/// Its largest weight, so counted.
-const MAX: u64 = 256 * SCALE;
+/// More than the largest weight, so counted.
+const MAX: u64 = (1 << 16) * SCALE;
 
 /// One round: each server comes as often as its weight says, its turns spread evenly.
 ///

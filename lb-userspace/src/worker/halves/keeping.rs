@@ -96,7 +96,7 @@ impl History {
         let mut registry = self.halves.registry.clone();
         registry.update(&model).unwrap();
         let live = Arc::new(self.halves.live.for_model(&model));
-        self.halves.configure(model, registry, live);
+        self.halves.configure(model, registry, live, self.now());
         self.halves.set_next_hops((1..).zip(self.halves.needed_next_hops()).map(|(row, hop)| (hop, row)).collect());
         self.halves.rebuild(self.now());
         assert!(self.halves.settled());

@@ -1,5 +1,7 @@
 //! Over maps in memory, whose writes a test can count, refuse, and look at.
 
+mod rising;
+
 use super::*;
 use crate::{
     dataplane::memory::MemoryMaps,
@@ -59,7 +61,7 @@ fn configured(maps: &Shared, tables: Tables) -> Halves {
     halves.adopt(Box::new(maps.clone()), tables);
     registry.update(&model).unwrap();
     let live = Arc::new(halves.live.for_model(&model));
-    halves.configure(model, registry, live);
+    halves.configure(model, registry, live, Instant::now());
     halves
 }
 
@@ -190,7 +192,7 @@ fn next_hops_of_servers_that_go_are_kept_until_the_maps_do_without_them() {
     let fewer = Arc::new(model(vec![backend("web", servers(2))], vec![(bind("192.0.2.10:80", Protocol::Tcp), "web")]));
     let (mut registry, live) = (halves.registry.clone(), Arc::new(halves.live.for_model(&fewer)));
     registry.update(&fewer).unwrap();
-    halves.configure(fewer, registry, live);
+    halves.configure(fewer, registry, live, now);
     assert_eq!(halves.needed_next_hops(), all);
     halves.set_next_hops((1..).zip(all.clone()).map(|(row, address)| (address, row)).collect());
     halves.rebuild(now);
@@ -225,7 +227,7 @@ fn a_configuration_is_never_served_with_servers_that_are_known_to_be_down() {
     let live = Arc::new(Live::default().for_model(&model));
     let available = || live.backend("web").unwrap().available.load().servers().to_vec();
     assert_eq!(available(), [(0, 1), (1, 1)]);
-    halves.configure(Arc::clone(&model), registry, Arc::clone(&live));
+    halves.configure(Arc::clone(&model), registry, Arc::clone(&live), Instant::now());
     assert_eq!(available(), [(1, 1)]);
 }
 

@@ -1,0 +1,153 @@
+//! A configuration comes to life: real sockets and checks, and what the worker's loop does with them.
+
+use super::*;
+use crate::{
+    l7::tests::{
+        model::{backend, frontend, http_frontend, model},
+        origin::{Act, Origin, ok},
+    },
+    model::{Check, CheckKind, FrontendKind},
+    servers::{Health, Throttle},
+};
+use std::{
+    cell::RefCell,
+    collections::BTreeSet,
+    rc::Rc,
+    sync::atomic::{AtomicBool, Ordering::SeqCst},
+    time::Duration,
+};
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpStream,
+    task::LocalSet,
+    time::{sleep, sleep_until, timeout},
+};
+
+/// A proxy in front of two servers; the second one's health is up to the test.
+struct Life {
+    running: Running,
+    model: Arc<Model>,
+    address: SocketAddr,
+    healthy: Arc<AtomicBool>,
+    outcomes: (mpsc::Sender<Outcome>, mpsc::Receiver<Outcome>),
+}
+
+impl Life {
+    async fn begin(slowstart: Duration) -> Self {
+        let healthy = Arc::new(AtomicBool::new(false));
+        let health = Arc::clone(&healthy);
+        let second = Origin::start(move |_, request| match request.starts_with("HEAD ") {
+            true if !health.load(SeqCst) => Act::Answer(ok("").replace("200 OK", "503 No")),
+            true => Act::Answer(ok("")),
+            false => Act::Answer(ok("2")),
+        });
+        let first = Origin::start(|_, request| Act::Answer(ok(if request.starts_with("HEAD ") { "" } else { "1" })));
+        let mut web = backend("web", [first.await.address, second.await.address]);
+        web.check = Some(Check {
+            kind: CheckKind::Http {
+                method: "HEAD".to_owned(),
+                path: "/".to_owned(),
+                host: None,
+                expect: BTreeSet::from([200]),
+            },
+            interval: Duration::from_millis(20),
+            timeout: Duration::from_secs(5),
+            rise: 1,
+            fall: 1,
+            port: None,
+        });
+        web.servers[1].slowstart = Some(slowstart);
+        let sockets = l7::bind("127.0.0.1:0".parse().expect("address"), 2).expect("sockets");
+        let address = sockets[0].local_addr().expect("address");
+        let model = Arc::new(model(vec![frontend("www", address, FrontendKind::Http(http_frontend()))], vec![web]));
+        let running = Running::first(&model).expect("threads");
+        let mut life = Self { running, model, address, healthy, outcomes: mpsc::channel(64) };
+        life.load(BTreeMap::from([(address, sockets)]));
+        life
+    }
+
+    /// Takes up its configuration, for the first time or again.
+    fn load(&mut self, listeners: BTreeMap<SocketAddr, Vec<TcpListener>>) {
+        let next = self.running.prepare(&self.model, None, BTreeMap::new()).expect("a configuration");
+        self.running.change_to(&self.model, next, listeners, &self.outcomes.0);
+    }
+
+    fn throttle(&self) -> Option<u8> {
+        let identity = self.model.backends[0].servers[1].identity("web");
+        self.running.halves.throttle(identity, Instant::now()).map(Throttle::percent)
+    }
+
+    /// Does what the loop of the worker does until `end` says so.
+    async fn until(&mut self, what: &str, end: impl Fn(&Self) -> bool) {
+        let live = async {
+            while !end(self) {
+                let rises = self.running.halves.rises();
+                tokio::select! {
+                    Some(outcome) = self.outcomes.1.recv() => self.running.judge(&outcome),
+                    () = sleep_until(rises.unwrap_or_else(Instant::now)), if rises.is_some() => {
+                        self.running.halves.rise(Instant::now());
+                    }
+                }
+            }
+        };
+        timeout(Duration::from_secs(20), live).await.unwrap_or_else(|_| panic!("never: {what}"));
+    }
+
+    fn health(&self) -> Health {
+        self.running.halves.registry.standing(self.model.backends[0].servers[1].identity("web")).health
+    }
+}
+
+/// Which servers answer, one request after the other, in `answers`.
+async fn ask(address: SocketAddr, answers: Rc<RefCell<Vec<char>>>) {
+    loop {
+        let mut client = TcpStream::connect(address).await.expect("connect");
+        client.write_all(b"GET / HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n").await.expect("write");
+        let mut answer = Vec::new();
+        client.read_to_end(&mut answer).await.expect("an answer");
+        answers.borrow_mut().push(answer.last().copied().map(char::from).expect("a server's name"));
+        sleep(Duration::from_millis(1)).await;
+    }
+}
+
+#[tokio::test]
+async fn the_share_of_a_server_that_came_up_rises_and_a_reload_does_not_change_that() {
+    LocalSet::new()
+        .run_until(async {
+            let mut life = Life::begin(Duration::from_secs(3)).await;
+            assert_eq!(life.throttle(), None, "not at the start");
+            life.until("it is found down", |life| life.health() == Health::Down).await;
+            let answers = Rc::new(RefCell::new(Vec::new()));
+            // Of the second server, in percent, since the last time.
+            let share = || {
+                let answers = std::mem::take(&mut *answers.borrow_mut());
+                assert!(answers.len() > 20, "{} answers", answers.len());
+                answers.iter().filter(|server| **server == '2').count() * 100 / answers.len()
+            };
+            let asking = tokio::task::spawn_local(ask(life.address, Rc::clone(&answers)));
+            life.until("some answers", |_| answers.borrow().len() > 50).await;
+            assert_eq!(share(), 0);
+
+            life.healthy.store(true, SeqCst);
+            life.until("it comes up", |life| life.throttle().is_some()).await;
+            answers.borrow_mut().clear();
+            let mut shares = Vec::new();
+            for percent in [25, 50, 75] {
+                life.until("it rises", |life| life.throttle().is_none_or(|now| now >= percent)).await;
+                shares.push(share());
+                life.load(BTreeMap::new());
+                let after = life.throttle().expect("it still rises");
+                assert!((percent..percent + 10).contains(&after), "after the reload: {after} %");
+            }
+            life.until("it has risen", |life| life.throttle().is_none() && life.running.halves.rises().is_none()).await;
+            shares.push(share());
+            let some = Instant::now() + Duration::from_millis(300);
+            life.until("some time", |_| Instant::now() > some).await;
+            shares.push(share());
+            asking.abort();
+            // A quarter of the way its part is an eighth on average: 11 % of all.
+            let expected = [5..=17, 20..=34, 32..=45, 40..=52, 45..=55];
+            assert!(shares.iter().zip(&expected).all(|(share, expected)| expected.contains(share)), "{shares:?}");
+        })
+        .await;
+}
