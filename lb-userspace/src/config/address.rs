@@ -188,6 +188,6 @@ fn refused(error: &NotAnAddress, text: &Text, forms: &str) -> Diagnostic {
 const MAX_RANGE: u16 = 1_024;
 
 const SOCKET_FORMS: &str = "supported: \"192.0.2.10:80\", \"*:80\", \"[2001:db8::1]:80\", \"[::]:80\"";
-const BIND_FORMS: &str = "supported: \"192.0.2.10:80\", \"*:80\", \"[2001:db8::1]:80\", \"[::]:80\"; in mode `l4` also \"192.0.2.10:8000-8100\" and \"192.0.2.10:*\"";
+const BIND_FORMS: &str = "supported: \"192.0.2.10:80\", \"*:80\", \"[2001:db8::1]:80\", \"[::]:80\", \"192.0.2.10:8000-8100\"; in mode `l4` also \"192.0.2.10:*\"";
 const SERVER_FORMS: &str = "supported: \"10.0.0.1:80\", \"[2001:db8::1]:80\", and the same without a port";
 const IP_FORMS: &str = "supported: \"10.0.0.1\", \"2001:db8::1\"";

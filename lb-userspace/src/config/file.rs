@@ -282,8 +282,8 @@ table! {
     struct Server, "a server" {
         /// Unique in its backend. Required.
         name: Text,
-        /// "address:port"; without a port: that of the frontend, as in HAProxy; in mode `l4` the one that the client
-        /// connects to, whichever it is. Required.
+        /// "address:port"; without a port: the one that the client connected to, as in HAProxy. Of a client that a header
+        /// of the PROXY protocol tells of, that is the one that the header names. Required.
         address: ServerAddress,
         /// Share of the traffic relative to the other servers, 1 to 256. Default: 1, as HAProxy.
         weight: i64,

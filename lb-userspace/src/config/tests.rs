@@ -15,8 +15,9 @@ mod traffic;
 mod values;
 mod vips;
 
-use super::{Format, parse};
+use super::{Bundle, ConfigFile, Diagnostics, Format, Loaded, PemFile, load, parse};
 use crate::model::Model;
+use std::collections::BTreeMap;
 
 /// `text` is refused with exactly the errors `expected`.
 fn assert_errors(text: &str, expected: &str) {
@@ -43,6 +44,16 @@ fn l4(frontend: &str, backend: &str) -> String {
 fn said(text: &str) -> Vec<String> {
     let found = parse(text).map_or_else(|errors| errors, |loaded| loaded.warnings);
     found.iter().map(|diagnostic| diagnostic.message.clone()).collect()
+}
+
+/// `text` with a certificate in the directory of that name.
+fn certified(text: &str, directory: &str) -> Result<Loaded, Diagnostics> {
+    let certified = rcgen::generate_simple_self_signed(["www.example.com".to_owned()]).expect("a certificate");
+    let pem = certified.cert.pem() + &certified.signing_key.serialize_pem();
+    let file = PemFile { path: format!("{directory}/www.pem"), pem, staple: None };
+    let certificates = BTreeMap::from([(directory.to_owned(), Ok(vec![file]))]);
+    let files = vec![ConfigFile { path: "sluice.toml".to_owned(), text: text.to_owned() }];
+    load(&Bundle { files, certificates, ..Bundle::default() })
 }
 
 fn model(text: &str) -> Model {

@@ -47,13 +47,14 @@ pub(super) async fn open(
     host: Option<&str>,
     thread: &Thread,
 ) -> io::Result<(Io, Open)> {
-    let (Some(address), Some(live)) = (backend.addresses.get(server), backend.live.servers.get(server)) else {
+    let (Some(destination), Some(live)) = (backend.destinations.get(server), backend.live.servers.get(server)) else {
         return Err(io::ErrorKind::NotFound.into());
     };
+    let address = destination.reached(&flow);
     let counts = live.counts.of(thread.index);
     let tls = backend.tls.get(server).and_then(Option::as_ref);
     let attempt = async {
-        let stream = connect(*address, backend.send_proxy, flow).await?;
+        let stream = connect(address, backend.send_proxy, flow).await?;
         let Some((connector, sni)) = tls else { return Ok(Io::Tcp(stream)) };
         let name = match sni {
             Sni::Host => host,

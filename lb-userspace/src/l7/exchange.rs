@@ -336,9 +336,10 @@ impl Exchange<'_> {
         Some(Reached::Http1(Connection::new(io, open, shares.then_some(identity))))
     }
 
-    /// What connections to a server are kept as. Those that were asked for another name are others.
+    /// What connections to a server are kept as. Those to another port, or that were asked for another name, are others.
     fn shared_as(&self, server: usize) -> Option<u64> {
-        let identity = self.backend.live.servers.get(server)?.identity;
+        let (live, destination) = (self.backend.live.servers.get(server)?, self.backend.destinations.get(server)?);
+        let identity = destination.kept_as(live.identity, &self.told.client.flow);
         let by_host = matches!(self.backend.tls.get(server), Some(Some((_, Sni::Host))));
         let host = self.host().filter(|_| by_host);
         Some(host.map_or(identity, |host| name_hash(identity, host.as_bytes())))

@@ -13,7 +13,7 @@ const PER_SERVER: usize = 64;
 /// rarely meets a connection that is just being closed.
 const EXPIRY: Duration = Duration::from_millis(4_500);
 
-/// The idle connections of one thread, by the identity of the server.
+/// The idle connections of one thread, by what they are kept as: the identity of the server, and what else tells them apart.
 pub(super) struct Idle<T> {
     servers: HashMap<u64, VecDeque<(Instant, T)>>,
 }

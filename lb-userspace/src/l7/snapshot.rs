@@ -1,20 +1,20 @@
 //! Snapshot: one configuration as the serving threads use it. Made off the hot path, then swapped in as a whole.
 
 use super::{
-    balance::Order,
+    balance::{Flow, Order},
     cookie::Persistence,
     log::{Sinks, id::Ids, logger::Logger},
     tls::{Acceptor, TlsError, server::Connector},
 };
 use crate::{
     model::{
-        Backend, BackendIndex, Bind, Condition, Frontend, FrontendKind, Model, Proto, Retry, Rule, Rules, SendProxy,
-        Server, Sni, acl::Fetch, rule::Admission,
+        Backend, BackendIndex, Bind, Condition, Frontend, FrontendKind, Model, Ports, Proto, Retry, Rule, Rules,
+        SendProxy, Server, Sni, acl::Fetch, rule::Admission,
     },
     servers::{BackendLive, FrontendLive, Live},
 };
 use ipnet::IpNet;
-use lb_common::hash::HashKey;
+use lb_common::hash::{HashKey, name_hash};
 use std::{
     net::{IpAddr, SocketAddr},
     path::PathBuf,
@@ -49,10 +49,11 @@ pub(super) struct FrontendRoute {
     binds: Vec<BindRoute>,
 }
 
-/// One address of a frontend.
+/// One address of a frontend, with all its ports.
 #[derive(Debug)]
 struct BindRoute {
-    address: SocketAddr,
+    ip: IpAddr,
+    ports: Ports,
     accept_proxy: Vec<IpNet>,
     tls: Option<Acceptor>,
 }
@@ -80,8 +81,39 @@ pub(super) struct BackendRoute {
     /// Servers speak HTTP/2.
     pub(super) http2: bool,
     /// In the order of the servers of `live`.
-    pub(super) addresses: Vec<SocketAddr>,
+    pub(super) destinations: Vec<Destination>,
     pub(super) live: Arc<BackendLive>,
+}
+
+/// Where a server is.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Destination {
+    /// There.
+    At(SocketAddr),
+    /// At the port that the client connected to.
+    AtPortOfClient(IpAddr),
+}
+
+impl Destination {
+    fn of(server: &Server) -> Self {
+        if server.keeps_port { Self::AtPortOfClient(server.address.ip()) } else { Self::At(server.address) }
+    }
+
+    /// Where it is reached for that client.
+    pub(super) fn reached(self, flow: &Flow) -> SocketAddr {
+        match self {
+            Self::At(address) => address,
+            Self::AtPortOfClient(ip) => SocketAddr::new(ip, flow.local.port()),
+        }
+    }
+
+    /// What connections are kept as that lead to the server of that identity for that client.
+    pub(super) fn kept_as(self, identity: u64, flow: &Flow) -> u64 {
+        match self {
+            Self::At(_) => identity,
+            Self::AtPortOfClient(_) => name_hash(identity, &flow.local.port().to_be_bytes()),
+        }
+    }
 }
 
 /// Why a configuration cannot be served.
@@ -170,7 +202,7 @@ impl FrontendRoute {
         let not_live = || SnapshotError::NotLive { name: frontend.name.clone() };
         let bind = |bind: &Bind| {
             let (accept_proxy, tls) = (bind.accept_proxy.clone(), Self::acceptor(frontend, bind)?);
-            Ok(BindRoute { address: bind.address, accept_proxy, tls })
+            Ok(BindRoute { ip: bind.address.ip(), ports: bind.ports, accept_proxy, tls })
         };
         Ok(Self {
             name: frontend.name.clone(),
@@ -214,7 +246,7 @@ impl FrontendRoute {
     }
 
     fn bind(&self, address: SocketAddr) -> Option<&BindRoute> {
-        self.binds.iter().find(|bind| bind.address == address)
+        self.binds.iter().find(|bind| bind.ip == address.ip() && bind.ports.contains(address.port()))
     }
 }
 
@@ -240,7 +272,7 @@ impl BackendRoute {
             persistence: Persistence::new(backend),
             send_proxy: backend.send_proxy,
             http2: backend.proto == Proto::Http2,
-            addresses: backend.servers.iter().map(|server| server.address).collect(),
+            destinations: backend.servers.iter().map(Destination::of).collect(),
             live: Arc::clone(live.backend(&backend.name).ok_or_else(not_live)?),
         })
     }

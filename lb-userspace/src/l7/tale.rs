@@ -9,9 +9,9 @@ use super::{
         termination::{Cause, Phase, Termination},
     },
     message::{Request, Response, Version},
-    snapshot::BackendRoute,
+    snapshot::{BackendRoute, Destination},
 };
-use std::{cell::RefCell, net::SocketAddr, time::SystemTime};
+use std::{cell::RefCell, time::SystemTime};
 use tokio::time::Instant;
 
 /// What is told of one request or connection.
@@ -29,8 +29,8 @@ pub(super) struct Told {
     request_fields: Captured,
     response_fields: Captured,
     backend: Option<String>,
-    /// The last that was chosen: index, name and address.
-    server: Option<(usize, String, SocketAddr)>,
+    /// The last that was chosen: index, name and where it is.
+    server: Option<(usize, String, Destination)>,
     pub(super) status: Option<u16>,
     pub(super) termination: Termination,
     pub(super) queue: Queue,
@@ -98,7 +98,7 @@ impl Tale {
             tls: tls.map(|facts| Tls { version: facts.version, cipher: facts.cipher, sni: facts.sni.as_deref() }),
             backend: told.backend.as_deref(),
             server: told.server.as_ref().map(|(_, name, _)| name.as_str()),
-            server_peer: told.server.as_ref().map(|(.., address)| *address),
+            server_peer: told.server.as_ref().map(|(.., at)| at.reached(&client.flow)),
             request,
             status: told.status,
             bytes_to_client,
@@ -148,13 +148,13 @@ impl Told {
 
     /// A place at a server was given; what came before has failed.
     pub(super) fn server(&mut self, backend: &BackendRoute, index: usize) {
-        let (name, address) = (backend.names.get(index), backend.addresses.get(index));
+        let (name, at) = (backend.names.get(index), backend.destinations.get(index));
         if let Some((before, ..)) = &self.server {
             self.retries += 1;
             self.redispatched |= *before != index;
         } else {
             self.times.queue = Some(Instant::now());
         }
-        self.server = name.zip(address).map(|(name, address)| (index, name.clone(), *address));
+        self.server = name.zip(at).map(|(name, at)| (index, name.clone(), *at));
     }
 }

@@ -6,6 +6,7 @@ mod pressure;
 mod proxy;
 mod proxied;
 pub(crate) mod origin;
+mod ports;
 mod http;
 mod logged;
 mod http2;

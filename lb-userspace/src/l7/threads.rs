@@ -11,6 +11,7 @@ use super::{
 use arc_swap::ArcSwapOption;
 use std::{
     cell::RefCell,
+    collections::HashSet,
     io,
     net::{SocketAddr, TcpListener},
     ops::Deref,
@@ -222,8 +223,8 @@ async fn run(thread: Rc<Thread>, mut commands: mpsc::UnboundedReceiver<Command>)
 
 fn apply(thread: &Rc<Thread>, listening: &mut Vec<Listening>, new: Vec<BoundListener>) {
     let Some(snapshot) = thread.snapshot() else { return };
-    let is_replaced =
-        |old: &Listening| new.iter().any(|new| new.frontend == old.frontend && new.address == old.address);
+    let replaced: HashSet<(&str, SocketAddr)> = new.iter().map(|new| (new.frontend.as_str(), new.address)).collect();
+    let is_replaced = |old: &Listening| replaced.contains(&(old.frontend.as_str(), old.address));
     let (kept, gone): (Vec<_>, Vec<_>) = std::mem::take(listening)
         .into_iter()
         .partition(|old| snapshot.serves(&old.frontend, old.address) && !is_replaced(old));

@@ -36,7 +36,7 @@ impl Frontend {
             FrontendKind::L4(_) => false,
             FrontendKind::Tcp(_) | FrontendKind::Http(_) => true,
         };
-        proxied && self.binds.iter().any(|bind| bind.address == address)
+        proxied && self.binds.iter().any(|bind| bind.is_at(address))
     }
 }
 
@@ -167,7 +167,7 @@ pub struct Bind {
     /// Address and port. An unspecified address is for `tcp` and `http` only: `0.0.0.0` is every IPv4 address, `::` every
     /// IPv6 address and no IPv4 one (IPV6_V6ONLY), so that both can be bound side by side.
     pub address: SocketAddr,
-    /// The ports of an `l4` frontend, of which `address` has the lowest, or 0 for all; for others the one of `address`.
+    /// Its ports, of which `address` has the lowest, or 0 for all (`l4` only).
     pub ports: Ports,
     /// `udp` is for `l4` only.
     pub protocol: Protocol,
@@ -186,15 +186,26 @@ impl Bind {
         shown(self.address.ip(), self.ports)
     }
 
-    /// The VIPs of an `l4` frontend that this is.
-    pub fn endpoints(&self) -> impl Iterator<Item = Endpoint> + use<> {
+    /// Each port with the address; where it has all ports, port 0.
+    pub fn addresses(&self) -> impl Iterator<Item = SocketAddr> + use<> {
         let (first, last) = match self.ports {
             Ports::One(port) => (port, port),
             Ports::Range(first, last) => (first, last),
             Ports::All => (0, 0),
         };
-        let (address, protocol) = (self.address.ip(), self.protocol);
-        (first..=last).map(move |port| Endpoint::new(address, port, protocol))
+        let ip = self.address.ip();
+        (first..=last).map(move |port| SocketAddr::new(ip, port))
+    }
+
+    /// Whether that is one of its [addresses](Self::addresses).
+    pub fn is_at(&self, address: SocketAddr) -> bool {
+        self.address.ip() == address.ip() && self.ports.contains(address.port())
+    }
+
+    /// The VIPs of an `l4` frontend that this is.
+    pub fn endpoints(&self) -> impl Iterator<Item = Endpoint> + use<> {
+        let protocol = self.protocol;
+        self.addresses().map(move |address| Endpoint::new(address.ip(), address.port(), protocol))
     }
 }
 

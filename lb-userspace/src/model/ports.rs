@@ -22,6 +22,12 @@ impl Ports {
         }
     }
 
+    /// Whether that port is among them.
+    pub const fn contains(self, port: u16) -> bool {
+        let (first, last) = self.bounds();
+        first <= port && port <= last
+    }
+
     /// Whether a port is among both.
     pub const fn overlap(self, other: Self) -> bool {
         let ((first, last), (other_first, other_last)) = (self.bounds(), other.bounds());

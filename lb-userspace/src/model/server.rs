@@ -10,9 +10,9 @@ pub struct Server {
     /// Unique in its backend.
     pub name: String,
     /// Where it listens. The port of one that the configuration gives none is the lowest of its frontends, 0 if they have
-    /// all.
+    /// all: checks go there.
     pub address: SocketAddr,
-    /// Whether the configuration gives it no port: packets of `l4` frontends then keep theirs.
+    /// Whether the configuration gives it no port: it is reached at the one that the client connected to.
     pub keeps_port: bool,
     /// Share of the traffic relative to the other servers: 1 to 256. Default: 1.
     pub weight: u16,

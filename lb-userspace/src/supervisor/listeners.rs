@@ -3,7 +3,7 @@
 
 use crate::{
     l7,
-    model::{FrontendKind, Model},
+    model::{Bind, FrontendKind, Model},
 };
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -57,13 +57,13 @@ fn addresses(model: &Model) -> BTreeSet<SocketAddr> {
         FrontendKind::L4(_) => false,
         FrontendKind::Tcp(_) | FrontendKind::Http(_) => true,
     });
-    served.flat_map(|frontend| &frontend.binds).map(|bind| bind.address).collect()
+    served.flat_map(|frontend| &frontend.binds).flat_map(Bind::addresses).collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::l7::tests::model;
+    use crate::{l7::tests::model, model::Ports};
     use std::os::fd::AsRawFd;
 
     fn model_of(addresses: &[SocketAddr]) -> Model {
@@ -97,6 +97,21 @@ mod tests {
         assert_eq!(descriptors(&listeners, kept), before);
         assert_eq!(descriptors(&listeners, new).len(), 2);
         TcpListener::bind(gone).expect("what is no longer named is closed");
+    }
+
+    #[test]
+    fn each_port_of_a_range_has_its_sockets() {
+        let (model, first) = loop {
+            let first = free();
+            let mut model = model_of(&[first]);
+            model.frontends[0].binds[0].ports = Ports::Range(first.port(), first.port().saturating_add(2));
+            if addresses(&model).into_iter().all(|address| TcpListener::bind(address).is_ok()) {
+                break (model, first);
+            }
+        };
+        let opened = Listeners::default().open_missing(&model).unwrap();
+        let ports: Vec<_> = opened.iter().map(|(address, sockets)| (address.port(), sockets.len())).collect();
+        assert_eq!(ports, [0, 1, 2].map(|more| (first.port() + more, 2)));
     }
 
     #[test]

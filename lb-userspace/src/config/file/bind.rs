@@ -16,9 +16,10 @@ use toml::{Spanned, de::DeValue};
 table! {
     /// One address of a frontend.
     struct Bind, "a bind" {
-        /// "address:port"; `*` is every IPv4 address, `[::]` every IPv6 address. In mode `l4` the VIP, one address; instead
-        /// of the port also up to 1,024 of them, "address:8000-8100", or all, "address:*": those of them that no other
-        /// bind of the address has. Required.
+        /// "address:port", or a range of them, "address:8000-8100"; `*` is every IPv4 address, `[::]` every IPv6 address.
+        /// Of the proxy (`tcp`, `http`) each port is a listening socket a thread, and a frontend may have 1,024. In mode
+        /// `l4` the address is the VIP, one address; a range costs nothing there, may have 1,024 ports, and "address:*" is
+        /// all ports that no other bind of the address has. Required.
         address: BindAddress,
         /// `tcp`, `udp` (`l4` only), or an array of both. Default: `tcp`.
         protocol: OneOrMany<Protocol>,

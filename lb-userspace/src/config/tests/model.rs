@@ -1,8 +1,8 @@
 //! What good configurations become.
 
-use super::{Format, model, parse};
+use super::{Format, certified, model, parse};
 use crate::{
-    config::{Bundle, ConfigFile, Loaded, PemFile, file, load},
+    config::{Loaded, file},
     model::{
         Backend, Balance, Check, CheckKind, FrontendKind, HttpFrontend, Model, OnStop,
         acl::{
@@ -14,20 +14,13 @@ use crate::{
 };
 use lb_common::{Forward, Protocol};
 use proptest::prelude::*;
-use std::{collections::BTreeMap, time::Duration};
+use std::time::Duration;
 
 const EXAMPLE: &str = include_str!("../../../examples/sluice.toml");
 
 /// The reference configuration, with a certificate where it names a directory.
 fn example() -> Loaded {
-    let certified = rcgen::generate_simple_self_signed(["www.example.com".to_owned()]).expect("a certificate");
-    let pem = certified.cert.pem() + &certified.signing_key.serialize_pem();
-    let certificates = BTreeMap::from([(
-        "certs".to_owned(),
-        Ok(vec![PemFile { path: "certs/www.pem".to_owned(), pem, staple: None }]),
-    )]);
-    let files = vec![ConfigFile { path: "sluice.toml".to_owned(), text: EXAMPLE.to_owned() }];
-    load(&Bundle { files, certificates, ..Bundle::default() }).expect("the reference configuration")
+    certified(EXAMPLE, "certs").expect("the reference configuration")
 }
 
 fn backend<'a>(model: &'a Model, name: &str) -> &'a Backend {
@@ -243,7 +236,7 @@ proptest! {
 }
 
 #[test]
-fn a_direct_server_without_a_port_may_serve_several_vips_but_no_relay() {
+fn a_server_without_a_port_may_serve_several_vips_and_a_relay() {
     let text = r#"
 [global]
 interfaces = ["eth0"]
@@ -258,9 +251,7 @@ server = [{ name = "s", address = "10.0.0.1" }]
     assert_eq!(backend(&model(text), "b").servers[0].address.to_string(), "10.0.0.1:80");
     let relayed =
         format!("{text}[frontend.relay]\nmode = \"tcp\"\nbind = \"192.0.2.11:81\"\ndefault_backend = \"b\"\n");
-    let errors = parse(&relayed).expect_err("errors").render(Format::Short);
-    assert_eq!(
-        errors,
-        "sluice.toml:10:35: error: this server needs a port: the frontends that use it have different ones\n"
-    );
+    let relayed = model(&relayed);
+    let server = &backend(&relayed, "b").servers[0];
+    assert_eq!((server.address.to_string(), server.keeps_port), ("10.0.0.1:80".to_owned(), true));
 }

@@ -280,7 +280,7 @@ fn what_later_versions_will_know_is_refused_as_such() {
 
 const WHAT_LATER_VERSIONS_WILL_KNOW_IS_REFUSED_AS_SUCH: &str = r#"[frontend.www]
 mode = "tcp"
-bind = ["*:80", "*:8000-8010", "unix@/run/www"]
+bind = ["*:80", "[::]:*", "unix@/run/www"]
 default_backend = "db"
 
 [backend.db]
@@ -292,21 +292,21 @@ name = "db1"
 address = "db1.example.com:3306"
 "#;
 
-const WHAT_LATER_VERSIONS_WILL_KNOW_IS_REFUSED_AS_SUCH_REPORT: &str = r#"error: mode `tcp` listens on single ports
+const WHAT_LATER_VERSIONS_WILL_KNOW_IS_REFUSED_AS_SUCH_REPORT: &str = r#"error: mode `tcp` cannot listen on all ports
  --> sluice.toml:3:17
   |
-3 | bind = ["*:80", "*:8000-8010", "unix@/run/www"]
-  |                 ^^^^^^^^^^^^^
+3 | bind = ["*:80", "[::]:*", "unix@/run/www"]
+  |                 ^^^^^^^^
   |
-  = help: name each port; ranges and `*` are for mode `l4`
+  = help: name those that clients need, such as "*:8000-8100"; `*` is for mode `l4`
 
 error: `unix@/run/www`: unix sockets and address families are not supported yet
- --> sluice.toml:3:32
+ --> sluice.toml:3:27
   |
-3 | bind = ["*:80", "*:8000-8010", "unix@/run/www"]
-  |                                ^^^^^^^^^^^^^^^
+3 | bind = ["*:80", "[::]:*", "unix@/run/www"]
+  |                           ^^^^^^^^^^^^^^^
   |
-  = help: supported: "192.0.2.10:80", "*:80", "[2001:db8::1]:80", "[::]:80"; in mode `l4` also "192.0.2.10:8000-8100" and "192.0.2.10:*"
+  = help: supported: "192.0.2.10:80", "*:80", "[2001:db8::1]:80", "[::]:80", "192.0.2.10:8000-8100"; in mode `l4` also "192.0.2.10:*"
 
 error: `rdp-cookie` is not supported
  --> sluice.toml:7:12

@@ -94,15 +94,7 @@ nmae = "web 3"
 address = "0.0.0.0:80"
 "#;
 
-const SERVERS_ARE_TOLD_APART_REPORT: &str = r#"error: this server needs a port: the frontends that use it have different ones
- --> sluice.toml:8:11
-  |
-8 | address = "10.0.0.1"
-  |           ^^^^^^^^^^
-  |
-  = help: such as "10.0.0.1:80"
-
-error: `weight` must be from 1 to 256
+const SERVERS_ARE_TOLD_APART_REPORT: &str = r#"error: `weight` must be from 1 to 256
  --> sluice.toml:9:10
   |
 9 | weight = 0

@@ -71,6 +71,37 @@ fn what_is_no_port_is_said() {
 }
 
 #[test]
+fn the_proxy_takes_ranges_too_as_far_as_sockets_go() {
+    let text = |mode: &str, bind: &str| {
+        format!("[frontend.f]\nmode = \"{mode}\"\nbind = {bind}\ndefault_backend = \"b\"\n[backend.b]\n{SERVER}")
+    };
+    for mode in ["tcp", "http"] {
+        let model = model(&text(mode, "[\"192.0.2.10:21\", \"*:50000-50010\"]"));
+        let ports: Vec<_> = binds(&model).into_iter().map(|(_, ports, _)| ports).collect();
+        assert_eq!(ports, [Ports::One(21), Ports::Range(50_000, 50_010)]);
+        let server = &model.backends[0].servers[0];
+        assert_eq!((server.address.port(), server.keeps_port), (21, true), "checks go to the lowest");
+        assert!(said(&text(mode, "[\"192.0.2.10:1-512\", \"[::]:1-512\"]")).is_empty());
+        let message = format!("frontend `f` listens on 1025 ports; mode `{mode}` takes at most 1024");
+        assert_eq!(said(&text(mode, "[\"192.0.2.10:1-512\", \"[::]:1-513\"]")), [message]);
+    }
+    let expected = r#"error: frontend `f` listens on 1025 ports; mode `tcp` takes at most 1024
+ --> sluice.toml:1:11
+  |
+1 | [frontend.f]
+  |           ^
+  |
+  = help: each is a socket a thread; mode "l4" has ranges and all ports of an address for nothing
+"#;
+    assert_errors(&text("tcp", "[\"*:1-1024\", \"*:2000\"]"), expected);
+    let clash = text("tcp", "[\"192.0.2.10:8000-8100\", \"*:8100\"]");
+    assert_eq!(said(&clash), ["`*:8100` is taken already, by `192.0.2.10:8000-8100` of frontend `f`"]);
+}
+
+/// Without a port.
+const SERVER: &str = "server = [{ name = \"s\", address = \"10.0.0.1\" }]";
+
+#[test]
 fn protocols_are_named_once_and_at_all() {
     let bind = |protocol: &str| format!("bind = [{{ address = \"192.0.2.10:53\", protocol = {protocol} }}]");
     assert_eq!(said(&l4(&bind("[\"udp\", \"tcp\", \"udp\"]"), DIRECT)), ["`udp` is listed twice"]);

@@ -159,23 +159,19 @@ fn servers(
         }
     };
     check_unique(name, typed_servers, out);
-    let ports: Vec<Ports> = uses.iter().flat_map(|used| used.ports()).collect();
-    let lowest = ports.iter().filter_map(|ports| ports.lowest()).min();
-    let is_only = |port: &u16| ports.iter().all(|ports| *ports == Ports::One(*port));
-    // The kernel half leaves ports as they are for a server without one, so that it may serve several.
-    let in_kernel = uses.iter().all(|used| used.mode.is_none_or(|mode| mode == Mode::L4));
-    let any = in_kernel || ports.is_empty();
-    let frontend_port = if any { lowest.or(Some(0)) } else { lowest.filter(is_only) };
+    let ports = uses.iter().flat_map(|used| used.ports());
+    let lowest_port = ports.filter_map(Ports::lowest).min().unwrap_or(0);
     tls::check_mode(typed, uses, out);
     let shared = tls::of_server(&typed.tls, bundle, out);
     let with_tls = |server: &At<TypedServer>, out: &mut Vec<Diagnostic>| {
         let own = tls::of_server(&server.value.tls, bundle, out);
-        Server { tls: own.or_else(|| shared.clone()), ..one(server, frontend_port, out) }
+        Server { tls: own.or_else(|| shared.clone()), ..one(server, lowest_port, out) }
     };
     typed_servers.iter().map(|server| with_tls(server, out)).collect()
 }
 
-fn one(At { value: typed, span }: &At<TypedServer>, frontend_port: Option<u16>, out: &mut Vec<Diagnostic>) -> Server {
+/// A server; `lowest_port` of its frontends.
+fn one(At { value: typed, span }: &At<TypedServer>, lowest_port: u16, out: &mut Vec<Diagnostic>) -> Server {
     if typed.name.is_absent() {
         out.push(Diagnostic::error(*span, "a server needs a `name`"));
     }
@@ -185,12 +181,6 @@ fn one(At { value: typed, span }: &At<TypedServer>, frontend_port: Option<u16>, 
     if let Some(name) = typed.name.value() {
         names::check("server", &name.value, name.span, out);
     }
-    if let Some(At { span, value }) = typed.address.given()
-        && value.port.or(frontend_port).is_none()
-    {
-        let error = Diagnostic::error(*span, "this server needs a port: the frontends that use it have different ones");
-        out.push(error.help(format!("such as \"{}\"", SocketAddr::new(value.address, 80))));
-    }
     if let Some(At { value: 0, span }) = typed.weight.given() {
         let error = Diagnostic::error(*span, "`weight` must be from 1 to 256");
         out.push(error.help("HAProxy's weight 0 is a state here, not a share: drain the server at run time"));
@@ -198,7 +188,7 @@ fn one(At { value: typed, span }: &At<TypedServer>, frontend_port: Option<u16>, 
     let weight = if typed.weight.value() == Some(&0) { &Knob::Absent } else { &typed.weight };
     let address = typed.address.value();
     let own_port = address.and_then(|address| address.port);
-    let port = own_port.or(frontend_port).unwrap_or(0);
+    let port = own_port.unwrap_or(lowest_port);
     Server {
         name: typed.name.value().map_or_else(String::new, |name| name.value.clone()),
         address: SocketAddr::new(address.map_or(IpAddr::V4(Ipv4Addr::LOCALHOST), |address| address.address), port),

@@ -35,8 +35,28 @@ pub(super) fn binds(
             return Vec::new();
         }
     };
-    typed.iter().flat_map(|bind| one(bind, mode, bundle, out)).collect()
+    let binds: Vec<_> = typed.iter().flat_map(|bind| one(bind, mode, bundle, out)).collect();
+    if let Some(mode @ (Mode::Tcp | Mode::Http)) = mode {
+        check_number(name, mode, &binds, out);
+    }
+    binds
 }
+
+/// Each port of the proxy is a socket a thread; the kernel half needs none.
+fn check_number(name: &At<String>, mode: Mode, binds: &[Bind], out: &mut Vec<Diagnostic>) {
+    let count = binds.iter().flat_map(Bind::addresses).count();
+    if count > MAX_SOCKETS {
+        let (name, mode, span) = (&name.value, mode.word(), name.span);
+        let message = format!("frontend `{name}` listens on {count} ports; mode `{mode}` takes at most {MAX_SOCKETS}");
+        let error = Diagnostic::error(span, message);
+        out.push(
+            error.help("each is a socket a thread; mode \"l4\" has ranges and all ports of an address for nothing"),
+        );
+    }
+}
+
+/// Most ports of a frontend that the proxy serves, those of each address counted.
+const MAX_SOCKETS: usize = 1_024;
 
 /// One bind a protocol.
 fn one(
@@ -102,9 +122,9 @@ fn check_proxied(typed: &Typed, mode: Mode, out: &mut Vec<Diagnostic>) {
         let error = Diagnostic::error(*span, format!("mode `{}` cannot serve udp", mode.word()));
         out.push(error.help("udp is balanced by the kernel half: mode = \"l4\""));
     }
-    if let Some(At { value: BindAddress { ports: Ports::Range(..) | Ports::All, .. }, span }) = typed.address.given() {
-        let error = Diagnostic::error(*span, format!("mode `{}` listens on single ports", mode.word()));
-        out.push(error.help("name each port; ranges and `*` are for mode `l4`"));
+    if let Some(At { value: BindAddress { ports: Ports::All, .. }, span }) = typed.address.given() {
+        let error = Diagnostic::error(*span, format!("mode `{}` cannot listen on all ports", mode.word()));
+        out.push(error.help("name those that clients need, such as \"*:8000-8100\"; `*` is for mode `l4`"));
     }
 }
 

@@ -36,7 +36,7 @@ const UNSENT: usize = 64 * 1024;
 /// `tune.h2.be.max-concurrent-streams`.
 const STREAMS: usize = 100;
 
-/// The connections of one thread to servers that speak HTTP/2, by the identity of the server.
+/// The connections of one thread to servers that speak HTTP/2, by what they are kept as, as the idle ones.
 #[derive(Default)]
 pub(in crate::l7) struct Connections(HashMap<u64, Vec<Connection>>);
 

@@ -19,15 +19,15 @@ use tokio::{
 };
 
 /// Where lines come to.
-struct Lines(UdpSocket);
+pub(super) struct Lines(UdpSocket);
 
 impl Lines {
-    async fn new() -> Self {
+    pub(super) async fn new() -> Self {
         Self(UdpSocket::bind("127.0.0.1:0").await.expect("bind"))
     }
 
     /// What a frontend of `mode` must log to send its lines here.
-    fn logging(&self, mode: &str) -> Logging {
+    pub(super) fn logging(&self, mode: &str) -> Logging {
         let to = self.0.local_addr().expect("address");
         let text = format!(
             "[frontend.www]\nmode = \"{mode}\"\nbind = \"*:80\"\ndefault_backend = \"web\"\n\
@@ -40,7 +40,7 @@ impl Lines {
     }
 
     /// The next one, from the name of the frontend on.
-    async fn next(&self) -> String {
+    pub(super) async fn next(&self) -> String {
         let mut line = vec![0; 2_048];
         let count =
             timeout(Duration::from_secs(5), self.0.recv(&mut line)).await.expect("a line in time").expect("line");

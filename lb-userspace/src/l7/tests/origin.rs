@@ -44,7 +44,11 @@ impl Origin {
 
     /// `act` decides by the number of the request on its connection and the request.
     pub(crate) async fn start(act: impl Fn(usize, &str) -> Act + Send + Sync + 'static) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("bind");
+        Self::on(TcpListener::bind("127.0.0.1:0").await.expect("bind"), act)
+    }
+
+    /// The same on a socket that listens already.
+    pub(super) fn on(listener: TcpListener, act: impl Fn(usize, &str) -> Act + Send + Sync + 'static) -> Self {
         let address = listener.local_addr().expect("address");
         let origin = Self { address, requests: Arc::default(), connections: Arc::default(), ended: Arc::default() };
         let (requests, connections, ended) =

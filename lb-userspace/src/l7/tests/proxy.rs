@@ -6,7 +6,12 @@ use crate::{
     model::{Backend, Frontend, FrontendKind, HttpFrontend, Model},
     servers::{FrontendLive, Live},
 };
-use std::{collections::BTreeMap, net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap,
+    net::{SocketAddr, TcpListener},
+    sync::Arc,
+    time::Duration,
+};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpStream,
@@ -41,17 +46,32 @@ impl Proxy {
         change: impl FnOnce(&mut Frontend),
     ) -> Self {
         let sockets = bind("127.0.0.1:0".parse().expect("address"), count).expect("bind");
-        let address = sockets[0].local_addr().expect("address");
+        Self::on(vec![sockets], kind, backends, change)
+    }
+
+    /// On sockets of several addresses, of each one a thread. The frontend is of the first, unless it is changed.
+    pub(super) fn on(
+        sockets: Vec<Vec<TcpListener>>,
+        kind: FrontendKind,
+        backends: Vec<Backend>,
+        change: impl FnOnce(&mut Frontend),
+    ) -> Self {
+        let count = sockets[0].len();
+        let address = sockets[0][0].local_addr().expect("address");
         let mut frontend = model::frontend("www", address, kind);
         change(&mut frontend);
         let model = Arc::new(model::model(vec![frontend], backends));
         let live = Arc::new(Live::default().for_model(&model));
         let threads = Threads::start(count).expect("threads");
-        let listener = |(thread, listener)| BoundListener { frontend: "www".into(), address, thread, listener };
+        let bound = |(thread, listener): (usize, TcpListener)| {
+            let address = listener.local_addr().expect("address");
+            BoundListener { frontend: "www".into(), address, thread, listener }
+        };
+        let listeners = sockets.into_iter().flat_map(|sockets| sockets.into_iter().enumerate().map(bound));
         let logging = model.frontends.iter().map(|frontend| &frontend.log);
         let sinks = Sinks::default().update(logging, BTreeMap::new(), count).expect("sinks");
         let snapshot = Snapshot::with_logs(Arc::clone(&model), Arc::clone(&live), &sinks).expect("snapshot");
-        threads.apply(Arc::new(snapshot), sockets.into_iter().enumerate().map(listener).collect());
+        threads.apply(Arc::new(snapshot), listeners.collect());
         Self { threads, address, live, model, _sinks: sinks }
     }
 
@@ -135,6 +155,6 @@ pub(super) async fn eventually(what: &str, condition: impl Fn() -> bool) {
 
 /// An address where connections are refused.
 pub(super) fn refusing() -> SocketAddr {
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("bind");
+    let listener = TcpListener::bind("127.0.0.1:0").expect("bind");
     listener.local_addr().expect("address")
 }
