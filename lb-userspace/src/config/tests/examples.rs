@@ -1,10 +1,11 @@
 //! The example files load, and warn of nothing but their placeholder of a key.
 
-use super::parse;
+use super::{certified, parse};
+use crate::config::Loaded;
 use lb_common::Forward;
 use std::{collections::BTreeMap, fs, path::Path};
 
-/// What each example is about.
+/// What each example of the kernel half is about.
 fn ways() -> BTreeMap<&'static str, Forward> {
     BTreeMap::from([
         ("l4-direct.toml", Forward::Direct),
@@ -16,20 +17,49 @@ fn ways() -> BTreeMap<&'static str, Forward> {
     ])
 }
 
+/// The examples of the proxy. Each is driven with real traffic by the tests over the network.
+const PROXIED: [&str; 6] =
+    ["databases.toml", "ftp-proxied.toml", "reload.toml", "routing.toml", "tls-passthrough.toml", "web.toml"];
+
+fn directory() -> &'static Path {
+    Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/examples"))
+}
+
+fn read(file: &str) -> String {
+    fs::read_to_string(directory().join(file)).unwrap_or_else(|error| panic!("{file}: {error}"))
+}
+
+fn warnings(loaded: &Loaded) -> Vec<&str> {
+    loaded.warnings.iter().map(|warning| warning.message.as_str()).collect()
+}
+
 #[test]
-fn every_way_to_forward_has_an_example_that_loads() {
-    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples");
-    let names = fs::read_dir(&directory).expect("examples").map(|entry| entry.expect("an entry").file_name());
+fn every_example_is_tested() {
+    let names = fs::read_dir(directory()).expect("examples").map(|entry| entry.expect("an entry").file_name());
     let mut files: Vec<_> = names.map(|name| name.into_string().expect("a name")).collect();
     files.retain(|name| name != "sluice.toml"); // the reference has a test of its own
     files.sort();
-    assert!(files.iter().eq(ways().keys()), "{files:?}");
+    let mut tested: Vec<_> = ways().into_keys().chain(PROXIED).collect();
+    tested.sort_unstable();
+    assert_eq!(files, tested);
+}
+
+#[test]
+fn every_way_to_forward_has_an_example_that_loads() {
     for (file, forward) in ways() {
-        let text = fs::read_to_string(directory.join(file)).expect("an example");
-        let loaded = parse(&text).unwrap_or_else(|errors| panic!("{file}:\n{errors}"));
-        let warnings: Vec<_> = loaded.warnings.iter().map(|warning| warning.message.as_str()).collect();
-        assert_eq!(warnings, ["without a `hash_key` of your own clients can compute which server they get"], "{file}");
+        let loaded = parse(&read(file)).unwrap_or_else(|errors| panic!("{file}:\n{errors}"));
+        let expected = ["without a `hash_key` of your own clients can compute which server they get"];
+        assert_eq!(warnings(&loaded), expected, "{file}");
         assert!(loaded.model.kernel_backends().all(|backend| backend.forward == forward), "{file}");
         assert!(loaded.model.needs_kernel(), "{file}");
+    }
+}
+
+#[test]
+fn the_examples_of_the_proxy_load_without_a_word() {
+    for file in PROXIED {
+        let loaded = certified(&read(file), "/etc/sluice/certs").unwrap_or_else(|errors| panic!("{file}:\n{errors}"));
+        assert_eq!(warnings(&loaded), [""; 0], "{file}");
+        assert!(!loaded.model.needs_kernel(), "{file}");
     }
 }
