@@ -8,6 +8,8 @@ pub mod udp;
 pub mod seen;
 pub mod bulk;
 pub mod ftp;
+pub mod ssh;
+pub mod sql;
 pub mod flood;
 
 pub use curl::curl;

@@ -1,12 +1,19 @@
 //! Origin servers: what the balancer sends traffic to.
 //!
-//! [`Nginx`] answers requests and logs each; [`Echo`] holds connections open and sends back what it is sent; [`Ftp`] has
-//! files.
+//! [`Nginx`] answers requests and logs each; [`Echo`] holds connections open and sends back what it is sent; [`Ftp`] and [`Ssh`]
+//! have files, [`Postgres`] and [`MariaDb`] tables.
 
 pub mod nginx;
 pub mod echo;
 pub mod ftp;
+pub mod mariadb;
+pub mod postgres;
+pub mod ssh;
+mod unprivileged;
 
 pub use echo::Echo;
 pub use ftp::Ftp;
-pub use nginx::{Listen, Nginx};
+pub use mariadb::MariaDb;
+pub use nginx::{Listen, More, Nginx};
+pub use postgres::Postgres;
+pub use ssh::Ssh;

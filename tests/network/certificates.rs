@@ -15,9 +15,9 @@ const SITE: Listen = Listen { site: "web", port: 8080, keep_alive: true };
 /// Until a changed file is served.
 const RENEWED: Duration = Duration::from_secs(2);
 
-/// Certificate, and both it and its key.
-fn made() -> Result<(String, String)> {
-    let made = rcgen::generate_simple_self_signed(["a.test".to_owned()])?;
+/// Certificate for a name, and both it and its key.
+pub(crate) fn made(name: &str) -> Result<(String, String)> {
+    let made = rcgen::generate_simple_self_signed([name.to_owned()])?;
     Ok((made.cert.pem(), made.cert.pem() + &made.signing_key.serialize_pem()))
 }
 
@@ -40,7 +40,7 @@ fn changed_certificates_are_served_within_two_seconds_and_broken_ones_are_not() 
     let _nginx = Nginx::start(lab.machine("web1")?, lab.directory(), &[SITE])?;
     let certs = lab.directory().join("certs");
     fs::create_dir_all(&certs)?;
-    let ((first, first_file), (second, second_file)) = (made()?, made()?);
+    let ((first, first_file), (second, second_file)) = (made("a.test")?, made("a.test")?);
     let file = certs.join("a.pem");
     fs::write(&file, &first_file)?;
     let config = format!(

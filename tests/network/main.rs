@@ -34,3 +34,6 @@ mod verbs;
 mod certificates;
 mod control;
 mod access_log;
+mod examples;
+mod databases;
+mod transfers;

@@ -20,7 +20,7 @@ struct Tool {
     purpose: &'static str,
 }
 
-const TOOLS: [Tool; 15] = [
+const TOOLS: [Tool; 18] = [
     Tool { program: "cc", package: "gcc libc6-dev", purpose: "build" },
     Tool { program: "ip", package: "iproute2", purpose: "network tests" },
     Tool { program: "ethtool", package: "ethtool", purpose: "network tests" },
@@ -30,6 +30,9 @@ const TOOLS: [Tool; 15] = [
     Tool { program: "tcpdump", package: "tcpdump", purpose: "network tests" },
     Tool { program: "nginx", package: "nginx-light", purpose: "network tests" },
     Tool { program: "vsftpd", package: "vsftpd", purpose: "network tests" },
+    Tool { program: "pg_ctlcluster", package: "postgresql", purpose: "network tests" },
+    Tool { program: "mariadbd", package: "mariadb-server", purpose: "network tests" },
+    Tool { program: "sshd", package: "openssh-server", purpose: "network tests" },
     Tool { program: "haproxy", package: "haproxy", purpose: "comparisons" },
     Tool { program: "keepalived", package: "keepalived", purpose: "network tests" },
     Tool { program: "nft", package: "nftables", purpose: "benchmarks" },

@@ -1,4 +1,4 @@
-//! A real vsftpd for anonymous readers. FTP opens a second connection for each transfer, to a port that the server names on
+//! A real vsftpd for anonymous clients. FTP opens a second connection for each transfer, to a port that the server names on
 //! the first one, so both must reach the same server.
 
 use crate::{lab::Machine, process::Process};
@@ -8,7 +8,7 @@ use std::{
     net::{IpAddr, TcpStream},
     ops::RangeInclusive,
     os::unix::fs::PermissionsExt as _,
-    path::Path,
+    path::{Path, PathBuf},
     time::Duration,
 };
 
@@ -17,10 +17,14 @@ pub const CONTROL: RangeInclusive<u16> = 20..=21;
 /// The ports that servers name for transfers.
 pub const TRANSFERS: RangeInclusive<u16> = 40_000..=40_099;
 
-/// A vsftpd on a machine of the lab, on all its addresses. The file `who` has the machine's name, and `large` is of
-/// [`LARGE`] bytes.
+/// A vsftpd on a machine of the lab, on all its addresses. The file `who` has the machine's name, `large` is of [`LARGE`]
+/// bytes, and in the directory `incoming` clients may write.
 #[derive(Debug)]
-pub struct Ftp(#[expect(dead_code, reason = "runs as long as this value lives")] Process);
+pub struct Ftp {
+    root: PathBuf,
+    #[expect(dead_code, reason = "runs as long as this value lives")]
+    process: Process,
+}
 
 /// Bytes of the large file.
 pub const LARGE: usize = 2_000_000;
@@ -30,10 +34,11 @@ impl Ftp {
     pub fn start(machine: &Machine, vip: IpAddr, directory: &Path) -> Result<Self> {
         let directory = directory.join(format!("ftp-{}", machine.name));
         let (root, empty) = (directory.join("root"), directory.join("empty"));
-        for made in [&root, &empty] {
+        let incoming = root.join("incoming");
+        // It refuses to serve from a directory that its clients may write to.
+        for (made, mode) in [(&root, 0o555), (&empty, 0o555), (&incoming, 0o777)] {
             fs::create_dir_all(made)?;
-            // It refuses to serve a directory that its readers may write to.
-            fs::set_permissions(made, fs::Permissions::from_mode(0o555))?;
+            fs::set_permissions(made, fs::Permissions::from_mode(mode))?;
         }
         fs::write(root.join("who"), format!("{}\n", machine.name))?;
         fs::write(root.join("large"), vec![b'.'; LARGE])?;
@@ -42,7 +47,12 @@ impl Ftp {
         let mut process = Process::spawn("vsftpd", machine.namespace.command("vsftpd").arg(&file), &directory)?;
         let own = (machine.address, *CONTROL.end());
         process.ready(Duration::from_secs(5), || machine.namespace.run(|| Ok(TcpStream::connect(own).is_ok()))?)?;
-        Ok(Self(process))
+        Ok(Self { root, process })
+    }
+
+    /// Where its files are.
+    pub fn root(&self) -> &Path {
+        &self.root
     }
 }
 
@@ -57,6 +67,7 @@ fn configuration(vip: IpAddr, root: &Path, empty: &Path) -> String {
     format!(
         "{listen}background=NO\nlisten_port=21\n\
          anonymous_enable=YES\nlocal_enable=NO\nno_anon_password=YES\nanon_root={root}\nsecure_chroot_dir={empty}\n\
+         write_enable=YES\nanon_upload_enable=YES\nanon_umask=022\n\
          pasv_enable=YES\npasv_min_port={lowest}\npasv_max_port={highest}\n\
          seccomp_sandbox=NO\nisolate=NO\nisolate_network=NO\nconnect_from_port_20=YES\n"
     )
