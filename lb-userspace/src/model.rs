@@ -11,6 +11,7 @@ pub mod backend;
 pub mod balance;
 pub mod cookie;
 pub mod pressure;
+pub mod reuse;
 pub mod server;
 pub mod tls;
 pub mod endpoint;
@@ -27,6 +28,7 @@ pub use frontend::{Bind, Fragments, Frontend, FrontendKind, HeaderCase, HttpFron
 pub use global::{Global, OnStop};
 pub use ports::Ports;
 pub use pressure::{Limits, Pressure, Retry, RetryOn};
+pub use reuse::{Keeping, Reuse};
 pub use rule::{Rule, Rules};
 pub use server::Server;
 pub use tls::{

@@ -25,7 +25,7 @@ use super::{
     source::At,
     text::Text,
 };
-use crate::model::{Fragments, HeaderCase, OnStop, Ping, Proto, SendProxy, Track, balance::HashType};
+use crate::model::{Fragments, HeaderCase, OnStop, Ping, Proto, Reuse, SendProxy, Track, balance::HashType};
 use lb_common::Forward;
 use std::{
     net::{IpAddr, SocketAddr},
@@ -92,6 +92,10 @@ table! {
         timeout_http_request: Duration,
         /// See `frontend`.
         timeout_http_keep_alive: Duration,
+        /// See `frontend`.
+        timeout_client_fin: Duration,
+        /// See `frontend`.
+        timeout_tarpit: Duration,
         /// See `backend`.
         timeout_queue: Duration,
         /// See `backend`.
@@ -100,6 +104,8 @@ table! {
         timeout_server: Duration,
         /// See `backend`.
         timeout_tunnel: Duration,
+        /// See `backend`.
+        timeout_server_fin: Duration,
         /// See `frontend`.
         log: OneOrMany<LogForm>,
         /// See `frontend`.
@@ -165,6 +171,12 @@ table! {
         /// Longest wait for the next request on a kept connection (`http`), HAProxy's `timeout http-keep-alive`.
         /// Default: 60s.
         timeout_http_keep_alive: Duration,
+        /// Longest silence of a client whose server has ended its half of a connection that only carries bytes (`tcp`, `http`),
+        /// HAProxy's `timeout client-fin`. Default: as while both halves were open.
+        timeout_client_fin: Duration,
+        /// How long `tarpit` holds a client (`http`), HAProxy's `timeout tarpit`. Default: the `timeout_connect` of the default
+        /// backend, else 5s.
+        timeout_tarpit: Duration,
         /// What becomes of fragments of IP packets (`l4`): `drop`; `track`: later ones follow the first, which must come
         /// before them; `hash`: all packets go by their addresses and protocol alone, so that fragments need no ports, and
         /// all flows of a client to a VIP address share a server. Default: `track`.
@@ -227,9 +239,14 @@ table! {
         /// What its servers speak to `http` frontends: `h1`, or `h2`, also in clear text as gRPC servers do; HAProxy's `proto`
         /// of a server. Default: `h1`.
         proto: Proto,
+        /// Which requests may go on a connection to a server that another client has used (`http`), HAProxy's `http-reuse`.
+        /// `never`: none; `safe`: not the first one of a client, but those that can be repeated; `aggressive`: also a first one,
+        /// on a connection that several requests have used; `always`: all. A server may close a kept connection just when it is
+        /// used: then what cannot be repeated gets 502. Default: `safe`.
+        http_reuse: Reuse,
         /// Servers are told who the client is by a header of the PROXY protocol, `v1` (a line of text) or `v2` (binary), before
         /// the client's first byte; checks say that they speak for themselves. HAProxy's `send-proxy` and `send-proxy-v2` of a
-        /// server. Connections are not shared between clients then. Default: they are not told.
+        /// server. Connections belong to their client then, as with `http_reuse = "never"`. Default: they are not told.
         send_proxy: SendProxy,
         /// TLS to the servers that say nothing else, as HAProxy's `default-server ssl`. Not for `l4`. Default: clear text.
         tls: ServerTls,
@@ -274,6 +291,9 @@ table! {
         /// protocol (WebSocket); HAProxy's `timeout tunnel`. Default: the shorter one of `timeout_client` and
         /// `timeout_server`.
         timeout_tunnel: Duration,
+        /// Longest silence of a server whose client has ended its half of such a connection, HAProxy's `timeout server-fin`.
+        /// Default: as while both halves were open.
+        timeout_server_fin: Duration,
     }
 }
 
@@ -300,6 +320,12 @@ table! {
         /// Most that wait for this server alone, because a cookie or a hash names it; more go to another server. Default: 0,
         /// any number, as HAProxy.
         maxqueue: i64,
+        /// Most connections that are kept while nobody uses them (`http`), a thread, 0 to 1000000; HAProxy's `pool-max-conn`.
+        /// Default: 64; HAProxy's is any number.
+        pool_max_conn: i64,
+        /// How long one of them is kept, HAProxy's `pool-purge-delay`. Default: 4500ms, below the keep-alive time of common
+        /// servers; HAProxy's is 5s.
+        pool_purge_delay: Duration,
         /// How long its weight (with `roundrobin`, `leastconn`, `random` and consistent hashes) and `maxconn` rise from a
         /// hundredth to what they are once it comes back from failed checks or maintenance, 1ms to 1d; not at the start of
         /// the process, nor by a reload. `tcp` and `http`. Default: no time, as HAProxy.

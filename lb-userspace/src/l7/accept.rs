@@ -17,6 +17,7 @@ use crate::{
 };
 use std::{
     cell::{Cell, RefCell},
+    collections::BTreeSet,
     io,
     net::SocketAddr,
     rc::Rc,
@@ -133,6 +134,8 @@ impl Held {
 
 /// A client's connection, as all that happens on it sees it.
 pub(super) struct Client {
+    /// Unlike that of any other connection of the thread.
+    pub(super) id: u64,
     pub(super) thread: Rc<Thread>,
     pub(super) flow: Flow,
     /// What is known of its TLS; `None`: clear text.
@@ -142,6 +145,8 @@ pub(super) struct Client {
     held: RefCell<Held>,
     /// Its frontend is gone.
     orphaned: Cell<bool>,
+    /// As what connections to servers are kept that are its own.
+    own: RefCell<BTreeSet<u64>>,
     /// Requests of it so far.
     requests: Cell<u64>,
     /// When it was accepted.
@@ -169,6 +174,11 @@ impl Client {
             }
         }
         held.clone()
+    }
+
+    /// Notes that connections of its own are kept as that.
+    pub(super) fn keeps(&self, key: u64) {
+        self.own.borrow_mut().insert(key);
     }
 
     /// Whether it came by TLS.
@@ -205,6 +215,15 @@ impl Client {
     /// Whether the connection should end after the exchange that runs.
     pub(super) fn should_close(&self) -> bool {
         self.orphaned.get() || self.thread.drain.is_cancelled()
+    }
+}
+
+impl Drop for Client {
+    fn drop(&mut self) {
+        for key in std::mem::take(self.own.get_mut()) {
+            self.thread.idle.borrow_mut().forget(key);
+            self.thread.multiplexed.borrow_mut().forget(key);
+        }
     }
 }
 
@@ -258,8 +277,9 @@ async fn connection(thread: Rc<Thread>, held: Held, address: SocketAddr, mut str
     let client = |tls: Option<TlsFacts>| {
         let (thread, held) = (Rc::clone(&thread), RefCell::new(held.clone()));
         let ready = if tls.is_some() { Instant::now() } else { accepted };
-        let (live, orphaned, requests) = (Arc::clone(&frontend.live), Cell::new(false), Cell::new(0));
-        Rc::new(Client { thread, flow, tls, live, held, orphaned, requests, accepted, ready })
+        let (id, own, live) = (thread.next_client(), RefCell::default(), Arc::clone(&frontend.live));
+        let (orphaned, requests) = (Cell::new(false), Cell::new(0));
+        Rc::new(Client { id, thread, flow, tls, live, held, orphaned, own, requests, accepted, ready })
     };
     let Some(acceptor) = acceptor else {
         return understood(&held, client(None), Io::Tcp(stream), false).await;

@@ -16,6 +16,7 @@ use super::{
     cookie::{Binding, Persistence},
     forwarded,
     http1::target,
+    idle::Kept,
     log::{
         record::Record,
         termination::{Cause, Phase, SetCookie},
@@ -24,10 +25,10 @@ use super::{
     serve::{RequestBody, Respond},
     snapshot::BackendRoute,
     tale::Tale,
-    timer::{Timer, after},
+    timer::{Patience, Timer, after},
     tls,
 };
-use crate::model::{HttpFrontend, RetryOn, Sni};
+use crate::model::{HttpFrontend, RetryOn, Reuse, Sni};
 use bytes::Bytes;
 use lb_common::hash::name_hash;
 use place::{Answered, How, Place, Placed, place};
@@ -38,7 +39,7 @@ use std::{
     future::poll_fn,
     rc::Rc,
     task::Poll,
-    time::{SystemTime, UNIX_EPOCH},
+    time::{Duration, SystemTime, UNIX_EPOCH},
 };
 use talk::{Change, Talk, Why};
 use tokio::time::Instant;
@@ -224,7 +225,7 @@ impl Exchange<'_> {
         (mut body, mut respond): (B, R),
         timer: &mut Timer,
     ) -> Result<Ended, (Option<(Why, bool)>, (B, R))> {
-        let mut may_reuse = self.may_reuse();
+        let mut may_reuse = true;
         loop {
             let Some(reached) = self.reach(server, may_reuse).await else { return Err((None, (body, respond))) };
             let proven = reached.is_proven();
@@ -277,14 +278,18 @@ impl Exchange<'_> {
     }
 
     fn talk<'t>(&'t self, may_retry: bool, change: &'t Change<'t>, timer: &'t mut Timer) -> Talk<'t> {
-        let timeout_client =
-            self.told.held.frontend().map_or_else(Default::default, |frontend| frontend.timeout_client);
+        let frontend = self.told.held.frontend();
+        let patience = Patience {
+            client: frontend.map_or_else(Default::default, |frontend| frontend.timeout_client),
+            server: self.backend.timeout_server,
+            client_fin: frontend.and_then(|frontend| frontend.timeout_client_fin),
+            server_fin: self.backend.timeout_server_fin,
+        };
         Talk {
             client: self.told.client,
             request: self.request,
             length: self.length,
-            timeout_client,
-            timeout_server: self.backend.timeout_server,
+            patience,
             timeout_tunnel: self.backend.timeout_tunnel,
             change,
             tale: self.told.tale,
@@ -299,50 +304,67 @@ impl Exchange<'_> {
         self.request.method.is_idempotent()
     }
 
+    /// Whether the request may go on a connection that has answered so often.
+    ///
     /// A server may close a kept connection just when we use it. A client that has sent its first request, of which nobody
     /// can tell then whether it was done, does not expect that; one that goes on with a connection of its own does. So it is
-    /// with HAProxy's `http-reuse safe`, but for requests that can be repeated.
-    fn may_reuse(&self) -> bool {
-        self.is_repeatable() || !self.told.client.is_first()
+    /// with HAProxy's `http-reuse`, but that requests that can be repeated may go on any.
+    fn may_go_on(&self, answered: u32) -> bool {
+        let proven = match self.backend.reuse {
+            // Connections are the client's own.
+            Reuse::Never | Reuse::Always => true,
+            Reuse::Safe => false,
+            Reuse::Aggressive => answered > 1,
+        };
+        proven || self.is_repeatable() || !self.told.client.is_first()
     }
 
     /// A connection to a server: a kept one, or a new one.
     async fn reach(&self, server: usize, may_reuse: bool) -> Option<Reached> {
         let (thread, secure) = (&self.told.client.thread, self.told.client.is_secure());
-        let shares = self.backend.send_proxy.is_none();
-        let identity = self.shared_as(server)?;
-        if shares {
-            let shared = poll_fn(|cx| Poll::Ready(thread.multiplexed.borrow_mut().take(identity, cx, secure)));
-            if let Some(shared) = shared.await {
-                return Some(Reached::Http2(shared));
-            }
+        let kept = self.kept_as(server)?;
+        let shared = poll_fn(|cx| Poll::Ready(thread.multiplexed.borrow_mut().take(kept.key, cx, secure)));
+        if let Some(shared) = shared.await {
+            return Some(Reached::Http2(shared));
         }
-        if may_reuse && shares {
-            let kept = poll_fn(|cx| {
+        if may_reuse {
+            let open = poll_fn(|cx| {
                 let (mut idle, now) = (thread.idle.borrow_mut(), Instant::now());
-                let mut kept = std::iter::from_fn(|| idle.take(identity, now));
-                Poll::Ready(kept.find_map(|mut kept| kept.is_open(cx).then_some(kept)))
+                let mut all =
+                    std::iter::from_fn(|| idle.take_if(kept.key, now, |kept| self.may_go_on(kept.answered())));
+                Poll::Ready(all.find_map(|mut kept| kept.is_open(cx).then_some(kept)))
             });
-            if let Some(kept) = kept.await {
+            if let Some(kept) = open.await {
                 return Some(Reached::Http1(kept));
             }
         }
         let (io, open) = connect::open(self.backend, server, self.told.client.flow, self.host(), thread).await.ok()?;
         if self.backend.http2 || io.speaks_h2() {
             let timeout = self.backend.timeout_connect;
-            let opened = Connections::open(thread, identity, io, open, (secure, shares), timeout).await;
+            let opened = Connections::open(thread, kept.key, io, open, secure, timeout).await;
             return opened.map(Reached::Http2);
         }
-        Some(Reached::Http1(Connection::new(io, open, shares.then_some(identity))))
+        Some(Reached::Http1(Connection::new(io, open, kept)))
     }
 
-    /// What connections to a server are kept as. Those to another port, or that were asked for another name, are others.
-    fn shared_as(&self, server: usize) -> Option<u64> {
+    /// As what connections to a server are kept. Those to another port, or that were asked for another name, are others; and
+    /// so are those of other clients, where clients do not share them.
+    fn kept_as(&self, server: usize) -> Option<Kept> {
         let (live, destination) = (self.backend.live.servers.get(server)?, self.backend.destinations.get(server)?);
-        let identity = destination.kept_as(live.identity, &self.told.client.flow);
+        let client = self.told.client;
+        let mut key = destination.kept_as(live.identity, &client.flow);
         let by_host = matches!(self.backend.tls.get(server), Some(Some((_, Sni::Host))));
-        let host = self.host().filter(|_| by_host);
-        Some(host.map_or(identity, |host| name_hash(identity, host.as_bytes())))
+        if let Some(host) = self.host().filter(|_| by_host) {
+            key = name_hash(key, host.as_bytes());
+        }
+        let keeping = self.backend.keeping.get(server).copied().unwrap_or_default();
+        if self.backend.reuse == Reuse::Never {
+            let key = name_hash(key, &client.id.to_be_bytes());
+            client.keeps(key);
+            // They end with the client.
+            return Some(Kept { key, most: keeping.most as usize, delay: Duration::MAX });
+        }
+        Some(Kept { key, most: keeping.most as usize, delay: keeping.delay })
     }
 
     /// The host that the request is for, without port.
@@ -362,7 +384,7 @@ impl Reached {
     /// Whether the server has answered on it before.
     fn is_proven(&self) -> bool {
         match self {
-            Self::Http1(connection) => connection.is_proven(),
+            Self::Http1(connection) => connection.answered() > 0,
             Self::Http2(on) => on.is_proven(),
         }
     }

@@ -8,8 +8,8 @@ use super::{
 };
 use crate::{
     model::{
-        Backend, BackendIndex, Bind, Condition, Frontend, FrontendKind, Model, Ports, Proto, Retry, Rule, Rules,
-        SendProxy, Server, Sni, acl::Fetch, rule::Admission,
+        Backend, BackendIndex, Bind, Condition, Frontend, FrontendKind, Keeping, Model, Ports, Proto, Retry, Reuse,
+        Rule, Rules, SendProxy, Server, Sni, acl::Fetch, rule::Admission,
     },
     servers::{BackendLive, FrontendLive, Live},
 };
@@ -41,6 +41,7 @@ pub(super) struct FrontendRoute {
     /// The first rule of these that asks for the client's TLS.
     asks_tls: usize,
     pub(super) timeout_client: Duration,
+    pub(super) timeout_client_fin: Option<Duration>,
     pub(super) live: Arc<FrontendLive>,
     /// Its access log, if it has one.
     pub(super) logger: Option<Logger>,
@@ -70,6 +71,7 @@ pub(super) struct BackendRoute {
     pub(super) timeout_connect: Duration,
     pub(super) timeout_server: Duration,
     pub(super) timeout_tunnel: Option<Duration>,
+    pub(super) timeout_server_fin: Option<Duration>,
     /// Longest wait for a place at a server.
     pub(super) timeout_queue: Duration,
     pub(super) retry: Retry,
@@ -80,6 +82,10 @@ pub(super) struct BackendRoute {
     pub(super) send_proxy: Option<SendProxy>,
     /// Servers speak HTTP/2.
     pub(super) http2: bool,
+    /// Whether clients share connections to servers.
+    pub(super) reuse: Reuse,
+    /// What is kept of connections to each server.
+    pub(super) keeping: Vec<Keeping>,
     /// In the order of the servers of `live`.
     pub(super) destinations: Vec<Destination>,
     pub(super) live: Arc<BackendLive>,
@@ -210,6 +216,7 @@ impl FrontendRoute {
             admission: frontend.admission.clone(),
             asks_tls: frontend.admission.iter().take_while(|rule| !rule.condition.iter().any(asks_tls)).count(),
             timeout_client: frontend.timeout_client,
+            timeout_client_fin: frontend.timeout_client_fin,
             logger: Logger::new(&frontend.log, sinks),
             ids: frontend.log.unique_id.as_ref().map(Ids::new),
             live: Arc::clone(live.frontend(&frontend.name).ok_or_else(not_live)?),
@@ -266,12 +273,16 @@ impl BackendRoute {
             timeout_connect: backend.timeout_connect,
             timeout_server: backend.timeout_server,
             timeout_tunnel: backend.timeout_tunnel,
+            timeout_server_fin: backend.timeout_server_fin,
             timeout_queue: backend.pressure.timeout_queue.unwrap_or(backend.timeout_connect),
             retry: backend.pressure.retry.clone(),
             tls: backend.servers.iter().map(|server| Self::connector(backend, server)).collect::<Result<_, _>>()?,
             persistence: Persistence::new(backend),
             send_proxy: backend.send_proxy,
             http2: backend.proto == Proto::Http2,
+            // A server is told once a connection who the client is.
+            reuse: if backend.send_proxy.is_some() { Reuse::Never } else { backend.reuse },
+            keeping: backend.servers.iter().map(|server| server.keeping).collect(),
             destinations: backend.servers.iter().map(Destination::of).collect(),
             live: Arc::clone(live.backend(&backend.name).ok_or_else(not_live)?),
         })

@@ -12,7 +12,7 @@ use super::{
     rules::{self, Way},
     snapshot::{BackendRoute, FrontendRoute},
     tale::Tale,
-    timer::{Timer, after, silence},
+    timer::{Patience, Timer, after, silence},
 };
 use crate::model::TcpFrontend;
 use std::{
@@ -20,7 +20,6 @@ use std::{
     rc::Rc,
     sync::Arc,
     task::{Context, Poll, ready},
-    time::Duration,
 };
 use tokio::time::Instant;
 
@@ -39,7 +38,7 @@ pub(super) async fn relay(client: &Client, held: &Held, io: Io, tcp: &TcpFronten
         Some(Way::To(backend)) => match held.snapshot.backend(backend) {
             Some(backend) => {
                 tale.note(|told| told.backend(backend));
-                serve(client, reader, backend, frontend.timeout_client, (&tale, &mut timer)).await
+                serve(client, reader, (frontend, backend), (&tale, &mut timer)).await
             }
             None => (Cause::Server, Phase::Connect),
         },
@@ -97,8 +96,7 @@ async fn way(
 async fn serve(
     client: &Client,
     reader: Reader,
-    backend: &BackendRoute,
-    timeout_client: Duration,
+    (frontend, backend): (&FrontendRoute, &BackendRoute),
     (tale, timer): (&Tale, &mut Timer),
 ) -> (Cause, Phase) {
     let client_wire = Rc::clone(reader.wire());
@@ -113,8 +111,12 @@ async fn serve(
     let server_wire = Wire::new(server, None);
     let mut up = Pump::new(Raw(reader), RawSink(Writer::new(Rc::clone(&server_wire))));
     let mut down = Pump::new(Raw(Reader::new(server_wire)), RawSink(Writer::new(client_wire)));
-    let timeout_client = backend.timeout_tunnel.unwrap_or(timeout_client);
-    let timeout_server = backend.timeout_tunnel.unwrap_or(backend.timeout_server);
+    let patience = Patience {
+        client: backend.timeout_tunnel.unwrap_or(frontend.timeout_client),
+        server: backend.timeout_tunnel.unwrap_or(backend.timeout_server),
+        client_fin: frontend.timeout_client_fin,
+        server_fin: backend.timeout_server_fin,
+    };
     let cause = poll_fn(|cx| {
         let (up_is_over, down_is_over) = match (advance(&mut up, cx), advance(&mut down, cx)) {
             (Ok(up), Ok(down)) => (up, down),
@@ -124,6 +126,7 @@ async fn serve(
         if up_is_over && down_is_over {
             return Poll::Ready(Cause::None);
         }
+        let (timeout_client, timeout_server) = patience.now(up_is_over, down_is_over);
         // Silence is of both directions: one of them may have nothing to say for long.
         let timeout = |awaited: Awaited, client| if awaited == client { timeout_client } else { timeout_server };
         let late = match up.waiting() {

@@ -12,6 +12,7 @@ mod logged;
 mod http2;
 mod wire;
 mod reencrypted;
+mod reuse;
 mod relay;
 mod rows;
 mod admitted;

@@ -10,7 +10,7 @@ use super::{
 };
 use arc_swap::ArcSwapOption;
 use std::{
-    cell::RefCell,
+    cell::{Cell, RefCell},
     collections::HashSet,
     io,
     net::{SocketAddr, TcpListener},
@@ -132,6 +132,7 @@ impl Handle {
                 index,
                 shared: snapshot,
                 cached: RefCell::default(),
+                clients: Cell::new(0),
                 idle: RefCell::new(Idle::default()),
                 multiplexed: RefCell::default(),
                 pen: RefCell::new(Pen::new(index)),
@@ -163,6 +164,8 @@ pub(super) struct Thread {
     pub(super) index: usize,
     shared: Arc<ArcSwapOption<Snapshot>>,
     cached: RefCell<Option<Rc<Loaded>>>,
+    /// Clients that have come.
+    clients: Cell<u64>,
     /// Open connections to servers that nobody uses.
     pub(super) idle: RefCell<Idle<Connection>>,
     /// Open connections to servers that carry several exchanges.
@@ -178,6 +181,12 @@ pub(super) struct Thread {
 }
 
 impl Thread {
+    /// A number that no client of the thread has had.
+    pub(super) fn next_client(&self) -> u64 {
+        self.clients.set(self.clients.get() + 1);
+        self.clients.get()
+    }
+
     /// The snapshot of now.
     pub(super) fn snapshot(&self) -> Option<Rc<Loaded>> {
         let shared = self.shared.load();

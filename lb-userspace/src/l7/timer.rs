@@ -45,6 +45,26 @@ pub(super) fn earlier(one: Option<Instant>, other: Option<Instant>) -> Option<In
     }
 }
 
+/// How long the two ends of a flow of bytes may be silent.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Patience {
+    /// The client, while the server may still say something to it.
+    pub(super) client: Duration,
+    pub(super) server: Duration,
+    /// The client, once its server has ended its half; `None`: as before.
+    pub(super) client_fin: Option<Duration>,
+    pub(super) server_fin: Option<Duration>,
+}
+
+impl Patience {
+    /// As it is now that these directions are over.
+    pub(super) fn now(self, up_is_over: bool, down_is_over: bool) -> (Duration, Duration) {
+        let client = self.client_fin.filter(|_| down_is_over).unwrap_or(self.client);
+        let server = self.server_fin.filter(|_| up_is_over).unwrap_or(self.server);
+        (client, server)
+    }
+}
+
 /// Until when two directions of one flow of bytes may be silent, each since when and how long: what moves in one of them is a
 /// sign of life of both.
 pub(super) fn silence(one: Option<(Instant, Duration)>, other: Option<(Instant, Duration)>) -> Option<Instant> {

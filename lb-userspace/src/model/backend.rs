@@ -1,6 +1,6 @@
 //! Backend: a named set of servers with one way to balance and one check.
 
-use super::{Balance, Check, Cookie, Pressure, Rules, Server};
+use super::{Balance, Check, Cookie, Pressure, Reuse, Rules, Server};
 use lb_common::Forward;
 use std::{net::IpAddr, time::Duration};
 
@@ -15,6 +15,8 @@ pub struct Backend {
     pub forward: Forward,
     /// What its servers speak to `http` frontends. Default: HTTP/1.1.
     pub proto: Proto,
+    /// Whether clients share connections to servers (`http`). Default: safe.
+    pub reuse: Reuse,
     /// Servers are told who the client is before its first byte. Default: they are not.
     pub send_proxy: Option<SendProxy>,
     /// What becomes of requests that come here, and of the servers' responses (`http`).
@@ -45,6 +47,8 @@ pub struct Backend {
     pub timeout_server: Duration,
     /// Longest silence of both ends of a tunnel. Default: the shorter one of those of client and server.
     pub timeout_tunnel: Option<Duration>,
+    /// Longest silence of a server in a tunnel whose client has ended its half. Default: as before.
+    pub timeout_server_fin: Option<Duration>,
 }
 
 /// Version of the PROXY protocol.

@@ -27,6 +27,8 @@ pub struct Frontend {
     pub log: Logging,
     /// Longest silence of a client (`tcp`, `http`). Default: 60 s.
     pub timeout_client: Duration,
+    /// The same where its server has ended its half of a tunnel. Default: as before.
+    pub timeout_client_fin: Option<Duration>,
 }
 
 impl Frontend {
@@ -150,6 +152,8 @@ pub struct HttpFrontend {
     pub timeout_request: Duration,
     /// Longest wait for the next request on a kept connection. Default: 60 s.
     pub timeout_keep_alive: Duration,
+    /// How long a tarpit holds a client. Default: the `timeout_connect` of the default backend, else 5 s.
+    pub timeout_tarpit: Option<Duration>,
 }
 
 /// A path that tells whoever asks whether the frontend is of use.

@@ -1,6 +1,6 @@
 //! Server: one machine of a backend.
 
-use super::{Limits, SharedServerTls};
+use super::{Keeping, Limits, SharedServerTls};
 use lb_common::hash::name_hash;
 use std::{net::SocketAddr, time::Duration};
 
@@ -22,6 +22,8 @@ pub struct Server {
     pub cookie: Option<String>,
     /// How much it takes at once. Default: any number.
     pub limits: Limits,
+    /// Connections to it that nobody uses (`http`).
+    pub keeping: Keeping,
     /// How long it takes to its full weight and limit after it came up. Default: no time.
     pub slowstart: Option<Duration>,
     /// Speak TLS to it; `None`: clear text.

@@ -16,6 +16,7 @@ pub(crate) fn server(name: &str, address: &str) -> Server {
         backup: false,
         cookie: None,
         limits: Limits::default(),
+        keeping: crate::model::Keeping::default(),
         slowstart: None,
         tls: None,
     }
@@ -55,6 +56,8 @@ pub(crate) fn backend(name: &str, servers: Vec<Server>) -> Backend {
         timeout_connect: Duration::from_secs(5),
         timeout_server: Duration::from_mins(1),
         timeout_tunnel: None,
+        timeout_server_fin: None,
+        reuse: crate::model::Reuse::Safe,
         send_proxy: None,
     }
 }
@@ -81,6 +84,7 @@ pub(crate) fn model(mut backends: Vec<Backend>, frontends: Vec<(Bind, &str)>) ->
         admission: Vec::new(),
         log: crate::model::log::Logging::default(),
         timeout_client: Duration::from_mins(1),
+        timeout_client_fin: None,
     };
     let frontends = frontends.into_iter().enumerate().map(frontend).collect();
     let global = Global {

@@ -29,7 +29,7 @@ table! {
         reject: bool,
         /// Answer with a page of this status: 200, 400, 401, 403, 404, 405, 407, 408, 410, 413, 421, 422, 425, 429, 500 to 504.
         deny: i64,
-        /// The same, once the client has waited for as long as the default backend's `timeout_connect`.
+        /// The same, once the client has waited for as long as `timeout_tarpit` says.
         tarpit: i64,
         /// Answer with this, HAProxy's `return`.
         r#return: Return,

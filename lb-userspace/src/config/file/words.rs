@@ -4,7 +4,7 @@ use crate::{
     config::read::Word,
     model::{
         CIPHERS, CIPHERSUITES, CURVES, Cipher, CipherSuite, Curve, Fragments, HeaderCase, OnStop, Ping, Proto, RetryOn,
-        SendProxy, TlsVersion, Track, acl::expression::Moment,
+        Reuse, SendProxy, TlsVersion, Track, acl::expression::Moment,
     },
 };
 use lb_common::{Forward, Protocol};
@@ -55,6 +55,12 @@ impl Word for Proto {
     const WHAT: &'static str = "what servers speak";
     const WORDS: &'static [(&'static str, Self)] = &[("h1", Self::Http1), ("h2", Self::Http2)];
     const LATER: &'static [&'static str] = &["fcgi"];
+}
+
+impl Word for Reuse {
+    const WHAT: &'static str = "a way to reuse connections";
+    const WORDS: &'static [(&'static str, Self)] =
+        &[("never", Self::Never), ("safe", Self::Safe), ("aggressive", Self::Aggressive), ("always", Self::Always)];
 }
 
 impl Word for SendProxy {

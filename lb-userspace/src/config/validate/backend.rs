@@ -44,12 +44,13 @@ pub(super) fn backend(
     let connect = [&typed.timeout_connect, &defaults.timeout_connect];
     let server = [&typed.timeout_server, &defaults.timeout_server];
     let tunnel = [&typed.timeout_tunnel, &defaults.timeout_tunnel];
-    let has_tunnel = tunnel.iter().any(|knob| knob.given().is_some());
+    let server_fin = [&typed.timeout_server_fin, &defaults.timeout_server_fin];
     Backend {
         name: name.value.clone(),
         balance,
         forward: typed.forward.or(Forward::Direct),
         proto: typed.proto.or(Proto::Http1),
+        reuse: typed.http_reuse.value().copied().unwrap_or_default(),
         send_proxy: typed.send_proxy.value().copied(),
         rules: rules(typed, uses, (names, known), out),
         cookie: cookie::cookie(typed, uses, out),
@@ -63,8 +64,8 @@ pub(super) fn backend(
         track: typed.track.value().copied().unwrap_or_default(),
         transition: range::duration([&typed.transition, &Knob::Absent], "transition", TRANSITIONS, TRANSITION, out),
         timeout_connect: range::duration(connect, "timeout_connect", range::TIMEOUT, TIMEOUT_CONNECT, out),
-        timeout_tunnel: has_tunnel
-            .then(|| range::duration(tunnel, "timeout_tunnel", range::TIMEOUT, TIMEOUT_SERVER, out)),
+        timeout_tunnel: range::optional(tunnel, "timeout_tunnel", range::TIMEOUT, out),
+        timeout_server_fin: range::optional(server_fin, "timeout_server_fin", range::TIMEOUT, out),
         timeout_server: range::duration(server, "timeout_server", range::TIMEOUT, TIMEOUT_SERVER, out),
     }
 }
@@ -197,10 +198,8 @@ fn one(At { value: typed, span }: &At<TypedServer>, lowest_port: u16, out: &mut 
         backup: typed.backup.or(false),
         cookie: typed.cookie.value().map(|value| value.value.clone()),
         limits: pressure::limits(typed, out),
-        slowstart: typed
-            .slowstart
-            .given()
-            .map(|_| range::duration([&typed.slowstart, &Knob::Absent], "slowstart", SLOWSTARTS, SLOWEST, out)),
+        keeping: pressure::keeping(typed, out),
+        slowstart: range::optional([&typed.slowstart, &Knob::Absent], "slowstart", SLOWSTARTS, out),
         tls: None,
     }
 }
@@ -233,8 +232,7 @@ fn check_unique(name: &At<String>, servers: &[At<TypedServer>], out: &mut Vec<Di
     }
 }
 
-const SLOWEST: Duration = Duration::from_hours(24);
-const SLOWSTARTS: RangeInclusive<Duration> = Duration::from_millis(1)..=SLOWEST;
+const SLOWSTARTS: RangeInclusive<Duration> = Duration::from_millis(1)..=Duration::from_hours(24);
 const TIMEOUT_CONNECT: Duration = Duration::from_secs(5);
 const TIMEOUT_SERVER: Duration = Duration::from_mins(1);
 /// IANA: "Generic UDP Encapsulation".

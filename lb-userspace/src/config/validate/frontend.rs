@@ -55,6 +55,7 @@ pub(super) fn frontend(
     let monitor_fails = reading.stated(&typed.monitor_fail);
     reading.warn_of_unused();
     let client = [&typed.timeout_client, &defaults.timeout_client];
+    let client_fin = [&typed.timeout_client_fin, &defaults.timeout_client_fin];
     Frontend {
         name: name.value.clone(),
         binds: bind::binds(name, &typed.bind, mode, bundle, out),
@@ -66,33 +67,18 @@ pub(super) fn frontend(
                 routes,
                 default_backend: backend,
             }),
-            Some(Mode::Http) | None => FrontendKind::Http(HttpFrontend {
-                rules: Rules { request, response },
-                routes,
-                monitor: monitor(typed, monitor_fails, out),
-                default_backend: backend,
-                forwarded_for: typed.forwarded_for.or(true),
-                abort_on_close: typed.abort_on_close.or(true),
-                header_case: typed.header_case.value().copied().unwrap_or_default(),
-                timeout_request: range::duration(
-                    [&typed.timeout_http_request, &defaults.timeout_http_request],
-                    "timeout_http_request",
-                    range::TIMEOUT,
-                    TIMEOUT_REQUEST,
-                    out,
-                ),
-                timeout_keep_alive: range::duration(
-                    [&typed.timeout_http_keep_alive, &defaults.timeout_http_keep_alive],
-                    "timeout_http_keep_alive",
-                    range::TIMEOUT,
-                    TIMEOUT,
-                    out,
-                ),
-            }),
+            Some(Mode::Http) | None => {
+                let monitor = monitor(typed, monitor_fails, out);
+                let rules = Rules { request, response };
+                let http =
+                    HttpFrontend { routes, monitor, default_backend: backend, ..http(typed, rules, defaults, out) };
+                FrontendKind::Http(http)
+            }
         },
         admission: connection,
         log: log::logging(typed, mode, defaults, out),
         timeout_client: range::duration(client, "timeout_client", range::TIMEOUT, TIMEOUT, out),
+        timeout_client_fin: range::optional(client_fin, "timeout_client_fin", range::TIMEOUT, out),
     }
 }
 
@@ -106,6 +92,26 @@ fn l4(typed: &Typed, backend: BackendIndex, out: &mut Vec<Diagnostic>) -> L4Fron
         fragments: typed.fragments.value().copied().unwrap_or_default(),
         ping: typed.ping.value().copied().unwrap_or_default(),
         mss: typed.mss.given().map_or(0, |_| range::number(&typed.mss, "mss", MSS, 0, out)),
+    }
+}
+
+/// With these rules, but not where it sends requests.
+fn http(typed: &Typed, rules: Rules, defaults: &Defaults, out: &mut Vec<Diagnostic>) -> HttpFrontend {
+    let request = [&typed.timeout_http_request, &defaults.timeout_http_request];
+    let keep_alive = [&typed.timeout_http_keep_alive, &defaults.timeout_http_keep_alive];
+    let tarpit = [&typed.timeout_tarpit, &defaults.timeout_tarpit];
+    let limits = range::TIMEOUT;
+    HttpFrontend {
+        rules,
+        routes: Vec::new(),
+        monitor: None,
+        default_backend: None,
+        forwarded_for: typed.forwarded_for.or(true),
+        abort_on_close: typed.abort_on_close.or(true),
+        header_case: typed.header_case.value().copied().unwrap_or_default(),
+        timeout_request: range::duration(request, "timeout_http_request", limits.clone(), TIMEOUT_REQUEST, out),
+        timeout_keep_alive: range::duration(keep_alive, "timeout_http_keep_alive", limits.clone(), TIMEOUT, out),
+        timeout_tarpit: range::optional(tarpit, "timeout_tarpit", limits, out),
     }
 }
 
@@ -132,6 +138,8 @@ fn refuse_knobs_of_other_modes(typed: &Typed, mode: Mode, out: &mut Vec<Diagnost
         ("capture_response", span(&typed.capture_response), http),
         ("unique_id", span(&typed.unique_id), http),
         ("timeout_client", span(&typed.timeout_client), tcp_and_http),
+        ("timeout_client_fin", span(&typed.timeout_client_fin), tcp_and_http),
+        ("timeout_tarpit", span(&typed.timeout_tarpit), http),
         ("timeout_http_request", span(&typed.timeout_http_request), http),
         ("timeout_http_keep_alive", span(&typed.timeout_http_keep_alive), http),
         ("fragments", span(&typed.fragments), l4),

@@ -9,9 +9,9 @@ use crate::{
         read::{Knob, OneOrMany},
         source::At,
     },
-    model::{Affinity, Balance, Limits, Pressure, Retry, balance::Keyed},
+    model::{Affinity, Balance, Keeping, Limits, Pressure, Retry, balance::Keyed},
 };
-use std::{ops::RangeInclusive, time::Duration};
+use std::ops::RangeInclusive;
 
 /// The way to balance. In the kernel half: by maglev, whatever else was said, for that is an error.
 pub(super) fn balance(typed: &Typed, uses: &[&Use<'_>], out: &mut Vec<Diagnostic>) -> (Balance, Affinity) {
@@ -60,12 +60,10 @@ fn check_hash_type(typed: &Typed, in_kernel: bool, out: &mut Vec<Diagnostic>) {
 /// Queues and retries.
 pub(super) fn pressure(typed: &Typed, defaults: &Defaults, out: &mut Vec<Diagnostic>) -> Pressure {
     let queue = [&typed.timeout_queue, &defaults.timeout_queue];
-    let is_given = queue.iter().any(|knob| knob.given().is_some());
-    let timeout = range::duration(queue, "timeout_queue", range::TIMEOUT, Duration::ZERO, out);
     let retry = Retry::default();
     Pressure {
         fullconn: typed.fullconn.given().map(|_| range::number(&typed.fullconn, "fullconn", CONNECTIONS, 1, out)),
-        timeout_queue: is_given.then_some(timeout),
+        timeout_queue: range::optional(queue, "timeout_queue", range::TIMEOUT, out),
         retry: Retry {
             retries: range::number(&typed.retries, "retries", 0_u32..=100, retry.retries, out),
             redispatch: typed.redispatch.or(retry.redispatch),
@@ -93,6 +91,16 @@ pub(super) fn limits(typed: &TypedServer, out: &mut Vec<Diagnostic>) -> Limits {
         out.push(error.help("nobody waits for a server that takes any number"));
     }
     limits
+}
+
+/// How many connections to a server are kept, and how long.
+pub(super) fn keeping(typed: &TypedServer, out: &mut Vec<Diagnostic>) -> Keeping {
+    let default = Keeping::default();
+    let delay = [&typed.pool_purge_delay, &Knob::Absent];
+    Keeping {
+        most: range::number(&typed.pool_max_conn, "pool_max_conn", 0..=MOST, default.most, out),
+        delay: range::duration(delay, "pool_purge_delay", range::TIMEOUT, default.delay, out),
+    }
 }
 
 const KEYS: &str = "`source`, `uri`, `url_param` and `hdr` have keys";

@@ -46,6 +46,17 @@ pub(super) fn duration(
     default
 }
 
+/// The same where a duration has no default.
+pub(super) fn optional(
+    knobs: [&Knob<Duration>; 2],
+    key: &str,
+    range: RangeInclusive<Duration>,
+    out: &mut Vec<Diagnostic>,
+) -> Option<Duration> {
+    let default = *range.start();
+    knobs.iter().any(|knob| knob.given().is_some()).then(|| duration(knobs, key, range, default, out))
+}
+
 /// A timeout of zero would end everything at once; HAProxy takes it for "never", which nobody should want.
 pub(super) const TIMEOUT: RangeInclusive<Duration> = Duration::from_millis(1)..=LONGEST;
 /// A year: added to the time of day, it never overflows.

@@ -10,6 +10,7 @@ use crate::l7::{
         hop,
         response::{self, Asked},
     },
+    idle::Kept,
     io::{Io, Reader, Wire, Writer},
     message::{Length, Method, Request, Response},
     pump::{Broken, Frame, Sink, Source},
@@ -29,26 +30,26 @@ pub(in crate::l7) struct Connection {
     owner: Owner,
 }
 
-/// Whose connection it is.
+/// Whose connection it is, and what it has done.
 struct Owner {
-    /// Identity of the server; `None`: the connection is one client's and is not kept for others.
-    server: Option<u64>,
+    /// As what it is kept.
+    kept: Kept,
     _open: Open,
-    /// Whether the server has answered on it before.
-    proven: bool,
+    /// How often the server has answered on it.
+    answered: u32,
 }
 
 impl Connection {
-    /// On a new socket to the server of that identity; without one it is for one exchange only.
-    pub(in crate::l7) fn new(io: Io, open: Open, server: Option<u64>) -> Self {
+    /// On a new socket, to be kept as that.
+    pub(in crate::l7) fn new(io: Io, open: Open, kept: Kept) -> Self {
         let wire = Wire::new(io, None);
-        let owner = Owner { server, _open: open, proven: false };
+        let owner = Owner { kept, _open: open, answered: 0 };
         Self { reader: Reader::new(Rc::clone(&wire)), writer: Writer::new(wire), owner }
     }
 
-    /// Whether the server has answered on it before.
-    pub(in crate::l7) const fn is_proven(&self) -> bool {
-        self.owner.proven
+    /// How often the server has answered on it.
+    pub(in crate::l7) const fn answered(&self) -> u32 {
+        self.owner.answered
     }
 
     /// Whether it can be used, as far as is known: a server that has closed it, or says what nobody asked, has had its last
@@ -93,11 +94,12 @@ impl Asking for OnHttp1 {
         let ended = download.decoder.is_done() && upload.writer.is_empty() && !upload.closes;
         // What comes behind the answer is none to any question of ours.
         let keeps = download.persistent && download.reader.input.is_empty() && !download.reader.is_closed();
-        if let (true, true, Some(server)) = (ended, keeps, download.owner.server) {
+        if ended && keeps {
             download.reader.release();
-            let owner = Owner { proven: true, ..download.owner };
+            let owner = Owner { answered: download.owner.answered.saturating_add(1), ..download.owner };
+            let kept = owner.kept;
             let connection = Connection { reader: download.reader, writer: upload.writer, owner };
-            thread.idle.borrow_mut().put(server, connection, Instant::now());
+            thread.idle.borrow_mut().put(kept, connection, Instant::now());
         }
     }
 }

@@ -54,8 +54,8 @@ impl Connections {
     /// A connection that has room for another exchange.
     ///
     /// `secure` is what the server is told of the client's connection.
-    pub(in crate::l7) fn take(&mut self, server: u64, cx: &mut Context<'_>, secure: bool) -> Option<OnHttp2> {
-        let connections = self.0.get_mut(&server)?;
+    pub(in crate::l7) fn take(&mut self, key: u64, cx: &mut Context<'_>, secure: bool) -> Option<OnHttp2> {
+        let connections = self.0.get_mut(&key)?;
         // One that has ended is not ready, but failed.
         connections.retain_mut(|connection| !matches!(connection.sender.poll_ready(cx), Poll::Ready(Err(_))));
         let free = connections.iter().find(|connection| {
@@ -65,13 +65,18 @@ impl Connections {
         Some(OnHttp2::new(free, secure))
     }
 
-    /// Opens one on a new socket, `shared` with other exchanges or not. `None`: the server does not speak HTTP/2, or not in time.
+    /// Closes all of a key, once they carry nothing.
+    pub(in crate::l7) fn forget(&mut self, key: u64) {
+        self.0.remove(&key);
+    }
+
+    /// Opens one on a new socket. `None`: the server does not speak HTTP/2, or not in time.
     pub(in crate::l7) async fn open(
         thread: &Rc<Thread>,
-        server: u64,
+        key: u64,
         io: Io,
         open: Open,
-        (secure, shared): (bool, bool),
+        secure: bool,
         timeout: Duration,
     ) -> Option<OnHttp2> {
         let mut builder = Builder::new();
@@ -91,9 +96,7 @@ impl Connections {
         });
         let connection = Connection { sender, carried: Rc::default(), proven: Rc::default() };
         let on = OnHttp2::new(&connection, secure);
-        if shared {
-            thread.multiplexed.borrow_mut().0.entry(server).or_default().push(connection);
-        }
+        thread.multiplexed.borrow_mut().0.entry(key).or_default().push(connection);
         Some(on)
     }
 }

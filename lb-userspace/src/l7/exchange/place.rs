@@ -65,7 +65,7 @@ pub(super) fn place<'a>(client: &Client, held: &'a Held, request: &mut Request, 
     };
     let mut variables = Variables::default();
     let default = http.default_backend.and_then(|backend| held.snapshot.backend(backend));
-    let tarpit = default.map_or(TARPIT, |backend| backend.timeout_connect);
+    let tarpit = http.timeout_tarpit.unwrap_or_else(|| default.map_or(TARPIT, |backend| backend.timeout_connect));
     let chosen = with_scene(client, held, None, id, |scene| {
         if let Some(answer) = rules::monitor(http, scene, request) {
             let (response, body) = answer.response();

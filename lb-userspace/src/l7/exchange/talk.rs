@@ -9,7 +9,7 @@ use crate::l7::{
     pump::{Awaited, Broken, Fault, Pump, Sink, Source},
     serve::{RequestBody, Respond},
     tale::Tale,
-    timer::{Timer, after, earlier, silence},
+    timer::{Patience, Timer, after, earlier, silence},
 };
 use crate::model::RetryOn;
 use bytes::Bytes;
@@ -30,8 +30,7 @@ pub(super) struct Talk<'a> {
     pub(super) client: &'a Rc<Client>,
     pub(super) request: &'a Request,
     pub(super) length: Length,
-    pub(super) timeout_client: Duration,
-    pub(super) timeout_server: Duration,
+    pub(super) patience: Patience,
     pub(super) timeout_tunnel: Option<Duration>,
     /// Makes of the server's answer that of the client.
     pub(super) change: &'a Change<'a>,
@@ -158,8 +157,8 @@ impl Talk<'_> {
         let respond = respond.respond(response, length, up.pump.is_done());
         let mut down = Pump::new(answer.into_body(length), respond);
         if tunnel {
-            self.timeout_client = self.timeout_tunnel.unwrap_or(self.timeout_client);
-            self.timeout_server = self.timeout_tunnel.unwrap_or(self.timeout_server);
+            self.patience.client = self.timeout_tunnel.unwrap_or(self.patience.client);
+            self.patience.server = self.timeout_tunnel.unwrap_or(self.patience.server);
             up.pump.source.tunnel();
             A::tunnel(&mut up.pump.sink);
             up.pump.restart();
@@ -216,11 +215,11 @@ impl Talk<'_> {
                 }
             }
             let (deadline, late) = match up.waiting() {
-                Some((Awaited::Source, since)) => (after(since, self.timeout_client), Why::ClientLate),
-                Some((Awaited::Sink, since)) => (after(since, self.timeout_server), Why::ServerLate),
+                Some((Awaited::Source, since)) => (after(since, self.patience.client), Why::ClientLate),
+                Some((Awaited::Sink, since)) => (after(since, self.patience.server), Why::ServerLate),
                 None => {
                     let asked = *asked.get_or_insert_with(Instant::now);
-                    (after(asked, self.timeout_server), Why::ServerLate)
+                    (after(asked, self.patience.server), Why::ServerLate)
                 }
             };
             self.timer.poll(cx, Some(deadline)).map(|()| Err(late))
@@ -251,19 +250,17 @@ impl Talk<'_> {
             }
             let of_client = |waiting: Option<(Awaited, Instant)>, client| waiting.is_some_and(|(who, _)| who == client);
             let client = of_client(up.waiting(), Awaited::Source) || of_client(down.waiting(), Awaited::Sink);
-            let up = up.waiting().map(|(awaited, since)| (since, self.timeout(awaited, Awaited::Source)));
-            let down = down.waiting().map(|(awaited, since)| (since, self.timeout(awaited, Awaited::Sink)));
+            let timeouts = self.patience.now(tunnel && up.is_over(), tunnel && down.is_done());
+            // Of the one who is waited for; it is the client if `client` is.
+            let timeout = |awaited, client| if awaited == client { timeouts.0 } else { timeouts.1 };
+            let up = up.waiting().map(|(awaited, since)| (since, timeout(awaited, Awaited::Source)));
+            let down = down.waiting().map(|(awaited, since)| (since, timeout(awaited, Awaited::Sink)));
             let until = |waiting: Option<(Instant, Duration)>| waiting.map(|(since, timeout)| after(since, timeout));
             let deadline = if tunnel { silence(up, down) } else { earlier(until(up), until(down)) };
             let late = if client { Cause::ClientTimeout } else { Cause::ServerTimeout };
             self.timer.poll(cx, deadline).map(|()| Err(Some(late)))
         })
         .await
-    }
-
-    /// How long the one who is waited for may take; it is the client if `client` is waited for.
-    fn timeout(&self, awaited: Awaited, client: Awaited) -> Duration {
-        if awaited == client { self.timeout_client } else { self.timeout_server }
     }
 }
 

@@ -69,11 +69,12 @@ pub(crate) fn http_frontend() -> HttpFrontend {
         header_case: HeaderCase::Lower,
         timeout_request: LONG,
         timeout_keep_alive: LONG,
+        timeout_tarpit: None,
     }
 }
 
 pub(crate) fn frontend(name: &str, address: SocketAddr, kind: FrontendKind) -> Frontend {
     let bind = testing::bind(&address.to_string(), Protocol::Tcp);
     let (name, binds, log) = (name.into(), vec![bind], Logging::default());
-    Frontend { name, binds, kind, admission: Vec::new(), log, timeout_client: LONG }
+    Frontend { name, binds, kind, admission: Vec::new(), log, timeout_client: LONG, timeout_client_fin: None }
 }

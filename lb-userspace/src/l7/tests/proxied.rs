@@ -3,7 +3,7 @@
 use super::{
     model::{backend, http_frontend},
     origin::Origin,
-    proxy::{Proxy, eventually, read_until},
+    proxy::{Proxy, eventually, read_to_end, read_until},
 };
 use crate::model::{FrontendKind, SendProxy, TcpFrontend};
 use tokio::{
@@ -63,21 +63,29 @@ async fn a_trusted_proxy_must_say_it_and_nobody_else_can() {
 }
 
 #[tokio::test]
-async fn a_server_is_told_who_the_client_is_once_a_connection_and_no_connection_is_shared() {
+async fn a_server_is_told_once_a_connection_who_the_client_is_and_no_other_client_uses_it() {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("bind");
     let mut web = backend("web", [listener.local_addr().expect("address")]);
     web.send_proxy = Some(SendProxy::V1);
     let proxy = Proxy::http(http_frontend(), vec![web]);
-    let mut client = proxy.connect().await;
-    let address = client.local_addr().expect("address");
     for _ in 0..2 {
+        let mut client = proxy.connect().await;
+        let port = client.local_addr().expect("address").port();
         client.write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").await.expect("write");
         let (mut server, _) = listener.accept().await.expect("accept");
-        let head = read_until(&mut server, "\r\n\r\n").await;
-        let line = format!("PROXY TCP4 127.0.0.1 127.0.0.1 {} {}\r\nGET / ", address.port(), proxy.address.port());
-        assert!(head.starts_with(&line), "{head}");
-        server.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok").await.expect("write");
-        read_until(&mut client, "ok").await;
+        let told = read_until(&mut server, "\r\n").await;
+        assert_eq!(told, format!("PROXY TCP4 127.0.0.1 127.0.0.1 {port} {}\r\n", proxy.address.port()));
+        for again in [false, true] {
+            let head = read_until(&mut server, "\r\n\r\n").await;
+            assert!(head.starts_with("GET / "), "{head}");
+            server.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok").await.expect("write");
+            read_until(&mut client, "ok").await;
+            if !again {
+                client.write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").await.expect("write");
+            }
+        }
+        drop(client);
+        assert_eq!(read_to_end(&mut server).await, "", "it ends with the client");
     }
 }
 

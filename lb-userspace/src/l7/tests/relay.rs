@@ -103,6 +103,33 @@ async fn silence_ends_a_relay_but_movement_on_either_side_keeps_it() {
 }
 
 #[tokio::test]
+async fn whoever_is_left_alone_by_the_other_side_may_have_less_time() {
+    for client_ends in [true, false] {
+        let address = server(move |mut stream| async move {
+            if client_ends {
+                stream.read_to_end(&mut Vec::new()).await.expect("the end of the client's half arrives");
+            } else {
+                stream.shutdown().await.expect("shutdown");
+            }
+            // Says nothing more, nor closes.
+            std::future::pending::<()>().await;
+        });
+        let backend = Backend { timeout_server_fin: Some(SHORT), ..backend("db", [address.await]) };
+        let proxy = Proxy::with(FrontendKind::Tcp(TcpFrontend::of(0)), vec![backend], |frontend| {
+            frontend.timeout_client_fin = Some(SHORT);
+        });
+        let start = tokio::time::Instant::now();
+        let mut client = proxy.connect().await;
+        if client_ends {
+            client.shutdown().await.expect("shutdown");
+        }
+        assert_eq!(read_to_end(&mut client).await, "");
+        eventually("the relay ends", || proxy.threads.connections() == 0).await;
+        assert!(start.elapsed() >= SHORT && start.elapsed() < SHORT * 20, "{:?}", start.elapsed());
+    }
+}
+
+#[tokio::test]
 async fn no_server_closes_the_connection() {
     let proxy = proxy(backend("db", [refusing()]));
     let mut client = proxy.connect().await;

@@ -160,12 +160,15 @@ async fn a_tarpit_holds_a_client_and_lets_go_of_one_that_leaves() {
     let start = tokio::time::Instant::now();
     assert!(proxy.ask_path("a", "/trap").await.starts_with("HTTP/1.1 429 "));
     assert!(start.elapsed() >= SHORT);
+    let lines = "timeout_tarpit = \"20s\"\nrule = [{ if = \"{ path /trap }\", tarpit = 429 }]";
     let mut web = backend("web", [origin.address]);
-    web.timeout_connect = SHORT * 100;
-    let proxy = Proxy::http(frontend("rule = [{ if = \"{ path /trap }\", tarpit = 429 }]"), vec![web]);
+    web.timeout_connect = SHORT;
+    let proxy = Proxy::http(frontend(lines), vec![web]);
     let mut client = proxy.connect().await;
     client.write_all(b"GET /trap HTTP/1.1\r\nHost: a\r\n\r\n").await.expect("write");
     eventually("it is held", || proxy.threads.connections() == 1).await;
+    tokio::time::sleep(SHORT * 2).await;
+    assert_eq!(proxy.threads.connections(), 1);
     drop(client);
     eventually("it is let go", || proxy.threads.connections() == 0).await;
     assert_eq!(origin.count(), 0);
