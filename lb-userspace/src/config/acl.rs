@@ -4,7 +4,7 @@
 //! fetch may carry the method as a suffix (`path_beg`). Errors point inside the string.
 
 pub(crate) mod condition;
-mod expression;
+pub(crate) mod expression;
 pub(crate) mod fetches;
 pub(crate) mod format;
 mod converters;

@@ -20,6 +20,8 @@ pub(crate) enum Balancing {
     Plain(Balance),
     /// By a key.
     Keyed(Keyed),
+    /// By the value of an expression: all of the text, which begins with `hash`.
+    Expression(Text),
 }
 
 impl Balancing {
@@ -32,6 +34,8 @@ impl Balancing {
     pub(crate) fn with(&self, hash_type: Option<HashType>) -> (Balance, Affinity) {
         match (self, hash_type) {
             (Self::Plain(balance), _) => (balance.clone(), Affinity::None),
+            // What it looks at is compiled by whoever knows what it may name.
+            (Self::Expression(_), _) => (Balance::default(), Affinity::None),
             (Self::Keyed(Keyed::Source), None) => (Balance::Maglev, Affinity::Source),
             (Self::Keyed(by), kind) => {
                 let affinity = if *by == Keyed::Source { Affinity::Source } else { Affinity::None };
@@ -134,12 +138,11 @@ fn parse(line: &mut Line<'_>) -> Result<Balancing, Diagnostic> {
         ("source", _) => Balancing::Keyed(Keyed::Source),
         ("uri", _) => Balancing::Keyed(Keyed::Uri(uri(line)?)),
         ("hash", _) => {
-            let expression = line.rest().trim().to_owned();
-            line.at = line.text.value.len();
-            if expression.is_empty() {
+            if line.rest().trim().is_empty() {
                 return Err(line.error(word.range, "`hash` needs an expression").help("such as hash path"));
             }
-            Balancing::Keyed(Keyed::Expression(expression))
+            line.at = line.text.value.len();
+            Balancing::Expression(line.text.clone())
         }
         ("rdp-cookie", _) => {
             return Err(line

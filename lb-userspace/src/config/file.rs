@@ -206,8 +206,9 @@ table! {
         /// one server, as those of FTP must (as `maglev`; with a `hash_type` as HAProxy). Of requests (`http`) also: `uri`,
         /// the target up to the query, with `whole` also that, with `path_only` without an authority, with `len N` its first
         /// N bytes, with `depth N` its first N directories; `url_param(NAME)`, a parameter of the query; `hdr(NAME)`, a
-        /// field's first value, with `use_domain_only` only `example` of `www.example.com`; `hash EXPRESSION`, what an ACL
-        /// could look at. Where the key is absent or empty, by turns. `l4` frontends balance by `maglev` or `source`, and by
+        /// field's first value, with `use_domain_only` only `example` of `www.example.com`. `hash EXPRESSION`: what an ACL could
+        /// look at, with converters (`hash req.cook(user)`, `hash path,lower`); in `tcp` what a connection knows, and what its
+        /// rules have waited for. Where there is no such key, by turns. `l4` frontends balance by `maglev` or `source`, and by
         /// `maglev` if nothing is said; else the default is `roundrobin`.
         balance: Balancing,
         /// How `source`, `uri`, `url_param`, `hdr` and `hash` pick by their key, as HAProxy's `hash-type`: `map-based` (most

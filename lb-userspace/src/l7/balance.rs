@@ -14,7 +14,7 @@ mod tests;
 
 pub(super) use flow::Flow;
 
-use super::message::Request;
+use super::{acl::Facts, message::Request};
 use crate::{
     model::{
         Affinity, Backend, Balance,
@@ -65,12 +65,17 @@ impl Order {
         }
     }
 
-    /// What the server is picked by, if by a hash; the same for all attempts. `request` is that of `http`, `expression` what
-    /// the expression of `hash` gives, if it was asked for.
-    pub(super) fn key(&self, flow: &Flow, request: Option<&Request>, expression: Option<&[u8]>) -> Option<u32> {
+    /// Whether [`key`](Self::key) wants facts.
+    pub(super) const fn wants_facts(&self) -> bool {
+        matches!(self, Self::Hash { by: Keyed::Expression(_), .. })
+    }
+
+    /// What the server is picked by, if by a hash; the same for all attempts. `request` is that of `http`, `facts` what an
+    /// expression looks at, if [it wants](Self::wants_facts) to.
+    pub(super) fn key(&self, flow: &Flow, request: Option<&Request>, facts: Option<&Facts<'_>>) -> Option<u32> {
         match self {
             Self::Ring { affinity, key, .. } => Some(flow.hash(*affinity, *key)),
-            Self::Hash { by, kind } => key::hashed(by, *kind, flow, request, expression),
+            Self::Hash { by, kind } => key::hashed(by, *kind, flow, request, facts),
             Self::Turns | Self::MapTurns | Self::Least | Self::First | Self::Random { .. } => None,
         }
     }
@@ -93,8 +98,10 @@ impl Order {
             }
             (Self::MapTurns, _) => turn(live, available.map(), is_open),
             // As HAProxy: where there is no key, what would have been hashed into is gone through.
-            (Self::Hash { kind, .. }, None) if !kind.consistent => turn(live, available.map(), is_open),
-            (Self::Turns | Self::Hash { .. } | Self::Ring { .. }, _) => turn(live, available.turns(), is_open),
+            (Self::Hash { kind, .. }, None) => {
+                turn(live, if kind.consistent { available.circle_turns() } else { available.map() }, is_open)
+            }
+            (Self::Turns | Self::Ring { .. }, _) => turn(live, available.turns(), is_open),
             (Self::Least, _) => least(live, &available, is_open),
             (Self::First, _) => available.servers().iter().map(|(server, _)| *server).find(|server| is_open(*server)),
             (Self::Random { draws }, _) => draw(live, &available, *draws, is_open),

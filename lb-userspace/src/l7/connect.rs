@@ -3,7 +3,6 @@
 use super::{
     balance::{Flow, Tried},
     io::Io,
-    message::Request,
     proxy_protocol,
     snapshot::BackendRoute,
     threads::Thread,
@@ -86,15 +85,16 @@ async fn connect(address: SocketAddr, send_proxy: Option<SendProxy>, flow: Flow)
     Ok(stream)
 }
 
-/// Opens a connection to whichever server takes it first: the next is tried as soon as one has refused. `chosen` is told each.
+/// Opens a connection to whichever server takes it first: the next is tried as soon as one has refused. `key` is what servers
+/// are picked by, if by a hash; `chosen` is told each.
 pub(super) async fn open_any(
     backend: &BackendRoute,
-    flow: Flow,
+    (flow, key): (Flow, Option<u32>),
     thread: &Thread,
     timer: &mut Timer,
     mut chosen: impl FnMut(usize),
 ) -> Option<(Slot, Io, Open)> {
-    let mut attempts = Attempts::new(backend, flow, None, None);
+    let mut attempts = Attempts::new(backend, key, None);
     // A client that is gone is found out by the first byte for it.
     while let Ok(slot) = attempts.next(timer, |_cx| Poll::Pending).await {
         chosen(slot.server);
@@ -130,9 +130,9 @@ pub(super) enum NoPlace {
 }
 
 impl<'a> Attempts<'a> {
-    /// For a request, or a connection that has none; `bound` is the server that persistence names.
-    pub(super) fn new(backend: &'a BackendRoute, flow: Flow, request: Option<&Request>, bound: Option<usize>) -> Self {
-        let key = backend.order.key(&flow, request, None);
+    /// For a request or a connection; `key` is what servers are picked by, if by a hash, and `bound` the one that persistence
+    /// names.
+    pub(super) fn new(backend: &'a BackendRoute, key: Option<u32>, bound: Option<usize>) -> Self {
         let left = match bound {
             Some(_) if !backend.retry.redispatch => 1,
             Some(_) | None => backend.retry.retries.saturating_add(1),

@@ -163,7 +163,8 @@ impl Exchange<'_> {
     /// the configuration says that it may be repeated (`retry_on`).
     async fn ask<B: RequestBody, R: Respond>(&self, mut body: B, mut respond: R, timer: &mut Timer) -> Ended {
         let bound = self.binding.and_then(|binding| binding.server);
-        let mut attempts = Attempts::new(self.backend, self.told.client.flow, Some(self.request), bound);
+        let key = self.place.borrow().key(self.told.client, self.told.held, self.request, self.id.as_deref());
+        let mut attempts = Attempts::new(self.backend, key, bound);
         let none = loop {
             let slot = match attempts.next(timer, |cx| body.poll_gone(cx)).await {
                 Ok(slot) => slot,

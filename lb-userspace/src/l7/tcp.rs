@@ -3,7 +3,7 @@
 
 use super::{
     accept::{Client, Held},
-    acl::{Connection, Payload, Scene},
+    acl::{Connection, Facts, Payload, Scene, Variables},
     connect,
     io::{Io, Reader, Wire, Writer},
     log::termination::{Cause, Phase},
@@ -14,7 +14,7 @@ use super::{
     tale::Tale,
     timer::{Patience, Timer, after, silence},
 };
-use crate::model::TcpFrontend;
+use crate::model::{BackendIndex, TcpFrontend};
 use std::{
     future::poll_fn,
     rc::Rc,
@@ -35,10 +35,11 @@ pub(super) async fn relay(client: &Client, held: &Held, io: Io, tcp: &TcpFronten
     let mut reader = Reader::new(Rc::clone(&wire));
     let mut timer = Timer::default();
     let (cause, phase) = match way(client, held, frontend, tcp, &mut reader, &mut timer).await {
-        Some(Way::To(backend)) => match held.snapshot.backend(backend) {
+        Some(Way::To(index)) => match held.snapshot.backend(index) {
             Some(backend) => {
                 tale.note(|told| told.backend(backend));
-                serve(client, reader, (frontend, backend), (&tale, &mut timer)).await
+                let key = key(client, held, frontend, (index, backend), &reader);
+                serve(client, (reader, key), (frontend, backend), (&tale, &mut timer)).await
             }
             None => (Cause::Server, Phase::Connect),
         },
@@ -66,8 +67,7 @@ async fn way(
     if tcp.content.is_empty() && tcp.routes.is_empty() {
         return Some(tcp.default_backend.map_or(Way::Nowhere, Way::To));
     }
-    let connection =
-        Connection { source: client.flow.client, destination: client.flow.local, tls: client.tls.as_ref() };
+    let connection = seen(client);
     let numbers = Counted { snapshot: &held.snapshot, frontend };
     let deadline = after(Instant::now(), tcp.inspect_delay);
     let mut is_whole = false;
@@ -92,15 +92,39 @@ async fn way(
     .await
 }
 
+/// What the server is picked by, if by a hash. An expression may look at what was read ahead.
+fn key(
+    client: &Client,
+    held: &Held,
+    frontend: &FrontendRoute,
+    (index, backend): (BackendIndex, &BackendRoute),
+    reader: &Reader,
+) -> Option<u32> {
+    if !backend.order.wants_facts() {
+        return backend.order.key(&client.flow, None, None);
+    }
+    let (connection, payload) = (seen(client), Payload::new(&reader.input, true));
+    let numbers = Counted { snapshot: &held.snapshot, frontend };
+    let (connection, payload) = (&connection, Some(&payload));
+    let scene = Scene { connection, payload, backend: Some(index), numbers: &numbers, unique_id: None };
+    let facts = Facts { scene: &scene, request: None, response: None, variables: &Variables::default() };
+    backend.order.key(&client.flow, None, Some(&facts))
+}
+
+/// What rules and expressions see of the connection.
+fn seen(client: &Client) -> Connection<'_> {
+    Connection { source: client.flow.client, destination: client.flow.local, tls: client.tls.as_ref() }
+}
+
 /// Relays until both sides have ended; how it ended.
 async fn serve(
     client: &Client,
-    reader: Reader,
+    (reader, key): (Reader, Option<u32>),
     (frontend, backend): (&FrontendRoute, &BackendRoute),
     (tale, timer): (&Tale, &mut Timer),
 ) -> (Cause, Phase) {
     let client_wire = Rc::clone(reader.wire());
-    let reached = connect::open_any(backend, client.flow, &client.thread, timer, |server| {
+    let reached = connect::open_any(backend, (client.flow, key), &client.thread, timer, |server| {
         tale.note(|told| told.server(backend, server));
     });
     let Some((slot, server, _open)) = reached.await else { return (Cause::Server, Phase::Connect) };

@@ -7,6 +7,7 @@ mod proxy;
 mod proxied;
 pub(crate) mod origin;
 mod ports;
+mod hashed;
 mod http;
 mod logged;
 mod http2;

@@ -1,5 +1,7 @@
 //! Balance: how a backend picks a server, in HAProxy's words.
 
+use super::acl::Expression;
+
 /// How a server is picked.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub enum Balance {
@@ -44,12 +46,12 @@ pub enum Keyed {
         /// Only the part before the last one of a domain: `example` of `www.example.com`.
         domain_only: bool,
     },
-    /// A sample expression, as typed.
-    Expression(String),
+    /// The value of an expression, as bytes.
+    Expression(Box<Expression>),
 }
 
 impl Keyed {
-    /// Whether there is such a key only in a request.
+    /// Whether there is such a key only in a request; of an expression that depends on what it looks at.
     pub fn needs_request(&self) -> bool {
         match self {
             Self::Source | Self::Expression(_) => false,

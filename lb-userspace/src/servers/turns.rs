@@ -126,6 +126,11 @@ impl Available {
         self.circle().pick(hash, open)
     }
 
+    /// The same circle, gone round point by point.
+    pub fn circle_turns(&self) -> &[usize] {
+        self.circle().servers()
+    }
+
     fn circle(&self) -> &Circle {
         let points = |&(server, weight): &(usize, u16)| {
             let all = circle::points(weight);

@@ -76,7 +76,7 @@ pub(super) fn parse(word: &Word, text: &Text, known: &Known<'_>) -> Result<(Expr
     Ok((expression, method))
 }
 
-pub(super) const fn noun(kind: crate::model::acl::Kind) -> &'static str {
+pub(crate) const fn noun(kind: crate::model::acl::Kind) -> &'static str {
     use crate::model::acl::Kind;
     match kind {
         Kind::Bool => "yes or no",

@@ -1,8 +1,13 @@
 //! Formats: HAProxy's log-format strings, as far as they hold values: text, `%[expression]` and `%%`.
 
-use super::{Known, condition::check_fetch, expression, words::Word};
+use super::{
+    Known,
+    condition::check_fetch,
+    expression,
+    words::{Word, words},
+};
 use crate::{
-    config::{error::Diagnostic, text::Text},
+    config::{error::Diagnostic, source::Span, text::Text},
     model::{
         acl::{Expression, expression::Moment},
         rule::{Format, Part},
@@ -15,16 +20,33 @@ pub(crate) fn value(text: &Text, known: &Known<'_>, when: Moment) -> Result<Expr
     part(text, 0..text.value.len(), known, when)
 }
 
+/// The expression that follows the first word of a text, and where it stands. Whoever calls asks when it is there.
+pub(crate) fn argument(text: &Text, known: &Known<'_>) -> Result<(Expression, Span), Diagnostic> {
+    let all = words(text)?;
+    let Some(word) = all.get(1) else { return Err(Diagnostic::error(text.span, "nothing to look at")) };
+    if let Some(more) = all.get(2) {
+        let message = format!("`{}` means nothing after the expression", more.value);
+        let error = Diagnostic::error(text.part(more.range.clone()), message);
+        return Err(error.help("converters follow a comma: path,lower"));
+    }
+    uncompared(word, text, known)
+}
+
 fn part(text: &Text, range: Range<usize>, known: &Known<'_>, when: Moment) -> Result<Expression, Diagnostic> {
     let value = text.value.get(range.clone()).unwrap_or_default().trim().to_owned();
-    let word = Word { range, value, quoted: false };
-    let (expression, suffix) = expression::parse(&word, text, known)?;
-    let span = text.part(word.range);
+    let (expression, span) = uncompared(&Word { range, value, quoted: false }, text, known)?;
+    check_fetch(expression.fetch.moment(), when, span)?;
+    Ok(expression)
+}
+
+/// An expression that is no test.
+fn uncompared(word: &Word, text: &Text, known: &Known<'_>) -> Result<(Expression, Span), Diagnostic> {
+    let (expression, suffix) = expression::parse(word, text, known)?;
+    let span = text.part(word.range.clone());
     if suffix.is_some() {
         return Err(Diagnostic::error(span, "a value is not compared").help("leave out the suffix of the fetch"));
     }
-    check_fetch(expression.fetch.moment(), when, span)?;
-    Ok(expression)
+    Ok((expression, span))
 }
 
 /// The format in `text`.

@@ -5,6 +5,7 @@ use crate::{
     config::{Format, parse},
     model::{
         Affinity, Balance, Limits, RetryOn,
+        acl::Fetch,
         balance::{Function, HashType, Keyed, Uri},
     },
 };
@@ -54,6 +55,14 @@ fn every_word_of_haproxy_is_understood() {
 }
 
 #[test]
+fn any_expression_is_hashed_by_any_hash_type() {
+    let found = balance("balance = \"hash url_param('a b'),lower\"\nhash_type = \"consistent\"");
+    let Balance::Hash { by: Keyed::Expression(expression), kind } = found else { panic!("{found:?}") };
+    assert!(matches!(expression.fetch, Fetch::Parameter { name, .. } if *name == *"a b"));
+    assert_eq!((expression.converters.len(), kind.consistent, kind.avalanche), (1, true, true));
+}
+
+#[test]
 fn hash_types_have_haproxys_defaults() {
     for (typed, consistent, function, avalanche) in [
         ("map-based", false, Function::Sdbm, false),
@@ -91,6 +100,17 @@ fn errors_point_at_the_word() {
         ("balance = \"hdr\"", "8:12: error: `hdr` needs a name"),
         ("balance = \"hdr(host) domain\"", "8:22: error: `domain` is not an option of `hdr`"),
         ("balance = \"hash\"", "8:12: error: `hash` needs an expression"),
+        ("balance = \"hash  \"", "8:12: error: `hash` needs an expression"),
+        ("balance = \"hash paht\"", "8:17: error: nothing called `paht` can be looked at"),
+        ("balance = \"hash path lower\"", "8:22: error: `lower` means nothing after the expression"),
+        ("balance = \"hash path,lowr\"", "8:22: error: no converter is called `lowr`"),
+        ("balance = \"hash path_beg\"", "8:17: error: a value is not compared"),
+        ("balance = \"hash status\"", "8:17: error: a server is picked before there is a response"),
+        ("balance = \"hash ssl_fc\"", "8:17: error: `hash` takes bytes, and here comes yes or no"),
+        (
+            "balance = \"hash req.ssl_sni\"",
+            "8:17: error: frontend `a` of mode `http` does not relay what it could hash",
+        ),
         ("balance = 3", "8:11: error: `balance`: expected a string, found an integer"),
         ("balance = \"uri\"\nhash_type = \"\"", "9:13: error: `hash_type` names no type"),
         ("balance = \"uri\"\nhash_type = \"mapped\"", "9:14: error: `mapped` is not a hash type"),
@@ -128,6 +148,16 @@ fn slips_are_recognised() {
 fn requests_are_hashed_where_there_are_some() {
     let tcp = http("balance = \"uri\"").replace("\"http\"", "\"tcp\"");
     assert_eq!(said(&tcp), ["frontend `a` of mode `tcp` has no requests to hash"]);
+    for (looked_at, expected) in [
+        ("src,ipmask(24)", None),
+        ("dst_port", None),
+        ("req.ssl_sni", None),
+        ("path", Some("frontend `a` of mode `tcp` has no requests to hash")),
+        ("var(txn.x)", Some("frontend `a` of mode `tcp` has no requests to hash")),
+    ] {
+        let tcp = http(&format!("balance = \"hash {looked_at}\"")).replace("\"http\"", "\"tcp\"");
+        assert_eq!(said(&tcp), expected.into_iter().collect::<Vec<_>>(), "{looked_at}");
+    }
     let hashed = http("balance = \"source\"\nhash_type = \"consistent\"").replace("\"http\"", "\"tcp\"");
     assert_eq!(said(&hashed), [""; 0]);
     let l4 = |keys| {

@@ -40,7 +40,7 @@ pub(super) fn backend(
         warn_of_kernel_knobs(name, typed, out);
     }
     check_port_of_check(typed, uses, out);
-    let (balance, affinity) = pressure::balance(typed, uses, out);
+    let (balance, affinity) = pressure::balance(typed, uses, known, out);
     let connect = [&typed.timeout_connect, &defaults.timeout_connect];
     let server = [&typed.timeout_server, &defaults.timeout_server];
     let tunnel = [&typed.timeout_tunnel, &defaults.timeout_tunnel];

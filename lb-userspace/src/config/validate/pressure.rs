@@ -3,37 +3,82 @@
 use super::{Use, range};
 use crate::{
     config::{
+        acl::{Known, expression::noun, format},
         balance::Balancing,
         error::Diagnostic,
         file::{Backend as Typed, Defaults, Mode, RetryWord, Server as TypedServer},
         read::{Knob, OneOrMany},
-        source::At,
+        source::{At, Span},
+        text::Text,
     },
-    model::{Affinity, Balance, Keeping, Limits, Pressure, Retry, balance::Keyed},
+    model::{
+        Affinity, Balance, Keeping, Limits, Pressure, Retry,
+        acl::{Expression, Fetch, Kind, expression::Moment},
+        balance::Keyed,
+    },
 };
 use std::ops::RangeInclusive;
 
 /// The way to balance. In the kernel half: by maglev, whatever else was said, for that is an error.
-pub(super) fn balance(typed: &Typed, uses: &[&Use<'_>], out: &mut Vec<Diagnostic>) -> (Balance, Affinity) {
+pub(super) fn balance(
+    typed: &Typed,
+    uses: &[&Use<'_>],
+    known: &Known<'_>,
+    out: &mut Vec<Diagnostic>,
+) -> (Balance, Affinity) {
     let in_kernel = uses.iter().any(|used| used.mode == Some(Mode::L4));
     check_hash_type(typed, in_kernel, out);
     let Some(At { value, span }) = typed.balance.given() else {
         return (if in_kernel { Balance::Maglev } else { Balance::RoundRobin }, Affinity::None);
     };
-    if let Balancing::Keyed(Keyed::Expression(_)) = value {
-        let error = Diagnostic::error(*span, "`hash` is not supported yet");
-        out.push(error.help("use `uri`, `url_param` or `hdr`"));
+    let used_by = |mode| uses.iter().find(|used| used.mode == Some(mode));
+    let hash_type = typed.hash_type.value().copied().filter(|_| !in_kernel);
+    match value {
+        Balancing::Keyed(by) if by.needs_request() => {
+            out.extend(used_by(Mode::Tcp).map(|used| no_requests(*span, used)));
+            value.with(hash_type)
+        }
+        Balancing::Expression(text) => {
+            let expression = expression(text, used_by(Mode::Tcp), used_by(Mode::Http), known);
+            let keyed = expression.map(|expression| Balancing::Keyed(Keyed::Expression(Box::new(expression))));
+            keyed.map_err(|error| out.push(error)).as_ref().unwrap_or(value).with(hash_type)
+        }
+        Balancing::Keyed(_) | Balancing::Plain(_) => value.with(hash_type),
     }
-    let relayed = uses.iter().find(|used| used.mode == Some(Mode::Tcp));
-    if let Balancing::Keyed(by) = value
-        && by.needs_request()
-        && let Some(used) = relayed
-    {
-        let message = format!("frontend `{}` of mode `tcp` has no requests to hash", used.frontend);
-        let error = Diagnostic::error(*span, message).related(used.span, "used here");
-        out.push(error.help("balance connections by their client's address: balance = \"source\""));
+}
+
+fn no_requests(span: Span, used: &Use<'_>) -> Diagnostic {
+    let message = format!("frontend `{}` of mode `tcp` has no requests to hash", used.frontend);
+    let error = Diagnostic::error(span, message).related(used.span, "used here");
+    error.help("balance connections by their client's address: balance = \"source\"")
+}
+
+/// What is hashed: it must be there when a server is picked, whichever frontend it is that asks, and have bytes.
+fn expression(
+    text: &Text,
+    tcp: Option<&&Use<'_>>,
+    http: Option<&&Use<'_>>,
+    known: &Known<'_>,
+) -> Result<Expression, Diagnostic> {
+    let (expression, span) = format::argument(text, known)?;
+    let needs_request = matches!(expression.fetch, Fetch::Variable(_) | Fetch::UniqueId);
+    match expression.fetch.moment() {
+        Moment::Response => return Err(Diagnostic::error(span, "a server is picked before there is a response")),
+        Moment::Request => tcp.map_or(Ok(()), |used| Err(no_requests(span, used)))?,
+        Moment::Connection if needs_request => tcp.map_or(Ok(()), |used| Err(no_requests(span, used)))?,
+        Moment::Connection => {}
+        Moment::Content => {
+            if let Some(used) = http {
+                let message = format!("frontend `{}` of mode `http` does not relay what it could hash", used.frontend);
+                return Err(Diagnostic::error(span, message).related(used.span, "used here"));
+            }
+        }
     }
-    value.with(typed.hash_type.value().copied().filter(|_| !in_kernel))
+    let kind = expression.kind();
+    if !kind.casts_to(Kind::Binary) {
+        return Err(Diagnostic::error(span, format!("`hash` takes bytes, and here comes {}", noun(kind))));
+    }
+    Ok(expression)
 }
 
 fn check_hash_type(typed: &Typed, in_kernel: bool, out: &mut Vec<Diagnostic>) {
@@ -46,7 +91,7 @@ fn check_hash_type(typed: &Typed, in_kernel: bool, out: &mut Vec<Diagnostic>) {
                 error.help("the kernel half has one hash, so that every balancer of a group picks the same server"),
             );
         }
-        Some(At { value: Balancing::Keyed(_), .. }) => {}
+        Some(At { value: Balancing::Keyed(_) | Balancing::Expression(_), .. }) => {}
         _ if matches!(typed.balance, Knob::Faulty) => {}
         Some(At { span: balance, .. }) => {
             let error =
@@ -103,6 +148,6 @@ pub(super) fn keeping(typed: &TypedServer, out: &mut Vec<Diagnostic>) -> Keeping
     }
 }
 
-const KEYS: &str = "`source`, `uri`, `url_param` and `hdr` have keys";
+const KEYS: &str = "`source`, `uri`, `url_param`, `hdr` and `hash` have keys";
 const MOST: u32 = 1_000_000;
 const CONNECTIONS: RangeInclusive<u32> = 1..=100_000_000;

@@ -29,7 +29,7 @@ pub(in crate::l7) fn condition(acls: &[(&str, &str)], text: &str) -> Condition {
 }
 
 /// A backend with two servers, of which the first is up, and numbers that tell what was asked for.
-pub(super) struct Fixed;
+pub(in crate::l7) struct Fixed;
 
 impl Numbers for Fixed {
     fn usable_servers(&self, _: BackendIndex) -> Option<u64> {

@@ -3,8 +3,10 @@
 
 use super::{tests::flow, *};
 use crate::{
+    config::{Format, parse},
     l7::{
         Snapshot,
+        acl::{Connection, Scene, Variables, tests::Fixed},
         message::{Fields, Method, Version},
         tests::model::{backend, model},
     },
@@ -119,7 +121,12 @@ fn ours(balance: &Balance, weights: &[u16], requests: &[Request]) -> Vec<usize> 
     let route = snapshot.backend(0).expect("backend");
     let flow = Flow { client: ([127, 0, 0, 1], 1).into(), ..flow(1) };
     let choose = |request: &Request| {
-        let key = route.order.key(&flow, Some(request), None);
+        let connection = Connection { source: flow.client, destination: flow.local, tls: None };
+        let scene =
+            Scene { connection: &connection, payload: None, backend: Some(0), numbers: &Fixed, unique_id: None };
+        let variables = Variables::default();
+        let facts = Facts { scene: &scene, request: Some(request), response: None, variables: &variables };
+        let key = route.order.key(&flow, Some(request), Some(&facts));
         match route.order.choose(&route.live, key, &Tried::default()) {
             Some(Place::Server(server) | Place::Bound(server)) => server,
             other => panic!("{other:?}"),
@@ -145,11 +152,31 @@ fn requests() -> Vec<Request> {
             4 => format!("/?userid2=5&other={n}"),
             _ => format!("/%7E{n}/?userid=%41{n}"),
         };
-        request(target, &[("Host", hosts[n % hosts.len()]), ("X-Key", &format!("key {n}, other"))])
+        let (key, cookies) = (format!("key {n}, other"), format!("a=1; userid=u{}; b=2", n % 37));
+        let mut fields = vec![("Host", hosts[n % hosts.len()]), ("X-Key", &key)];
+        match n % 5 {
+            0 => {}
+            1 => fields.push(("Cookie", "userid=; a=1")),
+            2 => fields.extend([("Cookie", &*cookies), ("X-Key", "second")]),
+            _ => fields.push(("Cookie", &cookies)),
+        }
+        request(target, &fields)
     };
     let mut requests: Vec<_> = (0..300).map(one).collect();
     requests.extend((0..10).map(|n| request(format!("/none{n}"), &[("Host", "h")])));
     requests
+}
+
+/// By the value of an expression, as the configuration has it.
+fn expression(typed: &str, consistent: bool, function: Function, avalanche: bool) -> Balance {
+    let text = format!(
+        "[frontend.f]\nmode = \"http\"\nbind = \"*:80\"\ndefault_backend = \"b\"\n[backend.b]\nbalance = \"hash {typed}\"\nserver = [{{ name = \"s\", address = \"192.0.2.1:80\" }}]\n"
+    );
+    let model = parse(&text).unwrap_or_else(|errors| panic!("{}", errors.render(Format::Full))).model;
+    match model.backends.into_iter().next().map(|backend| backend.balance) {
+        Some(Balance::Hash { by, .. }) => hash(by, consistent, function, avalanche),
+        other => panic!("{other:?}"),
+    }
 }
 
 fn hash(by: Keyed, consistent: bool, function: Function, avalanche: bool) -> Balance {
@@ -183,6 +210,16 @@ fn ways() -> Vec<Way> {
         way("hdr(host)", "map-based djb2", hash(header("host", false), false, Function::Djb2, false)),
         way("hdr(host) use_domain_only", "map-based", hash(header("host", true), false, Function::Sdbm, false)),
         way("hdr(host)", "consistent", hash(header("host", false), true, Function::Sdbm, true)),
+        way("hash path", "", expression("path", false, Function::Sdbm, false)),
+        way("hash path,lower", "consistent", expression("path,lower", true, Function::Sdbm, true)),
+        way("hash src", "map-based", expression("src", false, Function::Sdbm, false)),
+        way("hash req.cook(userid)", "map-based", expression("req.cook(userid)", false, Function::Sdbm, false)),
+        way("hash req.cook(userid)", "consistent wt6", expression("req.cook(userid)", true, Function::Wt6, false)),
+        way("hash hdr(x-key)", "map-based djb2 avalanche", expression("hdr(x-key)", false, Function::Djb2, true)),
+        way("hash hdr_cnt(x-key)", "map-based crc32", expression("hdr_cnt(x-key)", false, Function::Crc32, false)),
+        way("hash url_param(userid)", "", expression("url_param(userid)", false, Function::Sdbm, false)),
+        way("hash query,xxh64", "map-based", expression("query,xxh64", false, Function::Sdbm, false)),
+        way("hash path,field(2,/),length", "", expression("path,field(2,/),length", false, Function::Sdbm, false)),
     ]
 }
 

@@ -3,18 +3,24 @@
 
 use super::{Flow, hash};
 use crate::{
-    l7::message::Request,
-    model::balance::{HashType, Keyed, Uri},
+    l7::{
+        acl::{Facts, Value, value},
+        message::Request,
+    },
+    model::{
+        acl::Kind,
+        balance::{HashType, Keyed, Uri},
+    },
 };
-use std::net::IpAddr;
+use std::{borrow::Cow, net::IpAddr};
 
-/// The hash of the key; `None`: there is none, or it is empty.
+/// The hash of the key; `None`: there is none, or what was sent as such is empty.
 pub(super) fn hashed(
     by: &Keyed,
     kind: HashType,
     flow: &Flow,
     request: Option<&Request>,
-    expression: Option<&[u8]>,
+    facts: Option<&Facts<'_>>,
 ) -> Option<u32> {
     let key = match by {
         Keyed::Source => return Some(hash::spread(kind, folded(flow.client.ip().to_canonical()))),
@@ -24,9 +30,18 @@ pub(super) fn hashed(
             let value = request?.fields.elements(name).next();
             value.map(|value| if *domain_only { domain(value) } else { value })
         }
-        Keyed::Expression(_) => expression,
+        // As with HAProxy an empty value is one as well.
+        Keyed::Expression(expression) => return Some(hash::hash(kind, &bytes(value(expression, facts?)?)?)),
     };
     key.filter(|key| !key.is_empty()).map(|key| hash::hash(kind, key))
+}
+
+/// The bytes of a value, HAProxy's cast to `bin`.
+fn bytes(value: Value<'_>) -> Option<Cow<'_, [u8]>> {
+    match value.cast(Kind::Binary)? {
+        Value::Binary(bytes) => Some(bytes),
+        Value::Bool(_) | Value::Int(_) | Value::Ip(_) | Value::Text(_) => None,
+    }
 }
 
 /// The words of an address, one over the other: neighbours get neighbouring servers.

@@ -21,7 +21,7 @@ struct Tries<'a>(Attempts<'a>);
 
 impl<'a> Tries<'a> {
     fn new(backend: &'a BackendRoute, flow: Flow) -> Self {
-        Self(Attempts::new(backend, flow, None, None))
+        Self(Attempts::new(backend, backend.order.key(&flow, None, None), None))
     }
 }
 

@@ -93,6 +93,18 @@ pub(super) fn place<'a>(client: &Client, held: &'a Held, request: &mut Request, 
 }
 
 impl Place<'_> {
+    /// What the server of a request is picked by, if by a hash.
+    pub(super) fn key(&self, client: &Client, held: &Held, request: &Request, id: Option<&[u8]>) -> Option<u32> {
+        let order = &self.backend.order;
+        if !order.wants_facts() {
+            return order.key(&client.flow, Some(request), None);
+        }
+        with_scene(client, held, Some(self.index), id, |scene| {
+            let facts = Facts { scene, request: Some(request), response: None, variables: &self.variables };
+            order.key(&client.flow, Some(request), Some(&facts))
+        })?
+    }
+
     /// Applies the rules to a server's response. `Some`: what goes to the client in its place.
     pub(super) fn respond(
         &mut self,

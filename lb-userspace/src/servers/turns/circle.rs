@@ -14,10 +14,16 @@ pub(super) fn points(weight: u16) -> u32 {
 
 /// Points of the servers on the circle of all hashes.
 #[derive(Clone, Debug)]
-pub(super) struct Circle(Box<[(u32, usize)]>);
+pub(super) struct Circle {
+    /// Where each point is, in rising order.
+    places: Box<[u32]>,
+    /// Whose it is.
+    servers: Box<[usize]>,
+}
 
 impl Circle {
-    /// Of servers with so many points each. HAProxy numbers the servers of a backend from 1 in the order of the file, and so the points depend on nothing else.
+    /// Of servers with so many points each. HAProxy numbers the servers of a backend from 1 in the order of the file, and so
+    /// the points depend on nothing else.
     pub(super) fn new(servers: impl Iterator<Item = (usize, u32)>) -> Self {
         let points = |(server, points): (usize, u32)| {
             let number = u32::try_from(server + 1).unwrap_or(u32::MAX);
@@ -26,18 +32,24 @@ impl Circle {
         };
         let mut points: Vec<_> = servers.flat_map(points).collect();
         points.sort_by_key(|(at, _)| *at);
-        Self(points.into())
+        Self {
+            places: points.iter().map(|(at, _)| *at).collect(),
+            servers: points.iter().map(|(_, server)| *server).collect(),
+        }
+    }
+
+    /// Whose the points are, once around.
+    pub(super) fn servers(&self) -> &[usize] {
+        &self.servers
     }
 
     /// The server of the point nearest to the hash, the lower of two; from there upwards the first that is open.
     pub(super) fn pick(&self, hash: u32, open: impl Fn(usize) -> bool) -> Option<usize> {
-        let above = self.0.partition_point(|(at, _)| *at < hash);
-        let above = if above == self.0.len() { 0 } else { above };
-        let below = above.checked_sub(1).or_else(|| self.0.len().checked_sub(1))?;
-        let distance = |place: usize| self.0.get(place).map(|(at, _)| *at);
-        let start =
-            if hash.wrapping_sub(distance(below)?) <= distance(above)?.wrapping_sub(hash) { below } else { above };
-        let (before, after) = self.0.split_at_checked(start)?;
-        after.iter().chain(before).map(|(_, server)| *server).find(|server| open(*server))
+        let above = self.places.partition_point(|at| *at < hash);
+        let above = if above == self.places.len() { 0 } else { above };
+        let below = above.checked_sub(1).or_else(|| self.places.len().checked_sub(1))?;
+        let (low, high) = (self.places.get(below)?, self.places.get(above)?);
+        let start = if hash.wrapping_sub(*low) <= high.wrapping_sub(hash) { below } else { above };
+        super::around(&self.servers, start).find(|server| open(*server))
     }
 }
