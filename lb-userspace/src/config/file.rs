@@ -265,6 +265,9 @@ table! {
         rule: Vec<At<Rule>>,
         /// How a client is brought back to its server (`http`). Default: not at all.
         cookie: Cookie,
+        /// What the values of a cookie with `dynamic` are made with, HAProxy's `dynamic-cookie-key`: whoever knows it can tell
+        /// the servers' addresses by them. Required by `dynamic`.
+        dynamic_cookie_key: Text,
         /// Whether a client stays with the server that its cookie names even if that is down, HAProxy's `option persist`.
         /// Default: false.
         persist: bool,
@@ -310,7 +313,8 @@ table! {
         weight: i64,
         /// Takes traffic only when no other server can; of several the first alone, unless `allbackups`. Default: false.
         backup: bool,
-        /// Value of the backend's cookie for this server. Default: none, the cookie is taken away again.
+        /// Value of the backend's cookie for this server. Default: if that is `dynamic`, one that is made, else none: the cookie
+        /// is taken away again.
         cookie: Text,
         /// Most requests (`http`) or connections (`tcp`) that it has at once, 0 to 1000000; more of them wait. Default: 0,
         /// any number, as HAProxy.

@@ -25,6 +25,9 @@ table! {
         postonly: bool,
         /// If a server sets it, that is left alone (`insert`). Default: false.
         preserve: bool,
+        /// Servers without a value of their own get one that is made of their address and port and of the backend's
+        /// `dynamic_cookie_key`: the same from every balancer with that key, whatever the order of the servers. Default: false.
+        dynamic: bool,
         /// Scripts do not see it. Default: false.
         httponly: bool,
         /// Browsers send it over TLS alone. Default: false.

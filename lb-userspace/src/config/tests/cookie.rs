@@ -89,3 +89,21 @@ fn a_cookie_and_its_values_belong_together() {
     let relayed = whole.replace("\"http\"", "\"tcp\"");
     assert_eq!(said(&relayed), ["frontend `a` of mode `tcp` has no requests with cookies"]);
 }
+
+#[test]
+fn dynamic_values_are_haproxys() {
+    let text = "[frontend.a]\nmode = \"http\"\nbind = \"*:80\"\ndefault_backend = \"b\"\n\n[backend.b]\nserver = [{ name = \"one\", address = \"127.0.0.1:28080\" }, { name = \"two\", address = \"[::1]:28081\" }, { name = \"own\", address = \"127.0.0.1:28081\", cookie = \"mine\" }]\ncookie = { name = \"SRV\", dynamic = true }\ndynamic_cookie_key = \"a secret key\"\n";
+    assert_eq!(said(text), [""; 0]);
+    let values: Vec<_> = model(text).backends.remove(0).servers.into_iter().map(|server| server.cookie).collect();
+    // Those of HAProxy 2.6 for the same servers and key.
+    assert_eq!(values, ["29770aef4f59b55f", "0b3f381f0db2111f", "mine"].map(|value| Some(value.to_owned())));
+    assert_eq!(
+        said(&text.replace("dynamic_cookie_key = \"a secret key\"\n", "")),
+        ["`dynamic` needs the backend's `dynamic_cookie_key`"]
+    );
+    assert_eq!(said(&text.replace("a secret key", "")), ["`dynamic_cookie_key` is empty"]);
+    assert_eq!(
+        said(&text.replace("dynamic = true", "dynamic = false")),
+        ["`dynamic_cookie_key` has no meaning without a dynamic cookie"]
+    );
+}

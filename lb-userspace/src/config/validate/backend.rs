@@ -166,7 +166,9 @@ fn servers(
     let shared = tls::of_server(&typed.tls, bundle, out);
     let with_tls = |server: &At<TypedServer>, out: &mut Vec<Diagnostic>| {
         let own = tls::of_server(&server.value.tls, bundle, out);
-        Server { tls: own.or_else(|| shared.clone()), ..one(server, lowest_port, out) }
+        let server = one(server, lowest_port, out);
+        let cookie = server.cookie.clone().or_else(|| cookie::dynamic(typed, &server));
+        Server { tls: own.or_else(|| shared.clone()), cookie, ..server }
     };
     typed_servers.iter().map(|server| with_tls(server, out)).collect()
 }

@@ -9,12 +9,17 @@ use crate::{
         source::{At, Span},
         text::Text,
     },
-    model::cookie::{Cookie, CookieMode},
+    model::{
+        Server,
+        cookie::{Cookie, CookieMode},
+    },
 };
-use std::{collections::BTreeMap, ops::RangeInclusive, time::Duration};
+use std::{collections::BTreeMap, net::IpAddr, ops::RangeInclusive, time::Duration};
+use xxhash_rust::xxh64::xxh64;
 
 pub(super) fn cookie(backend: &Backend, uses: &[&Use<'_>], out: &mut Vec<Diagnostic>) -> Option<Cookie> {
     check_values(backend, out);
+    check_key(backend, out);
     let At { value: typed, span } = backend.cookie.given()?;
     if let Some(used) = uses.iter().find(|used| used.mode.is_some_and(|mode| mode != Mode::Http)) {
         let mode = used.mode.map_or("", Mode::word);
@@ -65,6 +70,44 @@ fn check_mode(typed: &Typed, mode: CookieMode, out: &mut Vec<Diagnostic>) {
     }
 }
 
+/// The value of a server that has none of its own, where that is asked for: HAProxy's `srv_set_dyncookie` (server.c). A server
+/// without a port has port 0 there.
+pub(super) fn dynamic(backend: &Backend, server: &Server) -> Option<String> {
+    asks_for_dynamic(backend)?;
+    let mut bytes = backend.dynamic_cookie_key.value()?.value.clone().into_bytes();
+    match server.address.ip() {
+        IpAddr::V4(address) => bytes.extend(address.octets()),
+        IpAddr::V6(address) => bytes.extend(address.octets()),
+    }
+    let port = if server.keeps_port { 0 } else { server.address.port() };
+    bytes.extend(u32::from(port).to_be_bytes());
+    Some(format!("{:016x}", xxh64(&bytes, 0)))
+}
+
+/// Where the cookie asks for values that are made.
+fn asks_for_dynamic(backend: &Backend) -> Option<Span> {
+    let cookie = backend.cookie.value()?;
+    cookie.dynamic.given().filter(|dynamic| dynamic.value).map(|dynamic| dynamic.span)
+}
+
+/// A key, and values to make with it, belong together.
+fn check_key(backend: &Backend, out: &mut Vec<Diagnostic>) {
+    match (asks_for_dynamic(backend), &backend.dynamic_cookie_key) {
+        (Some(span), Knob::Absent) => {
+            let error = Diagnostic::error(span, "`dynamic` needs the backend's `dynamic_cookie_key`");
+            out.push(error.help("any text, the same on all balancers of a group, and secret from clients"));
+        }
+        (_, Knob::Given(key)) if key.value.value.is_empty() => {
+            out.push(Diagnostic::error(key.span, "`dynamic_cookie_key` is empty"));
+        }
+        (None, Knob::Given(key)) => {
+            let error = Diagnostic::error(key.span, "`dynamic_cookie_key` has no meaning without a dynamic cookie");
+            out.push(error.help("cookie = { name = \"SRV\", dynamic = true }"));
+        }
+        (Some(_), Knob::Given(_)) | (None, Knob::Absent) | (_, Knob::Faulty) => {}
+    }
+}
+
 /// A server's value, and a cookie to carry it, belong together.
 fn check_values(backend: &Backend, out: &mut Vec<Diagnostic>) {
     let mut first: BTreeMap<&str, Span> = BTreeMap::new();
@@ -82,7 +125,9 @@ fn check_values(backend: &Backend, out: &mut Vec<Diagnostic>) {
             out.push(warning.related(first, "first here"));
         }
     }
-    if let Some(At { span, .. }) = backend.cookie.given().filter(|_| first.is_empty()) {
+    if let Some(At { span, .. }) =
+        backend.cookie.given().filter(|_| first.is_empty() && asks_for_dynamic(backend).is_none())
+    {
         let error = Diagnostic::error(*span, "no server has a value for this cookie");
         out.push(error.help("give each server its own: cookie = \"web1\""));
     }
