@@ -117,6 +117,9 @@ impl Snapshot {
             ("server_available", "1 if the server takes new traffic now"),
             rows(|server| server.available.into()),
         )?;
+        let name =
+            ("server_throttle_percent", "Part of its full share that the server has in the proxy; less while it rises");
+        gauges(encoder, name, rows(|server| server.throttle.unwrap_or(100).into()))?;
         gauges(
             encoder,
             ("server_connections", "Connections of the proxy open now"),
