@@ -105,7 +105,7 @@ impl Door {
     }
 
     fn enter(&self, stream: TcpStream, peer: SocketAddr) {
-        let Some(held) = self.thread.snapshot().and_then(|snapshot| Held::new(snapshot, &self.frontend)) else {
+        let Some(held) = self.thread.snapshot().and_then(|snapshot| Held::at(snapshot, self.address)) else {
             return;
         };
         let (thread, address) = (Rc::clone(&self.thread), self.address);
@@ -124,6 +124,12 @@ pub(super) struct Held {
 impl Held {
     fn new(snapshot: Rc<Loaded>, frontend: &str) -> Option<Self> {
         let place = snapshot.place_of(frontend)?;
+        Some(Self { snapshot, place })
+    }
+
+    /// Of the frontend that has that address: until the thread hears of a reload, it may be another than the listener's.
+    fn at(snapshot: Rc<Loaded>, address: SocketAddr) -> Option<Self> {
+        let place = snapshot.place_at(address)?;
         Some(Self { snapshot, place })
     }
 

@@ -194,6 +194,11 @@ impl Snapshot {
         self.frontends.iter().position(|route| route.name == frontend)
     }
 
+    /// Of the frontend that has that address.
+    pub(super) fn place_at(&self, address: SocketAddr) -> Option<usize> {
+        self.frontends.iter().position(|route| route.bind(address).is_some())
+    }
+
     pub(super) fn frontend(&self, place: usize) -> Option<&FrontendRoute> {
         self.frontends.get(place)
     }

@@ -5,7 +5,17 @@ use super::{
     origin::{Act, Origin, ok},
     proxy::{Proxy, SHORT, eventually, read_to_end, read_until},
 };
-use std::time::Duration;
+use crate::{
+    l7::{BoundListener, Snapshot, bind},
+    model::FrontendKind,
+};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::SeqCst},
+    },
+    time::Duration,
+};
 use tokio::io::AsyncWriteExt as _;
 
 #[tokio::test]
@@ -65,4 +75,40 @@ async fn a_drain_ends_in_time_and_tells_what_it_cut() {
     assert_eq!(proxy.threads.drain(Duration::from_millis(50)).await, 1);
     let answer = read_to_end(&mut client).await;
     assert!(answer.is_empty() || answer.starts_with('<'), "{answer}");
+}
+
+#[tokio::test]
+async fn an_address_that_becomes_another_frontends_loses_nobody() {
+    let origin = Origin::named("served").await;
+    let sockets = bind("127.0.0.1:0".parse().expect("address"), 1).expect("bind");
+    let own = sockets[0].try_clone().expect("the supervisor's");
+    let kind = FrontendKind::Http(http_frontend());
+    let proxy = Arc::new(Proxy::on(vec![sockets], kind, vec![backend("web", [origin.address])], |_| ()));
+    let over = Arc::new(AtomicBool::new(false));
+    let clients: Vec<_> = (0..4)
+        .map(|_| {
+            let (proxy, over) = (Arc::clone(&proxy), Arc::clone(&over));
+            tokio::spawn(async move {
+                while !over.load(SeqCst) {
+                    let answer = proxy.ask_path("a", "/").await;
+                    assert!(answer.ends_with("served"), "{answer:?}");
+                }
+            })
+        })
+        .collect();
+    for round in 0..60 {
+        let mut model = (*proxy.model).clone();
+        let name = format!("www{}", round % 2);
+        model.frontends[0].name.clone_from(&name);
+        let live = Arc::new(proxy.live.for_model(&model));
+        let snapshot = Snapshot::new(Arc::new(model), live).expect("snapshot");
+        let listener = own.try_clone().expect("a copy");
+        let bound = BoundListener { frontend: name, address: proxy.address, thread: 0, listener };
+        proxy.threads.apply(Arc::new(snapshot), vec![bound]);
+        tokio::time::sleep(Duration::from_millis(3)).await;
+    }
+    over.store(true, SeqCst);
+    for client in clients {
+        client.await.expect("every request was answered");
+    }
 }
