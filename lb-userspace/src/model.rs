@@ -36,7 +36,10 @@ pub use tls::{
     ServerTls, SharedServerTls, Sni, TlsVersion,
 };
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::SocketAddr,
+};
 
 /// Which backend: an index into [`Model::backends`].
 pub type BackendIndex = usize;
@@ -85,6 +88,11 @@ impl Model {
             FrontendKind::L4(l4) => Some((frontend, l4)),
             FrontendKind::Tcp(_) | FrontendKind::Http(_) => None,
         })
+    }
+
+    /// The frontend of the proxy that is served at that address.
+    pub fn frontend_at(&self, address: SocketAddr) -> Option<&Frontend> {
+        self.frontends.iter().find(|frontend| frontend.serves(address))
     }
 
     /// Whether anything here needs the kernel half.

@@ -206,7 +206,7 @@ impl Supervisor {
     /// Gives a new worker all it needs, and the configuration last.
     async fn equip_worker(&mut self) -> anyhow::Result<()> {
         self.send_kernel().await?;
-        self.worker.send_listeners(&self.listeners).await?;
+        self.worker.send_listeners(self.listeners.iter()).await?;
         self.send_log_files(&self.configuration, false).await?;
         let owner = rustix::process::geteuid().as_raw();
         self.worker.send(&ToWorker::ControlSocket { owner }, &[self.control.as_fd()]).await?;

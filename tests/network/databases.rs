@@ -1,13 +1,16 @@
 //! Databases behind `tcp` frontends, by the example for them: real servers, asked by their own clients.
 
-use crate::examples::{QUICK, adapted, noise, wait_health};
+use crate::{
+    examples::{QUICK, adapted, noise, wait_health},
+    scene::SOON,
+};
 use anyhow::{Context, Result, ensure};
 use lb_tests::{
     client::sql,
     lab::{CLIENT, Lab, NAT_VIP, SERVER_GATEWAY},
-    netns::Namespace,
     origin::{MariaDb, Postgres},
     sluice::Sluice,
+    wait,
 };
 use std::{
     collections::BTreeSet,
@@ -47,9 +50,14 @@ impl Rows {
 }
 
 /// While another client has a connection, all that come and go meet the server that it has not.
-fn the_least_busy(client: &Namespace, port: u16, ask: impl Fn() -> Result<String>) -> Result<()> {
-    let busy = client.run(|| TcpStream::connect((VIP, port)))??;
-    let met = (0..4).map(|_| ask()).collect::<Result<BTreeSet<_>>>()?;
+fn the_least_busy(lab: &Lab, sluice: &Sluice, port: u16, ask: impl Fn() -> Result<String>) -> Result<()> {
+    let busy = lab.client.run(|| TcpStream::connect((VIP, port)))??;
+    let ask = |_| {
+        // Those before it take a moment to end.
+        wait::until("the others to end", SOON, || Ok((sluice.status()?.connections == 1).then_some(())))?;
+        ask()
+    };
+    let met = (0..4).map(ask).collect::<Result<BTreeSet<_>>>()?;
     drop(busy);
     ensure!(met.len() == 1, "beside a connection that stays: {met:?}");
     Ok(())
@@ -70,7 +78,7 @@ fn postgresql_takes_logins_queries_and_megabytes() -> Result<()> {
     ensure!(met == SERVERS.map(|name| format!("{name} {SERVER_GATEWAY}\n")).into(), "{met:?}");
     let refused = sql::psql_with(&lab.client, VIP, "wrong", &["select 1"]).expect_err("another password");
     ensure!(format!("{refused:#}").contains("password authentication failed"), "{refused:#}");
-    the_least_busy(&lab.client, 5432, who)?;
+    the_least_busy(&lab, &sluice, 5432, who)?;
 
     let (rows, back) = (Rows::make(&lab)?, lab.directory().join("back"));
     let counted = ask(&[
@@ -108,7 +116,7 @@ fn mariadb_takes_logins_queries_and_megabytes_and_may_be_told_who_the_client_is(
     ensure!(met == seen(SERVER_GATEWAY.into()), "{met:?}");
     let refused = sql::mariadb_with(&lab.client, VIP, "wrong", &["select 1"]).expect_err("another password");
     ensure!(format!("{refused:#}").contains("Access denied"), "{refused:#}");
-    the_least_busy(&lab.client, 3306, who)?;
+    the_least_busy(&lab, &sluice, 3306, who)?;
 
     let rows = Rows::make(&lab)?;
     let answer = ask(&[

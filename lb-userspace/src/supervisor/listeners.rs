@@ -46,6 +46,14 @@ impl Listeners {
         self.open.retain(|address, _| wanted.contains(address));
     }
 
+    /// Those of addresses that go to another frontend by `after` than by `before`.
+    pub fn moved(&self, before: &Model, after: &Model) -> impl Iterator<Item = (SocketAddr, &[TcpListener])> {
+        self.iter().filter(|(address, _)| {
+            let (before, after) = (before.frontend_at(*address), after.frontend_at(*address));
+            after.is_some_and(|after| before.is_none_or(|before| before.name != after.name))
+        })
+    }
+
     /// Every address with its sockets.
     pub fn iter(&self) -> impl Iterator<Item = (SocketAddr, &[TcpListener])> {
         self.open.iter().map(|(address, sockets)| (*address, sockets.as_slice()))
@@ -97,6 +105,17 @@ mod tests {
         assert_eq!(descriptors(&listeners, kept), before);
         assert_eq!(descriptors(&listeners, new).len(), 2);
         TcpListener::bind(gone).expect("what is no longer named is closed");
+    }
+
+    #[test]
+    fn what_goes_to_another_frontend_is_told_from_what_stays_and_goes() {
+        let (kept, moved, gone) = (free(), free(), free());
+        let before = model_of(&[kept, moved, gone]);
+        let mut after = model_of(&[kept, moved]);
+        after.frontends[1].name = "another".into();
+        let listeners = Listeners::default().open_missing(&before).unwrap();
+        assert_eq!(listeners.moved(&before, &after).map(|(address, _)| address).collect::<Vec<_>>(), [moved]);
+        assert_eq!(listeners.moved(&before, &before).count(), 0);
     }
 
     #[test]

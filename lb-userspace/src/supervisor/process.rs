@@ -1,6 +1,5 @@
 //! The worker as the supervisor sees it: a process without rights, or, for development, a thread.
 
-use super::listeners::Listeners;
 use crate::{
     channel::{Channel, ChannelError, DESCRIPTOR_LIMIT, ToSupervisor, ToWorker},
     worker::{self, privileges::Identity},
@@ -8,6 +7,7 @@ use crate::{
 use anyhow::Context;
 use std::{
     collections::BTreeMap,
+    net::{SocketAddr, TcpListener},
     os::fd::{AsFd, BorrowedFd, OwnedFd},
     path::PathBuf,
     process::Stdio,
@@ -93,8 +93,11 @@ impl Worker {
     }
 
     /// Sends the sockets of each address, in as many messages as they need.
-    pub(super) async fn send_listeners(&self, listeners: &Listeners) -> Result<(), ChannelError> {
-        for (address, sockets) in listeners.iter() {
+    pub(super) async fn send_listeners(
+        &self,
+        listeners: impl Iterator<Item = (SocketAddr, &[TcpListener])>,
+    ) -> Result<(), ChannelError> {
+        for (address, sockets) in listeners {
             for sockets in sockets.chunks(DESCRIPTOR_LIMIT) {
                 let descriptors: Vec<BorrowedFd<'_>> = sockets.iter().map(AsFd::as_fd).collect();
                 self.send(&ToWorker::Listeners { address }, &descriptors).await?;

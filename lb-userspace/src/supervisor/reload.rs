@@ -93,15 +93,15 @@ impl Supervisor {
         Ok(report)
     }
 
-    /// Hands another configuration to the worker, with what it needs beyond what the worker has. It gets the sockets
-    /// that are open again too: one may be another frontend's now.
+    /// Hands another configuration to the worker, with what it needs beyond what the worker has. A socket that is another
+    /// frontend's now it gets again.
     async fn take_up(&mut self, next: &Configuration, opened: &Listeners, kernel_is_new: bool) -> anyhow::Result<()> {
         let bundle = to_memory_file(&next.bundle)?;
         if kernel_is_new {
             self.send_kernel().await?;
         }
-        self.worker.send_listeners(&self.listeners).await?;
-        self.worker.send_listeners(opened).await?;
+        self.worker.send_listeners(self.listeners.moved(&self.configuration.model, &next.model)).await?;
+        self.worker.send_listeners(opened.iter()).await?;
         self.send_log_files(next, false).await?;
         self.configure(self.generation + 1, bundle).await
     }
@@ -109,7 +109,7 @@ impl Supervisor {
     /// After a reload that failed the worker may have gone half the way: it gets the configuration that goes on.
     async fn take_back(&mut self, kernel_is_new: bool) {
         let again = async {
-            self.worker.send_listeners(&self.listeners).await?;
+            self.worker.send_listeners(self.listeners.iter()).await?;
             let bundle = to_memory_file(&self.configuration.bundle)?;
             self.configure(self.generation, bundle).await
         };

@@ -48,10 +48,9 @@ impl Found {
 
 /// Says of each listening socket which frontend's it is.
 pub(super) fn bound(model: &Model, listeners: BTreeMap<SocketAddr, Vec<TcpListener>>) -> Vec<BoundListener> {
-    let frontend = |address| model.frontends.iter().find(|frontend| frontend.serves(address));
     let mut bound = Vec::new();
     for (address, sockets) in listeners {
-        let Some(frontend) = frontend(address) else { continue };
+        let Some(frontend) = model.frontend_at(address) else { continue };
         bound.extend(sockets.into_iter().enumerate().map(|(thread, listener)| BoundListener {
             frontend: frontend.name.clone(),
             address,

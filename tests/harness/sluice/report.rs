@@ -16,6 +16,8 @@ pub struct Status {
     pub generation: u64,
     /// Where the program is attached.
     pub interfaces: Vec<Interface>,
+    /// Connections open now in the proxy.
+    pub connections: usize,
     /// Every backend.
     pub backends: Vec<BackendStatus>,
     /// The changes of health so far, oldest first.
