@@ -2,11 +2,13 @@
 //! `config::validate` makes one, so nobody after it checks again.
 
 pub mod global;
+pub mod descriptors;
 pub mod frontend;
 pub mod ports;
 pub mod acl;
 pub mod rule;
 pub mod userlist;
+pub mod error_file;
 pub mod backend;
 pub mod balance;
 pub mod cookie;
@@ -24,6 +26,7 @@ pub use balance::Balance;
 pub use check::{Check, CheckKind};
 pub use cookie::Cookie;
 pub use endpoint::Endpoint;
+pub use error_file::{ErrorFile, ErrorFiles};
 pub use frontend::{Bind, Fragments, Frontend, FrontendKind, HeaderCase, HttpFrontend, L4Frontend, Ping, TcpFrontend};
 pub use global::{Global, OnStop};
 pub use ports::Ports;

@@ -70,6 +70,7 @@ pub fn run(options: Options) -> anyhow::Result<ExitCode> {
     let configuration = Configuration::read(&options)?;
     complain(&configuration.warnings);
     limits::raise_open_files();
+    complain(&limits::report(&configuration.model));
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     tokio::task::LocalSet::new().block_on(&runtime, async {
         let mut signals = Signals::listen()?;

@@ -65,15 +65,28 @@ impl Collector for Snapshot {
 
 impl Snapshot {
     fn encode_daemon(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
-        let Status { generation, connections, failovers, .. } = &self.status;
+        let Status { generation, connections, max_connections, failovers, .. } = &self.status;
         let last = failovers.last().map(|failover| failover.probe_to_map_us);
         let none = |value| vec![([], value)];
         gauges(encoder, ("config_generation", "Configurations taken up since the start"), none(*generation))?;
         gauges(encoder, ("connections", "Connections open now in the proxy"), none(*connections as u64))?;
+        let most = (*max_connections > 0).then_some(([], *max_connections as u64));
+        gauges(encoder, ("connections_limit", "Most that there may be"), most.into_iter().collect())?;
+        self.encode_frontends(encoder)?;
         let name =
             ("failover_microseconds", "From the end of the deciding probe until both halves had the last verdict");
         gauges(encoder, name, last.map(|last| ([], last)).into_iter().collect())?;
         self.encode_tables(encoder)
+    }
+
+    /// Those of the proxy: packets of the kernel half are counted by VIP.
+    fn encode_frontends(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let proxied = || self.status.frontends.iter().filter(|frontend| frontend.mode != "l4");
+        let open = proxied().map(|frontend| ([("frontend", frontend.name.clone())], frontend.connections));
+        gauges(encoder, ("frontend_connections", "Connections of clients open now"), open.collect())?;
+        let limited = proxied().filter(|frontend| frontend.maxconn > 0);
+        let most = limited.map(|frontend| ([("frontend", frontend.name.clone())], frontend.maxconn as u64));
+        gauges(encoder, ("frontend_connections_limit", "Most that there may be"), most.collect())
     }
 
     fn encode_tables(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
@@ -270,7 +283,7 @@ mod tests {
     use super::*;
     use crate::admin::{
         kernel::{CountedReport, ServerReport},
-        status::{BackendStatus, ServerStatus},
+        status::{BackendStatus, FrontendStatus, ServerStatus},
     };
 
     #[test]
@@ -281,6 +294,31 @@ mod tests {
         assert!(text.contains("sluice_server_available{backend=\"web\",server=\"web1\"} 1\n"), "{text}");
         assert!(text.contains("sluice_server_requests_total{backend=\"web\",server=\"web1\"} 7\n"), "{text}");
         assert!(text.ends_with("# EOF\n"), "{text}");
+    }
+
+    #[test]
+    fn limits_of_connections_are_exported_where_there_are_any() {
+        let frontend = |name: &str, mode: &str, maxconn| FrontendStatus {
+            name: name.to_owned(),
+            mode: mode.to_owned(),
+            connections: 3,
+            maxconn,
+            ..FrontendStatus::default()
+        };
+        let frontends = vec![frontend("api", "http", 0), frontend("dns", "l4", 0), frontend("www", "tcp", 9)];
+        let text = text(Status { frontends, max_connections: 70, ..Status::default() }, None);
+        let lines: Vec<_> =
+            text.lines().filter(|line| line.contains("connections") && !line.starts_with('#')).collect();
+        assert_eq!(
+            lines,
+            [
+                "sluice_connections{} 0",
+                "sluice_connections_limit{} 70",
+                "sluice_frontend_connections{frontend=\"api\"} 3",
+                "sluice_frontend_connections{frontend=\"www\"} 3",
+                "sluice_frontend_connections_limit{frontend=\"www\"} 9",
+            ]
+        );
     }
 
     #[test]

@@ -25,6 +25,8 @@ pub struct Status {
     pub backends: Vec<BackendStatus>,
     /// Connections open now in the proxy.
     pub connections: usize,
+    /// Most of them that there may be; 0: any number.
+    pub max_connections: usize,
     /// The kernel half's tables of single flows; empty without kernel frontends, or before the first look.
     pub tables: Vec<TableStatus>,
     /// The last changes of health, newest last, at most [`FAILOVERS`].
@@ -74,6 +76,10 @@ pub struct FrontendStatus {
     pub binds: Vec<BindStatus>,
     /// The backend of a kernel frontend, the default backend of others.
     pub backend: Option<String>,
+    /// Connections of clients open now in the proxy.
+    pub connections: u64,
+    /// Most of them that there may be; 0: any number.
+    pub maxconn: usize,
 }
 
 /// An address of a frontend.

@@ -41,12 +41,14 @@ fn render(status: &Status) -> String {
         frontends,
         backends,
         connections,
+        max_connections,
         tables,
         failovers,
         logs,
     } = status;
+    let most = if *max_connections > 0 { format!(" of {max_connections}") } else { String::new() };
     let mut text = format!(
-        "sluice {version}, supervisor {pid}, worker {worker_pid}, configuration {generation}, {connections} connections\n"
+        "sluice {version}, supervisor {pid}, worker {worker_pid}, configuration {generation}, {connections}{most} connections\n"
     );
     for interface in interfaces {
         let adopted = if interface.adopted { ", taken over from the daemon before" } else { "" };
@@ -62,7 +64,7 @@ fn render(status: &Status) -> String {
         let failing = if *failing { "; it takes none now" } else { "" };
         _ = writeln!(text, "log {target}: {written} lines written, {lost} lost{failing}");
     }
-    let mut rows = table(["FRONTEND", "MODE", "ADDRESS", "BACKEND"], &[]);
+    let mut rows = table(["FRONTEND", "MODE", "ADDRESS", "BACKEND", "OPEN", "MAXCONN"], &["OPEN", "MAXCONN"]);
     for frontend in frontends {
         rows.add_row(frontend_row(frontend));
     }
@@ -90,10 +92,13 @@ fn render(status: &Status) -> String {
     text
 }
 
-fn frontend_row(frontend: &FrontendStatus) -> [String; 4] {
+fn frontend_row(frontend: &FrontendStatus) -> [String; 6] {
     let binds = frontend.binds.iter().map(|bind| format!("{}/{}", bind.address, bind.protocol));
     let binds = binds.collect::<Vec<_>>().join(", ");
-    [frontend.name.clone(), frontend.mode.clone(), binds, frontend.backend.clone().unwrap_or_default()]
+    // Of what the kernel half forwards nobody sees the end.
+    let open = if frontend.mode == "l4" { String::new() } else { frontend.connections.to_string() };
+    let most = if frontend.maxconn > 0 { frontend.maxconn.to_string() } else { String::new() };
+    [frontend.name.clone(), frontend.mode.clone(), binds, frontend.backend.clone().unwrap_or_default(), open, most]
 }
 
 fn server_row(backend: &str, server: &ServerStatus) -> [String; 9] {
@@ -129,6 +134,17 @@ mod tests {
         ]
     }
 
+    fn frontends() -> Vec<FrontendStatus> {
+        vec![FrontendStatus {
+            name: "public".to_owned(),
+            mode: "http".to_owned(),
+            binds: vec![BindStatus { address: "192.0.2.1:80".to_owned(), protocol: "tcp".to_owned() }],
+            backend: None,
+            connections: 3,
+            maxconn: 40,
+        }]
+    }
+
     fn tables() -> Vec<TableStatus> {
         vec![
             TableStatus { table: "flows".to_owned(), family: 4, entries: 12, capacity: 262_144 },
@@ -159,12 +175,7 @@ mod tests {
             worker_pid: 8,
             generation: 2,
             interfaces: interfaces(),
-            frontends: vec![FrontendStatus {
-                name: "public".to_owned(),
-                mode: "http".to_owned(),
-                binds: vec![BindStatus { address: "192.0.2.1:80".to_owned(), protocol: "tcp".to_owned() }],
-                backend: None,
-            }],
+            frontends: frontends(),
             backends: vec![BackendStatus {
                 name: "web".to_owned(),
                 identity: 1,
@@ -175,6 +186,7 @@ mod tests {
                 ],
             }],
             connections: 3,
+            max_connections: 50,
             tables: tables(),
             logs: logs(),
             failovers: vec![Failover {
@@ -186,14 +198,14 @@ mod tests {
             }],
         };
         let expected = "\
-sluice 1.2.3, supervisor 7, worker 8, configuration 2, 3 connections
+sluice 1.2.3, supervisor 7, worker 8, configuration 2, 3 of 50 connections
 eth0: native XDP, taken over from the daemon before
 eth1: no XDP: there is no network interface eth1
 table of flows, IPv4: 12 of 262144 entries taken
 log unix:/dev/log: 5 lines written, 3 lost; it takes none now
 
- FRONTEND  MODE  ADDRESS           BACKEND
- public    http  192.0.2.1:80/tcp
+ FRONTEND  MODE  ADDRESS           BACKEND  OPEN  MAXCONN
+ public    http  192.0.2.1:80/tcp              3       40
 
  SERVER              ADDRESS      STATE    TAKES NEW  WEIGHT  OPEN  FLOWS  TOTAL  LAST CHECK
  web/web1            10.0.0.1:80  up       yes             1     0      0  12345  L4OK in 0.1 ms

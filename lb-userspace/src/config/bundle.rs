@@ -31,6 +31,9 @@ pub struct Bundle {
     /// What ACLs, maps and answers name as files → what is in them, or why they cannot be read.
     #[serde(default)]
     pub texts: BTreeMap<String, Result<String, String>>,
+    /// What is named as error files → what is in them, or why they cannot be read.
+    #[serde(default)]
+    pub error_files: BTreeMap<String, Result<Vec<u8>, String>>,
     /// CPUs that this process may use: the default of `threads`.
     pub cpus: usize,
 }
@@ -113,6 +116,8 @@ pub fn collect(path: &Path) -> Result<Bundle, CollectError> {
             (named, text)
         })
         .collect();
+    let named = named_error_files(&file).into_iter();
+    bundle.error_files = named.map(|named| (named.to_owned(), error_file(&directory.join(named)))).collect();
     Ok(bundle)
 }
 
@@ -161,6 +166,26 @@ fn named_certificates(file: &File) -> Vec<&str> {
     }
     named.extend(many.into_iter().filter_map(Knob::value).flat_map(|OneOrMany(texts)| texts).map(|text| &text.value));
     named.into_iter().map(|text| text.value.as_str()).collect()
+}
+
+/// What `file` names as error files.
+fn named_error_files(file: &File) -> Vec<&str> {
+    let frontends = file.frontend.value().into_iter().flat_map(|named| &named.0).map(|(_, it)| &it.errorfile);
+    let backends = file.backend.value().into_iter().flat_map(|named| &named.0).map(|(_, it)| &it.errorfile);
+    let defaults = file.defaults.value().map(|defaults| &defaults.errorfile);
+    let tables = frontends.chain(backends).chain(defaults).filter_map(Knob::value);
+    tables.flat_map(|table| &table.0).map(|(_, text)| text.value.as_str()).collect()
+}
+
+fn error_file(path: &Path) -> Result<Vec<u8>, String> {
+    if path == Path::new("/dev/null") {
+        return Ok(Vec::new());
+    }
+    let bytes = read_bytes(path).map_err(|error| format!("{}: {error}", path.display()))?;
+    if bytes.len() > MAX_ERROR_FILE {
+        return Err(format!("{}: larger than 64 KiB", path.display()));
+    }
+    Ok(bytes)
 }
 
 /// The PEM files at `path`: itself, or what is in it, as HAProxy's `crt` does it: in the order of names, without hidden
@@ -235,6 +260,7 @@ impl fmt::Debug for Bundle {
             .field("environment", &environment)
             .field("certificates", &self.certificates)
             .field("texts", &self.texts.keys())
+            .field("error_files", &self.error_files.keys())
             .field("cpus", &self.cpus)
             .finish()
     }
@@ -253,6 +279,9 @@ const SYSTEM_AUTHORITIES: &str = "/etc/ssl/certs/ca-certificates.crt";
 
 /// No configuration and no chain comes near this.
 const MAX_FILE: u64 = 16 << 20;
+
+/// Four times HAProxy's `tune.bufsize`, which bounds such files there.
+const MAX_ERROR_FILE: usize = 64 << 10;
 
 /// Endings of files that belong to a certificate.
 const COMPANIONS: [&str; 4] = ["key", "issuer", "ocsp", "sctl"];

@@ -64,6 +64,10 @@ table! {
         pin_dir: Text,
         /// Threads that serve connections, 1 to 1024, as HAProxy's `nbthread`. Default: one a CPU.
         threads: i64,
+        /// Most connections of clients open at once, over all `tcp` and `http` frontends, 1 to 10000000; at the limit nothing
+        /// is accepted, and clients wait in the kernel until one ends. HAProxy's global `maxconn`. Each needs two descriptors:
+        /// where fewer are allowed, what fits is taken. Default: what the descriptors allow.
+        max_connections: i64,
         /// What a stop leaves behind in the kernel: `detach` (nothing) or `keep` (packets go on being forwarded).
         /// Default: `detach`.
         on_stop: OnStop,
@@ -106,6 +110,10 @@ table! {
         timeout_tunnel: Duration,
         /// See `backend`.
         timeout_server_fin: Duration,
+        /// See `frontend`.
+        maxconn: i64,
+        /// See `frontend` and `backend`; those of other statuses there come on top.
+        errorfile: Named<Text>,
         /// See `frontend`.
         log: OneOrMany<LogForm>,
         /// See `frontend`.
@@ -163,6 +171,13 @@ table! {
         /// Gives each request an id: the header field that carries it, or a table of [`UniqueId`]. Lines show it (%ID,
         /// `json`). `http` only. Default: none.
         unique_id: UniqueIdForm,
+        /// Most connections open at once (`tcp`, `http`), 0 to 10000000; at the limit nothing is accepted, and clients wait in
+        /// the kernel until one ends. Default: that of `[defaults]`, else 0, any number.
+        maxconn: i64,
+        /// `errorfile.STATUS`: a file with a whole answer, head and body, that is sent in place of the one with that status that
+        /// the proxy would make (`http`), up to 64 KiB; relative to this file. An empty one, or "/dev/null": nothing is sent.
+        /// HAProxy's `errorfile`, with its statuses. Default: HAProxy's pages.
+        errorfile: Named<Text>,
         /// Longest silence of a client (`tcp`, `http`), HAProxy's `timeout client`. Default: 60s.
         timeout_client: Duration,
         /// Longest time from the first byte of a request to the end of its headers (`http`), HAProxy's
@@ -285,6 +300,8 @@ table! {
         /// `retry-on`. After the first two words only requests are sent again of which nothing was, or which were kept whole
         /// (`http`). Default: "conn-failure".
         retry_on: OneOrMany<RetryWord>,
+        /// `errorfile.STATUS`: as that of a frontend (`http`), before which it comes once a request has gone to this backend.
+        errorfile: Named<Text>,
         /// Longest wait for a place at a server, HAProxy's `timeout queue`. Default: `timeout_connect`.
         timeout_queue: Duration,
         /// Longest wait for a connection to a server, HAProxy's `timeout connect`. Default: 5s.

@@ -3,6 +3,7 @@
 mod balance;
 mod bundle;
 mod cookie;
+mod error_files;
 mod examples;
 mod forward;
 mod kernel;
@@ -46,14 +47,16 @@ fn said(text: &str) -> Vec<String> {
     found.iter().map(|diagnostic| diagnostic.message.clone()).collect()
 }
 
-/// `text` with a certificate in the directory of that name.
-fn certified(text: &str, directory: &str) -> Result<Loaded, Diagnostics> {
+/// `text` with a certificate in the directory of that name, and what else `add` puts beside it.
+fn certified(text: &str, directory: &str, add: impl FnOnce(&mut Bundle)) -> Result<Loaded, Diagnostics> {
     let certified = rcgen::generate_simple_self_signed(["www.example.com".to_owned()]).expect("a certificate");
     let pem = certified.cert.pem() + &certified.signing_key.serialize_pem();
     let file = PemFile { path: format!("{directory}/www.pem"), pem, staple: None };
     let certificates = BTreeMap::from([(directory.to_owned(), Ok(vec![file]))]);
     let files = vec![ConfigFile { path: "sluice.toml".to_owned(), text: text.to_owned() }];
-    load(&Bundle { files, certificates, ..Bundle::default() })
+    let mut bundle = Bundle { files, certificates, ..Bundle::default() };
+    add(&mut bundle);
+    load(&bundle)
 }
 
 fn model(text: &str) -> Model {

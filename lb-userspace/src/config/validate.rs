@@ -7,6 +7,7 @@ mod backend;
 mod bind;
 mod check;
 mod cookie;
+mod error_file;
 mod frontend;
 mod global;
 mod kernel;

@@ -5,7 +5,9 @@ use super::{
     balance::Flow,
     io::Io,
     numbers::Counted,
-    panics, proxy_protocol, rules, serve,
+    panics, proxy_protocol, rules,
+    seats::{Seat, Shares},
+    serve,
     snapshot::FrontendRoute,
     tcp,
     threads::{BoundListener, Loaded, Thread},
@@ -18,10 +20,12 @@ use crate::{
 use std::{
     cell::{Cell, RefCell},
     collections::BTreeSet,
+    future::poll_fn,
     io,
     net::SocketAddr,
     rc::Rc,
     sync::Arc,
+    task::Poll,
     time::Duration,
 };
 use tokio::{
@@ -57,7 +61,8 @@ pub(super) fn listen(thread: &Rc<Thread>, bound: BoundListener) -> io::Result<Li
     bound.listener.set_nonblocking(true)?;
     let listener = TcpListener::from_std(bound.listener)?;
     let (retire, stop) = (CancellationToken::new(), CancellationToken::new());
-    let door = Door { thread: Rc::clone(thread), frontend: bound.frontend.as_str().into(), address: bound.address };
+    let (frontend, seats) = (bound.frontend.as_str().into(), thread.seats.of(&bound.frontend));
+    let door = Door { thread: Rc::clone(thread), frontend, address: bound.address, seats };
     let (retired, stopped) = (retire.clone(), stop.clone());
     let accepting = thread.background.spawn_local(async move {
         tokio::select! {
@@ -76,16 +81,24 @@ struct Door {
     thread: Rc<Thread>,
     frontend: Rc<str>,
     address: SocketAddr,
+    seats: Shares,
 }
 
 impl Door {
+    /// Accepts whom there is room for; the others wait in the socket. Who waits for room that has nobody to let in passes it on.
     async fn accept(&self, listener: &TcpListener) {
         loop {
-            match listener.accept().await {
-                Ok((stream, peer)) => self.enter(stream, peer),
+            let seats = self.seats.enter().await;
+            match poll_fn(|cx| Poll::Ready(listener.poll_accept(cx))).await {
+                Poll::Ready(Ok((stream, peer))) => self.enter(stream, peer, seats),
+                Poll::Pending => {
+                    drop(seats);
+                    woken().await;
+                }
                 // The client has gone while it waited.
-                Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
-                Err(error) => {
+                Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::ConnectionAborted => {}
+                Poll::Ready(Err(error)) => {
+                    drop(seats);
                     tracing::warn!(frontend = &*self.frontend, address = %self.address, %error, "cannot accept");
                     time::sleep(PAUSE).await;
                 }
@@ -93,25 +106,31 @@ impl Door {
         }
     }
 
-    /// Closing a socket resets what waits in it, so that is served first.
+    /// Closing a socket resets what waits in it, so that is served first, also beyond the limits.
     fn accept_waiting(&self, listener: TcpListener) {
         let Ok(listener) = listener.into_std() else { return };
         while let Ok((stream, peer)) = listener.accept() {
             let stream = stream.set_nonblocking(true).and_then(|()| TcpStream::from_std(stream));
             if let Ok(stream) = stream {
-                self.enter(stream, peer);
+                self.enter(stream, peer, self.seats.enter_at_once());
             }
         }
     }
 
-    fn enter(&self, stream: TcpStream, peer: SocketAddr) {
+    fn enter(&self, stream: TcpStream, peer: SocketAddr, seats: [Option<Seat>; 2]) {
         let Some(held) = self.thread.snapshot().and_then(|snapshot| Held::at(snapshot, self.address)) else {
             return;
         };
         let (thread, address) = (Rc::clone(&self.thread), self.address);
-        let serving = connection(thread, held, address, stream, peer);
+        let serving = connection(thread, (held, seats), address, stream, peer);
         self.thread.connections.spawn_local(panics::contain(Rc::clone(&self.frontend), serving));
     }
+}
+
+/// Ready once its task is polled again.
+async fn woken() {
+    let mut polled = false;
+    poll_fn(|_cx| if std::mem::replace(&mut polled, true) { Poll::Ready(()) } else { Poll::Pending }).await;
 }
 
 /// A snapshot and the place of a frontend in it.
@@ -237,12 +256,13 @@ impl Drop for Client {
 struct Open {
     live: Arc<FrontendLive>,
     thread: usize,
+    _seats: [Option<Seat>; 2],
 }
 
 impl Open {
-    fn new(live: &Arc<FrontendLive>, thread: usize) -> Self {
+    fn new(live: &Arc<FrontendLive>, thread: usize, seats: [Option<Seat>; 2]) -> Self {
         live.counts.of(thread).opened.increment();
-        Self { live: Arc::clone(live), thread }
+        Self { live: Arc::clone(live), thread, _seats: seats }
     }
 }
 
@@ -252,9 +272,16 @@ impl Drop for Open {
     }
 }
 
-async fn connection(thread: Rc<Thread>, held: Held, address: SocketAddr, mut stream: TcpStream, peer: SocketAddr) {
+async fn connection(
+    thread: Rc<Thread>,
+    (held, seats): (Held, [Option<Seat>; 2]),
+    address: SocketAddr,
+    mut stream: TcpStream,
+    peer: SocketAddr,
+) {
     let Some(frontend) = held.frontend() else { return };
-    let _open = Open::new(&frontend.live, thread.index);
+    // Before all else, so that it goes last: by then the socket is closed.
+    let _open = Open::new(&frontend.live, thread.index, seats);
     let local = match stream.set_nodelay(true).and_then(|()| stream.local_addr()) {
         Ok(local) => local,
         Err(error) => {

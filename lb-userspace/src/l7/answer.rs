@@ -1,5 +1,9 @@
 //! The answers that we make ourselves, with HAProxy's texts (`src/http.c`), so that what users grep for stays the same.
 
+mod files;
+
+pub(super) use files::Files;
+
 use super::message::Response;
 use bytes::Bytes;
 
@@ -74,21 +78,12 @@ impl Answer {
     /// Its head and its body.
     pub(super) fn response(self) -> (Response, Bytes) {
         let page = self.page();
-        let mut response = Response::new(self.0);
+        let mut response = Response { is_page: true, ..Response::new(self.0) };
         response.reason = self.texts().0.into();
         response.fields.push("content-length", page.len().to_string());
         response.fields.push("cache-control", "no-cache");
         response.fields.push("content-type", "text/html");
         (response, page.into())
-    }
-
-    /// As bytes of HTTP/1.1, for when no request was complete and the connection ends with this.
-    pub(super) fn bytes(self) -> String {
-        let (code, (reason, _), page) = (self.0, self.texts(), self.page());
-        format!(
-            "HTTP/1.1 {code} {reason}\r\ncontent-length: {}\r\ncache-control: no-cache\r\ncontent-type: text/html\r\nconnection: close\r\n\r\n{page}",
-            page.len()
-        )
     }
 }
 
@@ -104,12 +99,5 @@ mod tests {
             "<html><body><h1>503 Service Unavailable</h1>\nNo server is available to handle this request.\n</body></html>\n"
         );
         assert_eq!(response.fields.get("content-length"), Some(&b"107"[..]));
-    }
-
-    #[test]
-    fn a_late_request_is_told_so_and_the_connection_ends() {
-        let bytes = Answer::REQUEST_TIMEOUT.bytes();
-        assert!(bytes.starts_with("HTTP/1.1 408 Request Time-out\r\n"), "{bytes}");
-        assert!(bytes.contains("\r\nconnection: close\r\n"), "{bytes}");
     }
 }

@@ -33,7 +33,7 @@ use bytes::Bytes;
 use lb_common::hash::name_hash;
 use place::{Answered, How, Place, Placed, place};
 use reply::Replying;
-pub(super) use reply::count_refused;
+pub(super) use reply::{refused, send};
 use std::{
     cell::RefCell,
     future::poll_fn,
@@ -74,7 +74,7 @@ pub(super) async fn run<B: RequestBody, R: Respond>(
 ) -> Ended {
     tale.note(|told| told.request(&request));
     let id = identify(client, &held, &mut request, tale);
-    let told = Replying { client, held: &held, tale };
+    let mut told = Replying { client, held: &held, tale, backend: None };
     if is_misdirected(client, &request) {
         tale.ended_by(Cause::Proxy, Phase::Request);
         return told.reply(Answer::MISDIRECTED, false, respond, timer).await;
@@ -88,6 +88,7 @@ pub(super) async fn run<B: RequestBody, R: Respond>(
         Placed::Answered(answered) => {
             let Answered { response, body: page, how, backend } = *answered;
             tale.note(|told| backend.into_iter().for_each(|backend| told.backend(backend)));
+            told.backend = backend;
             let (cause, phase) = match how {
                 How::Tarpitted(_) => (Cause::Proxy, Phase::Tarpit),
                 How::Denied => (Cause::Proxy, Phase::Request),
@@ -109,6 +110,7 @@ pub(super) async fn run<B: RequestBody, R: Respond>(
     };
     let (http, backend) = (place.http, place.backend);
     tale.note(|told| told.backend(backend));
+    told.backend = Some(backend);
     let address = http.forwarded_for.then(|| client.flow.client.ip());
     forwarded::prepare(&mut request, address, client.is_secure(), upgrade.as_deref());
     // Only cookies have dates.

@@ -1,6 +1,7 @@
 //! Snapshot: one configuration as the serving threads use it. Made off the hot path, then swapped in as a whole.
 
 use super::{
+    answer::Files,
     balance::{Flow, Order},
     cookie::Persistence,
     log::{Sinks, id::Ids, logger::Logger},
@@ -47,6 +48,8 @@ pub(super) struct FrontendRoute {
     pub(super) logger: Option<Logger>,
     /// How its requests get ids, if they do.
     pub(super) ids: Option<Ids>,
+    /// What is sent in place of answers of ours.
+    pub(super) errors: Files,
     binds: Vec<BindRoute>,
 }
 
@@ -89,6 +92,8 @@ pub(super) struct BackendRoute {
     /// In the order of the servers of `live`.
     pub(super) destinations: Vec<Destination>,
     pub(super) live: Arc<BackendLive>,
+    /// What is sent in place of answers of ours.
+    pub(super) errors: Files,
 }
 
 /// Where a server is.
@@ -224,6 +229,7 @@ impl FrontendRoute {
             timeout_client_fin: frontend.timeout_client_fin,
             logger: Logger::new(&frontend.log, sinks),
             ids: frontend.log.unique_id.as_ref().map(Ids::new),
+            errors: Files::new(&frontend.errors),
             live: Arc::clone(live.frontend(&frontend.name).ok_or_else(not_live)?),
             binds: frontend.binds.iter().map(bind).collect::<Result<_, _>>()?,
         })
@@ -290,6 +296,7 @@ impl BackendRoute {
             keeping: backend.servers.iter().map(|server| server.keeping).collect(),
             destinations: backend.servers.iter().map(Destination::of).collect(),
             live: Arc::clone(live.backend(&backend.name).ok_or_else(not_live)?),
+            errors: Files::new(&backend.errors),
         })
     }
 

@@ -6,9 +6,11 @@ use super::{
     idle::Idle,
     log::Pen,
     panics,
+    seats::Seats,
     snapshot::Snapshot,
 };
 use arc_swap::ArcSwapOption;
+use rustix::process::{Resource, getrlimit};
 use std::{
     cell::{Cell, RefCell},
     collections::HashSet,
@@ -76,7 +78,10 @@ impl Threads {
     /// Serves another configuration from now on. Running exchanges finish with the one that they began with. Listeners
     /// that it does not name stop accepting, after what already waits in them; one that is given again is replaced.
     pub fn apply(&self, snapshot: Arc<Snapshot>, listeners: Vec<BoundListener>) {
+        let open_files = getrlimit(Resource::Nofile).current;
+        let (model, live) = (Arc::clone(snapshot.model()), Arc::clone(snapshot.live()));
         self.snapshot.store(Some(snapshot));
+        live.limit(&model, model.most_connections(open_files));
         let mut shares: Vec<Vec<_>> = self.threads.iter().map(|_| Vec::new()).collect();
         let count = shares.len().max(1);
         for listener in listeners {
@@ -139,6 +144,7 @@ impl Handle {
                 connections: tracker,
                 background: TaskTracker::new(),
                 drain: CancellationToken::new(),
+                seats: Seats::default(),
             });
             LocalSet::new().block_on(&runtime, run(thread, receiver));
         };
@@ -178,6 +184,8 @@ pub(super) struct Thread {
     pub(super) background: TaskTracker,
     /// Cancelled once a drain begins.
     pub(super) drain: CancellationToken,
+    /// What connections of clients take of the room there is.
+    pub(super) seats: Seats,
 }
 
 impl Thread {
@@ -225,13 +233,17 @@ async fn run(thread: Rc<Thread>, mut commands: mpsc::UnboundedReceiver<Command>)
                     return;
                 }
             },
-            now = sweep.tick() => thread.idle.borrow_mut().sweep(now),
+            now = sweep.tick() => {
+                thread.idle.borrow_mut().sweep(now);
+                thread.seats.settle();
+            }
         }
     }
 }
 
 fn apply(thread: &Rc<Thread>, listening: &mut Vec<Listening>, new: Vec<BoundListener>) {
     let Some(snapshot) = thread.snapshot() else { return };
+    thread.seats.apply(&snapshot);
     let replaced: HashSet<(&str, SocketAddr)> = new.iter().map(|new| (new.frontend.as_str(), new.address)).collect();
     let is_replaced = |old: &Listening| replaced.contains(&(old.frontend.as_str(), old.address));
     let (kept, gone): (Vec<_>, Vec<_>) = std::mem::take(listening)

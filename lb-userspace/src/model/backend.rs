@@ -1,6 +1,6 @@
 //! Backend: a named set of servers with one way to balance and one check.
 
-use super::{Balance, Check, Cookie, Pressure, Reuse, Rules, Server};
+use super::{Balance, Check, Cookie, ErrorFiles, Pressure, Reuse, Rules, Server};
 use lb_common::Forward;
 use std::{net::IpAddr, time::Duration};
 
@@ -49,6 +49,8 @@ pub struct Backend {
     pub timeout_tunnel: Option<Duration>,
     /// Longest silence of a server in a tunnel whose client has ended its half. Default: as before.
     pub timeout_server_fin: Option<Duration>,
+    /// Answers in place of ours (`http`), from when it was chosen; then those of the frontend.
+    pub errors: ErrorFiles,
 }
 
 /// Version of the PROXY protocol.

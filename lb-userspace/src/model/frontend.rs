@@ -1,7 +1,7 @@
 //! Frontend: where clients connect.
 
 use super::{
-    BackendIndex, BindTls, Certificate, Condition, Endpoint, Ports, Rules,
+    BackendIndex, BindTls, Certificate, Condition, Endpoint, ErrorFiles, Ports, Rules,
     log::Logging,
     rule::{Admission, Route, Rule},
 };
@@ -29,6 +29,10 @@ pub struct Frontend {
     pub timeout_client: Duration,
     /// The same where its server has ended its half of a tunnel. Default: as before.
     pub timeout_client_fin: Option<Duration>,
+    /// Most connections open at once (`tcp`, `http`); more wait in the kernel. Default: 0, any number.
+    pub maxconn: u32,
+    /// Answers in place of ours (`http`), until a backend was chosen.
+    pub errors: ErrorFiles,
 }
 
 impl Frontend {

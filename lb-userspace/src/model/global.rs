@@ -18,6 +18,8 @@ pub struct Global {
     pub pin_dir: PathBuf,
     /// Threads that serve connections. Default: one a CPU.
     pub threads: usize,
+    /// Most connections of clients open at once, over all `tcp` and `http` frontends. Default: what the descriptors allow.
+    pub max_connections: Option<u32>,
     /// What a stop leaves behind. Default: detach.
     pub on_stop: OnStop,
     /// How long connections may go on after a stop was asked for. Default: 30 s.
@@ -41,6 +43,7 @@ impl fmt::Debug for Global {
             control_socket,
             pin_dir,
             threads,
+            max_connections,
             on_stop,
             stop_timeout,
             metrics,
@@ -54,6 +57,7 @@ impl fmt::Debug for Global {
             .field("control_socket", control_socket)
             .field("pin_dir", pin_dir)
             .field("threads", threads)
+            .field("max_connections", max_connections)
             .field("on_stop", on_stop)
             .field("stop_timeout", stop_timeout)
             .field("metrics", metrics)

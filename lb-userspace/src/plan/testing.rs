@@ -58,6 +58,7 @@ pub(crate) fn backend(name: &str, servers: Vec<Server>) -> Backend {
         timeout_tunnel: None,
         timeout_server_fin: None,
         reuse: crate::model::Reuse::Safe,
+        errors: crate::model::ErrorFiles::default(),
         send_proxy: None,
     }
 }
@@ -85,6 +86,8 @@ pub(crate) fn model(mut backends: Vec<Backend>, frontends: Vec<(Bind, &str)>) ->
         log: crate::model::log::Logging::default(),
         timeout_client: Duration::from_mins(1),
         timeout_client_fin: None,
+        maxconn: 0,
+        errors: crate::model::ErrorFiles::default(),
     };
     let frontends = frontends.into_iter().enumerate().map(frontend).collect();
     let global = Global {
@@ -94,6 +97,7 @@ pub(crate) fn model(mut backends: Vec<Backend>, frontends: Vec<(Bind, &str)>) ->
         control_socket: "/run/sluice/sluice.sock".into(),
         pin_dir: "/sys/fs/bpf/sluice".into(),
         threads: 1,
+        max_connections: None,
         on_stop: OnStop::Detach,
         stop_timeout: Duration::from_secs(30),
         metrics: None,

@@ -1,6 +1,10 @@
 //! Counters of the serving threads. Each thread has its own cache line; reading adds them up.
 
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use super::Room;
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering::Relaxed},
+};
 
 /// On a cache line of its own, so that two counters never fight for one.
 #[derive(Debug, Default)]
@@ -81,12 +85,14 @@ pub struct ServerCounts {
 pub struct FrontendLive {
     /// A line for each thread.
     pub counts: Sharded<FrontendCounts>,
+    /// Its `maxconn`.
+    pub room: Arc<Room>,
 }
 
 impl FrontendLive {
     /// For that many threads.
     pub fn new(threads: usize) -> Self {
-        Self { counts: Sharded::new(threads) }
+        Self { counts: Sharded::new(threads), room: Arc::default() }
     }
 
     /// Connections open now.

@@ -1,7 +1,7 @@
 //! What the serving threads read of backends and servers. Lives as long as the backend, across reloads.
 
 use super::{
-    Available,
+    Available, Room,
     counts::{Counter, FrontendLive, Padded, ServerCounts, Sharded},
     gate::{Gate, Load},
     turns::Table,
@@ -21,6 +21,8 @@ use std::{
 pub struct Live {
     frontends: BTreeMap<String, Arc<FrontendLive>>,
     backends: BTreeMap<String, Arc<BackendLive>>,
+    /// For connections of clients of all frontends.
+    pub room: Arc<Room>,
 }
 
 impl Live {
@@ -42,6 +44,18 @@ impl Live {
         Self {
             frontends: model.frontends.iter().map(|it| frontend(&it.name)).collect(),
             backends: model.backends.iter().map(backend).collect(),
+            room: Arc::clone(&self.room),
+        }
+    }
+
+    /// Sets the limits of connections: those of the frontends, and `most` over all of them; `None`: any number. Said once the
+    /// model is served: rooms are shared with the configuration before.
+    pub fn limit(&self, model: &Model, most: Option<usize>) {
+        self.room.set_limit(most.unwrap_or(0));
+        for frontend in &model.frontends {
+            if let Some(live) = self.frontends.get(&frontend.name) {
+                live.room.set_limit(frontend.maxconn as usize);
+            }
         }
     }
 

@@ -1,5 +1,6 @@
 //! Limits of the process. The worker inherits them.
 
+use crate::model::Model;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::io;
 use tracing::{debug, warn};
@@ -20,6 +21,44 @@ pub(super) fn raise_open_files() {
             files,
             connections = files / 2,
             "few open files are allowed; raise the hard limit (LimitNOFILE) to serve more"
+        );
+    }
+}
+
+/// What `max_connections` needs and is not allowed, as a line for the operator; empty: nothing.
+pub(super) fn report(model: &Model) -> String {
+    let allowed = getrlimit(Resource::Nofile).current;
+    too_few(model, allowed).unwrap_or_default()
+}
+
+fn too_few(model: &Model, allowed: Option<u64>) -> Option<String> {
+    let (wanted, needed, allowed) = (model.global.max_connections?, model.needed_descriptors()?, allowed?);
+    let most = model.most_connections(Some(allowed))?;
+    (needed > allowed).then(|| {
+        format!(
+            "warning: `[global] max_connections` is {wanted}, which needs {needed} open files, and {allowed} are allowed: \
+             {most} connections are taken; raise the hard limit (LimitNOFILE) to take more\n"
+        )
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::l7::tests::model::model;
+
+    #[test]
+    fn too_few_descriptors_are_told_of_with_both_numbers() {
+        let mut model = model(vec![], vec![]);
+        assert_eq!(too_few(&model, Some(1_024)), None);
+        model.global.max_connections = Some(1_000);
+        assert_eq!(too_few(&model, Some(2_128)), None);
+        assert_eq!(
+            too_few(&model, Some(1_024)).as_deref(),
+            Some(
+                "warning: `[global] max_connections` is 1000, which needs 2128 open files, and 1024 are allowed: \
+                 448 connections are taken; raise the hard limit (LimitNOFILE) to take more\n"
+            )
         );
     }
 }

@@ -5,6 +5,7 @@ use super::{
     certificates::{self, Watch},
     configuration::{Configuration, needs_restart},
     kernel::{self, undo},
+    limits,
     listeners::Listeners,
 };
 use crate::{
@@ -72,6 +73,7 @@ impl Supervisor {
         let wanted = &configuration.model.global;
         let report = configuration.warnings.clone()
             + &needs_restart(&self.started, wanted, self.kernel.is_some())
+            + &limits::report(&configuration.model)
             + &preflight::read::report(&configuration.model).await;
         let opened = self.listeners.open_missing(&configuration.model)?;
         let is_new = self.kernel.is_none() && configuration.model.needs_kernel();

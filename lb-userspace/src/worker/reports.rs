@@ -26,9 +26,10 @@ impl Running {
             worker_pid: std::process::id(),
             generation: self.confirmed,
             interfaces: self.source.interfaces.clone(),
-            frontends: model.frontends.iter().map(|frontend| frontend_status(model, frontend)).collect(),
+            frontends: model.frontends.iter().map(|frontend| self.frontend_status(model, frontend)).collect(),
             backends: model.backends.iter().map(|backend| self.backend_status(backend)).collect(),
             connections: self.threads.connections(),
+            max_connections: self.halves.live.room.limit(),
             tables: self.halves.census().map(|(census, _)| table_status(census)).unwrap_or_default(),
             failovers: self.failovers.iter().cloned().collect(),
             logs: self.sinks.report().into_iter().map(log_status).collect(),
@@ -43,6 +44,25 @@ impl Running {
             Err(error) => return Answer::Error(format!("cannot read the kernel's counters: {error}")),
         };
         Answer::Ok(serde_json::Value::String(metrics::text(status, kernel)))
+    }
+
+    fn frontend_status(&self, model: &Model, frontend: &Frontend) -> FrontendStatus {
+        let (mode, backend) = match &frontend.kind {
+            FrontendKind::L4(l4) => ("l4", Some(l4.backend)),
+            FrontendKind::Tcp(tcp) => ("tcp", tcp.default_backend),
+            FrontendKind::Http(http) => ("http", http.default_backend),
+        };
+        let live = self.halves.live.frontend(&frontend.name);
+        let binds =
+            frontend.binds.iter().map(|bind| BindStatus { address: bind.shown(), protocol: bind.protocol.to_string() });
+        FrontendStatus {
+            name: frontend.name.clone(),
+            mode: mode.to_owned(),
+            binds: binds.collect(),
+            backend: backend.and_then(|index| Some(model.backends.get(index)?.name.clone())),
+            connections: live.map_or(0, |live| live.connections()),
+            maxconn: live.map_or(0, |live| live.room.limit()),
+        }
     }
 
     fn backend_status(&self, backend: &Backend) -> BackendStatus {
@@ -104,20 +124,4 @@ fn table_status(census: &Census) -> Vec<TableStatus> {
         [established, status("half_open", half_open, [MAX_HALF_OPEN; 2])].concat()
     });
     [status("flows", census.flows, [MAX_FLOWS4, MAX_FLOWS6]), connections.unwrap_or_default()].concat()
-}
-
-fn frontend_status(model: &Model, frontend: &Frontend) -> FrontendStatus {
-    let (mode, backend) = match &frontend.kind {
-        FrontendKind::L4(l4) => ("l4", Some(l4.backend)),
-        FrontendKind::Tcp(tcp) => ("tcp", tcp.default_backend),
-        FrontendKind::Http(http) => ("http", http.default_backend),
-    };
-    let binds =
-        frontend.binds.iter().map(|bind| BindStatus { address: bind.shown(), protocol: bind.protocol.to_string() });
-    FrontendStatus {
-        name: frontend.name.clone(),
-        mode: mode.to_owned(),
-        binds: binds.collect(),
-        backend: backend.and_then(|index| Some(model.backends.get(index)?.name.clone())),
-    }
 }

@@ -58,7 +58,8 @@ fn every_way_to_forward_has_an_example_that_loads() {
 #[test]
 fn the_examples_of_the_proxy_load_without_a_word() {
     for file in PROXIED {
-        let loaded = certified(&read(file), "/etc/sluice/certs").unwrap_or_else(|errors| panic!("{file}:\n{errors}"));
+        let loaded =
+            certified(&read(file), "/etc/sluice/certs", |_| ()).unwrap_or_else(|errors| panic!("{file}:\n{errors}"));
         assert_eq!(warnings(&loaded), [""; 0], "{file}");
         assert!(!loaded.model.needs_kernel(), "{file}");
     }

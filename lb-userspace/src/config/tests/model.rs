@@ -20,7 +20,12 @@ const EXAMPLE: &str = include_str!("../../../examples/sluice.toml");
 
 /// The reference configuration, with a certificate where it names a directory.
 fn example() -> Loaded {
-    certified(EXAMPLE, "certs").expect("the reference configuration")
+    let loaded = certified(EXAMPLE, "certs", |bundle| {
+        let page = b"HTTP/1.0 503 Sorry\n\nback soon".to_vec();
+        let files = ["errors/403.http", "errors/503.http", "/dev/null"];
+        bundle.error_files = files.map(|file| (file.to_owned(), Ok(page.clone()))).into();
+    });
+    loaded.expect("the reference configuration")
 }
 
 fn backend<'a>(model: &'a Model, name: &str) -> &'a Backend {

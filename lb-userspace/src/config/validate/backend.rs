@@ -1,7 +1,7 @@
 //! Backends and their servers.
 
 use super::{
-    Entry, Use, check, cookie,
+    Entry, Use, check, cookie, error_file,
     names::{self, Names},
     pressure, range,
     rule::{Reading, Sorted, Stand},
@@ -16,7 +16,7 @@ use crate::{
         read::{Knob, OneOrMany},
         source::{At, Span},
     },
-    model::{Backend, Ports, Proto, Rules, Server},
+    model::{Backend, ErrorFiles, Ports, Proto, Rules, Server},
 };
 use lb_common::Forward;
 use std::{
@@ -67,6 +67,7 @@ pub(super) fn backend(
         timeout_tunnel: range::optional(tunnel, "timeout_tunnel", range::TIMEOUT, out),
         timeout_server_fin: range::optional(server_fin, "timeout_server_fin", range::TIMEOUT, out),
         timeout_server: range::duration(server, "timeout_server", range::TIMEOUT, TIMEOUT_SERVER, out),
+        errors: errors(name, typed, uses, defaults, bundle, out),
     }
 }
 
@@ -97,6 +98,25 @@ fn all_backups(typed: &Typed, out: &mut Vec<Diagnostic>) -> bool {
         out.push(warning.help("a backup server has `backup = true`"));
     }
     typed.allbackups.or(false)
+}
+
+/// Its error files, if requests come to it.
+fn errors(
+    name: &At<String>,
+    typed: &Typed,
+    uses: &[&Use<'_>],
+    defaults: &Defaults,
+    bundle: &Bundle,
+    out: &mut Vec<Diagnostic>,
+) -> ErrorFiles {
+    if uses.iter().all(|used| used.mode.is_some_and(|mode| mode != Mode::Http)) {
+        if let Some(span) = span(&typed.errorfile).filter(|_| !uses.is_empty()) {
+            let message = format!("no http frontend uses backend `{}`: `errorfile` has no effect", name.value);
+            out.push(Diagnostic::warning(span, message));
+        }
+        return ErrorFiles::default();
+    }
+    error_file::error_files(&typed.errorfile, &defaults.errorfile, bundle, out)
 }
 
 fn warn_of_kernel_knobs(name: &At<String>, typed: &Typed, out: &mut Vec<Diagnostic>) {

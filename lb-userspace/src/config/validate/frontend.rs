@@ -1,7 +1,7 @@
 //! Frontends: what each mode has and has not, their rules.
 
 use super::{
-    Entry, bind, log,
+    Entry, bind, error_file, log,
     names::Names,
     range,
     rule::{Reading, Sorted, Stand},
@@ -17,7 +17,7 @@ use crate::{
         text::Text,
     },
     model::{
-        BackendIndex, Condition, Frontend, FrontendKind, HttpFrontend, L4Frontend, Rules, TcpFrontend,
+        BackendIndex, Condition, ErrorFiles, Frontend, FrontendKind, HttpFrontend, L4Frontend, Rules, TcpFrontend,
         frontend::{INSPECT_DELAY, Monitor},
     },
 };
@@ -79,7 +79,26 @@ pub(super) fn frontend(
         log: log::logging(typed, mode, defaults, out),
         timeout_client: range::duration(client, "timeout_client", range::TIMEOUT, TIMEOUT, out),
         timeout_client_fin: range::optional(client_fin, "timeout_client_fin", range::TIMEOUT, out),
+        maxconn: maxconn(typed, mode, defaults, out),
+        errors: match mode {
+            Some(Mode::Http) => error_file::error_files(&typed.errorfile, &defaults.errorfile, bundle, out),
+            Some(Mode::L4 | Mode::Tcp) | None => ErrorFiles::default(),
+        },
     }
+}
+
+fn maxconn(typed: &Typed, mode: Option<Mode>, defaults: &Defaults, out: &mut Vec<Diagnostic>) -> u32 {
+    if mode == Some(Mode::L4) {
+        return 0;
+    }
+    let knob = if typed.maxconn.is_absent() { &defaults.maxconn } else { &typed.maxconn };
+    let before = out.len();
+    let maxconn = range::number(knob, "maxconn", 0..=range::MOST_CONNECTIONS, 0, out);
+    // What is wrong in `[defaults]` is seen by everyone who inherits it.
+    if out.get(..before).is_some_and(|before| out.last().is_some_and(|last| before.contains(last))) {
+        out.truncate(before);
+    }
+    maxconn
 }
 
 fn l4(typed: &Typed, backend: BackendIndex, out: &mut Vec<Diagnostic>) -> L4Frontend {
@@ -137,6 +156,8 @@ fn refuse_knobs_of_other_modes(typed: &Typed, mode: Mode, out: &mut Vec<Diagnost
         ("capture_request", span(&typed.capture_request), http),
         ("capture_response", span(&typed.capture_response), http),
         ("unique_id", span(&typed.unique_id), http),
+        ("maxconn", span(&typed.maxconn), tcp_and_http),
+        ("errorfile", span(&typed.errorfile), http),
         ("timeout_client", span(&typed.timeout_client), tcp_and_http),
         ("timeout_client_fin", span(&typed.timeout_client_fin), tcp_and_http),
         ("timeout_tarpit", span(&typed.timeout_tarpit), http),

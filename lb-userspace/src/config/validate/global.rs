@@ -23,6 +23,10 @@ pub(super) fn global(typed: Option<&Typed>, cpus: usize, out: &mut Vec<Diagnosti
         control_socket: path(&typed.control_socket, "control_socket", "/run/sluice/sluice.sock", out),
         pin_dir: path(&typed.pin_dir, "pin_dir", "/sys/fs/bpf/sluice", out),
         threads: range::number(&typed.threads, "threads", 1_u16..=1024, 0, out).into(),
+        max_connections: typed
+            .max_connections
+            .given()
+            .map(|_| range::number(&typed.max_connections, "max_connections", 1..=range::MOST_CONNECTIONS, 1, out)),
         on_stop: typed.on_stop.value().copied().unwrap_or_default(),
         stop_timeout: range::duration(
             [&typed.stop_timeout, &Knob::Absent],

@@ -57,6 +57,9 @@ pub(super) fn optional(
     knobs.iter().any(|knob| knob.given().is_some()).then(|| duration(knobs, key, range, default, out))
 }
 
+/// More than any host has descriptors for.
+pub(super) const MOST_CONNECTIONS: u32 = 10_000_000;
+
 /// A timeout of zero would end everything at once; HAProxy takes it for "never", which nobody should want.
 pub(super) const TIMEOUT: RangeInclusive<Duration> = Duration::from_millis(1)..=LONGEST;
 /// A year: added to the time of day, it never overflows.

@@ -56,6 +56,7 @@ fn model(check: Check, addresses: &[SocketAddr]) -> Model {
         user: None,
         control_socket: "unused".into(),
         pin_dir: "unused".into(),
+        max_connections: None,
         threads: 1,
         on_stop: OnStop::Detach,
         stop_timeout: Duration::from_secs(1),

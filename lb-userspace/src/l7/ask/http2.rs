@@ -172,7 +172,7 @@ fn head(request: &Request, secure: bool) -> Option<http::Request<()>> {
 fn response(parts: &http::response::Parts) -> Response {
     let mut fields = from_map(&parts.headers);
     hop::remove(&mut fields);
-    Response { status: parts.status.as_u16(), reason: Vec::new(), fields }
+    Response { fields, ..Response::new(parts.status.as_u16()) }
 }
 
 /// The answer that is still to come.

@@ -3,10 +3,12 @@
 use super::Ended;
 use crate::l7::{
     accept::{Client, Held},
-    answer::Answer,
+    answer::{Answer, Files},
+    log::termination::{Cause, Phase},
     message::{Length, Response},
     pump::{Frame, Sink as _},
     serve::Respond,
+    snapshot::BackendRoute,
     tale::Tale,
     timer::{Timer, after},
 };
@@ -14,11 +16,22 @@ use bytes::Bytes;
 use std::{future::poll_fn, rc::Rc, task::Poll};
 use tokio::time::Instant;
 
-/// Counts a request that had no complete head, and the answer that it got.
-pub(in crate::l7) fn count_refused(client: &Client, status: u16) {
+/// Counts and logs what was no request, or not in time, and whose fault that is; what it began with is told by `tale`. The
+/// answer that it gets; `None`: nothing is said.
+pub(in crate::l7) fn refused(
+    client: &Client,
+    tale: Tale,
+    status: u16,
+    cause: Cause,
+    received: u64,
+) -> Option<(Response, Bytes)> {
     let counts = client.counts();
     counts.request_errors.increment();
     counts.responses(status).increment();
+    tale.ended_by(cause, Phase::Request);
+    tale.note(|told| told.status = Some(status));
+    tale.finish(client, 0, received);
+    client.current().frontend()?.errors.answer(status)
 }
 
 /// What an answer of ours needs to know.
@@ -27,6 +40,8 @@ pub(super) struct Replying<'a> {
     pub(super) client: &'a Rc<Client>,
     pub(super) held: &'a Held,
     pub(super) tale: &'a Tale,
+    /// Where the request goes, once that is known.
+    pub(super) backend: Option<&'a BackendRoute>,
 }
 
 impl Replying<'_> {
@@ -50,13 +65,16 @@ impl Replying<'_> {
     ) -> Ended {
         self.client.counts().responses(response.status).increment();
         self.tale.note(|told| told.response(&response));
-        let timeout = self.held.frontend().map_or_else(Default::default, |frontend| frontend.timeout_client);
+        let frontend = self.held.frontend();
+        let files = self.backend.map(|backend| &backend.errors).into_iter().chain(frontend.map(|it| &it.errors));
+        let Some((response, page)) = Files::replace(files, (response, page)) else { return Ended::Cut };
+        let timeout = frontend.map_or_else(Default::default, |frontend| frontend.timeout_client);
         send(response, page, drained, respond, timer, after(Instant::now(), timeout)).await
     }
 }
 
 /// Sends a whole answer until `deadline`.
-async fn send<R: Respond>(
+pub(in crate::l7) async fn send<R: Respond>(
     response: Response,
     body: Bytes,
     drained: bool,

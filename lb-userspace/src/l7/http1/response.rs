@@ -78,7 +78,7 @@ fn accept(parsed: &httparse::Response<'_, '_>, text: &[u8], asked: Asked) -> Res
     // RFC 9112 §6.1: HTTP/1.0 has no chunks. A server that sends them means them, but who knows what it does next.
     let mut persistent = head.is_persistent(version) && !(version == Version::Http10 && head.coding.is_some());
     let reason = parsed.reason.unwrap_or_default().as_bytes().to_vec();
-    let response = Response { status, reason, fields: head.fields };
+    let response = Response { reason, fields: head.fields, ..Response::new(status) };
     let tunnel = status == 101 || asked.connect && matches!(status, 200..=299);
     if status == 101 && !asked.upgrade {
         return Err(Invalid::Switched);

@@ -11,12 +11,14 @@ pub(crate) struct Response {
     pub(crate) reason: Vec<u8>,
     /// Its fields.
     pub(crate) fields: Fields,
+    /// It is one of our pages, in whose place the configuration may have a file.
+    pub(crate) is_page: bool,
 }
 
 impl Response {
     /// One of ours.
     pub(crate) fn new(status: u16) -> Self {
-        Self { status, reason: Vec::new(), fields: Fields::default() }
+        Self { status, reason: Vec::new(), fields: Fields::default(), is_page: false }
     }
 
     /// Whether another one follows, which is the answer.

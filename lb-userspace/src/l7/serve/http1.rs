@@ -14,7 +14,7 @@ use crate::l7::{
         request::{self, Refusal, RequestHead},
     },
     io::{Io, Reader, Wire, Writer},
-    log::termination::{Cause, Phase},
+    log::termination::Cause,
     message::{Length, Method, Response, Version},
     pump::{Broken, Frame, Sink, Source},
     tale::Tale,
@@ -74,13 +74,11 @@ pub(in crate::l7) async fn serve(client: Rc<Client>, io: Io, terms: Terms) {
                 connection.start = Instant::now();
             }
             Next::Refused(refusal) => {
-                connection.tell_refused(&client, refusal.status(), Cause::Proxy);
-                connection.writer.out.extend_from_slice(Answer(refusal.status()).bytes().as_bytes());
+                connection.refuse(&client, refusal.status(), Cause::Proxy, &terms);
                 return connection.end().await;
             }
             Next::Late => {
-                connection.tell_refused(&client, Answer::REQUEST_TIMEOUT.0, Cause::ClientTimeout);
-                connection.writer.out.extend_from_slice(Answer::REQUEST_TIMEOUT.bytes().as_bytes());
+                connection.refuse(&client, Answer::REQUEST_TIMEOUT.0, Cause::ClientTimeout, &terms);
                 return connection.end().await;
             }
             Next::Http2 => {
@@ -193,13 +191,15 @@ impl Connection {
         ended == exchange::Ended::Clean && keep.get() && !(self.reader.is_closed() && self.reader.input.is_empty())
     }
 
-    /// Counts and logs what was no request, or not in time.
-    fn tell_refused(&self, client: &Client, status: u16, cause: Cause) {
-        exchange::count_refused(client, status);
+    /// Answers what was no request, or not in time, as the last of the connection.
+    fn refuse(&mut self, client: &Client, status: u16, cause: Cause, terms: &Terms) {
         let tale = Tale::begin(client, &client.current(), self.start, self.start);
-        tale.ended_by(cause, Phase::Request);
-        tale.note(|told| told.status = Some(status));
-        tale.finish(client, 0, self.reader.wire().received());
+        let received = self.reader.wire().received();
+        let Some((mut response, page)) = exchange::refused(client, tale, status, cause, received) else { return };
+        response.fields.push("connection", "close");
+        let length = Length::Exact(page.len() as u64);
+        encode::response_head(&mut self.writer.out, &response, length, Version::Http11, terms.header_case, false);
+        self.writer.out.extend_from_slice(&page);
     }
 
     /// Sends what is left, and closes so that the client reads it: what we do not read of a request would reset it.

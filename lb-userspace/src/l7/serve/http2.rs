@@ -7,6 +7,7 @@ use crate::l7::{
     http1::{Limits, hop, request::Refusal, target},
     http2::{Receiving, Sending, Useful, to_map},
     io::{Both, Io, Wire},
+    log::termination::Cause,
     message::{Fields, Length, Method, Request, Response, Version},
     panics,
     pump::Broken,
@@ -190,28 +191,25 @@ enum Ended {
     Flooded,
 }
 
-async fn stream(client: &Rc<Client>, request: http::Request<RecvStream>, mut respond: SendResponse<Bytes>, open: Open) {
+async fn stream(client: &Rc<Client>, request: http::Request<RecvStream>, respond: SendResponse<Bytes>, open: Open) {
     let (parts, body) = request.into_parts();
+    let (useful, written, now) = (Rc::clone(&open.0.useful), Rc::new(Cell::new(0)), Instant::now());
+    let is_head = parts.method == http::Method::HEAD;
+    let respond = Responder { respond, is_head, useful: Rc::clone(&useful), written: Rc::clone(&written) };
+    let mut timer = Timer::default();
     let (request, length) = match head(&parts, &body) {
         Ok(head) => head,
         Err(refusal) => {
-            exchange::count_refused(client, refusal.status());
-            let status = http::StatusCode::from_u16(refusal.status()).unwrap_or(http::StatusCode::BAD_REQUEST);
-            let mut response = http::Response::new(());
-            *response.status_mut() = status;
-            // The client may be gone.
-            drop(respond.send_response(response, true));
+            let tale = Tale::begin(client, &client.current(), now, now);
+            if let Some((response, page)) = exchange::refused(client, tale, refusal.status(), Cause::Proxy, 0) {
+                exchange::send(response, page, false, respond, &mut timer, after(now, LAST_WORDS)).await;
+            }
             return;
         }
     };
-    let is_head = request.method == Method::Head;
-    let useful = Rc::clone(&open.0.useful);
-    let body = Receiving::new(body, Some(Rc::clone(&useful)));
-    let written = Rc::new(Cell::new(0));
-    let respond = Responder { respond, is_head, useful, written: Rc::clone(&written) };
-    let mut timer = Timer::default();
+    let body = Receiving::new(body, Some(useful));
     client.count_request();
-    let (held, now) = (client.current(), Instant::now());
+    let held = client.current();
     let tale = Tale::begin(client, &held, now, now);
     let incoming = Incoming { request, length, upgrade: None };
     exchange::run(client, (held, &tale), incoming, body, respond, &mut timer).await;

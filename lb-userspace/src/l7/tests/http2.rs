@@ -68,7 +68,7 @@ fn http2_backend(address: SocketAddr) -> Backend {
 }
 
 /// A client that speaks HTTP/2 without having agreed on it.
-async fn client(proxy: &Proxy) -> h2::client::SendRequest<Bytes> {
+pub(super) async fn client(proxy: &Proxy) -> h2::client::SendRequest<Bytes> {
     let (sender, connection) = h2::client::handshake(proxy.connect().await).await.expect("HTTP/2");
     tokio::spawn(async move { connection.await.unwrap_or_default() });
     sender

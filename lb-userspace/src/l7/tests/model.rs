@@ -20,6 +20,7 @@ pub(crate) fn model(frontends: Vec<Frontend>, backends: Vec<Backend>) -> Model {
         control_socket: "/nowhere".into(),
         pin_dir: "/nowhere".into(),
         threads: 2,
+        max_connections: None,
         on_stop: OnStop::Detach,
         stop_timeout: LONG,
         metrics: None,
@@ -75,6 +76,15 @@ pub(crate) fn http_frontend() -> HttpFrontend {
 
 pub(crate) fn frontend(name: &str, address: SocketAddr, kind: FrontendKind) -> Frontend {
     let bind = testing::bind(&address.to_string(), Protocol::Tcp);
-    let (name, binds, log) = (name.into(), vec![bind], Logging::default());
-    Frontend { name, binds, kind, admission: Vec::new(), log, timeout_client: LONG, timeout_client_fin: None }
+    Frontend {
+        name: name.into(),
+        binds: vec![bind],
+        kind,
+        admission: Vec::new(),
+        log: Logging::default(),
+        timeout_client: LONG,
+        timeout_client_fin: None,
+        maxconn: 0,
+        errors: crate::model::ErrorFiles::default(),
+    }
 }

@@ -1,0 +1,62 @@
+//! Descriptors: how many connections the process may have open, by the files that it may.
+
+use super::{FrontendKind, Model};
+
+/// A connection of a client, and the one to a server that serves it.
+const A_CONNECTION: u64 = 2;
+
+/// Of a serving thread: its runtime's, and some time of grace for connections that are being opened or closed.
+const A_THREAD: u64 = 16;
+
+/// Of a backend of the kernel half: both halves of its ring.
+const A_RING: u64 = 2;
+
+/// What else: the kernel's maps, logs, control socket and metrics with those that ask there.
+const ELSE: u64 = 96;
+
+impl Model {
+    /// Descriptors that are needed beside those of connections.
+    fn own_descriptors(&self) -> u64 {
+        let proxied = self.frontends.iter().filter(|frontend| !matches!(frontend.kind, FrontendKind::L4(_)));
+        let listeners = proxied.map(|frontend| frontend.binds.len()).sum::<usize>() * self.global.threads;
+        let checked = self.backends.iter().filter(|backend| backend.check.is_some());
+        let checks = checked.map(|backend| backend.servers.len()).sum::<usize>();
+        let (threads, rings) = (self.global.threads as u64, self.kernel_backends().count() as u64);
+        (listeners + checks) as u64 + threads * A_THREAD + rings * A_RING + ELSE
+    }
+
+    /// Descriptors that `max_connections` needs; `None`: it is not given.
+    pub fn needed_descriptors(&self) -> Option<u64> {
+        self.global.max_connections.map(|most| u64::from(most) * A_CONNECTION + self.own_descriptors())
+    }
+
+    /// Most connections of clients, where that many descriptors may be open: `max_connections`, or as many as fit. `None`: any
+    /// number.
+    pub fn most_connections(&self, descriptors: Option<u64>) -> Option<usize> {
+        let wanted = self.global.max_connections.map(u64::from);
+        let fit = descriptors.map(|all| (all.saturating_sub(self.own_descriptors()) / A_CONNECTION).max(1));
+        let most = wanted.into_iter().chain(fit).min();
+        most.map(|most| usize::try_from(most).unwrap_or(usize::MAX))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::config::parse;
+
+    #[test]
+    fn half_of_the_descriptors_are_for_clients_less_what_is_needed_otherwise() {
+        let text = "[global]\nthreads = 4\n[frontend.a]\nmode = \"tcp\"\nbind = [\"*:80\", \"*:81\"]\ndefault_backend = \"b\"\n\
+                    [backend.b]\nserver = [{ name = \"s\", address = \"10.0.0.1:80\" }]\n";
+        let mut model = parse(text).expect("a model").model;
+        assert_eq!(model.needed_descriptors(), None);
+        assert_eq!(model.most_connections(None), None);
+        assert_eq!(model.most_connections(Some(20_000)), Some((20_000 - 8 - 64 - 96) / 2));
+        assert_eq!(model.most_connections(Some(20)), Some(1), "at least one");
+        model.global.max_connections = Some(1_000);
+        assert_eq!(model.needed_descriptors(), Some(2_168));
+        assert_eq!(model.most_connections(Some(20_000)), Some(1_000));
+        assert_eq!(model.most_connections(Some(1_168)), Some(500));
+        assert_eq!(model.most_connections(None), Some(1_000));
+    }
+}
