@@ -23,6 +23,7 @@ use std::{
     future::poll_fn,
     io,
     net::SocketAddr,
+    os::fd::AsFd,
     rc::Rc,
     sync::Arc,
     task::Poll,
@@ -43,6 +44,8 @@ const PAUSE: Duration = Duration::from_millis(50);
 pub(super) struct Listening {
     pub(super) frontend: String,
     pub(super) address: SocketAddr,
+    /// Which socket it is, by number: there may be several descriptors of it.
+    pub(super) socket: Option<u64>,
     retire: CancellationToken,
     _stop: DropGuard,
     accepting: JoinHandle<()>,
@@ -56,9 +59,15 @@ impl Listening {
     }
 }
 
+/// Which socket that is.
+pub(super) fn socket_of(listener: impl AsFd) -> Option<u64> {
+    rustix::fs::fstat(listener).ok().map(|status| status.st_ino)
+}
+
 /// Starts to accept.
 pub(super) fn listen(thread: &Rc<Thread>, bound: BoundListener) -> io::Result<Listening> {
     bound.listener.set_nonblocking(true)?;
+    let socket = socket_of(&bound.listener);
     let listener = TcpListener::from_std(bound.listener)?;
     let (retire, stop) = (CancellationToken::new(), CancellationToken::new());
     let (frontend, seats) = (bound.frontend.as_str().into(), thread.seats.of(&bound.frontend));
@@ -73,7 +82,14 @@ pub(super) fn listen(thread: &Rc<Thread>, bound: BoundListener) -> io::Result<Li
         }
         door.accept_waiting(listener);
     });
-    Ok(Listening { frontend: bound.frontend, address: bound.address, retire, _stop: stop.drop_guard(), accepting })
+    Ok(Listening {
+        frontend: bound.frontend,
+        address: bound.address,
+        socket,
+        retire,
+        _stop: stop.drop_guard(),
+        accepting,
+    })
 }
 
 /// What all connections of a listener have in common.

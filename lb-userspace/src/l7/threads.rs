@@ -250,8 +250,12 @@ fn apply(thread: &Rc<Thread>, listening: &mut Vec<Listening>, new: Vec<BoundList
         .into_iter()
         .partition(|old| snapshot.serves(&old.frontend, old.address) && !is_replaced(old));
     *listening = kept;
+    let sockets: Vec<_> = new.iter().filter_map(|new| accept::socket_of(&new.listener)).collect();
     for listening in gone {
-        drop(listening.retire()); // It goes on by itself.
+        // What waits in a socket that goes on waits there for whoever has it now.
+        if !listening.socket.is_some_and(|socket| sockets.contains(&socket)) {
+            drop(listening.retire()); // It goes on by itself.
+        }
     }
     for bound in new {
         let (frontend, address) = (bound.frontend.clone(), bound.address);

@@ -7,7 +7,7 @@ use super::{
 };
 use crate::{
     l7::{BoundListener, Snapshot, bind},
-    model::{FrontendKind, Model, TcpFrontend},
+    model::{Bind, FrontendKind, Model, TcpFrontend},
 };
 use std::{
     sync::{
@@ -162,11 +162,7 @@ async fn the_process_has_a_limit_over_all_frontends() {
     (other.name, other.binds[0].address) = ("other".into(), address);
     model.frontends.push(other);
     model.global.max_connections = Some(2);
-    let model = Arc::new(model);
-    proxy.live = Arc::new(proxy.live.for_model(&model));
-    let snapshot = Snapshot::new(Arc::clone(&model), Arc::clone(&proxy.live)).expect("snapshot");
-    let listener = |(thread, listener)| BoundListener { frontend: "other".into(), address, thread, listener };
-    proxy.threads.apply(Arc::new(snapshot), sockets.into_iter().enumerate().map(listener).collect());
+    apply(&mut proxy, model, &sockets);
     let (mut one, mut two) = (proxy.connect().await, TcpStream::connect(address).await.expect("connect"));
     assert_eq!(read_until(&mut one, "!").await, "!");
     assert_eq!(read_until(&mut two, "!").await, "!");
@@ -176,6 +172,48 @@ async fn the_process_has_a_limit_over_all_frontends() {
     let (three, four) = tokio::join!(is_in(&mut three), is_in(&mut four));
     assert!(three ^ four, "one place, one more client: {three} {four}");
     assert_eq!(proxy.live.room.limit(), 2);
+}
+
+/// Applies a model with these sockets for its last bind.
+fn apply(proxy: &mut Proxy, model: Model, sockets: &[std::net::TcpListener]) {
+    let model = Arc::new(model);
+    proxy.live = Arc::new(proxy.live.for_model(&model));
+    let snapshot = Snapshot::new(Arc::clone(&model), Arc::clone(&proxy.live)).expect("snapshot");
+    let frontend = model.frontends.last().expect("a frontend");
+    let (name, address) = (&frontend.name, frontend.binds.last().expect("a bind").address);
+    let listener = |(thread, socket): (usize, &std::net::TcpListener)| BoundListener {
+        frontend: name.clone(),
+        address,
+        thread,
+        listener: socket.try_clone().expect("another descriptor"),
+    };
+    proxy.threads.apply(Arc::new(snapshot), sockets.iter().enumerate().map(listener).collect());
+}
+
+#[tokio::test]
+async fn a_socket_that_goes_lets_in_who_waits_there_and_one_that_is_given_again_does_not() {
+    let greeter = Greeter::start().await;
+    let mut proxy = greeter.proxy(2, 1);
+    let sockets = bind("127.0.0.1:0".parse().expect("address"), 2).expect("bind");
+    let address = sockets[0].local_addr().expect("address");
+    let before = Model::clone(&proxy.model);
+    let mut both = before.clone();
+    let second = Bind { address, ..both.frontends[0].binds[0].clone() };
+    both.frontends[0].binds.push(second);
+    apply(&mut proxy, both.clone(), &sockets);
+    let mut inside = TcpStream::connect(address).await.expect("connect");
+    assert_eq!(read_until(&mut inside, "!").await, "!");
+    let (mut one, mut other) = (proxy.connect().await, TcpStream::connect(address).await.expect("connect"));
+    apply(&mut proxy, both, &sockets);
+    assert!(!is_in(&mut one).await && !is_in(&mut other).await, "the same sockets, the same limit");
+    drop(sockets);
+    apply(&mut proxy, before, &[]);
+    assert_eq!(read_until(&mut other, "!").await, "!", "it would have been reset");
+    assert!(!is_in(&mut one).await);
+    drop(inside);
+    assert!(!is_in(&mut one).await, "one is still in");
+    drop(other);
+    assert_eq!(read_until(&mut one, "!").await, "!");
 }
 
 #[tokio::test]
