@@ -2,6 +2,9 @@
 
 pub(crate) mod model;
 pub(crate) mod tls;
+mod aborted;
+mod overload;
+mod plain;
 mod pressure;
 mod proxy;
 mod proxied;
@@ -19,6 +22,7 @@ mod relay;
 mod rows;
 mod admitted;
 mod ruled;
+mod slow;
 mod streaming;
 mod encrypted;
 mod error_files;

@@ -3,7 +3,7 @@
 use super::model;
 use crate::{
     l7::{BoundListener, Snapshot, Threads, bind, log::Sinks},
-    model::{Backend, Frontend, FrontendKind, HttpFrontend, Model},
+    model::{Backend, Frontend, FrontendKind, HttpFrontend, Model, Ports},
     servers::{FrontendLive, Live},
 };
 use std::{
@@ -45,8 +45,17 @@ impl Proxy {
         backends: Vec<Backend>,
         change: impl FnOnce(&mut Frontend),
     ) -> Self {
+        let mut frontend = model::frontend("www", "127.0.0.1:0".parse().expect("address"), kind);
+        change(&mut frontend);
+        Self::of(count, model::model(vec![frontend], backends))
+    }
+
+    /// A proxy with the frontend of a model, at a free port instead of its first address.
+    pub(super) fn of(count: usize, mut model: Model) -> Self {
         let sockets = bind("127.0.0.1:0".parse().expect("address"), count).expect("bind");
-        Self::on(vec![sockets], kind, backends, change)
+        let (first, address) = (&mut model.frontends[0].binds[0], sockets[0].local_addr().expect("address"));
+        (first.address, first.ports) = (address, Ports::One(address.port()));
+        Self::serving(vec![sockets], model)
     }
 
     /// On sockets of several addresses, of each one a thread. The frontend is of the first, unless it is changed.
@@ -56,16 +65,21 @@ impl Proxy {
         backends: Vec<Backend>,
         change: impl FnOnce(&mut Frontend),
     ) -> Self {
+        let mut frontend = model::frontend("www", sockets[0][0].local_addr().expect("address"), kind);
+        change(&mut frontend);
+        Self::serving(sockets, model::model(vec![frontend], backends))
+    }
+
+    fn serving(sockets: Vec<Vec<TcpListener>>, model: Model) -> Self {
         let count = sockets[0].len();
         let address = sockets[0][0].local_addr().expect("address");
-        let mut frontend = model::frontend("www", address, kind);
-        change(&mut frontend);
-        let model = Arc::new(model::model(vec![frontend], backends));
+        let name = model.frontends[0].name.clone();
+        let model = Arc::new(model);
         let live = Arc::new(Live::default().for_model(&model));
         let threads = Threads::start(count).expect("threads");
         let bound = |(thread, listener): (usize, TcpListener)| {
             let address = listener.local_addr().expect("address");
-            BoundListener { frontend: "www".into(), address, thread, listener }
+            BoundListener { frontend: name.clone(), address, thread, listener }
         };
         let listeners = sockets.into_iter().flat_map(|sockets| sockets.into_iter().enumerate().map(bound));
         let logging = model.frontends.iter().map(|frontend| &frontend.log);
