@@ -69,7 +69,7 @@ const WATCH_LIMIT: u64 = 4 << 20;
 pub fn run(options: Options) -> anyhow::Result<ExitCode> {
     let configuration = Configuration::read(&options)?;
     complain(&configuration.warnings);
-    limits::raise_open_files();
+    limits::raise_open_files(&configuration.model);
     complain(&limits::report(&configuration.model));
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     tokio::task::LocalSet::new().block_on(&runtime, async {

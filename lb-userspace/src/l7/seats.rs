@@ -99,7 +99,7 @@ pub(super) struct Seats {
 }
 
 impl Seats {
-    /// Takes up a configuration, whose limits are set already.
+    /// Takes up a configuration, whose limits are set already. Those that are in count from now on, where they did not.
     pub(super) fn apply(&self, snapshot: &Snapshot) {
         let live = snapshot.live();
         let mut process = self.process.borrow_mut();
@@ -159,5 +159,79 @@ impl Shares {
     /// The same, whether there are any or not.
     pub(super) fn enter_at_once(&self) -> [Option<Seat>; 2] {
         [&self.frontend, &self.process].map(|share| share.as_ref().map(Share::enter_at_once))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::{future::poll_fn, pin::pin, task::Poll};
+
+    /// A share that takes that many places at a time.
+    fn share(room: &Arc<Room>, at_a_time: u32) -> Rc<Share> {
+        let share = Share::new(room);
+        share.at_a_time.set(at_a_time);
+        share
+    }
+
+    /// Whether somebody gets in at once.
+    async fn gets_in(share: &Rc<Share>) -> Option<Seat> {
+        let mut enter = pin!(share.enter());
+        poll_fn(|cx| {
+            Poll::Ready(match enter.as_mut().poll(cx) {
+                Poll::Ready(seat) => Some(seat),
+                Poll::Pending => None,
+            })
+        })
+        .await
+    }
+
+    #[tokio::test]
+    async fn a_reserve_is_given_up_for_those_that_wait() {
+        let room = Arc::new(Room::default());
+        room.set_limit(10);
+        let (one, other) = (share(&room, 8), share(&room, 8));
+        let first = gets_in(&one).await.expect("room");
+        assert_eq!((one.open.get(), one.held.get()), (1, 8), "seven in reserve");
+        let (second, third) = (gets_in(&other).await, gets_in(&other).await);
+        assert!(second.is_some() && third.is_some());
+        let mut fourth = pin!(other.enter());
+        assert!(poll_fn(|cx| Poll::Ready(fourth.as_mut().poll(cx).is_pending())).await);
+        one.settle();
+        assert_eq!((one.open.get(), one.held.get()), (1, 1));
+        let fourth = fourth.await;
+        assert_eq!((other.open.get(), other.held.get()), (3, 3));
+        drop((first, second, third, fourth));
+        one.settle();
+        for share in [&one, &other] {
+            assert!(share.open.get() == 0 && share.held.get() <= 14, "a reserve has a bound");
+        }
+        room.set_limit(0);
+        for share in [&one, &other] {
+            share.count();
+            assert_eq!(share.held.get(), 0);
+        }
+    }
+
+    #[tokio::test]
+    async fn who_is_in_counts_once_there_is_a_limit_and_no_place_is_made_up() {
+        let room = Arc::new(Room::default());
+        let (one, other) = (share(&room, 1), share(&room, 1));
+        let mut seats: Vec<_> = (0..3).map(|_| one.enter_at_once()).collect();
+        assert_eq!(one.held.get(), 0, "nothing is counted without a limit");
+        room.set_limit(2);
+        seats.extend([one.enter_at_once(), other.enter_at_once()]);
+        one.count();
+        assert_eq!((one.held.get(), other.held.get()), (4, 1));
+        for _ in 0..3 {
+            assert!(gets_in(&other).await.is_none());
+            drop(seats.pop());
+        }
+        assert!(gets_in(&other).await.is_none(), "two of two");
+        drop(seats.pop());
+        let seat = gets_in(&other).await.expect("one of two");
+        assert!(gets_in(&one).await.is_none());
+        drop((seat, seats));
+        assert_eq!((one.held.get(), other.held.get()), (0, 0));
     }
 }

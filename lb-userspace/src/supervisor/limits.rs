@@ -10,16 +10,18 @@ const ENOUGH_FILES: u64 = 16_384;
 
 /// Lifts the number of open files to what the administrator allows; the usual default of 1,024 is meant for programs
 /// that use select(2).
-pub(super) fn raise_open_files() {
+pub(super) fn raise_open_files(model: &Model) {
     let limit = getrlimit(Resource::Nofile);
     match setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit }).map_err(io::Error::from) {
         Ok(()) => debug!(files = limit.maximum, "open files"),
         Err(error) => warn!(%error, "cannot raise the number of open files"),
     }
-    if let Some(files) = limit.maximum.filter(|files| *files < ENOUGH_FILES) {
+    // What was asked for is told of by `report`.
+    let unasked = model.global.max_connections.is_none();
+    if let Some(files) = limit.maximum.filter(|files| unasked && *files < ENOUGH_FILES) {
         warn!(
             files,
-            connections = files / 2,
+            connections = model.most_connections(Some(files)),
             "few open files are allowed; raise the hard limit (LimitNOFILE) to serve more"
         );
     }

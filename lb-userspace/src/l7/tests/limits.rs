@@ -124,9 +124,10 @@ async fn a_reload_changes_the_limit_for_those_that_wait_and_counts_those_that_ar
         assert_eq!(read_until(&mut client, "!").await, "!");
         inside.push(client);
     }
-    // Four came in while there was no limit: they count.
+    // Four came in while there was no limit: they count once the threads have heard of it.
     let limited = with_limit(&proxy, 4);
     proxy.reload(limited);
+    tokio::time::sleep(SHORT).await;
     let mut waits = proxy.connect().await;
     assert!(!is_in(&mut waits).await);
     let raised = with_limit(&proxy, 5);
