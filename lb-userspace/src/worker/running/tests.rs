@@ -7,7 +7,7 @@ use crate::{
         origin::{Act, Origin, ok},
     },
     model::{Check, CheckKind, FrontendKind},
-    servers::{Health, Throttle},
+    servers::{BackendLive, Health, Throttle},
 };
 use std::{
     cell::RefCell,
@@ -98,14 +98,18 @@ impl Life {
     }
 }
 
-/// Which servers answer, one request after the other, in `answers`.
-async fn ask(address: SocketAddr, answers: Rc<RefCell<Vec<char>>>) {
+/// An answer: what the second server had of its full share when it was asked for, in percent, and whether that one gave it.
+type Answered = (u8, bool);
+
+/// Asks one request after the other.
+async fn ask(address: SocketAddr, live: Arc<BackendLive>, answers: Rc<RefCell<Vec<Answered>>>) {
     loop {
         let mut client = TcpStream::connect(address).await.expect("connect");
+        let share = live.available.load().throttle(1).map_or(100, Throttle::percent);
         client.write_all(b"GET / HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n").await.expect("write");
         let mut answer = Vec::new();
         client.read_to_end(&mut answer).await.expect("an answer");
-        answers.borrow_mut().push(answer.last().copied().map(char::from).expect("a server's name"));
+        answers.borrow_mut().push((share, answer.ends_with(b"2")));
         sleep(Duration::from_millis(1)).await;
     }
 }
@@ -117,37 +121,33 @@ async fn the_share_of_a_server_that_came_up_rises_and_a_reload_does_not_change_t
             let mut life = Life::begin(Duration::from_secs(3)).await;
             assert_eq!(life.throttle(), None, "not at the start");
             life.until("it is found down", |life| life.health() == Health::Down).await;
-            let answers = Rc::new(RefCell::new(Vec::new()));
-            // Of the second server, in percent, since the last time.
-            let share = || {
-                let answers = std::mem::take(&mut *answers.borrow_mut());
-                assert!(answers.len() > 20, "{} answers", answers.len());
-                answers.iter().filter(|server| **server == '2').count() * 100 / answers.len()
-            };
-            let asking = tokio::task::spawn_local(ask(life.address, Rc::clone(&answers)));
-            life.until("some answers", |_| answers.borrow().len() > 50).await;
-            assert_eq!(share(), 0);
-
             life.healthy.store(true, SeqCst);
             life.until("it comes up", |life| life.throttle().is_some()).await;
-            answers.borrow_mut().clear();
-            let mut shares = Vec::new();
-            for percent in [25, 50, 75] {
+
+            let answers = Rc::new(RefCell::new(Vec::new()));
+            for percent in [50, 100] {
+                let live = Arc::clone(life.running.halves.live.backend("web").expect("backend"));
+                let asking = tokio::task::spawn_local(ask(life.address, live, Rc::clone(&answers)));
                 life.until("it rises", |life| life.throttle().is_none_or(|now| now >= percent)).await;
-                shares.push(share());
+                asking.abort();
                 life.load(BTreeMap::new());
-                let after = life.throttle().expect("it still rises");
-                assert!((percent..percent + 10).contains(&after), "after the reload: {after} %");
+                let after = life.throttle().unwrap_or(100);
+                assert!(percent == 100 || (percent..100).contains(&after), "after a reload at {percent} %: {after} %");
             }
-            life.until("it has risen", |life| life.throttle().is_none() && life.running.halves.rises().is_none()).await;
-            shares.push(share());
-            let some = Instant::now() + Duration::from_millis(300);
-            life.until("some time", |_| Instant::now() > some).await;
-            shares.push(share());
-            asking.abort();
-            // A quarter of the way its part is an eighth on average: 11 % of all.
-            let expected = [5..=17, 20..=34, 32..=45, 40..=52, 45..=55];
-            assert!(shares.iter().zip(&expected).all(|(share, expected)| expected.contains(share)), "{shares:?}");
+            assert_eq!((life.throttle(), life.running.halves.rises()), (None, None), "it has risen");
+
+            let answers = answers.take();
+            assert!(answers.len() > 60, "{} answers", answers.len());
+            assert!(answers.is_sorted_by_key(|(share, _)| *share), "it fell back");
+            assert!(answers.first().is_some_and(|(share, _)| *share < 25), "{:?}", answers.first());
+            let expected: usize =
+                answers.iter().map(|(share, _)| usize::from(*share)).map(|it| it * 1_000 / (100 + it)).sum();
+            let (expected, found) = (expected / 1_000, answers.iter().filter(|(_, second)| *second).count());
+            assert!(
+                found.abs_diff(expected) < 6 + answers.len() / 20,
+                "{found} of {} answers, not {expected}",
+                answers.len()
+            );
         })
         .await;
 }
