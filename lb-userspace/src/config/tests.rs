@@ -7,6 +7,7 @@ mod error_files;
 mod examples;
 mod forward;
 mod kernel;
+mod limits;
 mod logs;
 mod model;
 mod rules;

@@ -66,6 +66,7 @@ async fn nine_in_ten_go_the_slow_way_while_somebody_queues_and_the_rest_wait() {
     first.write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").await.expect("write");
     eventually("it queues", || fast_be.gate.waiting() == 1).await;
 
+    eventually("all that are held have arrived", || fast.count() == 100 + 2 * MAXCONN as usize).await;
     let (clients, served) = (500, fast.count());
     let mut answers: FuturesUnordered<_> = (0..clients).map(|_| proxy.ask_path("a", "/")).collect();
     let arrived = |slow: usize| fast_be.gate.waiting() - 1 + slow == clients;
