@@ -46,12 +46,21 @@ pub(super) struct Listening {
     pub(super) address: SocketAddr,
     /// Which socket it is, by number: there may be several descriptors of it.
     pub(super) socket: Option<u64>,
+    last: Last,
     retire: CancellationToken,
     _stop: DropGuard,
     accepting: JoinHandle<()>,
 }
 
+/// The newest snapshot that has a listener's address: who waits when the address goes is served as it was.
+type Last = Rc<RefCell<Option<Held>>>;
+
 impl Listening {
+    /// The address is in that snapshot too.
+    pub(super) fn goes_on(&self, snapshot: &Rc<Loaded>) {
+        self.last.replace(Held::at(Rc::clone(snapshot), self.address));
+    }
+
     /// Accepts what already waits in the socket, then ends; waited for or not.
     pub(super) fn retire(self) -> JoinHandle<()> {
         self.retire.cancel();
@@ -71,7 +80,9 @@ pub(super) fn listen(thread: &Rc<Thread>, bound: BoundListener) -> io::Result<Li
     let listener = TcpListener::from_std(bound.listener)?;
     let (retire, stop) = (CancellationToken::new(), CancellationToken::new());
     let (frontend, seats) = (bound.frontend.as_str().into(), thread.seats.of(&bound.frontend));
-    let door = Door { thread: Rc::clone(thread), frontend, address: bound.address, seats };
+    let last = thread.snapshot().and_then(|snapshot| Held::at(snapshot, bound.address));
+    let last = Rc::new(RefCell::new(last));
+    let door = Door { thread: Rc::clone(thread), frontend, address: bound.address, seats, last: Rc::clone(&last) };
     let (retired, stopped) = (retire.clone(), stop.clone());
     let accepting = thread.background.spawn_local(async move {
         tokio::select! {
@@ -86,6 +97,7 @@ pub(super) fn listen(thread: &Rc<Thread>, bound: BoundListener) -> io::Result<Li
         frontend: bound.frontend,
         address: bound.address,
         socket,
+        last,
         retire,
         _stop: stop.drop_guard(),
         accepting,
@@ -98,6 +110,7 @@ struct Door {
     frontend: Rc<str>,
     address: SocketAddr,
     seats: Shares,
+    last: Last,
 }
 
 impl Door {
@@ -134,9 +147,8 @@ impl Door {
     }
 
     fn enter(&self, stream: TcpStream, peer: SocketAddr, seats: [Option<Seat>; 2]) {
-        let Some(held) = self.thread.snapshot().and_then(|snapshot| Held::at(snapshot, self.address)) else {
-            return;
-        };
+        let newest = self.thread.snapshot().and_then(|snapshot| Held::at(snapshot, self.address));
+        let Some(held) = newest.or_else(|| self.last.borrow().clone()) else { return };
         let (thread, address) = (Rc::clone(&self.thread), self.address);
         let serving = connection(thread, (held, seats), address, stream, peer);
         self.thread.connections.spawn_local(panics::contain(Rc::clone(&self.frontend), serving));

@@ -8,8 +8,11 @@ use super::{
 use crate::{
     l7::{BoundListener, Snapshot, bind},
     model::{Bind, FrontendKind, Model, TcpFrontend},
+    plan::testing,
 };
+use lb_common::Protocol;
 use std::{
+    net::SocketAddr,
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering::SeqCst},
@@ -24,7 +27,7 @@ use tokio::{
 
 /// A server that sends each client a byte, and knows how many there are.
 struct Greeter {
-    address: std::net::SocketAddr,
+    address: SocketAddr,
     open: Arc<AtomicUsize>,
     peak: Arc<AtomicUsize>,
 }
@@ -160,7 +163,8 @@ async fn the_process_has_a_limit_over_all_frontends() {
     let address = sockets[0].local_addr().expect("address");
     let mut model = Model::clone(&proxy.model);
     let mut other = model.frontends[0].clone();
-    (other.name, other.binds[0].address) = ("other".into(), address);
+    other.name = "other".into();
+    other.binds[0] = at(address);
     model.frontends.push(other);
     model.global.max_connections = Some(2);
     apply(&mut proxy, model, &sockets);
@@ -176,6 +180,10 @@ async fn the_process_has_a_limit_over_all_frontends() {
     };
     assert!(!is_in(waits).await, "one place, one more client");
     assert_eq!(proxy.live.room.limit(), 2);
+}
+
+fn at(address: SocketAddr) -> Bind {
+    testing::bind(&address.to_string(), Protocol::Tcp)
 }
 
 /// Applies a model with these sockets for its last bind.
@@ -202,8 +210,7 @@ async fn a_socket_that_goes_lets_in_who_waits_there_and_one_that_is_given_again_
     let address = sockets[0].local_addr().expect("address");
     let before = Model::clone(&proxy.model);
     let mut both = before.clone();
-    let second = Bind { address, ..both.frontends[0].binds[0].clone() };
-    both.frontends[0].binds.push(second);
+    both.frontends[0].binds.push(at(address));
     apply(&mut proxy, both.clone(), &sockets);
     let mut inside = TcpStream::connect(address).await.expect("connect");
     assert_eq!(read_until(&mut inside, "!").await, "!");
