@@ -1,0 +1,164 @@
+//! Backends and their servers as they are typed.
+
+use super::{Check, Cookie, Mode, RetryWord, Rule, ServerTls};
+use crate::{
+    config::{
+        address::ServerAddress,
+        balance::Balancing,
+        read::{Named, OneOrMany, table},
+        source::At,
+        text::Text,
+    },
+    model::{Proto, Reuse, SendProxy, Track, balance::HashType},
+};
+use lb_common::Forward;
+use std::{net::IpAddr, time::Duration};
+
+table! {
+    /// `[backend.NAME]`.
+    struct Backend, "a backend" {
+        /// `tcp` or `http`, if frontends of another mode must not use it. Default: that of its frontends.
+        mode: Mode,
+        /// How a server is picked, in HAProxy's words. By turns: `roundrobin`, smoothly by weight, over all threads together;
+        /// `static-rr`, by a map that is made once servers come or go. By load: `leastconn`, the fewest connections (`tcp`) or
+        /// requests (`http`) for its weight; `random(N)`, the least loaded of N drawn by weight (1 to 16, 2 if not said);
+        /// `first`, the first of the file with room below its `maxconn`. By a hash: `maglev`, of the flow, so that every
+        /// balancer of a group picks the same server; `source`, of the client's address, so that all its connections meet at
+        /// one server, as those of FTP must (as `maglev`; with a `hash_type` as HAProxy). Of requests (`http`) also: `uri`,
+        /// the target up to the query, with `whole` also that, with `path_only` without an authority, with `len N` its first
+        /// N bytes, with `depth N` its first N directories; `url_param(NAME)`, a parameter of the query; `hdr(NAME)`, a
+        /// field's first value, with `use_domain_only` only `example` of `www.example.com`. `hash EXPRESSION`: what an ACL could
+        /// look at, with converters (`hash req.cook(user)`, `hash path,lower`); in `tcp` what a connection knows, and what its
+        /// rules have waited for. Where there is no such key, by turns. `l4` frontends balance by `maglev` or `source`, and by
+        /// `maglev` if nothing is said; else the default is `roundrobin`.
+        balance: Balancing,
+        /// How `source`, `uri`, `url_param`, `hdr` and `hash` pick by their key, as HAProxy's `hash-type`: `map-based` (most
+        /// keys move when a server comes or goes) or `consistent` (only its own do); then `sdbm`, `djb2`, `wt6`, `crc32` or
+        /// `none` (the key is a number); then `avalanche`, mixed once more. Default: "map-based sdbm"; of "consistent":
+        /// "consistent sdbm avalanche".
+        hash_type: HashType,
+        /// How packets of `l4` frontends reach the servers. `direct`: on the same link, as they are; servers own the VIP and
+        /// answer clients themselves. `nat`: address and port are rewritten; replies must pass here, so the servers' route
+        /// to the clients leads here. `ipip`: in a tunnel (protocol 4 or 41), through any routers; servers own the VIP and
+        /// answer clients themselves. `gue`: the same in UDP, which spreads over the servers' queues. `fullnat`: the client's
+        /// address is rewritten too, so that servers need no route here, but do not see the client. Ports are mapped by
+        /// `nat` and `fullnat` alone; servers of the other family are reached by `ipip` and `gue` alone. Required by `l4`
+        /// frontends.
+        forward: Forward,
+        /// UDP port that the servers take tunnelled packets on (`gue`), 1 to 65535. Default: 6080 (IANA).
+        gue_port: i64,
+        /// Addresses of this machine's that servers answer to (`fullnat`), one or an array, of each family that the VIPs
+        /// have; each gives room for some 64,000 connections to a server and port. Backends may share them; VIPs, servers
+        /// and this machine's own packets have others. As HAProxy's `source`. Required by `fullnat`.
+        source: OneOrMany<IpAddr>,
+        /// Which flows the kernel half remembers: `auto`: those of slots that change hands; `full`: all, in a table that
+        /// forgets the oldest when it is full. `full` is needed where the source of a `nat` server's reply does not tell
+        /// its VIP; `fullnat` remembers all by itself. Default: `auto`.
+        track: Track,
+        /// How long a slot of the ring changes hands when servers come, go or drain, 1s to 24h: flows that send a packet
+        /// within that time stay with their server. Default: 5m.
+        transition: Duration,
+        /// What its servers speak to `http` frontends: `h1`, or `h2`, also in clear text as gRPC servers do; HAProxy's `proto`
+        /// of a server. Default: `h1`.
+        proto: Proto,
+        /// Which requests may go on a connection to a server that another client has used (`http`), HAProxy's `http-reuse`.
+        /// `never`: none; `safe`: not the first one of a client, but those that can be repeated; `aggressive`: also a first one,
+        /// on a connection that several requests have used; `always`: all. A server may close a kept connection just when it is
+        /// used: then what cannot be repeated gets 502. Default: `safe`.
+        http_reuse: Reuse,
+        /// Servers are told who the client is by a header of the PROXY protocol, `v1` (a line of text) or `v2` (binary), before
+        /// the client's first byte; checks say that they speak for themselves. HAProxy's `send-proxy` and `send-proxy-v2` of a
+        /// server. Connections belong to their client then, as with `http_reuse = "never"`. Default: they are not told.
+        send_proxy: SendProxy,
+        /// TLS to the servers that say nothing else, as HAProxy's `default-server ssl`. Not for `l4`. Default: clear text.
+        tls: ServerTls,
+        /// How servers are checked. Default: not at all, they count as up.
+        check: Check,
+        /// `[[backend.NAME.server]]`: at least one.
+        server: Vec<At<Server>>,
+        /// Whether all backup servers share the traffic once no other server can take it, by `balance` and their weights, as
+        /// HAProxy's `option allbackups`. Default: false, the first of them that can takes it alone.
+        allbackups: bool,
+        /// `acl.NAME`: as in a frontend, for the rules of this backend.
+        acl: Named<OneOrMany<Text>>,
+        /// `[[backend.NAME.rule]]`: what becomes of requests once they have come here, after the rules of their frontend, and of
+        /// responses, before those. `http` only.
+        rule: Vec<At<Rule>>,
+        /// How a client is brought back to its server (`http`). Default: not at all.
+        cookie: Cookie,
+        /// What the values of a cookie with `dynamic` are made with, HAProxy's `dynamic-cookie-key`: whoever knows it can tell
+        /// the servers' addresses by them. Required by `dynamic`.
+        dynamic_cookie_key: Text,
+        /// Whether a client stays with the server that its cookie names even if that is down, HAProxy's `option persist`.
+        /// Default: false.
+        persist: bool,
+        /// Load of the backend, in requests or connections, from which servers with a `minconn` have their `maxconn`.
+        /// Default: the sum of its servers' `maxconn`; HAProxy's is a tenth of what its frontends take.
+        fullconn: i64,
+        /// Attempts to reach a server after the first, 0 to 100. Unlike HAProxy's they come at once, and at another server if
+        /// there is one. Default: 3, as HAProxy.
+        retries: i64,
+        /// Whether these may go to another server than the one that a cookie names, HAProxy's `option redispatch`. Default:
+        /// true; HAProxy's is false.
+        redispatch: bool,
+        /// After which failures: `none`, `conn-failure`, `empty-response`, `junk-response`, `response-timeout`, a status of
+        /// 401, 403, 404, 408, 421, 425, 429, 500, 501, 502, 503, 504, `all-retryable-errors`; one or an array, as HAProxy's
+        /// `retry-on`. After the first two words only requests are sent again of which nothing was, or which were kept whole
+        /// (`http`). Default: "conn-failure".
+        retry_on: OneOrMany<RetryWord>,
+        /// `errorfile.STATUS`: as that of a frontend (`http`), before which it comes once a request has gone to this backend.
+        errorfile: Named<Text>,
+        /// Longest wait for a place at a server, HAProxy's `timeout queue`. Default: `timeout_connect`.
+        timeout_queue: Duration,
+        /// Longest wait for a connection to a server, HAProxy's `timeout connect`. Default: 5s.
+        timeout_connect: Duration,
+        /// Longest silence of a server, HAProxy's `timeout server`. Default: 60s.
+        timeout_server: Duration,
+        /// Longest silence of both ends once a connection only carries bytes: of a `tcp` frontend, or after a change of
+        /// protocol (WebSocket); HAProxy's `timeout tunnel`. Default: the shorter one of `timeout_client` and
+        /// `timeout_server`.
+        timeout_tunnel: Duration,
+        /// Longest silence of a server whose client has ended its half of such a connection, HAProxy's `timeout server-fin`.
+        /// Default: as while both halves were open.
+        timeout_server_fin: Duration,
+    }
+}
+
+table! {
+    /// `[[backend.NAME.server]]`.
+    struct Server, "a server" {
+        /// Unique in its backend. Required.
+        name: Text,
+        /// "address:port"; without a port: the one that the client connected to, as in HAProxy. Of a client that a header
+        /// of the PROXY protocol tells of, that is the one that the header names. Required.
+        address: ServerAddress,
+        /// Share of the traffic relative to the other servers, 1 to 256. Default: 1, as HAProxy.
+        weight: i64,
+        /// Takes traffic only when no other server can; of several the first alone, unless `allbackups`. Default: false.
+        backup: bool,
+        /// Value of the backend's cookie for this server. Default: if that is `dynamic`, one that is made, else none: the cookie
+        /// is taken away again.
+        cookie: Text,
+        /// Most requests (`http`) or connections (`tcp`) that it has at once, 0 to 1000000; more of them wait. Default: 0,
+        /// any number, as HAProxy.
+        maxconn: i64,
+        /// Most of them while the backend has little to do: from here the limit rises to `maxconn` as the load rises to
+        /// `fullconn`, 0 to `maxconn`. Default: 0, always `maxconn`.
+        minconn: i64,
+        /// Most that wait for this server alone, because a cookie or a hash names it; more go to another server. Default: 0,
+        /// any number, as HAProxy.
+        maxqueue: i64,
+        /// Most connections that are kept while nobody uses them (`http`), a thread, 0 to 1000000; HAProxy's `pool-max-conn`.
+        /// Default: 64; HAProxy's is any number.
+        pool_max_conn: i64,
+        /// How long one of them is kept, HAProxy's `pool-purge-delay`. Default: 4500ms, below the keep-alive time of common
+        /// servers; HAProxy's is 5s.
+        pool_purge_delay: Duration,
+        /// How long its weight (with `roundrobin`, `leastconn`, `random` and consistent hashes) and `maxconn` rise from a
+        /// hundredth to what they are once it comes back from failed checks or maintenance, 1ms to 1d; not at the start of
+        /// the process, nor by a reload. `tcp` and `http`. Default: no time, as HAProxy.
+        slowstart: Duration,
+        /// TLS to this server; nothing of the backend's `tls` is then used. Default: that of the backend.
+        tls: ServerTls,
+    }
+}
