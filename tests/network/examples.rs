@@ -152,8 +152,8 @@ fn tls_passthrough_leaves_all_bytes_to_the_servers() -> Result<()> {
     let large = lab.directory().join("large");
     fs::write(&large, noise(LENGTH))?;
     let (mut servers, mut believed) = (Vec::new(), String::new());
-    for name in ["web1", "web2"] {
-        let (certificate, with_key) = made("www.example.com")?;
+    for (name, host) in [("web1", "www.example.com"), ("web2", "www.example.com"), ("web3", "git.example.com")] {
+        let (certificate, with_key) = made(host)?;
         let file = lab.directory().join(format!("{name}.pem"));
         fs::write(&file, with_key)?;
         fs::write(lab.directory().join(format!("{name}.crt")), &certificate)?;
@@ -169,27 +169,31 @@ fn tls_passthrough_leaves_all_bytes_to_the_servers() -> Result<()> {
             servers.push(Nginx::start_with(lab.machine(name)?, &directory, &[site(port)], more)?);
         }
     }
-    fs::write(lab.directory().join("both.crt"), believed)?;
+    fs::write(lab.directory().join("all.crt"), believed)?;
     let example = include_str!("../../lb-userspace/examples/tls-passthrough.toml");
     let sluice = Sluice::start(&lab, &adapted(example, &[])?)?;
 
-    let resolved = format!("www.example.com:443:{PROXY_VIP}");
+    let resolved = ["www.example.com", "git.example.com"].map(|host| format!("{host}:443:{PROXY_VIP}"));
     let ask = |believed: &str, arguments: &[&str]| {
         let believed = lab.directory().join(believed).display().to_string();
-        let common = ["--resolve", &resolved, "--cacert", &believed];
+        let common = ["--resolve", &resolved[0], "--resolve", &resolved[1], "--cacert", &believed];
         curl(lab.client.command("curl"), &[&common, arguments].concat())
     };
     let mut met = BTreeSet::new();
     for _ in 0..4 {
-        let answer = ask("both.crt", &["--write-out", "%{http_version}", URL])?;
+        let answer = ask("all.crt", &["--write-out", "%{http_version}", URL])?;
         let name = answer.split(' ').next().context("a name")?.to_owned();
         ensure!(answer.ends_with("\n2"), "the servers speak HTTP/2: {answer}");
         met.insert(name);
     }
     ensure!(met == names(["web1", "web2"]), "{met:?}");
+    for _ in 0..3 {
+        let answer = ask("all.crt", &["https://git.example.com/"])?;
+        ensure!(answer.starts_with("web3 "), "by the name that it asks for: {answer}");
+    }
     for _ in 0..2 {
         let back = lab.directory().join("back");
-        ask("both.crt", &["--output", back.to_str().context("a name")?, &format!("{URL}large")])?;
+        ask("all.crt", &["--output", back.to_str().context("a name")?, &format!("{URL}large")])?;
         ensure!(fs::read(back)? == fs::read(&large)?, "other bytes came than were sent");
     }
     // The certificate is the server's own: who believes one server alone meets that one or none.
@@ -201,7 +205,7 @@ fn tls_passthrough_leaves_all_bytes_to_the_servers() -> Result<()> {
     let told = adapted(example, &[("# send_proxy", "send_proxy"), (":8443\"", ":9443\"")])?;
     sluice.write_config(&lab, &told)?;
     sluice.command(&["reload"])?;
-    let answer = ask("both.crt", &["--include", URL])?;
+    let answer = ask("all.crt", &["--include", URL])?;
     ensure!(answer.contains(&format!("\r\nx-client: {CLIENT}\r\n")), "{answer}");
     Ok(())
 }
