@@ -249,7 +249,9 @@ fn apply(thread: &Rc<Thread>, listening: &mut Vec<Listening>, new: Vec<BoundList
     let (kept, gone): (Vec<_>, Vec<_>) = std::mem::take(listening)
         .into_iter()
         .partition(|old| snapshot.serves(&old.frontend, old.address) && !is_replaced(old));
-    kept.iter().for_each(|kept| kept.goes_on(&snapshot));
+    for kept in &kept {
+        kept.goes_on(&snapshot);
+    }
     *listening = kept;
     let sockets: Vec<_> = new.iter().filter_map(|new| accept::socket_of(&new.listener)).collect();
     for listening in gone {
