@@ -253,7 +253,7 @@ fn apply(thread: &Rc<Thread>, listening: &mut Vec<Listening>, new: Vec<BoundList
         kept.goes_on(&snapshot);
     }
     *listening = kept;
-    let sockets: Vec<_> = new.iter().filter_map(|new| accept::socket_of(&new.listener)).collect();
+    let sockets: HashSet<_> = new.iter().filter_map(|new| accept::socket_of(&new.listener)).collect();
     for listening in gone {
         // What waits in a socket that goes on waits there for whoever has it now.
         if !listening.socket.is_some_and(|socket| sockets.contains(&socket)) {

@@ -1,6 +1,6 @@
 //! Descriptors: how many connections the process may have open, by the files that it may.
 
-use super::{FrontendKind, Model};
+use super::{Bind, FrontendKind, Model};
 
 /// A connection of a client, and the one to a server that serves it.
 const A_CONNECTION: u64 = 2;
@@ -18,7 +18,8 @@ impl Model {
     /// Descriptors that are needed beside those of connections.
     fn own_descriptors(&self) -> u64 {
         let proxied = self.frontends.iter().filter(|frontend| !matches!(frontend.kind, FrontendKind::L4(_)));
-        let listeners = proxied.map(|frontend| frontend.binds.len()).sum::<usize>() * self.global.threads;
+        let ports = proxied.flat_map(|frontend| &frontend.binds).flat_map(Bind::addresses);
+        let listeners = ports.count() * self.global.threads;
         let checked = self.backends.iter().filter(|backend| backend.check.is_some());
         let checks = checked.map(|backend| backend.servers.len()).sum::<usize>();
         let (threads, rings) = (self.global.threads as u64, self.kernel_backends().count() as u64);
@@ -42,7 +43,7 @@ impl Model {
 
 #[cfg(test)]
 mod tests {
-    use crate::config::parse;
+    use crate::{config::parse, model::Ports};
 
     #[test]
     fn half_of_the_descriptors_are_for_clients_less_what_is_needed_otherwise() {
@@ -58,5 +59,7 @@ mod tests {
         assert_eq!(model.most_connections(Some(20_000)), Some(1_000));
         assert_eq!(model.most_connections(Some(1_168)), Some(500));
         assert_eq!(model.most_connections(None), Some(1_000));
+        model.frontends[0].binds[1].ports = Ports::Range(81, 580);
+        assert_eq!(model.needed_descriptors(), Some(2_168 + 499 * 4), "one a port and thread");
     }
 }
