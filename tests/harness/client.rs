@@ -10,6 +10,7 @@ pub mod bulk;
 pub mod ftp;
 pub mod ssh;
 pub mod sql;
+pub mod grpc;
 pub mod flood;
 
 pub use curl::curl;

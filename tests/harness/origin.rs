@@ -1,11 +1,12 @@
 //! Origin servers: what the balancer sends traffic to.
 //!
 //! [`Nginx`] answers requests and logs each; [`Echo`] holds connections open and sends back what it is sent; [`Ftp`] and [`Ssh`]
-//! have files, [`Postgres`] and [`MariaDb`] tables.
+//! have files, [`Postgres`] and [`MariaDb`] tables, [`Grpc`] procedures.
 
 pub mod nginx;
 pub mod echo;
 pub mod ftp;
+pub mod grpc;
 pub mod mariadb;
 pub mod postgres;
 pub mod ssh;
@@ -13,6 +14,7 @@ mod unprivileged;
 
 pub use echo::Echo;
 pub use ftp::Ftp;
+pub use grpc::Grpc;
 pub use mariadb::MariaDb;
 pub use nginx::{Listen, More, Nginx};
 pub use postgres::Postgres;

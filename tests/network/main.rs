@@ -36,4 +36,5 @@ mod control;
 mod access_log;
 mod examples;
 mod databases;
+mod http2;
 mod transfers;

@@ -20,7 +20,7 @@ struct Tool {
     purpose: &'static str,
 }
 
-const TOOLS: [Tool; 18] = [
+const TOOLS: [Tool; 19] = [
     Tool { program: "cc", package: "gcc libc6-dev", purpose: "build" },
     Tool { program: "ip", package: "iproute2", purpose: "network tests" },
     Tool { program: "ethtool", package: "ethtool", purpose: "network tests" },
@@ -33,6 +33,7 @@ const TOOLS: [Tool; 18] = [
     Tool { program: "pg_ctlcluster", package: "postgresql", purpose: "network tests" },
     Tool { program: "mariadbd", package: "mariadb-server", purpose: "network tests" },
     Tool { program: "sshd", package: "openssh-server", purpose: "network tests" },
+    Tool { program: GRPC, package: "python3-grpcio", purpose: "network tests" },
     Tool { program: "haproxy", package: "haproxy", purpose: "comparisons" },
     Tool { program: "keepalived", package: "keepalived", purpose: "network tests" },
     Tool { program: "nft", package: "nftables", purpose: "benchmarks" },
@@ -53,6 +54,9 @@ const FUZZING: [Tool; 1] = [Tool { program: "c++", package: "g++", purpose: "fuz
 
 /// What apt installs for the kernel object where no compiler serves.
 const COMPILER_PACKAGES: [&str; 3] = ["rustc-web", "cargo-web", "rust-web-src"];
+
+/// A library where Debian has it.
+const GRPC: &str = "/usr/lib/python3/dist-packages/grpc/__init__.py";
 
 /// What is not here yet.
 #[derive(Default)]
