@@ -36,6 +36,7 @@ mod balance;
 mod cookie;
 mod connect;
 mod idle;
+mod own;
 mod ask;
 mod answer;
 #[cfg(test)]

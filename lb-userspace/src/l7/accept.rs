@@ -5,6 +5,7 @@ use super::{
     balance::Flow,
     io::Io,
     numbers::Counted,
+    own::Own,
     panics, proxy_protocol, rules,
     seats::{Seat, Shares},
     serve,
@@ -18,8 +19,7 @@ use crate::{
     servers::{FrontendLive, counts::FrontendCounts},
 };
 use std::{
-    cell::{Cell, RefCell},
-    collections::BTreeSet,
+    cell::{Cell, OnceCell, RefCell},
     future::poll_fn,
     io,
     net::SocketAddr,
@@ -187,8 +187,6 @@ impl Held {
 
 /// A client's connection, as all that happens on it sees it.
 pub(super) struct Client {
-    /// Unlike that of any other connection of the thread.
-    pub(super) id: u64,
     pub(super) thread: Rc<Thread>,
     pub(super) flow: Flow,
     /// What is known of its TLS; `None`: clear text.
@@ -198,8 +196,8 @@ pub(super) struct Client {
     held: RefCell<Held>,
     /// Its frontend is gone.
     orphaned: Cell<bool>,
-    /// As what connections to servers are kept that are its own.
-    own: RefCell<BTreeSet<u64>>,
+    /// Connections to servers that are its own, once it has had one.
+    own: OnceCell<Rc<RefCell<Own>>>,
     /// Requests of it so far.
     requests: Cell<u64>,
     /// When it was accepted.
@@ -229,9 +227,18 @@ impl Client {
         held.clone()
     }
 
-    /// Notes that connections of its own are kept as that.
-    pub(super) fn keeps(&self, key: u64) {
-        self.own.borrow_mut().insert(key);
+    /// Connections to servers that are its own.
+    pub(super) fn own(&self) -> &RefCell<Own> {
+        self.own.get_or_init(|| {
+            let own = Rc::default();
+            self.thread.owners.borrow_mut().add(&own);
+            own
+        })
+    }
+
+    /// The same, if it has had one.
+    pub(super) fn has_own(&self) -> Option<&RefCell<Own>> {
+        self.own.get().map(|own| &**own)
     }
 
     /// Whether it came by TLS.
@@ -268,15 +275,6 @@ impl Client {
     /// Whether the connection should end after the exchange that runs.
     pub(super) fn should_close(&self) -> bool {
         self.orphaned.get() || self.thread.drain.is_cancelled()
-    }
-}
-
-impl Drop for Client {
-    fn drop(&mut self) {
-        for key in std::mem::take(self.own.get_mut()) {
-            self.thread.idle.borrow_mut().forget(key);
-            self.thread.multiplexed.borrow_mut().forget(key);
-        }
     }
 }
 
@@ -338,9 +336,9 @@ async fn connection(
     let client = |tls: Option<TlsFacts>| {
         let (thread, held) = (Rc::clone(&thread), RefCell::new(held.clone()));
         let ready = if tls.is_some() { Instant::now() } else { accepted };
-        let (id, own, live) = (thread.next_client(), RefCell::default(), Arc::clone(&frontend.live));
+        let (own, live) = (OnceCell::new(), Arc::clone(&frontend.live));
         let (orphaned, requests) = (Cell::new(false), Cell::new(0));
-        Rc::new(Client { id, thread, flow, tls, live, held, orphaned, own, requests, accepted, ready })
+        Rc::new(Client { thread, flow, tls, live, held, orphaned, own, requests, accepted, ready })
     };
     let Some(acceptor) = acceptor else {
         return understood(&held, client(None), Io::Tcp(stream), false).await;

@@ -4,9 +4,9 @@ pub(super) mod http1;
 pub(super) mod http2;
 
 use super::{
+    accept::Client,
     message::{Length, Request, Response},
     pump::{Sink, Source},
-    threads::Thread,
 };
 use std::task::{Context, Poll};
 
@@ -24,7 +24,7 @@ pub(super) trait Asking {
     fn tunnel(sink: &mut Self::Sink);
 
     /// Keeps the connection for another exchange, if both sides have had their say and the server keeps it too.
-    fn keep(sink: Self::Sink, body: <Self::Answer as Answering>::Body, thread: &Thread);
+    fn keep(sink: Self::Sink, body: <Self::Answer as Answering>::Body, client: &Client);
 }
 
 /// The answer that a server owes us.

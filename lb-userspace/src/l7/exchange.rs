@@ -10,13 +10,13 @@ use super::{
     ask::{
         NoAnswer,
         http1::{Connection, OnHttp1},
-        http2::{Connections, OnHttp2},
+        http2::{OnHttp2, Opened},
     },
     connect::{self, Attempts, NoPlace},
     cookie::{Binding, Persistence},
     forwarded,
     http1::target,
-    idle::Kept,
+    idle::Key,
     log::{
         record::Record,
         termination::{Cause, Phase, SetCookie},
@@ -30,7 +30,6 @@ use super::{
 };
 use crate::model::{HttpFrontend, RetryOn, Reuse, Sni};
 use bytes::Bytes;
-use lb_common::hash::name_hash;
 use place::{Answered, How, Place, Placed, place};
 use reply::Replying;
 pub(super) use reply::{refused, send};
@@ -39,7 +38,7 @@ use std::{
     future::poll_fn,
     rc::Rc,
     task::Poll,
-    time::{Duration, SystemTime, UNIX_EPOCH},
+    time::{SystemTime, UNIX_EPOCH},
 };
 use talk::{Change, Talk, Why};
 use tokio::time::Instant;
@@ -307,67 +306,70 @@ impl Exchange<'_> {
         self.request.method.is_idempotent()
     }
 
-    /// Whether the request may go on a connection that has answered so often.
+    /// Whether the request may go on a connection that clients share and that has answered so often.
     ///
     /// A server may close a kept connection just when we use it. A client that has sent its first request, of which nobody
     /// can tell then whether it was done, does not expect that; one that goes on with a connection of its own does. So it is
     /// with HAProxy's `http-reuse`, but that requests that can be repeated may go on any.
-    fn may_go_on(&self, answered: u32) -> bool {
+    fn may_share(&self, answered: u32) -> bool {
         let proven = match self.backend.reuse {
-            // Connections are the client's own.
-            Reuse::Never | Reuse::Always => true,
-            Reuse::Safe => false,
+            Reuse::Never | Reuse::Safe => false,
             Reuse::Aggressive => answered > 1,
+            Reuse::Always => true,
         };
         proven || self.is_repeatable() || !self.told.client.is_first()
     }
 
-    /// A connection to a server: a kept one, or a new one.
+    /// A connection to a server: one that the client has of its own, a kept one, or a new one.
     async fn reach(&self, server: usize, may_reuse: bool) -> Option<Reached> {
-        let (thread, secure) = (&self.told.client.thread, self.told.client.is_secure());
-        let kept = self.kept_as(server)?;
-        let shared = poll_fn(|cx| Poll::Ready(thread.multiplexed.borrow_mut().take(kept.key, cx, secure)));
-        if let Some(shared) = shared.await {
-            return Some(Reached::Http2(shared));
+        let (client, secure) = (self.told.client, self.told.client.is_secure());
+        let (thread, is_own) = (&client.thread, self.backend.reuse == Reuse::Never);
+        let (key, keeping) = (self.key(server)?, self.backend.keeping.get(server).copied().unwrap_or_default());
+        let multiplexed = poll_fn(|cx| {
+            let own = client.has_own().and_then(|own| own.borrow_mut().http2.take(&key, cx, secure));
+            let shared = || thread.multiplexed.borrow_mut().take(&key, cx, secure);
+            Poll::Ready(if is_own { own } else { own.or_else(shared) })
+        });
+        if let Some(multiplexed) = multiplexed.await {
+            return Some(Reached::Http2(multiplexed));
         }
         if may_reuse {
             let open = poll_fn(|cx| {
+                let own = || client.has_own().and_then(|own| own.borrow_mut().take(&key));
+                let mut all = std::iter::from_fn(own);
+                if let Some(own) = all.find_map(|mut own| own.is_open(cx).then_some(own)) {
+                    return Poll::Ready(Some(own));
+                }
                 let (mut idle, now) = (thread.idle.borrow_mut(), Instant::now());
-                let mut all =
-                    std::iter::from_fn(|| idle.take_if(kept.key, now, |kept| self.may_go_on(kept.answered())));
-                Poll::Ready(all.find_map(|mut kept| kept.is_open(cx).then_some(kept)))
+                let mut all = std::iter::from_fn(|| idle.take(&key, now, |kept| self.may_share(kept.answered())));
+                Poll::Ready(all.find_map(|mut kept| kept.is_open(cx).then_some(kept)).filter(|_| !is_own))
             });
             if let Some(kept) = open.await {
                 return Some(Reached::Http1(kept));
             }
         }
-        let (io, open) = connect::open(self.backend, server, self.told.client.flow, self.host(), thread).await.ok()?;
-        if self.backend.http2 || io.speaks_h2() {
-            let timeout = self.backend.timeout_connect;
-            let opened = Connections::open(thread, kept.key, io, open, secure, timeout).await;
-            return opened.map(Reached::Http2);
+        let opened = connect::open(self.backend, server, client.flow, self.host(), thread).await.ok()?;
+        if !self.backend.http2 && !opened.0.speaks_h2() {
+            return Some(Reached::Http1(Connection::new(opened, key, keeping, is_own)));
         }
-        Some(Reached::Http1(Connection::new(io, open, kept)))
+        let opened = Opened::new(thread, opened, self.backend.timeout_connect).await?;
+        Some(Reached::Http2(if is_own {
+            client.own().borrow_mut().http2.put(key, opened, keeping, secure)
+        } else {
+            thread.multiplexed.borrow_mut().put(key, opened, keeping, secure)
+        }))
     }
 
-    /// As what connections to a server are kept. Those to another port, or that were asked for another name, are others; and
-    /// so are those of other clients, where clients do not share them.
-    fn kept_as(&self, server: usize) -> Option<Kept> {
+    /// Where connections to a server lead.
+    fn key(&self, server: usize) -> Option<Key> {
         let (live, destination) = (self.backend.live.servers.get(server)?, self.backend.destinations.get(server)?);
-        let client = self.told.client;
-        let mut key = destination.kept_as(live.identity, &client.flow);
         let by_host = matches!(self.backend.tls.get(server), Some(Some((_, Sni::Host))));
-        if let Some(host) = self.host().filter(|_| by_host) {
-            key = name_hash(key, host.as_bytes());
-        }
-        let keeping = self.backend.keeping.get(server).copied().unwrap_or_default();
-        if self.backend.reuse == Reuse::Never {
-            let key = name_hash(key, &client.id.to_be_bytes());
-            client.keeps(key);
-            // They end with the client.
-            return Some(Kept { key, most: keeping.most as usize, delay: Duration::MAX });
-        }
-        Some(Kept { key, most: keeping.most as usize, delay: keeping.delay })
+        Some(Key {
+            server: live.identity,
+            dialect: self.backend.dialects.get(server).copied().unwrap_or_default(),
+            port: destination.port_of(&self.told.client.flow),
+            host: self.host().filter(|_| by_host).map(Box::from),
+        })
     }
 
     /// The host that the request is for, without port.

@@ -15,8 +15,9 @@ use crate::{
     servers::{BackendLive, FrontendLive, Live},
 };
 use ipnet::IpNet;
-use lb_common::hash::{HashKey, name_hash};
+use lb_common::hash::HashKey;
 use std::{
+    hash::{DefaultHasher, Hash as _, Hasher as _},
     net::{IpAddr, SocketAddr},
     path::PathBuf,
     sync::Arc,
@@ -89,6 +90,8 @@ pub(super) struct BackendRoute {
     pub(super) reuse: Reuse,
     /// What is kept of connections to each server.
     pub(super) keeping: Vec<Keeping>,
+    /// How each server is spoken to, as a number: another one with other settings.
+    pub(super) dialects: Vec<u64>,
     /// In the order of the servers of `live`.
     pub(super) destinations: Vec<Destination>,
     pub(super) live: Arc<BackendLive>,
@@ -118,11 +121,11 @@ impl Destination {
         }
     }
 
-    /// What connections are kept as that lead to the server of that identity for that client.
-    pub(super) fn kept_as(self, identity: u64, flow: &Flow) -> u64 {
+    /// The port, if that client has chosen it; else 0.
+    pub(super) fn port_of(self, flow: &Flow) -> u16 {
         match self {
-            Self::At(_) => identity,
-            Self::AtPortOfClient(_) => name_hash(identity, &flow.local.port().to_be_bytes()),
+            Self::At(_) => 0,
+            Self::AtPortOfClient(_) => flow.local.port(),
         }
     }
 }
@@ -268,6 +271,13 @@ impl FrontendRoute {
     }
 }
 
+/// How a server is spoken to, as a number.
+fn dialect(backend: &Backend, server: &Server) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    (&server.tls, backend.proto, backend.send_proxy).hash(&mut hasher);
+    hasher.finish()
+}
+
 /// Whether a condition asks for the client's TLS.
 fn asks_tls(condition: &Condition) -> bool {
     condition.expressions().any(|expression| matches!(expression.fetch, Fetch::Tls(_)))
@@ -294,6 +304,7 @@ impl BackendRoute {
             // A server is told once a connection who the client is.
             reuse: if backend.send_proxy.is_some() { Reuse::Never } else { backend.reuse },
             keeping: backend.servers.iter().map(|server| server.keeping).collect(),
+            dialects: backend.servers.iter().map(|server| dialect(backend, server)).collect(),
             destinations: backend.servers.iter().map(Destination::of).collect(),
             live: Arc::clone(live.backend(&backend.name).ok_or_else(not_live)?),
             errors: Files::new(&backend.errors),

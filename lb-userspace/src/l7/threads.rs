@@ -5,6 +5,7 @@ use super::{
     ask::{http1::Connection, http2::Connections},
     idle::Idle,
     log::Pen,
+    own::Owners,
     panics,
     seats::Seats,
     snapshot::Snapshot,
@@ -12,7 +13,7 @@ use super::{
 use arc_swap::ArcSwapOption;
 use rustix::process::{Resource, getrlimit};
 use std::{
-    cell::{Cell, RefCell},
+    cell::RefCell,
     collections::HashSet,
     io,
     net::{SocketAddr, TcpListener},
@@ -137,9 +138,9 @@ impl Handle {
                 index,
                 shared: snapshot,
                 cached: RefCell::default(),
-                clients: Cell::new(0),
                 idle: RefCell::new(Idle::default()),
                 multiplexed: RefCell::default(),
+                owners: RefCell::default(),
                 pen: RefCell::new(Pen::new(index)),
                 connections: tracker,
                 background: TaskTracker::new(),
@@ -170,12 +171,12 @@ pub(super) struct Thread {
     pub(super) index: usize,
     shared: Arc<ArcSwapOption<Snapshot>>,
     cached: RefCell<Option<Rc<Loaded>>>,
-    /// Clients that have come.
-    clients: Cell<u64>,
     /// Open connections to servers that nobody uses.
     pub(super) idle: RefCell<Idle<Connection>>,
     /// Open connections to servers that carry several exchanges.
     pub(super) multiplexed: RefCell<Connections>,
+    /// Those that are one client's alone.
+    pub(super) owners: RefCell<Owners>,
     /// What it writes lines of access logs with.
     pub(super) pen: RefCell<Pen>,
     /// Connections of clients: a drain waits for these.
@@ -189,12 +190,6 @@ pub(super) struct Thread {
 }
 
 impl Thread {
-    /// A number that no client of the thread has had.
-    pub(super) fn next_client(&self) -> u64 {
-        self.clients.set(self.clients.get() + 1);
-        self.clients.get()
-    }
-
     /// The snapshot of now.
     pub(super) fn snapshot(&self) -> Option<Rc<Loaded>> {
         let shared = self.shared.load();
@@ -235,6 +230,8 @@ async fn run(thread: Rc<Thread>, mut commands: mpsc::UnboundedReceiver<Command>)
             },
             now = sweep.tick() => {
                 thread.idle.borrow_mut().sweep(now);
+                thread.multiplexed.borrow_mut().sweep(now);
+                thread.owners.borrow_mut().sweep(now);
                 thread.seats.settle();
             }
         }

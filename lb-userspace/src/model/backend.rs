@@ -54,7 +54,7 @@ pub struct Backend {
 }
 
 /// Version of the PROXY protocol.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub enum SendProxy {
     /// A line of text.
     V1,
@@ -63,7 +63,7 @@ pub enum SendProxy {
 }
 
 /// What servers speak.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
 pub enum Proto {
     /// HTTP/1.1.
     #[default]

@@ -3,7 +3,7 @@
 use std::{fmt, path::PathBuf, sync::Arc, time::Duration};
 
 /// A certificate chain with its key, as read from one PEM file. `Debug` shows the path alone.
-#[derive(Clone, Default, Eq, PartialEq)]
+#[derive(Clone, Default, Eq, Hash, PartialEq)]
 pub struct Certificate {
     /// Where it was read from.
     pub path: PathBuf,
@@ -78,7 +78,7 @@ pub struct Algorithms {
 }
 
 /// A version of TLS.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
 pub enum TlsVersion {
     /// 1.2 (RFC 5246).
     #[default]
@@ -111,7 +111,7 @@ pub struct Clients {
 }
 
 /// How a server is spoken to in TLS.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Eq, Hash, PartialEq)]
 pub struct ServerTls {
     /// Whose certificates are believed; `None`: any certificate of anyone (`verify = "none"`).
     pub authorities: Option<Vec<Pem>>,
@@ -131,7 +131,7 @@ pub struct ServerTls {
 pub type SharedServerTls = Option<Arc<ServerTls>>;
 
 /// The name that a server is asked for.
-#[derive(Clone, Debug, Default, Eq, PartialEq)]
+#[derive(Clone, Debug, Default, Eq, Hash, PartialEq)]
 pub enum Sni {
     /// `Host` of the request, without port, as HAProxy does since 3.3.
     #[default]

@@ -62,9 +62,10 @@ table! {
         /// of a server. Default: `h1`.
         proto: Proto,
         /// Which requests may go on a connection to a server that another client has used (`http`), HAProxy's `http-reuse`.
-        /// `never`: none; `safe`: not the first one of a client, but those that can be repeated; `aggressive`: also a first one,
-        /// on a connection that several requests have used; `always`: all. A server may close a kept connection just when it is
-        /// used: then what cannot be repeated gets 502. Default: `safe`.
+        /// `never`: none, each client has its own, of which five are kept until it leaves; `safe`: not the first one of a client,
+        /// but those that can be repeated; `aggressive`: also a first one, on a connection that several requests have used;
+        /// `always`: all. A server may close a kept connection just when it is used: then what cannot be repeated gets 502. One
+        /// that a client has logged in on by NTLM or Negotiate is its own from then on. Default: `safe`.
         http_reuse: Reuse,
         /// Servers are told who the client is by a header of the PROXY protocol, `v1` (a line of text) or `v2` (binary), before
         /// the client's first byte; checks say that they speak for themselves. HAProxy's `send-proxy` and `send-proxy-v2` of a

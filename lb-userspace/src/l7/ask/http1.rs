@@ -2,6 +2,7 @@
 
 use super::{Answering, Asking, NoAnswer};
 use crate::l7::{
+    accept::Client,
     connect::Open,
     http1::{
         Limits,
@@ -10,13 +11,12 @@ use crate::l7::{
         hop,
         response::{self, Asked},
     },
-    idle::Kept,
+    idle::Key,
     io::{Io, Reader, Wire, Writer},
-    message::{Length, Method, Request, Response},
+    message::{Length, Method, Request, Response, fields::elements},
     pump::{Broken, Frame, Sink, Source},
-    threads::Thread,
 };
-use crate::model::HeaderCase;
+use crate::model::{HeaderCase, Keeping};
 use std::{
     rc::Rc,
     task::{Context, Poll, ready},
@@ -32,18 +32,21 @@ pub(in crate::l7) struct Connection {
 
 /// Whose connection it is, and what it has done.
 struct Owner {
-    /// As what it is kept.
-    kept: Kept,
+    /// Where it leads.
+    key: Key,
+    keeping: Keeping,
+    /// Whether it is one client's alone.
+    is_own: bool,
     _open: Open,
     /// How often the server has answered on it.
     answered: u32,
 }
 
 impl Connection {
-    /// On a new socket, to be kept as that.
-    pub(in crate::l7) fn new(io: Io, open: Open, kept: Kept) -> Self {
+    /// On a new socket that leads there; `is_own`: for one client alone.
+    pub(in crate::l7) fn new((io, open): (Io, Open), key: Key, keeping: Keeping, is_own: bool) -> Self {
         let wire = Wire::new(io, None);
-        let owner = Owner { kept, _open: open, answered: 0 };
+        let owner = Owner { key, keeping, is_own, _open: open, answered: 0 };
         Self { reader: Reader::new(Rc::clone(&wire)), writer: Writer::new(wire), owner }
     }
 
@@ -90,16 +93,20 @@ impl Asking for OnHttp1 {
         sink.closes = true;
     }
 
-    fn keep(upload: Upload, mut download: Download, thread: &Thread) {
+    fn keep(upload: Upload, mut download: Download, client: &Client) {
         let ended = download.decoder.is_done() && upload.writer.is_empty() && !upload.closes;
         // What comes behind the answer is none to any question of ours.
         let keeps = download.persistent && download.reader.input.is_empty() && !download.reader.is_closed();
         if ended && keeps {
             download.reader.release();
             let owner = Owner { answered: download.owner.answered.saturating_add(1), ..download.owner };
-            let kept = owner.kept;
+            let (key, keeping, is_own) = (owner.key.clone(), owner.keeping, owner.is_own);
             let connection = Connection { reader: download.reader, writer: upload.writer, owner };
-            thread.idle.borrow_mut().put(kept, connection, Instant::now());
+            if !is_own {
+                client.thread.idle.borrow_mut().put(key, keeping, connection, Instant::now());
+            } else if keeping.most > 0 {
+                client.own().borrow_mut().put(key, connection);
+            }
         }
     }
 }
@@ -188,6 +195,7 @@ impl Answering for Answer {
                         bytes::Buf::advance(&mut self.reader.input, head.consumed);
                         self.persistent = head.persistent;
                         let mut response = head.response;
+                        self.owner.is_own |= logs_in_on_connection(&response);
                         let protocol = response.fields.get("upgrade").map(<[u8]>::to_vec);
                         hop::remove(&mut response.fields);
                         if let (101, Some(protocol)) = (response.status, protocol) {
@@ -212,6 +220,21 @@ impl Answering for Answer {
         let Self { reader, owner, persistent, asked: _ } = self;
         Download { reader, decoder: Decoder::new(length), owner, persistent }
     }
+}
+
+/// Whether the client is asked to log in by what makes the connection its own from then on (RFC 4559 §6).
+fn logs_in_on_connection(response: &Response) -> bool {
+    let field = match response.status {
+        401 => "www-authenticate",
+        407 => "proxy-authenticate",
+        _ => return false,
+    };
+    let schemes = response.fields.all(field).flat_map(elements);
+    let own = |scheme: &[u8]| {
+        let word = scheme.split(|byte| *byte == b' ').next().unwrap_or_default();
+        ["ntlm", "negotiate", "nego2"].iter().any(|known| word.eq_ignore_ascii_case(known.as_bytes()))
+    };
+    schemes.into_iter().any(own)
 }
 
 /// The body of the answer.

@@ -2,14 +2,18 @@
 
 use super::{Answering, Asking, NoAnswer};
 use crate::l7::{
+    accept::Client,
     connect::Open,
     http1::hop,
     http2::{Receiving, Sending, from_map, to_map},
+    idle::Key,
     io::{Both, Io, Wire},
     message::{Length, Request, Response},
     pump::{Broken, Frame, Source},
     threads::Thread,
+    timer::after,
 };
+use crate::model::Keeping;
 use bytes::{Bytes, BytesMut};
 use h2::client::{Builder, ResponseFuture, SendRequest};
 use std::{
@@ -20,7 +24,7 @@ use std::{
     task::{Context, Poll, ready},
     time::Duration,
 };
-use tokio::time;
+use tokio::time::{self, Instant};
 
 /// Largest head of an answer, HAProxy's `tune.bufsize`.
 const HEAD: u32 = 16 * 1024;
@@ -38,47 +42,72 @@ const STREAMS: usize = 100;
 
 /// The connections of one thread to servers that speak HTTP/2, by what they are kept as, as the idle ones.
 #[derive(Default)]
-pub(in crate::l7) struct Connections(HashMap<u64, Vec<Connection>>);
+pub(in crate::l7) struct Connections(HashMap<Key, Vec<Connection>>);
 
 /// An open connection.
 #[derive(Clone)]
 struct Connection {
     sender: SendRequest<Bytes>,
+    usage: Rc<Usage>,
+    keeping: Keeping,
+}
+
+/// How a connection is used.
+struct Usage {
     /// Exchanges that it carries.
-    carried: Rc<Cell<usize>>,
+    exchanges: Cell<usize>,
     /// Whether an answer has come on it.
-    proven: Rc<Cell<bool>>,
+    is_proven: Cell<bool>,
+    /// Since when it carries none.
+    unused: Cell<Instant>,
 }
 
 impl Connections {
     /// A connection that has room for another exchange.
     ///
     /// `secure` is what the server is told of the client's connection.
-    pub(in crate::l7) fn take(&mut self, key: u64, cx: &mut Context<'_>, secure: bool) -> Option<OnHttp2> {
-        let connections = self.0.get_mut(&key)?;
+    pub(in crate::l7) fn take(&mut self, key: &Key, cx: &mut Context<'_>, secure: bool) -> Option<OnHttp2> {
+        let connections = self.0.get_mut(key)?;
         // One that has ended is not ready, but failed.
         connections.retain_mut(|connection| !matches!(connection.sender.poll_ready(cx), Poll::Ready(Err(_))));
         let free = connections.iter().find(|connection| {
             let allowed = STREAMS.min(connection.sender.current_max_send_streams());
-            connection.carried.get() < allowed
+            connection.usage.exchanges.get() < allowed
         })?;
         Some(OnHttp2::new(free, secure))
     }
 
-    /// Closes all of a key, once they carry nothing.
-    pub(in crate::l7) fn forget(&mut self, key: u64) {
-        self.0.remove(&key);
+    /// Closes those that have carried nothing for too long, or of which there are too many.
+    pub(in crate::l7) fn sweep(&mut self, now: Instant) {
+        self.0.retain(|_, connections| {
+            let mut kept = 0;
+            connections.retain(|connection| {
+                let is_used = connection.usage.exchanges.get() > 0;
+                kept += u32::from(!is_used);
+                let Keeping { most, delay } = connection.keeping;
+                is_used || (kept <= most && now < after(connection.usage.unused.get(), delay))
+            });
+            !connections.is_empty()
+        });
     }
 
-    /// Opens one on a new socket. `None`: the server does not speak HTTP/2, or not in time.
-    pub(in crate::l7) async fn open(
-        thread: &Rc<Thread>,
-        key: u64,
-        io: Io,
-        open: Open,
-        secure: bool,
-        timeout: Duration,
-    ) -> Option<OnHttp2> {
+    /// Keeps one on a new socket, and takes it; see [`open`].
+    pub(in crate::l7) fn put(&mut self, key: Key, opened: Opened, keeping: Keeping, secure: bool) -> OnHttp2 {
+        let (exchanges, is_proven, unused) = (Cell::default(), Cell::default(), Cell::new(Instant::now()));
+        let usage = Rc::new(Usage { exchanges, is_proven, unused });
+        let connection = Connection { sender: opened.0, usage, keeping };
+        let on = OnHttp2::new(&connection, secure);
+        self.0.entry(key).or_default().push(connection);
+        on
+    }
+}
+
+/// A connection that speaks HTTP/2.
+pub(in crate::l7) struct Opened(SendRequest<Bytes>);
+
+impl Opened {
+    /// On a new socket. `None`: the server does not speak HTTP/2, or not in time.
+    pub(in crate::l7) async fn new(thread: &Thread, (io, open): (Io, Open), timeout: Duration) -> Option<Self> {
         let mut builder = Builder::new();
         builder
             .max_header_list_size(HEAD)
@@ -94,10 +123,7 @@ impl Connections {
                 tracing::debug!(%error, "connection to a server ended");
             }
         });
-        let connection = Connection { sender, carried: Rc::default(), proven: Rc::default() };
-        let on = OnHttp2::new(&connection, secure);
-        thread.multiplexed.borrow_mut().0.entry(key).or_default().push(connection);
-        Some(on)
+        Some(Self(sender))
     }
 }
 
@@ -109,27 +135,32 @@ pub(in crate::l7) struct OnHttp2 {
 }
 
 /// One exchange that a connection carries.
-struct Carried {
-    carried: Rc<Cell<usize>>,
-    proven: Rc<Cell<bool>>,
+struct Carried(Rc<Usage>);
+
+impl Carried {
+    fn new(usage: &Rc<Usage>) -> Self {
+        usage.exchanges.set(usage.exchanges.get() + 1);
+        Self(Rc::clone(usage))
+    }
 }
 
 impl Drop for Carried {
     fn drop(&mut self) {
-        self.carried.set(self.carried.get() - 1);
+        self.0.exchanges.set(self.0.exchanges.get() - 1);
+        if self.0.exchanges.get() == 0 {
+            self.0.unused.set(Instant::now());
+        }
     }
 }
 
 impl OnHttp2 {
     fn new(connection: &Connection, secure: bool) -> Self {
-        connection.carried.set(connection.carried.get() + 1);
-        let carried = Carried { carried: Rc::clone(&connection.carried), proven: Rc::clone(&connection.proven) };
-        Self { sender: connection.sender.clone(), carried, secure }
+        Self { sender: connection.sender.clone(), carried: Carried::new(&connection.usage), secure }
     }
 
     /// Whether the server has answered on the connection before.
     pub(in crate::l7) fn is_proven(&self) -> bool {
-        self.carried.proven.get()
+        self.carried.0.is_proven.get()
     }
 }
 
@@ -149,7 +180,7 @@ impl Asking for OnHttp2 {
     fn tunnel(_sink: &mut Sending) {}
 
     /// It is kept anyway.
-    fn keep(_sink: Sending, _body: Download, _thread: &Thread) {}
+    fn keep(_sink: Sending, _body: Download, _client: &Client) {}
 }
 
 /// `None`: HTTP/2 cannot say it.
@@ -193,7 +224,7 @@ impl Answering for Answer {
         }
         let answered = ready!(Pin::new(future).poll(cx));
         let (parts, body) = answered.map_err(|_reset| NoAnswer::Cut)?.into_parts();
-        self.carried.proven.set(true);
+        self.carried.0.is_proven.set(true);
         let response = response(&parts);
         let length = Receiving::length(&body, &response.fields);
         self.body = Some(body);

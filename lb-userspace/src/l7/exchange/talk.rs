@@ -169,7 +169,7 @@ impl Talk<'_> {
             }
             return Ok(Ended::Cut);
         }
-        A::keep(up.pump.sink, down.source, &self.client.thread);
+        A::keep(up.pump.sink, down.source, self.client);
         Ok(Ended::Clean)
     }
 

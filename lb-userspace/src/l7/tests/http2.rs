@@ -3,7 +3,7 @@
 use super::{
     model::{backend, http_frontend},
     origin::Origin,
-    proxy::{Proxy, eventually},
+    proxy::{Proxy, SHORT, eventually},
 };
 use crate::model::{Backend, Proto};
 use bytes::Bytes;
@@ -126,6 +126,23 @@ async fn a_client_of_http1_reaches_a_server_of_http2() {
     let answer = proxy.ask(&format!("{head}Content-Length: 2\r\n\r\nhi")).await;
     assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "{answer}");
     assert!(answer.ends_with("\r\n\r\n2\r\nhi\r\n0\r\ngrpc-status: 0\r\n\r\n"), "{answer}");
+}
+
+#[tokio::test]
+async fn a_connection_that_carries_nothing_for_too_long_is_closed() {
+    let (address, connections) = grpc().await;
+    let mut web = http2_backend(address);
+    web.servers[0].keeping.delay = SHORT;
+    let proxy = Proxy::http(http_frontend(), vec![web]);
+    let sender = client(&proxy).await;
+    for _ in 0..2 {
+        assert_eq!(call(&sender, b"hi".to_vec()).await.0, 200);
+    }
+    assert_eq!(connections.load(SeqCst), 1);
+    let live = proxy.live.backend("grpc").expect("backend");
+    eventually("it is closed", || live.servers[0].connections() == 0).await;
+    assert_eq!(call(&sender, b"hi".to_vec()).await.0, 200);
+    assert_eq!(connections.load(SeqCst), 2);
 }
 
 #[tokio::test]
