@@ -17,7 +17,7 @@ table! {
         /// `l4` (packets, in the kernel), `tcp` (bytes) or `http` (requests). Required: HAProxy's default differs from
         /// what most want.
         mode: Mode,
-        /// Where it listens: "address:port", or a table of [`Bind`]; one or an array. Required.
+        /// Where it listens: "address:port", or a table of [`super::Bind`]; one or an array. Required.
         bind: OneOrMany<BindForm>,
         /// `acl.NAME`: HAProxy's ACL expression; in an array any may hold (`tcp`, `http`).
         acl: Named<OneOrMany<Text>>,
@@ -45,7 +45,7 @@ table! {
         /// send no more, and wait (`nc -N`).
         abort_on_close: bool,
         /// Where lines about requests (`http`) or connections (`tcp`) go: "udp:192.0.2.1:514", "unix:/dev/log",
-        /// "file:/var/log/sluice.log", "stdout", or a table of [`Log`]; one or an array; an empty one: nowhere. A target that
+        /// "file:/var/log/sluice.log", "stdout", or a table of [`super::Log`]; one or an array; an empty one: nowhere. A target that
         /// is slow or gone never delays anybody: lines wait a little, then are lost, and counted. Default: that of
         /// `[defaults]`, else nowhere.
         log: OneOrMany<LogForm>,
@@ -53,12 +53,12 @@ table! {
         /// `option dontlognull`; `normal`: what went as it should, as `option dontlog-normal`; or both in an array.
         /// Default: that of `[defaults]`, else everything is logged.
         log_skip: OneOrMany<LogSkip>,
-        /// Header fields of requests that lines show (%hr, %hrl; `json`), as they came: a name, or a table of [`Capture`];
+        /// Header fields of requests that lines show (%hr, %hrl; `json`), as they came: a name, or a table of [`super::Capture`];
         /// one or an array. HAProxy's `capture request header`. `http` only. Default: none.
         capture_request: OneOrMany<CaptureForm>,
         /// The same of responses (%hs, %hsl). HAProxy's `capture response header`. `http` only. Default: none.
         capture_response: OneOrMany<CaptureForm>,
-        /// Gives each request an id: the header field that carries it, or a table of [`UniqueId`]. Lines show it (%ID,
+        /// Gives each request an id: the header field that carries it, or a table of [`super::UniqueId`]. Lines show it (%ID,
         /// `json`). `http` only. Default: none.
         unique_id: UniqueIdForm,
         /// Most connections open at once (`tcp`, `http`), 0 to 10000000; at the limit nothing is accepted, and clients wait in

@@ -91,7 +91,7 @@ impl Connections {
         });
     }
 
-    /// Keeps one on a new socket, and takes it; see [`open`].
+    /// Keeps one on a new socket, and takes it.
     pub(in crate::l7) fn put(&mut self, key: Key, opened: Opened, keeping: Keeping, secure: bool) -> OnHttp2 {
         let (exchanges, is_proven, unused) = (Cell::default(), Cell::default(), Cell::new(Instant::now()));
         let usage = Rc::new(Usage { exchanges, is_proven, unused });
