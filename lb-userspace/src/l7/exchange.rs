@@ -22,7 +22,7 @@ use super::{
         termination::{Cause, Phase, SetCookie},
     },
     message::{Length, Request, Response},
-    serve::{RequestBody, Respond},
+    serve::{RequestBody, Respond, poll_gone},
     snapshot::BackendRoute,
     tale::Tale,
     timer::{Patience, Timer, after},
@@ -68,7 +68,7 @@ pub(super) async fn run<B: RequestBody, R: Respond>(
     (held, tale): (Held, &Tale),
     Incoming { mut request, length, upgrade }: Incoming,
     mut body: B,
-    respond: R,
+    mut respond: R,
     timer: &mut Timer,
 ) -> Ended {
     tale.note(|told| told.request(&request));
@@ -99,8 +99,9 @@ pub(super) async fn run<B: RequestBody, R: Respond>(
             }
             if let How::Tarpitted(wait) = how {
                 let until = Some(after(Instant::now(), wait));
-                poll_fn(|cx| {
-                    body.poll_gone(cx).is_ready().then_some(()).map_or_else(|| timer.poll(cx, until), Poll::Ready)
+                poll_fn(|cx| match poll_gone(&mut body, &mut respond, cx) {
+                    Poll::Ready(()) => Poll::Ready(()),
+                    Poll::Pending => timer.poll(cx, until),
                 })
                 .await;
             }
@@ -167,7 +168,7 @@ impl Exchange<'_> {
         let key = self.place.borrow().key(self.told.client, self.told.held, self.request, self.id.as_deref());
         let mut attempts = Attempts::new(self.backend, key, bound);
         let none = loop {
-            let slot = match attempts.next(timer, |cx| body.poll_gone(cx)).await {
+            let slot = match attempts.next(timer, |cx| poll_gone(&mut body, &mut respond, cx)).await {
                 Ok(slot) => slot,
                 Err(none) => break none,
             };

@@ -47,3 +47,11 @@ pub(super) trait Respond: Sized {
     /// so that another one may follow.
     fn respond(self, response: Response, length: Length, drained: bool) -> Self::Sink;
 }
+
+/// Ready once the client is gone that waits for an answer: as its body tells, or where the answer would go.
+pub(super) fn poll_gone(body: &mut impl RequestBody, respond: &mut impl Respond, cx: &mut Context<'_>) -> Poll<()> {
+    match respond.poll_flush(cx) {
+        Poll::Ready(Err(_)) => Poll::Ready(()),
+        Poll::Ready(Ok(())) | Poll::Pending => body.poll_gone(cx),
+    }
+}

@@ -79,6 +79,30 @@ async fn who_waits_for_too_long_is_503_and_who_leaves_takes_no_place() {
 }
 
 #[tokio::test]
+async fn a_client_of_http2_that_leaves_takes_no_place_either() {
+    let origin = Origin::start(|_, _| Act::Hang(String::new())).await;
+    let proxy = Proxy::http(http_frontend(), vec![limited(&origin, 1)]);
+    let mut holder = proxy.connect().await;
+    holder.write_all(REQUEST).await.expect("write");
+    eventually("it has the place", || origin.count() == 1).await;
+    for closes in [false, true] {
+        let (mut sender, connection) = h2::client::handshake(proxy.connect().await).await.expect("HTTP/2");
+        let connection = tokio::spawn(async move { connection.await.unwrap_or_default() });
+        let request = http::Request::get("http://a/").body(()).expect("request");
+        let asked = sender.send_request(request, true).expect("sent");
+        eventually("it waits", || live(&proxy).gate.waiting() == 1).await;
+        if closes {
+            connection.abort();
+        } else {
+            drop(asked);
+        }
+        eventually("its wait is given up", || live(&proxy).gate.waiting() == 0).await;
+        assert_eq!(connection.is_finished(), closes);
+    }
+    assert_eq!(origin.count(), 1);
+}
+
+#[tokio::test]
 async fn places_are_all_free_again_after_many_that_were_broken_off() {
     let origin = Origin::start(|_, _| Act::Later(Duration::from_millis(1), ok("served"))).await;
     let proxy = Proxy::http(http_frontend(), vec![limited(&origin, 3)]);

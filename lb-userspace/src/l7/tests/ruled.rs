@@ -1,6 +1,7 @@
 //! Rules about requests and responses, as clients and servers see them.
 
 use super::{
+    http2::client as client_of_http2,
     model::backend,
     origin::{Act, Origin, ok},
     proxy::{Proxy, SHORT, eventually},
@@ -171,7 +172,15 @@ async fn a_tarpit_holds_a_client_and_lets_go_of_one_that_leaves() {
     assert_eq!(proxy.threads.connections(), 1);
     drop(client);
     eventually("it is let go", || proxy.threads.connections() == 0).await;
-    assert_eq!(origin.count(), 0);
+    let ended = || proxy.frontend_live().counts.sum(|counts| &counts.responses_4xx);
+    let (before, mut sender) = (ended(), client_of_http2(&proxy).await);
+    let request = http::Request::get("http://a/trap").body(()).expect("request");
+    let asked = sender.send_request(request, true).expect("sent");
+    tokio::time::sleep(SHORT).await;
+    assert_eq!(ended(), before);
+    drop(asked);
+    eventually("its request is let go", || ended() == before + 1).await;
+    assert_eq!((origin.count(), proxy.threads.connections()), (0, 1));
 }
 
 #[tokio::test]
