@@ -139,8 +139,9 @@ fn password(user: &User, span: Span, out: &mut Vec<Diagnostic>) -> Option<Passwo
     match (user.password.given(), user.insecure_password.value()) {
         (Some(hash), None) => {
             let text = &hash.value.value;
-            if !crypt::is_hash(text) {
-                let error = Diagnostic::error(hash.span, "this is no hashed password that can be verified");
+            if let Err(why) = crypt::check(text) {
+                let message = format!("this is no hashed password that can be verified: {why}");
+                let error = Diagnostic::error(hash.span, message);
                 out.push(error.help("as `openssl passwd -6` prints it: $6$SALT$HASH, or $5$SALT$HASH"));
                 return None;
             }

@@ -23,9 +23,27 @@ static KEY: LazyLock<Option<hmac::Key>> =
 
 /// Whether the request carries name and password of one of the users.
 pub(in crate::l7) fn authenticated(list: &Userlist, request: &Request) -> bool {
-    credentials(request).is_some_and(|(name, password)| {
-        list.users.iter().any(|(known, kept)| known.as_bytes() == name && kept.is(&password))
-    })
+    credentials(request).is_some_and(|(name, password)| is_user(list, &name, &password, crypt::verifies))
+}
+
+/// Whether one of the users has that name and password; `verifies` hashes.
+fn is_user(list: &Userlist, name: &[u8], password: &[u8], verifies: impl Fn(&str, &[u8]) -> bool) -> bool {
+    let kept = list.users.iter().find(|(known, _)| known.as_bytes() == name).map(|(_, kept)| kept);
+    if let Some(Password::Crypt(hash)) = kept {
+        return remembered(hash, password, || verifies(hash, password));
+    }
+    if matches!(kept, Some(Password::Clear(clear)) if is_same(clear, password)) {
+        return true;
+    }
+    // Whatever is wrong takes the time of a hash, so that the time does not tell which names there are.
+    let hash = list.users.iter().find_map(|(_, kept)| match kept {
+        Password::Crypt(hash) => Some(hash),
+        Password::Clear(_) => None,
+    });
+    if let Some(hash) = hash {
+        verifies(hash, password);
+    }
+    false
 }
 
 fn credentials(request: &Request) -> Option<(Vec<u8>, Vec<u8>)> {
@@ -39,17 +57,10 @@ fn credentials(request: &Request) -> Option<(Vec<u8>, Vec<u8>)> {
     Some((decoded.get(..colon)?.to_vec(), decoded.get(colon + 1..)?.to_vec()))
 }
 
-impl Password {
-    fn is(&self, typed: &[u8]) -> bool {
-        match self {
-            // Every byte is looked at, so that the time does not tell how many are right.
-            Self::Clear(clear) => {
-                let differ = clear.bytes().zip(typed).fold(0, |differ, (one, other)| differ | (one ^ other));
-                clear.len() == typed.len() && differ == 0
-            }
-            Self::Crypt(hash) => remembered(hash, typed, || crypt::verifies(hash, typed)),
-        }
-    }
+/// Every byte is looked at, so that the time does not tell how many are right.
+fn is_same(clear: &str, typed: &[u8]) -> bool {
+    let differ = clear.bytes().zip(typed).fold(0, |differ, (one, other)| differ | (one ^ other));
+    clear.len() == typed.len() && differ == 0
 }
 
 /// Whether a password is right, which is found out once for each that is.
@@ -75,6 +86,7 @@ fn remembered(hash: &str, typed: &[u8], verify: impl FnOnce() -> bool) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::cell::Cell;
 
     #[test]
     fn a_right_password_is_hashed_once_and_a_wrong_one_each_time() {
@@ -88,5 +100,35 @@ mod tests {
         }
         assert_eq!(count, 3);
         assert!(!remembered("$6$y", b"secret", || false), "of another hash");
+    }
+
+    #[test]
+    fn whatever_is_wrong_costs_one_hash_where_there_are_hashes() {
+        let (hashed, clear) = (|| Password::Crypt("$6$z".into()), || Password::Clear("pass".into()));
+        let list = |users: Vec<(&str, Password)>| {
+            let users = users.into_iter().map(|(name, password)| (name.into(), password)).collect();
+            Userlist { name: "list".into(), users }
+        };
+        let mixed = list(vec![("clear", clear()), ("hashed", hashed()), ("other", hashed())]);
+        let open = list(vec![("clear", clear())]);
+        let cases = [
+            (&mixed, "hashed", "wrong", false, 1),
+            (&mixed, "nobody", "wrong", false, 1),
+            (&mixed, "nobody", "right", false, 1),
+            (&mixed, "clear", "wrong", false, 1),
+            (&mixed, "clear", "pass", true, 0),
+            (&mixed, "other", "right", true, 1),
+            (&open, "clear", "wrong", false, 0),
+            (&open, "nobody", "wrong", false, 0),
+        ];
+        for (list, name, typed, is_right, hashes) in cases {
+            let count = Cell::new(0);
+            let verifies = |_: &str, typed: &[u8]| {
+                count.set(count.get() + 1);
+                typed == b"right"
+            };
+            let found = is_user(list, name.as_bytes(), typed.as_bytes(), verifies);
+            assert_eq!((found, count.get()), (is_right, hashes), "{name} {typed}");
+        }
     }
 }
