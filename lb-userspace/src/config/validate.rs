@@ -43,12 +43,12 @@ use std::{
 /// A table under the name that the operator gave it.
 type Entry<T> = (At<String>, T);
 
-/// One place where a frontend names a backend.
+/// One place where a frontend names a backend, or gives a format that may.
 struct Use<'a> {
     /// Index of the backend.
     backend: usize,
     frontend: &'a str,
-    /// `None`: a faulty one, with which nothing can be said about how the backend is used; but it is.
+    /// `None`: a faulty one, or one of several, with which nothing can be said about how the backend is used; but it is.
     mode: Option<Mode>,
     /// Where the backend is named.
     span: Span,
@@ -81,7 +81,9 @@ fn model(file: &File, bundle: &Bundle, wanted: &mut BTreeSet<String>, out: &mut 
     let frontends: Vec<&Entry<Frontend>> = names::sorted("frontend", file.frontend.value(), out);
     let backends: Vec<&Entry<Backend>> = names::sorted("backend", file.backend.value(), out);
     let names = Names::new(&backends);
-    let uses = uses(&frontends, &names, out);
+    let mut uses = uses(&frontends, &names, out);
+    let by_format = uses_by_format(&frontends, &backends, &uses);
+    uses.extend(by_format);
     warn_of_unused(&backends, &uses, out);
     bind::check_conflicts(&frontends, out);
     let userlists = userlists(file, out);
@@ -190,12 +192,40 @@ fn uses<'a>(frontends: &[&'a Entry<Frontend>], names: &Names<'_>, out: &mut Vec<
                 out.push(names.unknown(&name.value, text));
                 continue;
             };
-            let binds = frontend.bind.value().map_or(&[][..], |OneOrMany(binds)| binds);
-            let mode = frontend.mode.value().copied();
-            uses.push(Use { backend, frontend: &name.value, mode, span: text.span, binds });
+            uses.push(Use { backend, ..used(name, frontend, text.span) });
         }
     }
     uses
+}
+
+/// A frontend's use of some backend, at that place.
+fn used<'a>(name: &'a At<String>, frontend: &'a Frontend, span: Span) -> Use<'a> {
+    let binds = frontend.bind.value().map_or(&[][..], |OneOrMany(binds)| binds);
+    Use { backend: 0, frontend: &name.value, mode: frontend.mode.value().copied(), span, binds }
+}
+
+/// The frontends that may use a backend which no frontend names: those with a format that gives the name. Not those of another
+/// mode than the backend says: such a format may well never give it. Of a backend that says none, the mode is known only where
+/// all of these frontends have the same.
+fn uses_by_format<'a>(
+    frontends: &[&'a Entry<Frontend>],
+    backends: &[&Entry<Backend>],
+    named: &[Use<'_>],
+) -> Vec<Use<'a>> {
+    let by_format = || {
+        let frontends = frontends.iter().filter(|(_, frontend)| frontend.mode.value() != Some(&Mode::L4));
+        frontends.filter_map(|(name, frontend)| Some(used(name, frontend, frontend::formats(frontend).next()?.span)))
+    };
+    let is_named = |index: usize| named.iter().any(|used| used.backend == index);
+    let unnamed = backends.iter().enumerate().filter(|(index, _)| !is_named(*index));
+    let uses = unnamed.flat_map(|(backend, (_, typed))| {
+        let own = typed.mode.value();
+        let may = |used: &Use<'_>| own.is_none() || used.mode.is_none() || used.mode.as_ref() == own;
+        let first = by_format().find(may).and_then(|used| used.mode);
+        let mode = first.filter(|first| by_format().filter(may).all(|used| used.mode == Some(*first)));
+        by_format().filter(may).map(move |used| Use { backend, mode, ..used }).collect::<Vec<_>>()
+    });
+    uses.collect()
 }
 
 fn warn_of_unused(backends: &[&Entry<Backend>], uses: &[Use<'_>], out: &mut Vec<Diagnostic>) {

@@ -15,6 +15,11 @@ use crate::{
 };
 use std::ops::Range;
 
+/// Whether a text holds values, so that only requests and connections tell what it says.
+pub(crate) fn has_values(text: &Text) -> bool {
+    text.value.contains("%[")
+}
+
 /// The expression that a whole text is.
 pub(crate) fn value(text: &Text, known: &Known<'_>, when: Moment) -> Result<Expression, Diagnostic> {
     part(text, 0..text.value.len(), known, when)

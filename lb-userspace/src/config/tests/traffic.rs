@@ -1,6 +1,6 @@
 //! Errors of frontends and backends that do not fit each other.
 
-use super::{assert_errors, assert_warnings};
+use super::{Bundle, ConfigFile, assert_errors, assert_warnings, load, said};
 
 #[test]
 fn two_frontends_claim_one_address() {
@@ -305,3 +305,44 @@ warning: backend `spare` has two servers with this address
    |
    = help: to give a server a larger share, use `weight`
 "#;
+
+/// A frontend for each mode that has a format for the name of its backend, and one backend with these lines that none names.
+fn by_format(modes: &[&str], backend: &str) -> String {
+    let frontend = |(index, mode): (usize, &&str)| {
+        let value = if *mode == "http" { "req.hdr(x-to)" } else { "req.ssl_sni" };
+        format!(
+            "[frontend.f{index}]\nmode = \"{mode}\"\nbind = \"*:808{index}\"\ndefault_backend = \"{mode}_be\"\n\
+             rule = [{{ if = \"TRUE\", use = \"%[{value}]\" }}]\n[backend.{mode}_be]\nmode = \"{mode}\"\n\
+             server = [{{ name = \"s\", address = \"10.0.0.1:80\" }}]\n"
+        )
+    };
+    let frontends: String = modes.iter().enumerate().map(frontend).collect();
+    format!("{frontends}[backend.web]\n{backend}\nserver = [{{ name = \"s\", address = \"10.0.0.2\" }}]\n")
+}
+
+#[test]
+fn a_format_that_gives_the_name_uses_the_backends_that_no_frontend_names() {
+    let errors = |modes: &[&str], backend: &str| said(&by_format(modes, backend));
+    let no_rules = "frontend `f0` of mode `tcp` has no messages that rules could look at";
+    let cases: [(&[&str], &str, &[&str]); 8] = [
+        (&["http"], "", &[]),
+        (&["http"], "mode = \"http\"", &[]),
+        (&["http"], "forward = \"nat\"", &["no l4 frontend uses backend `web`: `forward` has no effect"]),
+        (&["http"], "mode = \"tcp\"", &["no frontend uses backend `web`"]),
+        (&["tcp"], "rule = [{ del_header = \"x\" }]", &[no_rules]),
+        (&["tcp"], "balance = \"uri\"", &["frontend `f0` of mode `tcp` has no requests to hash"]),
+        // One of both may never name it.
+        (&["tcp", "http"], "rule = [{ del_header = \"x\" }]\nbalance = \"uri\"", &[]),
+        (&["tcp", "http"], "mode = \"http\"\nrule = [{ del_header = \"x\" }]", &[]),
+    ];
+    for (modes, backend, expected) in cases {
+        assert_eq!(errors(modes, backend), expected, "{modes:?} {backend}");
+    }
+    let pages = "errorfile = { 503 = \"/dev/null\" }";
+    let file = vec![ConfigFile { path: "sluice.toml".to_owned(), text: by_format(&["tcp", "http"], pages) }];
+    let error_files = [("/dev/null".to_owned(), Ok(Vec::new()))].into();
+    let loaded = load(&Bundle { files: file, error_files, ..Bundle::default() }).expect("no errors");
+    let web = loaded.model.backend("web").expect("the backend");
+    assert_eq!((web.errors.len(), web.servers[0].address.port()), (1, 8080));
+    assert!(loaded.warnings.iter().next().is_none(), "{}", loaded.warnings);
+}

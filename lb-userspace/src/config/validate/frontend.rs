@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     config::{
-        acl::Known,
+        acl::{Known, format},
         bundle::Bundle,
         error::Diagnostic,
         file::{Defaults, Frontend as Typed, Mode},
@@ -26,9 +26,16 @@ use std::{ops::RangeInclusive, time::Duration};
 
 /// Every name of a backend in a frontend.
 pub(super) fn references(typed: &Typed) -> impl Iterator<Item = &Text> {
-    let rules = typed.rule.value().into_iter().flatten().filter_map(|rule| rule.value.r#use.value());
-    let rules = rules.filter(|name| !name.value.contains("%["));
-    typed.default_backend.value().into_iter().chain(rules)
+    typed.default_backend.value().into_iter().chain(routes(typed).filter(|text| !format::has_values(text)))
+}
+
+/// What gives names of backends in a frontend, any of them.
+pub(super) fn formats(typed: &Typed) -> impl Iterator<Item = &Text> {
+    routes(typed).filter(|text| format::has_values(text))
+}
+
+fn routes(typed: &Typed) -> impl Iterator<Item = &Text> {
+    typed.rule.value().into_iter().flatten().filter_map(|rule| rule.value.r#use.value())
 }
 
 pub(super) fn frontend(

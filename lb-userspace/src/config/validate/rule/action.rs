@@ -144,7 +144,7 @@ impl Reading<'_, '_> {
 
     /// `None`: a backend that does not exist, which was reported with all uses of backends.
     fn route(&self, text: &Text) -> Option<Result<Route, Diagnostic>> {
-        if !text.value.contains("%[") {
+        if !format::has_values(text) {
             return self.names.find(&text.value).map(|backend| Ok(Route::Backend(backend)));
         }
         let names = self.known.backends.iter().zip(0..).map(|((name, _), index)| ((*name).to_owned(), index));
