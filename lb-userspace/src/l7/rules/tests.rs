@@ -93,6 +93,10 @@ fn the_first_rule_that_answers_decides() {
     let (status, fields, body) = answer(rules, Stage::new("/ok", &[]));
     assert_eq!((status, fields.get("content-type"), body.as_str()), (201, Some(&b"text/plain"[..]), "fine"));
     assert_eq!(answer(rules, Stage::new("/", &[])).0, 403);
+    for (status, title) in [(414, "URI Too Long"), (431, "Request Header Fields Too Large")] {
+        let (found, _, page) = answer(&format!("{{ deny = {status} }}"), Stage::new("/", &[]));
+        assert!(found == status && page.contains(&format!("<h1>{status} {title}</h1>")), "{page}");
+    }
     assert!(
         matches!(run(rules, &mut Stage::new("/slow", &[])), Outcome::Tarpit(response, _) if response.status == 429)
     );

@@ -284,8 +284,8 @@ fn page(status: &At<i64>) -> Result<u16, Diagnostic> {
     })
 }
 
-const PAGES: [u16; 20] =
-    [200, 400, 401, 403, 404, 405, 407, 408, 410, 413, 414, 421, 422, 425, 429, 500, 501, 502, 503, 504];
+const PAGES: [u16; 21] =
+    [200, 400, 401, 403, 404, 405, 407, 408, 410, 413, 414, 421, 422, 425, 429, 431, 500, 501, 502, 503, 504];
 
 /// When actions are possible.
 const ADMITTED: &[Moment] = &[Moment::Connection, Moment::Content];
