@@ -11,23 +11,27 @@ table! {
     struct Rule, "a rule" {
         /// What it looks at. `request`: a request of an `http` frontend, HAProxy's `http-request`, or `use_backend`. `response`: a
         /// server's response to one, HAProxy's `http-response`; those of the backend come before those of the frontend.
-        /// `connection`: a client's connection, before anything is read of it, HAProxy's `tcp-request connection`; from the
-        /// first rule on that asks for the client's TLS, once that is there. `content`: the first bytes of a connection to a
-        /// `tcp` frontend, HAProxy's `tcp-request content`, or `use_backend`; more of them is waited for, up to
-        /// `inspect_delay`, as long as a condition depends on it. Default: `request`; of `tcp` frontends `content`.
+        /// `connection`: a client's connection, before anything is read of it but the header of the PROXY protocol where one must
+        /// come (`accept_proxy`), so that `src` is the client which that names: HAProxy's `tcp-request session`, not its
+        /// `tcp-request connection`, which sees the proxy; from the first rule on that asks for the client's TLS, once that is
+        /// there. `content`: the first bytes of a connection to a `tcp` frontend, HAProxy's `tcp-request content`, or
+        /// `use_backend`; more of them is waited for, up to `inspect_delay`, as long as a condition depends on it. Default:
+        /// `request`; of `tcp` frontends `content`.
         on: Moment,
         /// Names of ACLs, and anonymous ones in braces: all must hold; `!` negates, `or` begins an alternative. Default:
         /// always; `use` of a fixed backend needs this or `unless`.
         r#if: Text,
         /// The same, the other way round.
         unless: Text,
-        /// The backend: its name, or a format that gives it; a name that no backend has means the default one.
+        /// The backend: its name, or a format that gives it; a name that no backend has means the default one. With a
+        /// format, each backend that no frontend names, and whose `mode` is not another, counts as used.
         r#use: Text,
         /// Take the connection, whatever later rules say (`connection`, `content`). `true`.
         accept: bool,
         /// Close the connection (`connection`, `content`). `true`.
         reject: bool,
-        /// Answer with a page of this status: 200, 400, 401, 403, 404, 405, 407, 408, 410, 413, 421, 422, 425, 429, 500 to 504.
+        /// Answer with a page of this status: 200, 400, 401, 403, 404, 405, 407, 408, 410, 413, 414, 421, 422, 425, 429, 431, 500
+        /// to 504.
         deny: i64,
         /// The same, once the client has waited for as long as `timeout_tarpit` says.
         tarpit: i64,
