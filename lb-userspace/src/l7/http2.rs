@@ -181,13 +181,13 @@ impl Drop for Sending {
     }
 }
 
-/// Fields for h2. What HTTP/2 cannot say, or says by its frames, is left out.
+/// Fields for h2. What HTTP/2 cannot say, or says by its frames, is left out (RFC 9113 §8.2.2): h2 would refuse the whole message
+/// for it, and rules may set it.
 pub(super) fn to_map(fields: &Fields) -> HeaderMap {
     let mut map = HeaderMap::with_capacity(fields.len());
     for (name, value) in fields.iter() {
         if let (Ok(name), Ok(value)) = (HeaderName::from_bytes(name), HeaderValue::from_bytes(value))
-            && name != http::header::TRANSFER_ENCODING
-            && name != http::header::CONNECTION
+            && (!hop::is_of_one_hop(name.as_str().as_bytes()) || name == http::header::TE && value == "trailers")
         {
             map.append(name, value);
         }

@@ -59,6 +59,11 @@ pub(crate) fn remove(fields: &mut Fields) {
     }
 }
 
+/// Whether a field is of one hop, and says nothing to the next but by what is written anew.
+pub(crate) fn is_of_one_hop(name: &[u8]) -> bool {
+    is_one_of(name, &OF_ONE_HOP)
+}
+
 /// Removes what must not come as a trailer.
 pub(crate) fn filter_trailers(trailers: &mut Fields) {
     trailers.retain(|name, _| !is_one_of(name, &OF_ONE_HOP) && !is_one_of(name, &NEVER_TRAILERS));

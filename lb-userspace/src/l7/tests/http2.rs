@@ -74,6 +74,18 @@ pub(super) async fn client(proxy: &Proxy) -> h2::client::SendRequest<Bytes> {
     sender
 }
 
+/// What a client that speaks HTTP/2 gets for that path: status, fields, body.
+pub(super) async fn ask(proxy: &Proxy, path: &str) -> (u16, HeaderMap, Vec<u8>) {
+    let mut sender = client(proxy).await.ready().await.expect("ready");
+    let request = http::Request::get(format!("http://a.test{path}")).body(()).expect("request");
+    let (head, mut body) = sender.send_request(request, true).expect("sent").0.await.expect("a response").into_parts();
+    let mut whole = Vec::new();
+    while let Some(data) = body.data().await {
+        whole.extend_from_slice(&data.expect("data"));
+    }
+    (head.status.as_u16(), head.headers, whole)
+}
+
 /// One call: status, body, trailers.
 async fn call(sender: &h2::client::SendRequest<Bytes>, message: Vec<u8>) -> (u16, Vec<u8>, Option<HeaderMap>) {
     let mut sender = sender.clone().ready().await.expect("ready");

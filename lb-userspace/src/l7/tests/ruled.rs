@@ -1,7 +1,7 @@
 //! Rules about requests and responses, as clients and servers see them.
 
 use super::{
-    http2::client as client_of_http2,
+    http2,
     model::backend,
     origin::{Act, Origin, ok},
     proxy::{Proxy, SHORT, eventually},
@@ -153,6 +153,28 @@ rule = [
 }
 
 #[tokio::test]
+async fn what_rules_set_never_breaks_http2() {
+    let origin = Origin::named("served").await;
+    let http = frontend(
+        r#"
+rule = [
+  { set_header = { name = "TE", value = "gzip" } },
+  { set_header = { name = "Upgrade", value = "h2c" } },
+  { on = "response", set_header = { name = "Keep-Alive", value = "timeout=5" } },
+  { on = "response", set_header = { name = "Proxy-Connection", value = "keep-alive" } },
+  { on = "response", set_header = { name = "Upgrade", value = "h3" } },
+  { on = "response", set_header = { name = "TE", value = "gzip" } },
+  { on = "response", set_header = { name = "X-Last", value = "1" } },
+]
+"#,
+    );
+    let proxy = Proxy::http(http, vec![backend("web", [origin.address])]);
+    let (status, fields, body) = http2::ask(&proxy, "/").await;
+    assert_eq!((status, body.as_slice()), (200, &b"served"[..]));
+    assert!(fields.contains_key("x-last") && !fields.contains_key("keep-alive") && !fields.contains_key("te"));
+}
+
+#[tokio::test]
 async fn a_tarpit_holds_a_client_and_lets_go_of_one_that_leaves() {
     let origin = Origin::named("served").await;
     let mut web = backend("web", [origin.address]);
@@ -173,7 +195,7 @@ async fn a_tarpit_holds_a_client_and_lets_go_of_one_that_leaves() {
     drop(client);
     eventually("it is let go", || proxy.threads.connections() == 0).await;
     let ended = || proxy.frontend_live().counts.sum(|counts| &counts.responses_4xx);
-    let (before, mut sender) = (ended(), client_of_http2(&proxy).await);
+    let (before, mut sender) = (ended(), http2::client(&proxy).await);
     let request = http::Request::get("http://a/trap").body(()).expect("request");
     let asked = sender.send_request(request, true).expect("sent");
     tokio::time::sleep(SHORT).await;
