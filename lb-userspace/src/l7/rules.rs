@@ -177,7 +177,9 @@ fn answer(action: &Action, facts: &Facts<'_>) -> Outcome {
 
 fn returned(what: &Return) -> (Response, Bytes) {
     let mut response = Response::new(what.status);
-    response.fields.push("content-length", what.body.len().to_string());
+    if !response.is_bodiless() {
+        response.fields.push("content-length", what.body.len().to_string());
+    }
     if let Some(kind) = &what.content_type {
         response.fields.push("content-type", kind.as_bytes());
     }

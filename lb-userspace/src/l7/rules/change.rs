@@ -26,6 +26,8 @@ pub(super) fn apply(action: &Action, scene: &Scene<'_>, request: &mut Request, v
                 set_path(request, &path);
             }
         }
+        // What has no path has no query (`*`, an authority).
+        Action::SetQuery(_) if request.path_and_query().is_empty() && request.authority().is_none() => {}
         Action::SetQuery(format) => {
             let query = formatted(format, &facts);
             let mut target = before_path(request);
@@ -154,9 +156,10 @@ fn clean(mut value: Vec<u8>) -> Vec<u8> {
     value
 }
 
+/// An empty path is the one of the root.
 fn set_path(request: &mut Request, path: &[u8]) {
     let mut target = before_path(request);
-    target.extend_from_slice(path);
+    target.extend_from_slice(if path.is_empty() { b"/" } else { path });
     let query = request.path_and_query().get(request.path().len()..).unwrap_or_default();
     target.extend_from_slice(query);
     request.target = visible(&target);
@@ -171,8 +174,12 @@ fn before_path(request: &Request) -> Vec<u8> {
     request.target.get(..request.target.len().saturating_sub(rest)).unwrap_or_default().to_vec()
 }
 
-/// A target without spaces and control characters, which would end it: they become `%20` and so on.
+/// A target without spaces and control characters, which would end it: they become `%20` and so on. An empty one, which would
+/// leave nothing between the spaces of the request line, is the root.
 fn visible(target: &[u8]) -> Vec<u8> {
+    if target.is_empty() {
+        return b"/".to_vec();
+    }
     let mut safe = Vec::with_capacity(target.len());
     for byte in target {
         if byte.is_ascii_graphic() || !byte.is_ascii() {

@@ -87,6 +87,24 @@ fn what_a_client_sends_cannot_end_a_line_or_a_target() {
 }
 
 #[test]
+fn an_empty_path_is_the_one_of_the_root() {
+    let cases = [
+        ("/a?q", r#"{ set_path = "%[hdr(none)]" }"#, "/?q"),
+        ("/a", r#"{ set_path = "%[hdr(none)]" }"#, "/"),
+        ("/a/b", r#"{ replace_path = { match = "^/a/b$", with = "" } }"#, "/"),
+        ("http://h.test/a?q", r#"{ set_path = "%[hdr(none)]" }"#, "http://h.test/?q"),
+        ("/a?q", r#"{ set_uri = "%[hdr(none)]" }"#, "/"),
+        ("*", r#"{ set_query = "q" }"#, "*"),
+        ("/a", r#"{ set_query = "q" }"#, "/a?q"),
+    ];
+    for (target, rule, expected) in cases {
+        let mut stage = Stage::new(target, &[]);
+        run(rule, &mut stage);
+        assert_eq!(text(&stage.request.target), expected, "{target} {rule}");
+    }
+}
+
+#[test]
 fn the_first_rule_that_answers_decides() {
     let rules = r#"{ if = "{ path /ok }", return = { status = 201, content_type = "text/plain", string = "fine" } },
         { if = "{ path /slow }", tarpit = 429 }, { unless = "{ path /ok }", deny = 403 }"#;

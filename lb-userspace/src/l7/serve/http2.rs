@@ -294,5 +294,9 @@ fn to_head(response: &Response) -> Option<http::Response<()>> {
     let mut head = http::Response::new(());
     *head.status_mut() = http::StatusCode::from_u16(response.status).ok()?;
     *head.headers_mut() = to_map(&response.fields);
+    // RFC 9110 §8.6. Rules may have made it of an answer with a body.
+    if response.is_bodiless() && response.status != 304 {
+        head.headers_mut().remove(http::header::CONTENT_LENGTH);
+    }
     Some(head)
 }

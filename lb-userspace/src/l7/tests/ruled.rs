@@ -175,6 +175,27 @@ rule = [
 }
 
 #[tokio::test]
+async fn a_status_without_a_body_has_none_whoever_asks() {
+    let origin = Origin::named("served").await;
+    let http = frontend(
+        r#"
+rule = [
+  { if = "{ path /said }", return = { status = 204 } },
+  { on = "response", set_status = 204 },
+]
+"#,
+    );
+    let proxy = Proxy::http(http, vec![backend("web", [origin.address])]);
+    for path in ["/", "/said"] {
+        let (status, fields, body) = http2::ask(&proxy, path).await;
+        assert_eq!((status, fields.get("content-length"), body.len()), (204, None, 0), "{path}");
+        let answer = proxy.ask_path("a", path).await;
+        assert!(answer.starts_with("HTTP/1.1 204 ") && answer.ends_with("\r\n\r\n"), "{answer}");
+        assert!(!answer.contains("content-length"), "{answer}");
+    }
+}
+
+#[tokio::test]
 async fn a_tarpit_holds_a_client_and_lets_go_of_one_that_leaves() {
     let origin = Origin::named("served").await;
     let mut web = backend("web", [origin.address]);
