@@ -29,8 +29,7 @@ use super::{
     tls,
 };
 use crate::model::{HttpFrontend, RetryOn, Reuse, Sni};
-use bytes::Bytes;
-use place::{Answered, How, Place, Placed, place};
+use place::{Answered, How, Instead, Place, Placed, place};
 use reply::Replying;
 pub(super) use reply::{refused, send};
 use std::{
@@ -199,9 +198,9 @@ impl Exchange<'_> {
             }
             let (cause, phase) = why.letters();
             self.told.tale.ended_by(cause, phase);
-            if let Why::Replaced(instead) = why {
-                let (response, body) = *instead;
-                return self.told.send(response, body, false, respond, timer).await;
+            if let Why::Replaced { instead, drained } = why {
+                let Instead { response, body, .. } = *instead;
+                return self.told.send(response, body, drained, respond, timer).await;
             }
             let Some(answer) = why.answer() else { return Ended::Cut };
             return self.told.reply(answer, false, respond, timer).await;
@@ -260,7 +259,7 @@ impl Exchange<'_> {
     }
 
     /// Makes of a server's answer that of the client. `Some`: what goes to the client in its place.
-    fn change(&self, response: &mut Response, server: usize) -> Option<(Response, Bytes)> {
+    fn change(&self, response: &mut Response, server: usize) -> Option<Instead> {
         let Replying { client, held, .. } = self.told;
         let instead = self.place.borrow_mut().respond(client, held, response, self.id.as_deref());
         if instead.is_some() {

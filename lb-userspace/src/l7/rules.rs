@@ -111,27 +111,25 @@ fn backend(route: &Route, facts: &Facts<'_>) -> Option<BackendIndex> {
     }
 }
 
-/// Applies the rules of responses, in order, until one answers in its place: that answer.
+/// Applies the rules of responses, in order, until one answers in its place.
 pub(super) fn response(
     rules: &[Rule<Action>],
     scene: &Scene<'_>,
     response: &mut Response,
     variables: &mut Variables,
-) -> Option<(Response, Bytes)> {
+) -> Outcome {
     for rule in rules {
         let facts = Facts { scene, request: None, response: Some(response), variables };
         if !rule.condition.as_ref().is_none_or(|condition| holds(condition, &facts)) {
             continue;
         }
-        match answer(&rule.action, &facts) {
-            Outcome::Continue => {}
-            Outcome::Answer(answer, body) | Outcome::Deny(answer, body) | Outcome::Tarpit(answer, body) => {
-                return Some((answer, body));
-            }
+        let outcome = answer(&rule.action, &facts);
+        if !matches!(outcome, Outcome::Continue) {
+            return outcome;
         }
         change::apply_to_response(&rule.action, scene, response, variables);
     }
-    None
+    Outcome::Continue
 }
 
 /// What an action answers, if it does.

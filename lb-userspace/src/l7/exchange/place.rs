@@ -47,6 +47,26 @@ pub(super) enum How {
     Tarpitted(Duration),
 }
 
+/// What rules have put in the place of a server's answer.
+#[derive(Debug)]
+pub(super) struct Instead {
+    pub(super) response: Response,
+    pub(super) body: Bytes,
+    /// The server's answer was refused.
+    pub(super) denied: bool,
+}
+
+impl Instead {
+    fn of(outcome: Outcome) -> Option<Self> {
+        let (response, body, denied) = match outcome {
+            Outcome::Continue => return None,
+            Outcome::Answer(response, body) => (response, body, false),
+            Outcome::Deny(response, body) | Outcome::Tarpit(response, body) => (response, body, true),
+        };
+        Some(Self { response, body, denied })
+    }
+}
+
 /// Where a request goes.
 pub(super) struct Place<'a> {
     pub(super) http: &'a HttpFrontend,
@@ -112,14 +132,14 @@ impl Place<'_> {
         held: &Held,
         response: &mut Response,
         id: Option<&[u8]>,
-    ) -> Option<(Response, Bytes)> {
+    ) -> Option<Instead> {
         let all = [&self.backend.rules.response, &self.http.rules.response];
         if all.iter().all(|rules| rules.is_empty()) {
             return None;
         }
         let variables = &mut self.variables;
         with_scene(client, held, Some(self.index), id, |scene| {
-            all.into_iter().find_map(|rules| rules::response(rules, scene, response, variables))
+            all.into_iter().find_map(|rules| Instead::of(rules::response(rules, scene, response, variables)))
         })?
     }
 }

@@ -1,6 +1,6 @@
 //! Talk: the request goes to one server and its answer to the client, both at the same time if need be.
 
-use super::{Answer, Ended};
+use super::{Answer, Ended, place::Instead};
 use crate::l7::{
     accept::Client,
     ask::{Answering, Asking, NoAnswer},
@@ -12,7 +12,6 @@ use crate::l7::{
     timer::{Patience, Timer, after, earlier, silence},
 };
 use crate::model::RetryOn;
-use bytes::Bytes;
 use std::{
     collections::BTreeSet,
     future::poll_fn,
@@ -43,7 +42,7 @@ pub(super) struct Talk<'a> {
 }
 
 /// Makes of a server's answer that of the client. `Some`: what goes to the client in its place.
-pub(super) type Change<'a> = dyn Fn(&mut Response) -> Option<(Response, Bytes)> + 'a;
+pub(super) type Change<'a> = dyn Fn(&mut Response) -> Option<Instead> + 'a;
 
 /// Why the client has no answer of the server's.
 #[derive(Debug)]
@@ -54,8 +53,8 @@ pub(super) enum Why {
     ServerLate,
     /// The server's answer has a status that is worth another attempt.
     Status(u16),
-    /// Rules have put this in the place of the server's answer.
-    Replaced(Box<(Response, Bytes)>),
+    /// Rules have put this in the place of the server's answer. `drained`: the whole request has been read.
+    Replaced { instead: Box<Instead>, drained: bool },
     /// The request's body is not one.
     BadBody,
     /// The client broke its request off.
@@ -77,7 +76,7 @@ impl Why {
             Self::NoAnswer(NoAnswer::Invalid) => RetryOn::JunkResponse,
             Self::ServerLate => RetryOn::ResponseTimeout,
             Self::Status(status) => RetryOn::Status(*status),
-            Self::Replaced(_) | Self::BadBody | Self::Abort | Self::ClientLate => return None,
+            Self::Replaced { .. } | Self::BadBody | Self::Abort | Self::ClientLate => return None,
         })
     }
 
@@ -85,7 +84,8 @@ impl Why {
     pub(super) const fn letters(&self) -> (Cause, Phase) {
         match self {
             Self::NoAnswer(NoAnswer::Cut) => (Cause::Server, Phase::Headers),
-            Self::NoAnswer(NoAnswer::Invalid) | Self::Replaced(_) => (Cause::Proxy, Phase::Headers),
+            Self::Replaced { instead, .. } if !instead.denied => (Cause::Local, Phase::Headers),
+            Self::NoAnswer(NoAnswer::Invalid) | Self::Replaced { .. } => (Cause::Proxy, Phase::Headers),
             Self::ServerLate => (Cause::ServerTimeout, Phase::Headers),
             Self::Status(_) => (Cause::None, Phase::None),
             Self::BadBody => (Cause::Proxy, Phase::Request),
@@ -102,7 +102,7 @@ impl Why {
             Self::Status(status) => Answer(*status),
             Self::BadBody => Answer::BAD_REQUEST,
             Self::ClientLate => Answer::REQUEST_TIMEOUT,
-            Self::Replaced(_) | Self::Abort => return None,
+            Self::Replaced { .. } | Self::Abort => return None,
         })
     }
 }
@@ -147,8 +147,10 @@ impl Talk<'_> {
         #[cfg(test)]
         crate::l7::tests::panics::panic_if_told(&response.fields);
         if let Some(instead) = (self.change)(&mut response) {
-            self.client.counts().denied_responses.increment();
-            let why = Why::Replaced(Box::new(instead));
+            if instead.denied {
+                self.client.counts().denied_responses.increment();
+            }
+            let why = Why::Replaced { instead: Box::new(instead), drained: up.pump.is_done() };
             return Err(Failed { why, begun: true, body: up.pump.source, respond });
         }
         self.client.counts().responses(response.status).increment();

@@ -2,9 +2,10 @@
 
 use super::{
     http2,
+    logged::Lines,
     model::backend,
     origin::{Act, Origin, ok},
-    proxy::{Proxy, SHORT, eventually},
+    proxy::{Proxy, SHORT, eventually, read_until},
 };
 use crate::{
     config,
@@ -148,8 +149,50 @@ rule = [
     let moved = proxy.ask_path("a", "/moved").await;
     assert!(moved.starts_with("HTTP/1.1 302 Found\r\n") && moved.contains("\r\nlocation: /new\r\n"), "{moved}");
     let counts = &proxy.frontend_live().counts;
-    assert_eq!(counts.sum(|counts| &counts.denied_responses), 2);
+    assert_eq!(counts.sum(|counts| &counts.denied_responses), 1);
     assert_eq!((counts.sum(|counts| &counts.responses_2xx), counts.sum(|counts| &counts.responses_5xx)), (1, 1));
+}
+
+/// Rules of responses that say in whose place what comes.
+const INSTEAD: &str = r#"
+rule = [
+  { on = "response", if = "{ status 200 } { res.hdr(x-do) -m str deny }", deny = 502 },
+  { on = "response", if = "{ res.hdr(x-do) -m str move }", redirect = { location = "/new" } },
+  { on = "response", if = "{ res.hdr(x-do) -m str say }", return = { status = 404, content_type = "text/plain", string = "gone" } },
+]
+"#;
+
+#[tokio::test]
+async fn a_client_stays_whose_server_was_answered_for_and_only_refusals_count_as_such() {
+    let origin = Origin::start(|_, request| {
+        let what = request.split(' ').nth(1).unwrap_or_default().trim_start_matches('/').to_owned();
+        Act::Answer(format!("HTTP/1.1 200 OK\r\nContent-Length: 4\r\nX-Do: {what}\r\n\r\nbody"))
+    })
+    .await;
+    let mut web = backend("web", [origin.address]);
+    web.rules = both("", INSTEAD).1;
+    let lines = Lines::new().await;
+    let kind = FrontendKind::Http(frontend(""));
+    let proxy = Proxy::with(kind, vec![web], |frontend| frontend.log = lines.logging("http"));
+    let mut client = proxy.connect().await;
+    let denied = "</body></html>\n";
+    let cases = [
+        ("move", "302", "LH--", "\r\n\r\n", 0),
+        ("say", "404", "LH--", "gone", 0),
+        ("deny", "502", "PH--", denied, 1),
+        ("pass", "200", "----", "body", 1),
+    ];
+    for (path, status, letters, end, count) in cases {
+        // With a body, which the server reads as well.
+        let ask = format!("POST /{path} HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\nhi");
+        client.write_all(ask.as_bytes()).await.expect("write");
+        let answer = read_until(&mut client, end).await;
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")) && !answer.contains("close"), "{path}: {answer}");
+        let line = lines.next().await;
+        let told: Vec<_> = line.split(' ').collect();
+        assert_eq!((told[3], told[7]), (status, letters), "{line}");
+        assert_eq!(proxy.frontend_live().counts.sum(|counts| &counts.denied_responses), count, "{path}");
+    }
 }
 
 #[tokio::test]
