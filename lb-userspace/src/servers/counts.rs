@@ -120,7 +120,7 @@ pub struct FrontendCounts {
     pub denied_connections: Counter,
     /// Requests that rules have refused (`deny`, `tarpit`, `reject`): HAProxy's `dreq`.
     pub denied_requests: Counter,
-    /// Servers' responses that rules have replaced: HAProxy's `dresp`.
+    /// Servers' responses that rules have refused (`deny`): HAProxy's `dresp`.
     pub denied_responses: Counter,
     /// Bytes from clients, without those of TLS itself.
     pub bytes_in: Counter,
