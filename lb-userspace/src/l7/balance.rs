@@ -172,8 +172,8 @@ impl Tried {
         self.0.contains(&server)
     }
 
-    pub(super) fn is_empty(&self) -> bool {
-        self.0.is_empty()
+    pub(super) fn all(&self) -> &[usize] {
+        &self.0
     }
 }
 

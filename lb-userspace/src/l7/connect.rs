@@ -140,9 +140,10 @@ impl<'a> Attempts<'a> {
         Self { backend, key, bound, tried: Tried::default(), left }
     }
 
-    /// Whether another attempt may follow.
-    pub(super) const fn may_go_on(&self) -> bool {
-        self.left > 0
+    /// Whether another attempt may follow, as far as can be told now: whether there is one left, and a server for it.
+    pub(super) fn has_another(&self) -> bool {
+        let is_new = |server: usize| !self.tried.contains(server);
+        self.left > 0 && self.backend.live.available.load().servers().iter().any(|(server, _)| is_new(*server))
     }
 
     /// A place at the next server, once there is one; `gone`: whether whoever waits for it still does.
@@ -157,7 +158,7 @@ impl<'a> Attempts<'a> {
             let bound = self.bound.take().map(Place::Bound);
             let choose = || self.backend.order.choose(live, self.key, &self.tried);
             let Some(place) = bound.or_else(choose) else { break };
-            let entered = match live.enter(place) {
+            let entered = match live.enter(place, self.tried.all()) {
                 Ok(Entry::Slot(slot)) => Ok(slot),
                 Ok(Entry::Waiting(mut waiting)) => {
                     let deadline = *deadline.get_or_insert_with(|| after(Instant::now(), self.backend.timeout_queue));
@@ -186,7 +187,7 @@ impl<'a> Attempts<'a> {
                 }
             }
         }
-        if self.tried.is_empty() {
+        if self.tried.all().is_empty() {
             live.no_server.0.increment();
         }
         Err(NoPlace::NoServer)

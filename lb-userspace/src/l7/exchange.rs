@@ -165,7 +165,7 @@ impl Exchange<'_> {
     async fn ask<B: RequestBody, R: Respond>(&self, mut body: B, mut respond: R, timer: &mut Timer) -> Ended {
         let bound = self.binding.and_then(|binding| binding.server);
         let key = self.place.borrow().key(self.told.client, self.told.held, self.request, self.id.as_deref());
-        let mut attempts = Attempts::new(self.backend, key, bound);
+        let (mut attempts, mut last) = (Attempts::new(self.backend, key, bound), None);
         let none = loop {
             let slot = match attempts.next(timer, |cx| poll_gone(&mut body, &mut respond, cx)).await {
                 Ok(slot) => slot,
@@ -174,7 +174,8 @@ impl Exchange<'_> {
             let Some(live) = self.backend.live.servers.get(slot.server) else { continue };
             self.told.tale.note(|told| told.server(self.backend, slot.server));
             let counts = live.counts.of(self.told.client.thread.index);
-            let failed = match self.ask_one(slot.server, attempts.may_go_on(), (body, respond), timer).await {
+            let another = |failure| self.backend.retry.on.contains(&failure) && attempts.has_another();
+            let failed = match self.ask_one(slot.server, &another, (body, respond), timer).await {
                 Ok(ended) => return ended,
                 Err((failed, unused)) => {
                     (body, respond) = unused;
@@ -182,7 +183,8 @@ impl Exchange<'_> {
                 }
             };
             let Some((why, begun)) = failed else {
-                if self.backend.retry.on.contains(&RetryOn::ConnFailure) {
+                last = None;
+                if another(RetryOn::ConnFailure) {
                     counts.redispatches.increment();
                     continue;
                 }
@@ -191,31 +193,18 @@ impl Exchange<'_> {
             if why.is_of_server() {
                 counts.response_errors.increment();
             }
-            let worth = why.retry().is_some_and(|failure| self.backend.retry.on.contains(&failure));
-            if worth && !begun && attempts.may_go_on() {
-                counts.redispatches.increment();
-                continue;
+            // What was thrown away already needs another answer anyway.
+            let is_worth = matches!(why, Why::Status(_)) || why.retry().is_some_and(another);
+            if !is_worth || begun {
+                return self.told.failed(why, respond, timer).await;
             }
-            let (cause, phase) = why.letters();
-            self.told.tale.ended_by(cause, phase);
-            if let Why::Replaced { instead, drained } = why {
-                let Instead { response, body, .. } = *instead;
-                return self.told.send(response, body, drained, respond, timer).await;
-            }
-            let Some(answer) = why.answer() else { return Ended::Cut };
-            return self.told.reply(answer, false, respond, timer).await;
+            counts.redispatches.increment();
+            last = Some(why);
         };
-        let (cause, phase) = match none {
-            NoPlace::NoServer => (Cause::Server, Phase::Connect),
-            NoPlace::Late => (Cause::ServerTimeout, Phase::Queue),
-            NoPlace::Gone => (Cause::Client, Phase::Queue),
-        };
-        self.told.tale.ended_by(cause, phase);
-        if none == NoPlace::Gone {
-            return Ended::Cut;
+        match last.filter(|_| none == NoPlace::NoServer) {
+            Some(why) => self.told.failed(why, respond, timer).await,
+            None => self.told.unserved(none, self.length.is_empty(), respond, timer).await,
         }
-        let drained = self.length.is_empty();
-        self.told.reply(Answer::UNAVAILABLE, drained, respond, timer).await
     }
 
     /// Asks one server: on a kept connection, if there is one, else on a new one. `Err`: nothing has gone to the client, and
@@ -223,7 +212,7 @@ impl Exchange<'_> {
     async fn ask_one<B: RequestBody, R: Respond>(
         &self,
         server: usize,
-        may_go_on: bool,
+        another: &dyn Fn(RetryOn) -> bool,
         (mut body, mut respond): (B, R),
         timer: &mut Timer,
     ) -> Result<Ended, (Option<(Why, bool)>, (B, R))> {
@@ -236,7 +225,7 @@ impl Exchange<'_> {
                 live.counts.of(self.told.client.thread.index).total.increment();
             }
             let change = |response: &mut Response| self.change(response, server);
-            let talk = self.talk(may_go_on, &change, timer);
+            let talk = self.talk(another, &change, timer);
             let talked = match reached {
                 Reached::Http1(connection) => {
                     let asking = OnHttp1 { connection, upgrade: self.upgrade, case: self.http.header_case };
@@ -279,7 +268,12 @@ impl Exchange<'_> {
         None
     }
 
-    fn talk<'t>(&'t self, may_retry: bool, change: &'t Change<'t>, timer: &'t mut Timer) -> Talk<'t> {
+    fn talk<'t>(
+        &'t self,
+        another: &'t dyn Fn(RetryOn) -> bool,
+        change: &'t Change<'t>,
+        timer: &'t mut Timer,
+    ) -> Talk<'t> {
         let frontend = self.told.held.frontend();
         let patience = Patience {
             client: frontend.map_or_else(Default::default, |frontend| frontend.timeout_client),
@@ -295,7 +289,7 @@ impl Exchange<'_> {
             timeout_tunnel: self.backend.timeout_tunnel,
             change,
             tale: self.told.tale,
-            retry_on: may_retry.then_some(&self.backend.retry.on),
+            another,
             expects_continue: !self.length.is_empty() && self.request.fields.lists("expect", "100-continue"),
             timer,
         }

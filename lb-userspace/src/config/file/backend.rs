@@ -96,8 +96,9 @@ table! {
         /// Load of the backend, in requests or connections, from which servers with a `minconn` have their `maxconn`.
         /// Default: the sum of its servers' `maxconn`; HAProxy's is a tenth of what its frontends take.
         fullconn: i64,
-        /// Attempts to reach a server after the first, 0 to 100. Unlike HAProxy's they come at once, and at another server if
-        /// there is one. Default: 3, as HAProxy.
+        /// Attempts after the first to have an answer of a server, or to reach one, 0 to 100. Unlike HAProxy's they come at
+        /// once, and each at another server: none is asked twice. Once there is no further one, the last failure or answer is
+        /// passed on. Default: 3, as HAProxy.
         retries: i64,
         /// Whether these may go to another server than the one that a cookie names, HAProxy's `option redispatch`. Default:
         /// true; HAProxy's is false.

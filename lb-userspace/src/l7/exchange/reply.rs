@@ -1,9 +1,10 @@
 //! Answers of our own: counted, told, and sent as a whole.
 
-use super::Ended;
+use super::{Ended, place::Instead, talk::Why};
 use crate::l7::{
     accept::{Client, Held},
     answer::{Answer, Files},
+    connect::NoPlace,
     log::termination::{Cause, Phase},
     message::{Length, Response},
     pump::{Frame, Sink as _},
@@ -54,7 +55,50 @@ impl Replying<'_> {
         self.send(response, page, drained && !answer.is_of_request(), respond, timer).await
     }
 
-    /// The same with an answer that rules have made.
+    /// Tells the client why it has no answer of the server that was asked.
+    pub(super) async fn failed<R: Respond>(self, why: Why, respond: R, timer: &mut Timer) -> Ended {
+        let (cause, phase) = why.letters();
+        self.tale.ended_by(cause, phase);
+        let answer = match why {
+            Why::Replaced { instead, drained } => {
+                let Instead { response, body, .. } = *instead;
+                return self.send(response, body, drained, respond, timer).await;
+            }
+            Why::Status(status) => {
+                // It was the server's, and is no fault of the request.
+                let (response, page) = Answer(status).response();
+                return self.send(response, page, false, respond, timer).await;
+            }
+            Why::NoAnswer(_) => Answer::BAD_GATEWAY,
+            Why::ServerLate => Answer::GATEWAY_TIMEOUT,
+            Why::BadBody => Answer::BAD_REQUEST,
+            Why::ClientLate => Answer::REQUEST_TIMEOUT,
+            Why::Abort => return Ended::Cut,
+        };
+        self.reply(answer, false, respond, timer).await
+    }
+
+    /// Tells the client that no server was there for it.
+    pub(super) async fn unserved<R: Respond>(
+        self,
+        none: NoPlace,
+        drained: bool,
+        respond: R,
+        timer: &mut Timer,
+    ) -> Ended {
+        let (cause, phase) = match none {
+            NoPlace::NoServer => (Cause::Server, Phase::Connect),
+            NoPlace::Late => (Cause::ServerTimeout, Phase::Queue),
+            NoPlace::Gone => (Cause::Client, Phase::Queue),
+        };
+        self.tale.ended_by(cause, phase);
+        if none == NoPlace::Gone {
+            return Ended::Cut;
+        }
+        self.reply(Answer::UNAVAILABLE, drained, respond, timer).await
+    }
+
+    /// Sends an answer that is whole: one of ours, or one that rules have made.
     pub(super) async fn send<R: Respond>(
         self,
         response: Response,

@@ -1,6 +1,6 @@
 //! Talk: the request goes to one server and its answer to the client, both at the same time if need be.
 
-use super::{Answer, Ended, place::Instead};
+use super::{Ended, place::Instead};
 use crate::l7::{
     accept::Client,
     ask::{Answering, Asking, NoAnswer},
@@ -13,7 +13,6 @@ use crate::l7::{
 };
 use crate::model::RetryOn;
 use std::{
-    collections::BTreeSet,
     future::poll_fn,
     rc::Rc,
     task::{Context, Poll},
@@ -34,8 +33,8 @@ pub(super) struct Talk<'a> {
     /// Makes of the server's answer that of the client.
     pub(super) change: &'a Change<'a>,
     pub(super) tale: &'a Tale,
-    /// After which failures another server may be asked; `None`: there is no further one.
-    pub(super) retry_on: Option<&'a BTreeSet<RetryOn>>,
+    /// Whether another server may be asked after that failure.
+    pub(super) another: &'a dyn Fn(RetryOn) -> bool,
     /// The client waits to be told that it may send the body.
     pub(super) expects_continue: bool,
     pub(super) timer: &'a mut Timer,
@@ -93,18 +92,6 @@ impl Why {
             Self::ClientLate => (Cause::ClientTimeout, Phase::Data),
         }
     }
-
-    /// What the client is told, if it is still there.
-    pub(super) const fn answer(&self) -> Option<Answer> {
-        Some(match self {
-            Self::NoAnswer(_) => Answer::BAD_GATEWAY,
-            Self::ServerLate => Answer::GATEWAY_TIMEOUT,
-            Self::Status(status) => Answer(*status),
-            Self::BadBody => Answer::BAD_REQUEST,
-            Self::ClientLate => Answer::REQUEST_TIMEOUT,
-            Self::Replaced { .. } | Self::Abort => return None,
-        })
-    }
 }
 
 /// Nothing has gone to the client.
@@ -134,7 +121,7 @@ impl Talk<'_> {
                     self.expects_continue &= response.status != 100;
                     respond.interim(&response);
                 }
-                Ok((response, _)) if !up.pump.has_begun() && self.retries(response.status) => {
+                Ok((response, _)) if !up.pump.has_begun() && (self.another)(RetryOn::Status(response.status)) => {
                     let why = Why::Status(response.status);
                     return Err(Failed { why, begun: false, body: up.pump.source, respond });
                 }
@@ -173,10 +160,6 @@ impl Talk<'_> {
         }
         A::keep(up.pump.sink, down.source, self.client);
         Ok(Ended::Clean)
-    }
-
-    fn retries(&self, status: u16) -> bool {
-        self.retry_on.is_some_and(|on| on.contains(&RetryOn::Status(status)))
     }
 
     /// The next head of the server's, while the request's body goes there.

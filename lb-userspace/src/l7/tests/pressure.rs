@@ -3,11 +3,11 @@
 use super::{
     model::{backend, cookie, http_frontend},
     origin::{Act, Origin, ok},
-    proxy::{Proxy, SHORT, eventually, read_until, refusing},
+    proxy::{Proxy, SHORT, eventually, refusing},
 };
 use crate::{
     model::{Backend, Balance, Cookie, FrontendKind, RetryOn, TcpFrontend, cookie::CookieMode},
-    servers::BackendLive,
+    servers::{Available, BackendLive},
 };
 use std::{
     collections::BTreeSet,
@@ -165,15 +165,57 @@ async fn what_may_be_tried_again_goes_to_another_server() {
             assert_eq!(good == 3, retries, "{failure:?}: {answers:?}");
         }
     }
-    // The last answer is handed on as it is.
-    let busy = Origin::start(|_, _| Act::Answer("HTTP/1.1 503 Busy\r\nContent-Length: 2\r\n\r\nno".into())).await;
-    let mut web = backend("web", [busy.address]);
-    web.pressure.retry.on = BTreeSet::from([RetryOn::Status(503)]);
-    web.pressure.retry.retries = 0;
+}
+
+#[tokio::test]
+async fn what_no_other_server_may_be_asked_about_is_handed_on() {
+    let cases = [
+        (RetryOn::Status(503), "HTTP/1.1 503 Busy\r\nContent-Length: 2\r\n\r\nno", "HTTP/1.1 503 Busy\r\n"),
+        (RetryOn::Status(404), "HTTP/1.1 404 Nope\r\nContent-Length: 2\r\n\r\nno", "HTTP/1.1 404 Nope\r\n"),
+        (RetryOn::EmptyResponse, "", "HTTP/1.1 502 "),
+        (RetryOn::JunkResponse, "junk\r\n\r\n", "HTTP/1.1 502 "),
+    ];
+    for (failure, answer, expected) in cases {
+        let bad = || Origin::start(move |_, _| Act::Close(answer.into()));
+        let (one, other) = (bad().await, bad().await);
+        // No attempt is left; or no server is, of one, or of two.
+        for (retries, servers) in [(0, 1), (3, 1), (3, 2)] {
+            let mut web = backend("web", [one.address, other.address].into_iter().take(servers));
+            web.pressure.retry.on = BTreeSet::from([RetryOn::ConnFailure, failure]);
+            web.pressure.retry.retries = retries;
+            let before = one.count() + other.count();
+            let proxy = Proxy::http(http_frontend(), vec![web]);
+            let answered = proxy.ask_path("a", "/").await;
+            assert!(answered.starts_with(expected), "{failure:?}, {retries} retries: {answered}");
+            assert_eq!(answered.ends_with("\r\n\r\nno"), answer.ends_with("no"), "{answered}");
+            assert_eq!(one.count() + other.count() - before, servers, "each is asked once");
+            let redispatches = live(&proxy).servers.iter().map(|live| live.counts.sum(|counts| &counts.redispatches));
+            assert_eq!(redispatches.sum::<u64>(), servers as u64 - 1);
+        }
+    }
+}
+
+#[tokio::test]
+async fn whoever_tries_again_waits_for_another_server_and_has_the_status_of_the_first_if_that_goes() {
+    let nope = || Act::Answer("HTTP/1.1 404 Nope\r\nContent-Length: 0\r\n\r\n".into());
+    let (full, bad) = (Origin::start(|_, _| Act::Hang(String::new())).await, Origin::start(move |_, _| nope()).await);
+    let mut web = backend("web", [full.address, bad.address]);
+    web.balance = Balance::First;
+    web.servers.iter_mut().for_each(|server| server.limits.maxconn = 1);
+    web.pressure.retry.on = BTreeSet::from([RetryOn::Status(404)]);
     let proxy = Proxy::http(http_frontend(), vec![web]);
-    let mut client = proxy.connect().await;
-    client.write_all(REQUEST).await.expect("write");
-    assert!(read_until(&mut client, "no").await.starts_with("HTTP/1.1 503 Busy\r\n"));
+    let mut holder = proxy.connect().await;
+    holder.write_all(REQUEST).await.expect("write");
+    eventually("it has the place", || full.count() == 1).await;
+    let going = async {
+        eventually("it waits", || live(&proxy).gate.waiting() == 1).await;
+        live(&proxy).publish(Available::new([(1, 1)]));
+    };
+    let (answer, ()) = tokio::join!(proxy.ask_path("a", "/"), going);
+    assert!(answer.starts_with("HTTP/1.1 404 Not Found\r\n"), "{answer}");
+    assert_eq!((full.count(), bad.count()), (1, 1));
+    let counts = &proxy.frontend_live().counts;
+    assert_eq!(counts.sum(|counts| &counts.request_errors), 0, "the request was right");
 }
 
 #[tokio::test]

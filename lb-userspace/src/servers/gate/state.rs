@@ -45,7 +45,8 @@ pub(super) struct Row {
 /// One that waits, or has come to the end of its wait and does not know yet.
 #[derive(Debug)]
 struct Held {
-    /// The servers that its configuration has; a later one may have others, which it could not reach.
+    /// The servers that it may be given: those of its configuration, for it could not reach others of a later one, but for
+    /// those that it has tried.
     known: Arc<[u64]>,
     waker: Option<Waker>,
     /// The server that it has a place at, or why not.
@@ -78,12 +79,18 @@ impl State {
         for ticket in gone {
             self.end(ticket, Err(Refusal::Gone));
         }
-        if self.rows.values().all(|row| !row.takes) {
-            for ticket in std::mem::take(&mut self.any) {
-                self.end(ticket, Err(Refusal::NoServer));
-            }
+        let known = |ticket: &Ticket| self.tickets.get(ticket).is_some_and(|held| self.any_takes(&held.known));
+        let lost: Vec<_> = self.any.iter().copied().filter(|ticket| !known(ticket)).collect();
+        for ticket in lost {
+            self.any.remove(&ticket);
+            self.end(ticket, Err(Refusal::NoServer));
         }
         self.give_on_everywhere();
+    }
+
+    /// Whether any of these servers takes what is new.
+    fn any_takes(&self, identities: &[u64]) -> bool {
+        identities.iter().any(|identity| self.rows.get(identity).is_some_and(|row| row.takes))
     }
 
     pub(super) fn waiting_for_any(&self) -> usize {
@@ -95,7 +102,7 @@ impl State {
     }
 
     /// A place at once, or a ticket.
-    pub(super) fn enter(&mut self, place: Place, backend: &BackendLive) -> Result<Entered, Refusal> {
+    pub(super) fn enter(&mut self, place: Place, tried: &[usize], backend: &BackendLive) -> Result<Entered, Refusal> {
         let identity = |server: usize| backend.servers.get(server).map(|live| live.identity);
         if let Place::Server(server) | Place::Bound(server) = place {
             let identity = identity(server).ok_or(Refusal::Gone)?;
@@ -116,12 +123,19 @@ impl State {
                 Place::Bound(_) | Place::Server(_) | Place::Any => {}
             }
         }
-        if !matches!(place, Place::Bound(_)) && self.rows.values().all(|row| !row.takes) {
+        let known = match tried {
+            [] => Arc::clone(&backend.identities),
+            tried => {
+                let new = backend.identities.iter().enumerate().filter(|(server, _)| !tried.contains(server));
+                new.map(|(_, identity)| *identity).collect()
+            }
+        };
+        if !matches!(place, Place::Bound(_)) && !self.any_takes(&known) {
             return Err(Refusal::NoServer);
         }
         let ticket = self.next;
         self.next += 1;
-        self.tickets.insert(ticket, Held { known: Arc::clone(&backend.identities), waker: None, outcome: None });
+        self.tickets.insert(ticket, Held { known, waker: None, outcome: None });
         match place {
             Place::Bound(server) => {
                 if let Some(row) = identity(server).and_then(|identity| self.rows.get_mut(&identity)) {

@@ -76,13 +76,13 @@ fn queued(backend: &BackendLive) -> Vec<usize> {
 #[test]
 fn a_place_goes_to_whoever_waits_longest_wherever_that_is() {
     let (backend, _live) = live(&limited(&[maxconn(1), maxconn(1)]), &Live::default());
-    let (first, second) = (slot(backend.enter(Place::Server(0))), slot(backend.enter(Place::Server(1))));
+    let (first, second) = (slot(backend.enter(Place::Server(0), &[])), slot(backend.enter(Place::Server(1), &[])));
     assert!(!has_room(&backend, 0) && !has_room(&backend, 1));
     let woken: [Arc<Woken>; 3] = Default::default();
     let wakers = woken.clone().map(Waker::from);
-    let mut any = wait(backend.enter(Place::Any));
-    let mut bound = wait(backend.enter(Place::Bound(0)));
-    let mut last = wait(backend.enter(Place::Server(0)));
+    let mut any = wait(backend.enter(Place::Any, &[]));
+    let mut bound = wait(backend.enter(Place::Bound(0), &[]));
+    let mut last = wait(backend.enter(Place::Server(0), &[]));
     assert_eq!((backend.gate.waiting(), queued(&backend), backend.load()), (2, vec![1, 0], 5));
     for (waiting, waker) in [&mut any, &mut bound, &mut last].into_iter().zip(&wakers) {
         assert!(poll(waiting, waker).is_pending());
@@ -109,9 +109,9 @@ fn a_server_that_rises_has_room_for_few_and_with_each_step_for_more() {
         backend.publish(Available::new([(0, 1)]).rising([(0, throttle)]));
     };
     rising(0);
-    let _first = slot(backend.enter(Place::Server(0)));
+    let _first = slot(backend.enter(Place::Server(0), &[]));
     assert!(!has_room(&backend, 0));
-    let (mut second, mut third) = (wait(backend.enter(Place::Any)), wait(backend.enter(Place::Bound(0))));
+    let (mut second, mut third) = (wait(backend.enter(Place::Any, &[])), wait(backend.enter(Place::Bound(0), &[])));
     let woken = Arc::new(Woken::default());
     let waker = Waker::from(Arc::clone(&woken));
     assert!(poll(&mut second, &waker).is_pending() && poll(&mut third, &waker).is_pending());
@@ -127,8 +127,8 @@ fn a_server_that_rises_has_room_for_few_and_with_each_step_for_more() {
 #[test]
 fn a_place_that_was_given_to_one_who_has_gone_is_given_on() {
     let (backend, _live) = live(&limited(&[maxconn(1)]), &Live::default());
-    let first = slot(backend.enter(Place::Server(0)));
-    let (gone, mut next) = (wait(backend.enter(Place::Any)), wait(backend.enter(Place::Bound(0))));
+    let first = slot(backend.enter(Place::Server(0), &[]));
+    let (gone, mut next) = (wait(backend.enter(Place::Any, &[])), wait(backend.enter(Place::Bound(0), &[])));
     let woken = Arc::new(Woken::default());
     let waker = Waker::from(Arc::clone(&woken));
     assert!(poll(&mut next, &waker).is_pending());
@@ -144,19 +144,19 @@ fn a_place_that_was_given_to_one_who_has_gone_is_given_on() {
 fn queues_have_their_limit_and_servers_that_go_send_away_who_waits() {
     let limits = Limits { maxconn: 1, minconn: 0, maxqueue: 1 };
     let (backend, _live) = live(&limited(&[limits, limits]), &Live::default());
-    let _slots = [slot(backend.enter(Place::Server(0))), slot(backend.enter(Place::Server(1)))];
-    let mut bound = wait(backend.enter(Place::Bound(0)));
-    assert_eq!(backend.enter(Place::Bound(0)).expect_err("full"), Refusal::QueueFull);
-    let mut any = wait(backend.enter(Place::Any));
+    let _slots = [slot(backend.enter(Place::Server(0), &[])), slot(backend.enter(Place::Server(1), &[]))];
+    let mut bound = wait(backend.enter(Place::Bound(0), &[]));
+    assert_eq!(backend.enter(Place::Bound(0), &[]).expect_err("full"), Refusal::QueueFull);
+    let mut any = wait(backend.enter(Place::Any, &[]));
     backend.publish(Available::new([(1, 1)]).keeping([0]));
     assert!(poll(&mut bound, Waker::noop()).is_pending(), "it drains, and keeps what is its own");
     backend.publish(Available::new([(1, 1)]));
     assert!(matches!(poll(&mut bound, Waker::noop()), Poll::Ready(Err(Refusal::Gone))));
-    assert_eq!(backend.enter(Place::Bound(0)).expect_err("down"), Refusal::Gone);
+    assert_eq!(backend.enter(Place::Bound(0), &[]).expect_err("down"), Refusal::Gone);
     assert!(poll(&mut any, Waker::noop()).is_pending());
     backend.publish(Available::default());
     assert!(matches!(poll(&mut any, Waker::noop()), Poll::Ready(Err(Refusal::NoServer))));
-    assert_eq!(backend.enter(Place::Any).expect_err("nothing is left"), Refusal::NoServer);
+    assert_eq!(backend.enter(Place::Any, &[]).expect_err("nothing is left"), Refusal::NoServer);
     assert_eq!(backend.load(), 2);
 }
 
@@ -166,10 +166,10 @@ fn limits_rise_with_the_load() {
     assert_eq!([0, 1, 10, 15, 20, 50].map(|load| limits.at(load, 20)), [2, 2, 5, 7, 10, 10]);
     assert_eq!((Limits::default().at(1, 0), maxconn(3).at(0, 9)), (usize::MAX, 3));
     let (backend, _live) = live(&limited(&[limits]), &Live::default());
-    let mut slots: Vec<_> = (0..2).map(|_| slot(backend.enter(Place::Server(0)))).collect();
+    let mut slots: Vec<_> = (0..2).map(|_| slot(backend.enter(Place::Server(0), &[]))).collect();
     // By itself `fullconn` is the sum of all `maxconn`, 10 here, so that the limit is the load as soon as it is above 2.
-    slots.extend((2..10).map(|_| slot(backend.enter(Place::Server(0)))));
-    drop(wait(backend.enter(Place::Server(0))));
+    slots.extend((2..10).map(|_| slot(backend.enter(Place::Server(0), &[]))));
+    drop(wait(backend.enter(Place::Server(0), &[])));
     drop(slots);
     assert_eq!(backend.load(), 0);
 }
@@ -178,8 +178,8 @@ fn limits_rise_with_the_load() {
 fn a_reload_keeps_places_and_queues_and_gives_none_at_servers_that_the_waiter_does_not_know() {
     let config = limited(&[maxconn(1)]);
     let (old, all) = live(&config, &Live::default());
-    let first = slot(old.enter(Place::Server(0)));
-    let mut waiting = wait(old.enter(Place::Any));
+    let first = slot(old.enter(Place::Server(0), &[]));
+    let mut waiting = wait(old.enter(Place::Any, &[]));
     let mut config = config;
     let added = backend("web", ["10.0.0.9:80".parse().expect("address")]).servers.remove(0);
     config.servers.insert(0, crate::model::Server { name: "new".into(), limits: maxconn(1), ..added });
@@ -187,14 +187,14 @@ fn a_reload_keeps_places_and_queues_and_gives_none_at_servers_that_the_waiter_do
     new.publish(Available::new([(0, 1), (1, 1)]));
     assert_eq!(served(&new), [0, 1]);
     assert!(poll(&mut waiting, Waker::noop()).is_pending(), "the free server is not in its configuration");
-    assert_eq!(slot(new.enter(Place::Any.at(0))).server, 0);
+    assert_eq!(slot(new.enter(Place::Any.at(0), &[])).server, 0);
     drop(first);
     assert!(matches!(poll(&mut waiting, Waker::noop()), Poll::Ready(Ok(Slot { server: 0, .. }))));
     for server in &mut config.servers {
         server.limits = Limits::default();
     }
-    let slots = [slot(new.enter(Place::Server(0))), slot(new.enter(Place::Server(1)))];
-    let mut waiting = wait(new.enter(Place::Any));
+    let slots = [slot(new.enter(Place::Server(0), &[])), slot(new.enter(Place::Server(1), &[]))];
+    let mut waiting = wait(new.enter(Place::Any, &[]));
     let (free, _all) = live(&config, &all);
     free.publish(Available::new([(0, 1), (1, 1)]));
     assert!(matches!(poll(&mut waiting, Waker::noop()), Poll::Ready(Ok(_))), "there is no limit any more");
@@ -244,7 +244,7 @@ proptest! {
         let (mut takes, mut keeps) = (7, 7);
         for step in steps {
             match step {
-                Step::Enter(place) => match backend.enter(place) {
+                Step::Enter(place) => match backend.enter(place, &[]) {
                     Ok(Entry::Slot(slot)) => slots.push(slot),
                     Ok(Entry::Waiting(waiting)) => waits.push((place, waiting)),
                     Err(_) => {}
@@ -298,7 +298,7 @@ fn counts_return_to_zero_after_a_million_aborted_requests() {
                     1 => Place::Bound(random.usize(..3)),
                     _ => Place::Server(random.usize(..3)),
                 };
-                match backend.enter(place).expect("all take traffic") {
+                match backend.enter(place, &[]).expect("all take traffic") {
                     Entry::Slot(slot) => slots.push_back(slot),
                     Entry::Waiting(waiting) => waits.push_back(waiting),
                 }
@@ -333,7 +333,7 @@ fn no_wake_up_is_lost_between_threads() {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().expect("runtime");
             runtime.block_on(async {
                 for turn in 0..5_000_u32 {
-                    let slot = match backend.enter(Place::Server(0)).expect("it takes traffic") {
+                    let slot = match backend.enter(Place::Server(0), &[]).expect("it takes traffic") {
                         Entry::Slot(slot) => slot,
                         Entry::Waiting(waiting) if turn % 7 == 0 => {
                             let short = Duration::from_micros(50);

@@ -68,10 +68,10 @@ impl Drop for Waiting {
 }
 
 impl BackendLive {
-    /// Takes a place, or begins to wait for one.
-    pub fn enter(self: &Arc<Self>, place: Place) -> Result<Entry, Refusal> {
+    /// Takes a place, or begins to wait for one: whoever waits for any server gets none of those that it has `tried`.
+    pub fn enter(self: &Arc<Self>, place: Place, tried: &[usize]) -> Result<Entry, Refusal> {
         if self.gate.is_limited() {
-            return match self.gate.with(|state| state.enter(place, self))? {
+            return match self.gate.with(|state| state.enter(place, tried, self))? {
                 Entered::At(live) => self.slot(Ok(live)).map(Entry::Slot),
                 Entered::Waits(ticket) => {
                     Ok(Entry::Waiting(Waiting { backend: Arc::clone(self), ticket: Some(ticket) }))
@@ -81,7 +81,11 @@ impl BackendLive {
         let server = match place {
             Place::Server(server) | Place::Bound(server) => server,
             // It was limited a moment ago.
-            Place::Any => self.available.load().servers().first().ok_or(Refusal::NoServer)?.0,
+            Place::Any => {
+                let available = self.available.load();
+                let mut servers = available.servers().iter().map(|(server, _)| *server);
+                servers.find(|server| !tried.contains(server)).ok_or(Refusal::NoServer)?
+            }
         };
         let live = Arc::clone(self.servers.get(server).ok_or(Refusal::Gone)?);
         let gate = self.counts_load.then(|| Arc::clone(&self.gate));
