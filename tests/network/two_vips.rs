@@ -3,7 +3,7 @@
 use crate::scene::{FAST_CHECK, PORT, SOON, WEBS};
 use anyhow::{Context, Result, ensure};
 use lb_tests::{
-    client::{Flows, seen, udp},
+    client::{Flows, seen, udp::Talks},
     lab::{Family, Lab},
     origin::Echo,
     sluice::Sluice,
@@ -47,17 +47,20 @@ fn a_reply_comes_from_the_vip_that_was_asked() -> Result<()> {
         sluice.wait_shares("echo", SOON, |shares| shares.keys().eq(WEBS))?;
         let vips = [PORT, OTHER].map(|port| SocketAddr::new(family.nat_vip(), port));
         let mut flows = vips.map(|vip| Flows::open(&lab.client, vip, FLOWS));
+        // All stay open: to a server, what a client sends from one port to two VIPs is one connection.
+        let mut talks = Vec::new();
         for (vip, flows) in vips.into_iter().zip(&mut flows) {
             let flows = flows.as_mut().ok().with_context(|| format!("no connections to {vip}"))?;
             // UDP wants each reply from the very VIP that it asked.
-            let datagrams = udp::ask(&lab.client, vip, FLOWS)?;
+            let datagrams = Talks::open(&lab.client, vip, FLOWS)?;
             flows.exchange("beside those to the other")?;
-            for met in [flows.by_server(), seen::by_server(&datagrams)] {
+            for met in [flows.by_server(), seen::by_server(datagrams.seen())] {
                 ensure!(met.keys().eq(WEBS), "{vip}: {met:?}");
             }
-            for seen in flows.seen().chain(&datagrams) {
+            for seen in flows.seen().chain(datagrams.seen()) {
                 ensure!(seen.own == seen.there, "{vip}: {seen:?}");
             }
+            talks.push(datagrams);
         }
     }
     Ok(())
