@@ -30,6 +30,8 @@ pub(crate) struct Known<'a> {
     pub(crate) files: &'a BTreeMap<String, Result<String, String>>,
     /// The files that were asked for, and are not among these: whoever may read files reads them.
     pub(crate) wanted: RefCell<BTreeSet<String>>,
+    /// The backends that were asked what they have in hand; `None`: whichever a request goes to.
+    pub(crate) asked_for_load: RefCell<BTreeSet<Option<BackendIndex>>>,
 }
 
 impl Known<'_> {
@@ -44,6 +46,16 @@ impl Known<'_> {
     fn unknown_backend(&self, name: &str, span: Span) -> Diagnostic {
         let help = did_you_mean(name, self.backends.iter().map(|(name, _)| *name));
         Diagnostic::error(span, format!("there is no backend `{name}`")).maybe_help(help)
+    }
+
+    fn asks_for_load(&self, backend: Option<BackendIndex>) {
+        self.asked_for_load.borrow_mut().insert(backend);
+    }
+
+    /// Whether any expression that was read asks what that backend has in hand.
+    pub(crate) fn is_asked_for_load(&self, backend: BackendIndex) -> bool {
+        let asked = self.asked_for_load.borrow();
+        asked.contains(&None) || asked.contains(&Some(backend))
     }
 
     fn userlist(&self, name: &str) -> Option<Arc<Userlist>> {

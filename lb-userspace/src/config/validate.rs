@@ -88,7 +88,7 @@ fn model(file: &File, bundle: &Bundle, wanted: &mut BTreeSet<String>, out: &mut 
     bind::check_conflicts(&frontends, out);
     let userlists = userlists(file, out);
     let known = known(&frontends, &backends, userlists, bundle);
-    let model = Model {
+    let mut model = Model {
         global: global::global(file.global.value(), bundle.cpus, out),
         frontends: frontends
             .iter()
@@ -103,6 +103,9 @@ fn model(file: &File, bundle: &Bundle, wanted: &mut BTreeSet<String>, out: &mut 
             })
             .collect(),
     };
+    for (index, backend) in model.backends.iter_mut().enumerate() {
+        backend.pressure.is_asked_for_load = known.is_asked_for_load(index);
+    }
     wanted.extend(known.wanted.into_inner());
     kernel::check(file, &frontends, &backends, &names, out);
     // With other errors this would often be their consequence.
@@ -180,6 +183,7 @@ fn known<'a>(
         userlists,
         files: &bundle.texts,
         wanted: RefCell::default(),
+        asked_for_load: RefCell::default(),
     }
 }
 

@@ -27,7 +27,7 @@ impl Numbers for Counted<'_> {
     }
 
     fn backend_connections(&self, backend: BackendIndex) -> Option<u64> {
-        Some(self.backend(backend)?.servers.iter().map(|server| server.connections()).sum())
+        Some(self.backend(backend)?.load() as u64)
     }
 
     fn frontend_connections(&self, frontend: Option<&str>) -> Option<u64> {
@@ -52,6 +52,7 @@ impl Numbers for Counted<'_> {
     }
 
     fn server_connections(&self, backend: BackendIndex, server: usize) -> Option<u64> {
-        self.backend(backend)?.servers.get(server).map(|server| server.connections())
+        let server = self.backend(backend)?.servers.get(server)?;
+        Some(server.load.0.served.load(Relaxed) as u64)
     }
 }

@@ -11,6 +11,9 @@ pub struct Pressure {
     pub timeout_queue: Option<Duration>,
     /// What happens after a failure.
     pub retry: Retry,
+    /// Whether an expression asks what it has in hand (`be_conn`, `srv_conn`): then that is counted, whether servers have
+    /// limits or not.
+    pub is_asked_for_load: bool,
 }
 
 /// How many requests or connections a server takes. HAProxy's words.

@@ -124,7 +124,9 @@ impl BackendLive {
             identities: servers.iter().map(|server| server.identity).collect(),
             fullconn: backend.fullconn(),
             table: table(&backend.balance),
-            counts_load: by_load || limits.iter().any(|limits| limits.maxconn > 0),
+            counts_load: by_load
+                || backend.pressure.is_asked_for_load
+                || limits.iter().any(|limits| limits.maxconn > 0),
             limits,
             servers,
         };

@@ -217,6 +217,11 @@ fn numbers(name: &str, call: &Call<'_>, known: &Known<'_>) -> Result<Option<Fetc
         _ => return Ok(None),
     };
     call.at_most(1)?;
+    if let Number::BackendConnections(backend) = number {
+        known.asks_for_load(backend);
+    } else if let Number::ServerConnections(backend, _) = number {
+        known.asks_for_load(Some(backend));
+    }
     Ok(Some(Fetch::Number(number)))
 }
 

@@ -116,6 +116,8 @@ pub(super) fn pressure(typed: &Typed, defaults: &Defaults, out: &mut Vec<Diagnos
                 words.iter().flat_map(|At { value: RetryWord(failures), .. }| *failures).copied().collect()
             }),
         },
+        // Known once all expressions were read.
+        is_asked_for_load: false,
     }
 }
 

@@ -270,6 +270,46 @@ async fn a_tarpit_holds_a_client_and_lets_go_of_one_that_leaves() {
 }
 
 #[tokio::test]
+async fn a_backend_has_in_hand_what_is_served_and_what_waits_and_no_idle_connections() {
+    let origin =
+        Origin::start(
+            |_, request| {
+                if request.contains("/slow") { Act::Hang(String::new()) } else { Act::Answer(ok("served")) }
+            },
+        );
+    let origin = origin.await;
+    for limit in ["", ", maxconn = 1"] {
+        let text = format!(
+            "[frontend.www]\nmode = \"http\"\nbind = \"*:80\"\ndefault_backend = \"web\"\n\
+             rule = [{{ if = \"{{ path /load }}\", redirect = {{ location = \"/%[be_conn(web)]/%[srv_conn(web/s)]\" }} }}]\n\
+             [backend.web]\nserver = [{{ name = \"s\", address = \"{}\"{limit} }}]\n",
+            origin.address
+        );
+        let loaded = config::parse(&text).unwrap_or_else(|errors| panic!("{}", errors.render(config::Format::Short)));
+        let proxy = Proxy::of(2, loaded.model);
+        let load = async |expected: &str| {
+            let answer = proxy.ask_path("a", "/load").await;
+            assert!(answer.contains(&format!("\r\nlocation: {expected}\r\n")), "{expected}{limit}: {answer}");
+        };
+        assert!(proxy.ask_path("a", "/").await.ends_with("served"));
+        assert_eq!(proxy.live.backend("web").expect("backend").servers[0].connections(), 1, "it is kept");
+        load("/0/0").await;
+        let mut clients = Vec::new();
+        for expected in if limit.is_empty() { ["/1/1", "/2/2"] } else { ["/1/1", "/2/1"] } {
+            let mut client = proxy.connect().await;
+            client.write_all(b"GET /slow HTTP/1.1\r\nHost: a\r\n\r\n").await.expect("write");
+            let open = clients.len() + 1;
+            eventually("it has come", || proxy.live.backend("web").expect("backend").load() == open).await;
+            load(expected).await;
+            clients.push(client);
+        }
+        drop(clients);
+        eventually("nothing is left", || proxy.live.backend("web").expect("backend").load() == 0).await;
+        load("/0/0").await;
+    }
+}
+
+#[tokio::test]
 async fn the_article_sends_nine_in_ten_to_the_slow_path_when_few_servers_are_left() {
     let (fast, slow) = (Origin::start(|_, _| Act::Close(ok("fast"))).await, Origin::named("slow").await);
     let mut http = frontend("rule = [{ if = \"{ nbsrv(web) lt 2 } { rand(100) lt 90 }\", use = \"web\" }]");

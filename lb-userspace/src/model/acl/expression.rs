@@ -194,7 +194,8 @@ pub enum Attribute {
 pub enum Number {
     /// `nbsrv`: servers that may take traffic.
     Servers(Option<BackendIndex>),
-    /// `be_conn`: connections of the backend.
+    /// `be_conn`: requests (`http`) or connections (`tcp`) that the backend has in hand: its servers', and those that wait.
+    /// Connections that are kept for requests to come are none.
     BackendConnections(Option<BackendIndex>),
     /// `fe_conn`: connections of a frontend, by its name; `None`: of this one.
     FrontendConnections(Option<Box<str>>),
@@ -206,7 +207,7 @@ pub enum Number {
     Slots(Option<BackendIndex>),
     /// `srv_is_up`: whether a server, by its place, may take traffic.
     ServerUp(BackendIndex, usize),
-    /// `srv_conn`: its connections.
+    /// `srv_conn`: the same of one server, without those that wait.
     ServerConnections(BackendIndex, usize),
 }
 
