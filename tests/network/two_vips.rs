@@ -3,16 +3,25 @@
 use crate::scene::{FAST_CHECK, PORT, SOON, WEBS};
 use anyhow::{Context, Result, ensure};
 use lb_tests::{
-    client::{Flows, seen, udp::Talks},
+    client::{Flows, seen, udp},
     lab::{Family, Lab},
     origin::Echo,
     sluice::Sluice,
 };
-use std::net::SocketAddr;
+use std::{fs, net::SocketAddr};
 
 const FLOWS: usize = 100;
 /// The second VIP of each address.
 const OTHER: u16 = 8008;
+
+/// Which ports the client has for each. To a server, what it sends from one port to both is one connection.
+const OWN: [&str; 2] = ["20000 39999", "40000 59999"];
+
+/// Has the client open sockets at such ports alone.
+fn ports_of(lab: &Lab, ports: &str) -> Result<()> {
+    lab.client.run(|| fs::write("/proc/sys/net/ipv4/ip_local_port_range", ports))??;
+    Ok(())
+}
 
 fn config(lab: &Lab, family: Family) -> Result<String> {
     let bind = |port| {
@@ -46,21 +55,23 @@ fn a_reply_comes_from_the_vip_that_was_asked() -> Result<()> {
         sluice.command(&["reload"])?;
         sluice.wait_shares("echo", SOON, |shares| shares.keys().eq(WEBS))?;
         let vips = [PORT, OTHER].map(|port| SocketAddr::new(family.nat_vip(), port));
-        let mut flows = vips.map(|vip| Flows::open(&lab.client, vip, FLOWS));
-        // All stay open: to a server, what a client sends from one port to two VIPs is one connection.
-        let mut talks = Vec::new();
-        for (vip, flows) in vips.into_iter().zip(&mut flows) {
-            let flows = flows.as_mut().ok().with_context(|| format!("no connections to {vip}"))?;
+        let mut flows = Vec::new();
+        for (vip, ports) in vips.into_iter().zip(OWN) {
+            ports_of(&lab, ports)?;
+            let flow = Flows::open(&lab.client, vip, FLOWS).with_context(|| format!("no connections to {vip}"))?;
+            flows.push(flow);
+        }
+        for ((vip, ports), flows) in vips.into_iter().zip(OWN).zip(&mut flows) {
+            ports_of(&lab, ports)?;
             // UDP wants each reply from the very VIP that it asked.
-            let datagrams = Talks::open(&lab.client, vip, FLOWS)?;
+            let datagrams = udp::ask(&lab.client, vip, FLOWS)?;
             flows.exchange("beside those to the other")?;
-            for met in [flows.by_server(), seen::by_server(datagrams.seen())] {
+            for met in [flows.by_server(), seen::by_server(&datagrams)] {
                 ensure!(met.keys().eq(WEBS), "{vip}: {met:?}");
             }
-            for seen in flows.seen().chain(datagrams.seen()) {
+            for seen in flows.seen().chain(&datagrams) {
                 ensure!(seen.own == seen.there, "{vip}: {seen:?}");
             }
-            talks.push(datagrams);
         }
     }
     Ok(())
