@@ -122,28 +122,9 @@ impl Sending {
         self.written = Some(written);
         self
     }
-}
 
-impl Sink for Sending {
-    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Broken>> {
-        self.poll_flush(cx)
-    }
-
-    fn put(&mut self, frame: Frame) -> Result<(), Broken> {
-        match frame {
-            _ if self.mute => {}
-            Frame::Data(data) => self.data = data,
-            Frame::Trailers(trailers) => self.trailers = Some(to_map(&trailers)),
-        }
-        Ok(())
-    }
-
-    fn finish(&mut self) -> Result<(), Broken> {
-        self.ending = true;
-        Ok(())
-    }
-
-    fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Broken>> {
+    /// Sends what was put, as far as there is room.
+    fn poll_send(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Broken>> {
         let stream = self.stream.as_mut().ok_or(Broken::Cut)?;
         while !self.data.is_empty() {
             stream.reserve_capacity(self.data.len());
@@ -165,6 +146,33 @@ impl Sink for Sending {
             self.ended = true;
         }
         Poll::Ready(Ok(()))
+    }
+}
+
+impl Sink for Sending {
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Broken>> {
+        self.poll_send(cx)
+    }
+
+    fn put(&mut self, frame: Frame) -> Result<(), Broken> {
+        match frame {
+            _ if self.mute => {}
+            Frame::Data(data) => self.data = data,
+            Frame::Trailers(trailers) => self.trailers = Some(to_map(&trailers)),
+        }
+        Ok(())
+    }
+
+    fn finish(&mut self) -> Result<(), Broken> {
+        self.ending = true;
+        Ok(())
+    }
+
+    fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Broken>> {
+        ready!(self.poll_send(cx))?;
+        // Whoever waits for more to send wants to know that nobody does any more.
+        let gone = !self.ended && self.stream.as_mut().is_some_and(|stream| stream.poll_reset(cx).is_ready());
+        Poll::Ready(if gone { Err(Broken::Cut) } else { Ok(()) })
     }
 
     fn progress(&self) -> u64 {

@@ -2,7 +2,7 @@
 
 use super::{
     model::{backend, http_frontend},
-    origin::Origin,
+    origin::{Act, Origin},
     proxy::{Proxy, SHORT, eventually},
 };
 use crate::model::{Backend, Proto};
@@ -155,6 +155,22 @@ async fn a_connection_that_carries_nothing_for_too_long_is_closed() {
     eventually("it is closed", || live.servers[0].connections() == 0).await;
     assert_eq!(call(&sender, b"hi".to_vec()).await.0, 200);
     assert_eq!(connections.load(SeqCst), 2);
+}
+
+#[tokio::test]
+async fn a_client_that_loses_interest_while_the_server_is_silent_lets_go_of_it() {
+    let begun = || Act::Hang("HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\ndata: 1\n\n".into());
+    let origin = Origin::start(move |_, _| begun()).await;
+    let proxy = Proxy::http(http_frontend(), vec![backend("web", [origin.address])]);
+    let mut sender = client(&proxy).await;
+    let request = http::Request::get("http://a/events").body(()).expect("request");
+    let (response, stream) = sender.send_request(request, true).expect("sent");
+    let mut body = response.await.expect("response").into_body();
+    assert_eq!(body.data().await.expect("open").expect("data"), "data: 1\n\n");
+    assert_eq!(origin.ended.load(SeqCst), 0);
+    drop((body, stream));
+    eventually("the server is let go", || origin.ended.load(SeqCst) == 1).await;
+    assert_eq!(proxy.threads.connections(), 1);
 }
 
 #[tokio::test]
