@@ -1,7 +1,7 @@
 //! A listener's accept loop, and the first steps of a connection: handshake, then relay or HTTP.
 
 use super::{
-    acl::{Connection, Scene},
+    acl::{Connection, Payload, Scene},
     balance::Flow,
     io::Io,
     numbers::Counted,
@@ -15,7 +15,7 @@ use super::{
     tls::{self, TlsFacts},
 };
 use crate::{
-    model::{FrontendKind, Rule, rule::Admission},
+    model::{BackendIndex, FrontendKind, Rule, rule::Admission},
     servers::{FrontendLive, counts::FrontendCounts},
 };
 use std::{
@@ -183,6 +183,27 @@ impl Held {
     pub(super) fn frontend(&self) -> Option<&FrontendRoute> {
         self.snapshot.frontend(self.place)
     }
+
+    /// Has rules and expressions look at a connection, and what else is `seen`.
+    pub(super) fn with_scene<T>(
+        &self,
+        (flow, tls): (Flow, Option<&TlsFacts>),
+        seen: Seen<'_>,
+        look: impl FnOnce(&Scene<'_>) -> T,
+    ) -> Option<T> {
+        let Seen { payload, backend, unique_id } = seen;
+        let connection = Connection { source: flow.client, destination: flow.local, tls };
+        let numbers = Counted { snapshot: &self.snapshot, frontend: self.frontend()? };
+        Some(look(&Scene { connection: &connection, payload, backend, numbers: &numbers, unique_id }))
+    }
+}
+
+/// What rules and expressions see beside the connection and the message, as far as it is there already.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Seen<'a> {
+    pub(super) payload: Option<&'a Payload<'a>>,
+    pub(super) backend: Option<BackendIndex>,
+    pub(super) unique_id: Option<&'a [u8]>,
 }
 
 /// A client's connection, as all that happens on it sees it.
@@ -362,11 +383,7 @@ async fn connection(
 
 /// What rules say of a connection.
 fn admission(rules: &[Rule<Admission>], held: &Held, flow: Flow, tls: Option<&TlsFacts>) -> Option<Admission> {
-    let frontend = held.frontend()?;
-    let connection = Connection { source: flow.client, destination: flow.local, tls };
-    let numbers = Counted { snapshot: &held.snapshot, frontend };
-    let scene = Scene { connection: &connection, payload: None, backend: None, numbers: &numbers, unique_id: None };
-    rules::admission(rules, &scene)
+    held.with_scene((flow, tls), Seen::default(), |scene| rules::admission(rules, scene))?
 }
 
 async fn understood(held: &Held, client: Rc<Client>, io: Io, h2: bool) {

@@ -331,12 +331,13 @@ impl Exchange<'_> {
             let open = poll_fn(|cx| {
                 let own = || client.has_own().and_then(|own| own.borrow_mut().take(&key));
                 let mut all = std::iter::from_fn(own);
-                if let Some(own) = all.find_map(|mut own| own.is_open(cx).then_some(own)) {
-                    return Poll::Ready(Some(own));
+                let own = all.find_map(|mut own| own.is_open(cx).then_some(own));
+                if own.is_some() || is_own {
+                    return Poll::Ready(own);
                 }
                 let (mut idle, now) = (thread.idle.borrow_mut(), Instant::now());
                 let mut all = std::iter::from_fn(|| idle.take(&key, now, |kept| self.may_share(kept.answered())));
-                Poll::Ready(all.find_map(|mut kept| kept.is_open(cx).then_some(kept)).filter(|_| !is_own))
+                Poll::Ready(all.find_map(|mut kept| kept.is_open(cx).then_some(kept)))
             });
             if let Some(kept) = open.await {
                 return Some(Reached::Http1(kept));

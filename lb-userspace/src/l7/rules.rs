@@ -29,11 +29,15 @@ pub(super) enum Outcome {
     Tarpit(Response, Bytes),
 }
 
+/// Whether a rule's condition holds, or it has none.
+fn applies<A>(rule: &Rule<A>, facts: &Facts<'_>) -> bool {
+    rule.condition.as_ref().is_none_or(|condition| holds(condition, facts))
+}
+
 /// What becomes of a connection before anything is read of it; `None`: no rule says it.
 pub(super) fn admission(rules: &[Rule<Admission>], scene: &Scene<'_>) -> Option<Admission> {
     let facts = Facts { scene, request: None, response: None, variables: &Variables::default() };
-    let holds = |rule: &&Rule<Admission>| rule.condition.as_ref().is_none_or(|condition| holds(condition, &facts));
-    rules.iter().find(holds).map(|rule| rule.action)
+    rules.iter().find(|rule| applies(rule, &facts)).map(|rule| rule.action)
 }
 
 /// Where a connection goes that is relayed.
@@ -85,7 +89,7 @@ pub(super) fn request(
 ) -> Outcome {
     for rule in rules {
         let facts = Facts { scene, request: Some(request), response: None, variables };
-        if !rule.condition.as_ref().is_none_or(|condition| holds(condition, &facts)) {
+        if !applies(rule, &facts) {
             continue;
         }
         let outcome = answer(&rule.action, &facts);
@@ -99,8 +103,7 @@ pub(super) fn request(
 
 /// The backend of the first rule that holds, else the default one.
 pub(super) fn route(frontend: &HttpFrontend, facts: &Facts<'_>) -> Option<BackendIndex> {
-    let holds = |rule: &&Rule<Route>| rule.condition.as_ref().is_none_or(|condition| holds(condition, facts));
-    let chosen = frontend.routes.iter().find(holds).and_then(|rule| backend(&rule.action, facts));
+    let chosen = frontend.routes.iter().find(|rule| applies(rule, facts)).and_then(|rule| backend(&rule.action, facts));
     chosen.or(frontend.default_backend)
 }
 
@@ -120,7 +123,7 @@ pub(super) fn response(
 ) -> Outcome {
     for rule in rules {
         let facts = Facts { scene, request: None, response: Some(response), variables };
-        if !rule.condition.as_ref().is_none_or(|condition| holds(condition, &facts)) {
+        if !applies(rule, &facts) {
             continue;
         }
         let outcome = answer(&rule.action, &facts);

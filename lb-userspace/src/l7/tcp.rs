@@ -2,12 +2,11 @@
 //! back, until both sides have ended or one is silent for too long.
 
 use super::{
-    accept::{Client, Held},
-    acl::{Connection, Facts, Payload, Scene, Variables},
+    accept::{Client, Held, Seen},
+    acl::{Facts, Payload, Scene, Variables},
     connect,
     io::{Io, Reader, Wire, Writer},
     log::termination::{Cause, Phase},
-    numbers::Counted,
     pump::{Awaited, Broken, Fault, Frame, Pump, Sink, Source},
     rules::{self, Way},
     snapshot::{BackendRoute, FrontendRoute},
@@ -34,11 +33,11 @@ pub(super) async fn relay(client: &Client, held: &Held, io: Io, tcp: &TcpFronten
     let wire = Wire::new(io, Some((Arc::clone(&client.live), client.thread.index)));
     let mut reader = Reader::new(Rc::clone(&wire));
     let mut timer = Timer::default();
-    let (cause, phase) = match way(client, held, frontend, tcp, &mut reader, &mut timer).await {
+    let (cause, phase) = match way(client, held, tcp, &mut reader, &mut timer).await {
         Some(Way::To(index)) => match held.snapshot.backend(index) {
             Some(backend) => {
                 tale.note(|told| told.backend(backend));
-                let key = key(client, held, frontend, (index, backend), &reader);
+                let key = key(client, held, (index, backend), &reader);
                 serve(client, (reader, key), (frontend, backend), (&tale, &mut timer)).await
             }
             None => (Cause::Server, Phase::Connect),
@@ -56,27 +55,18 @@ pub(super) async fn relay(client: &Client, held: &Held, io: Io, tcp: &TcpFronten
 
 /// Where a connection goes. What its rules look at is read ahead, until they can decide, at most for `inspect_delay`. `None`: the
 /// client has gone.
-async fn way(
-    client: &Client,
-    held: &Held,
-    frontend: &FrontendRoute,
-    tcp: &TcpFrontend,
-    reader: &mut Reader,
-    timer: &mut Timer,
-) -> Option<Way> {
+async fn way(client: &Client, held: &Held, tcp: &TcpFrontend, reader: &mut Reader, timer: &mut Timer) -> Option<Way> {
     if tcp.content.is_empty() && tcp.routes.is_empty() {
         return Some(tcp.default_backend.map_or(Way::Nowhere, Way::To));
     }
-    let connection = seen(client);
-    let numbers = Counted { snapshot: &held.snapshot, frontend };
     let deadline = after(Instant::now(), tcp.inspect_delay);
     let mut is_whole = false;
     poll_fn(|cx| {
         loop {
             let payload = Payload::new(&reader.input, is_whole || reader.input.len() >= AHEAD);
-            let (connection, numbers, payload) = (&connection, &numbers, Some(&payload));
-            let scene = Scene { connection, payload, backend: None, numbers, unique_id: None };
-            if let Some(way) = rules::content(tcp, &scene) {
+            let seen = Seen { payload: Some(&payload), ..Seen::default() };
+            let judge = |scene: &Scene<'_>| rules::content(tcp, scene);
+            if let Some(way) = held.with_scene((client.flow, client.tls.as_ref()), seen, judge).flatten() {
                 return Poll::Ready(Some(way));
             }
             match reader.poll_fill(cx) {
@@ -93,27 +83,16 @@ async fn way(
 }
 
 /// What the server is picked by, if by a hash. An expression may look at what was read ahead.
-fn key(
-    client: &Client,
-    held: &Held,
-    frontend: &FrontendRoute,
-    (index, backend): (BackendIndex, &BackendRoute),
-    reader: &Reader,
-) -> Option<u32> {
+fn key(client: &Client, held: &Held, (index, backend): (BackendIndex, &BackendRoute), reader: &Reader) -> Option<u32> {
     if !backend.order.wants_facts() {
         return backend.order.key(&client.flow, None, None);
     }
-    let (connection, payload) = (seen(client), Payload::new(&reader.input, true));
-    let numbers = Counted { snapshot: &held.snapshot, frontend };
-    let (connection, payload) = (&connection, Some(&payload));
-    let scene = Scene { connection, payload, backend: Some(index), numbers: &numbers, unique_id: None };
-    let facts = Facts { scene: &scene, request: None, response: None, variables: &Variables::default() };
-    backend.order.key(&client.flow, None, Some(&facts))
-}
-
-/// What rules and expressions see of the connection.
-fn seen(client: &Client) -> Connection<'_> {
-    Connection { source: client.flow.client, destination: client.flow.local, tls: client.tls.as_ref() }
+    let payload = Payload::new(&reader.input, true);
+    let seen = Seen { payload: Some(&payload), backend: Some(index), unique_id: None };
+    held.with_scene((client.flow, client.tls.as_ref()), seen, |scene| {
+        let facts = Facts { scene, request: None, response: None, variables: &Variables::default() };
+        backend.order.key(&client.flow, None, Some(&facts))
+    })?
 }
 
 /// Relays until both sides have ended; how it ended.

@@ -2,10 +2,9 @@
 
 use crate::{
     l7::{
-        accept::{Client, Held},
-        acl::{Connection, Facts, Scene, Variables},
+        accept::{Client, Held, Seen},
+        acl::{Facts, Scene, Variables},
         message::{Request, Response},
-        numbers::Counted,
         rules::{self, Outcome},
         snapshot::BackendRoute,
     },
@@ -163,9 +162,6 @@ fn with_scene<T>(
     unique_id: Option<&[u8]>,
     look: impl FnOnce(&Scene<'_>) -> T,
 ) -> Option<T> {
-    let frontend = held.frontend()?;
-    let (source, destination) = (client.flow.client, client.flow.local);
-    let connection = Connection { source, destination, tls: client.tls.as_ref() };
-    let numbers = Counted { snapshot: &held.snapshot, frontend };
-    Some(look(&Scene { connection: &connection, payload: None, backend, numbers: &numbers, unique_id }))
+    let seen = Seen { payload: None, backend, unique_id };
+    held.with_scene((client.flow, client.tls.as_ref()), seen, look)
 }
