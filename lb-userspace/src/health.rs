@@ -6,12 +6,16 @@
 pub mod rise_fall;
 pub mod verdicts;
 pub mod checker;
+pub mod finding;
 pub mod probe;
-mod tcp;
+mod wire;
 mod http;
+mod redis;
+#[cfg(test)]
+mod testing;
 
-pub use checker::Checker;
-pub use probe::{Code, Report};
+pub use checker::{Checker, Probers, ProbersError};
+pub use finding::{Code, Finding, Meaning, Report};
 pub use verdicts::{Transition, Verdicts};
 
 use tokio::time::Instant;

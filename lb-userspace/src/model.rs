@@ -18,6 +18,7 @@ pub mod server;
 pub mod tls;
 pub mod endpoint;
 pub mod check;
+pub mod secret;
 pub mod log;
 
 pub use acl::{Acl, Condition, Term};
@@ -33,6 +34,7 @@ pub use ports::Ports;
 pub use pressure::{Limits, Pressure, Retry, RetryOn};
 pub use reuse::{Keeping, Reuse};
 pub use rule::{Rule, Rules};
+pub use secret::Secret;
 pub use server::Server;
 pub use tls::{
     Algorithms, BindTls, CIPHERS, CIPHERSUITES, CURVES, Certificate, Cipher, CipherSuite, Clients, Curve, Pem,

@@ -159,7 +159,8 @@ fn named_certificates(file: &File) -> Vec<&str> {
     let mut named = Vec::new();
     for (_, backend) in file.backend.value().into_iter().flat_map(|named| &named.0) {
         let servers = backend.server.value().into_iter().flatten().map(|server| &server.value.tls);
-        for tls in servers.chain([&backend.tls]).filter_map(Knob::value) {
+        let check = backend.check.value().map(|check| &check.keys.tls);
+        for tls in servers.chain([&backend.tls]).chain(check).filter_map(Knob::value) {
             many.extend([&tls.ca, &tls.crl]);
             named.extend(tls.certificate.value());
         }

@@ -13,13 +13,13 @@ mod words;
 
 pub(crate) use backend::{Backend, Server};
 pub(crate) use bind::{Bind, BindForm};
-pub(crate) use check::{Check, Statuses};
+pub(crate) use check::{Check, HttpKeys, OwnKeys, RedisKeys, Statuses};
 pub(crate) use cookie::Cookie;
 pub(crate) use frontend::Frontend;
 pub(crate) use log::{Capture, CaptureForm, FramingWord, Log, LogForm, LogSkip, UniqueId, UniqueIdForm};
 pub(crate) use rule::{Auth, NameValue, Redirect, Replace, ReplacePath, Return, Rule, User, Userlist};
 pub(crate) use tls::{ServerTls, Tls};
-pub(crate) use words::{CheckType, Mode, RetryWord, ServerVerify, Verify};
+pub(crate) use words::{Mode, RetryWord, ServerVerify, Verify};
 
 use super::{
     error::Diagnostic,
@@ -140,7 +140,9 @@ pub const TABLES: &[(&str, &[KnobDoc])] = &[
     ("userlist.NAME.user", User::KNOBS),
     ("backend.NAME", Backend::KNOBS),
     ("backend.NAME.tls", ServerTls::KNOBS),
-    ("backend.NAME.check", Check::KNOBS),
+    ("backend.NAME.check", check::CheckKeys::KNOBS),
+    ("backend.NAME.check, http", HttpKeys::KNOBS),
+    ("backend.NAME.check, redis", RedisKeys::KNOBS),
     ("backend.NAME.cookie", Cookie::KNOBS),
     ("backend.NAME.server", Server::KNOBS),
     ("backend.NAME.server.tls", ServerTls::KNOBS),

@@ -139,8 +139,13 @@ impl Reader<'_> {
     }
 
     /// Reports the keys of `table`, which is `what`, that are not among `known`.
-    pub(crate) fn refuse_unknown(&mut self, table: &DeTable<'_>, what: &str, known: &[KnobDoc]) {
-        let names = || known.iter().map(|knob| knob.key);
+    pub(crate) fn refuse_unknown<'k>(
+        &mut self,
+        table: &DeTable<'_>,
+        what: &str,
+        known: impl Iterator<Item = &'k KnobDoc> + Clone,
+    ) {
+        let names = || known.clone().map(|knob| knob.key);
         for key in table.keys().filter(|key| !names().any(|name| name == key.get_ref())) {
             let help =
                 did_you_mean(key.get_ref(), names()).unwrap_or_else(|| format!("{what} has: {}", listed(names())));
@@ -177,6 +182,9 @@ pub(crate) trait Table: Sized {
     /// All its keys.
     const KNOBS: &'static [KnobDoc];
 
+    /// Takes its keys out of a table, whatever else is there.
+    fn read(table: &DeTable<'_>, reader: &mut Reader<'_>) -> Self;
+
     /// Takes what another file says about the same table.
     fn merge(&mut self, later: Self, out: &mut Vec<Diagnostic>);
 }
@@ -199,6 +207,10 @@ macro_rules! table {
                 },)*
             ];
 
+            fn read(table: &toml::de::DeTable<'_>, reader: &mut $crate::config::read::Reader<'_>) -> Self {
+                Self { $($field: reader.knob(table, $crate::config::read::plain(stringify!($field))),)* }
+            }
+
             fn merge(&mut self, later: Self, out: &mut Vec<$crate::config::error::Diagnostic>) {
                 $(self.$field.merge(later.$field, $crate::config::read::plain(stringify!($field)), out);)*
             }
@@ -210,8 +222,8 @@ macro_rules! table {
                 reader: &mut $crate::config::read::Reader<'_>,
             ) -> Option<Self> {
                 let table = reader.table(concat!("a table (", $what, ")"), value)?;
-                reader.refuse_unknown(table, $what, <Self as $crate::config::read::Table>::KNOBS);
-                Some(Self { $($field: reader.knob(table, $crate::config::read::plain(stringify!($field))),)* })
+                reader.refuse_unknown(table, $what, <Self as $crate::config::read::Table>::KNOBS.iter());
+                Some(<Self as $crate::config::read::Table>::read(table, reader))
             }
         }
     };

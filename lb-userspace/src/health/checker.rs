@@ -1,8 +1,21 @@
 //! The checker: one task a checked server, which probes it at its interval.
 
-use super::{Outcome, Report, probe::Target};
-use crate::model::Model;
-use std::{collections::BTreeMap, time::Duration};
+use super::{
+    Outcome, Report,
+    probe::{Prober, Target},
+};
+use crate::{
+    l7::tls::{TlsError, server::Connector},
+    model::{Model, ServerTls},
+};
+use std::{
+    collections::{
+        BTreeMap, HashMap,
+        hash_map::Entry::{Occupied, Vacant},
+    },
+    sync::Arc,
+    time::Duration,
+};
 use tokio::{
     sync::mpsc,
     task::AbortHandle,
@@ -22,13 +35,13 @@ pub struct Checker {
 }
 
 impl Checker {
-    /// Probes the checked servers of `model` from now on and sends every outcome to `outcomes`. A probe whose target did
-    /// not change goes on undisturbed. Must be called within a [`LocalSet`](tokio::task::LocalSet).
-    pub fn update(&mut self, model: &Model, outcomes: &mpsc::Sender<Outcome>) {
+    /// Probes these servers from now on and sends every outcome to `outcomes`. A probe whose target did not change goes on
+    /// undisturbed. Must be called within a [`LocalSet`](tokio::task::LocalSet).
+    pub fn change_to(&mut self, Probers(wanted): Probers, outcomes: &mpsc::Sender<Outcome>) {
         let mut old = std::mem::take(&mut self.tasks);
-        let wanted = targets(model);
         let count = u32::try_from(wanted.len()).unwrap_or(u32::MAX).max(1);
-        for (position, (identity, target)) in (0..).zip(wanted) {
+        for (position, (identity, prober)) in (0..).zip(wanted) {
+            let target = prober.target.clone();
             let task = match old.remove(&identity) {
                 Some((known, task)) if known == target => task,
                 changed => {
@@ -36,7 +49,7 @@ impl Checker {
                         task.abort();
                     }
                     let delay = SPREAD.min(target.check.interval) / count * position;
-                    let probing = probe_forever(identity, target.clone(), delay, outcomes.clone());
+                    let probing = probe_forever(identity, prober, delay, outcomes.clone());
                     tokio::task::spawn_local(probing).abort_handle()
                 }
             };
@@ -61,28 +74,60 @@ impl Drop for Checker {
     }
 }
 
-fn targets(model: &Model) -> Vec<(u64, Target)> {
-    let checked = model.backends.iter().filter_map(|backend| Some((backend, backend.check.as_ref()?)));
-    let targets = checked.flat_map(|(backend, check)| {
-        backend
-            .servers
-            .iter()
-            .map(move |server| (server.identity(&backend.name), Target::new(server, check, backend.send_proxy)))
-    });
-    targets.collect()
+/// How the checked servers of a configuration are probed.
+#[derive(Debug, Default)]
+pub struct Probers(Vec<(u64, Prober)>);
+
+/// Why a configuration's servers cannot be probed.
+#[derive(Debug, thiserror::Error)]
+#[error("TLS of the check of backend {backend}: {source}")]
+pub struct ProbersError {
+    /// The backend.
+    backend: String,
+    /// What is wrong.
+    source: TlsError,
 }
 
-async fn probe_forever(identity: u64, target: Target, delay: Duration, outcomes: mpsc::Sender<Outcome>) {
+impl Probers {
+    /// Those of the checked servers of `model`.
+    pub fn new(model: &Model) -> Result<Self, ProbersError> {
+        let mut connectors: HashMap<Arc<ServerTls>, Connector> = HashMap::new();
+        let mut probers = Vec::new();
+        for backend in &model.backends {
+            let Some(check) = &backend.check else { continue };
+            for server in &backend.servers {
+                let target = Target::new(server, check, backend);
+                let connector = match &target.tls {
+                    None => None,
+                    Some(tls) => Some(match connectors.entry(Arc::clone(tls)) {
+                        Occupied(known) => known.get().clone(),
+                        Vacant(new) => {
+                            let failed = |(_, source)| ProbersError { backend: backend.name.clone(), source };
+                            new.insert(Connector::fresh(tls).map_err(failed)?).clone()
+                        }
+                    }),
+                };
+                probers.push((server.identity(&backend.name), Prober { target, connector }));
+            }
+        }
+        Ok(Self(probers))
+    }
+}
+
+async fn probe_forever(identity: u64, prober: Prober, delay: Duration, outcomes: mpsc::Sender<Outcome>) {
     sleep(delay).await;
     loop {
         let begun = Instant::now();
-        let (code, detail) = target.probe().await;
+        let (finding, wire) = prober.probe().await;
         let finished_at = Instant::now();
-        let report = Report { code, detail, took: finished_at - begun };
+        let report = Report { finding, took: finished_at - begun };
         if outcomes.send(Outcome { identity, report, finished_at }).await.is_err() {
             return; // Nobody judges any more.
         }
-        sleep_until(begun + jittered(target.check.interval)).await;
+        if let Some(wire) = wire {
+            wire.leave().await;
+        }
+        sleep_until(begun + jittered(prober.target.check.interval)).await;
     }
 }
 

@@ -1,6 +1,6 @@
 //! Verdicts: every server's outcomes, counted; and the moment when its health changes.
 
-use super::{Outcome, rise_fall::RiseFall};
+use super::{Meaning, Outcome, rise_fall::RiseFall};
 use crate::{model::Model, servers::Health};
 use std::collections::BTreeMap;
 use tokio::time::Instant;
@@ -67,7 +67,12 @@ impl Verdicts {
         let judged = self.servers.get_mut(&outcome.identity)?;
         let reason = outcome.report.to_string();
         judged.last = Some(reason.clone());
-        let to = judged.counter.record(outcome.report.passed()?);
+        let passed = match outcome.report.finding.code.meaning() {
+            Meaning::Passed | Meaning::Stopping => true,
+            Meaning::Failed => false,
+            Meaning::Nothing => return None,
+        };
+        let to = judged.counter.record(passed);
         if std::mem::replace(&mut judged.known, to) == to {
             return None;
         }

@@ -59,8 +59,8 @@ pub(super) async fn open(
             Sni::Host => host,
             Sni::Name(name) => Some(name.as_str()),
         };
-        let stream = Box::pin(connector.connect(stream, name)).await.map_err(io::Error::other)?;
-        Ok(Io::Tls(Box::new(stream)))
+        let stream = Box::pin(connector.connect(stream, name, address.ip())).await.map_err(io::Error::other)?;
+        Ok(Io::Tls(Box::new(stream.into())))
     };
     let attempt = time::timeout(backend.timeout_connect, attempt).await;
     match attempt.unwrap_or_else(|_elapsed| Err(io::ErrorKind::TimedOut.into())) {

@@ -1,38 +1,105 @@
 //! Check: how a backend finds out which servers work.
 
-use std::{collections::BTreeSet, time::Duration};
+mod http;
+mod redis;
 
-/// An active probe.
+pub use http::HttpCheck;
+pub use redis::{RedisCheck, Role};
+
+use super::{Secret, SendProxy, SharedServerTls};
+use std::{net::IpAddr, time::Duration};
+
+/// An active probe, repeated.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Check {
-    /// The protocol.
+    /// What is asked. Default: whether a connection opens.
     pub kind: CheckKind,
+    /// Where, and how.
+    pub reach: Reach,
     /// From the start of one probe to the start of the next. Default: 2 s, as HAProxy's `inter`.
     pub interval: Duration,
+    /// The same while a server is neither fully up nor fully down. Default: the interval.
+    pub fast_interval: Duration,
+    /// The same while it is down. Default: the interval.
+    pub down_interval: Duration,
     /// Longest time of one probe. Default: the interval.
     pub timeout: Duration,
     /// Successes in a row that bring a server up. Default: 2.
     pub rise: u32,
     /// Failures in a row that take a server down. Default: 3.
     pub fall: u32,
-    /// Port to probe, if not the server's.
-    pub port: Option<u16>,
+    /// What a server is before its first probe. Default: up.
+    pub init_state: InitState,
 }
 
-/// The protocol of a check.
+impl Default for Check {
+    fn default() -> Self {
+        let interval = Duration::from_secs(2);
+        Self {
+            kind: CheckKind::Tcp,
+            reach: Reach::default(),
+            interval,
+            fast_interval: interval,
+            down_interval: interval,
+            timeout: interval,
+            rise: 2,
+            fall: 3,
+            init_state: InitState::Up,
+        }
+    }
+}
+
+/// Where a probe goes, if not to where traffic goes. As with HAProxy, one that goes to another port or address does not
+/// inherit how traffic is sent.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Reach {
+    /// Default: the server's.
+    pub address: Option<IpAddr>,
+    /// Default: the server's.
+    pub port: Option<u16>,
+    /// TLS of its own; HAProxy's `check-ssl`.
+    pub tls: SharedServerTls,
+    /// A PROXY header of its own; HAProxy's `check-send-proxy`.
+    pub send_proxy: Option<SendProxy>,
+}
+
+impl Reach {
+    /// Whether probes go to where traffic goes.
+    pub fn is_as_traffic(&self) -> bool {
+        self.address.is_none() && self.port.is_none()
+    }
+}
+
+/// What is asked of a server.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum CheckKind {
-    /// A connection opens.
+    /// Whether a connection opens.
     Tcp,
-    /// A request is answered with an expected status.
-    Http {
-        /// Default: `HEAD`, as the article recommends; HAProxy's own default is `OPTIONS`.
-        method: String,
-        /// Default: `/`.
-        path: String,
-        /// Sent as `Host`; default: the server's address.
-        host: Option<String>,
-        /// Default: 200 to 399.
-        expect: BTreeSet<u16>,
-    },
+    /// Whether a request is answered as expected.
+    Http(HttpCheck),
+    /// Whether Redis is ready, after a login if one is given.
+    Redis(RedisCheck),
+}
+
+/// Who a check logs in as.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Login {
+    /// May be empty where a password alone is a login.
+    pub user: String,
+    /// `None`: the server wants none.
+    pub password: Option<Secret>,
+}
+
+/// What a server is before its first probe: HAProxy's `init-state`.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum InitState {
+    /// Up, whatever comes: `fall` failures take it down.
+    FullyUp,
+    /// Up, but one failure takes it down.
+    #[default]
+    Up,
+    /// Down, but one success brings it up: nothing is sent to it before the first verdict.
+    Down,
+    /// Down: `rise` successes bring it up.
+    FullyDown,
 }

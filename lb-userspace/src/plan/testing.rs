@@ -1,8 +1,8 @@
 //! Small models for the tests of the planner and the registry.
 
 use crate::model::{
-    Affinity, Backend, Balance, Bind, BindTls, Check, CheckKind, Frontend, FrontendKind, Global, L4Frontend, Limits,
-    Model, OnStop, Ports, Pressure, Server, Track,
+    Affinity, Backend, Balance, Bind, BindTls, Check, Frontend, FrontendKind, Global, L4Frontend, Limits, Model,
+    OnStop, Ports, Pressure, Server, Track,
 };
 use lb_common::{Forward, Protocol};
 use std::{net::SocketAddr, time::Duration};
@@ -29,14 +29,6 @@ pub(crate) fn servers(count: usize) -> Vec<Server> {
 
 /// A `direct` backend with a check.
 pub(crate) fn backend(name: &str, servers: Vec<Server>) -> Backend {
-    let check = Check {
-        kind: CheckKind::Tcp,
-        interval: Duration::from_secs(2),
-        timeout: Duration::from_secs(2),
-        rise: 2,
-        fall: 3,
-        port: None,
-    };
     Backend {
         name: name.to_owned(),
         balance: Balance::Maglev,
@@ -44,7 +36,7 @@ pub(crate) fn backend(name: &str, servers: Vec<Server>) -> Backend {
         rules: crate::model::Rules::default(),
         cookie: None,
         pressure: Pressure::default(),
-        check: Some(check),
+        check: Some(Check::default()),
         servers,
         allbackups: false,
         gue_port: 6_080,

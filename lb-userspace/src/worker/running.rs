@@ -6,7 +6,7 @@ use crate::{
     admin::{self, protocol::Answer, status::Failover},
     channel::message::Interface,
     dataplane::{counters::KernelCounters, memory::MemoryMaps},
-    health::{Checker, Outcome, Verdicts},
+    health::{Checker, Outcome, Probers, Verdicts},
     l7::{self, log::Sinks},
     model::Model,
     plan::Tables,
@@ -35,6 +35,7 @@ pub(super) struct Next {
     registry: Registry,
     snapshot: l7::Snapshot,
     sinks: Sinks,
+    probers: Probers,
 }
 
 /// All that a configuration brings to life.
@@ -89,14 +90,14 @@ impl Running {
         let logging = model.frontends.iter().map(|frontend| &frontend.log);
         let sinks = self.sinks.update(logging, log_files, model.global.threads)?;
         let snapshot = l7::Snapshot::with_logs(Arc::clone(model), live, &sinks)?;
-        Ok(Next { registry, snapshot, sinks })
+        Ok(Next { registry, snapshot, sinks, probers: Probers::new(model)? })
     }
 
     /// All of a change that cannot fail.
     pub(super) fn change_to(
         &mut self,
         model: &Arc<Model>,
-        Next { registry, snapshot, sinks }: Next,
+        Next { registry, snapshot, sinks, probers }: Next,
         listeners: BTreeMap<SocketAddr, Vec<TcpListener>>,
         outcomes: &mpsc::Sender<Outcome>,
     ) {
@@ -108,7 +109,7 @@ impl Running {
         self.verdicts.update(model, |identity| self.halves.registry.standing(identity).health);
         self.threads.apply(Arc::new(snapshot), bound(model, listeners));
         self.sinks = sinks;
-        self.checker.update(model, outcomes);
+        self.checker.change_to(probers, outcomes);
     }
 
     /// Takes a probe into account: perhaps a verdict falls, and then both halves get it at once.

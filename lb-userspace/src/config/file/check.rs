@@ -1,63 +1,136 @@
-//! `check` of a backend.
+//! `check` of a backend: what all checks have, and beside it the keys of its type.
 
-use super::CheckType;
-use crate::config::{
-    error::Diagnostic,
-    read::{FromToml, OneOrMany, Reader, table},
-    text::Text,
+mod http;
+mod redis;
+
+pub(crate) use http::{HttpKeys, Statuses};
+pub(crate) use redis::RedisKeys;
+
+use super::ServerTls;
+use crate::{
+    config::{
+        error::Diagnostic,
+        read::{FromToml, KnobDoc, Reader, Table, Word, table},
+        suggest::listed,
+    },
+    model::{SendProxy, check::InitState},
 };
-use std::time::Duration;
-use toml::{Spanned, de::DeValue};
+use std::{net::IpAddr, time::Duration};
+use toml::{
+    Spanned,
+    de::{DeTable, DeValue},
+};
 
 table! {
-    /// `check` of a backend.
-    struct Check, "a check" {
-        /// `tcp` (a connection opens) or `http` (a request is answered with an expected status). Required.
+    /// The keys of `check` that every type has.
+    struct CheckKeys, "a check" {
+        /// What is asked of a server. `tcp`: a connection opens. `http`: a request is answered with an expected status.
+        /// `redis`: PING is answered, after a login if one is given. Required.
         r#type: CheckType,
-        /// Method of the request (`http`). Default: "HEAD"; HAProxy's is OPTIONS.
-        method: Text,
-        /// Path of the request (`http`). Default: "/".
-        path: Text,
-        /// Sent as `Host` (`http`). Default: the server's address.
-        host: Text,
-        /// Status codes that pass (`http`): 200, "200-399", or an array of these. Default: "200-399", as HAProxy.
-        expect: OneOrMany<Statuses>,
         /// From the start of one probe to the start of the next, at least 10ms, HAProxy's `inter`. Default: 2s.
         interval: Duration,
-        /// Longest time of one probe. Default: the interval.
+        /// The same while the last probes disagree, so that a failure is confirmed early; HAProxy's `fastinter`. Default: the
+        /// interval.
+        fast_interval: Duration,
+        /// The same while a server is down, HAProxy's `downinter`. Default: the interval.
+        down_interval: Duration,
+        /// Longest time of one probe, from the connection to the last byte. Default: the interval.
         timeout: Duration,
         /// Successes in a row that bring a server up. Default: 2, as HAProxy.
         rise: i64,
         /// Failures in a row that take a server down. Default: 3, as HAProxy.
         fall: i64,
+        /// What a server is before its first probe, as HAProxy's `init-state`: `fully-up`; `up`, but one failure takes it down;
+        /// `down`, but one success brings it up, so that nothing is sent to it before; `fully-down`. What an earlier run of the
+        /// daemon found out comes first. Default: "up".
+        init_state: InitState,
         /// Port to probe. Default: the server's; for a server without one the lowest port of its frontends.
         port: i64,
+        /// Address to probe, HAProxy's `addr`. Default: the server's.
+        address: IpAddr,
+        /// TLS of the probe, HAProxy's `check-ssl`. Default: as traffic; with `port` or `address` clear text.
+        tls: ServerTls,
+        /// A header of the PROXY protocol before the probe, HAProxy's `check-send-proxy`. Default: as traffic; with `port` or
+        /// `address` none.
+        send_proxy: SendProxy,
     }
 }
 
-/// A range of status codes.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) struct Statuses {
-    pub(crate) first: u16,
-    pub(crate) last: u16,
+/// `check` of a backend.
+#[derive(Clone, Debug)]
+pub(crate) struct Check {
+    /// What all have.
+    pub(crate) keys: CheckKeys,
+    /// What its type has; `None`: the type is missing or wrong, which is reported with it.
+    pub(crate) own: Option<OwnKeys>,
 }
 
-impl FromToml for Statuses {
-    fn from_toml(value: &Spanned<DeValue<'_>>, reader: &mut Reader<'_>) -> Option<Self> {
-        let span = reader.span(value);
-        let typed = match value.get_ref().as_integer() {
-            Some(integer) => integer.as_str().to_owned(),
-            None => Text::from_toml(value, reader)?.value,
-        };
-        let status = |text: &str| text.parse::<u16>().ok().filter(|status| (100..=599).contains(status));
-        let (first, last) = typed.split_once('-').unwrap_or((&typed, &typed));
-        match (status(first), status(last)) {
-            (Some(first), Some(last)) if first <= last => Some(Self { first, last }),
-            (Some(_) | None, Some(_) | None) => {
-                let error = Diagnostic::error(span, "this is no status code from 100 to 599, nor a range of them");
-                reader.error(error.help("such as 200, \"200-399\" or [200, 204]"));
-                None
-            }
+/// `type` of a check.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum CheckType {
+    Tcp,
+    Http,
+    Redis,
+}
+
+impl Word for CheckType {
+    const WHAT: &'static str = "a type of check";
+    const WORDS: &'static [(&'static str, Self)] = &[("tcp", Self::Tcp), ("http", Self::Http), ("redis", Self::Redis)];
+}
+
+impl Word for InitState {
+    const WHAT: &'static str = "a state to begin with";
+    const WORDS: &'static [(&'static str, Self)] =
+        &[("fully-up", Self::FullyUp), ("up", Self::Up), ("down", Self::Down), ("fully-down", Self::FullyDown)];
+}
+
+/// The keys of one type of check.
+#[derive(Clone, Debug)]
+pub(crate) enum OwnKeys {
+    Tcp,
+    Http(Box<HttpKeys>),
+    Redis(Box<RedisKeys>),
+}
+
+impl CheckType {
+    fn word(self) -> &'static str {
+        Self::WORDS.iter().find(|(_, known)| *known == self).map_or("", |(word, _)| word)
+    }
+
+    fn knobs(self) -> &'static [KnobDoc] {
+        match self {
+            Self::Tcp => &[],
+            Self::Http => HttpKeys::KNOBS,
+            Self::Redis => RedisKeys::KNOBS,
         }
+    }
+}
+
+/// Reports keys that checks of that type do not have; of those that others have, it says which.
+fn refuse_unknown(table: &DeTable<'_>, r#type: CheckType, reader: &mut Reader<'_>) {
+    let (what, types) = (format!("a check of type `{}`", r#type.word()), || CheckType::WORDS.iter().map(|(_, of)| *of));
+    let known = || CheckKeys::KNOBS.iter().chain(r#type.knobs());
+    let of_others = || types().flat_map(CheckType::knobs).filter(|other| known().all(|own| own.key != other.key));
+    reader.refuse_unknown(table, &what, known().chain(of_others().filter(|other| table.contains_key(other.key))));
+    for key in table.keys().filter(|key| of_others().any(|other| other.key == key.get_ref())) {
+        let has = |of: &CheckType| of.knobs().iter().any(|knob| knob.key == key.get_ref());
+        let help = format!("checks have it whose type is: {}", listed(types().filter(has).map(CheckType::word)));
+        let error = Diagnostic::error(reader.span(key), format!("`{}` has no meaning in {what}", key.get_ref()));
+        reader.error(error.help(help));
+    }
+}
+
+impl FromToml for Check {
+    fn from_toml(value: &Spanned<DeValue<'_>>, reader: &mut Reader<'_>) -> Option<Self> {
+        let table = reader.table("a table (a check)", value)?;
+        let keys = CheckKeys::read(table, reader);
+        let Some(r#type) = keys.r#type.value().copied() else { return Some(Self { keys, own: None }) };
+        refuse_unknown(table, r#type, reader);
+        let own = match r#type {
+            CheckType::Tcp => OwnKeys::Tcp,
+            CheckType::Http => OwnKeys::Http(Box::new(HttpKeys::read(table, reader))),
+            CheckType::Redis => OwnKeys::Redis(Box::new(RedisKeys::read(table, reader))),
+        };
+        Some(Self { keys, own: Some(own) })
     }
 }

@@ -105,20 +105,6 @@ impl Word for Moment {
     ];
 }
 
-/// `type` of a check.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) enum CheckType {
-    Tcp,
-    Http,
-}
-
-impl Word for CheckType {
-    const WHAT: &'static str = "a type of check";
-    const WORDS: &'static [(&'static str, Self)] = &[("tcp", Self::Tcp), ("http", Self::Http)];
-    const LATER: &'static [&'static str] =
-        &["mysql", "pgsql", "redis", "smtp", "ftp", "ssh", "ldap", "tls", "grpc", "script", "exec", "agent"];
-}
-
 /// One of `retry_on`: the failures that it stands for.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) struct RetryWord(pub(crate) &'static [RetryOn]);

@@ -10,6 +10,7 @@ use crate::{
             expression::{Field, Side},
             patterns::{Lookup, Method, Texts},
         },
+        check::{HttpCheck, InitState, Reach},
     },
 };
 use lb_common::{Forward, Protocol};
@@ -23,6 +24,7 @@ fn example() -> Loaded {
     let loaded = certified(EXAMPLE, "certs", |bundle| {
         let page = b"HTTP/1.0 503 Sorry\n\nback soon".to_vec();
         let files = ["errors/403.http", "errors/503.http", "/dev/null"];
+        bundle.texts.insert("secrets/redis".to_owned(), Ok("s3cret\n".to_owned()));
         bundle.error_files = files.map(|file| (file.to_owned(), Ok(page.clone()))).into();
     });
     loaded.expect("the reference configuration")
@@ -49,7 +51,18 @@ fn the_reference_configuration_loads_and_warns_only_of_its_placeholder_key() {
     let names: Vec<_> = model.backends.iter().map(|backend| backend.name.as_str()).collect();
     assert_eq!(
         names,
-        ["admin_be", "anywhere_be", "api_be", "git_be", "intern_be", "legacy_be", "mysql_be", "resolvers", "web_be"]
+        [
+            "admin_be",
+            "anywhere_be",
+            "api_be",
+            "git_be",
+            "intern_be",
+            "legacy_be",
+            "mysql_be",
+            "redis_be",
+            "resolvers",
+            "web_be"
+        ]
     );
     let in_kernel: Vec<_> = model.kernel_backends().map(|backend| backend.forward).collect();
     assert_eq!(in_kernel, [Forward::Gue, Forward::Nat, Forward::FullNat, Forward::Direct]);
@@ -60,9 +73,18 @@ fn the_reference_configuration_loads_and_warns_only_of_its_placeholder_key() {
     );
     let expect = [200, 202, 203, 204].into();
     let (method, path) = ("GET".to_owned(), "/health".to_owned());
-    let kind = CheckKind::Http { method, path, host: Some("www.example.com".to_owned()), expect };
-    let (interval, timeout) = (Duration::from_secs(2), Duration::from_secs(1));
-    assert_eq!(web.check, Some(Check { kind, interval, timeout, rise: 2, fall: 3, port: Some(8081) }));
+    let kind = CheckKind::Http(HttpCheck { method, path, host: Some("www.example.com".to_owned()), expect });
+    let expected = Check {
+        kind,
+        reach: Reach { address: Some([10, 1, 1, 1].into()), port: Some(8081), ..Reach::default() },
+        interval: Duration::from_secs(2),
+        fast_interval: Duration::from_millis(500),
+        down_interval: Duration::from_secs(5),
+        timeout: Duration::from_secs(1),
+        init_state: InitState::Down,
+        ..Check::default()
+    };
+    assert_eq!(web.check, Some(expected));
     let resolvers = backend(&model, "resolvers");
     assert_eq!((&resolvers.balance, resolvers.forward), (&Balance::Maglev, Forward::Direct));
     assert_eq!(resolvers.servers[0].address.to_string(), "192.0.2.21:53", "the port of the frontend");
@@ -104,12 +126,7 @@ fn what_is_left_out_has_the_documented_default() {
     assert_eq!(b.balance, Balance::RoundRobin);
     assert_eq!((b.timeout_connect, b.timeout_server), (Duration::from_secs(5), Duration::from_mins(1)));
     let check = b.check.as_ref().expect("a check");
-    assert_eq!(
-        (check.interval, check.timeout, check.rise, check.fall, check.port),
-        (Duration::from_secs(2), Duration::from_secs(2), 2, 3, None)
-    );
-    let expect = (200..=399).collect();
-    assert_eq!(check.kind, CheckKind::Http { method: "HEAD".to_owned(), path: "/".to_owned(), host: None, expect });
+    assert_eq!(*check, Check { kind: CheckKind::Http(HttpCheck::default()), ..Check::default() });
     assert_eq!(b.servers[0].address.to_string(), "[2001:db8::1]:80");
     assert_eq!((b.servers[0].weight, b.servers[0].backup), (1, false));
     let a = http(&model, "a");

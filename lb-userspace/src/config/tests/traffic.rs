@@ -214,12 +214,12 @@ error: `port` must be from 1 to 65535
   |                                                                                                                                  ^^^^^
 
 error: `path` has no meaning in a check of type `tcp`
-  --> sluice.toml:11:32
+  --> sluice.toml:11:25
    |
 11 | check = { type = "tcp", path = "/", timeout = "5" }
-   |                                ^^^
+   |                         ^^^^
    |
-   = help: a `tcp` check opens a connection and sends nothing: use type = "http"
+   = help: checks have it whose type is: `http`
 
 error: a duration needs a unit
   --> sluice.toml:11:47

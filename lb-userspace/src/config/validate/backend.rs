@@ -55,7 +55,7 @@ pub(super) fn backend(
         rules: rules(typed, uses, (names, known), out),
         cookie: cookie::cookie(typed, uses, out),
         pressure: pressure::pressure(typed, defaults, out),
-        check: typed.check.given().map(|typed| check::check(typed, out)),
+        check: typed.check.given().map(|typed| check::check(typed, (bundle, known), out)),
         servers: servers(name, typed, uses, bundle, out),
         allbackups: all_backups(typed, out),
         gue_port: range::number(&typed.gue_port, "gue_port", 1_u16..=u16::MAX, GUE_PORT, out),
@@ -139,7 +139,7 @@ fn span<T>(knob: &Knob<T>) -> Option<Span> {
 
 /// A server without a port, behind frontends of all ports, has none that could be probed.
 fn check_port_of_check(typed: &Typed, uses: &[&Use<'_>], out: &mut Vec<Diagnostic>) {
-    let Some(check) = typed.check.given().filter(|check| check.value.port.is_absent()) else { return };
+    let Some(check) = typed.check.given().filter(|check| check.value.keys.port.is_absent()) else { return };
     let servers = typed.server.value().into_iter().flatten();
     let all_have_ports = servers.filter_map(|server| server.value.address.value()).all(|server| server.port.is_some());
     let mut ports = uses.iter().flat_map(|used| used.ports()).peekable();

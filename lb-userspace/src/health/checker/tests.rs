@@ -3,7 +3,7 @@
 use super::*;
 use crate::{
     health::Code,
-    model::{Backend, Balance, Check, CheckKind, Global, OnStop, Server},
+    model::{Backend, Balance, Check, CheckKind, Global, OnStop, Server, check::HttpCheck},
     plan::testing,
 };
 use lb_common::Forward;
@@ -19,21 +19,17 @@ fn check(kind: CheckKind) -> Check {
     Check {
         kind,
         interval: Duration::from_millis(50),
+        fast_interval: Duration::from_millis(50),
+        down_interval: Duration::from_millis(50),
         timeout: Duration::from_millis(200),
         rise: 1,
         fall: 1,
-        port: None,
+        ..Check::default()
     }
 }
 
 fn http() -> Check {
-    let kind = CheckKind::Http {
-        method: "HEAD".to_owned(),
-        path: "/health".to_owned(),
-        host: None,
-        expect: BTreeSet::from([200]),
-    };
-    check(kind)
+    check(CheckKind::Http(HttpCheck { expect: BTreeSet::from([200]), ..HttpCheck::default() }))
 }
 
 fn model(check: Check, addresses: &[SocketAddr]) -> Model {
@@ -95,11 +91,11 @@ async fn codes(check: Check, addresses: &[SocketAddr]) -> Vec<Code> {
     let model = model(check, addresses);
     let (outcomes, mut received) = mpsc::channel(64);
     let mut checker = Checker::default();
-    checker.update(&model, &outcomes);
+    checker.change_to(Probers::new(&model).unwrap(), &outcomes);
     let mut found = BTreeMap::new();
     while found.len() < addresses.len() {
         let outcome = timeout(Duration::from_secs(5), received.recv()).await.unwrap().unwrap();
-        found.entry(outcome.identity).or_insert(outcome.report.code);
+        found.entry(outcome.identity).or_insert(outcome.report.finding.code);
     }
     let backend = &model.backends[0];
     backend.servers.iter().map(|server| found[&server.identity("b")]).collect()
@@ -133,10 +129,10 @@ async fn a_reload_leaves_unchanged_probes_alone_and_ends_those_of_servers_that_a
         let after = model(check(CheckKind::Tcp), &[stays]);
         let (outcomes, mut received) = mpsc::channel(64);
         let mut checker = Checker::default();
-        checker.update(&before, &outcomes);
+        checker.change_to(Probers::new(&before).unwrap(), &outcomes);
         let task = |checker: &Checker| checker.tasks[&before.backends[0].servers[0].identity("b")].1.id();
         let first = task(&checker);
-        checker.update(&after, &outcomes);
+        checker.change_to(Probers::new(&after).unwrap(), &outcomes);
         assert_eq!(task(&checker), first);
         assert_eq!(checker.tasks.len(), 1);
         while received.try_recv().is_ok() {}

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::{
-    health::{Code, Report},
+    health::{Code, Finding, Report},
     model::Check,
     plan::testing,
 };
@@ -29,7 +29,7 @@ fn verdicts(model: &Model, known: Health) -> Verdicts {
 }
 
 fn outcome(identity: u64, code: Code) -> Outcome {
-    let report = Report { code, detail: "words".to_owned(), took: Duration::from_millis(3) };
+    let report = Report { finding: Finding::new(code, "words"), took: Duration::from_millis(3) };
     Outcome { identity, report, finished_at: Instant::now() }
 }
 

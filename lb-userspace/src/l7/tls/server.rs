@@ -1,6 +1,6 @@
 //! TLS to servers: whom we believe, which name we ask for, and who we are.
 
-use super::{Problem, Stream, TlsError, algorithms, objects, revocations, roots};
+use super::{Problem, TlsError, algorithms, objects, revocations, roots};
 use crate::model::{Algorithms, Certificate, Pem, ServerTls};
 use rustls::{
     CertificateError, ClientConfig, DigitallySignedStruct, Error, SignatureScheme,
@@ -11,9 +11,9 @@ use rustls::{
     crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature},
 };
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime, pem::PemObject as _};
-use std::{fmt, io, sync::Arc};
-use tokio::net::TcpStream;
-use tokio_rustls::TlsConnector;
+use std::{fmt, io, net::IpAddr, sync::Arc};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio_rustls::{TlsConnector, client::TlsStream};
 
 /// Names of one server whose sessions are kept for resumption: one, unless clients' `Host` names more.
 const SESSIONS: usize = 64;
@@ -58,6 +58,15 @@ impl fmt::Debug for Connector {
 impl Connector {
     /// As `tls` says. `Err` names the file, if it is about one.
     pub(crate) fn new(tls: &ServerTls) -> Result<Self, Problem> {
+        Self::with(tls, Resumption::in_memory_sessions(SESSIONS))
+    }
+
+    /// The same, but no session is resumed: each handshake looks at the certificate anew.
+    pub(crate) fn fresh(tls: &ServerTls) -> Result<Self, Problem> {
+        Self::with(tls, Resumption::disabled())
+    }
+
+    fn with(tls: &ServerTls, resumption: Resumption) -> Result<Self, Problem> {
         let chosen = Algorithms { min_version: tls.min_version, ..Algorithms::default() };
         let provider = algorithms::provider(&chosen);
         let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
@@ -76,18 +85,23 @@ impl Connector {
             }
         };
         config.alpn_protocols = tls.alpn.iter().map(|protocol| protocol.as_bytes().to_vec()).collect();
-        config.resumption = Resumption::in_memory_sessions(SESSIONS);
+        config.resumption = resumption;
         Ok(Self(TlsConnector::from(Arc::new(config))))
     }
 
-    /// Does the handshake on a connection to the server. Without a name the certificate must have the server's address,
+    /// Does the handshake on a connection to the server at `ip`. Without a name the certificate must have that address,
     /// unless any is believed.
-    pub(crate) async fn connect(&self, stream: TcpStream, sni: Option<&str>) -> Result<Stream, ConnectError> {
+    pub(crate) async fn connect<S: AsyncRead + AsyncWrite + Unpin>(
+        &self,
+        stream: S,
+        sni: Option<&str>,
+        ip: IpAddr,
+    ) -> Result<TlsStream<S>, ConnectError> {
         let name = match sni {
             Some(name) => ServerName::try_from(name.to_owned()).map_err(|_error| ConnectError::Name)?,
-            None => ServerName::from(stream.peer_addr()?.ip()),
+            None => ServerName::from(ip),
         };
-        Ok(self.0.connect(name, stream).await?.into())
+        Ok(self.0.connect(name, stream).await?)
     }
 }
 

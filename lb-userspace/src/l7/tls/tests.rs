@@ -44,7 +44,7 @@ async fn meet(
         Some(facts)
     };
     let client = async {
-        let mut stream = connector.connect(stream, sni).await?;
+        let mut stream = connector.connect(stream, sni, [127, 0, 0, 1].into()).await?;
         stream.read_u8().await?;
         stream.shutdown().await?;
         Ok(())

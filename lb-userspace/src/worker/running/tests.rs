@@ -6,7 +6,7 @@ use crate::{
         model::{backend, frontend, http_frontend, model},
         origin::{Act, Origin, ok},
     },
-    model::{Check, CheckKind, FrontendKind},
+    model::{Check, CheckKind, FrontendKind, check::HttpCheck},
     servers::{BackendLive, Health, Throttle},
 };
 use std::{
@@ -44,17 +44,14 @@ impl Life {
         let first = Origin::start(|_, request| Act::Answer(ok(if request.starts_with("HEAD ") { "" } else { "1" })));
         let mut web = backend("web", [first.await.address, second.await.address]);
         web.check = Some(Check {
-            kind: CheckKind::Http {
-                method: "HEAD".to_owned(),
-                path: "/".to_owned(),
-                host: None,
-                expect: BTreeSet::from([200]),
-            },
+            kind: CheckKind::Http(HttpCheck { expect: BTreeSet::from([200]), ..HttpCheck::default() }),
             interval: Duration::from_millis(20),
+            fast_interval: Duration::from_millis(20),
+            down_interval: Duration::from_millis(20),
             timeout: Duration::from_secs(5),
             rise: 1,
             fall: 1,
-            port: None,
+            ..Check::default()
         });
         web.servers[1].slowstart = Some(slowstart);
         let sockets = l7::bind("127.0.0.1:0".parse().expect("address"), 2).expect("sockets");
