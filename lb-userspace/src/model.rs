@@ -35,7 +35,7 @@ pub use pressure::{Limits, Pressure, Retry, RetryOn};
 pub use reuse::{Keeping, Reuse};
 pub use rule::{Rule, Rules};
 pub use secret::Secret;
-pub use server::Server;
+pub use server::{Server, ServerName};
 pub use tls::{
     Algorithms, BindTls, CIPHERS, CIPHERSUITES, CURVES, Certificate, Cipher, CipherSuite, Clients, Curve, Pem,
     ServerTls, SharedServerTls, Sni, TlsVersion,
@@ -72,6 +72,12 @@ pub struct Model {
 }
 
 impl Model {
+    /// The [identity](Server::identity) of the server of these names.
+    pub fn identity(&self, name: &ServerName) -> Option<u64> {
+        let servers = &self.backend(&name.backend)?.servers;
+        Some(servers.iter().find(|server| server.name == name.server)?.identity(&name.backend))
+    }
+
     /// The backends that kernel frontends use: each owns a ring.
     pub fn kernel_backends(&self) -> impl Iterator<Item = &Backend> {
         let used: BTreeSet<BackendIndex> = self.l4_frontends().map(|(_, l4)| l4.backend).collect();

@@ -3,6 +3,7 @@
 pub mod state;
 pub mod turns;
 pub mod counts;
+pub mod observed;
 pub mod live;
 pub mod gate;
 pub mod room;
@@ -13,6 +14,7 @@ mod pools;
 pub use counts::{FrontendLive, Padded, Sharded};
 pub use gate::{Entry, Gate, Place, Refusal, Slot};
 pub use live::{BackendLive, Live, ServerLive};
+pub use observed::Seen;
 pub use registry::{Registry, RegistryError, Rows};
 pub use room::Room;
 pub use slowstart::{Rising, Throttle};

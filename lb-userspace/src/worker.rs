@@ -74,6 +74,9 @@ struct Worker {
     running: Option<Running>,
     outcomes: mpsc::Sender<Outcome>,
     outcomes_in: mpsc::Receiver<Outcome>,
+    /// Servers whose traffic fails.
+    observed: mpsc::Sender<u64>,
+    observed_in: mpsc::Receiver<u64>,
     counted: mpsc::Sender<Counted>,
     counted_in: mpsc::Receiver<Counted>,
     requests: mpsc::Sender<Asked>,
@@ -87,6 +90,7 @@ struct Worker {
 impl Worker {
     fn new(channel: Channel) -> Self {
         let (outcomes, outcomes_in) = mpsc::channel(WAITING);
+        let (observed, observed_in) = mpsc::channel(WAITING);
         let (counted, counted_in) = mpsc::channel(1);
         let (requests, requests_in) = mpsc::channel(WAITING);
         Self {
@@ -95,6 +99,8 @@ impl Worker {
             running: None,
             outcomes,
             outcomes_in,
+            observed,
+            observed_in,
             counted,
             counted_in,
             requests,
@@ -118,6 +124,11 @@ impl Worker {
                     Some((message, descriptors)) => self.told(message, descriptors).await?,
                 },
                 Some(outcome) = self.outcomes_in.recv() => self.probed(&outcome),
+                Some(server) = self.observed_in.recv() => {
+                    if let Some(running) = &mut self.running {
+                        running.observed(server);
+                    }
+                }
                 () = tokio::time::sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => {
                     if let Some(running) = &mut self.running {
                         running.halves.rebuild(Instant::now());
@@ -236,7 +247,7 @@ impl Worker {
         let found = if maps.is_empty() { None } else { Some(Found::read(&WorkerMaps::from_named(maps, rings))?) };
         let running = match &mut self.running {
             Some(running) => running,
-            none => none.insert(Running::first(&model)?),
+            none => none.insert(Running::first(&model, self.observed.clone())?),
         };
         let next = running.prepare(&model, found.as_ref().map(|found| &found.tables), log_files)?;
         if let Some(Found { writer, tables, counters, flows }) = found {

@@ -9,24 +9,31 @@ pub use scrape::serve;
 use super::{
     kernel::{CountersReport, KernelReport},
     ring::RingReport,
-    status::{LogStatus, Status, TableStatus},
+    status::{CheckStatus, LogStatus, Status, TableStatus},
 };
 use prometheus_client::{
     collector::Collector,
     encoding::{DescriptorEncoder, EncodeMetric, text},
-    metrics::{MetricType, counter::ConstCounter, gauge::ConstGauge},
+    metrics::{MetricType, counter::ConstCounter, gauge::ConstGauge, histogram::Histogram},
     registry::Registry,
 };
 use std::fmt;
 
 /// All that is exported, as the text format of OpenMetrics.
-pub fn text(status: Status, kernel: Option<KernelReport>) -> String {
+pub fn text(status: Status, kernel: Option<KernelReport>, probe_to_map: &Histogram) -> String {
     let mut registry = Registry::with_prefix("sluice");
+    let help = "From the end of the probe that decided until both halves had the verdict, in seconds";
+    registry.register("probe_to_map_seconds", help, probe_to_map.clone());
     registry.register_collector(Box::new(Snapshot { status, kernel }));
     let mut text = String::new();
     // Writing to a string cannot fail; an empty answer would tell if it did.
     text::encode(&mut text, &registry).unwrap_or_default();
     text
+}
+
+/// An empty histogram of latencies inside this machine.
+pub fn latencies() -> Histogram {
+    Histogram::new([0.000_05, 0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.05, 0.25, 1.0])
 }
 
 /// One moment of the daemon.
@@ -52,17 +59,13 @@ impl Collector for Snapshot {
 
 impl Snapshot {
     fn encode_daemon(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
-        let Status { generation, connections, max_connections, failovers, .. } = &self.status;
-        let last = failovers.last().map(|failover| failover.probe_to_map_us);
+        let Status { generation, connections, max_connections, .. } = &self.status;
         let none = |value| vec![([], value)];
         gauges(encoder, ("config_generation", "Configurations taken up since the start"), none(*generation))?;
         gauges(encoder, ("connections", "Connections open now in the proxy"), none(*connections as u64))?;
         let most = (*max_connections > 0).then_some(([], *max_connections as u64));
         gauges(encoder, ("connections_limit", "Most that there may be"), most.into_iter().collect())?;
         self.encode_frontends(encoder)?;
-        let name =
-            ("failover_microseconds", "From the end of the deciding probe until both halves had the last verdict");
-        gauges(encoder, name, last.map(|last| ([], last)).into_iter().collect())?;
         self.encode_tables(encoder)
     }
 
@@ -135,7 +138,28 @@ impl Snapshot {
             rows(|server| server.total),
         )?;
         let name = ("server_connect_errors", "Connections that the proxy could not open");
-        counters(encoder, name, rows(|server| server.connect_errors))
+        counters(encoder, name, rows(|server| server.connect_errors))?;
+        self.encode_checks(encoder)
+    }
+
+    fn encode_checks(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let checked = || {
+            self.status.backends.iter().flat_map(|backend| {
+                backend.servers.iter().filter_map(|server| {
+                    let labels = [("backend", backend.name.clone()), ("server", server.name.clone())];
+                    Some((labels, server.check.as_ref()?))
+                })
+            })
+        };
+        let rows = |value: fn(&CheckStatus) -> u64| checked().map(|(labels, check)| (labels, value(check))).collect();
+        let name = ("server_check_failures", "Probes that failed while the server was up");
+        counters(encoder, name, rows(|check| check.failures))?;
+        counters(encoder, ("server_downs", "How often the checks took the server down"), rows(|check| check.downs))?;
+        let took = checked().filter_map(|(labels, check)| Some((labels, check.took_us?)));
+        gauges(encoder, ("server_check_microseconds", "How long the last probe took"), took.collect())?;
+        let code = checked()
+            .filter_map(|([backend, server], check)| Some(([backend, server, ("code", check.code.clone()?)], 1)));
+        gauges(encoder, ("server_check_code", "1 for what the last probe found, by HAProxy's codes"), code.collect())
     }
 }
 
@@ -221,7 +245,7 @@ mod tests {
     fn a_server_is_exported_by_its_names() {
         let server = ServerStatus { name: "web1".to_owned(), available: true, total: 7, ..ServerStatus::default() };
         let backend = BackendStatus { name: "web".to_owned(), servers: vec![server], ..BackendStatus::default() };
-        let text = text(Status { backends: vec![backend], ..Status::default() }, None);
+        let text = text(Status { backends: vec![backend], ..Status::default() }, None, &latencies());
         assert!(text.contains("sluice_server_available{backend=\"web\",server=\"web1\"} 1\n"), "{text}");
         assert!(text.contains("sluice_server_requests_total{backend=\"web\",server=\"web1\"} 7\n"), "{text}");
         assert!(text.ends_with("# EOF\n"), "{text}");
@@ -237,7 +261,7 @@ mod tests {
             ..FrontendStatus::default()
         };
         let frontends = vec![frontend("api", "http", 0), frontend("dns", "l4", 0), frontend("www", "tcp", 9)];
-        let text = text(Status { frontends, max_connections: 70, ..Status::default() }, None);
+        let text = text(Status { frontends, max_connections: 70, ..Status::default() }, None, &latencies());
         let lines: Vec<_> =
             text.lines().filter(|line| line.contains("connections") && !line.starts_with('#')).collect();
         assert_eq!(
@@ -255,7 +279,7 @@ mod tests {
     #[test]
     fn lines_that_are_lost_are_exported() {
         let log = LogStatus { target: "unix:/dev/log".to_owned(), written: 5, lost: 3, failing: true };
-        let text = text(Status { logs: vec![log], ..Status::default() }, None);
+        let text = text(Status { logs: vec![log], ..Status::default() }, None, &latencies());
         for line in [
             "sluice_log_lines_total{target=\"unix:/dev/log\"} 5",
             "sluice_log_lines_lost_total{target=\"unix:/dev/log\"} 3",
@@ -271,7 +295,7 @@ mod tests {
         let ring = RingReport { backend: Some("web".to_owned()), changing: 5, tracked: 9, ..RingReport::default() };
         let note = CountedReport { name: "track_budget_spent", help: "", packets: 3 };
         let kernel = KernelReport { rings: vec![ring], notes: vec![note], ..KernelReport::default() };
-        let text = text(Status { tables: vec![table], ..Status::default() }, Some(kernel));
+        let text = text(Status { tables: vec![table], ..Status::default() }, Some(kernel), &latencies());
         for line in [
             "sluice_flow_table_entries{table=\"flows\",family=\"6\"} 7",
             "sluice_flow_table_capacity{table=\"flows\",family=\"6\"} 65536",
@@ -295,7 +319,7 @@ mod tests {
             counters: CountersReport::default(),
         };
         let kernel = KernelReport { servers: vec![nameless(1), nameless(2)], ..KernelReport::default() };
-        let text = text(Status::default(), Some(kernel));
+        let text = text(Status::default(), Some(kernel), &latencies());
         let series: Vec<_> = text.lines().filter(|line| !line.starts_with('#')).collect();
         let names: std::collections::BTreeSet<_> = series.iter().filter_map(|line| line.rsplit_once(' ')).collect();
         assert_eq!(names.len(), series.len(), "{text}");

@@ -102,6 +102,23 @@ pub struct BackendStatus {
     pub servers: Vec<ServerStatus>,
 }
 
+/// What a check found.
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+pub struct CheckStatus {
+    /// The last probe in words; `None` before the first.
+    pub last: Option<String>,
+    /// Its code, by HAProxy's names: `L7OK`, `L4CON`.
+    pub code: Option<String>,
+    /// How long it took, in microseconds.
+    pub took_us: Option<u64>,
+    /// Probes that failed while the server was up.
+    pub failures: u64,
+    /// How often it went down.
+    pub downs: u64,
+    /// Its counter of rise and fall: 0 to `rise + fall - 1`, up from `rise` on.
+    pub health: u32,
+}
+
 /// A server.
 #[derive(Clone, Debug, Default, Deserialize, Serialize)]
 pub struct ServerStatus {
@@ -119,8 +136,8 @@ pub struct ServerStatus {
     pub admin: Admin,
     /// What the checks found.
     pub health: Health,
-    /// The last probe in words; `None` before the first.
-    pub last_check: Option<String>,
+    /// What its check found; `None`: it has none of its own.
+    pub check: Option<CheckStatus>,
     /// Share of the traffic relative to the others.
     pub weight: u16,
     /// What part of that it has in the proxy while it rises by `slowstart`, in percent; `None`: all.

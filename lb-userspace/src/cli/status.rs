@@ -112,7 +112,7 @@ fn server_row(backend: &str, server: &ServerStatus) -> [String; 9] {
         server.connections.to_string(),
         server.flows.to_string(),
         server.total.to_string(),
-        server.last_check.clone().unwrap_or_default(),
+        server.check.as_ref().and_then(|check| check.last.clone()).unwrap_or_default(),
     ]
 }
 
@@ -166,7 +166,10 @@ mod tests {
             weight: 1,
             total,
             backup,
-            last_check: (!backup).then(|| "L4OK in 0.1 ms".to_owned()),
+            check: (!backup).then(|| crate::admin::status::CheckStatus {
+                last: Some("L4OK in 0.1 ms".to_owned()),
+                ..Default::default()
+            }),
             ..ServerStatus::default()
         };
         let status = Status {

@@ -13,7 +13,7 @@ mod words;
 
 pub(crate) use backend::{Backend, Server};
 pub(crate) use bind::{Bind, BindForm};
-pub(crate) use check::{Check, HttpKeys, OwnKeys, RedisKeys, Statuses};
+pub(crate) use check::{Check, CheckKeys, HttpKeys, OwnKeys, RedisKeys, Statuses};
 pub(crate) use cookie::Cookie;
 pub(crate) use frontend::Frontend;
 pub(crate) use log::{Capture, CaptureForm, FramingWord, Log, LogForm, LogSkip, UniqueId, UniqueIdForm};
@@ -140,7 +140,7 @@ pub const TABLES: &[(&str, &[KnobDoc])] = &[
     ("userlist.NAME.user", User::KNOBS),
     ("backend.NAME", Backend::KNOBS),
     ("backend.NAME.tls", ServerTls::KNOBS),
-    ("backend.NAME.check", check::CheckKeys::KNOBS),
+    ("backend.NAME.check", CheckKeys::KNOBS),
     ("backend.NAME.check, http", HttpKeys::KNOBS),
     ("backend.NAME.check, redis", RedisKeys::KNOBS),
     ("backend.NAME.cookie", Cookie::KNOBS),

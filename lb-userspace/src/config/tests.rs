@@ -2,6 +2,7 @@
 
 mod balance;
 mod bundle;
+mod checks;
 mod cookie;
 mod error_files;
 mod examples;

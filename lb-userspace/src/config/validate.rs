@@ -17,6 +17,7 @@ mod pressure;
 mod range;
 mod rule;
 mod tls;
+mod track;
 
 use super::{
     acl::Known,
@@ -103,6 +104,7 @@ fn model(file: &File, bundle: &Bundle, wanted: &mut BTreeSet<String>, out: &mut 
             })
             .collect(),
     };
+    track::resolve(&backends, &mut model.backends, out);
     for (index, backend) in model.backends.iter_mut().enumerate() {
         backend.pressure.is_asked_for_load = known.is_asked_for_load(index);
     }

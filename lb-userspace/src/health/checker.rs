@@ -3,10 +3,11 @@
 use super::{
     Outcome, Report,
     probe::{Prober, Target},
+    rise_fall::Pace,
 };
 use crate::{
     l7::tls::{TlsError, server::Connector},
-    model::{Model, ServerTls},
+    model::{Check, Model, ServerTls},
 };
 use std::{
     collections::{
@@ -17,21 +18,28 @@ use std::{
     time::Duration,
 };
 use tokio::{
-    sync::mpsc,
+    sync::{mpsc, watch},
     task::AbortHandle,
-    time::{Instant, sleep, sleep_until},
+    time::{Instant, sleep_until},
 };
 
 /// First probes of a new configuration are spread over this much time, or over the interval if that is shorter.
 const SPREAD: Duration = Duration::from_secs(1);
-/// Each interval is shortened or lengthened by up to one part in so many, so that probes of many servers do not stay in
-/// step.
-const JITTER: u32 = 32;
+/// The interval of a server that is down is shortened or lengthened by up to this part.
+const JITTER: f64 = 0.1;
+
+/// The task that probes one server.
+#[derive(Debug)]
+struct Probing {
+    target: Target,
+    task: AbortHandle,
+    pace: watch::Sender<Pace>,
+}
 
 /// The probing tasks. Dropped, they end.
 #[derive(Debug, Default)]
 pub struct Checker {
-    tasks: BTreeMap<u64, (Target, AbortHandle)>,
+    tasks: BTreeMap<u64, Probing>,
 }
 
 impl Checker {
@@ -41,29 +49,37 @@ impl Checker {
         let mut old = std::mem::take(&mut self.tasks);
         let count = u32::try_from(wanted.len()).unwrap_or(u32::MAX).max(1);
         for (position, (identity, prober)) in (0..).zip(wanted) {
-            let target = prober.target.clone();
-            let task = match old.remove(&identity) {
-                Some((known, task)) if known == target => task,
+            let probing = match old.remove(&identity) {
+                Some(known) if known.target == prober.target => known,
                 changed => {
-                    if let Some((_, task)) = changed {
-                        task.abort();
+                    if let Some(changed) = changed {
+                        changed.task.abort();
                     }
+                    let target = prober.target.clone();
                     let delay = SPREAD.min(target.check.interval) / count * position;
-                    let probing = probe_forever(identity, prober, delay, outcomes.clone());
-                    tokio::task::spawn_local(probing).abort_handle()
+                    let (pace, paced) = watch::channel(Pace::default());
+                    let probing = probe_forever(identity, prober, delay, paced, outcomes.clone());
+                    Probing { target, task: tokio::task::spawn_local(probing).abort_handle(), pace }
                 }
             };
-            self.tasks.insert(identity, (target, task));
+            self.tasks.insert(identity, probing);
         }
-        for (_, task) in old.into_values() {
-            task.abort();
+        for gone in old.into_values() {
+            gone.task.abort();
+        }
+    }
+
+    /// Says how soon the next probe of a server is wanted.
+    pub fn set_pace(&self, identity: u64, pace: Pace) {
+        if let Some(probing) = self.tasks.get(&identity) {
+            probing.pace.send_if_modified(|known| std::mem::replace(known, pace) != pace);
         }
     }
 
     /// Ends all probes.
     pub fn stop(&mut self) {
-        for (_, task) in std::mem::take(&mut self.tasks).into_values() {
-            task.abort();
+        for probing in std::mem::take(&mut self.tasks).into_values() {
+            probing.task.abort();
         }
     }
 }
@@ -94,8 +110,8 @@ impl Probers {
         let mut connectors: HashMap<Arc<ServerTls>, Connector> = HashMap::new();
         let mut probers = Vec::new();
         for backend in &model.backends {
-            let Some(check) = &backend.check else { continue };
             for server in &backend.servers {
+                let Some(check) = server.check(backend) else { continue };
                 let target = Target::new(server, check, backend);
                 let connector = match &target.tls {
                     None => None,
@@ -114,9 +130,17 @@ impl Probers {
     }
 }
 
-async fn probe_forever(identity: u64, prober: Prober, delay: Duration, outcomes: mpsc::Sender<Outcome>) {
-    sleep(delay).await;
+async fn probe_forever(
+    identity: u64,
+    prober: Prober,
+    delay: Duration,
+    mut pace: watch::Receiver<Pace>,
+    outcomes: mpsc::Sender<Outcome>,
+) {
+    let check = &prober.target.check;
+    let mut due = Instant::now() + delay;
     loop {
+        sleep_until(due).await;
         let begun = Instant::now();
         let (finding, wire) = prober.probe().await;
         let finished_at = Instant::now();
@@ -125,15 +149,31 @@ async fn probe_forever(identity: u64, prober: Prober, delay: Duration, outcomes:
             return; // Nobody judges any more.
         }
         if let Some(wire) = wire {
-            wire.leave().await;
+            tokio::task::spawn_local(wire.leave());
         }
-        sleep_until(begun + jittered(prober.target.check.interval)).await;
+        // From when it was due, so that delays do not add up; how soon depends on the verdict, which may come a moment later.
+        let last = due;
+        loop {
+            let interval = interval(check, *pace.borrow_and_update());
+            due = (last + interval).max(begun + interval / 2);
+            tokio::select! {
+                () = sleep_until(due) => break,
+                changed = pace.changed() => if changed.is_err() {
+                    return; // The checker is gone.
+                },
+            }
+        }
     }
 }
 
-fn jittered(interval: Duration) -> Duration {
-    let part = 1.0 / f64::from(JITTER);
-    interval.mul_f64(1.0 - part + 2.0 * part * fastrand::f64())
+/// From one probe to the next. Only while a server is down this varies: so verdicts on living servers come in time, and probes
+/// of many that went down together do not stay together.
+fn interval(check: &Check, pace: Pace) -> Duration {
+    match pace {
+        Pace::Fast => check.fast_interval,
+        Pace::Steady => check.interval,
+        Pace::Down => check.down_interval.mul_f64(1.0 - JITTER + 2.0 * JITTER * fastrand::f64()),
+    }
 }
 
 #[cfg(test)]

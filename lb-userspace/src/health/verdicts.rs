@@ -1,7 +1,16 @@
 //! Verdicts: every server's outcomes, counted; and the moment when its health changes.
 
-use super::{Meaning, Outcome, rise_fall::RiseFall};
-use crate::{model::Model, servers::Health};
+use super::{
+    Meaning, Outcome, Report,
+    rise_fall::{Pace, RiseFall},
+};
+use crate::{
+    model::{
+        Model, ServerName,
+        check::{Check, Observe, OnError},
+    },
+    servers::Health,
+};
 use std::collections::BTreeMap;
 use tokio::time::Instant;
 
@@ -9,15 +18,34 @@ use tokio::time::Instant;
 #[derive(Debug, Default)]
 pub struct Verdicts {
     servers: BTreeMap<u64, Judged>,
+    /// Of each of them, the servers that become what it becomes.
+    trackers: BTreeMap<u64, Vec<(u64, ServerName)>>,
 }
 
 #[derive(Clone, Debug)]
 struct Judged {
-    backend: String,
-    server: String,
+    name: ServerName,
     known: Health,
     counter: RiseFall,
-    last: Option<String>,
+    observe: Option<Observe>,
+    /// The next probe is wanted early, whatever the counter says.
+    hurry: bool,
+    last: Option<Report>,
+    failures: u64,
+    downs: u64,
+}
+
+/// What probes have found of a server so far.
+#[derive(Clone, Copy, Debug)]
+pub struct Record<'a> {
+    /// The last probe; `None` before the first.
+    pub last: Option<&'a Report>,
+    /// Probes that failed while it was up; HAProxy's `chkfail`.
+    pub failures: u64,
+    /// How often it went down; HAProxy's `chkdown`.
+    pub downs: u64,
+    /// HAProxy's `check_health`.
+    pub health: u32,
 }
 
 /// A server's health changed.
@@ -25,15 +53,13 @@ struct Judged {
 pub struct Transition {
     /// Which server.
     pub identity: u64,
-    /// The backend's name.
-    pub backend: String,
-    /// The server's name.
-    pub server: String,
+    /// Its names.
+    pub name: ServerName,
     /// What it became.
     pub to: Health,
-    /// The outcome that decided, in words.
+    /// What decided, in words.
     pub reason: String,
-    /// When the probe that decided ended.
+    /// When that was known: the end of the probe.
     pub finished_at: Instant,
 }
 
@@ -42,19 +68,18 @@ impl Verdicts {
     /// maps remember of the others.
     pub fn update(&mut self, model: &Model, known: impl Fn(u64) -> Health) {
         let mut old = std::mem::take(&mut self.servers);
+        self.trackers.clear();
         for backend in &model.backends {
-            let Some(check) = &backend.check else { continue };
             for server in &backend.servers {
                 let identity = server.identity(&backend.name);
+                let name = || ServerName { backend: backend.name.clone(), server: server.name.clone() };
+                if let Some(tracked) = server.track.as_ref().and_then(|tracked| model.identity(tracked)) {
+                    self.trackers.entry(tracked).or_default().push((identity, name()));
+                }
+                let Some(check) = server.check(backend) else { continue };
                 let judged = match old.remove(&identity) {
-                    Some(judged) => Judged { counter: judged.counter.with(check.rise, check.fall), ..judged },
-                    None => Judged {
-                        backend: backend.name.clone(),
-                        server: server.name.clone(),
-                        known: known(identity),
-                        counter: RiseFall::new(check.rise, check.fall, known(identity)),
-                        last: None,
-                    },
+                    Some(judged) => Judged { counter: judged.counter.with(check), observe: check.observe, ..judged },
+                    None => Judged::new(name(), check, known(identity)),
                 };
                 self.servers.insert(identity, judged);
             }
@@ -65,30 +90,96 @@ impl Verdicts {
     /// the server cannot be blamed is remembered as the last one and counts neither way.
     pub fn record(&mut self, outcome: &Outcome) -> Option<Transition> {
         let judged = self.servers.get_mut(&outcome.identity)?;
-        let reason = outcome.report.to_string();
-        judged.last = Some(reason.clone());
-        let passed = match outcome.report.finding.code.meaning() {
-            Meaning::Passed | Meaning::Stopping => true,
-            Meaning::Failed => false,
+        judged.last = Some(outcome.report.clone());
+        judged.hurry = false;
+        let meaning = outcome.report.finding.code.meaning();
+        let to = match meaning {
             Meaning::Nothing => return None,
+            Meaning::Passed | Meaning::Stopping => judged.counter.record(true),
+            Meaning::Failed => {
+                judged.failures += u64::from(judged.known.serves());
+                judged.counter.record(false)
+            }
         };
-        let to = judged.counter.record(passed);
-        if std::mem::replace(&mut judged.known, to) == to {
-            return None;
-        }
-        Some(Transition {
-            identity: outcome.identity,
-            backend: judged.backend.clone(),
-            server: judged.server.clone(),
-            to,
-            reason,
-            finished_at: outcome.finished_at,
-        })
+        let to = if meaning == Meaning::Stopping && to == Health::Up { Health::Stopping } else { to };
+        judged.become_now(outcome.identity, to, || outcome.report.to_string(), outcome.finished_at)
     }
 
-    /// The last outcome of a server, in words.
-    pub fn last(&self, identity: u64) -> Option<String> {
-        self.servers.get(&identity)?.last.clone()
+    /// Takes into account that the traffic of a server failed as often as its check allows. What would leave too few
+    /// servers of the backend up is left to probes, of which the next comes early.
+    pub fn observed(&mut self, identity: u64, now: Instant) -> Option<Transition> {
+        let judged = self.servers.get(&identity)?;
+        let observe = judged.observe?;
+        let may_fall = self.stays_above_floor(&judged.name.backend, observe.floor);
+        let judged = self.servers.get_mut(&identity)?;
+        judged.hurry = true;
+        let mut after = judged.counter;
+        match observe.on_error {
+            OnError::FastInterval => return None,
+            OnError::FailCheck => {}
+            OnError::SuddenDeath => after.weaken(2),
+            OnError::MarkDown => after.weaken(1),
+        }
+        let to = after.record(false);
+        if to == Health::Down && !may_fall {
+            return None;
+        }
+        judged.counter = after;
+        let reason = || format!("HANA {} errors in a row", observe.error_limit);
+        judged.become_now(identity, to, reason, now)
+    }
+
+    /// Whether enough servers of the backend are up with one less.
+    fn stays_above_floor(&self, backend: &str, floor: u32) -> bool {
+        let servers = || self.servers.values().filter(|judged| judged.name.backend == backend);
+        let up = servers().filter(|judged| judged.known.serves()).count().saturating_sub(1);
+        up * 100 >= servers().count() * floor as usize
+    }
+
+    /// The servers that become what that one becomes.
+    pub fn trackers(&self, identity: u64) -> &[(u64, ServerName)] {
+        self.trackers.get(&identity).map_or(&[], Vec::as_slice)
+    }
+
+    /// How soon the next probe of a server is wanted.
+    pub fn pace(&self, identity: u64) -> Pace {
+        let judged = self.servers.get(&identity);
+        judged.map_or(Pace::Steady, |judged| if judged.hurry { Pace::Fast } else { judged.counter.pace() })
+    }
+
+    /// What is known of a checked server.
+    pub fn known(&self, identity: u64) -> Option<Record<'_>> {
+        let Judged { last, failures, downs, counter, .. } = self.servers.get(&identity)?;
+        Some(Record { last: last.as_ref(), failures: *failures, downs: *downs, health: counter.health() })
+    }
+}
+
+impl Judged {
+    fn new(name: ServerName, check: &Check, known: Health) -> Self {
+        Self {
+            name,
+            known,
+            counter: RiseFall::new(check, known),
+            observe: check.observe,
+            hurry: false,
+            last: None,
+            failures: 0,
+            downs: 0,
+        }
+    }
+
+    fn become_now(
+        &mut self,
+        identity: u64,
+        to: Health,
+        reason: impl FnOnce() -> String,
+        finished_at: Instant,
+    ) -> Option<Transition> {
+        if std::mem::replace(&mut self.known, to) == to {
+            return None;
+        }
+        self.downs += u64::from(to == Health::Down);
+        Some(Transition { identity, name: self.name.clone(), to, reason: reason(), finished_at })
     }
 }
 

@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     model::{SendProxy, Sni},
-    servers::{Entry, Place, Refusal, ServerLive, Slot},
+    servers::{Entry, Place, Refusal, Seen, ServerLive, Slot},
 };
 use std::{
     future::poll_fn,
@@ -66,10 +66,12 @@ pub(super) async fn open(
     match attempt.unwrap_or_else(|_elapsed| Err(io::ErrorKind::TimedOut.into())) {
         Ok(io) => {
             counts.opened.increment();
+            backend.live.saw(server, Seen::Connected);
             Ok((io, Open { server: Arc::clone(live), thread: thread.index }))
         }
         Err(error) => {
             counts.connect_errors.increment();
+            backend.live.saw(server, Seen::NotConnected);
             tracing::debug!(server = %address, %error, "cannot connect");
             Err(error)
         }

@@ -28,7 +28,10 @@ use super::{
     timer::{Patience, Timer, after},
     tls,
 };
-use crate::model::{HttpFrontend, RetryOn, Reuse, Sni};
+use crate::{
+    model::{HttpFrontend, RetryOn, Reuse, Sni},
+    servers::Seen,
+};
 use place::{Answered, How, Instead, Place, Placed, place};
 use reply::Replying;
 pub(super) use reply::{refused, send};
@@ -192,6 +195,9 @@ impl Exchange<'_> {
             };
             if why.is_of_server() {
                 counts.response_errors.increment();
+                self.backend.live.saw(slot.server, Seen::NoResponse);
+            } else if let Why::Status(status) = why {
+                self.backend.live.saw(slot.server, Seen::Status(status));
             }
             // What was thrown away already needs another answer anyway.
             let is_worth = matches!(why, Why::Status(_)) || why.retry().is_some_and(another);
@@ -249,6 +255,7 @@ impl Exchange<'_> {
 
     /// Makes of a server's answer that of the client. `Some`: what goes to the client in its place.
     fn change(&self, response: &mut Response, server: usize) -> Option<Instead> {
+        self.backend.live.saw(server, Seen::Status(response.status));
         let Replying { client, held, .. } = self.told;
         let instead = self.place.borrow_mut().respond(client, held, response, self.id.as_deref());
         if instead.is_some() {

@@ -30,6 +30,8 @@ pub struct Check {
     pub fall: u32,
     /// What a server is before its first probe. Default: up.
     pub init_state: InitState,
+    /// Failures of the traffic itself that count against a server. Default: none.
+    pub observe: Option<Observe>,
 }
 
 impl Default for Check {
@@ -45,6 +47,7 @@ impl Default for Check {
             rise: 2,
             fall: 3,
             init_state: InitState::Up,
+            observe: None,
         }
     }
 }
@@ -90,6 +93,42 @@ pub struct Login {
     pub password: Option<Secret>,
 }
 
+/// Failures of the traffic itself, and what they do: HAProxy's `observe`.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Observe {
+    /// Which ones count.
+    pub layer: Layer,
+    /// How many in a row do something. Default: 10.
+    pub error_limit: u32,
+    /// What they do. Default: count as a failed probe.
+    pub on_error: OnError,
+    /// Part of the backend's checked servers, in percent, that they leave up. Default: 50.
+    pub floor: u32,
+}
+
+/// Where failures are looked for.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Layer {
+    /// Connections that fail.
+    Connections,
+    /// These, and responses that are none or say that the server failed.
+    Requests,
+}
+
+/// What enough failures of the traffic do.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum OnError {
+    /// The next probe comes early.
+    FastInterval,
+    /// They count as a failed probe, and the next comes early.
+    #[default]
+    FailCheck,
+    /// The same, and the next failed one takes the server down.
+    SuddenDeath,
+    /// They take the server down.
+    MarkDown,
+}
+
 /// What a server is before its first probe: HAProxy's `init-state`.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub enum InitState {
@@ -102,4 +141,14 @@ pub enum InitState {
     Down,
     /// Down: `rise` successes bring it up.
     FullyDown,
+}
+
+impl InitState {
+    /// Whether traffic goes to the server before its first probe.
+    pub fn is_up(self) -> bool {
+        match self {
+            Self::FullyUp | Self::Up => true,
+            Self::Down | Self::FullyDown => false,
+        }
+    }
 }

@@ -1,6 +1,6 @@
 //! Server: one machine of a backend.
 
-use super::{Keeping, Limits, SharedServerTls};
+use super::{Backend, Check, Keeping, Limits, SharedServerTls};
 use lb_common::hash::name_hash;
 use std::{net::SocketAddr, time::Duration};
 
@@ -28,9 +28,25 @@ pub struct Server {
     pub slowstart: Option<Duration>,
     /// Speak TLS to it; `None`: clear text.
     pub tls: SharedServerTls,
+    /// The checked server whose health is also its own; it is not checked itself then.
+    pub track: Option<ServerName>,
+}
+
+/// A server by its names.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct ServerName {
+    /// Its backend's.
+    pub backend: String,
+    /// Its own.
+    pub server: String,
 }
 
 impl Server {
+    /// How it is checked, if it is one of `backend` and checked itself.
+    pub fn check<'a>(&self, backend: &'a Backend) -> Option<&'a Check> {
+        backend.check.as_ref().filter(|_| self.track.is_none())
+    }
+
     /// Who this is, across reloads and restarts: backend, name and address. Never 0.
     pub fn identity(&self, backend: &str) -> u64 {
         name_hash(0x7365_7276, format!("{backend}/{}@{}", self.name, self.address).as_bytes()).max(1)

@@ -19,6 +19,7 @@ pub(crate) fn server(name: &str, address: &str) -> Server {
         keeping: crate::model::Keeping::default(),
         slowstart: None,
         tls: None,
+        track: None,
     }
 }
 

@@ -4,6 +4,7 @@ use super::{
     Available, Room,
     counts::{Counter, FrontendLive, Padded, ServerCounts, Sharded},
     gate::{Gate, Load},
+    observed::Observer,
     turns::Table,
 };
 use crate::model::{Backend, Balance, Limits, Model};
@@ -12,9 +13,10 @@ use std::{
     collections::BTreeMap,
     sync::{
         Arc,
-        atomic::{AtomicUsize, Ordering::Relaxed},
+        atomic::{AtomicU32, AtomicUsize, Ordering::Relaxed},
     },
 };
+use tokio::sync::mpsc;
 
 /// Every frontend's and backend's live state, by name. A reload makes a new one that shares what went on existing.
 #[derive(Debug, Default)]
@@ -23,9 +25,16 @@ pub struct Live {
     backends: BTreeMap<String, Arc<BackendLive>>,
     /// For connections of clients of all frontends.
     pub room: Arc<Room>,
+    /// Who is told of servers whose traffic fails.
+    tell: Option<mpsc::Sender<u64>>,
 }
 
 impl Live {
+    /// Nothing yet, but servers whose traffic fails will be told of by their identity.
+    pub fn telling(tell: mpsc::Sender<u64>) -> Self {
+        Self { tell: Some(tell), ..Self::default() }
+    }
+
     /// The live state for `model`: that of `self` where frontend, backend and servers are still the same, new elsewhere.
     ///
     /// Who took new traffic before takes it still, who did not does not, and new servers do. That is right for nobody
@@ -35,7 +44,7 @@ impl Live {
         let threads = model.global.threads;
         let backend = |backend: &Backend| {
             let old = self.backends.get(&backend.name).map(Arc::as_ref);
-            (backend.name.clone(), Arc::new(BackendLive::new(backend, old, threads)))
+            (backend.name.clone(), Arc::new(BackendLive::new(backend, old, (threads, self.tell.as_ref()))))
         };
         let frontend = |name: &String| {
             let known = self.frontends.get(name).map(Arc::clone);
@@ -45,6 +54,7 @@ impl Live {
             frontends: model.frontends.iter().map(|it| frontend(&it.name)).collect(),
             backends: model.backends.iter().map(backend).collect(),
             room: Arc::clone(&self.room),
+            tell: self.tell.clone(),
         }
     }
 
@@ -98,10 +108,12 @@ pub struct BackendLive {
     table: Option<Table>,
     /// Whether anyone asks how many requests a server has: else nothing is counted across threads.
     pub(super) counts_load: bool,
+    /// Whether anyone asks how its traffic fares.
+    pub(super) observer: Option<Observer>,
 }
 
 impl BackendLive {
-    fn new(backend: &Backend, old: Option<&Self>, threads: usize) -> Self {
+    fn new(backend: &Backend, old: Option<&Self>, (threads, tell): (usize, Option<&mpsc::Sender<u64>>)) -> Self {
         let (mut servers, mut takes) = (Vec::new(), Vec::new());
         for (index, server) in backend.servers.iter().enumerate() {
             let identity = server.identity(&backend.name);
@@ -127,6 +139,7 @@ impl BackendLive {
             counts_load: by_load
                 || backend.pressure.is_asked_for_load
                 || limits.iter().any(|limits| limits.maxconn > 0),
+            observer: Observer::new(backend, tell),
             limits,
             servers,
         };
@@ -169,11 +182,13 @@ pub struct ServerLive {
     pub counts: Sharded<ServerCounts>,
     /// What it has to do, over all threads.
     pub load: Padded<Load>,
+    /// Failures of its traffic in a row, if anyone asks.
+    pub(super) errors: Padded<AtomicU32>,
 }
 
 impl ServerLive {
     fn new(identity: u64, threads: usize) -> Self {
-        Self { identity, counts: Sharded::new(threads), load: Padded::default() }
+        Self { identity, counts: Sharded::new(threads), load: Padded::default(), errors: Padded::default() }
     }
 
     /// Connections open now.

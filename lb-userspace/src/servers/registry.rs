@@ -3,7 +3,7 @@
 
 use super::{Admin, Health, Standing, available, pools::Pools, state::IsBackup};
 use crate::{
-    model::{Backend, Endpoint, Model, backend},
+    model::{Backend, Endpoint, Model, Server, backend},
     plan::{
         Tables,
         desired::{returns, vips},
@@ -103,10 +103,10 @@ impl Registry {
     }
 
     /// Gives an id to everything of `model` that has none and frees the ids of what is gone. Standings stay, but a
-    /// server that is no longer checked counts as up. After an error nothing has changed.
+    /// server that is no longer checked counts as up, and one that tracks another is what that is. After an error nothing has changed.
     pub fn update(&mut self, model: &Model) -> Result<(), RegistryError> {
         let servers = servers_by_name(model);
-        let server_ids: Vec<_> = servers.iter().map(|(identity, _)| *identity).collect();
+        let server_ids: Vec<_> = servers.iter().map(|(identity, ..)| *identity).collect();
         let ring_ids: Vec<_> = model.kernel_backends().map(|kernel| backend::identity(&kernel.name)).collect();
         let vip_ids: BTreeSet<_> = model.vips().values().map(|vip| vip.counted_as).collect();
         let vip_ids: Vec<_> = vip_ids.into_iter().collect();
@@ -127,12 +127,23 @@ impl Registry {
         self.rings.assign(&ring_ids);
         self.vips.assign(&vip_ids);
         self.pools.assign(pools, MAX_SOURCES as usize);
-        let standing = |(identity, backend): &(u64, &Backend)| {
-            let Standing { admin, health } = self.standing(*identity);
-            let health = if backend.check.is_some() { health } else { Health::Unknown };
-            (*identity, Standing { admin, health })
+        let standing = |(identity, backend, server): &(u64, &Backend, &Server)| {
+            let known = self.standings.get(identity).copied();
+            let health = match (server.check(backend), known) {
+                (None, _) => Health::Unknown,
+                (Some(_), Some(known)) => known.health,
+                (Some(check), None) if check.init_state.is_up() => Health::Unknown,
+                (Some(_), None) => Health::Pending,
+            };
+            (*identity, Standing { health, ..known.unwrap_or_default() })
         };
         self.standings = servers.iter().map(standing).collect();
+        for (identity, _, server) in &servers {
+            if let Some(tracked) = server.track.as_ref().and_then(|tracked| model.identity(tracked)) {
+                let health = self.standing(tracked).health;
+                self.set_health(*identity, health);
+            }
+        }
         Ok(())
     }
 
@@ -216,11 +227,11 @@ fn servers_of(tables: &Tables) -> impl Iterator<Item = (u64, ServerId)> {
 }
 
 /// The identities of all servers with their backends, by name: the order in the file does not decide about ids.
-fn servers_by_name(model: &Model) -> Vec<(u64, &Backend)> {
+fn servers_by_name(model: &Model) -> Vec<(u64, &Backend, &Server)> {
     let mut by_name = BTreeMap::new();
     for backend in &model.backends {
         for server in &backend.servers {
-            by_name.insert((&backend.name, &server.name), (server.identity(&backend.name), backend));
+            by_name.insert((&backend.name, &server.name), (server.identity(&backend.name), backend, server));
         }
     }
     by_name.into_values().collect()

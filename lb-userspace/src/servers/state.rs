@@ -38,6 +38,20 @@ pub enum Health {
     Up = 1,
     /// `fall` checks in a row failed.
     Down = 2,
+    /// Up, but it asked to get nothing new: HAProxy's `disable-on-404`.
+    Stopping = 3,
+    /// Not yet checked; counts as down, because its check says so, until the first check says otherwise.
+    Pending = 4,
+}
+
+impl Health {
+    /// Whether it can serve what it has.
+    pub fn serves(self) -> bool {
+        match self {
+            Self::Unknown | Self::Up | Self::Stopping => true,
+            Self::Down | Self::Pending => false,
+        }
+    }
 }
 
 /// Both together.
@@ -52,12 +66,12 @@ pub struct Standing {
 impl Standing {
     /// Whether new flows, connections and requests may go there.
     pub fn takes_new(self) -> bool {
-        self.admin == Admin::Ready && self.health != Health::Down
+        self.admin == Admin::Ready && self.health.serves() && self.health != Health::Stopping
     }
 
     /// Whether flows and connections that are there may stay.
     pub fn keeps_existing(self) -> bool {
-        self.admin != Admin::Maint && self.health != Health::Down
+        self.admin != Admin::Maint && self.health.serves()
     }
 
     /// What the packet path may do.
@@ -79,6 +93,8 @@ impl Standing {
         let health = match entry.health {
             1 => Health::Up,
             2 => Health::Down,
+            3 => Health::Stopping,
+            4 => Health::Pending,
             _ => Health::Unknown,
         };
         Self { admin, health }
@@ -90,7 +106,9 @@ impl fmt::Display for Standing {
         f.write_str(match (self.admin, self.health) {
             (Admin::Maint, _) => "maint",
             (_, Health::Down) => "down",
+            (_, Health::Pending) => "down (unchecked)",
             (Admin::Drain, _) => "drain",
+            (Admin::Ready, Health::Stopping) => "stopping",
             (Admin::Ready, Health::Up) => "up",
             (Admin::Ready, Health::Unknown) => "up (unchecked)",
         })
@@ -126,11 +144,11 @@ mod tests {
 
     #[test]
     fn what_the_packet_path_may_do() {
+        use ServerState::{Down, Drain, Up};
         let states = [UP, DOWN, DRAIN, MAINT, Standing::default()].map(Standing::kernel_state);
-        assert_eq!(
-            states,
-            [ServerState::Up, ServerState::Down, ServerState::Drain, ServerState::Down, ServerState::Up]
-        );
+        assert_eq!(states, [Up, Down, Drain, Down, Up]);
+        let health = |health| Standing { health, ..UP }.kernel_state();
+        assert_eq!([Health::Stopping, Health::Pending].map(health), [Drain, Down]);
     }
 
     #[test]

@@ -6,8 +6,11 @@ use crate::{
         kernel::KernelReport,
         metrics,
         protocol::Answer,
-        status::{BackendStatus, BindStatus, FrontendStatus, LogStatus, ServerStatus, Status, TableStatus},
+        status::{
+            BackendStatus, BindStatus, CheckStatus, FrontendStatus, LogStatus, ServerStatus, Status, TableStatus,
+        },
     },
+    health::{Report, verdicts::Record},
     l7::log::SinkReport,
     model::{Backend, Frontend, FrontendKind, Model, backend},
     plan::{Census, Connections},
@@ -43,7 +46,7 @@ impl Running {
             Ok(totals) => totals.map(|totals| KernelReport::new(self.halves.tables(), &totals, Some(&status))),
             Err(error) => return Answer::Error(format!("cannot read the kernel's counters: {error}")),
         };
-        Answer::Ok(serde_json::Value::String(metrics::text(status, kernel)))
+        Answer::Ok(serde_json::Value::String(metrics::text(status, kernel, &self.probe_to_map)))
     }
 
     fn frontend_status(&self, model: &Model, frontend: &Frontend) -> FrontendStatus {
@@ -79,7 +82,7 @@ impl Running {
                 available: available.as_ref().is_some_and(|available| available.contains(index)),
                 admin: standing.admin,
                 health: standing.health,
-                last_check: self.verdicts.last(identity),
+                check: self.verdicts.known(identity).map(check_status),
                 weight: server.weight,
                 throttle: self.halves.throttle(identity, now).map(Throttle::percent),
                 backup: server.backup,
@@ -103,6 +106,17 @@ impl Running {
             identity: backend::identity(&backend.name),
             servers: servers.collect(),
         }
+    }
+}
+
+fn check_status(Record { last, failures, downs, health }: Record<'_>) -> CheckStatus {
+    CheckStatus {
+        last: last.map(Report::to_string),
+        code: last.map(|report| report.finding.code.name().to_owned()),
+        took_us: last.map(|report| u64::try_from(report.took.as_micros()).unwrap_or(u64::MAX)),
+        failures,
+        downs,
+        health,
     }
 }
 

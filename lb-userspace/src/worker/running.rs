@@ -3,17 +3,19 @@
 
 use super::{given::bound, halves::Halves, scans::Scans};
 use crate::{
-    admin::{self, protocol::Answer, status::Failover},
+    admin::{self, metrics, protocol::Answer, status::Failover},
     channel::message::Interface,
     dataplane::{counters::KernelCounters, memory::MemoryMaps},
-    health::{Checker, Outcome, Probers, Verdicts},
+    health::{Checker, Outcome, Probers, Transition, Verdicts},
     l7::{self, log::Sinks},
-    model::Model,
+    model::{Model, ServerName},
     plan::Tables,
-    servers::{Admin, Registry},
+    servers::{Admin, Live, Registry},
 };
+use prometheus_client::metrics::histogram::Histogram;
 use std::{
     collections::{BTreeMap, VecDeque},
+    iter,
     net::{SocketAddr, TcpListener},
     os::fd::OwnedFd,
     path::PathBuf,
@@ -52,6 +54,8 @@ pub(super) struct Running {
     /// Where access logs go.
     pub(super) sinks: Sinks,
     pub(super) failovers: VecDeque<Failover>,
+    /// From the end of the probe that decided until both halves had the verdict.
+    pub(super) probe_to_map: Histogram,
     /// The generation that the supervisor waits for, until both halves have it.
     pub(super) unconfirmed: Option<u64>,
     /// The generation that both halves had last; 0: none yet.
@@ -59,18 +63,21 @@ pub(super) struct Running {
 }
 
 impl Running {
-    /// Nothing configured yet, and no kernel half.
-    pub(super) fn first(model: &Arc<Model>) -> anyhow::Result<Self> {
+    /// Nothing configured yet, and no kernel half. Servers whose traffic fails are told to `observed`.
+    pub(super) fn first(model: &Arc<Model>, observed: mpsc::Sender<u64>) -> anyhow::Result<Self> {
+        let mut halves = Halves::new(Box::new(MemoryMaps::default()), Arc::clone(model));
+        halves.live = Arc::new(Live::telling(observed));
         Ok(Self {
             source: Source::default(),
             verdicts: Verdicts::default(),
             checker: Checker::default(),
             threads: l7::Threads::start(model.global.threads)?,
             sinks: Sinks::default(),
-            halves: Halves::new(Box::new(MemoryMaps::default()), Arc::clone(model)),
+            halves,
             counters: None,
             scans: None,
             failovers: VecDeque::new(),
+            probe_to_map: metrics::latencies(),
             unconfirmed: None,
             confirmed: 0,
         })
@@ -114,32 +121,41 @@ impl Running {
 
     /// Takes a probe into account: perhaps a verdict falls, and then both halves get it at once.
     pub(super) fn judge(&mut self, outcome: &Outcome) {
-        let Some(transition) = self.verdicts.record(outcome) else { return };
-        if !self.halves.registry.set_health(transition.identity, transition.to) {
-            return;
+        if let Some(transition) = self.verdicts.record(outcome) {
+            self.change_health(&transition);
         }
+        self.checker.set_pace(outcome.identity, self.verdicts.pace(outcome.identity));
+    }
+
+    /// Takes into account that the traffic of a server failed too often.
+    pub(super) fn observed(&mut self, identity: u64) {
+        if let Some(transition) = self.verdicts.observed(identity, Instant::now()) {
+            self.change_health(&transition);
+        }
+        self.checker.set_pace(identity, self.verdicts.pace(identity));
+    }
+
+    /// The one step in which a verdict takes effect, in this order: proxy and kernel; metrics; log.
+    fn change_health(&mut self, transition: &Transition) {
+        let own = (transition.identity, transition.name.clone());
+        let all: Vec<_> = iter::once(own).chain(self.verdicts.trackers(transition.identity).iter().cloned()).collect();
         let model = Arc::clone(&self.halves.model);
-        let Some(backend) = model.backend(&transition.backend) else { return };
-        self.halves.standing_changed(backend, Instant::now());
-        let took = transition.finished_at.elapsed();
-        info!(
-            backend = transition.backend,
-            server = transition.server,
-            to = ?transition.to,
-            reason = transition.reason,
-            probe_to_map = ?took,
-            "server changed"
-        );
-        if self.failovers.len() == admin::status::FAILOVERS {
-            self.failovers.pop_front();
+        for (identity, ServerName { backend, server }) in all {
+            if !self.halves.registry.set_health(identity, transition.to) {
+                continue;
+            }
+            let Some(changed) = model.backend(&backend) else { continue };
+            self.halves.standing_changed(changed, Instant::now());
+            let took = transition.finished_at.elapsed();
+            self.probe_to_map.observe(took.as_secs_f64());
+            let Transition { to, reason, .. } = transition;
+            info!(backend, server, ?to, reason, probe_to_map = ?took, "server changed");
+            if self.failovers.len() == admin::status::FAILOVERS {
+                self.failovers.pop_front();
+            }
+            let probe_to_map_us = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
+            self.failovers.push_back(Failover { backend, server, to: *to, reason: reason.clone(), probe_to_map_us });
         }
-        self.failovers.push_back(Failover {
-            backend: transition.backend,
-            server: transition.server,
-            to: transition.to,
-            reason: transition.reason,
-            probe_to_map_us: u64::try_from(took.as_micros()).unwrap_or(u64::MAX),
-        });
     }
 
     /// The operator wants something of a server: both halves get it as they get a verdict.

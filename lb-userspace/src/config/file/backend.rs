@@ -160,6 +160,9 @@ table! {
         /// hundredth to what they are once it comes back from failed checks or maintenance, 1ms to 1d; not at the start of
         /// the process, nor by a reload. `tcp` and `http`. Default: no time, as HAProxy.
         slowstart: Duration,
+        /// "BACKEND/SERVER" or "SERVER" of the same backend: a checked server whose health is also this one's, which is not probed
+        /// itself, HAProxy's `track`. Default: none, the backend's `check`.
+        track: Text,
         /// TLS to this server; nothing of the backend's `tls` is then used. Default: that of the backend.
         tls: ServerTls,
     }

@@ -13,7 +13,10 @@ use crate::{
         read::{FromToml, KnobDoc, Reader, Table, Word, table},
         suggest::listed,
     },
-    model::{SendProxy, check::InitState},
+    model::{
+        SendProxy,
+        check::{InitState, Layer, OnError},
+    },
 };
 use std::{net::IpAddr, time::Duration};
 use toml::{
@@ -44,6 +47,19 @@ table! {
         /// `down`, but one success brings it up, so that nothing is sent to it before; `fully-down`. What an earlier run of the
         /// daemon found out comes first. Default: "up".
         init_state: InitState,
+        /// Failures of the traffic itself that count against a server, as HAProxy's `observe`. `layer4`: connections to it that
+        /// fail; `layer7`: these, and responses of `http` frontends that are none, come late, or have a status of 500, 502 to
+        /// 504, or above 505. Default: none.
+        observe: Layer,
+        /// How many of them in a row do what `on_error` says, 1 to 1000000. Default: 10, as HAProxy.
+        error_limit: i64,
+        /// What they do, as HAProxy's `on-error`. `fastinter`: the next probe comes after `fast_interval`; `fail-check`: they
+        /// count as a failed probe, and the next comes as early; `sudden-death`: the same, and one that takes the server down
+        /// if it is followed by another; `mark-down`: they take it down. Probes bring it back. Default: `fail-check`.
+        on_error: OnError,
+        /// Part of the backend's checked servers, in percent, that they leave up: what takes down more is left to probes. 0 to
+        /// 100. Default: 50.
+        observe_floor: i64,
         /// Port to probe. Default: the server's; for a server without one the lowest port of its frontends.
         port: i64,
         /// Address to probe, HAProxy's `addr`. Default: the server's.
@@ -76,6 +92,21 @@ pub(crate) enum CheckType {
 impl Word for CheckType {
     const WHAT: &'static str = "a type of check";
     const WORDS: &'static [(&'static str, Self)] = &[("tcp", Self::Tcp), ("http", Self::Http), ("redis", Self::Redis)];
+}
+
+impl Word for Layer {
+    const WHAT: &'static str = "a layer to observe";
+    const WORDS: &'static [(&'static str, Self)] = &[("layer4", Self::Connections), ("layer7", Self::Requests)];
+}
+
+impl Word for OnError {
+    const WHAT: &'static str = "something that errors do";
+    const WORDS: &'static [(&'static str, Self)] = &[
+        ("fastinter", Self::FastInterval),
+        ("fail-check", Self::FailCheck),
+        ("sudden-death", Self::SuddenDeath),
+        ("mark-down", Self::MarkDown),
+    ];
 }
 
 impl Word for InitState {

@@ -10,7 +10,7 @@ use crate::{
             expression::{Field, Side},
             patterns::{Lookup, Method, Texts},
         },
-        check::{HttpCheck, InitState, Reach},
+        check::{HttpCheck, InitState, Layer, Observe, OnError, Reach},
     },
 };
 use lb_common::{Forward, Protocol};
@@ -82,6 +82,7 @@ fn the_reference_configuration_loads_and_warns_only_of_its_placeholder_key() {
         down_interval: Duration::from_secs(5),
         timeout: Duration::from_secs(1),
         init_state: InitState::Down,
+        observe: Some(Observe { layer: Layer::Requests, error_limit: 20, on_error: OnError::SuddenDeath, floor: 60 }),
         ..Check::default()
     };
     assert_eq!(web.check, Some(expected));

@@ -223,6 +223,7 @@ fn one(At { value: typed, span }: &At<TypedServer>, lowest_port: u16, out: &mut 
         keeping: pressure::keeping(typed, out),
         slowstart: range::optional([&typed.slowstart, &Knob::Absent], "slowstart", SLOWSTARTS, out),
         tls: None,
+        track: None, // See `track`.
     }
 }
 

@@ -9,7 +9,7 @@ use crate::{
         acl::Known,
         bundle::Bundle,
         error::Diagnostic,
-        file::{Check as Typed, OwnKeys},
+        file::{Check as Typed, CheckKeys, OwnKeys},
         read::Knob,
         source::At,
         text::Text,
@@ -17,7 +17,7 @@ use crate::{
     },
     model::{
         Check, CheckKind, Secret,
-        check::{Login, Reach},
+        check::{Login, Observe, Reach},
     },
 };
 use std::{ops::RangeInclusive, time::Duration};
@@ -65,7 +65,28 @@ pub(super) fn check(
         rise: range::number(&keys.rise, "rise", 1_u32..=1000, 2, out),
         fall: range::number(&keys.fall, "fall", 1_u32..=1000, 3, out),
         init_state: keys.init_state.value().copied().unwrap_or_default(),
+        observe: observe(keys, out),
     }
+}
+
+fn observe(keys: &CheckKeys, out: &mut Vec<Diagnostic>) -> Option<Observe> {
+    let error_limit = range::number(&keys.error_limit, "error_limit", 1_u32..=1_000_000, 10, out);
+    let floor = range::number(&keys.observe_floor, "observe_floor", 0_u32..=100, 50, out);
+    let Some(layer) = keys.observe.value().copied() else {
+        let spans = [
+            ("error_limit", keys.error_limit.given().map(|at| at.span)),
+            ("on_error", keys.on_error.given().map(|at| at.span)),
+            ("observe_floor", keys.observe_floor.given().map(|at| at.span)),
+        ];
+        for (key, span) in
+            spans.into_iter().filter_map(|(key, span)| Some((key, span?))).filter(|_| keys.observe.is_absent())
+        {
+            let warning = Diagnostic::warning(span, format!("`{key}` has no effect without `observe`"));
+            out.push(warning.help("observe = \"layer4\" or \"layer7\": the failures that count"));
+        }
+        return None;
+    };
+    Some(Observe { layer, error_limit, on_error: keys.on_error.value().copied().unwrap_or_default(), floor })
 }
 
 /// Who a check logs in as; `None` without a user and without a password.

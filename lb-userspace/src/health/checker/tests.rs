@@ -130,7 +130,7 @@ async fn a_reload_leaves_unchanged_probes_alone_and_ends_those_of_servers_that_a
         let (outcomes, mut received) = mpsc::channel(64);
         let mut checker = Checker::default();
         checker.change_to(Probers::new(&before).unwrap(), &outcomes);
-        let task = |checker: &Checker| checker.tasks[&before.backends[0].servers[0].identity("b")].1.id();
+        let task = |checker: &Checker| checker.tasks[&before.backends[0].servers[0].identity("b")].task.id();
         let first = task(&checker);
         checker.change_to(Probers::new(&after).unwrap(), &outcomes);
         assert_eq!(task(&checker), first);

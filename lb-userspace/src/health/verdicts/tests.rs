@@ -2,8 +2,11 @@
 
 use super::*;
 use crate::{
-    health::{Code, Finding, Report},
-    model::Check,
+    health::{Code, Finding, Report, rise_fall::Pace},
+    model::{
+        Check, ServerName,
+        check::{Layer, Observe, OnError},
+    },
     plan::testing,
 };
 use std::time::Duration;
@@ -47,8 +50,7 @@ fn a_change_is_told_once_with_who_and_why() {
     let decides = outcome(identity(&model, 1), REFUSED);
     let expected = Transition {
         identity: decides.identity,
-        backend: "web".to_owned(),
-        server: "web2".to_owned(),
+        name: ServerName { backend: "web".to_owned(), server: "web2".to_owned() },
         to: Health::Down,
         reason: "L4CON words in 3.0 ms".to_owned(),
         finished_at: decides.finished_at,
@@ -79,7 +81,7 @@ fn a_reload_keeps_counts_and_does_not_ask_the_maps_again() {
     let mut verdicts = verdicts(&model, Health::Up);
     assert_eq!(record(&mut verdicts, &model, &[REFUSED]), [None]);
     verdicts.update(&model, |_| Health::Down);
-    assert!(verdicts.last(identity(&model, 0)).is_some());
+    assert!(verdicts.known(identity(&model, 0)).unwrap().last.is_some());
     assert_eq!(record(&mut verdicts, &model, &[REFUSED]), [Some(Health::Down)], "the second failure in a row");
 }
 
@@ -101,7 +103,7 @@ fn a_server_that_is_gone_or_no_longer_checked_is_not_judged() {
     after.backends[0].servers.remove(0);
     verdicts.update(&after, |_| Health::Up);
     assert_eq!(record(&mut verdicts, &before, &[REFUSED]), [None]);
-    assert_eq!(verdicts.last(identity(&before, 0)), None);
+    assert!(verdicts.known(identity(&before, 0)).is_none());
     after.backends[0].check = None;
     verdicts.update(&after, |_| Health::Up);
     assert_eq!(verdicts.record(&outcome(identity(&before, 1), REFUSED)), None);
@@ -112,9 +114,77 @@ fn a_probe_that_this_machine_could_not_make_is_shown_but_counts_neither_way() {
     let model = model(2, 2);
     let mut up = verdicts(&model, Health::Up);
     assert_eq!(record(&mut up, &model, &[Code::SocketError; 9]), [None; 9]);
-    assert_eq!(up.last(identity(&model, 0)).as_deref(), Some("SOCKERR words in 3.0 ms"));
+    let last = up.known(identity(&model, 0)).unwrap().last.unwrap();
+    assert_eq!(last.to_string(), "SOCKERR words in 3.0 ms");
     let between = [REFUSED, Code::SocketError, REFUSED];
     assert_eq!(record(&mut up, &model, &between), [None, None, Some(Health::Down)], "nor does it end a row");
     let mut unknown = verdicts(&model, Health::Unknown);
     assert_eq!(record(&mut unknown, &model, &[Code::SocketError, OK]), [None, Some(Health::Up)]);
+}
+
+/// Four servers, observed: `fall` 3, at least half of them stay up.
+fn observed(on_error: OnError) -> (Model, Verdicts) {
+    let mut backend = testing::backend("web", testing::servers(4));
+    let observe = Observe { layer: Layer::Connections, error_limit: 10, on_error, floor: 50 };
+    backend.check = Some(Check { observe: Some(observe), ..Check::default() });
+    let model = testing::model(vec![backend], vec![]);
+    let verdicts = verdicts(&model, Health::Up);
+    (model, verdicts)
+}
+
+#[test]
+fn failures_of_the_traffic_hurry_the_next_probe_and_may_count_as_failed_ones() {
+    // How many probes must fail after them until the server is down.
+    for (on_error, probes) in [(OnError::FastInterval, 3), (OnError::FailCheck, 2), (OnError::SuddenDeath, 1)] {
+        let (model, mut verdicts) = observed(on_error);
+        let first = identity(&model, 0);
+        assert_eq!(verdicts.pace(first), Pace::Steady);
+        assert_eq!(verdicts.observed(first, Instant::now()), None);
+        assert_eq!(verdicts.pace(first), Pace::Fast, "{on_error:?}");
+        let falls = record(&mut verdicts, &model, &[REFUSED; 3]);
+        assert_eq!(falls.iter().position(Option::is_some), Some(probes - 1), "{on_error:?}");
+    }
+}
+
+#[test]
+fn a_probe_that_succeeds_clears_a_server_of_what_its_traffic_said() {
+    let (model, mut verdicts) = observed(OnError::SuddenDeath);
+    let first = identity(&model, 0);
+    verdicts.observed(first, Instant::now());
+    assert_eq!(record(&mut verdicts, &model, &[OK, REFUSED, REFUSED]), [None; 3]);
+    assert_eq!(verdicts.known(first).unwrap().health, 2);
+}
+
+#[test]
+fn failures_of_the_traffic_leave_enough_servers_up_and_probes_bring_them_back() {
+    let (model, mut verdicts) = observed(OnError::MarkDown);
+    let to: Vec<_> = (0..4)
+        .map(|server| verdicts.observed(identity(&model, server), Instant::now()).map(|transition| transition.to))
+        .collect();
+    assert_eq!(to, [Some(Health::Down), Some(Health::Down), None, None]);
+    assert_eq!(verdicts.pace(identity(&model, 3)), Pace::Fast, "a probe will tell soon");
+    assert_eq!(record(&mut verdicts, &model, &[OK, OK]), [None, Some(Health::Up)]);
+    let reason = verdicts.observed(identity(&model, 0), Instant::now()).unwrap().reason;
+    assert_eq!(reason, "HANA 10 errors in a row");
+}
+
+#[test]
+fn who_tracks_a_server_is_named_with_it() {
+    let mut model = model(2, 3);
+    let tracked = ServerName { backend: "web".to_owned(), server: "web2".to_owned() };
+    model.backends[0].servers[0].track = Some(tracked);
+    let verdicts = verdicts(&model, Health::Up);
+    assert!(verdicts.known(identity(&model, 0)).is_none(), "it is not judged itself");
+    let name = ServerName { backend: "web".to_owned(), server: "web1".to_owned() };
+    assert_eq!(verdicts.trackers(identity(&model, 1)), [(identity(&model, 0), name)]);
+}
+
+#[test]
+fn a_server_that_stops_is_up_but_gets_nothing_new() {
+    let model = model(2, 1);
+    let mut verdicts = verdicts(&model, Health::Up);
+    let codes = [Code::L7OkConditionally, Code::L7OkConditionally, OK, REFUSED, Code::L7OkConditionally];
+    let expected = [Some(Health::Stopping), None, Some(Health::Up), Some(Health::Down), None];
+    assert_eq!(record(&mut verdicts, &model, &codes), expected);
+    assert_eq!(record(&mut verdicts, &model, &[Code::L7OkConditionally]), [Some(Health::Stopping)]);
 }

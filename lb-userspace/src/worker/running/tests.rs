@@ -6,7 +6,10 @@ use crate::{
         model::{backend, frontend, http_frontend, model},
         origin::{Act, Origin, ok},
     },
-    model::{Check, CheckKind, FrontendKind, check::HttpCheck},
+    model::{
+        Backend, Check, CheckKind, FrontendKind, Model, ServerName,
+        check::{HttpCheck, InitState, Layer, Observe, OnError},
+    },
     servers::{BackendLive, Health, Throttle},
 };
 use std::{
@@ -30,15 +33,19 @@ struct Life {
     address: SocketAddr,
     healthy: Arc<AtomicBool>,
     outcomes: (mpsc::Sender<Outcome>, mpsc::Receiver<Outcome>),
+    observed: mpsc::Receiver<u64>,
 }
 
 impl Life {
-    async fn begin(slowstart: Duration) -> Self {
+    /// With a backend `web` of two servers, of which the second one fails until it is said to be healthy; `change` changes
+    /// more.
+    async fn begin(change: impl FnOnce(&mut Model)) -> Self {
         let healthy = Arc::new(AtomicBool::new(false));
         let health = Arc::clone(&healthy);
         let second = Origin::start(move |_, request| match request.starts_with("HEAD ") {
             true if !health.load(SeqCst) => Act::Answer(ok("").replace("200 OK", "503 No")),
             true => Act::Answer(ok("")),
+            false if request.starts_with("GET /fails ") => Act::Answer(ok("").replace("200 OK", "503 No")),
             false => Act::Answer(ok("2")),
         });
         let first = Origin::start(|_, request| Act::Answer(ok(if request.starts_with("HEAD ") { "" } else { "1" })));
@@ -53,12 +60,14 @@ impl Life {
             fall: 1,
             ..Check::default()
         });
-        web.servers[1].slowstart = Some(slowstart);
         let sockets = l7::bind("127.0.0.1:0".parse().expect("address"), 2).expect("sockets");
         let address = sockets[0].local_addr().expect("address");
-        let model = Arc::new(model(vec![frontend("www", address, FrontendKind::Http(http_frontend()))], vec![web]));
-        let running = Running::first(&model).expect("threads");
-        let mut life = Self { running, model, address, healthy, outcomes: mpsc::channel(64) };
+        let mut model = model(vec![frontend("www", address, FrontendKind::Http(http_frontend()))], vec![web]);
+        change(&mut model);
+        let model = Arc::new(model);
+        let (tell, observed) = mpsc::channel(64);
+        let running = Running::first(&model, tell).expect("threads");
+        let mut life = Self { running, model, address, healthy, outcomes: mpsc::channel(64), observed };
         life.load(BTreeMap::from([(address, sockets)]));
         life
     }
@@ -81,6 +90,7 @@ impl Life {
                 let rises = self.running.halves.rises();
                 tokio::select! {
                     Some(outcome) = self.outcomes.1.recv() => self.running.judge(&outcome),
+                    Some(identity) = self.observed.recv() => self.running.observed(identity),
                     () = sleep_until(rises.unwrap_or_else(Instant::now)), if rises.is_some() => {
                         self.running.halves.rise(Instant::now());
                     }
@@ -115,7 +125,8 @@ async fn ask(address: SocketAddr, live: Arc<BackendLive>, answers: Rc<RefCell<Ve
 async fn the_share_of_a_server_that_came_up_rises_and_a_reload_does_not_change_that() {
     LocalSet::new()
         .run_until(async {
-            let mut life = Life::begin(Duration::from_secs(3)).await;
+            let mut life =
+                Life::begin(|model| model.backends[0].servers[1].slowstart = Some(Duration::from_secs(3))).await;
             assert_eq!(life.throttle(), None, "not at the start");
             life.until("it is found down", |life| life.health() == Health::Down).await;
             life.healthy.store(true, SeqCst);
@@ -145,6 +156,49 @@ async fn the_share_of_a_server_that_came_up_rises_and_a_reload_does_not_change_t
                 "{found} of {} answers, not {expected}",
                 answers.len()
             );
+        })
+        .await;
+}
+
+#[tokio::test]
+async fn what_traffic_says_takes_a_server_down_before_its_next_probe_and_who_tracks_it_with_it() {
+    LocalSet::new()
+        .run_until(async {
+            let mut life = Life::begin(|model| {
+                let web = &mut model.backends[0];
+                let mut copy = Backend { name: "copy".to_owned(), check: None, ..web.clone() };
+                copy.servers.remove(0);
+                copy.servers[0].track =
+                    Some(ServerName { backend: "web".to_owned(), server: web.servers[1].name.clone() });
+                let check = web.check.as_mut().expect("a check");
+                // No probe within the test but the first, which fails one time too few.
+                (check.interval, check.fast_interval) = (Duration::from_mins(1), Duration::from_mins(1));
+                (check.fall, check.init_state) = (2, InitState::FullyUp);
+                let (layer, on_error) = (Layer::Requests, OnError::MarkDown);
+                check.observe = Some(Observe { layer, error_limit: 3, on_error, floor: 50 });
+                model.backends.push(copy);
+            })
+            .await;
+            let address = life.address;
+            let asking = tokio::task::spawn_local(async move {
+                loop {
+                    let mut client = TcpStream::connect(address).await.expect("connect");
+                    client
+                        .write_all(b"GET /fails HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n")
+                        .await
+                        .expect("write");
+                    client.read_to_end(&mut Vec::new()).await.expect("an answer");
+                }
+            });
+            life.until("it is taken down", |life| life.health() == Health::Down).await;
+            asking.abort();
+            let registry = &life.running.halves.registry;
+            let copy = life.model.backends[1].servers[0].identity("copy");
+            assert_eq!(registry.standing(copy).health, Health::Down);
+            let first = life.model.backends[0].servers[0].identity("web");
+            assert!(registry.standing(first).health.serves(), "it answers");
+            let reasons: Vec<_> = life.running.failovers.iter().map(|failover| failover.reason.as_str()).collect();
+            assert!(reasons.ends_with(&["HANA 3 errors in a row"; 2]), "{reasons:?}");
         })
         .await;
 }
