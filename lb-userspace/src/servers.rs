@@ -18,5 +18,5 @@ pub use observed::Seen;
 pub use registry::{Registry, RegistryError, Rows};
 pub use room::Room;
 pub use slowstart::{Rising, Throttle};
-pub use state::{Admin, Health, Standing, available};
+pub use state::{Admin, Health, Reserve, Stand, Standing, stands};
 pub use turns::Available;

@@ -19,7 +19,7 @@ pub(crate) use frontend::Frontend;
 pub(crate) use log::{Capture, CaptureForm, FramingWord, Log, LogForm, LogSkip, UniqueId, UniqueIdForm};
 pub(crate) use rule::{Auth, NameValue, Redirect, Replace, ReplacePath, Return, Rule, User, Userlist};
 pub(crate) use tls::{ServerTls, Tls};
-pub(crate) use words::{Mode, RetryWord, ServerVerify, Verify};
+pub(crate) use words::{Marked, MarkedUp, Mode, RetryWord, ServerVerify, Verify};
 
 use super::{
     error::Diagnostic,

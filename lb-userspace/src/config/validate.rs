@@ -8,6 +8,7 @@ mod bind;
 mod check;
 mod cookie;
 mod error_file;
+mod failover;
 mod frontend;
 mod global;
 mod kernel;
@@ -104,6 +105,7 @@ fn model(file: &File, bundle: &Bundle, wanted: &mut BTreeSet<String>, out: &mut 
             })
             .collect(),
     };
+    failover::check_cycles(&backends, &model.backends, out);
     track::resolve(&backends, &mut model.backends, out);
     for (index, backend) in model.backends.iter_mut().enumerate() {
         backend.pressure.is_asked_for_load = known.is_asked_for_load(index);

@@ -232,16 +232,22 @@ impl Exchange<'_> {
             }
             let change = |response: &mut Response| self.change(response, server);
             let talk = self.talk(another, &change, timer);
-            let talked = match reached {
-                Reached::Http1(connection) => {
-                    let asking = OnHttp1 { connection, upgrade: self.upgrade, case: self.http.header_case };
-                    talk.run(asking, body, respond).await
+            let talked = async {
+                match reached {
+                    Reached::Http1(connection) => {
+                        let asking = OnHttp1 { connection, upgrade: self.upgrade, case: self.http.header_case };
+                        talk.run(asking, body, respond).await
+                    }
+                    Reached::Http2(asking) => talk.run(asking, body, respond).await,
                 }
-                Reached::Http2(asking) => talk.run(asking, body, respond).await,
             };
-            let failed = match talked {
-                Ok(ended) => return Ok(ended),
-                Err(failed) => failed,
+            let failed = match self.unless_cut(server, talked).await {
+                None => {
+                    self.told.tale.ended_by(Cause::Down, Phase::Data);
+                    return Ok(Ended::Cut);
+                }
+                Some(Ok(ended)) => return Ok(ended),
+                Some(Err(failed)) => failed,
             };
             (body, respond) = (failed.body, failed.respond);
             // The server may close a kept connection just when we use it.
@@ -250,6 +256,17 @@ impl Exchange<'_> {
                 return Err((Some((failed.why, failed.begun)), (body, respond)));
             }
             may_reuse = false;
+        }
+    }
+
+    /// What comes of talking to a server; `None`: connections to it are cut.
+    async fn unless_cut<T>(&self, server: usize, talked: impl Future<Output = T>) -> Option<T> {
+        let Some(live) = self.backend.live.servers.get(server).filter(|_| self.backend.failover.cuts()) else {
+            return Some(talked.await);
+        };
+        tokio::select! {
+            talked = talked => Some(talked),
+            () = live.is_cut() => None,
         }
     }
 

@@ -10,6 +10,7 @@ pub(super) use writer::Writer;
 use super::tls;
 use crate::servers::FrontendLive;
 use bytes::BytesMut;
+use socket2::SockRef;
 use std::{
     cell::{Cell, RefCell},
     io::{self, IoSlice},
@@ -17,6 +18,7 @@ use std::{
     rc::Rc,
     sync::Arc,
     task::{Context, Poll, ready},
+    time::Duration,
 };
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
@@ -127,6 +129,17 @@ impl Wire {
             Io::Tcp(_) => Poll::Ready(Ok(())),
             Io::Tls(stream) => Pin::new(stream).poll_flush(cx),
         }
+    }
+
+    /// Has the connection end by a reset, once nobody uses it any more.
+    pub(super) fn reset_at_end(&self) {
+        let io = self.io.borrow();
+        let stream = match &*io {
+            Io::Tcp(stream) => stream,
+            Io::Tls(stream) => stream.get_ref().0,
+        };
+        // If the option cannot be set, it ends by a close.
+        drop(SockRef::from(stream).set_linger(Some(Duration::ZERO)));
     }
 
     /// Tells the other side that no more comes.

@@ -9,8 +9,8 @@ use super::{
 };
 use crate::{
     model::{
-        Backend, BackendIndex, Bind, Condition, Frontend, FrontendKind, Keeping, Model, Ports, Proto, Retry, Reuse,
-        Rule, Rules, SendProxy, Server, Sni, acl::Fetch, rule::Admission,
+        Backend, BackendIndex, Bind, Condition, Failover, Frontend, FrontendKind, Keeping, Model, Ports, Proto, Retry,
+        Reuse, Rule, Rules, SendProxy, Server, Sni, acl::Fetch, rule::Admission,
     },
     servers::{BackendLive, FrontendLive, Live},
 };
@@ -97,6 +97,8 @@ pub(super) struct BackendRoute {
     pub(super) live: Arc<BackendLive>,
     /// What is sent in place of answers of ours.
     pub(super) errors: Files,
+    /// What becomes of connections and requests once it loses servers.
+    pub(super) failover: Failover,
 }
 
 /// Where a server is.
@@ -214,6 +216,17 @@ impl Snapshot {
     pub(super) fn backend(&self, index: BackendIndex) -> Option<&BackendRoute> {
         self.backends.get(index)
     }
+
+    /// The backend that takes what is meant for that one: itself, or while it has no server that could, its fallback.
+    pub(super) fn taker(&self, mut index: BackendIndex) -> Option<(BackendIndex, &BackendRoute)> {
+        loop {
+            let backend = self.backend(index)?;
+            match backend.failover.fallback {
+                Some(next) if backend.live.available.load().servers().is_empty() => index = next,
+                Some(_) | None => return Some((index, backend)),
+            }
+        }
+    }
 }
 
 impl FrontendRoute {
@@ -308,6 +321,7 @@ impl BackendRoute {
             destinations: backend.servers.iter().map(Destination::of).collect(),
             live: Arc::clone(live.backend(&backend.name).ok_or_else(not_live)?),
             errors: Files::new(&backend.errors),
+            failover: backend.failover,
         })
     }
 

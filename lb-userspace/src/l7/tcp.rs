@@ -13,14 +13,19 @@ use super::{
     tale::Tale,
     timer::{Patience, Timer, after, silence},
 };
-use crate::model::{BackendIndex, TcpFrontend};
+use crate::model::{BackendIndex, OnEmpty, TcpFrontend};
+use futures_util::future::OptionFuture;
 use std::{
-    future::poll_fn,
+    future::{Future as _, poll_fn},
+    pin::pin,
     rc::Rc,
     sync::Arc,
     task::{Context, Poll, ready},
 };
 use tokio::time::Instant;
+
+/// No server could be reached.
+const UNSERVED: (Cause, Phase) = (Cause::Server, Phase::Connect);
 
 /// Most that is read of a connection before it has its server, HAProxy's `tune.bufsize`.
 const AHEAD: usize = 16 * 1024;
@@ -34,11 +39,15 @@ pub(super) async fn relay(client: &Client, held: &Held, io: Io, tcp: &TcpFronten
     let mut reader = Reader::new(Rc::clone(&wire));
     let mut timer = Timer::default();
     let (cause, phase) = match way(client, held, tcp, &mut reader, &mut timer).await {
-        Some(Way::To(index)) => match held.snapshot.backend(index) {
-            Some(backend) => {
+        Some(Way::To(index)) => match held.snapshot.taker(index) {
+            Some((index, backend)) => {
                 tale.note(|told| told.backend(backend));
                 let key = key(client, held, (index, backend), &reader);
-                serve(client, (reader, key), (frontend, backend), (&tale, &mut timer)).await
+                let ended = serve(client, (reader, key), (frontend, backend), (&tale, &mut timer)).await;
+                if ended == UNSERVED && backend.failover.on_empty == OnEmpty::Reset {
+                    wire.reset_at_end();
+                }
+                ended
             }
             None => (Cause::Server, Phase::Connect),
         },
@@ -106,7 +115,7 @@ async fn serve(
     let reached = connect::open_any(backend, (client.flow, key), &client.thread, timer, |server| {
         tale.note(|told| told.server(backend, server));
     });
-    let Some((slot, server, _open)) = reached.await else { return (Cause::Server, Phase::Connect) };
+    let Some((slot, server, _open)) = reached.await else { return UNSERVED };
     tale.note(|told| told.times.connect = Some(Instant::now()));
     if let Some(live) = backend.live.servers.get(slot.server) {
         live.counts.of(client.thread.index).total.increment();
@@ -120,7 +129,12 @@ async fn serve(
         client_fin: frontend.timeout_client_fin,
         server_fin: backend.timeout_server_fin,
     };
+    let live = backend.live.servers.get(slot.server).filter(|_| backend.failover.cuts());
+    let mut cut = pin!(OptionFuture::from(live.map(|live| live.is_cut())));
     let cause = poll_fn(|cx| {
+        if let Poll::Ready(Some(())) = cut.as_mut().poll(cx) {
+            return Poll::Ready(Cause::Down);
+        }
         let (up_is_over, down_is_over) = match (advance(&mut up, cx), advance(&mut down, cx)) {
             (Ok(up), Ok(down)) => (up, down),
             (Err(Fault::Source(_)), _) | (_, Err(Fault::Sink)) => return Poll::Ready(Cause::Client),

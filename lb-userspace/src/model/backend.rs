@@ -1,6 +1,6 @@
 //! Backend: a named set of servers with one way to balance and one check.
 
-use super::{Balance, Check, Cookie, ErrorFiles, Pressure, Reuse, Rules, Server};
+use super::{Balance, Check, Cookie, ErrorFiles, Failover, Pressure, Reuse, Rules, Server};
 use lb_common::Forward;
 use std::{net::IpAddr, time::Duration};
 
@@ -31,6 +31,8 @@ pub struct Backend {
     pub servers: Vec<Server>,
     /// Once no other server can, all backups take traffic, not only the first. Default: false.
     pub allbackups: bool,
+    /// What becomes of its traffic as it loses servers.
+    pub failover: Failover,
     /// UDP port that servers take `gue` packets on. Default: 6080 (IANA).
     pub gue_port: u16,
     /// `fullnat`: addresses of ours that servers answer to; empty otherwise.

@@ -11,9 +11,9 @@ use super::{
 };
 use crate::{
     model::{Backend, Model, Server, backend},
-    servers::{Registry, Standing, available, state::IsBackup},
+    servers::{Registry, Reserve, Stand, Standing, stands, state::IsBackup},
 };
-use lb_common::{Be16, Family as _, Forward, RingId, ServerEntry, ServerId, Slot, V4, V6};
+use lb_common::{Be16, Family as _, Forward, RingId, ServerEntry, ServerId, ServerState, Slot, V4, V6};
 use std::{collections::BTreeMap, mem, net::IpAddr, sync::Arc};
 
 /// Rows in `NEXT_HOPS`, by the address of the server that is reached there.
@@ -37,7 +37,7 @@ pub struct Planner {
 #[derive(Debug)]
 struct Known {
     servers: Vec<Server>,
-    all_backups: bool,
+    reserve: Reserve,
     identities: Vec<u64>,
     ring: Option<KnownRing>,
 }
@@ -99,11 +99,11 @@ impl Planner {
     fn learn(&mut self, model: &Model) {
         let mut old = mem::take(&mut self.backends);
         for backend in &model.backends {
-            let is_same = |known: &Known| known.servers == backend.servers && known.all_backups == backend.allbackups;
+            let is_same = |known: &Known| known.servers == backend.servers && known.reserve == Reserve::of(backend);
             let known = old.remove(&backend.name).filter(is_same);
             let known = known.unwrap_or_else(|| Known {
                 servers: backend.servers.clone(),
-                all_backups: backend.allbackups,
+                reserve: Reserve::of(backend),
                 identities: backend.servers.iter().map(|server| server.identity(&backend.name)).collect(),
                 ring: None,
             });
@@ -116,9 +116,11 @@ impl Planner {
     fn server_rows(&self, model: &Model, registry: &Registry, next_hops: &NextHops) -> BTreeMap<ServerId, ServerEntry> {
         let mut rows = BTreeMap::new();
         for backend in &model.backends {
-            for (server, identity) in self.members(backend) {
+            let Some(known) = self.backends.get(&backend.name) else { continue };
+            for ((server, identity), stand) in known.members().zip(known.stands(registry)) {
                 if let Some(id) = registry.server_id(identity) {
-                    rows.insert(id, entry(backend.forward, server, identity, registry.standing(identity), next_hops));
+                    let standing = (registry.standing(identity), stand.state);
+                    rows.insert(id, entry(backend.forward, (server, identity), standing, next_hops));
                 }
             }
         }
@@ -156,21 +158,20 @@ impl Planner {
 
     /// Whether a server of `backend` takes new flows.
     fn is_up(&self, backend: &Backend, registry: &Registry) -> bool {
-        self.backends.get(&backend.name).is_some_and(|known| known.available(registry).contains(&true))
-    }
-
-    /// The servers of a backend with their identities.
-    fn members<'a>(&'a self, backend: &'a Backend) -> impl Iterator<Item = (&'a Server, u64)> {
-        let known = self.backends.get(&backend.name);
-        known.into_iter().flat_map(|known| known.servers.iter().zip(known.identities.iter().copied()))
+        self.backends.get(&backend.name).is_some_and(|known| known.stands(registry).iter().any(|stand| stand.takes))
     }
 }
 
 impl Known {
-    /// Which of the servers may take new flows.
-    fn available(&self, registry: &Registry) -> Vec<bool> {
-        let standing = |(server, identity): (&Server, &u64)| (registry.standing(*identity), IsBackup(server.backup));
-        available(&self.servers.iter().zip(&self.identities).map(standing).collect::<Vec<_>>(), self.all_backups)
+    /// The servers with their identities.
+    fn members(&self) -> impl Iterator<Item = (&Server, u64)> {
+        self.servers.iter().zip(self.identities.iter().copied())
+    }
+
+    /// What each of the servers may be used for.
+    fn stands(&self, registry: &Registry) -> Vec<Stand> {
+        let standing = |(server, identity): (&Server, u64)| (registry.standing(identity), IsBackup(server.backup));
+        stands(&self.members().map(standing).collect::<Vec<_>>(), self.reserve)
     }
 
     /// The servers that take new flows, as of the last [`owners`](Self::owners).
@@ -181,14 +182,14 @@ impl Known {
 
     /// Whose each slot should be; the same as the last time, in the same place, if nothing has changed.
     fn owners(&mut self, registry: &Registry) -> Slots {
-        let available = self.available(registry);
+        let available: Vec<_> = self.stands(registry).into_iter().map(|stand| stand.takes).collect();
         let ids: Vec<_> = self.identities.iter().map(|identity| registry.server_id(*identity).unwrap_or(0)).collect();
         let bases = match self.ring.take() {
             Some(ring) if ring.available == available && ring.ids == ids => {
                 return Arc::clone(&self.ring.insert(ring).slots);
             }
             Some(ring) => ring.bases,
-            None => Bases::new(&self.servers, self.all_backups),
+            None => Bases::new(&self.servers, self.reserve.all_backups),
         };
         let slots = slots(&bases.refilled(&available), &ids);
         self.ring = Some(KnownRing { bases, available, ids, slots: Arc::clone(&slots) });
@@ -205,14 +206,19 @@ fn slots(owners: &Owners, ids: &[ServerId]) -> Slots {
     slots
 }
 
-fn entry(forward: Forward, server: &Server, identity: u64, standing: Standing, next_hops: &NextHops) -> ServerEntry {
+fn entry(
+    forward: Forward,
+    (server, identity): (&Server, u64),
+    (standing, state): (Standing, ServerState),
+    next_hops: &NextHops,
+) -> ServerEntry {
     let address = server.address.ip();
     ServerEntry {
         identity,
         addr: address.into(),
         port: Be16::new(if forward.translates() && !server.keeps_port { server.address.port() } else { 0 }),
         next_hop: next_hops.get(&address).copied().unwrap_or(0),
-        state: standing.kernel_state() as u8,
+        state: state as u8,
         admin: standing.admin as u8,
         health: standing.health as u8,
         family: if address.is_ipv4() { V4::VERSION } else { V6::VERSION },

@@ -57,7 +57,7 @@ impl World {
         self.enter(&mut registry);
         identities(backend)
             .into_iter()
-            .zip(registry.available(backend))
+            .zip(registry.stands(backend).into_iter().map(|stand| stand.takes))
             .filter_map(|(identity, takes)| takes.then_some(identity))
             .collect()
     }

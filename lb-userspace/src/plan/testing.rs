@@ -40,6 +40,7 @@ pub(crate) fn backend(name: &str, servers: Vec<Server>) -> Backend {
         check: Some(Check::default()),
         servers,
         allbackups: false,
+        failover: crate::model::Failover::default(),
         gue_port: 6_080,
         sources: Vec::new(),
         affinity: Affinity::None,

@@ -16,7 +16,7 @@ use std::{
         atomic::{AtomicU32, AtomicUsize, Ordering::Relaxed},
     },
 };
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, futures::Notified, mpsc};
 
 /// Every frontend's and backend's live state, by name. A reload makes a new one that shares what went on existing.
 #[derive(Debug, Default)]
@@ -184,11 +184,19 @@ pub struct ServerLive {
     pub load: Padded<Load>,
     /// Failures of its traffic in a row, if anyone asks.
     pub(super) errors: Padded<AtomicU32>,
+    /// Tells connections to it that they are cut, if they ask.
+    cut: Notify,
 }
 
 impl ServerLive {
     fn new(identity: u64, threads: usize) -> Self {
-        Self { identity, counts: Sharded::new(threads), load: Padded::default(), errors: Padded::default() }
+        Self {
+            identity,
+            counts: Sharded::new(threads),
+            load: Padded::default(),
+            errors: Padded::default(),
+            cut: Notify::new(),
+        }
     }
 
     /// Connections open now.
@@ -196,6 +204,16 @@ impl ServerLive {
         // Closed first: a connection that ends in between must not make the difference negative.
         let closed = self.counts.sum(|counts| &counts.closed);
         self.counts.sum(|counts| &counts.opened).saturating_sub(closed)
+    }
+
+    /// Ends once the connections to it that there are now are to be cut.
+    pub fn is_cut(&self) -> Notified<'_> {
+        self.cut.notified()
+    }
+
+    /// Cuts the connections to it whose owners ask for that.
+    pub fn cut(&self) {
+        self.cut.notify_waiters();
     }
 }
 

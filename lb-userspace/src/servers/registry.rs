@@ -1,7 +1,7 @@
 //! Who has which row in the kernel's maps, and how each server stands. Lives across reloads; a restart rebuilds it from
 //! the maps.
 
-use super::{Admin, Health, Standing, available, pools::Pools, state::IsBackup};
+use super::{Admin, Health, Reserve, Stand, Standing, pools::Pools, stands, state::IsBackup};
 use crate::{
     model::{Backend, Endpoint, Model, Server, backend},
     plan::{
@@ -205,14 +205,14 @@ impl Registry {
         *standing != before
     }
 
-    /// Which servers of `backend` may take new traffic now, in its order; see [`available`].
-    pub fn available(&self, backend: &Backend) -> Vec<bool> {
+    /// What each server of `backend` may be used for now, in its order; see [`stands`].
+    pub fn stands(&self, backend: &Backend) -> Vec<Stand> {
         let standings: Vec<_> = backend
             .servers
             .iter()
             .map(|server| (self.standing(server.identity(&backend.name)), IsBackup(server.backup)))
             .collect();
-        available(&standings, backend.allbackups)
+        stands(&standings, Reserve::of(backend))
     }
 }
 

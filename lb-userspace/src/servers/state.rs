@@ -1,5 +1,6 @@
 //! The standing of a server: what the operator wants × what the checks found. Pure.
 
+use crate::model::{Backend, Failover, OnEmpty};
 use lb_common::{ServerEntry, ServerState};
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -115,9 +116,55 @@ impl fmt::Display for Standing {
     }
 }
 
-/// Which servers of a backend may take new traffic: all that can, but backup servers only when no other can, and then
-/// the first of them alone, or with `all_backups` all of them that can (HAProxy's `option allbackups`).
-pub fn available(servers: &[(Standing, IsBackup)], all_backups: bool) -> Vec<bool> {
+/// What steps in when servers are missing: of a backend, what decides who takes new traffic.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Reserve {
+    /// All backups share the traffic once no other server can take it, instead of the first alone: HAProxy's `option allbackups`.
+    pub all_backups: bool,
+    /// With fewer servers that can take new traffic nobody takes it; 0 is as 1.
+    pub min_up: u32,
+    /// Then servers take it that are not healthy.
+    pub fail_open: bool,
+}
+
+impl Reserve {
+    /// That of a backend.
+    pub fn of(backend: &Backend) -> Self {
+        let Failover { min_up, on_empty, .. } = backend.failover;
+        Self { all_backups: backend.allbackups, min_up, fail_open: on_empty == OnEmpty::FailOpen }
+    }
+}
+
+/// What a server of a backend may be used for, as all of them stand.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Stand {
+    /// It takes new traffic.
+    pub takes: bool,
+    /// What the packet path may do.
+    pub state: ServerState,
+}
+
+/// What each server of a backend may be used for. All that can take new traffic do, but backup servers only when no other can,
+/// and then the first of them alone, unless `reserve` says otherwise.
+pub fn stands(servers: &[(Standing, IsBackup)], reserve: Reserve) -> Vec<Stand> {
+    let takers = takers(servers, reserve.all_backups);
+    let enough = takers.iter().filter(|takes| **takes).count() >= reserve.min_up.max(1) as usize;
+    let stand = |((standing, _), takes): (&(Standing, IsBackup), bool)| Stand { takes, state: standing.kernel_state() };
+    if enough {
+        return servers.iter().zip(takers).map(stand).collect();
+    }
+    if !reserve.fail_open {
+        return servers.iter().zip(std::iter::repeat(false)).map(stand).collect();
+    }
+    // As if no check had said anything.
+    let unchecked =
+        |(standing, backup): &(Standing, IsBackup)| (Standing { health: Health::Unknown, ..*standing }, *backup);
+    let servers: Vec<_> = servers.iter().map(unchecked).collect();
+    let takers = self::takers(&servers, reserve.all_backups);
+    servers.iter().zip(takers).map(stand).collect()
+}
+
+fn takers(servers: &[(Standing, IsBackup)], all_backups: bool) -> Vec<bool> {
     let can = |(standing, backup): &(Standing, IsBackup), want: bool| standing.takes_new() && backup.0 == want;
     if servers.iter().any(|server| can(server, false)) {
         return servers.iter().map(|server| can(server, false)).collect();
@@ -154,6 +201,10 @@ mod tests {
     #[test]
     fn backups_step_in_only_when_all_others_are_out_and_the_first_alone_if_not_said_otherwise() {
         let backup = IsBackup(true);
+        let available = |servers: &[_], all_backups| {
+            let stands = stands(servers, Reserve { all_backups, ..Reserve::default() });
+            stands.into_iter().map(|stand| stand.takes).collect::<Vec<_>>()
+        };
         let servers = |a, b, c, all| {
             available(&[(a, IsBackup(false)), (b, IsBackup(false)), (c, backup), (UP, backup), (UP, backup)], all)
         };
@@ -165,5 +216,23 @@ mod tests {
         assert_eq!(servers(DOWN, DRAIN, DOWN, false), [false, false, false, true, false]);
         assert_eq!(servers(DOWN, DRAIN, UP, true), [false, false, true, true, true]);
         assert_eq!(servers(DOWN, DRAIN, DRAIN, true), [false, false, false, true, true]);
+    }
+
+    #[test]
+    fn with_too_few_servers_nobody_takes_new_traffic_or_all_do() {
+        use ServerState::{Down as IsDown, Drain, Up};
+        let servers = [UP, DOWN, DRAIN, MAINT].map(|standing| (standing, IsBackup(false)));
+        let found = |min_up, fail_open| {
+            let stands = stands(&servers, Reserve { min_up, fail_open, ..Reserve::default() });
+            let takes: Vec<_> = stands.iter().map(|stand| stand.takes).collect();
+            (takes, stands.iter().map(|stand| stand.state).collect::<Vec<_>>())
+        };
+        let as_they_are = vec![Up, IsDown, Drain, IsDown];
+        assert_eq!(found(1, true), (vec![true, false, false, false], as_they_are.clone()));
+        assert_eq!(found(2, false), (vec![false; 4], as_they_are));
+        assert_eq!(found(2, true), (vec![true, true, false, false], vec![Up, Up, Drain, IsDown]));
+        let down = [(DOWN, IsBackup(false)), (DOWN, IsBackup(true))];
+        let open = stands(&down, Reserve { fail_open: true, ..Reserve::default() });
+        assert_eq!(open.iter().map(|stand| stand.takes).collect::<Vec<_>>(), [true, false], "not the backup");
     }
 }

@@ -6,9 +6,9 @@
 
 use crate::{
     dataplane::writer::{MapWriter, WriteError},
-    model::{Backend, Model, backend},
+    model::{Backend, Failover, Model, backend},
     plan::{self, Census, Moment, Planner, Tables, Write, desired::NextHops},
-    servers::{Available, Live, Registry, Rising, Throttle},
+    servers::{Available, Live, Registry, Rising, Stand, Throttle},
 };
 use lb_common::{RingId, ServerEntry, ServerId, ServerState};
 use std::{collections::BTreeSet, net::IpAddr, os::fd::OwnedFd, sync::Arc, time::Duration};
@@ -248,14 +248,18 @@ impl Halves {
 
     fn publish_available(&self, backend: &Backend, now: Instant) {
         let Some(live) = self.live.backend(&backend.name) else { return };
-        let takes = self.registry.available(backend).into_iter().zip(&backend.servers).enumerate();
-        let takes = takes.filter_map(|(index, (takes, server))| takes.then_some((index, server.weight)));
-        let standing = |server: &crate::model::Server| self.registry.standing(server.identity(&backend.name));
-        let keeping = backend.servers.iter().enumerate().filter(|(_, server)| standing(server).keeps_existing());
+        let stands = self.registry.stands(backend);
+        let takes = stands.iter().zip(&backend.servers).enumerate();
+        let takes = takes.filter_map(|(index, (stand, server))| stand.takes.then_some((index, server.weight)));
+        let keeping = stands.iter().enumerate().filter(|(_, stand)| stand.state.forwards());
         let available = Available::new(takes).keeping(keeping.map(|(index, _)| index));
         let slow = backend.servers.iter().enumerate().filter(|(_, server)| server.slowstart.is_some());
         let throttle = |server: &crate::model::Server| self.throttle(server.identity(&backend.name), now);
         live.publish(available.rising(slow.filter_map(|(index, server)| Some((index, throttle(server)?)))));
+        // Whoever learns by this that its connection is cut finds the new list already.
+        for (_, server) in cut(backend, &stands).zip(&live.servers).filter(|(cut, _)| *cut) {
+            server.cut();
+        }
     }
 
     /// The rows of servers that are in use already; the rings stay as they are. A server that returns waits for its ring:
@@ -305,6 +309,15 @@ impl Halves {
         }
         result
     }
+}
+
+/// Of each server of `backend`, whether connections to it are to be cut.
+fn cut(backend: &Backend, stands: &[Stand]) -> impl Iterator<Item = bool> {
+    let Failover { cut_down, cut_backups, .. } = backend.failover;
+    let servers = || backend.servers.iter().zip(stands);
+    let is_back = servers().any(|(server, stand)| !server.backup && stand.takes);
+    servers()
+        .map(move |(server, stand)| (cut_down && !stand.state.forwards()) || (cut_backups && is_back && server.backup))
 }
 
 #[cfg(test)]

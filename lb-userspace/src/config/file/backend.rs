@@ -1,6 +1,6 @@
 //! Backends and their servers as they are typed.
 
-use super::{Check, Cookie, Mode, RetryWord, Rule, ServerTls};
+use super::{Check, Cookie, Marked, MarkedUp, Mode, RetryWord, Rule, ServerTls};
 use crate::{
     config::{
         address::ServerAddress,
@@ -9,7 +9,7 @@ use crate::{
         source::At,
         text::Text,
     },
-    model::{Proto, Reuse, SendProxy, Track, balance::HashType},
+    model::{OnEmpty, Proto, Reuse, SendProxy, Track, balance::HashType},
 };
 use lb_common::Forward;
 use std::{net::IpAddr, time::Duration};
@@ -80,6 +80,22 @@ table! {
         /// Whether all backup servers share the traffic once no other server can take it, by `balance` and their weights, as
         /// HAProxy's `option allbackups`. Default: false, the first of them that can takes it alone.
         allbackups: bool,
+        /// Fewest servers that can take new traffic, 1 to 65535: with fewer the backend counts as one without any. What is there
+        /// stays where it is. Default: 1.
+        min_up: i64,
+        /// What becomes of new traffic of a backend without servers that can take it. `error`: 503 (`http`; see `errorfile`),
+        /// the end of the connection (`tcp`), nothing (`l4`). `reset`: a reset of the connection (`tcp`). `fail-open`: it goes to
+        /// servers all the same, healthy or not. Default: `error`, as HAProxy.
+        on_empty: OnEmpty,
+        /// The backend that takes new traffic while this one has no server that can (`tcp`, `http`): rules and all count as if
+        /// it had been named instead. Default: none.
+        fallback: Text,
+        /// What becomes of connections to a server that goes down or into maintenance (`tcp`, `http`), HAProxy's
+        /// `on-marked-down`: `keep`, or `shutdown-sessions`. Default: `keep`.
+        on_marked_down: Marked,
+        /// What becomes of connections to backups once another server is back (`tcp`, `http`), HAProxy's `on-marked-up`: `keep`,
+        /// or `shutdown-backup-sessions`. Default: `keep`.
+        on_marked_up: MarkedUp,
         /// `acl.NAME`: as in a frontend, for the rules of this backend.
         acl: Named<OneOrMany<Text>>,
         /// `[[backend.NAME.rule]]`: what becomes of requests once they have come here, after the rules of their frontend, and of

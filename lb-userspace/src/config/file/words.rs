@@ -3,8 +3,8 @@
 use crate::{
     config::read::Word,
     model::{
-        CIPHERS, CIPHERSUITES, CURVES, Cipher, CipherSuite, Curve, Fragments, HeaderCase, OnStop, Ping, Proto, RetryOn,
-        Reuse, SendProxy, TlsVersion, Track, acl::expression::Moment,
+        CIPHERS, CIPHERSUITES, CURVES, Cipher, CipherSuite, Curve, Fragments, HeaderCase, OnEmpty, OnStop, Ping, Proto,
+        RetryOn, Reuse, SendProxy, TlsVersion, Track, acl::expression::Moment,
     },
 };
 use lb_common::{Forward, Protocol};
@@ -103,6 +103,37 @@ impl Word for Moment {
         ("request", Self::Request),
         ("response", Self::Response),
     ];
+}
+
+impl Word for OnEmpty {
+    const WHAT: &'static str = "what a backend without servers does";
+    const WORDS: &'static [(&'static str, Self)] =
+        &[("error", Self::Error), ("reset", Self::Reset), ("fail-open", Self::FailOpen)];
+}
+
+/// `on_marked_down`.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Marked {
+    Keep,
+    Shutdown,
+}
+
+impl Word for Marked {
+    const WHAT: &'static str = "what becomes of connections";
+    const WORDS: &'static [(&'static str, Self)] = &[("keep", Self::Keep), ("shutdown-sessions", Self::Shutdown)];
+}
+
+/// `on_marked_up`.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum MarkedUp {
+    Keep,
+    ShutdownBackups,
+}
+
+impl Word for MarkedUp {
+    const WHAT: &'static str = "what becomes of connections to backups";
+    const WORDS: &'static [(&'static str, Self)] =
+        &[("keep", Self::Keep), ("shutdown-backup-sessions", Self::ShutdownBackups)];
 }
 
 /// One of `retry_on`: the failures that it stands for.

@@ -44,6 +44,12 @@ impl<'a> Names<'a> {
         self.0.binary_search(&name).ok()
     }
 
+    /// The error for a backend that names another which does not exist.
+    pub(super) fn unknown_here(&self, text: &Text) -> Diagnostic {
+        let help = did_you_mean(&text.value, self.0.iter().copied());
+        Diagnostic::error(text.span, format!("there is no backend `{text}`")).maybe_help(help)
+    }
+
     pub(super) fn unknown(&self, frontend: &str, text: &Text) -> Diagnostic {
         let error =
             Diagnostic::error(text.span, format!("frontend `{frontend}` uses backend `{text}`, which does not exist"));

@@ -99,7 +99,7 @@ pub(super) fn place<'a>(client: &Client, held: &'a Held, request: &mut Request, 
         Some(Ok(Some(index))) => index,
         Some(Err(answered)) => return Placed::Answered(answered),
     };
-    let Some(backend) = held.snapshot.backend(index) else { return Placed::Nowhere };
+    let Some((index, backend)) = held.snapshot.taker(index) else { return Placed::Nowhere };
     if !backend.rules.request.is_empty() {
         let outcome = with_scene(client, held, Some(index), id, |scene| {
             rules::request(&backend.rules.request, scene, request, &mut variables)

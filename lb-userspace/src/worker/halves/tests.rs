@@ -132,7 +132,7 @@ fn a_ring_is_rebuilt_at_most_ten_times_a_second() {
         if halves.due().is_some_and(|due| due <= now) {
             halves.rebuild(now);
         }
-        let to = if halves.registry.available(&halves.model.backends[0])[1] { Health::Down } else { Health::Up };
+        let to = if halves.registry.stands(&halves.model.backends[0])[1].takes { Health::Down } else { Health::Up };
         fall(&mut halves, 1, to, now);
     }
     let flips = maps.0.borrow().flips;
@@ -212,7 +212,8 @@ fn standings_outlive_the_arrival_of_the_kernel_half() {
     halves.registry.set_admin(third, Admin::Maint);
 
     let registry = halves.registry.take_over(&maps.tables());
-    assert_eq!(registry.available(&halves.model.backends[0]), [true, false, false]);
+    let takes: Vec<_> = registry.stands(&halves.model.backends[0]).iter().map(|stand| stand.takes).collect();
+    assert_eq!(takes, [true, false, false]);
     assert_eq!(registry.server_id(third), Some(id(&left, 2)), "rows stay whose they are");
 }
 

@@ -1,0 +1,79 @@
+//! What becomes of the traffic of a backend that loses servers.
+
+use super::{Entry, Use, names::Names, range};
+use crate::{
+    config::{
+        error::Diagnostic,
+        file::{Backend as Typed, Marked, MarkedUp, Mode},
+        source::{At, Span},
+    },
+    model::{Backend, Failover, OnEmpty},
+};
+
+pub(super) fn failover(
+    (name, typed): (&At<String>, &Typed),
+    uses: &[&Use<'_>],
+    names: &Names<'_>,
+    out: &mut Vec<Diagnostic>,
+) -> Failover {
+    let min_up = range::number(&typed.min_up, "min_up", 1_u32..=65_535, 1, out);
+    let servers = typed.server.value().map_or(0, Vec::len);
+    if let Some(At { span, .. }) = typed.min_up.given().filter(|_| min_up as usize > servers.max(1)) {
+        let message = format!("backend `{}` has {servers} servers: `min_up` is never reached", name.value);
+        out.push(Diagnostic::error(*span, message));
+    }
+    let proxied = [
+        ("fallback", typed.fallback.given().map(|at| at.span)),
+        ("on_marked_down", typed.on_marked_down.given().map(|at| at.span)),
+        ("on_marked_up", typed.on_marked_up.given().map(|at| at.span)),
+    ];
+    for (key, span) in proxied.into_iter().filter_map(|(key, span)| Some((key, span?))) {
+        let uses = uses.iter().filter(|used| used.mode == Some(Mode::L4));
+        out.extend(uses.map(|l4| without_meaning(key, span, l4)));
+    }
+    let on_empty = typed.on_empty.value().copied().unwrap_or_default();
+    if let Some(At { span, .. }) = typed.on_empty.given().filter(|_| on_empty == OnEmpty::Reset) {
+        let others = uses.iter().filter(|used| used.mode.is_some_and(|mode| mode != Mode::Tcp));
+        out.extend(others.map(|other| without_meaning("on_empty = \"reset\"", *span, other)));
+    }
+    let fallback = typed.fallback.value().and_then(|text| {
+        let found = names.find(&text.value);
+        if found.is_none() {
+            out.push(names.unknown_here(text));
+        }
+        found
+    });
+    Failover {
+        min_up,
+        on_empty,
+        fallback,
+        cut_down: typed.on_marked_down.value() == Some(&Marked::Shutdown),
+        cut_backups: typed.on_marked_up.value() == Some(&MarkedUp::ShutdownBackups),
+    }
+}
+
+fn without_meaning(key: &str, span: Span, used: &Use<'_>) -> Diagnostic {
+    let mode = used.mode.map_or("", Mode::word);
+    let message = format!("`{key}` has no meaning for frontend `{}` of mode `{mode}`", used.frontend);
+    Diagnostic::error(span, message).related(used.span, "used here")
+}
+
+/// Fallbacks must end somewhere, and at a backend that serves the same.
+pub(super) fn check_cycles(typed: &[&Entry<Typed>], model: &[Backend], out: &mut Vec<Diagnostic>) {
+    for (start, (name, backend)) in typed.iter().enumerate() {
+        let Some(text) = backend.fallback.value() else { continue };
+        let next = |index: usize| model.get(index).and_then(|backend| backend.failover.fallback);
+        let mut at = next(start);
+        for _ in typed {
+            match at {
+                Some(index) if index == start => {
+                    let message = format!("backend `{}` would fall back to itself", name.value);
+                    out.push(Diagnostic::error(text.span, message));
+                    break;
+                }
+                Some(index) => at = next(index),
+                None => break,
+            }
+        }
+    }
+}
