@@ -45,7 +45,8 @@ use std::{
 /// A table under the name that the operator gave it.
 type Entry<T> = (At<String>, T);
 
-/// One place where a frontend names a backend, or gives a format that may.
+/// One place where a frontend names a backend, or gives a format that may; or, of a fallback, where it names the other.
+#[derive(Clone, Copy)]
 struct Use<'a> {
     /// Index of the backend.
     backend: usize,
@@ -86,6 +87,7 @@ fn model(file: &File, bundle: &Bundle, wanted: &mut BTreeSet<String>, out: &mut 
     let mut uses = uses(&frontends, &names, out);
     let by_format = uses_by_format(&frontends, &backends, &uses);
     uses.extend(by_format);
+    failover::add_uses(&backends, &names, &mut uses);
     warn_of_unused(&backends, &uses, out);
     bind::check_conflicts(&frontends, out);
     let userlists = userlists(file, out);

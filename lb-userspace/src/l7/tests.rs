@@ -26,5 +26,6 @@ mod slow;
 mod streaming;
 mod encrypted;
 mod error_files;
+mod failover;
 mod drain;
 pub(super) mod panics;

@@ -117,3 +117,79 @@ server = [{ name = "a", address = "10.0.0.1:80" }]
 "#;
     assert_warnings(text, expected);
 }
+
+#[test]
+fn fallbacks_end_somewhere_and_each_word_has_its_layer() {
+    let text = r#"[global]
+interfaces = "eth0"
+hash_key = "000102030405060708090a0b0c0d0e0f"
+[frontend.dns]
+mode = "l4"
+bind = "192.0.2.1:53"
+default_backend = "a"
+[frontend.www]
+mode = "http"
+bind = "*:80"
+default_backend = "b"
+[backend.a]
+forward = "nat"
+fallback = "b"
+server = [{ name = "a", address = "10.0.0.1:80" }]
+[backend.b]
+fallback = "c"
+on_empty = "reset"
+min_up = 2
+server = [{ name = "a", address = "10.0.0.1:80" }]
+[backend.c]
+fallback = "b"
+server = [{ name = "a", address = "10.0.0.1:80" }]
+[backend.d]
+fallback = "e"
+server = [{ name = "a", address = "10.0.0.1:80" }]
+"#;
+    let expected = r#"error: `fallback` has no meaning for frontend `dns` of mode `l4`
+  --> sluice.toml:14:12
+   |
+ 7 | default_backend = "a"
+   |                   --- used here
+...
+14 | fallback = "b"
+   |            ^^^
+
+error: backend `b` would fall back to itself
+  --> sluice.toml:17:12
+   |
+17 | fallback = "c"
+   |            ^^^
+
+error: `on_empty = "reset"` has no meaning for frontend `www` of mode `http`
+  --> sluice.toml:18:12
+   |
+11 | default_backend = "b"
+   |                   --- used here
+...
+18 | on_empty = "reset"
+   |            ^^^^^^^
+
+error: backend `b` has 1 servers: `min_up` is never reached
+  --> sluice.toml:19:10
+   |
+19 | min_up = 2
+   |          ^
+
+error: backend `c` would fall back to itself
+  --> sluice.toml:22:12
+   |
+22 | fallback = "b"
+   |            ^^^
+
+error: there is no backend `e`
+  --> sluice.toml:25:12
+   |
+25 | fallback = "e"
+   |            ^^^
+   |
+   = help: did you mean `a`?
+"#;
+    assert_errors(text, expected);
+}

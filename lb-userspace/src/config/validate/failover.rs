@@ -58,7 +58,21 @@ fn without_meaning(key: &str, span: Span, used: &Use<'_>) -> Diagnostic {
     Diagnostic::error(span, message).related(used.span, "used here")
 }
 
-/// Fallbacks must end somewhere, and at a backend that serves the same.
+/// Who uses a backend uses its fallbacks.
+pub(super) fn add_uses(typed: &[&Entry<Typed>], names: &Names<'_>, uses: &mut Vec<Use<'_>>) {
+    let fallback = |index: usize| names.find(&typed.get(index)?.1.fallback.value()?.value);
+    for mut used in uses.clone().into_iter().filter(|used| used.mode != Some(Mode::L4)) {
+        while let Some(next) = fallback(used.backend) {
+            used.backend = next;
+            if uses.iter().any(|known| (known.backend, known.span) == (used.backend, used.span)) {
+                break;
+            }
+            uses.push(used);
+        }
+    }
+}
+
+/// Fallbacks must end somewhere.
 pub(super) fn check_cycles(typed: &[&Entry<Typed>], model: &[Backend], out: &mut Vec<Diagnostic>) {
     for (start, (name, backend)) in typed.iter().enumerate() {
         let Some(text) = backend.fallback.value() else { continue };

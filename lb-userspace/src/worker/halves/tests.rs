@@ -5,6 +5,7 @@ mod rising;
 use super::*;
 use crate::{
     dataplane::memory::MemoryMaps,
+    model::{Failover, OnEmpty},
     plan::testing::{backend, bind, model, servers},
     servers::{Admin, Health},
 };
@@ -271,4 +272,54 @@ fn slots_have_changed_hands_when_it_is_due_and_not_while_something_is_missing() 
     halves.rebuild(end);
     assert!(halves.settled() && !halves.is_named(1, id(&halves, 1)));
     assert_eq!(halves.due(), None);
+}
+
+#[test]
+fn a_backend_that_fails_open_forwards_as_if_no_check_had_spoken() {
+    for (on_empty, min_up) in [(OnEmpty::FailOpen, 1), (OnEmpty::FailOpen, 3), (OnEmpty::Error, 3)] {
+        let (maps, start) = (Shared::default(), Instant::now());
+        let mut halves = built(&maps, start);
+        let mut model = (*halves.model).clone();
+        model.backends[0].failover = Failover { on_empty, min_up, ..Failover::default() };
+        let (model, registry) = (Arc::new(model), halves.registry.clone());
+        let live = Arc::new(halves.live.for_model(&model));
+        halves.configure(Arc::clone(&model), registry, live, start);
+        let mut now = start;
+        for server in 0..3 {
+            now += QUIET * 2;
+            fall(&mut halves, server, Health::Down, now);
+            let (all, is_open) = (min_up == 3 || server == 2, on_empty == OnEmpty::FailOpen);
+            let available = halves.live.backend("web").unwrap().available.load().servers().len();
+            let expected = if !all {
+                2 - server
+            } else if is_open {
+                3
+            } else {
+                0
+            };
+            assert_eq!(available, expected, "{on_empty:?} {min_up}: {} down", server + 1);
+            let down = |row: &ServerEntry| ServerState::from_byte(row.state) == ServerState::Down;
+            let expected = if all && is_open { 0 } else { server + 1 };
+            assert_eq!(maps.tables().servers.values().filter(|row| down(row)).count(), expected);
+            let owners: BTreeSet<_> =
+                maps.tables().rings.values().flat_map(|ring| ring.slots.iter().map(|slot| slot.current())).collect();
+            assert_eq!(owners.iter().filter(|owner| **owner != 0).count(), available, "{owners:?}");
+        }
+    }
+}
+
+#[test]
+fn connections_are_cut_where_a_server_is_down_or_a_backup_no_longer_needed() {
+    let mut web = backend("web", servers(3));
+    web.servers[2].backup = true;
+    let stand = |takes, state| Stand { takes, state };
+    let (up, down) = (stand(true, ServerState::Up), stand(false, ServerState::Down));
+    let idle = stand(false, ServerState::Up);
+    for (cut_down, cut_backups) in [(false, false), (true, false), (false, true), (true, true)] {
+        web.failover = Failover { cut_down, cut_backups, ..Failover::default() };
+        let all = |stands: [Stand; 3]| cut(&web, &stands).collect::<Vec<_>>();
+        assert_eq!(all([up, down, idle]), [false, cut_down, cut_backups]);
+        assert_eq!(all([down, down, up]), [cut_down, cut_down, false], "the backup is needed");
+        assert_eq!(all([down, down, down]), [cut_down; 3]);
+    }
 }
