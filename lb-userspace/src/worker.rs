@@ -29,7 +29,7 @@ use running::{Running, Source};
 use scans::{Counted, Scans};
 use std::{
     collections::VecDeque,
-    io, mem,
+    io, iter, mem,
     net::{IpAddr, TcpListener},
     os::{
         fd::{AsFd, BorrowedFd, OwnedFd},
@@ -123,7 +123,7 @@ impl Worker {
                     Some((ToWorker::Stop { within }, _)) => return self.drain(Some(within), "told to stop").await,
                     Some((message, descriptors)) => self.told(message, descriptors).await?,
                 },
-                Some(outcome) = self.outcomes_in.recv() => self.probed(&outcome),
+                Some(outcome) = self.outcomes_in.recv() => self.probed(outcome),
                 Some(server) = self.observed_in.recv() => {
                     if let Some(running) = &mut self.running {
                         running.observed(server);
@@ -155,10 +155,13 @@ impl Worker {
         }
     }
 
-    /// A probe ended: perhaps a verdict falls, and then both halves get it before anything else happens.
-    fn probed(&mut self, outcome: &Outcome) {
+    /// Probes ended: perhaps verdicts fall, and then both halves get them before anything else happens. What has ended
+    /// meanwhile is taken along, so that many verdicts cost little more than one.
+    fn probed(&mut self, first: Outcome) {
+        let others = iter::from_fn(|| self.outcomes_in.try_recv().ok()).take(WAITING);
+        let outcomes: Vec<_> = iter::once(first).chain(others).collect();
         if let Some(running) = &mut self.running {
-            running.judge(outcome);
+            running.judge(&outcomes);
         }
     }
 

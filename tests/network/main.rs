@@ -38,3 +38,5 @@ mod examples;
 mod databases;
 mod http2;
 mod transfers;
+mod timing;
+mod many;

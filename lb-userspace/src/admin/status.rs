@@ -167,6 +167,8 @@ pub struct Failover {
     pub to: Health,
     /// The probe that decided, in words.
     pub reason: String,
-    /// From the end of that probe until both halves had the verdict, in microseconds.
+    /// When both halves had the verdict, in microseconds of the Unix epoch.
+    pub at_us: u64,
+    /// From the end of that probe until then, in microseconds.
     pub probe_to_map_us: u64,
 }

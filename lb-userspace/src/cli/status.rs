@@ -82,7 +82,7 @@ fn render(status: &Status) -> String {
     if !failovers.is_empty() {
         text.push('\n');
     }
-    for Failover { backend, server, to, reason, probe_to_map_us } in failovers.iter().rev().take(5) {
+    for Failover { backend, server, to, reason, at_us: _, probe_to_map_us } in failovers.iter().rev().take(5) {
         let to = format!("{to:?}").to_lowercase();
         _ = writeln!(
             text,
@@ -197,6 +197,7 @@ mod tests {
                 server: "web1".to_owned(),
                 to: Health::Up,
                 reason: "L4OK in 0.1 ms".to_owned(),
+                at_us: 0,
                 probe_to_map_us: 88,
             }],
         };

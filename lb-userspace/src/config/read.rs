@@ -143,7 +143,7 @@ impl Reader<'_> {
         &mut self,
         table: &DeTable<'_>,
         what: &str,
-        known: impl Iterator<Item = &'k KnobDoc> + Clone,
+        known: &(impl Iterator<Item = &'k KnobDoc> + Clone),
     ) {
         let names = || known.clone().map(|knob| knob.key);
         for key in table.keys().filter(|key| !names().any(|name| name == key.get_ref())) {
@@ -222,7 +222,7 @@ macro_rules! table {
                 reader: &mut $crate::config::read::Reader<'_>,
             ) -> Option<Self> {
                 let table = reader.table(concat!("a table (", $what, ")"), value)?;
-                reader.refuse_unknown(table, $what, <Self as $crate::config::read::Table>::KNOBS.iter());
+                reader.refuse_unknown(table, $what, &<Self as $crate::config::read::Table>::KNOBS.iter());
                 Some(<Self as $crate::config::read::Table>::read(table, reader))
             }
         }

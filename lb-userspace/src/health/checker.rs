@@ -1,4 +1,4 @@
-//! The checker: one task a checked server, which probes it at its interval.
+//! The checker: one task a checked server, which probes it at its interval, on a thread that does nothing else.
 
 use super::{
     Outcome, Report,
@@ -14,19 +14,33 @@ use std::{
         BTreeMap, HashMap,
         hash_map::Entry::{Occupied, Vacant},
     },
+    io,
     sync::Arc,
+    thread,
     time::Duration,
 };
 use tokio::{
-    sync::{mpsc, watch},
+    runtime::{self, Handle},
+    sync::{mpsc, oneshot, watch},
     task::AbortHandle,
     time::{Instant, sleep_until},
 };
 
-/// First probes of a new configuration are spread over this much time, or over the interval if that is shorter.
+/// First probes of a new configuration are spread over this much time and over so much more for each server, or over the
+/// interval if that is shorter.
 const SPREAD: Duration = Duration::from_secs(1);
+const SPREAD_EACH: Duration = Duration::from_micros(400);
 /// The interval of a server that is down is shortened or lengthened by up to this part.
 const JITTER: f64 = 0.1;
+
+/// The probing tasks, on a thread of their own: whatever else the process has to do, probes keep their time. Dropped, they end.
+#[derive(Debug)]
+pub struct Checker {
+    tasks: BTreeMap<u64, Probing>,
+    runtime: Handle,
+    /// Ends the thread.
+    _end: oneshot::Sender<()>,
+}
 
 /// The task that probes one server.
 #[derive(Debug)]
@@ -36,15 +50,20 @@ struct Probing {
     pace: watch::Sender<Pace>,
 }
 
-/// The probing tasks. Dropped, they end.
-#[derive(Debug, Default)]
-pub struct Checker {
-    tasks: BTreeMap<u64, Probing>,
-}
-
 impl Checker {
+    /// Starts the thread. Errors: no thread or no runtime to be had.
+    pub fn start() -> io::Result<Self> {
+        let runtime = runtime::Builder::new_current_thread().enable_all().build()?;
+        let (handle, (sender, end)) = (runtime.handle().clone(), oneshot::channel::<()>());
+        thread::Builder::new().name("checks".to_owned()).spawn(move || {
+            // Ends once nobody can send any more, which is an error.
+            runtime.block_on(end).unwrap_or_default();
+        })?;
+        Ok(Self { tasks: BTreeMap::new(), runtime: handle, _end: sender })
+    }
+
     /// Probes these servers from now on and sends every outcome to `outcomes`. A probe whose target did not change goes on
-    /// undisturbed. Must be called within a [`LocalSet`](tokio::task::LocalSet).
+    /// undisturbed.
     pub fn change_to(&mut self, Probers(wanted): Probers, outcomes: &mpsc::Sender<Outcome>) {
         let mut old = std::mem::take(&mut self.tasks);
         let count = u32::try_from(wanted.len()).unwrap_or(u32::MAX).max(1);
@@ -56,10 +75,10 @@ impl Checker {
                         changed.task.abort();
                     }
                     let target = prober.target.clone();
-                    let delay = SPREAD.min(target.check.interval) / count * position;
+                    let spread = (SPREAD + SPREAD_EACH.saturating_mul(count)).min(target.check.interval);
                     let (pace, paced) = watch::channel(Pace::default());
-                    let probing = probe_forever(identity, prober, delay, paced, outcomes.clone());
-                    Probing { target, task: tokio::task::spawn_local(probing).abort_handle(), pace }
+                    let probing = probe_forever(identity, prober, spread / count * position, paced, outcomes.clone());
+                    Probing { target, task: self.runtime.spawn(probing).abort_handle(), pace }
                 }
             };
             self.tasks.insert(identity, probing);
@@ -81,12 +100,6 @@ impl Checker {
         for probing in std::mem::take(&mut self.tasks).into_values() {
             probing.task.abort();
         }
-    }
-}
-
-impl Drop for Checker {
-    fn drop(&mut self) {
-        self.stop();
     }
 }
 
@@ -149,7 +162,7 @@ async fn probe_forever(
             return; // Nobody judges any more.
         }
         if let Some(wire) = wire {
-            tokio::task::spawn_local(wire.leave());
+            drop(tokio::spawn(wire.leave()));
         }
         // From when it was due, so that delays do not add up; how soon depends on the verdict, which may come a moment later.
         let last = due;

@@ -18,11 +18,10 @@ pub(super) async fn probe(wire: &mut Wire, check: &RedisCheck) -> Step<Finding> 
     }
     wire.send(&command(&[b"PING"])).await?;
     expect(wire, b"PONG", "not ready").await?;
-    let role = match check.role {
-        Role::Any => return Ok(Finding::ok("PONG")),
-        wanted => role(wire, wanted).await?,
-    };
-    Ok(Finding::ok(role))
+    if check.role == Role::Any {
+        return Ok(Finding::ok("PONG"));
+    }
+    Ok(Finding::ok(role(wire, check.role).await?))
 }
 
 /// A command as an array of bulk strings.
@@ -73,8 +72,8 @@ async fn role(wire: &mut Wire, wanted: Role) -> Step<&'static str> {
 
 /// The value of a field of INFO.
 fn field<'a>(info: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
-    let lines = info.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii_end);
-    lines.filter_map(|line| line.strip_prefix(name)?.strip_prefix(b":")).next()
+    let mut lines = info.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii_end);
+    lines.find_map(|line| line.strip_prefix(name)?.strip_prefix(b":"))
 }
 
 #[cfg(test)]

@@ -33,8 +33,8 @@ pub(super) const LINE: usize = 2 << 10;
 const FAREWELL: Duration = Duration::from_secs(1);
 
 /// Both directions of a connection, whatever it is made of.
-pub(super) trait Io: AsyncRead + AsyncWrite + Unpin {}
-impl<T: AsyncRead + AsyncWrite + Unpin> Io for T {}
+pub(super) trait Io: AsyncRead + AsyncWrite + Send + Unpin {}
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Io for T {}
 
 /// A connection to a server that is probed.
 pub(super) struct Wire {

@@ -5,6 +5,9 @@ use super::{Bind, FrontendKind, Model};
 /// A connection of a client, and the one to a server that serves it.
 const A_CONNECTION: u64 = 2;
 
+/// Of a server that is checked: the connection of a probe, and that of the one before, whose end the server delays.
+const A_CHECK: usize = 2;
+
 /// Of a serving thread: its runtime's, and some time of grace for connections that are being opened or closed.
 const A_THREAD: u64 = 16;
 
@@ -21,7 +24,7 @@ impl Model {
         let ports = proxied.flat_map(|frontend| &frontend.binds).flat_map(Bind::addresses);
         let listeners = ports.count() * self.global.threads;
         let checked = self.backends.iter().filter(|backend| backend.check.is_some());
-        let checks = checked.map(|backend| backend.servers.len()).sum::<usize>();
+        let checks = checked.map(|backend| backend.servers.len()).sum::<usize>() * A_CHECK;
         let (threads, rings) = (self.global.threads as u64, self.kernel_backends().count() as u64);
         (listeners + checks) as u64 + threads * A_THREAD + rings * A_RING + ELSE
     }

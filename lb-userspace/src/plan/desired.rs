@@ -74,15 +74,18 @@ impl Planner {
         }
     }
 
-    /// The rows of `SERVERS` alone: what a verdict changes at once, before any ring.
+    /// The rows of a backend's servers alone: what a verdict changes at once, before any ring.
     pub fn servers(
         &mut self,
-        model: &Model,
+        backend: &Backend,
         registry: &Registry,
         next_hops: &NextHops,
     ) -> BTreeMap<ServerId, ServerEntry> {
-        self.learn(model);
-        self.server_rows(model, registry, next_hops)
+        let old = self.backends.remove(&backend.name);
+        let known = Known::of(backend, old);
+        let rows = known.rows(backend, registry, next_hops).collect();
+        self.backends.insert(backend.name.clone(), known);
+        rows
     }
 
     /// The slots that change hands.
@@ -98,33 +101,15 @@ impl Planner {
     /// Forgets backends that are gone and works out the identities of servers that are new.
     fn learn(&mut self, model: &Model) {
         let mut old = mem::take(&mut self.backends);
-        for backend in &model.backends {
-            let is_same = |known: &Known| known.servers == backend.servers && known.reserve == Reserve::of(backend);
-            let known = old.remove(&backend.name).filter(is_same);
-            let known = known.unwrap_or_else(|| Known {
-                servers: backend.servers.clone(),
-                reserve: Reserve::of(backend),
-                identities: backend.servers.iter().map(|server| server.identity(&backend.name)).collect(),
-                ring: None,
-            });
-            self.backends.insert(backend.name.clone(), known);
-        }
+        let known = |backend: &Backend| (backend.name.clone(), Known::of(backend, old.remove(&backend.name)));
+        self.backends = model.backends.iter().map(known).collect();
     }
 
     /// Servers of backends that no `l4` frontend uses have rows too, because the maps are the daemon's memory across a
     /// restart.
     fn server_rows(&self, model: &Model, registry: &Registry, next_hops: &NextHops) -> BTreeMap<ServerId, ServerEntry> {
-        let mut rows = BTreeMap::new();
-        for backend in &model.backends {
-            let Some(known) = self.backends.get(&backend.name) else { continue };
-            for ((server, identity), stand) in known.members().zip(known.stands(registry)) {
-                if let Some(id) = registry.server_id(identity) {
-                    let standing = (registry.standing(identity), stand.state);
-                    rows.insert(id, entry(backend.forward, (server, identity), standing, next_hops));
-                }
-            }
-        }
-        rows
+        let known = model.backends.iter().filter_map(|backend| Some((backend, self.backends.get(&backend.name)?)));
+        known.flat_map(|(backend, known)| known.rows(backend, registry, next_hops)).collect()
     }
 
     fn rings(
@@ -163,6 +148,31 @@ impl Planner {
 }
 
 impl Known {
+    /// What is known of `backend`; `old` if that is still so.
+    fn of(backend: &Backend, old: Option<Self>) -> Self {
+        let is_same = |known: &Self| known.servers == backend.servers && known.reserve == Reserve::of(backend);
+        old.filter(is_same).unwrap_or_else(|| Self {
+            servers: backend.servers.clone(),
+            reserve: Reserve::of(backend),
+            identities: backend.servers.iter().map(|server| server.identity(&backend.name)).collect(),
+            ring: None,
+        })
+    }
+
+    /// The rows of the servers.
+    fn rows(
+        &self,
+        backend: &Backend,
+        registry: &Registry,
+        next_hops: &NextHops,
+    ) -> impl Iterator<Item = (ServerId, ServerEntry)> {
+        self.members().zip(self.stands(registry)).filter_map(|((server, identity), stand)| {
+            let standing = (registry.standing(identity), stand.state);
+            let row = entry(backend.forward, (server, identity), standing, next_hops);
+            Some((registry.server_id(identity)?, row))
+        })
+    }
+
     /// The servers with their identities.
     fn members(&self) -> impl Iterator<Item = (&Server, u64)> {
         self.servers.iter().zip(self.identities.iter().copied())

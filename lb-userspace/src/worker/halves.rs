@@ -86,16 +86,18 @@ impl Halves {
         }
     }
 
-    /// Lets a new standing of a server of `backend` take effect.
-    pub fn standing_changed(&mut self, backend: &Backend, now: Instant) {
+    /// Lets new standings of servers of these backends take effect.
+    pub fn standings_changed(&mut self, backends: &[&Backend], now: Instant) {
         let since = self.since(now);
-        self.rising.note(backend, |identity| self.registry.standing(identity), since);
-        self.publish_available(backend, now);
+        for backend in backends {
+            self.rising.note(backend, |identity| self.registry.standing(identity), since);
+            self.publish_available(backend, now);
+        }
         match self.rebuilt.map(|rebuilt| rebuilt + QUIET).filter(|again| now < *again) {
             None if self.has_all() => self.rebuild(now),
-            None => self.write_servers(now), // The rings wait for what the supervisor was asked for.
+            None => self.write_servers(backends, now), // The rings wait for what the supervisor was asked for.
             Some(again) => {
-                self.write_servers(now);
+                self.write_servers(backends, now);
                 self.due.get_or_insert(again);
             }
         }
@@ -264,20 +266,27 @@ impl Halves {
 
     /// The rows of servers that are in use already; the rings stay as they are. A server that returns waits for its ring:
     /// flows of its slots went elsewhere while it was down, and the ring must say so first.
-    fn write_servers(&mut self, now: Instant) {
-        let mut wanted = self.current.clone();
-        let rows = self.planner.servers(&self.model, &self.registry, &self.next_hops);
-        for (id, row) in rows {
-            wanted.servers.entry(id).and_modify(|known| {
-                if known.identity == row.identity {
-                    let next_hop = if row.next_hop == 0 { known.next_hop } else { row.next_hop };
-                    let is_down = !ServerState::from_byte(known.state).forwards();
-                    let state = if is_down { known.state } else { row.state };
-                    *known = ServerEntry { next_hop, state, ..row };
+    fn write_servers(&mut self, backends: &[&Backend], now: Instant) {
+        let mut changed = Vec::new();
+        for backend in backends {
+            for (id, row) in self.planner.servers(backend, &self.registry, &self.next_hops) {
+                let Some(known) = self.current.servers.get(&id).filter(|known| known.identity == row.identity) else {
+                    continue;
+                };
+                let next_hop = if row.next_hop == 0 { known.next_hop } else { row.next_hop };
+                let is_down = !ServerState::from_byte(known.state).forwards();
+                let state = if is_down { known.state } else { row.state };
+                let row = ServerEntry { next_hop, state, ..row };
+                if row != *known {
+                    changed.push((id, row));
                 }
-            });
+            }
         }
-        self.change_to(wanted, now);
+        let writes: Vec<_> = changed.iter().map(|(id, row)| Write::PutServer(*id, *row)).collect();
+        match self.write(&writes) {
+            Ok(()) => self.current.servers.extend(changed),
+            Err(error) => self.write_failed(&error, now),
+        }
     }
 
     fn change_to(&mut self, wanted: Tables, now: Instant) -> bool {
@@ -294,12 +303,17 @@ impl Halves {
                 true
             }
             Err(error) => {
-                (self.rebuilt, self.removed) = (Some(now), Some(now)); // Nobody knows what was written.
-                error!(error = &error as &dyn std::error::Error, "cannot write the kernel's maps; trying again");
-                self.due = Some(now + RETRY);
+                self.write_failed(&error, now);
                 false
             }
         }
+    }
+
+    /// Nobody knows what was written.
+    fn write_failed(&mut self, error: &WriteError, now: Instant) {
+        (self.rebuilt, self.removed) = (Some(now), Some(now));
+        error!(error = error as &dyn std::error::Error, "cannot write the kernel's maps; trying again");
+        self.due = Some(now + RETRY);
     }
 
     fn write(&mut self, writes: &[Write]) -> Result<(), WriteError> {

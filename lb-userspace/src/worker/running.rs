@@ -14,12 +14,13 @@ use crate::{
 };
 use prometheus_client::metrics::histogram::Histogram;
 use std::{
-    collections::{BTreeMap, VecDeque},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     iter,
     net::{SocketAddr, TcpListener},
     os::fd::OwnedFd,
     path::PathBuf,
     sync::Arc,
+    time::{Duration, UNIX_EPOCH},
 };
 use tokio::{sync::mpsc, time::Instant};
 use tracing::info;
@@ -70,7 +71,7 @@ impl Running {
         Ok(Self {
             source: Source::default(),
             verdicts: Verdicts::default(),
-            checker: Checker::default(),
+            checker: Checker::start()?,
             threads: l7::Threads::start(model.global.threads)?,
             sinks: Sinks::default(),
             halves,
@@ -119,42 +120,53 @@ impl Running {
         self.checker.change_to(probers, outcomes);
     }
 
-    /// Takes a probe into account: perhaps a verdict falls, and then both halves get it at once.
-    pub(super) fn judge(&mut self, outcome: &Outcome) {
-        if let Some(transition) = self.verdicts.record(outcome) {
-            self.change_health(&transition);
+    /// Takes probes into account: perhaps verdicts fall, and then both halves get them at once.
+    pub(super) fn judge<'a>(&mut self, outcomes: impl IntoIterator<Item = &'a Outcome>) {
+        let mut transitions = Vec::new();
+        for outcome in outcomes {
+            transitions.extend(self.verdicts.record(outcome));
+            self.checker.set_pace(outcome.identity, self.verdicts.pace(outcome.identity));
         }
-        self.checker.set_pace(outcome.identity, self.verdicts.pace(outcome.identity));
+        self.change_health(&transitions);
     }
 
     /// Takes into account that the traffic of a server failed too often.
     pub(super) fn observed(&mut self, identity: u64) {
-        if let Some(transition) = self.verdicts.observed(identity, Instant::now()) {
-            self.change_health(&transition);
-        }
+        let transition = self.verdicts.observed(identity, Instant::now());
         self.checker.set_pace(identity, self.verdicts.pace(identity));
+        self.change_health(transition.as_slice());
     }
 
-    /// The one step in which a verdict takes effect, in this order: proxy and kernel; metrics; log.
-    fn change_health(&mut self, transition: &Transition) {
-        let own = (transition.identity, transition.name.clone());
-        let all: Vec<_> = iter::once(own).chain(self.verdicts.trackers(transition.identity).iter().cloned()).collect();
-        let model = Arc::clone(&self.halves.model);
-        for (identity, ServerName { backend, server }) in all {
-            if !self.halves.registry.set_health(identity, transition.to) {
-                continue;
+    /// The one step in which verdicts take effect, in this order: proxy and kernel; metrics; log.
+    fn change_health(&mut self, transitions: &[Transition]) {
+        let mut changed = Vec::new();
+        for transition in transitions {
+            let own = (transition.identity, transition.name.clone());
+            let trackers = self.verdicts.trackers(transition.identity).iter().cloned();
+            for (identity, name) in iter::once(own).chain(trackers) {
+                if self.halves.registry.set_health(identity, transition.to) {
+                    changed.push((name, transition));
+                }
             }
-            let Some(changed) = model.backend(&backend) else { continue };
-            self.halves.standing_changed(changed, Instant::now());
-            let took = transition.finished_at.elapsed();
+        }
+        if changed.is_empty() {
+            return;
+        }
+        let model = Arc::clone(&self.halves.model);
+        let names: BTreeSet<_> = changed.iter().map(|(name, _)| name.backend.as_str()).collect();
+        let backends: Vec<_> = names.into_iter().filter_map(|name| model.backend(name)).collect();
+        self.halves.standings_changed(&backends, Instant::now());
+        for (ServerName { backend, server }, Transition { to, reason, finished_at, .. }) in changed {
+            let took = finished_at.elapsed();
             self.probe_to_map.observe(took.as_secs_f64());
-            let Transition { to, reason, .. } = transition;
             info!(backend, server, ?to, reason, probe_to_map = ?took, "server changed");
             if self.failovers.len() == admin::status::FAILOVERS {
                 self.failovers.pop_front();
             }
-            let probe_to_map_us = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
-            self.failovers.push_back(Failover { backend, server, to: *to, reason: reason.clone(), probe_to_map_us });
+            let micros = |time: Duration| u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
+            let at_us = micros(UNIX_EPOCH.elapsed().unwrap_or_default());
+            let (to, reason, probe_to_map_us) = (*to, reason.clone(), micros(took));
+            self.failovers.push_back(Failover { backend, server, to, reason, at_us, probe_to_map_us });
         }
     }
 
@@ -172,7 +184,7 @@ impl Running {
             if let Some(scans) = &mut self.scans {
                 scans.look(&self.halves);
             }
-            self.halves.standing_changed(found, Instant::now());
+            self.halves.standings_changed(&[found], Instant::now());
             info!(backend, server, ?admin, "administrative state changed");
         }
         Answer::Ok(serde_json::Value::String(format!("{backend}/{server}: {admin}")))

@@ -55,6 +55,17 @@ pub struct ServerStatus {
     pub admin: String,
     /// `unknown`, `up`, `down`.
     pub health: String,
+    /// What its check found.
+    pub check: Option<CheckStatus>,
+}
+
+/// What a check found.
+#[derive(Clone, Debug, Deserialize)]
+pub struct CheckStatus {
+    /// HAProxy's code for the last probe.
+    pub code: Option<String>,
+    /// Probes that failed while the server was up.
+    pub failures: u64,
 }
 
 /// A change of health.
@@ -66,6 +77,8 @@ pub struct Failover {
     pub server: String,
     /// `up` or `down`.
     pub to: String,
+    /// When both halves had it, in microseconds of the Unix epoch.
+    pub at_us: u64,
     /// From the end of the deciding probe to the map, in microseconds.
     pub probe_to_map_us: u64,
 }

@@ -142,7 +142,7 @@ fn refuse_unknown(table: &DeTable<'_>, r#type: CheckType, reader: &mut Reader<'_
     let (what, types) = (format!("a check of type `{}`", r#type.word()), || CheckType::WORDS.iter().map(|(_, of)| *of));
     let known = || CheckKeys::KNOBS.iter().chain(r#type.knobs());
     let of_others = || types().flat_map(CheckType::knobs).filter(|other| known().all(|own| own.key != other.key));
-    reader.refuse_unknown(table, &what, known().chain(of_others().filter(|other| table.contains_key(other.key))));
+    reader.refuse_unknown(table, &what, &known().chain(of_others().filter(|other| table.contains_key(other.key))));
     for key in table.keys().filter(|key| of_others().any(|other| other.key == key.get_ref())) {
         let has = |of: &CheckType| of.knobs().iter().any(|knob| knob.key == key.get_ref());
         let help = format!("checks have it whose type is: {}", listed(types().filter(has).map(CheckType::word)));

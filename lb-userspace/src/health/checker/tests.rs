@@ -13,7 +13,7 @@ use std::{
     net::{SocketAddr, TcpListener},
     thread,
 };
-use tokio::{task::LocalSet, time::timeout};
+use tokio::time::timeout;
 
 fn check(kind: CheckKind) -> Check {
     Check {
@@ -90,7 +90,7 @@ fn refused() -> SocketAddr {
 async fn codes(check: Check, addresses: &[SocketAddr]) -> Vec<Code> {
     let model = model(check, addresses);
     let (outcomes, mut received) = mpsc::channel(64);
-    let mut checker = Checker::default();
+    let mut checker = Checker::start().unwrap();
     checker.change_to(Probers::new(&model).unwrap(), &outcomes);
     let mut found = BTreeMap::new();
     while found.len() < addresses.len() {
@@ -104,7 +104,7 @@ async fn codes(check: Check, addresses: &[SocketAddr]) -> Vec<Code> {
 #[tokio::test]
 async fn a_tcp_check_wants_a_connection_and_no_more() {
     let probing = async { codes(check(CheckKind::Tcp), &[origin(""), refused()]).await };
-    assert_eq!(LocalSet::new().run_until(probing).await, [Code::L4Ok, Code::L4Connection]);
+    assert_eq!(probing.await, [Code::L4Ok, Code::L4Connection]);
 }
 
 #[tokio::test]
@@ -118,7 +118,7 @@ async fn an_http_check_wants_the_expected_status_in_time() {
     ];
     let probing = async { codes(http(), &origins).await };
     let expected = [Code::L7Ok, Code::L7Status, Code::L7Response, Code::L7Timeout, Code::L4Connection];
-    assert_eq!(LocalSet::new().run_until(probing).await, expected);
+    assert_eq!(probing.await, expected);
 }
 
 #[tokio::test]
@@ -128,7 +128,7 @@ async fn a_reload_leaves_unchanged_probes_alone_and_ends_those_of_servers_that_a
         let before = model(check(CheckKind::Tcp), &[stays, goes]);
         let after = model(check(CheckKind::Tcp), &[stays]);
         let (outcomes, mut received) = mpsc::channel(64);
-        let mut checker = Checker::default();
+        let mut checker = Checker::start().unwrap();
         checker.change_to(Probers::new(&before).unwrap(), &outcomes);
         let task = |checker: &Checker| checker.tasks[&before.backends[0].servers[0].identity("b")].task.id();
         let first = task(&checker);
@@ -141,5 +141,5 @@ async fn a_reload_leaves_unchanged_probes_alone_and_ends_those_of_servers_that_a
             assert_ne!(received.recv().await.unwrap().identity, gone);
         }
     };
-    LocalSet::new().run_until(probing).await;
+    probing.await;
 }

@@ -106,7 +106,7 @@ impl History {
         let Some(server) = self.servers.get(server) else { return };
         if change(&mut self.halves.registry, server.identity("web")) {
             let model = Arc::clone(&self.halves.model);
-            self.halves.standing_changed(&model.backends[0], self.now());
+            self.halves.standings_changed(&[&model.backends[0]], self.now());
         }
     }
 

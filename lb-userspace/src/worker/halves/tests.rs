@@ -82,7 +82,7 @@ fn id(halves: &Halves, index: usize) -> u16 {
 fn fall(halves: &mut Halves, index: usize, to: Health, now: Instant) {
     let model = Arc::clone(&halves.model);
     assert!(halves.registry.set_health(model.backends[0].servers[index].identity("web"), to));
-    halves.standing_changed(&model.backends[0], now);
+    halves.standings_changed(&[&model.backends[0]], now);
 }
 
 fn in_ring(maps: &Shared, server: u16) -> bool {
@@ -238,7 +238,7 @@ fn draining(maps: &Shared, start: Instant) -> Halves {
     let mut halves = built(maps, start);
     let model = Arc::clone(&halves.model);
     assert!(halves.registry.set_admin(model.backends[0].servers[1].identity("web"), Admin::Drain));
-    halves.standing_changed(&model.backends[0], start + QUIET);
+    halves.standings_changed(&[&model.backends[0]], start + QUIET);
     assert!(halves.in_transition() && halves.is_named(1, id(&halves, 1)));
     halves
 }

@@ -89,7 +89,7 @@ impl Life {
             while !end(self) {
                 let rises = self.running.halves.rises();
                 tokio::select! {
-                    Some(outcome) = self.outcomes.1.recv() => self.running.judge(&outcome),
+                    Some(outcome) = self.outcomes.1.recv() => self.running.judge([&outcome]),
                     Some(identity) = self.observed.recv() => self.running.observed(identity),
                     () = sleep_until(rises.unwrap_or_else(Instant::now)), if rises.is_some() => {
                         self.running.halves.rise(Instant::now());
