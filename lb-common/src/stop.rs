@@ -68,6 +68,7 @@ counted! {
         BadTables = 20, "bad_tables", "dropped: the maps contradict each other; please report this";
         Answered = 21, "answered", "answered here: ping of a VIP";
         ToldTooBig = 22, "told_too_big", "answered here: the sender was told that its packet is larger than the next link takes";
+        Withdrawn = 23, "withdrawn", "dropped: opens a connection to a VIP that is withdrawn, because its backend has lost its quorum";
     }
 }
 
@@ -78,7 +79,7 @@ impl Stop {
         let number = self as u32;
         if number <= Self::TooManyHeaders as u32 {
             End::Pass
-        } else if number <= Self::BadTables as u32 {
+        } else if number <= Self::BadTables as u32 || number == Self::Withdrawn as u32 {
             End::Drop
         } else {
             End::Answer

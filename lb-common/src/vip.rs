@@ -88,6 +88,8 @@ pub mod flags {
     pub const ANY_PORT: u16 = 1 << 7;
     /// Address entry: servers answer to this address of a `fullnat` pool.
     pub const POOL: u16 = 1 << 8;
+    /// VIP: it has been withdrawn, what opens a TCP connection is dropped.
+    pub const WITHDRAWN: u16 = 1 << 9;
 }
 
 /// How a packet reaches the server.

@@ -15,7 +15,10 @@ use crate::{
     transmit,
     vip::{self, For},
 };
-use lb_common::{Be16, Ends, Forward, Protocol, ServerId, Stop, V4, V6, Vip, vip::flags::TRACK_FULL};
+use lb_common::{
+    Be16, Ends, Forward, Protocol, ServerId, Stop, V4, V6, Vip,
+    vip::flags::{TRACK_FULL, WITHDRAWN},
+};
 
 /// One packet, from wire to wire. A packet that ends in a [`Stop`] is as it came, unless it was answered.
 #[inline(always)]
@@ -188,7 +191,7 @@ fn straight<F: Layer3>(packet: &mut impl Packet, tables: &impl Tables<F>, offset
 fn forward<F: Layer3>(packet: &mut impl Packet, tables: &impl Tables<F>, ip: &Ip<F>, l4: &L4<F>, vip: &Vip) -> Outcome {
     let mode = Forward::from_byte(vip.forward).ok_or(Stop::BadTables)?;
     let ttl = transmit::ttl(ip)?;
-    let limited = l4.agrees && vip.mss != 0;
+    let limited = l4.agrees && (vip.mss != 0 || vip.has(WITHDRAWN));
     if vip.has(TRACK_FULL) || mode == Forward::FullNat {
         return Err(if mode.is_tunnel() { Early::Look.into() } else { by_connection(tables, l4, For::Vip, vip) });
     }

@@ -20,6 +20,7 @@ mod too_big;
 mod tracked;
 mod tunnels;
 mod vips;
+mod withdrawn;
 
 use lb_common::{Note, Stop};
 use lb_ebpf::testing::MemoryTables;
@@ -97,6 +98,7 @@ pub(crate) fn all() -> Vec<Case> {
             ring::cases,
             slots::cases,
             vips::cases,
+            withdrawn::cases,
             fragments::cases,
             ping::cases,
             errors::cases,

@@ -15,6 +15,7 @@ use lb_common::{
     returns::ReturnRow,
     vip::flags::{
         AFFINITY, ANY_PORT, FRAGMENTS_HASH, FRAGMENTS_ONLY, FRAGMENTS_TRACK, PING, PING_DROP, POOL, TRACK_FULL,
+        WITHDRAWN,
     },
 };
 use lb_ebpf::testing::MemoryTables;
@@ -154,10 +155,10 @@ fn vip(random: &mut Random, tables: &mut MemoryTables) {
             flags |= flag;
         }
     }
-    let (mss, sources, exact) =
-        (random.pick(&[0, 0, 1_300, 536, 88]), 1 + random.below(2), random.pick(&[true, false]));
+    let (mss, withdrawn) = random.pick(&[(0, 0), (0, WITHDRAWN), (1_300, 0), (536, 0), (88, WITHDRAWN)]);
+    let (sources, exact) = (1 + random.below(2), random.pick(&[true, false]));
     set_vip(tables, vip, |row| {
-        (row.flags, row.mss) = (flags, mss);
+        (row.flags, row.mss) = (flags | withdrawn, mss);
         if row.sources_count > 0 {
             row.sources_count = u16::try_from(sources).unwrap_or(1);
         }
