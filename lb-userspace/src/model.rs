@@ -14,6 +14,7 @@ pub mod backend;
 pub mod balance;
 pub mod cookie;
 pub mod pressure;
+pub mod quorum;
 pub mod reuse;
 pub mod server;
 pub mod tls;
@@ -34,6 +35,7 @@ pub use frontend::{Bind, Fragments, Frontend, FrontendKind, HeaderCase, HttpFron
 pub use global::{Global, OnStop};
 pub use ports::Ports;
 pub use pressure::{Limits, Pressure, Retry, RetryOn};
+pub use quorum::{Quorum, QuorumDown};
 pub use reuse::{Keeping, Reuse};
 pub use rule::{Rule, Rules};
 pub use secret::Secret;
@@ -56,6 +58,8 @@ pub type BackendIndex = usize;
 pub struct KernelVip {
     /// Its frontend.
     pub frontend: L4Frontend,
+    /// Index of that in [`Model::frontends`].
+    pub index: usize,
     /// All ports of its bind.
     pub ports: Ports,
     /// The VIP of the lowest of them, as whose its packets are counted.
@@ -82,25 +86,20 @@ impl Model {
 
     /// The backends that kernel frontends use: each owns a ring.
     pub fn kernel_backends(&self) -> impl Iterator<Item = &Backend> {
-        let used: BTreeSet<BackendIndex> = self.l4_frontends().map(|(_, l4)| l4.backend).collect();
+        let used: BTreeSet<BackendIndex> = self.frontends.iter().filter_map(|of| Some(of.l4()?.backend)).collect();
         used.into_iter().filter_map(|index| self.backends.get(index))
     }
 
     /// The VIPs of kernel frontends, and what is asked of each. A range of ports is as many VIPs.
     pub fn vips(&self) -> BTreeMap<Endpoint, KernelVip> {
-        let binds = self.l4_frontends().flat_map(|(frontend, l4)| frontend.binds.iter().map(move |bind| (bind, l4)));
-        let vips = binds.flat_map(|(bind, frontend)| {
+        let binds =
+            self.frontends.iter().enumerate().filter_map(|(index, frontend)| Some((index, frontend, frontend.l4()?)));
+        let binds = binds.flat_map(|(index, of, l4)| of.binds.iter().map(move |bind| (bind, l4, index)));
+        let vips = binds.flat_map(|(bind, frontend, index)| {
             let counted_as = Endpoint::new(bind.address.ip(), bind.ports.lowest().unwrap_or(0), bind.protocol);
-            bind.endpoints().map(move |vip| (vip, KernelVip { frontend, ports: bind.ports, counted_as }))
+            bind.endpoints().map(move |vip| (vip, KernelVip { frontend, index, ports: bind.ports, counted_as }))
         });
         vips.collect()
-    }
-
-    fn l4_frontends(&self) -> impl Iterator<Item = (&Frontend, L4Frontend)> {
-        self.frontends.iter().filter_map(|frontend| match frontend.kind {
-            FrontendKind::L4(l4) => Some((frontend, l4)),
-            FrontendKind::Tcp(_) | FrontendKind::Http(_) => None,
-        })
     }
 
     /// The frontend of the proxy that is served at that address.

@@ -8,6 +8,7 @@ pub mod live;
 pub mod gate;
 pub mod room;
 pub mod slowstart;
+pub mod quorums;
 pub mod registry;
 mod pools;
 
@@ -15,6 +16,7 @@ pub use counts::{FrontendLive, Padded, Sharded};
 pub use gate::{Entry, Gate, Place, Refusal, Slot};
 pub use live::{BackendLive, Live, ServerLive};
 pub use observed::Seen;
+pub use quorums::Quorums;
 pub use registry::{Registry, RegistryError, Rows};
 pub use room::Room;
 pub use slowstart::{Rising, Throttle};

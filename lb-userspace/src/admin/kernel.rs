@@ -6,7 +6,10 @@ use crate::{
     model::{Endpoint, Ports, frontend::shown},
     plan::Tables,
 };
-use lb_common::{Counters, Forward, Note, ServerState, Stop, Vip, VipId, vip::flags::FRAGMENTS_ONLY};
+use lb_common::{
+    Counters, Forward, Note, ServerState, Stop, Vip, VipId,
+    vip::flags::{FRAGMENTS_ONLY, WITHDRAWN},
+};
 use serde::Serialize;
 use std::{collections::BTreeMap, net::SocketAddr};
 
@@ -40,6 +43,8 @@ pub struct VipReport {
     pub backend: Option<String>,
     /// Row of the backend's ring.
     pub ring: u16,
+    /// What opens a TCP connection is dropped, because the frontend has lost its quorum.
+    pub withdrawn: bool,
     /// What was forwarded.
     #[serde(flatten)]
     pub counters: CountersReport,
@@ -107,6 +112,7 @@ impl KernelReport {
             frontend: names.frontends.get(&(address.clone(), protocol.clone())).cloned(),
             backend: tables.rings.get(&vip.ring).and_then(|ring| names.backends.get(&ring.identity)).cloned(),
             ring: vip.ring,
+            withdrawn: vip.has(WITHDRAWN),
             forward: Forward::from_byte(vip.forward).map_or("unknown", Forward::word),
             counters: counters(&totals.vips, vip.id),
             address,

@@ -9,7 +9,7 @@ pub use scrape::serve;
 use super::{
     kernel::{CountersReport, KernelReport},
     ring::RingReport,
-    status::{CheckStatus, LogStatus, Status, TableStatus},
+    status::{CheckStatus, FrontendStatus, LogStatus, Status, TableStatus},
 };
 use prometheus_client::{
     collector::Collector,
@@ -76,7 +76,22 @@ impl Snapshot {
         gauges(encoder, ("frontend_connections", "Connections of clients open now"), open.collect())?;
         let limited = proxied().filter(|frontend| frontend.maxconn > 0);
         let most = limited.map(|frontend| ([("frontend", frontend.name.clone())], frontend.maxconn as u64));
-        gauges(encoder, ("frontend_connections_limit", "Most that there may be"), most.collect())
+        gauges(encoder, ("frontend_connections_limit", "Most that there may be"), most.collect())?;
+        self.encode_quorums(encoder)
+    }
+
+    fn encode_quorums(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let rows = |value: fn(&FrontendStatus) -> u64| -> Rows<1> {
+            let counted = self.status.frontends.iter().filter(|frontend| frontend.backend.is_some());
+            counted.map(|frontend| ([("frontend", frontend.name.clone())], value(frontend))).collect()
+        };
+        let name = ("frontend_servers", "Servers of the default backend that take new traffic now");
+        gauges(encoder, name, rows(|frontend| frontend.servers as u64))?;
+        gauges(encoder, ("frontend_quorum", "How many of them it needs"), rows(|frontend| frontend.quorum.into()))?;
+        let name = ("frontend_has_quorum", "1 if it has them; `sluice ready` fails otherwise");
+        gauges(encoder, name, rows(|frontend| frontend.has_quorum.into()))?;
+        let name = ("frontend_withdrawn", "1 if new traffic is turned away, because it has not");
+        gauges(encoder, name, rows(|frontend| frontend.withdrawn.into()))
     }
 
     fn encode_tables(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
@@ -274,6 +289,29 @@ mod tests {
                 "sluice_frontend_connections_limit{frontend=\"www\"} 9",
             ]
         );
+    }
+
+    #[test]
+    fn quorums_are_exported_of_frontends_with_a_backend() {
+        let frontend = |name: &str, backend: Option<&str>| FrontendStatus {
+            name: name.to_owned(),
+            backend: backend.map(str::to_owned),
+            servers: 1,
+            quorum: 2,
+            withdrawn: true,
+            ..FrontendStatus::default()
+        };
+        let frontends = vec![frontend("redirects", None), frontend("shop", Some("web"))];
+        let text = text(Status { frontends, ..Status::default() }, None, &latencies());
+        for line in [
+            "sluice_frontend_servers{frontend=\"shop\"} 1",
+            "sluice_frontend_quorum{frontend=\"shop\"} 2",
+            "sluice_frontend_has_quorum{frontend=\"shop\"} 0",
+            "sluice_frontend_withdrawn{frontend=\"shop\"} 1",
+        ] {
+            assert!(text.lines().any(|known| known == line), "{line} is not in:\n{text}");
+        }
+        assert!(!text.contains("sluice_frontend_quorum{frontend=\"redirects\"}"), "{text}");
     }
 
     #[test]

@@ -80,6 +80,14 @@ pub struct FrontendStatus {
     pub connections: u64,
     /// Most of them that there may be; 0: any number.
     pub maxconn: usize,
+    /// Servers of that backend that take new traffic now.
+    pub servers: usize,
+    /// How many of them it needs; 0: it has no such backend.
+    pub quorum: u32,
+    /// Whether there are so many, or were, and `hysteresis` allows for it.
+    pub has_quorum: bool,
+    /// New traffic is turned away, because there are not.
+    pub withdrawn: bool,
 }
 
 /// An address of a frontend.

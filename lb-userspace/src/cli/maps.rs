@@ -57,7 +57,7 @@ fn render(report: &KernelReport, named: bool) -> String {
     );
     for vip in &report.vips {
         let mut row = vec![
-            format!("{}/{}", vip.address, vip.protocol),
+            format!("{}/{}{}", vip.address, vip.protocol, if vip.withdrawn { " (withdrawn)" } else { "" }),
             vip.frontend.clone().unwrap_or_else(unknown),
             vip.forward.to_owned(),
             vip.backend.clone().unwrap_or_else(|| format!("#{}", vip.ring)),
@@ -118,6 +118,7 @@ mod tests {
                 forward: "nat",
                 backend: Some("web".to_owned()),
                 ring: 1,
+                withdrawn: false,
                 counters,
             }],
             servers: vec![ServerReport {
@@ -165,8 +166,10 @@ mod tests {
     fn without_a_daemon_numbers_stand_for_names() {
         let mut report = report();
         report.vips[0].backend = None;
+        report.vips[0].withdrawn = true;
         let shown = render(&report, false);
         assert!(shown.starts_with("no daemon runs that knows the names"), "{shown}");
         assert!(shown.contains(" #1 ") && shown.contains(" ? "), "{shown}");
+        assert!(shown.contains(" 192.0.2.10:80/tcp (withdrawn) "), "{shown}");
     }
 }

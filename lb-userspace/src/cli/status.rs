@@ -64,11 +64,7 @@ fn render(status: &Status) -> String {
         let failing = if *failing { "; it takes none now" } else { "" };
         _ = writeln!(text, "log {target}: {written} lines written, {lost} lost{failing}");
     }
-    let mut rows = table(["FRONTEND", "MODE", "ADDRESS", "BACKEND", "OPEN", "MAXCONN"], &["OPEN", "MAXCONN"]);
-    for frontend in frontends {
-        rows.add_row(frontend_row(frontend));
-    }
-    _ = writeln!(text, "\n{}", lines(&rows).trim_end());
+    _ = writeln!(text, "\n{}", frontend_rows(frontends).trim_end());
     let mut rows = table(
         ["SERVER", "ADDRESS", "STATE", "TAKES NEW", "WEIGHT", "OPEN", "FLOWS", "TOTAL", "LAST CHECK"],
         &["WEIGHT", "OPEN", "FLOWS", "TOTAL"],
@@ -92,13 +88,28 @@ fn render(status: &Status) -> String {
     text
 }
 
-fn frontend_row(frontend: &FrontendStatus) -> [String; 6] {
+fn frontend_rows(frontends: &[FrontendStatus]) -> String {
+    let heads = ["FRONTEND", "MODE", "ADDRESS", "BACKEND", "SERVERS", "QUORUM", "OPEN", "MAXCONN"];
+    let mut rows = table(heads, &["SERVERS", "OPEN", "MAXCONN"]);
+    rows.add_rows(frontends.iter().map(frontend_row));
+    lines(&rows)
+}
+
+fn frontend_row(frontend: &FrontendStatus) -> [String; 8] {
     let binds = frontend.binds.iter().map(|bind| format!("{}/{}", bind.address, bind.protocol));
     let binds = binds.collect::<Vec<_>>().join(", ");
     // Of what the kernel half forwards nobody sees the end.
     let open = if frontend.mode == "l4" { String::new() } else { frontend.connections.to_string() };
     let most = if frontend.maxconn > 0 { frontend.maxconn.to_string() } else { String::new() };
-    [frontend.name.clone(), frontend.mode.clone(), binds, frontend.backend.clone().unwrap_or_default(), open, most]
+    let backend = frontend.backend.clone().unwrap_or_default();
+    let of_backend = |text: String| if backend.is_empty() { String::new() } else { text };
+    let servers = of_backend(frontend.servers.to_string());
+    let quorum = of_backend(match (frontend.has_quorum, frontend.withdrawn) {
+        (true, _) => frontend.quorum.to_string(),
+        (false, false) => format!("{} (lost)", frontend.quorum),
+        (false, true) => format!("{} (withdrawn)", frontend.quorum),
+    });
+    [frontend.name.clone(), frontend.mode.clone(), binds, backend, servers, quorum, open, most]
 }
 
 fn server_row(backend: &str, server: &ServerStatus) -> [String; 9] {
@@ -135,14 +146,26 @@ mod tests {
     }
 
     fn frontends() -> Vec<FrontendStatus> {
-        vec![FrontendStatus {
+        let bind = |address: &str| vec![BindStatus { address: address.to_owned(), protocol: "tcp".to_owned() }];
+        let public = FrontendStatus {
             name: "public".to_owned(),
             mode: "http".to_owned(),
-            binds: vec![BindStatus { address: "192.0.2.1:80".to_owned(), protocol: "tcp".to_owned() }],
-            backend: None,
+            binds: bind("192.0.2.1:80"),
             connections: 3,
             maxconn: 40,
-        }]
+            ..FrontendStatus::default()
+        };
+        let shop = FrontendStatus {
+            name: "shop".to_owned(),
+            mode: "l4".to_owned(),
+            binds: bind("192.0.2.2:80"),
+            backend: Some("web".to_owned()),
+            servers: 1,
+            quorum: 2,
+            withdrawn: true,
+            ..FrontendStatus::default()
+        };
+        vec![public, shop]
     }
 
     fn tables() -> Vec<TableStatus> {
@@ -208,8 +231,9 @@ eth1: no XDP: there is no network interface eth1
 table of flows, IPv4: 12 of 262144 entries taken
 log unix:/dev/log: 5 lines written, 3 lost; it takes none now
 
- FRONTEND  MODE  ADDRESS           BACKEND  OPEN  MAXCONN
- public    http  192.0.2.1:80/tcp              3       40
+ FRONTEND  MODE  ADDRESS           BACKEND  SERVERS  QUORUM         OPEN  MAXCONN
+ public    http  192.0.2.1:80/tcp                                      3       40
+ shop      l4    192.0.2.2:80/tcp  web            1  2 (withdrawn)
 
  SERVER              ADDRESS      STATE    TAKES NEW  WEIGHT  OPEN  FLOWS  TOTAL  LAST CHECK
  web/web1            10.0.0.1:80  up       yes             1     0      0  12345  L4OK in 0.1 ms

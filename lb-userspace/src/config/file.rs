@@ -1,6 +1,7 @@
 //! The configuration as typed by the operator: every knob with its meaning, unit, default and source. Nothing here is
 //! checked beyond its type; `validate` does that. The doc comments are the reference.
 
+mod amount;
 mod backend;
 mod bind;
 mod check;
@@ -11,6 +12,7 @@ mod rule;
 mod tls;
 mod words;
 
+pub(crate) use amount::Amount;
 pub(crate) use backend::{Backend, Server};
 pub(crate) use bind::{Bind, BindForm};
 pub(crate) use check::{Check, CheckKeys, HttpKeys, OwnKeys, RedisKeys, Statuses};

@@ -11,6 +11,7 @@ mod kernel;
 mod limits;
 mod logs;
 mod model;
+mod quorums;
 mod rules;
 mod syntax;
 mod tls;

@@ -15,6 +15,7 @@ mod kernel;
 mod log;
 mod names;
 mod pressure;
+mod quorum;
 mod range;
 mod rule;
 mod tls;
@@ -113,6 +114,7 @@ fn model(file: &File, bundle: &Bundle, wanted: &mut BTreeSet<String>, out: &mut 
         backend.pressure.is_asked_for_load = known.is_asked_for_load(index);
     }
     wanted.extend(known.wanted.into_inner());
+    quorum::quorums(&frontends, &mut model, out);
     kernel::check(file, &frontends, &backends, &names, out);
     // With other errors this would often be their consequence.
     if frontends.is_empty() && !out.iter().any(Diagnostic::is_error) {

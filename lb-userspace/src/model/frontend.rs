@@ -1,7 +1,7 @@
 //! Frontend: where clients connect.
 
 use super::{
-    BackendIndex, BindTls, Certificate, Condition, Endpoint, ErrorFiles, Ports, Rules,
+    BackendIndex, BindTls, Certificate, Condition, Endpoint, ErrorFiles, Ports, Quorum, Rules,
     log::Logging,
     rule::{Admission, Route, Rule},
 };
@@ -33,9 +33,37 @@ pub struct Frontend {
     pub maxconn: u32,
     /// Answers in place of ours (`http`), until a backend was chosen.
     pub errors: ErrorFiles,
+    /// How many servers of the default backend it needs. Default: one.
+    pub quorum: Quorum,
 }
 
 impl Frontend {
+    /// What it has as one of mode `l4`.
+    pub fn l4(&self) -> Option<L4Frontend> {
+        match self.kind {
+            FrontendKind::L4(l4) => Some(l4),
+            FrontendKind::Tcp(_) | FrontendKind::Http(_) => None,
+        }
+    }
+
+    /// `mode`, as typed.
+    pub fn mode(&self) -> &'static str {
+        match self.kind {
+            FrontendKind::L4(_) => "l4",
+            FrontendKind::Tcp(_) => "tcp",
+            FrontendKind::Http(_) => "http",
+        }
+    }
+
+    /// Where it sends what no rule takes.
+    pub fn default_backend(&self) -> Option<BackendIndex> {
+        match &self.kind {
+            FrontendKind::L4(l4) => Some(l4.backend),
+            FrontendKind::Tcp(tcp) => tcp.default_backend,
+            FrontendKind::Http(http) => http.default_backend,
+        }
+    }
+
     /// Whether connections to `address` are for this frontend, and for the proxy.
     pub fn serves(&self, address: SocketAddr) -> bool {
         let proxied = match self.kind {
@@ -95,7 +123,7 @@ pub enum Ping {
     /// The kernel half answers them.
     #[default]
     Always,
-    /// It answers while a server of one of the address' VIPs is available, and drops them otherwise.
+    /// It answers while a frontend of the address has its quorum, and drops them otherwise.
     Up,
     /// They are left to the host.
     Host,

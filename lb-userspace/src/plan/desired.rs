@@ -69,7 +69,7 @@ impl Planner {
             rings: self.rings(model, registry, &current.rings, &stands, moment),
             servers,
             sources: registry.sources(),
-            vips: vips::rows(model, registry, |backend| self.is_up(backend, registry)),
+            vips: vips::rows(model, registry),
             returns: returns::rows(model, registry, |backend, index| self.server_id(backend, index, registry)),
         }
     }
@@ -139,11 +139,6 @@ impl Planner {
     /// The row of a server, by its place in the backend.
     fn server_id(&self, backend: &Backend, index: usize, registry: &Registry) -> Option<ServerId> {
         registry.server_id(*self.backends.get(&backend.name)?.identities.get(index)?)
-    }
-
-    /// Whether a server of `backend` takes new flows.
-    fn is_up(&self, backend: &Backend, registry: &Registry) -> bool {
-        self.backends.get(&backend.name).is_some_and(|known| known.stands(registry).iter().any(|stand| stand.takes))
     }
 }
 

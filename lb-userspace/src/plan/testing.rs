@@ -82,6 +82,7 @@ pub(crate) fn model(mut backends: Vec<Backend>, frontends: Vec<(Bind, &str)>) ->
         timeout_client_fin: None,
         maxconn: 0,
         errors: crate::model::ErrorFiles::default(),
+        quorum: crate::model::Quorum::default(),
     };
     let frontends = frontends.into_iter().enumerate().map(frontend).collect();
     let global = Global {

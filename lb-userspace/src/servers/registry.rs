@@ -1,9 +1,9 @@
 //! Who has which row in the kernel's maps, and how each server stands. Lives across reloads; a restart rebuilds it from
 //! the maps.
 
-use super::{Admin, Health, Reserve, Stand, Standing, pools::Pools, stands, state::IsBackup};
+use super::{Admin, Health, Quorums, Reserve, Stand, Standing, pools::Pools, stands, state::IsBackup};
 use crate::{
-    model::{Backend, Endpoint, Model, Server, backend},
+    model::{Backend, Endpoint, Frontend, Model, Server, backend},
     plan::{
         Tables,
         desired::{returns, vips},
@@ -29,6 +29,7 @@ pub struct Registry {
     vips: Ids<Endpoint>,
     pools: Pools,
     standings: BTreeMap<u64, Standing>,
+    quorums: Quorums,
     /// Entries of `VIPS4`, and as many again of `VIPS6`: VIPs and the address entries beside them.
     vip_entries: usize,
 }
@@ -86,6 +87,7 @@ impl Registry {
     pub fn take_over(&self, tables: &Tables) -> Self {
         let mut adopted = Self::adopt(tables);
         adopted.standings.extend(&self.standings);
+        adopted.quorums.clone_from(&self.quorums);
         adopted
     }
 
@@ -98,6 +100,7 @@ impl Registry {
             vips: Ids::adopt(tables.counted_vips().into_iter().map(|(id, key)| (key, id)), vips),
             pools: Pools::adopt(tables),
             standings: tables.servers.values().map(|entry| (entry.identity, Standing::from_entry(entry))).collect(),
+            quorums: Quorums::default(),
             vip_entries: vip_entries as usize,
         }
     }
@@ -144,6 +147,9 @@ impl Registry {
                 self.set_health(*identity, health);
             }
         }
+        let mut quorums = std::mem::take(&mut self.quorums);
+        quorums.update(model, |backend| self.count_available(backend));
+        self.quorums = quorums;
         Ok(())
     }
 
@@ -213,6 +219,24 @@ impl Registry {
             .map(|server| (self.standing(server.identity(&backend.name)), IsBackup(server.backup)))
             .collect();
         stands(&standings, Reserve::of(backend))
+    }
+
+    /// How many servers of `backend` take new traffic now, without those that do only because it fails open.
+    pub fn count_available(&self, backend: &Backend) -> usize {
+        let can = |server: &Server| self.standing(server.identity(&backend.name)).takes_new();
+        self.stands(backend).iter().zip(&backend.servers).filter(|(stand, server)| stand.takes && can(server)).count()
+    }
+
+    /// Counts the servers of `backend` for the frontends whose default it is; to be called whenever a standing has changed.
+    /// The frontends that have lost or regained their quorum by that.
+    pub fn count_quorums<'a>(&mut self, model: &'a Model, backend: &Backend) -> Vec<&'a Frontend> {
+        let servers = self.count_available(backend);
+        self.quorums.count(model, backend, servers)
+    }
+
+    /// Whether the frontend of that name has its quorum.
+    pub fn has_quorum(&self, frontend: &str) -> bool {
+        self.quorums.is_met(frontend)
     }
 }
 

@@ -13,7 +13,7 @@ use crate::{
 use lb_common::{RingId, ServerEntry, ServerId, ServerState};
 use std::{collections::BTreeSet, net::IpAddr, os::fd::OwnedFd, sync::Arc, time::Duration};
 use tokio::time::Instant;
-use tracing::error;
+use tracing::{error, info};
 
 /// Ring rebuilds keep this distance.
 pub const QUIET: Duration = Duration::from_millis(100);
@@ -90,6 +90,10 @@ impl Halves {
     pub fn standings_changed(&mut self, backends: &[&Backend], now: Instant) {
         let since = self.since(now);
         for backend in backends {
+            for frontend in self.registry.count_quorums(&self.model, backend) {
+                let (name, has_quorum) = (&frontend.name, self.registry.has_quorum(&frontend.name));
+                info!(frontend = name, backend = backend.name, has_quorum, "quorum changed");
+            }
             self.rising.note(backend, |identity| self.registry.standing(identity), since);
             self.publish_available(backend, now);
         }

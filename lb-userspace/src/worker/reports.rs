@@ -12,7 +12,7 @@ use crate::{
     },
     health::{Report, verdicts::Record},
     l7::log::SinkReport,
-    model::{Backend, Frontend, FrontendKind, Model, backend},
+    model::{Backend, Frontend, Model, QuorumDown, backend},
     plan::{Census, Connections},
     servers::{Admin, Throttle},
 };
@@ -50,21 +50,22 @@ impl Running {
     }
 
     fn frontend_status(&self, model: &Model, frontend: &Frontend) -> FrontendStatus {
-        let (mode, backend) = match &frontend.kind {
-            FrontendKind::L4(l4) => ("l4", Some(l4.backend)),
-            FrontendKind::Tcp(tcp) => ("tcp", tcp.default_backend),
-            FrontendKind::Http(http) => ("http", http.default_backend),
-        };
+        let backend = frontend.default_backend().and_then(|index| model.backends.get(index));
+        let has_quorum = self.halves.registry.has_quorum(&frontend.name);
         let live = self.halves.live.frontend(&frontend.name);
         let binds =
             frontend.binds.iter().map(|bind| BindStatus { address: bind.shown(), protocol: bind.protocol.to_string() });
         FrontendStatus {
             name: frontend.name.clone(),
-            mode: mode.to_owned(),
+            mode: frontend.mode().to_owned(),
             binds: binds.collect(),
-            backend: backend.and_then(|index| Some(model.backends.get(index)?.name.clone())),
+            backend: backend.map(|backend| backend.name.clone()),
             connections: live.map_or(0, |live| live.connections()),
             maxconn: live.map_or(0, |live| live.room.limit()),
+            servers: backend.map_or(0, |backend| self.halves.registry.count_available(backend)),
+            quorum: backend.map_or(0, |_| frontend.quorum.servers),
+            has_quorum,
+            withdrawn: !has_quorum && frontend.quorum.down == QuorumDown::Withdraw,
         }
     }
 

@@ -1,13 +1,13 @@
 //! Frontends as they are typed.
 
-use super::{BindForm, CaptureForm, LogForm, LogSkip, Mode, Rule, UniqueIdForm};
+use super::{Amount, BindForm, CaptureForm, LogForm, LogSkip, Mode, Rule, UniqueIdForm};
 use crate::{
     config::{
         read::{Named, OneOrMany, table},
         source::At,
         text::Text,
     },
-    model::{Fragments, HeaderCase, Ping},
+    model::{Fragments, HeaderCase, Ping, QuorumDown},
 };
 use std::time::Duration;
 
@@ -87,9 +87,20 @@ table! {
         /// all flows of a client to a VIP address share a server. Default: `track`.
         fragments: Fragments,
         /// What becomes of echo requests to the VIP's address (`l4`): `always`: the kernel half answers; `up`: it answers
-        /// while a server of one of the address' frontends can take traffic, and drops them otherwise, so that whoever
-        /// watches the VIP sees it go; `host`: they are left to this machine. Default: `always`.
+        /// while one of the address' frontends has its `quorum`, and drops them otherwise, so that whoever watches the VIP
+        /// sees it go; `host`: they are left to this machine. Default: `always`.
         ping: Ping,
+        /// How many servers of `default_backend` must take new traffic for the frontend to be of use, as keepalived's `quorum`: a
+        /// number, or a percentage of those that are no backups, rounded up. A backup counts while it stands in, as in `nbsrv`.
+        /// Without its quorum a frontend is not ready (`sluice ready`). Default: 1.
+        quorum: Amount,
+        /// The quorum is lost with so many servers fewer, and had again with so many more, as keepalived's `hysteresis`; less than
+        /// `quorum`, in the same units. A daemon that starts goes by the quorum itself. Default: 0.
+        hysteresis: Amount,
+        /// What becomes of new traffic while the quorum is lost (`l4`): `serve`: those servers have it that are left; `withdraw`: the
+        /// VIP is silent, as if it had moved: what opens a TCP connection is dropped, and so are echo requests, but with
+        /// `ping = "host"`. What is open goes on, and so does UDP, where nothing says what is new. Default: `serve`.
+        quorum_down: QuorumDown,
         /// Largest segment in bytes that TCP connections may agree on (`l4`), 88 to 9000, as HAProxy's `mss` of a bind.
         /// Written into what clients say, and into what servers say whose replies pass here (`nat`, `fullnat`): how much
         /// clients may send to servers that answer by themselves, these say (Linux: `advmss` of a route). Default: what

@@ -4,7 +4,7 @@ use crate::{
     config::read::Word,
     model::{
         CIPHERS, CIPHERSUITES, CURVES, Cipher, CipherSuite, Curve, Fragments, HeaderCase, OnEmpty, OnStop, Ping, Proto,
-        RetryOn, Reuse, SendProxy, TlsVersion, Track, acl::expression::Moment,
+        QuorumDown, RetryOn, Reuse, SendProxy, TlsVersion, Track, acl::expression::Moment,
     },
 };
 use lb_common::{Forward, Protocol};
@@ -87,6 +87,11 @@ impl Word for Fragments {
 impl Word for Ping {
     const WHAT: &'static str = "a way to answer pings";
     const WORDS: &'static [(&'static str, Self)] = &[("always", Self::Always), ("up", Self::Up), ("host", Self::Host)];
+}
+
+impl Word for QuorumDown {
+    const WHAT: &'static str = "what becomes of traffic without a quorum";
+    const WORDS: &'static [(&'static str, Self)] = &[("serve", Self::Serve), ("withdraw", Self::Withdraw)];
 }
 
 impl Word for OnStop {

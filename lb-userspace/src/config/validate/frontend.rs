@@ -17,7 +17,8 @@ use crate::{
         text::Text,
     },
     model::{
-        BackendIndex, Condition, ErrorFiles, Frontend, FrontendKind, HttpFrontend, L4Frontend, Rules, TcpFrontend,
+        BackendIndex, Condition, ErrorFiles, Frontend, FrontendKind, HttpFrontend, L4Frontend, Quorum, Rules,
+        TcpFrontend,
         frontend::{INSPECT_DELAY, Monitor},
     },
 };
@@ -91,6 +92,7 @@ pub(super) fn frontend(
             Some(Mode::Http) => error_file::error_files(&typed.errorfile, &defaults.errorfile, bundle, out),
             Some(Mode::L4 | Mode::Tcp) | None => ErrorFiles::default(),
         },
+        quorum: Quorum::default(), // Once its backend is known.
     }
 }
 
@@ -173,6 +175,7 @@ fn refuse_knobs_of_other_modes(typed: &Typed, mode: Mode, out: &mut Vec<Diagnost
         ("fragments", span(&typed.fragments), l4),
         ("ping", span(&typed.ping), l4),
         ("mss", span(&typed.mss), l4),
+        ("quorum_down", span(&typed.quorum_down), l4),
     ];
     for (key, span, modes) in knobs {
         let Some(span) = span.filter(|_| !modes.contains(&mode)) else { continue };

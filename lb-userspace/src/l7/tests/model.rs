@@ -86,5 +86,6 @@ pub(crate) fn frontend(name: &str, address: SocketAddr, kind: FrontendKind) -> F
         timeout_client_fin: None,
         maxconn: 0,
         errors: crate::model::ErrorFiles::default(),
+        quorum: crate::model::Quorum::default(),
     }
 }

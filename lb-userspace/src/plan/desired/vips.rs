@@ -1,7 +1,7 @@
 //! The rows of `VIPS4` and `VIPS6`: each VIP, and for each address an entry that says what holds of all of it.
 
 use crate::{
-    model::{Affinity, Backend, Endpoint, Fragments, KernelVip, Model, Ping, Track, backend},
+    model::{Affinity, Backend, Endpoint, Fragments, KernelVip, Model, Ping, QuorumDown, Track, backend},
     servers::Registry,
 };
 use lb_common::{Be16, Forward, RingId, Vip, VipId, vip::flags};
@@ -10,20 +10,23 @@ use std::{
     net::IpAddr,
 };
 
-/// The rows. `is_up`: whether a server of that backend takes new flows.
-pub(super) fn rows(model: &Model, registry: &Registry, is_up: impl Fn(&Backend) -> bool) -> BTreeMap<Endpoint, Vip> {
+/// The rows.
+pub(super) fn rows(model: &Model, registry: &Registry) -> BTreeMap<Endpoint, Vip> {
     let mut rows = BTreeMap::new();
     let mut addresses: BTreeMap<IpAddr, Address> = BTreeMap::new();
-    let mut up = BTreeMap::new();
     for (key, vip) in model.vips() {
         let Some(backend) = model.backends.get(vip.frontend.backend) else { continue };
+        let Some(frontend) = model.frontends.get(vip.index) else { continue };
         let Some((id, ring)) = registry.vip_id(vip.counted_as).zip(registry.ring_id(backend::identity(&backend.name)))
         else {
             continue;
         };
-        let row = row(id, ring, &vip, backend, registry);
-        let address = addresses.entry(key.address).or_default();
-        address.add(&key, vip.frontend.ping, || *up.entry(vip.frontend.backend).or_insert_with(|| is_up(backend)));
+        let has_quorum = registry.has_quorum(&frontend.name);
+        let is_withdrawn = !has_quorum && frontend.quorum.down == QuorumDown::Withdraw;
+        let mut row = row(id, ring, &vip, backend, registry);
+        row.flags |= if is_withdrawn { flags::WITHDRAWN } else { 0 };
+        let is_silent = is_withdrawn || (vip.frontend.ping == Ping::Up && !has_quorum);
+        addresses.entry(key.address).or_default().add(&key, vip.frontend.ping, is_silent);
         if let Some(key) = fragments_key(key, &vip) {
             rows.entry(key).or_insert(Vip { flags: row.flags | flags::FRAGMENTS_ONLY, ..row });
         }
@@ -83,17 +86,13 @@ struct Address {
 }
 
 impl Address {
-    /// One that always answers a ping decides over one that answers while it is up, and that over one that leaves it to
-    /// the host.
-    fn add(&mut self, key: &Endpoint, ping: Ping, is_up: impl FnOnce() -> bool) {
-        let answers = |address: &Self| address.flags & flags::PING != 0;
-        match ping {
-            Ping::Host => {}
-            Ping::Up if !answers(self) && !is_up() => self.flags |= flags::PING_DROP,
-            Ping::Up | Ping::Always => {
-                self.flags |= flags::PING;
-                self.flags &= !flags::PING_DROP;
-            }
+    /// One that answers a ping decides over one that is silent for now, and that over one that leaves it to the host.
+    fn add(&mut self, key: &Endpoint, ping: Ping, is_silent: bool) {
+        if ping != Ping::Host && !is_silent {
+            self.flags |= flags::PING;
+            self.flags &= !flags::PING_DROP;
+        } else if ping != Ping::Host && self.flags & flags::PING == 0 {
+            self.flags |= flags::PING_DROP;
         }
         if key.port == 0 {
             self.flags |= flags::ANY_PORT;

@@ -5,11 +5,14 @@ mod rising;
 use super::*;
 use crate::{
     dataplane::memory::MemoryMaps,
-    model::{Failover, OnEmpty},
+    model::{Failover, OnEmpty, Quorum, QuorumDown},
     plan::testing::{backend, bind, model, servers},
     servers::{Admin, Health},
 };
-use lb_common::{Protocol, ServerState};
+use lb_common::{
+    Protocol, ServerState,
+    vip::flags::{PING_DROP, WITHDRAWN},
+};
 use std::{cell::RefCell, net::Ipv4Addr, rc::Rc};
 
 /// Maps that a test can reach into, and rings that only the supervisor can make.
@@ -107,6 +110,32 @@ fn a_verdict_reaches_the_proxy_and_the_kernel_in_one_call() {
     assert_eq!(state(&maps, id(&halves, 1)), ServerState::Down);
     assert!(!in_ring(&maps, id(&halves, 1)));
     assert!(is_done(&halves, now));
+}
+
+#[test]
+fn a_vip_is_withdrawn_in_the_step_that_changes_the_ring() {
+    let (maps, start) = (Shared::default(), Instant::now());
+    let mut halves = built(&maps, start);
+    let mut model = Model::clone(&halves.model);
+    model.frontends[0].quorum = Quorum { servers: 2, hysteresis: 0, down: QuorumDown::Withdraw };
+    let (registry, live) = (halves.registry.clone(), Arc::clone(&halves.live));
+    halves.configure(Arc::new(model), registry, live, start);
+    halves.rebuild(start + QUIET);
+
+    let is_withdrawn = || maps.tables().vips.values().any(|vip| vip.has(WITHDRAWN));
+    let silent = || maps.tables().vips.values().any(|vip| vip.has(PING_DROP));
+    let mut now = start + QUIET * 2;
+    fall(&mut halves, 0, Health::Down, now);
+    assert!(!in_ring(&maps, id(&halves, 0)) && !is_withdrawn() && !silent());
+    // The next one comes too soon for the ring, and the VIP goes with that.
+    now += Duration::from_millis(1);
+    fall(&mut halves, 1, Health::Down, now);
+    assert!(in_ring(&maps, id(&halves, 1)) && !is_withdrawn() && !silent());
+    assert!(!halves.registry.has_quorum("frontend0"), "but whoever asks is told at once");
+    halves.rebuild(now + QUIET);
+    assert!(!in_ring(&maps, id(&halves, 1)) && is_withdrawn() && silent());
+    fall(&mut halves, 1, Health::Up, now + QUIET * 2);
+    assert!(in_ring(&maps, id(&halves, 1)) && !is_withdrawn() && !silent());
 }
 
 #[test]

@@ -2,7 +2,8 @@
 
 use crate::{
     model::{
-        Affinity, Backend, Bind, Endpoint, Fragments, FrontendKind, L4Frontend, Model, Ping, Ports, Track, backend,
+        Affinity, Backend, Bind, Endpoint, Fragments, FrontendKind, L4Frontend, Model, Ping, Ports, Quorum, QuorumDown,
+        Track, backend,
     },
     plan::{
         Tables, desired,
@@ -166,6 +167,7 @@ fn pings_follow_the_address_and_its_servers() {
                 for server in &backend.servers {
                     registry.set_admin(server.identity(&backend.name), Admin::Maint);
                 }
+                registry.count_quorums(&model, backend);
             }
         }
         let tables = desired(&model, &registry, &NextHops::new());
@@ -173,6 +175,7 @@ fn pings_follow_the_address_and_its_servers() {
         // One server of either backend is enough.
         let last = model.backends.iter().find(|backend| backend.name == "api").unwrap();
         registry.set_admin(last.servers[0].identity("api"), Admin::Ready);
+        registry.count_quorums(&model, last);
         let tables = desired(&model, &registry, &NextHops::new());
         (entry, tables.vips[&Endpoint::address_entry(ip("192.0.2.1"))].flags)
     };
@@ -183,6 +186,32 @@ fn pings_follow_the_address_and_its_servers() {
     assert_eq!(ping(Ping::Up, Ping::Up, false), (drops, answers));
     assert_eq!(ping(Ping::Up, Ping::Host, false), (drops, drops), "those of the other are not asked for");
     assert_eq!(ping(Ping::Always, Ping::Up, false), (answers, answers));
+}
+
+#[test]
+fn a_vip_is_withdrawn_for_as_long_as_its_frontend_has_lost_its_quorum_if_so_wished() {
+    let mut model = model(
+        vec![direct("web", servers(3))],
+        vec![(bind("192.0.2.1:80", Protocol::Tcp), "web"), (bind("192.0.2.2:80", Protocol::Tcp), "web")],
+    );
+    model.frontends[0].quorum = Quorum { servers: 2, hysteresis: 0, down: QuorumDown::Withdraw };
+    model.frontends[1].quorum = Quorum { servers: 2, hysteresis: 0, down: QuorumDown::Serve };
+    l4(&mut model, 1).ping = Ping::Up;
+    let mut registry = registry(&model);
+    let mut left = |admins: [Admin; 3]| {
+        for (server, admin) in model.backends[0].servers.iter().zip(admins) {
+            registry.set_admin(server.identity("web"), admin);
+        }
+        registry.count_quorums(&model, &model.backends[0]);
+        let tables = desired(&model, &registry, &NextHops::new());
+        ["192.0.2.1", "192.0.2.2"]
+            .map(|ip| (tables.vips[&key(&format!("{ip}:80"))].has(flags::WITHDRAWN), entry(&tables, ip).flags))
+    };
+    let (up, out) = (Admin::Ready, Admin::Maint);
+    assert_eq!(left([up, up, out]), [(false, flags::PING), (false, flags::PING)]);
+    assert_eq!(left([up, out, out]), [(true, flags::PING_DROP), (false, flags::PING_DROP)]);
+    assert_eq!(left([out; 3]), [(true, flags::PING_DROP), (false, flags::PING_DROP)]);
+    assert_eq!(left([up, up, out]), [(false, flags::PING), (false, flags::PING)]);
 }
 
 #[test]

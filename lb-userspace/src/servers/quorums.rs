@@ -1,0 +1,109 @@
+//! Which frontends have the quorum of their default backend. What it takes depends on whether they had it: so that is kept,
+//! by name. A daemon that starts knows nothing of before and goes by the quorum itself.
+
+use crate::model::{Backend, Frontend, Model};
+use std::{
+    collections::{BTreeMap, btree_map::Entry},
+    iter, mem,
+};
+
+/// Which frontends have their quorum.
+#[derive(Clone, Debug, Default)]
+pub struct Quorums(BTreeMap<String, bool>);
+
+impl Quorums {
+    /// Goes on with the frontends of `model`. `servers`: how many of a backend's take new traffic.
+    pub fn update(&mut self, model: &Model, servers: impl Fn(&Backend) -> usize) {
+        let mut before = mem::take(&mut self.0);
+        self.0 = model
+            .frontends
+            .iter()
+            .filter_map(|frontend| {
+                let had = before.remove(&frontend.name);
+                let servers = servers(model.backends.get(frontend.default_backend()?)?);
+                Some((frontend.name.clone(), frontend.quorum.is_met(had, servers)))
+            })
+            .collect();
+    }
+
+    /// Takes into account that now so many servers of `backend` take new traffic. The frontends that have lost or regained
+    /// their quorum by that.
+    pub fn count<'a>(&mut self, model: &'a Model, backend: &Backend, servers: usize) -> Vec<&'a Frontend> {
+        let of = |frontend: &&Frontend| {
+            frontend
+                .default_backend()
+                .and_then(|index| model.backends.get(index))
+                .is_some_and(|it| it.name == backend.name)
+        };
+        let mut changed = Vec::new();
+        for frontend in model.frontends.iter().filter(of) {
+            if let Entry::Occupied(mut had) = self.0.entry(frontend.name.clone()) {
+                let met = frontend.quorum.is_met(Some(*had.get()), servers);
+                let differs = had.insert(met) != met;
+                changed.extend(iter::once(frontend).filter(|_| differs));
+            }
+        }
+        changed
+    }
+
+    /// Whether the frontend of that name has its quorum. One without a default backend needs none.
+    pub fn is_met(&self, frontend: &str) -> bool {
+        self.0.get(frontend).copied().unwrap_or(true)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        model::{Quorum, QuorumDown},
+        plan::testing::{backend, bind, model, servers},
+    };
+    use lb_common::Protocol;
+
+    /// Two frontends of one backend, of which the second needs three servers, give or take one.
+    fn two() -> Model {
+        let binds = ["192.0.2.1:80", "192.0.2.2:80"].map(|address| (bind(address, Protocol::Tcp), "web"));
+        let mut model = model(vec![backend("web", servers(5))], binds.into());
+        model.frontends[1].quorum = Quorum { servers: 3, hysteresis: 1, down: QuorumDown::Serve };
+        model
+    }
+
+    #[test]
+    fn each_frontend_has_a_quorum_of_its_own_and_changes_are_told_once() {
+        let model = two();
+        let mut quorums = Quorums::default();
+        quorums.update(&model, |_| 5);
+        let mut told = |servers| {
+            let changed = quorums.count(&model, &model.backends[0], servers);
+            changed.iter().map(|frontend| (frontend.name.clone(), quorums.is_met(&frontend.name))).collect::<Vec<_>>()
+        };
+        assert_eq!(told(2), []);
+        assert_eq!(told(1), [("frontend1".to_owned(), false)]);
+        assert_eq!(told(0), [("frontend0".to_owned(), false)]);
+        assert_eq!(told(3), [("frontend0".to_owned(), true)], "within the hysteresis");
+        assert_eq!(told(4), [("frontend1".to_owned(), true)]);
+        assert_eq!(told(5), []);
+    }
+
+    #[test]
+    fn a_reload_goes_on_with_what_was_and_a_start_by_the_quorum_itself() {
+        let model = two();
+        let mut quorums = Quorums::default();
+        quorums.update(&model, |_| 3);
+        assert!(quorums.is_met("frontend1"));
+        quorums.update(&model, |_| 1);
+        quorums.update(&model, |_| 3);
+        assert!(!quorums.is_met("frontend1"));
+        let mut fewer = model.clone();
+        fewer.frontends.remove(1);
+        quorums.update(&fewer, |_| 0);
+        quorums.update(&model, |_| 3);
+        assert!(quorums.is_met("frontend1"), "it was gone meanwhile");
+    }
+
+    #[test]
+    fn without_a_default_backend_there_is_nothing_to_lose() {
+        assert!(Quorums::default().is_met("redirects"));
+    }
+}
