@@ -1,6 +1,7 @@
 //! Operating a running daemon: the control socket, its requests, and the metrics.
 
 pub mod protocol;
+pub mod ready;
 pub mod socket;
 pub mod status;
 pub mod names;

@@ -5,6 +5,7 @@ mod client;
 mod detach;
 mod flows;
 mod maps;
+mod ready;
 mod ring;
 mod run;
 mod server;
@@ -12,7 +13,7 @@ mod status;
 
 use crate::{
     admin::flows::Filter,
-    config::{Diagnostics, Format},
+    config::{Diagnostics, Format, units},
     servers::Admin,
 };
 use clap::{Args, Parser, Subcommand};
@@ -20,6 +21,7 @@ use std::{
     io::{self, Write},
     path::PathBuf,
     process::ExitCode,
+    time::Duration,
 };
 
 /// A load balancer with an XDP half in the kernel and a TLS and HTTP half in userspace.
@@ -58,6 +60,23 @@ enum Verb {
     },
     /// Show how the daemon, its backends and servers stand
     Status {
+        #[command(flatten)]
+        daemon: Daemon,
+    },
+    /// Say whether the daemon is ready to be sent traffic, as a script that keepalived tracks
+    ///
+    /// It is, once it has confirmed a configuration, its program runs on its interfaces (for `l4` frontends), and each frontend
+    /// has the quorum of its default backend, whose servers have been checked.
+    ///
+    /// Exit status: 0: it is; 1: it is not, and one line says why; 2: the daemon is not there, is stopping or does not answer in
+    /// time, there is no such frontend, or the command line is wrong.
+    Ready {
+        /// Only this frontend; may be given several times. Default: all
+        #[arg(long = "frontend", value_name = "NAME")]
+        frontends: Vec<String>,
+        /// Longest wait for the daemon
+        #[arg(long, value_name = "DURATION", default_value = "1s", value_parser = parse_duration)]
+        timeout: Duration,
         #[command(flatten)]
         daemon: Daemon,
     },
@@ -153,6 +172,13 @@ fn parse_admin(word: &str) -> Result<Admin, String> {
     }
 }
 
+/// No time at all would be no question.
+fn parse_duration(text: &str) -> Result<Duration, String> {
+    let duration =
+        units::duration(text).map_err(|error| format!("{error}; a duration is written as \"500ms\" or \"1s\""))?;
+    if duration.is_zero() { Err("longer than nothing".to_owned()) } else { Ok(duration) }
+}
+
 /// Runs what the command line asks for.
 pub fn main() -> ExitCode {
     let done = match Arguments::parse().verb {
@@ -161,6 +187,7 @@ pub fn main() -> ExitCode {
         Verb::Check { config, short, host } => check::run(&config.config, short, host),
         Verb::Reload { daemon } => server::reload(&daemon),
         Verb::Status { daemon } => status::run(&daemon),
+        Verb::Ready { frontends, timeout, daemon } => Ok(ready::run(&daemon, frontends, timeout)),
         Verb::Maps { daemon, pins } => maps::run(&daemon, &pins.pins),
         Verb::Ring { backend, daemon, pins } => ring::run(&daemon, &pins.pins, backend.as_deref()),
         Verb::Flows { backend, server, limit, daemon, pins } => {

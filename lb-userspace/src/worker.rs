@@ -315,7 +315,7 @@ impl Worker {
     async fn asked(&mut self, asked: Asked) -> anyhow::Result<()> {
         let Asked { request, answer: waits } = asked;
         let Some(running) = self.running.as_mut().filter(|running| running.confirmed > 0) else {
-            answer(waits, Answer::Error("the daemon is starting".to_owned()));
+            answer(waits, reports::starting(&request)?);
             return Ok(());
         };
         if let (Request::Status | Request::Metrics, Some(scans)) = (&request, &mut running.scans) {
@@ -323,6 +323,7 @@ impl Worker {
         }
         match request {
             Request::Status => answer(waits, Answer::Ok(serde_json::to_value(running.status())?)),
+            Request::Ready { frontends } => answer(waits, Answer::Ok(serde_json::to_value(running.ready(&frontends))?)),
             Request::Metrics => answer(waits, running.metrics()),
             Request::Reload => {
                 self.reload_waits.push_back(waits);

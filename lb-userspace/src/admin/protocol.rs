@@ -12,6 +12,12 @@ pub const REQUEST_LIMIT: u64 = 64 << 10;
 pub enum Request {
     /// How things stand; answered by a [`Status`](super::status::Status).
     Status,
+    /// Whether the daemon is ready for these frontends, or for all if none is named; answered by a
+    /// [`Ready`](super::ready::Ready).
+    Ready {
+        /// Their names.
+        frontends: Vec<String>,
+    },
     /// Everything that is counted; answered by the text that a scraper reads.
     Metrics,
     /// Read the configuration again; answered by a [`ReloadReport`](crate::channel::message::ReloadReport).
@@ -31,7 +37,7 @@ impl Request {
     /// Whether only the owner of the daemon may ask this.
     pub fn changes_something(&self) -> bool {
         match self {
-            Self::Status | Self::Metrics => false,
+            Self::Status | Self::Ready { .. } | Self::Metrics => false,
             Self::Reload | Self::Server { .. } => true,
         }
     }

@@ -148,7 +148,7 @@ impl Registry {
             }
         }
         let mut quorums = std::mem::take(&mut self.quorums);
-        quorums.update(model, |backend| self.count_available(backend));
+        quorums.update(model, |backend| self.takers(backend).count());
         self.quorums = quorums;
         Ok(())
     }
@@ -221,16 +221,17 @@ impl Registry {
         stands(&standings, Reserve::of(backend))
     }
 
-    /// How many servers of `backend` take new traffic now, without those that do only because it fails open.
-    pub fn count_available(&self, backend: &Backend) -> usize {
-        let can = |server: &Server| self.standing(server.identity(&backend.name)).takes_new();
-        self.stands(backend).iter().zip(&backend.servers).filter(|(stand, server)| stand.takes && can(server)).count()
+    /// The servers of `backend` that take new traffic now, without those that do only because it fails open.
+    pub fn takers<'a>(&'a self, backend: &'a Backend) -> impl Iterator<Item = (&'a Server, Standing)> {
+        let standing = |server: &'a Server| (server, self.standing(server.identity(&backend.name)));
+        let servers = self.stands(backend).into_iter().zip(&backend.servers).filter(|(stand, _)| stand.takes);
+        servers.map(move |(_, server)| standing(server)).filter(|(_, standing)| standing.takes_new())
     }
 
     /// Counts the servers of `backend` for the frontends whose default it is; to be called whenever a standing has changed.
     /// The frontends that have lost or regained their quorum by that.
     pub fn count_quorums<'a>(&mut self, model: &'a Model, backend: &Backend) -> Vec<&'a Frontend> {
-        let servers = self.count_available(backend);
+        let servers = self.takers(backend).count();
         self.quorums.count(model, backend, servers)
     }
 

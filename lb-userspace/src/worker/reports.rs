@@ -1,11 +1,12 @@
 //! What the worker tells about itself: a [`Status`], and the metrics made of it.
 
-use super::running::Running;
+use super::{halves::Halves, running::Running};
 use crate::{
     admin::{
         kernel::KernelReport,
         metrics,
-        protocol::Answer,
+        protocol::{Answer, Request},
+        ready::{FrontendReady, Ready},
         status::{
             BackendStatus, BindStatus, CheckStatus, FrontendStatus, LogStatus, ServerStatus, Status, TableStatus,
         },
@@ -14,7 +15,7 @@ use crate::{
     l7::log::SinkReport,
     model::{Backend, Frontend, Model, QuorumDown, backend},
     plan::{Census, Connections},
-    servers::{Admin, Throttle},
+    servers::{Admin, Health, Throttle},
 };
 use lb_common::maps::{MAX_CONNECTIONS4, MAX_CONNECTIONS6, MAX_FLOWS4, MAX_FLOWS6, MAX_HALF_OPEN};
 use tokio::time::Instant;
@@ -36,6 +37,38 @@ impl Running {
             tables: self.halves.census().map(|(census, _)| table_status(census)).unwrap_or_default(),
             failovers: self.failovers.iter().cloned().collect(),
             logs: self.sinks.report().into_iter().map(log_status).collect(),
+        }
+    }
+
+    /// Whether these frontends are ready to be sent traffic; all, if there are none of these.
+    pub(super) fn ready(&self, asked: &[String]) -> Ready {
+        let frontends = &self.halves.model.frontends;
+        let is_asked = |frontend: &&Frontend| asked.is_empty() || asked.contains(&frontend.name);
+        let unknown = asked.iter().filter(|name| frontends.iter().all(|frontend| frontend.name != **name));
+        let found = frontends.iter().filter(is_asked).map(|frontend| self.frontend_ready(frontend)).collect();
+        Ready::new(&self.source.interfaces, found, unknown.cloned().collect())
+    }
+
+    fn frontend_ready(&self, frontend: &Frontend) -> FrontendReady {
+        let Halves { model, registry, .. } = &self.halves;
+        let backend = frontend.default_backend().and_then(|index| model.backends.get(index));
+        let (mut servers, mut checked) = (0, 0);
+        if let Some(backend) = backend {
+            for (server, standing) in registry.takers(backend) {
+                servers += 1;
+                let is_checked = server.check(backend).is_some() || server.track.is_some();
+                checked += usize::from(!is_checked || standing.health == Health::Up);
+            }
+        }
+        FrontendReady {
+            name: frontend.name.clone(),
+            mode: frontend.mode().to_owned(),
+            backend: backend.map(|backend| backend.name.clone()),
+            servers,
+            checked,
+            quorum: backend.map_or(0, |_| frontend.quorum.servers),
+            has_quorum: registry.has_quorum(&frontend.name),
+            by_checked: backend.is_none() || frontend.quorum.is_met(Some(true), checked),
         }
     }
 
@@ -62,7 +95,7 @@ impl Running {
             backend: backend.map(|backend| backend.name.clone()),
             connections: live.map_or(0, |live| live.connections()),
             maxconn: live.map_or(0, |live| live.room.limit()),
-            servers: backend.map_or(0, |backend| self.halves.registry.count_available(backend)),
+            servers: backend.map_or(0, |backend| self.halves.registry.takers(backend).count()),
             quorum: backend.map_or(0, |_| frontend.quorum.servers),
             has_quorum,
             withdrawn: !has_quorum && frontend.quorum.down == QuorumDown::Withdraw,
@@ -119,6 +152,16 @@ fn check_status(Record { last, failures, downs, health }: Record<'_>) -> CheckSt
         downs,
         health,
     }
+}
+
+/// What is answered before the first configuration has taken effect.
+pub(super) fn starting(request: &Request) -> serde_json::Result<Answer> {
+    const WHY: &str = "the daemon is starting";
+    let not_ready = || Ready { reasons: vec![WHY.to_owned()], ..Ready::default() };
+    Ok(match request {
+        Request::Ready { .. } => Answer::Ok(serde_json::to_value(not_ready())?),
+        Request::Status | Request::Metrics | Request::Reload | Request::Server { .. } => Answer::Error(WHY.to_owned()),
+    })
 }
 
 fn log_status(SinkReport { target, written, lost, failing }: SinkReport) -> LogStatus {
