@@ -14,12 +14,14 @@
 mod addresses;
 mod wiring;
 mod far;
+mod second;
 
 pub use addresses::{
     BACKUP, CLIENT, CLIENT6, DIRECT_VIP, DIRECT_VIP6, FAR, FAR6, Family, GATEWAY, GATEWAY6, NAT_VIP, NAT_VIP6, POOL,
     POOL6, PROXY_VIP, PROXY_VIP6, SERVER_GATEWAY, SERVER_GATEWAY6,
 };
 pub use far::Far;
+pub use second::Balancer;
 
 use crate::{
     netns::Namespace,

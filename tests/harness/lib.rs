@@ -14,6 +14,7 @@ pub mod wait;
 
 pub mod origin;
 pub mod sluice;
+pub mod keepalived;
 pub mod client;
 pub mod watch;
 pub mod tunnel;

@@ -27,7 +27,7 @@ for path in /run/netns/"$1"-*; do
     ip netns pids "${path##*/}" | xargs --no-run-if-empty kill -9 2>/dev/null
     ip netns delete "${path##*/}"
 done
-rm -rf "/sys/fs/bpf/$1" "/sys/fs/bpf/$1-tool" "/run/sluice-lab/$1"
+rm -rf "/sys/fs/bpf/$1" "/sys/fs/bpf/$1"-* "/run/sluice-lab/$1"
 "#;
 
 /// The shell. Dropping this makes it do its work, and waits for it.

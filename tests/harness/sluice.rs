@@ -6,7 +6,7 @@ pub use report::{Maps, Remembered, Status};
 
 use crate::{
     binary,
-    lab::{DEVICE, Lab},
+    lab::{Balancer, DEVICE, Lab},
     process::Process,
     wait,
 };
@@ -41,12 +41,18 @@ impl Sluice {
     ///
     /// `config` continues the `[global]` table: it may start with keys of that table.
     pub fn start(lab: &Lab, config: &str) -> Result<Self> {
-        let (path, socket) = (lab.directory().join("sluice.toml"), lab.directory().join("sluice.sock"));
-        fs::write(&path, complete(lab, config))?;
-        let mut command = lab.balancer.command(binary()?);
+        Self::start_on(&lab.first_balancer(), config)
+    }
+
+    /// As [`start`](Self::start), on one of several balancers.
+    pub fn start_on(balancer: &Balancer, config: &str) -> Result<Self> {
+        let Balancer { namespace, directory, pins, .. } = balancer;
+        let (path, socket) = (directory.join("sluice.toml"), directory.join("sluice.sock"));
+        fs::write(&path, complete_on(balancer, config))?;
+        let mut command = namespace.command(binary()?);
         command.arg("run").arg("--config").arg(&path);
-        let process = Process::spawn("sluice", &mut command, lab.directory())?;
-        let mut sluice = Self { process, config: path, socket, pins: lab.pins() };
+        let process = Process::spawn("sluice", &mut command, directory)?;
+        let mut sluice = Self { process, config: path, socket, pins: pins.clone() };
         sluice.wait_ready()?;
         Ok(sluice)
     }
@@ -166,7 +172,11 @@ impl Sluice {
 
 /// A whole configuration for a lab: its `[global]` table, which `config` continues.
 pub fn complete(lab: &Lab, config: &str) -> String {
-    let (directory, pins) = (lab.directory().display(), lab.pins().display().to_string());
+    complete_on(&lab.first_balancer(), config)
+}
+
+fn complete_on(Balancer { directory, pins, .. }: &Balancer, config: &str) -> String {
+    let (directory, pins) = (directory.display(), pins.display());
     format!(
         "[global]\ninterfaces = [\"{DEVICE}\"]\ncontrol_socket = \"{directory}/sluice.sock\"\npin_dir = \"{pins}\"\n\
          user = \"nobody\"\n{config}"

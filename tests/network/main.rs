@@ -35,6 +35,7 @@ mod certificates;
 mod control;
 mod access_log;
 mod examples;
+mod keepalived;
 mod quorum;
 mod databases;
 mod http2;

@@ -57,6 +57,26 @@ fn every_way_to_forward_has_an_example_that_loads() {
     }
 }
 
+/// What keepalived makes of its files, the tests over the network find out.
+#[test]
+fn what_keepalived_asks_of_and_moves_is_what_the_example_beside_it_has() {
+    let loaded = parse(&read("keepalived/sluice.toml")).unwrap_or_else(|errors| panic!("{errors}"));
+    let expected = ["without a `hash_key` of your own clients can compute which server they get"];
+    assert_eq!(warnings(&loaded), expected);
+    let frontends = &loaded.model.frontends;
+    for file in ["keepalived/active-standby.conf", "keepalived/active-active.conf"] {
+        let text = read(file);
+        let scripts = text.lines().filter_map(|line| line.trim().strip_prefix("script \"")?.strip_suffix('"'));
+        for name in scripts.flat_map(|script| script.split(" --frontend ").skip(1)) {
+            assert!(frontends.iter().any(|frontend| frontend.name == name), "{file}: {name}");
+        }
+        for bind in frontends.iter().flat_map(|frontend| &frontend.binds) {
+            let (ip, length) = (bind.address.ip(), if bind.address.is_ipv4() { 32 } else { 128 });
+            assert!(text.contains(&format!("\n        {ip}/{length} dev eth0\n")), "{file}: {ip}");
+        }
+    }
+}
+
 #[test]
 fn the_examples_of_the_proxy_load_without_a_word() {
     for file in PROXIED {
