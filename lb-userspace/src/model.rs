@@ -17,6 +17,10 @@ pub mod pressure;
 pub mod quorum;
 pub mod reuse;
 pub mod server;
+pub mod host;
+pub mod resolvers;
+pub mod replies;
+pub mod addressing;
 pub mod tls;
 pub mod endpoint;
 pub mod check;
@@ -24,6 +28,7 @@ pub mod secret;
 pub mod log;
 
 pub use acl::{Acl, Condition, Term};
+pub use addressing::Addressing;
 pub use backend::{Affinity, Backend, Proto, SendProxy, Track};
 pub use balance::Balance;
 pub use check::{Check, CheckKind};
@@ -33,9 +38,11 @@ pub use error_file::{ErrorFile, ErrorFiles};
 pub use failover::{Failover, OnEmpty};
 pub use frontend::{Bind, Fragments, Frontend, FrontendKind, HeaderCase, HttpFrontend, L4Frontend, Ping, TcpFrontend};
 pub use global::{Global, OnStop};
+pub use host::{Family, Host, host_name};
 pub use ports::Ports;
 pub use pressure::{Limits, Pressure, Retry, RetryOn};
 pub use quorum::{Quorum, QuorumDown};
+pub use resolvers::Resolvers;
 pub use reuse::{Keeping, Reuse};
 pub use rule::{Rule, Rules};
 pub use secret::Secret;
@@ -71,6 +78,8 @@ pub struct KernelVip {
 pub struct Model {
     /// What concerns the process, not the traffic.
     pub global: Global,
+    /// Who is asked for the addresses of servers that are known by a name.
+    pub resolvers: Resolvers,
     /// Where clients connect.
     pub frontends: Vec<Frontend>,
     /// Where requests and packets go.

@@ -92,7 +92,7 @@ struct Servers<'a> {
 impl Servers<'_> {
     fn findings(&self) -> Vec<Finding> {
         let mut found: BTreeMap<(Severity, String), Vec<&str>> = BTreeMap::new();
-        for server in &self.backend.servers {
+        for server in self.backend.servers.iter().filter(|server| server.is_resolved()) {
             for about in self.of_server(server.address.ip()) {
                 found.entry(about).or_default().push(&server.name);
             }

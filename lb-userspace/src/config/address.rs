@@ -5,10 +5,11 @@ use super::{
     read::{FromToml, Reader},
     text::Text,
 };
-use crate::model::Ports;
+use crate::model::{Ports, host_name};
 use std::{
     fmt,
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    sync::Arc,
 };
 use toml::{Spanned, de::DeValue};
 
@@ -62,20 +63,66 @@ impl FromToml for IpAddr {
     }
 }
 
-/// Where a server is: as a bind, but the port may be left out, and then is that of the frontend.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+/// Where a server is: as a bind, or a host name in place of the address; the port may be left out, and then is that of the
+/// frontend.
+#[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) struct ServerAddress {
-    pub(crate) address: IpAddr,
+    pub(crate) place: Place,
     pub(crate) port: Option<u16>,
+}
+
+/// An address, or the name that has one.
+#[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub(crate) enum Place {
+    Address(IpAddr),
+    /// As [`host_name`] makes it.
+    Name(Arc<str>),
+}
+
+impl ServerAddress {
+    /// The address, if one is typed.
+    pub(crate) fn ip(&self) -> Option<IpAddr> {
+        match &self.place {
+            Place::Address(ip) => Some(*ip),
+            Place::Name(_) => None,
+        }
+    }
+
+    /// The name, if one is typed.
+    pub(crate) fn name(&self) -> Option<&Arc<str>> {
+        match &self.place {
+            Place::Address(_) => None,
+            Place::Name(name) => Some(name),
+        }
+    }
 }
 
 impl FromToml for ServerAddress {
     fn from_toml(value: &Spanned<DeValue<'_>>, reader: &mut Reader<'_>) -> Option<Self> {
-        read(value, reader, SERVER_FORMS, |text, ip, port| {
-            let address = one_machine(text, ip, SERVER_FORMS)?;
-            Ok(Self { address, port: port.map(|typed| one_port(text, typed)).transpose()? })
-        })
+        let text = Text::from_toml(value, reader)?;
+        server(&text).map_err(|error| reader.error(error)).ok()
     }
+}
+
+fn server(text: &Text) -> Result<ServerAddress, Diagnostic> {
+    let (place, port) = match (parts(&text.value), named(&text.value)) {
+        (Ok((ip, port)), _) => (Place::Address(one_machine(text, ip, SERVER_FORMS)?), port),
+        (Err(NotAnAddress::Form), Some((name, port))) => {
+            let refused = |why| Diagnostic::error(text.span, format!("`{text}` has no host name: {why}"));
+            (Place::Name(host_name(name).map_err(refused)?), port)
+        }
+        (Err(error), _) => return Err(refused(&error, text, SERVER_FORMS)),
+    };
+    Ok(ServerAddress { place, port: port.map(|typed| one_port(text, typed)).transpose()? })
+}
+
+/// What may be meant as a host name, and what stands behind a colon.
+fn named(typed: &str) -> Option<(&str, Option<&str>)> {
+    let (host, port) = typed.split_once(':').map_or((typed, None), |(host, port)| (host, Some(port)));
+    let is_name = host.contains(|c: char| c.is_ascii_alphabetic())
+        && host.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_'))
+        && !port.is_some_and(|port| port.contains(':'));
+    is_name.then_some((host, port))
 }
 
 /// Reads a text that is an address, perhaps with something behind a colon; `take` makes something of both.
@@ -171,14 +218,11 @@ fn refused(error: &NotAnAddress, text: &Text, forms: &str) -> Diagnostic {
         return Diagnostic::error(text.span, format!("`{text}` is an IPv4 address")).help(format!("write `{address}`"));
     }
     let typed = text.value.as_str();
-    let host = typed.rsplit_once(':').map_or(typed, |(host, _)| host);
-    let is_name = host.contains(|c: char| c.is_ascii_alphabetic())
-        && host.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_'));
     if typed.contains('@') || typed.starts_with('/') {
         Diagnostic::error(text.span, format!("`{text}`: unix sockets and address families are not supported yet"))
             .help(forms)
-    } else if is_name {
-        Diagnostic::error(text.span, format!("`{text}`: host names are not supported yet")).help(forms)
+    } else if named(typed).is_some() {
+        Diagnostic::error(text.span, format!("`{text}`: only servers may be known by a host name")).help(forms)
     } else {
         Diagnostic::error(text.span, format!("`{text}` is not an address")).help(forms)
     }
@@ -189,5 +233,6 @@ const MAX_RANGE: u16 = 1_024;
 
 const SOCKET_FORMS: &str = "supported: \"192.0.2.10:80\", \"*:80\", \"[2001:db8::1]:80\", \"[::]:80\"";
 const BIND_FORMS: &str = "supported: \"192.0.2.10:80\", \"*:80\", \"[2001:db8::1]:80\", \"[::]:80\", \"192.0.2.10:8000-8100\"; in mode `l4` also \"192.0.2.10:*\"";
-const SERVER_FORMS: &str = "supported: \"10.0.0.1:80\", \"[2001:db8::1]:80\", and the same without a port";
+const SERVER_FORMS: &str =
+    "supported: \"10.0.0.1:80\", \"[2001:db8::1]:80\", \"db1.example.com:80\", and the same without a port";
 const IP_FORMS: &str = "supported: \"10.0.0.1\", \"2001:db8::1\"";

@@ -34,6 +34,12 @@ pub struct Bundle {
     /// What is named as error files → what is in them, or why they cannot be read.
     #[serde(default)]
     pub error_files: BTreeMap<String, Result<Vec<u8>, String>>,
+    /// `/etc/resolv.conf`, if a server is known by its name; `None`: there is none that could be read, and none is needed.
+    #[serde(default)]
+    pub resolv_conf: Option<String>,
+    /// `/etc/hosts`, likewise.
+    #[serde(default)]
+    pub hosts: Option<String>,
     /// CPUs that this process may use: the default of `threads`.
     pub cpus: usize,
 }
@@ -116,6 +122,10 @@ pub fn collect(path: &Path) -> Result<Bundle, CollectError> {
             (named, text)
         })
         .collect();
+    if validate::has_host_names(&file) {
+        bundle.resolv_conf = read_text(Path::new(RESOLV_CONF)).ok();
+        bundle.hosts = read_text(Path::new(HOSTS)).ok();
+    }
     let named = named_error_files(&file).into_iter();
     bundle.error_files = named.map(|named| (named.to_owned(), error_file(&directory.join(named)))).collect();
     Ok(bundle)
@@ -262,6 +272,8 @@ impl fmt::Debug for Bundle {
             .field("certificates", &self.certificates)
             .field("texts", &self.texts.keys())
             .field("error_files", &self.error_files.keys())
+            .field("resolv_conf", &self.resolv_conf)
+            .field("hosts", &self.hosts.as_ref().map(String::len))
             .field("cpus", &self.cpus)
             .finish()
     }
@@ -277,6 +289,11 @@ impl fmt::Debug for PemFile {
 pub(crate) const SYSTEM: &str = "system";
 /// Where Debian, and most others, have them.
 const SYSTEM_AUTHORITIES: &str = "/etc/ssl/certs/ca-certificates.crt";
+
+/// Whom this machine asks for the addresses of names.
+const RESOLV_CONF: &str = "/etc/resolv.conf";
+/// The names that it need not ask for.
+const HOSTS: &str = "/etc/hosts";
 
 /// No configuration and no chain comes near this.
 const MAX_FILE: u64 = 16 << 20;

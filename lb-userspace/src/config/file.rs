@@ -8,6 +8,7 @@ mod check;
 mod cookie;
 mod frontend;
 mod log;
+mod resolvers;
 mod rule;
 mod tls;
 mod words;
@@ -19,9 +20,10 @@ pub(crate) use check::{Check, CheckKeys, HttpKeys, OwnKeys, RedisKeys, Statuses}
 pub(crate) use cookie::Cookie;
 pub(crate) use frontend::Frontend;
 pub(crate) use log::{Capture, CaptureForm, FramingWord, Log, LogForm, LogSkip, UniqueId, UniqueIdForm};
+pub(crate) use resolvers::Resolvers;
 pub(crate) use rule::{Auth, NameValue, Redirect, Replace, ReplacePath, Return, Rule, User, Userlist};
 pub(crate) use tls::{ServerTls, Tls};
-pub(crate) use words::{Marked, MarkedUp, Mode, RetryWord, ServerVerify, Verify};
+pub(crate) use words::{Marked, MarkedUp, Mode, ResolveOpts, RetryWord, ServerVerify, Verify};
 
 use super::{
     error::Diagnostic,
@@ -38,6 +40,8 @@ table! {
         global: Global,
         /// What frontends and backends use where they do not say otherwise.
         defaults: Defaults,
+        /// Who is asked for the addresses of host names.
+        resolvers: Resolvers,
         /// Where clients connect, by name.
         frontend: Named<Frontend>,
         /// Where requests and packets go, by name.
@@ -124,6 +128,7 @@ table! {
 pub const TABLES: &[(&str, &[KnobDoc])] = &[
     ("global", Global::KNOBS),
     ("defaults", Defaults::KNOBS),
+    ("resolvers", Resolvers::KNOBS),
     ("frontend.NAME", Frontend::KNOBS),
     ("frontend.NAME.bind", Bind::KNOBS),
     ("frontend.NAME.bind.tls", Tls::KNOBS),
@@ -151,11 +156,12 @@ pub const TABLES: &[(&str, &[KnobDoc])] = &[
 ];
 
 impl File {
-    /// Takes what another file says. `[global]` and `[defaults]` may be spread over files key by key; two frontends of
-    /// one name are left for `validate` to refuse.
+    /// Takes what another file says. `[global]`, `[defaults]` and `[resolvers]` may be spread over files key by key; two
+    /// frontends of one name are left for `validate` to refuse.
     pub(crate) fn absorb(&mut self, later: Self, out: &mut Vec<Diagnostic>) {
         absorb_table(&mut self.global, later.global, out);
         absorb_table(&mut self.defaults, later.defaults, out);
+        absorb_table(&mut self.resolvers, later.resolvers, out);
         absorb_named(&mut self.frontend, later.frontend);
         absorb_named(&mut self.backend, later.backend);
         absorb_named(&mut self.userlist, later.userlist);

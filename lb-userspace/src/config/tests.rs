@@ -7,6 +7,7 @@ mod cookie;
 mod error_files;
 mod examples;
 mod forward;
+mod hosts;
 mod kernel;
 mod limits;
 mod logs;

@@ -17,6 +17,7 @@ mod names;
 mod pressure;
 mod quorum;
 mod range;
+mod resolvers;
 mod rule;
 mod tls;
 mod track;
@@ -74,6 +75,11 @@ pub(crate) fn wanted_texts(file: &File, bundle: &Bundle) -> BTreeSet<String> {
     wanted
 }
 
+/// Whether a server is known by its name.
+pub(crate) fn has_host_names(file: &File) -> bool {
+    !resolvers::names(file.backend.value().into_iter().flat_map(|named| &named.0)).is_empty()
+}
+
 /// The model that `file` describes. What is wrong goes to `out`; with errors there, the model is not to be used.
 pub(crate) fn validate(file: &File, bundle: &Bundle, out: &mut Vec<Diagnostic>) -> Model {
     model(file, bundle, &mut BTreeSet::new(), out)
@@ -95,6 +101,7 @@ fn model(file: &File, bundle: &Bundle, wanted: &mut BTreeSet<String>, out: &mut 
     let known = known(&frontends, &backends, userlists, bundle);
     let mut model = Model {
         global: global::global(file.global.value(), bundle.cpus, out),
+        resolvers: resolvers::resolvers(file, &resolvers::names(backends.iter().copied()), bundle, out),
         frontends: frontends
             .iter()
             .map(|entry| frontend::frontend(entry, &names, &known, defaults, bundle, out))

@@ -123,7 +123,7 @@ impl Probers {
         let mut connectors: HashMap<Arc<ServerTls>, Connector> = HashMap::new();
         let mut probers = Vec::new();
         for backend in &model.backends {
-            for server in &backend.servers {
+            for server in backend.servers.iter().filter(|server| server.is_resolved()) {
                 let Some(check) = server.check(backend) else { continue };
                 let target = Target::new(server, check, backend);
                 let connector = match &target.tls {

@@ -70,7 +70,7 @@ impl Verdicts {
         let mut old = std::mem::take(&mut self.servers);
         self.trackers.clear();
         for backend in &model.backends {
-            for server in &backend.servers {
+            for server in backend.servers.iter().filter(|server| server.is_resolved()) {
                 let identity = server.identity(&backend.name);
                 let name = || ServerName { backend: backend.name.clone(), server: server.name.clone() };
                 if let Some(tracked) = server.track.as_ref().and_then(|tracked| model.identity(tracked)) {

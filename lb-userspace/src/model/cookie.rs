@@ -1,6 +1,7 @@
 //! Cookie: how a client is brought back to its server.
 
-use std::time::Duration;
+use std::{fmt, net::IpAddr, time::Duration};
+use xxhash_rust::xxh64::xxh64;
 
 /// The cookie that names a client's server. HAProxy's `cookie`.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -38,4 +39,28 @@ pub enum CookieMode {
     Rewrite,
     /// The server's: our value is put before its own, and taken away again before the server sees it.
     Prefix,
+}
+
+/// What the values of servers are made with that have none of their own. `Debug` keeps it to itself.
+#[derive(Clone, Eq, PartialEq)]
+pub struct CookieKey(pub String);
+
+impl CookieKey {
+    /// The value of the server at that address: HAProxy's `srv_set_dyncookie` (server.c). A server without a port has port 0
+    /// there.
+    pub fn value(&self, ip: IpAddr, port: u16) -> String {
+        let mut bytes = self.0.clone().into_bytes();
+        match ip {
+            IpAddr::V4(address) => bytes.extend(address.octets()),
+            IpAddr::V6(address) => bytes.extend(address.octets()),
+        }
+        bytes.extend(u32::from(port).to_be_bytes());
+        format!("{:016x}", xxh64(&bytes, 0))
+    }
+}
+
+impl fmt::Debug for CookieKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("CookieKey")
+    }
 }

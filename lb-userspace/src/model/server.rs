@@ -1,8 +1,12 @@
 //! Server: one machine of a backend.
 
-use super::{Backend, Check, Keeping, Limits, SharedServerTls};
+use super::{Backend, Check, Host, Keeping, Limits, SharedServerTls};
 use lb_common::hash::name_hash;
-use std::{net::SocketAddr, time::Duration};
+use std::{
+    net::{IpAddr, Ipv4Addr, SocketAddr},
+    sync::Arc,
+    time::Duration,
+};
 
 /// One machine of a backend.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -10,8 +14,10 @@ pub struct Server {
     /// Unique in its backend.
     pub name: String,
     /// Where it listens. The port of one that the configuration gives none is the lowest of its frontends, 0 if they have
-    /// all: checks go there.
+    /// all: checks go there. [`NOWHERE`] as long as that of its host is not known; then nothing is sent to it.
     pub address: SocketAddr,
+    /// What it is called, if the configuration names no address.
+    pub host: Option<Arc<Host>>,
     /// Whether the configuration gives it no port: it is reached at the one that the client connected to.
     pub keeps_port: bool,
     /// Share of the traffic relative to the other servers: 1 to 256. Default: 1.
@@ -41,10 +47,27 @@ pub struct ServerName {
     pub server: String,
 }
 
+/// The address of a server of which none is known.
+pub const NOWHERE: IpAddr = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
+
 impl Server {
     /// How it is checked, if it is one of `backend` and checked itself.
     pub fn check<'a>(&self, backend: &'a Backend) -> Option<&'a Check> {
         backend.check.as_ref().filter(|_| self.track.is_none())
+    }
+
+    /// Whether it can be reached: it has an address.
+    pub fn is_resolved(&self) -> bool {
+        self.address.ip() != NOWHERE
+    }
+
+    /// The same server at that address of its host; `None`: at none.
+    #[must_use]
+    pub fn at(&self, ip: Option<IpAddr>) -> Self {
+        let address = SocketAddr::new(ip.unwrap_or(NOWHERE), self.address.port());
+        let key = self.host.as_ref().and_then(|host| host.cookie_key.as_ref());
+        let made = key.map(|key| ip.map(|ip| key.value(ip, if self.keeps_port { 0 } else { address.port() })));
+        Self { address, cookie: made.unwrap_or_else(|| self.cookie.clone()), ..self.clone() }
     }
 
     /// Who this is, across reloads and restarts: backend, name and address. Never 0.

@@ -2,7 +2,7 @@
 
 use crate::model::{
     Affinity, Backend, Balance, Bind, BindTls, Check, Frontend, FrontendKind, Global, L4Frontend, Limits, Model,
-    OnStop, Ports, Pressure, Server, Track,
+    OnStop, Ports, Pressure, Resolvers, Server, Track,
 };
 use lb_common::{Forward, Protocol};
 use std::{net::SocketAddr, time::Duration};
@@ -11,6 +11,7 @@ pub(crate) fn server(name: &str, address: &str) -> Server {
     Server {
         name: name.to_owned(),
         address: address.parse().unwrap(),
+        host: None,
         keeps_port: false,
         weight: 1,
         backup: false,
@@ -100,5 +101,5 @@ pub(crate) fn model(mut backends: Vec<Backend>, frontends: Vec<(Bind, &str)>) ->
         flow_timeout_udp: Duration::from_mins(3),
         track_budget: 20_000,
     };
-    Model { global, frontends, backends }
+    Model { global, resolvers: Resolvers::default(), frontends, backends }
 }

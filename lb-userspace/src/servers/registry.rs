@@ -106,7 +106,8 @@ impl Registry {
     }
 
     /// Gives an id to everything of `model` that has none and frees the ids of what is gone. Standings stay, but a
-    /// server that is no longer checked counts as up, and one that tracks another is what that is. After an error nothing has changed.
+    /// server that is no longer checked counts as up, one of which no address is known as down, and one that tracks another as
+    /// what that is. After an error nothing has changed.
     pub fn update(&mut self, model: &Model) -> Result<(), RegistryError> {
         let servers = servers_by_name(model);
         let server_ids: Vec<_> = servers.iter().map(|(identity, ..)| *identity).collect();
@@ -132,16 +133,18 @@ impl Registry {
         self.pools.assign(pools, MAX_SOURCES as usize);
         let standing = |(identity, backend, server): &(u64, &Backend, &Server)| {
             let known = self.standings.get(identity).copied();
-            let health = match (server.check(backend), known) {
+            let known_health = known.map(|known| known.health).filter(|health| *health != Health::Unresolved);
+            let health = match (server.check(backend), known_health) {
+                _ if !server.is_resolved() => Health::Unresolved,
                 (None, _) => Health::Unknown,
-                (Some(_), Some(known)) => known.health,
+                (Some(_), Some(known)) => known,
                 (Some(check), None) if check.init_state.is_up() => Health::Unknown,
                 (Some(_), None) => Health::Pending,
             };
             (*identity, Standing { health, ..known.unwrap_or_default() })
         };
         self.standings = servers.iter().map(standing).collect();
-        for (identity, _, server) in &servers {
+        for (identity, _, server) in servers.iter().filter(|(.., server)| server.is_resolved()) {
             if let Some(tracked) = server.track.as_ref().and_then(|tracked| model.identity(tracked)) {
                 let health = self.standing(tracked).health;
                 self.set_health(*identity, health);
@@ -203,6 +206,25 @@ impl Registry {
     /// Notes what the checks found. Whether that is a change; a server that is not in the model has none.
     pub fn set_health(&mut self, identity: u64, health: Health) -> bool {
         self.change(identity, |standing| Standing { health, ..standing })
+    }
+
+    /// Servers that are known by their names may be elsewhere in `next`: what the operator wants of them goes with them, what the
+    /// checks found of a machine says nothing of another. To be told before the [update](Self::update) with `next`.
+    pub fn follow(&mut self, before: &Model, next: &Model) {
+        for backend in &next.backends {
+            let Some(known) = before.backend(&backend.name) else { continue };
+            let known: BTreeMap<_, _> = known.servers.iter().map(|server| (&*server.name, server)).collect();
+            for server in &backend.servers {
+                let Some(host) = &server.host else { continue };
+                let was =
+                    known.get(&*server.name).filter(|was| was.host.as_ref().is_some_and(|was| was.name == host.name));
+                let Some(was) = was.filter(|was| was.address != server.address) else { continue };
+                if let Some(Standing { admin, .. }) = self.standings.get(&was.identity(&backend.name)).copied() {
+                    let standing = Standing { admin, ..Standing::default() };
+                    self.standings.insert(server.identity(&backend.name), standing);
+                }
+            }
+        }
     }
 
     fn change(&mut self, identity: u64, to: impl Fn(Standing) -> Standing) -> bool {

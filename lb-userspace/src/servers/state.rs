@@ -43,6 +43,8 @@ pub enum Health {
     Stopping = 3,
     /// Not yet checked; counts as down, because its check says so, until the first check says otherwise.
     Pending = 4,
+    /// No address of it is known.
+    Unresolved = 5,
 }
 
 impl Health {
@@ -50,7 +52,7 @@ impl Health {
     pub fn serves(self) -> bool {
         match self {
             Self::Unknown | Self::Up | Self::Stopping => true,
-            Self::Down | Self::Pending => false,
+            Self::Down | Self::Pending | Self::Unresolved => false,
         }
     }
 }
@@ -96,6 +98,7 @@ impl Standing {
             2 => Health::Down,
             3 => Health::Stopping,
             4 => Health::Pending,
+            5 => Health::Unresolved,
             _ => Health::Unknown,
         };
         Self { admin, health }
@@ -105,6 +108,7 @@ impl Standing {
 impl fmt::Display for Standing {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match (self.admin, self.health) {
+            (_, Health::Unresolved) => "not resolved",
             (Admin::Maint, _) => "maint",
             (_, Health::Down) => "down",
             (_, Health::Pending) => "down (unchecked)",
@@ -157,8 +161,12 @@ pub fn stands(servers: &[(Standing, IsBackup)], reserve: Reserve) -> Vec<Stand> 
         return servers.iter().zip(std::iter::repeat(false)).map(stand).collect();
     }
     // As if no check had said anything.
-    let unchecked =
-        |(standing, backup): &(Standing, IsBackup)| (Standing { health: Health::Unknown, ..*standing }, *backup);
+    let unchecked = |(standing, backup): &(Standing, IsBackup)| match standing.health {
+        Health::Unresolved => (*standing, *backup),
+        Health::Unknown | Health::Up | Health::Down | Health::Stopping | Health::Pending => {
+            (Standing { health: Health::Unknown, ..*standing }, *backup)
+        }
+    };
     let servers: Vec<_> = servers.iter().map(unchecked).collect();
     let takers = self::takers(&servers, reserve.all_backups);
     servers.iter().zip(takers).map(stand).collect()

@@ -244,7 +244,8 @@ impl Halves {
     }
 
     fn configured_addresses(&self) -> impl Iterator<Item = IpAddr> {
-        self.model.kernel_backends().flat_map(|backend| &backend.servers).map(|server| server.address.ip())
+        let servers = self.model.kernel_backends().flat_map(|backend| &backend.servers);
+        servers.filter(|server| server.is_resolved()).map(|server| server.address.ip())
     }
 
     /// The time since these halves began.

@@ -1,6 +1,6 @@
 //! Backends and their servers as they are typed.
 
-use super::{Check, Cookie, Marked, MarkedUp, Mode, RetryWord, Rule, ServerTls};
+use super::{Check, Cookie, Marked, MarkedUp, Mode, ResolveOpts, RetryWord, Rule, ServerTls};
 use crate::{
     config::{
         address::ServerAddress,
@@ -9,7 +9,7 @@ use crate::{
         source::At,
         text::Text,
     },
-    model::{OnEmpty, Proto, Reuse, SendProxy, Track, balance::HashType},
+    model::{Family, OnEmpty, Proto, Reuse, SendProxy, Track, balance::HashType},
 };
 use lb_common::Forward;
 use std::{net::IpAddr, time::Duration};
@@ -147,9 +147,18 @@ table! {
     struct Server, "a server" {
         /// Unique in its backend. Required.
         name: Text,
-        /// "address:port"; without a port: the one that the client connected to, as in HAProxy. Of a client that a header
-        /// of the PROXY protocol tells of, that is the one that the header names. Required.
+        /// "address:port", or "name:port" with the host name of the server, whole: its address is asked for, and changes are
+        /// followed (see `resolvers`). Until it is known the server is down. Without a port: the one that the client connected
+        /// to, as in HAProxy. Of a client that a header of the PROXY protocol tells of, that is the one that the header names.
+        /// Required.
         address: ServerAddress,
+        /// The family that is taken if a host name has addresses of both, `ipv4` or `ipv6`, as HAProxy's `resolve-prefer`.
+        /// Servers of `l4` frontends outside of tunnels have that of the VIP. Default: `ipv6`, as HAProxy.
+        resolve_prefer: Family,
+        /// `prevent-dup-ip`: of servers of the backend with the same host name and port, each gets an address of its own, and
+        /// who gets none is down; `allow-dup-ip`: it then shares one. HAProxy's `resolve-opts`. Default: `prevent-dup-ip`, as
+        /// HAProxy.
+        resolve_opts: ResolveOpts,
         /// Share of the traffic relative to the other servers, 1 to 256. Default: 1, as HAProxy.
         weight: i64,
         /// Takes traffic only when no other server can; of several the first alone, unless `allbackups`. Default: false.

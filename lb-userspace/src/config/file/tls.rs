@@ -63,7 +63,7 @@ table! {
         verify: ServerVerify,
         /// The name that the server is asked for and that its certificate must have, or "host": that of the request, as
         /// HAProxy's `sni` and `verifyhost`. In mode `tcp` "host" asks for none: the certificate must then have the server's
-        /// address. Default: "host".
+        /// address. Default: the host name of a server that is known by one, else "host".
         sni: Text,
         /// Protocols that are offered, the best first, one or an array, as HAProxy's `alpn` of a server. Default: none.
         alpn: OneOrMany<Text>,

@@ -3,8 +3,8 @@
 use crate::{
     config::read::Word,
     model::{
-        CIPHERS, CIPHERSUITES, CURVES, Cipher, CipherSuite, Curve, Fragments, HeaderCase, OnEmpty, OnStop, Ping, Proto,
-        QuorumDown, RetryOn, Reuse, SendProxy, TlsVersion, Track, acl::expression::Moment,
+        CIPHERS, CIPHERSUITES, CURVES, Cipher, CipherSuite, Curve, Family, Fragments, HeaderCase, OnEmpty, OnStop,
+        Ping, Proto, QuorumDown, RetryOn, Reuse, SendProxy, TlsVersion, Track, acl::expression::Moment,
     },
 };
 use lb_common::{Forward, Protocol};
@@ -76,6 +76,27 @@ impl Word for HeaderCase {
 impl Word for Track {
     const WHAT: &'static str = "a way to track";
     const WORDS: &'static [(&'static str, Self)] = &[("auto", Self::Auto), ("full", Self::Full)];
+}
+
+/// HAProxy's words.
+impl Word for Family {
+    const WHAT: &'static str = "a family of addresses";
+    const WORDS: &'static [(&'static str, Self)] = &[("ipv4", Self::V4), ("ipv6", Self::V6)];
+}
+
+/// `resolve_opts`.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum ResolveOpts {
+    PreventDupIp,
+    AllowDupIp,
+}
+
+/// HAProxy's words.
+impl Word for ResolveOpts {
+    const WHAT: &'static str = "a way to share addresses";
+    const WORDS: &'static [(&'static str, Self)] =
+        &[("prevent-dup-ip", Self::PreventDupIp), ("allow-dup-ip", Self::AllowDupIp)];
+    const LATER: &'static [&'static str] = &["ignore-weight"];
 }
 
 impl Word for Fragments {

@@ -108,7 +108,7 @@ fn a_pool_of_sources_is_needed_in_each_family_and_taken_by_nobody() {
         [
             "`10.0.0.200:80` has a port; only an address fits",
             "`0.0.0.0` is not the address of one machine",
-            "`pool`: host names are not supported yet",
+            "`pool`: only servers may be known by a host name",
             "`::ffff:10.0.0.3` is an IPv4 address",
         ]
     );

@@ -289,7 +289,7 @@ check = { type = "tcp" }
 
 [[backend.db.server]]
 name = "db1"
-address = "db1.example.com:3306"
+address = "db1..example.com:3306"
 "#;
 
 const WHAT_LATER_VERSIONS_WILL_KNOW_IS_REFUSED_AS_SUCH_REPORT: &str = r#"error: mode `tcp` cannot listen on all ports
@@ -316,13 +316,11 @@ error: `rdp-cookie` is not supported
   |
   = help: balance = "source" brings a client back to its server too
 
-error: `db1.example.com:3306`: host names are not supported yet
+error: `db1..example.com:3306` has no host name: a part between dots has 1 to 63 characters
   --> sluice.toml:12:11
    |
-12 | address = "db1.example.com:3306"
-   |           ^^^^^^^^^^^^^^^^^^^^^^
-   |
-   = help: supported: "10.0.0.1:80", "[2001:db8::1]:80", and the same without a port
+12 | address = "db1..example.com:3306"
+   |           ^^^^^^^^^^^^^^^^^^^^^^^
 "#;
 
 #[test]

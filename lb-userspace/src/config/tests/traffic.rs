@@ -137,7 +137,7 @@ error: `0.0.0.0:80` is not the address of one machine
 18 | address = "0.0.0.0:80"
    |           ^^^^^^^^^^^^
    |
-   = help: supported: "10.0.0.1:80", "[2001:db8::1]:80", and the same without a port
+   = help: supported: "10.0.0.1:80", "[2001:db8::1]:80", "db1.example.com:80", and the same without a port
 "#;
 
 #[test]

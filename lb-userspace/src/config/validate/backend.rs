@@ -10,19 +10,23 @@ use super::{
 use crate::{
     config::{
         acl::Known,
+        address::ServerAddress,
         bundle::Bundle,
         error::Diagnostic,
-        file::{Backend as Typed, Defaults, Mode, Server as TypedServer},
+        file::{Backend as Typed, Defaults, Mode, ResolveOpts, Server as TypedServer},
         read::{Knob, OneOrMany},
         source::{At, Span},
     },
-    model::{Backend, ErrorFiles, Ports, Proto, Rules, Server},
+    model::{
+        Backend, ErrorFiles, Host, Ports, Proto, Rules, Server, ServerTls, Sni, cookie::CookieKey, server::NOWHERE,
+    },
 };
 use lb_common::Forward;
 use std::{
     collections::BTreeMap,
     net::{IpAddr, Ipv4Addr, SocketAddr},
     ops::RangeInclusive,
+    sync::Arc,
     time::Duration,
 };
 
@@ -187,15 +191,26 @@ fn servers(
     let shared = tls::of_server(&typed.tls, bundle, out);
     let with_tls = |server: &At<TypedServer>, out: &mut Vec<Diagnostic>| {
         let own = tls::of_server(&server.value.tls, bundle, out);
-        let server = one(server, lowest_port, out);
-        let cookie = server.cookie.clone().or_else(|| cookie::dynamic(typed, &server));
-        Server { tls: own.or_else(|| shared.clone()), cookie, ..server }
+        let asks_for = [&server.value.tls, &typed.tls].into_iter().find_map(Knob::value);
+        let names_none = asks_for.is_some_and(|tls| tls.sni.is_absent());
+        let mut server = one(server, lowest_port, cookie::dynamic(typed), out);
+        server.tls = own.or_else(|| shared.clone());
+        // The name that is typed is the name that is meant, whatever address it has.
+        if let (Some(host), Some(tls), true) = (&server.host, &mut server.tls, names_none) {
+            *tls = Arc::new(ServerTls { sni: Sni::Name(host.name.to_string()), ..ServerTls::clone(tls) });
+        }
+        server
     };
     typed_servers.iter().map(|server| with_tls(server, out)).collect()
 }
 
-/// A server; `lowest_port` of its frontends.
-fn one(At { value: typed, span }: &At<TypedServer>, lowest_port: u16, out: &mut Vec<Diagnostic>) -> Server {
+/// A server; `lowest_port` of its frontends. `key`: what its cookie is made with if it has none of its own.
+fn one(
+    At { value: typed, span }: &At<TypedServer>,
+    lowest_port: u16,
+    key: Option<CookieKey>,
+    out: &mut Vec<Diagnostic>,
+) -> Server {
     if typed.name.is_absent() {
         out.push(Diagnostic::error(*span, "a server needs a `name`"));
     }
@@ -213,19 +228,41 @@ fn one(At { value: typed, span }: &At<TypedServer>, lowest_port: u16, out: &mut 
     let address = typed.address.value();
     let own_port = address.and_then(|address| address.port);
     let port = own_port.unwrap_or(lowest_port);
+    let own_cookie = typed.cookie.value().map(|value| value.value.clone());
+    let key = key.filter(|_| own_cookie.is_none());
+    let ip = address.map_or(Some(IpAddr::V4(Ipv4Addr::LOCALHOST)), ServerAddress::ip);
+    let made = ip.zip(key.as_ref()).map(|(ip, key)| key.value(ip, own_port.unwrap_or(0)));
     Server {
         name: typed.name.value().map_or_else(String::new, |name| name.value.clone()),
-        address: SocketAddr::new(address.map_or(IpAddr::V4(Ipv4Addr::LOCALHOST), |address| address.address), port),
+        address: SocketAddr::new(ip.unwrap_or(NOWHERE), port),
+        host: host(typed, key, out),
         keeps_port: own_port.is_none(),
         weight: range::number(weight, "weight", 1_u16..=256, 1, out),
         backup: typed.backup.or(false),
-        cookie: typed.cookie.value().map(|value| value.value.clone()),
+        cookie: own_cookie.or(made),
         limits: pressure::limits(typed, out),
         keeping: pressure::keeping(typed, out),
         slowstart: range::optional([&typed.slowstart, &Knob::Absent], "slowstart", SLOWSTARTS, out),
         tls: None,
         track: None, // See `track`.
     }
+}
+
+/// What is asked about its name, if it has one.
+fn host(typed: &TypedServer, cookie_key: Option<CookieKey>, out: &mut Vec<Diagnostic>) -> Option<Arc<Host>> {
+    if typed.address.value().is_some_and(|address| address.name().is_none()) {
+        let knobs = [("resolve_prefer", span(&typed.resolve_prefer)), ("resolve_opts", span(&typed.resolve_opts))];
+        for (key, span) in knobs.into_iter().filter_map(|(key, span)| Some((key, span?))) {
+            let error = Diagnostic::error(span, format!("`{key}` has no meaning for a server by address"));
+            out.push(error.help("it is for servers by host name: address = \"db1.example.com:3306\""));
+        }
+    }
+    Some(Arc::new(Host {
+        name: Arc::clone(typed.address.value()?.name()?),
+        prefer: typed.resolve_prefer.value().copied().unwrap_or_default(),
+        allow_dup_ip: typed.resolve_opts.value() == Some(&ResolveOpts::AllowDupIp),
+        cookie_key,
+    }))
 }
 
 fn check_unique(name: &At<String>, servers: &[At<TypedServer>], out: &mut Vec<Diagnostic>) {
@@ -240,8 +277,9 @@ fn check_unique(name: &At<String>, servers: &[At<TypedServer>], out: &mut Vec<Di
                 names.insert(&text.value, text.span);
             }
         }
-        if let Some(At { value, span }) = server.address.given() {
-            let key = (value.address, value.port);
+        // Of several servers with one name each gets an address of its own.
+        if let Some(At { value, span }) = server.address.given().filter(|address| address.value.name().is_none()) {
+            let key = (&value.place, value.port);
             if let Some(first) = addresses.get(&key) {
                 let message = format!("backend `{}` has two servers with this address", name.value);
                 out.push(

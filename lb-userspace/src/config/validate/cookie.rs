@@ -9,13 +9,9 @@ use crate::{
         source::{At, Span},
         text::Text,
     },
-    model::{
-        Server,
-        cookie::{Cookie, CookieMode},
-    },
+    model::cookie::{Cookie, CookieKey, CookieMode},
 };
-use std::{collections::BTreeMap, net::IpAddr, ops::RangeInclusive, time::Duration};
-use xxhash_rust::xxh64::xxh64;
+use std::{collections::BTreeMap, ops::RangeInclusive, time::Duration};
 
 pub(super) fn cookie(backend: &Backend, uses: &[&Use<'_>], out: &mut Vec<Diagnostic>) -> Option<Cookie> {
     check_values(backend, out);
@@ -70,18 +66,10 @@ fn check_mode(typed: &Typed, mode: CookieMode, out: &mut Vec<Diagnostic>) {
     }
 }
 
-/// The value of a server that has none of its own, where that is asked for: HAProxy's `srv_set_dyncookie` (server.c). A server
-/// without a port has port 0 there.
-pub(super) fn dynamic(backend: &Backend, server: &Server) -> Option<String> {
+/// What the values of servers are made with that have none of their own, where that is asked for.
+pub(super) fn dynamic(backend: &Backend) -> Option<CookieKey> {
     asks_for_dynamic(backend)?;
-    let mut bytes = backend.dynamic_cookie_key.value()?.value.clone().into_bytes();
-    match server.address.ip() {
-        IpAddr::V4(address) => bytes.extend(address.octets()),
-        IpAddr::V6(address) => bytes.extend(address.octets()),
-    }
-    let port = if server.keeps_port { 0 } else { server.address.port() };
-    bytes.extend(u32::from(port).to_be_bytes());
-    Some(format!("{:016x}", xxh64(&bytes, 0)))
+    Some(CookieKey(backend.dynamic_cookie_key.value()?.value.clone()))
 }
 
 /// Where the cookie asks for values that are made.

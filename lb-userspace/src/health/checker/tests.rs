@@ -3,7 +3,7 @@
 use super::*;
 use crate::{
     health::Code,
-    model::{Backend, Balance, Check, CheckKind, Global, OnStop, Server, check::HttpCheck},
+    model::{Backend, Balance, Check, CheckKind, Global, OnStop, Resolvers, Server, check::HttpCheck},
     plan::testing,
 };
 use lb_common::Forward;
@@ -61,7 +61,7 @@ fn model(check: Check, addresses: &[SocketAddr]) -> Model {
         flow_timeout_udp: Duration::from_mins(3),
         track_budget: 20_000,
     };
-    Model { global, frontends: Vec::new(), backends: vec![backend] }
+    Model { global, resolvers: Resolvers::default(), frontends: Vec::new(), backends: vec![backend] }
 }
 
 /// A server that answers every connection with `answer` after reading something, or says nothing if it is empty.

@@ -2,8 +2,8 @@
 
 use crate::{
     model::{
-        Backend, Balance, Cookie, Frontend, FrontendKind, Global, HeaderCase, HttpFrontend, Model, OnStop, Server,
-        cookie::CookieMode, log::Logging,
+        Backend, Balance, Cookie, Frontend, FrontendKind, Global, HeaderCase, HttpFrontend, Model, OnStop, Resolvers,
+        Server, cookie::CookieMode, log::Logging,
     },
     plan::testing,
 };
@@ -28,7 +28,7 @@ pub(crate) fn model(frontends: Vec<Frontend>, backends: Vec<Backend>) -> Model {
         flow_timeout_udp: Duration::from_mins(3),
         track_budget: 20_000,
     };
-    Model { global, frontends, backends }
+    Model { global, resolvers: Resolvers::default(), frontends, backends }
 }
 
 pub(crate) fn backend(name: &str, addresses: impl IntoIterator<Item = SocketAddr>) -> Backend {

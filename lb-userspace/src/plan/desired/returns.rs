@@ -44,7 +44,7 @@ fn sources(model: &Model) -> impl Iterator<Item = (Endpoint, KernelVip, &Backend
     let of_vip = |(key, vip): (Endpoint, KernelVip)| {
         let backend = model.backends.get(vip.frontend.backend).filter(|backend| backend.forward == Forward::Nat);
         backend.into_iter().flat_map(move |backend| {
-            let servers = backend.servers.iter().enumerate();
+            let servers = backend.servers.iter().enumerate().filter(|(_, server)| server.is_resolved());
             servers.map(move |(index, server)| (source(key, &vip, server), vip, backend, index))
         })
     };

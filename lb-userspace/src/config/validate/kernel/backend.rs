@@ -52,7 +52,7 @@ pub(super) fn check_sources(vips: &[Vip<'_>], backends: &[&Entry<Backend>], out:
     let server_at: BTreeMap<IpAddr, Span> = backends
         .iter()
         .flat_map(|backend| servers(backend))
-        .map(|server| (server.value.address, server.span))
+        .filter_map(|server| Some((server.value.ip()?, server.span)))
         .collect();
     let mut seen = BTreeSet::new();
     for vip in vips.iter().filter(|vip| vip.frontend.forward() == Some(Forward::FullNat)) {
