@@ -5,6 +5,7 @@ pub mod model;
 pub mod health;
 mod crypt;
 mod hashing;
+pub mod resolver;
 pub mod servers;
 pub mod plan;
 pub mod dataplane;
