@@ -5,7 +5,9 @@
 //! probe → verdict → both halves → report is the order of the code. Connections are served by the threads of `l7`.
 
 pub mod privileges;
+mod changes;
 mod given;
+mod naming;
 mod running;
 pub mod halves;
 mod scans;
@@ -18,15 +20,16 @@ use crate::{
         socket::Asked,
     },
     channel::{Channel, ChannelError, ToSupervisor, ToWorker, from_memory_file, message::ReloadReport, to_memory_file},
-    config::{self, Bundle, Format},
-    dataplane::handed::WorkerMaps,
     health::Outcome,
     l7,
+    resolver::Answered,
 };
-use anyhow::{Context, anyhow};
-use given::{Found, Given};
+use anyhow::Context;
+use changes::Waiting;
+use given::Given;
+use naming::Naming;
 use running::{Running, Source};
-use scans::{Counted, Scans};
+use scans::Counted;
 use std::{
     collections::VecDeque,
     io, iter, mem,
@@ -36,7 +39,6 @@ use std::{
         unix::net::UnixListener,
     },
     path::PathBuf,
-    sync::Arc,
     time::Duration,
 };
 use tokio::{
@@ -70,8 +72,12 @@ struct Worker {
     channel: Channel,
     /// What the supervisor sent for the configuration that comes next.
     given: Given,
+    /// A configuration that waits for the addresses of its servers.
+    waiting: Option<Waiting>,
     /// From the first configuration on.
     running: Option<Running>,
+    naming: Naming,
+    answers_in: mpsc::Receiver<Answered>,
     outcomes: mpsc::Sender<Outcome>,
     outcomes_in: mpsc::Receiver<Outcome>,
     /// Servers whose traffic fails.
@@ -93,10 +99,14 @@ impl Worker {
         let (observed, observed_in) = mpsc::channel(WAITING);
         let (counted, counted_in) = mpsc::channel(1);
         let (requests, requests_in) = mpsc::channel(WAITING);
+        let (naming, answers_in) = Naming::new();
         Self {
             channel,
             given: Given::default(),
+            waiting: None,
             running: None,
+            naming,
+            answers_in,
             outcomes,
             outcomes_in,
             observed,
@@ -114,6 +124,8 @@ impl Worker {
         loop {
             let due = self.running.as_ref().and_then(|running| running.halves.due());
             let rises = self.running.as_ref().and_then(|running| running.halves.rises());
+            let patience = self.waiting.as_ref().map(|waiting| waiting.until);
+            let names = self.running.as_ref().and_then(|_| self.naming.due());
             let scan = self.running.as_ref().and_then(|running| running.scans.as_ref()?.due(&running.halves));
             tokio::select! {
                 biased;
@@ -128,6 +140,16 @@ impl Worker {
                     if let Some(running) = &mut self.running {
                         running.observed(server);
                     }
+                }
+                Some(answered) = self.answers_in.recv() => {
+                    self.naming.record(answered, Instant::now());
+                    self.take_up_if_ready().await?;
+                }
+                () = tokio::time::sleep_until(patience.unwrap_or_else(Instant::now)), if patience.is_some() => {
+                    self.take_up_if_ready().await?;
+                }
+                () = tokio::time::sleep_until(names.unwrap_or_else(Instant::now)), if names.is_some() => {
+                    self.readdress().await?;
                 }
                 () = tokio::time::sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => {
                     if let Some(running) = &mut self.running {
@@ -196,8 +218,12 @@ impl Worker {
             ToWorker::Configure { generation, supervisor, interfaces } => {
                 let file = descriptors.pop().context("a configuration without its file")?;
                 let source = Source { generation, supervisor, interfaces };
-                if let Err(error) = self.configure(source, file).await {
-                    self.refuse(generation, format!("{error:#}")).await?;
+                match self.prepare(source, file) {
+                    Ok(waiting) => {
+                        self.waiting = Some(waiting);
+                        self.take_up_if_ready().await?;
+                    }
+                    Err(error) => self.refuse(generation, format!("{error:#}")).await?,
                 }
             }
             ToWorker::Interfaces(interfaces) => {
@@ -223,10 +249,13 @@ impl Worker {
         let Some(running) = &mut self.running else { return Ok(()) };
         running.halves.set_next_hops(next_hops);
         running.halves.rebuild(Instant::now());
-        if let Some(address) = running.halves.without_next_hop()
-            && let Some(generation) = running.unconfirmed.take()
-        {
-            self.refuse(generation, format!("the kernel half has no next hop left for server {address}")).await?;
+        let Some(address) = running.halves.without_next_hop() else { return Ok(()) };
+        match running.unconfirmed.take() {
+            Some(generation) => {
+                self.refuse(generation, format!("the kernel half has no next hop left for server {address}")).await?;
+            }
+            None if running.has_moved => self.naming.distrust(address, Instant::now()),
+            None => {}
         }
         Ok(())
     }
@@ -237,42 +266,6 @@ impl Worker {
             Some(running) if again => running.sinks.reopen(files.collect()),
             Some(_) | None => self.given.log_files.extend(files),
         }
-    }
-
-    /// Takes up a configuration: first all that can fail, on the side; then the change, which cannot.
-    async fn configure(&mut self, source: Source, file: OwnedFd) -> anyhow::Result<()> {
-        // What was given for a configuration that is refused goes with it.
-        let Given { maps, rings, listeners, log_files } = mem::take(&mut self.given);
-        let bundle: Bundle = from_memory_file(file, u64::MAX)?;
-        let loaded =
-            config::load(&bundle).map_err(|diagnostics| anyhow!("{}", diagnostics.render(Format::default())))?;
-        let model = Arc::new(loaded.model);
-        let found = if maps.is_empty() { None } else { Some(Found::read(&WorkerMaps::from_named(maps, rings))?) };
-        let running = match &mut self.running {
-            Some(running) => running,
-            none => none.insert(Running::first(&model, self.observed.clone())?),
-        };
-        let next = running.prepare(&model, found.as_ref().map(|found| &found.tables), log_files)?;
-        if let Some(Found { writer, tables, counters, flows }) = found {
-            running.counters = Some(counters);
-            running.scans = Some(Scans::new(flows));
-            running.halves.adopt(writer, tables);
-        }
-        running.unconfirmed = Some(source.generation);
-        running.source = source;
-        running.change_to(&model, next, listeners, &self.outcomes);
-        let (rings, addresses) =
-            (running.halves.missing_rings().collect::<Vec<_>>(), running.halves.needed_next_hops());
-        if !rings.is_empty() {
-            self.tell(&ToSupervisor::CreateRings(rings)).await?;
-        }
-        if !addresses.is_empty() {
-            self.watch(&addresses).await?;
-        }
-        if let Some(running) = &mut self.running {
-            running.halves.rebuild(Instant::now());
-        }
-        Ok(())
     }
 
     async fn refuse(&self, generation: u64, error: String) -> anyhow::Result<()> {
@@ -298,14 +291,16 @@ impl Worker {
     /// Tells the supervisor once both halves have what it configured.
     async fn confirm(&mut self) -> anyhow::Result<()> {
         let Some(running) = &mut self.running else { return Ok(()) };
-        if running.halves.settled()
-            && let Some(generation) = running.unconfirmed.take()
-        {
-            running.confirmed = generation;
-            if running.counters.is_some() {
-                let addresses = running.halves.needed_next_hops();
-                self.watch(&addresses).await?; // Those that went may be forgotten now.
-            }
+        if !running.halves.settled() {
+            return Ok(());
+        }
+        let (confirmed, has_moved) = (running.unconfirmed.take(), mem::take(&mut running.has_moved));
+        running.confirmed = confirmed.unwrap_or(running.confirmed);
+        if running.counters.is_some() && (confirmed.is_some() || has_moved) {
+            let addresses = running.halves.needed_next_hops();
+            self.watch(&addresses).await?; // Those that went may be forgotten now.
+        }
+        if let Some(generation) = confirmed {
             self.tell(&ToSupervisor::Configured { generation, error: None }).await?;
         }
         Ok(())
@@ -322,9 +317,9 @@ impl Worker {
             scans.ask(&running.halves.model);
         }
         match request {
-            Request::Status => answer(waits, Answer::Ok(serde_json::to_value(running.status())?)),
+            Request::Status => answer(waits, Answer::Ok(serde_json::to_value(running.status(&self.naming))?)),
             Request::Ready { frontends } => answer(waits, Answer::Ok(serde_json::to_value(running.ready(&frontends))?)),
-            Request::Metrics => answer(waits, running.metrics()),
+            Request::Metrics => answer(waits, running.metrics(&self.naming)),
             Request::Reload => {
                 self.reload_waits.push_back(waits);
                 self.tell(&ToSupervisor::Reload).await?;
@@ -335,11 +330,12 @@ impl Worker {
     }
 
     /// Serves what is open, takes nothing new, writes no map any more: a daemon after us may own them already.
-    async fn drain(self, within: Option<Duration>, why: &str) -> anyhow::Result<()> {
+    async fn drain(mut self, within: Option<Duration>, why: &str) -> anyhow::Result<()> {
         drop(self.requests_in); // Whoever asks is told that we stop.
         if within.is_none() {
             self.doors.iter().for_each(AbortHandle::abort); // The daemon after us needs their addresses.
         }
+        self.naming.stop();
         let Some(mut running) = self.running else { return Ok(()) };
         running.checker.stop();
         let within = within.unwrap_or(running.halves.model.global.stop_timeout);

@@ -9,7 +9,7 @@ pub use scrape::serve;
 use super::{
     kernel::{CountersReport, KernelReport},
     ring::RingReport,
-    status::{CheckStatus, FrontendStatus, LogStatus, Status, TableStatus},
+    status::{BackendStatus, CheckStatus, FrontendStatus, HostStatus, LogStatus, ServerStatus, Status, TableStatus},
 };
 use prometheus_client::{
     collector::Collector,
@@ -118,7 +118,7 @@ impl Snapshot {
     }
 
     fn encode_servers(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
-        let rows = |value: fn(&super::status::ServerStatus) -> u64| -> Rows<2> {
+        let rows = |value: fn(&ServerStatus) -> u64| -> Rows<2> {
             let servers = self
                 .status
                 .backends
@@ -154,7 +154,8 @@ impl Snapshot {
         )?;
         let name = ("server_connect_errors", "Connections that the proxy could not open");
         counters(encoder, name, rows(|server| server.connect_errors))?;
-        self.encode_checks(encoder)
+        self.encode_checks(encoder)?;
+        self.encode_names(encoder)
     }
 
     fn encode_checks(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
@@ -175,6 +176,27 @@ impl Snapshot {
         let code = checked()
             .filter_map(|([backend, server], check)| Some(([backend, server, ("code", check.code.clone()?)], 1)));
         gauges(encoder, ("server_check_code", "1 for what the last probe found, by HAProxy's codes"), code.collect())
+    }
+
+    /// Of servers that are known by their names.
+    fn encode_names(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let rows = |value: fn(&HostStatus) -> Option<u64>| -> Rows<3> {
+            let servers = self.status.backends.iter().flat_map(|backend| {
+                backend.servers.iter().filter_map(move |server| Some((backend, server, server.host.as_ref()?)))
+            });
+            let row = |(backend, server, host): (&BackendStatus, &ServerStatus, &HostStatus)| {
+                let labels =
+                    [("backend", backend.name.clone()), ("server", server.name.clone()), ("name", host.name.clone())];
+                Some((labels, value(host)?))
+            };
+            servers.filter_map(row).collect()
+        };
+        let name = ("server_name_age_seconds", "Since the last good answer about the server's host name");
+        gauges(encoder, name, rows(|host| host.age))?;
+        let name = ("server_name_failing", "1 if the last answer is of no use to the server, or did not come");
+        gauges(encoder, name, rows(|host| Some(host.problem.is_some().into())))?;
+        let name = ("server_name_failures", "Questions about the server's host name that failed");
+        counters(encoder, name, rows(|host| Some(host.failures)))
     }
 }
 
@@ -253,7 +275,7 @@ mod tests {
     use super::*;
     use crate::admin::{
         kernel::{CountedReport, ServerReport},
-        status::{BackendStatus, FrontendStatus, ServerStatus},
+        status::FrontendStatus,
     };
 
     #[test]

@@ -132,8 +132,11 @@ pub struct CheckStatus {
 pub struct ServerStatus {
     /// Its name.
     pub name: String,
-    /// Its address.
+    /// Its address; of one that is known by its name and has none, the name with the port.
     pub address: String,
+    /// How it stands with its name; `None`: it is known by its address.
+    #[serde(default)]
+    pub host: Option<HostStatus>,
     /// Row in the kernel's maps.
     pub id: u16,
     /// In one word.
@@ -162,6 +165,19 @@ pub struct ServerStatus {
     pub total: u64,
     /// Connections of the proxy that could not be opened.
     pub connect_errors: u64,
+}
+
+/// How a server stands with its host name.
+#[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+pub struct HostStatus {
+    /// The name.
+    pub name: String,
+    /// How old the last good answer is, in seconds; `None`: there was none since the worker started.
+    pub age: Option<u64>,
+    /// How often the question has failed since the worker started.
+    pub failures: u64,
+    /// Why the last answer is of no use, or did not come; `None`: all is well.
+    pub problem: Option<String>,
 }
 
 /// One change of health and how fast it took effect.

@@ -114,16 +114,29 @@ fn frontend_row(frontend: &FrontendStatus) -> [String; 8] {
 
 fn server_row(backend: &str, server: &ServerStatus) -> [String; 9] {
     let backup = if server.backup { " (backup)" } else { "" };
+    let problem = server.host.as_ref().and_then(|host| Some(format!("{}: {}", host.name, host.problem.as_ref()?)));
+    let last = server
+        .check
+        .as_ref()
+        .and_then(|check| check.last.clone())
+        .into_iter()
+        .chain(problem)
+        .collect::<Vec<_>>()
+        .join("; ");
     [
         format!("{backend}/{}{backup}", server.name),
-        server.address.clone(),
+        server
+            .host
+            .as_ref()
+            .filter(|host| !server.address.starts_with(&host.name))
+            .map_or_else(|| server.address.clone(), |host| format!("{} ({})", server.address, host.name)),
         if server.drained { "drained".to_owned() } else { server.state.clone() },
         if server.available { "yes" } else { "no" }.to_owned(),
         server.throttle.map_or_else(|| server.weight.to_string(), |part| format!("{} ({part}%)", server.weight)),
         server.connections.to_string(),
         server.flows.to_string(),
         server.total.to_string(),
-        server.check.as_ref().and_then(|check| check.last.clone()).unwrap_or_default(),
+        last,
     ]
 }
 

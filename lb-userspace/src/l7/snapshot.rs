@@ -29,7 +29,8 @@ use std::{
 pub struct Snapshot {
     model: Arc<Model>,
     live: Arc<Live>,
-    frontends: Vec<FrontendRoute>,
+    /// Shared with the snapshots of other addresses of the same servers.
+    frontends: Arc<[FrontendRoute]>,
     backends: Vec<BackendRoute>,
 }
 
@@ -179,9 +180,21 @@ impl Snapshot {
     pub(crate) fn with_logs(model: Arc<Model>, live: Arc<Live>, sinks: &Sinks) -> Result<Self, SnapshotError> {
         let served = model.frontends.iter().filter(|frontend| !matches!(frontend.kind, FrontendKind::L4(_)));
         let frontends = served.map(|frontend| FrontendRoute::new(frontend, &live, sinks)).collect::<Result<_, _>>()?;
-        let backend = |backend| BackendRoute::new(backend, &live, model.global.hash_key);
+        let backend = |backend: &Backend| {
+            let connectors = backend.servers.iter().map(|server| BackendRoute::connector(backend, server));
+            BackendRoute::new(backend, connectors.collect::<Result<_, _>>()?, &live, model.global.hash_key)
+        };
         let backends = model.backends.iter().map(backend).collect::<Result<_, _>>()?;
         Ok(Self { model, live, frontends, backends })
+    }
+
+    /// The same with servers at other addresses, which is all that `model` differs in: what is costly to make is shared.
+    pub(crate) fn readdressed(&self, model: Arc<Model>, live: Arc<Live>) -> Result<Self, SnapshotError> {
+        let backend = |(backend, known): (&Backend, &BackendRoute)| {
+            BackendRoute::new(backend, known.tls.clone(), &live, model.global.hash_key)
+        };
+        let backends = model.backends.iter().zip(&self.backends).map(backend).collect::<Result<_, _>>()?;
+        Ok(Self { model, live, frontends: Arc::clone(&self.frontends), backends })
     }
 
     /// What it was made from.
@@ -297,7 +310,13 @@ fn asks_tls(condition: &Condition) -> bool {
 }
 
 impl BackendRoute {
-    fn new(backend: &Backend, live: &Live, key: HashKey) -> Result<Self, SnapshotError> {
+    /// `tls`: how each server is spoken to.
+    fn new(
+        backend: &Backend,
+        tls: Vec<Option<(Connector, Sni)>>,
+        live: &Live,
+        key: HashKey,
+    ) -> Result<Self, SnapshotError> {
         let not_live = || SnapshotError::NotLive { name: backend.name.clone() };
         Ok(Self {
             name: backend.name.clone(),
@@ -310,7 +329,7 @@ impl BackendRoute {
             timeout_server_fin: backend.timeout_server_fin,
             timeout_queue: backend.pressure.timeout_queue.unwrap_or(backend.timeout_connect),
             retry: backend.pressure.retry.clone(),
-            tls: backend.servers.iter().map(|server| Self::connector(backend, server)).collect::<Result<_, _>>()?,
+            tls,
             persistence: Persistence::new(backend),
             send_proxy: backend.send_proxy,
             http2: backend.proto == Proto::Http2,

@@ -220,7 +220,8 @@ impl Registry {
                     known.get(&*server.name).filter(|was| was.host.as_ref().is_some_and(|was| was.name == host.name));
                 let Some(was) = was.filter(|was| was.address != server.address) else { continue };
                 if let Some(Standing { admin, .. }) = self.standings.get(&was.identity(&backend.name)).copied() {
-                    let standing = Standing { admin, ..Standing::default() };
+                    // Of the machine there nothing is known yet.
+                    let standing = Standing { admin, health: Health::Unresolved };
                     self.standings.insert(server.identity(&backend.name), standing);
                 }
             }

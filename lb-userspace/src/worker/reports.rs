@@ -1,6 +1,6 @@
 //! What the worker tells about itself: a [`Status`], and the metrics made of it.
 
-use super::{halves::Halves, running::Running};
+use super::{halves::Halves, naming::Naming, running::Running};
 use crate::{
     admin::{
         kernel::KernelReport,
@@ -8,22 +8,25 @@ use crate::{
         protocol::{Answer, Request},
         ready::{FrontendReady, Ready},
         status::{
-            BackendStatus, BindStatus, CheckStatus, FrontendStatus, LogStatus, ServerStatus, Status, TableStatus,
+            BackendStatus, BindStatus, CheckStatus, FrontendStatus, HostStatus, LogStatus, ServerStatus, Status,
+            TableStatus,
         },
     },
     health::{Report, verdicts::Record},
     l7::log::SinkReport,
-    model::{Backend, Frontend, Model, QuorumDown, backend},
+    model::{Backend, Frontend, Model, QuorumDown, Server, backend},
     plan::{Census, Connections},
     servers::{Admin, Health, Throttle},
 };
 use lb_common::maps::{MAX_CONNECTIONS4, MAX_CONNECTIONS6, MAX_FLOWS4, MAX_FLOWS6, MAX_HALF_OPEN};
+use std::collections::BTreeMap;
 use tokio::time::Instant;
 
 impl Running {
     /// How things stand now.
-    pub(super) fn status(&self) -> Status {
+    pub(super) fn status(&self, naming: &Naming) -> Status {
         let model = &self.halves.model;
+        let hosts = naming.report(Instant::now());
         Status {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             pid: self.source.supervisor,
@@ -31,7 +34,7 @@ impl Running {
             generation: self.confirmed,
             interfaces: self.source.interfaces.clone(),
             frontends: model.frontends.iter().map(|frontend| self.frontend_status(model, frontend)).collect(),
-            backends: model.backends.iter().map(|backend| self.backend_status(backend)).collect(),
+            backends: model.backends.iter().map(|backend| self.backend_status(backend, &hosts)).collect(),
             connections: self.threads.connections(),
             max_connections: self.halves.live.room.limit(),
             tables: self.halves.census().map(|(census, _)| table_status(census)).unwrap_or_default(),
@@ -73,8 +76,8 @@ impl Running {
     }
 
     /// The text that a scraper reads.
-    pub(super) fn metrics(&self) -> Answer {
-        let status = self.status();
+    pub(super) fn metrics(&self, naming: &Naming) -> Answer {
+        let status = self.status(naming);
         let kernel = match self.counters.as_ref().map(|counters| counters.totals(self.halves.tables())).transpose() {
             Ok(totals) => totals.map(|totals| KernelReport::new(self.halves.tables(), &totals, Some(&status))),
             Err(error) => return Answer::Error(format!("cannot read the kernel's counters: {error}")),
@@ -102,7 +105,7 @@ impl Running {
         }
     }
 
-    fn backend_status(&self, backend: &Backend) -> BackendStatus {
+    fn backend_status(&self, backend: &Backend, hosts: &BTreeMap<(&str, &str), HostStatus>) -> BackendStatus {
         let live = self.halves.live.backend(&backend.name);
         let (available, now) = (live.map(|live| live.available.load_full()), Instant::now());
         let servers = backend.servers.iter().enumerate().map(|(index, server)| {
@@ -110,7 +113,8 @@ impl Running {
             let standing = self.halves.registry.standing(identity);
             let mut status = ServerStatus {
                 name: server.name.clone(),
-                address: server.address.to_string(),
+                address: shown(server),
+                host: hosts.get(&(&*backend.name, &*server.name)).cloned(),
                 id: self.halves.registry.server_id(identity).unwrap_or_default(),
                 state: standing.to_string(),
                 available: available.as_ref().is_some_and(|available| available.contains(index)),
@@ -162,6 +166,14 @@ pub(super) fn starting(request: &Request) -> serde_json::Result<Answer> {
         Request::Ready { .. } => Answer::Ok(serde_json::to_value(not_ready())?),
         Request::Status | Request::Metrics | Request::Reload | Request::Server { .. } => Answer::Error(WHY.to_owned()),
     })
+}
+
+/// Where a server is, as far as that is known.
+fn shown(server: &Server) -> String {
+    match &server.host {
+        Some(host) if !server.is_resolved() => format!("{}:{}", host.name, server.address.port()),
+        Some(_) | None => server.address.to_string(),
+    }
 }
 
 fn log_status(SinkReport { target, written, lost, failing }: SinkReport) -> LogStatus {

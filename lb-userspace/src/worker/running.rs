@@ -12,6 +12,7 @@ use crate::{
     plan::Tables,
     servers::{Admin, Live, Registry},
 };
+use anyhow::Context as _;
 use prometheus_client::metrics::histogram::Histogram;
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
@@ -44,6 +45,9 @@ pub(super) struct Next {
 /// All that a configuration brings to life.
 pub(super) struct Running {
     pub(super) source: Source,
+    /// As configured: of servers that are known by their names, no address is known here.
+    pub(super) configured: Arc<Model>,
+    /// Both, with the addresses of all servers.
     pub(super) halves: Halves,
     /// `None` without kernel frontends.
     pub(super) counters: Option<KernelCounters>,
@@ -57,6 +61,8 @@ pub(super) struct Running {
     pub(super) failovers: VecDeque<Failover>,
     /// From the end of the probe that decided until both halves had the verdict.
     pub(super) probe_to_map: Histogram,
+    /// Whether servers have other addresses that the maps do not have yet.
+    pub(super) has_moved: bool,
     /// The generation that the supervisor waits for, until both halves have it.
     pub(super) unconfirmed: Option<u64>,
     /// The generation that both halves had last; 0: none yet.
@@ -70,6 +76,7 @@ impl Running {
         halves.live = Arc::new(Live::telling(observed));
         Ok(Self {
             source: Source::default(),
+            configured: Arc::clone(model),
             verdicts: Verdicts::default(),
             checker: Checker::start()?,
             threads: l7::Threads::start(model.global.threads)?,
@@ -79,6 +86,7 @@ impl Running {
             scans: None,
             failovers: VecDeque::new(),
             probe_to_map: metrics::latencies(),
+            has_moved: false,
             unconfirmed: None,
             confirmed: 0,
         })
@@ -93,6 +101,7 @@ impl Running {
     ) -> anyhow::Result<Next> {
         let known = &self.halves.registry;
         let mut registry = found.map_or_else(|| known.clone(), |tables| known.take_over(tables));
+        registry.follow(&self.halves.model, model);
         registry.update(model)?;
         let live = Arc::new(self.halves.live.for_model(model));
         let logging = model.frontends.iter().map(|frontend| &frontend.log);
@@ -118,6 +127,24 @@ impl Running {
         self.threads.apply(Arc::new(snapshot), bound(model, listeners));
         self.sinks = sinks;
         self.checker.change_to(probers, outcomes);
+    }
+
+    /// Servers are at other addresses, which is all that `model` differs in from the one that is served. After an error nothing
+    /// has changed.
+    pub(super) fn readdress(&mut self, model: &Arc<Model>, outcomes: &mpsc::Sender<Outcome>) -> anyhow::Result<()> {
+        let served = self.threads.snapshot().context("nothing is served")?;
+        let mut registry = self.halves.registry.clone();
+        registry.follow(&self.halves.model, model);
+        registry.update(model)?;
+        let live = Arc::new(self.halves.live.for_model(model));
+        let snapshot = served.readdressed(Arc::clone(model), live)?;
+        self.change_to(
+            model,
+            Next { registry, snapshot, sinks: self.sinks.clone(), probers: Probers::new(model)? },
+            BTreeMap::new(),
+            outcomes,
+        );
+        Ok(())
     }
 
     /// Takes probes into account: perhaps verdicts fall, and then both halves get them at once.

@@ -1,0 +1,129 @@
+//! What the worker serves changes: another configuration, or other addresses of its servers.
+
+use super::{
+    Worker,
+    given::{Found, Given},
+    running::{Running, Source},
+    scans::Scans,
+};
+use crate::{
+    channel::{ToSupervisor, from_memory_file},
+    config::{self, Bundle, Format},
+    dataplane::handed::WorkerMaps,
+    model::Model,
+};
+use anyhow::anyhow;
+use std::{
+    collections::BTreeMap,
+    mem,
+    net::{SocketAddr, TcpListener},
+    os::fd::OwnedFd,
+    path::PathBuf,
+    sync::Arc,
+};
+use tokio::time::Instant;
+use tracing::error;
+
+/// A configuration with all that was given for it.
+pub(super) struct Waiting {
+    source: Source,
+    model: Arc<Model>,
+    found: Option<Found>,
+    listeners: BTreeMap<SocketAddr, Vec<TcpListener>>,
+    log_files: BTreeMap<PathBuf, OwnedFd>,
+    /// It takes effect then, whatever is known.
+    pub(super) until: Instant,
+}
+
+impl Worker {
+    /// Reads a configuration, and asks for the addresses that it needs.
+    pub(super) fn prepare(&mut self, source: Source, file: OwnedFd) -> anyhow::Result<Waiting> {
+        // What was given for a configuration that is refused goes with it.
+        let Given { maps, rings, listeners, log_files } = mem::take(&mut self.given);
+        let bundle: Bundle = from_memory_file(file, u64::MAX)?;
+        let loaded =
+            config::load(&bundle).map_err(|diagnostics| anyhow!("{}", diagnostics.render(Format::default())))?;
+        let model = Arc::new(loaded.model);
+        let found = if maps.is_empty() { None } else { Some(Found::read(&WorkerMaps::from_named(maps, rings))?) };
+        let now = Instant::now();
+        self.naming.ask(&model, self.running.as_ref().map(|running| &*running.configured), now);
+        if let Some(found) = &found {
+            self.naming.remember(&model, &found.tables);
+        }
+        let until = now + model.resolvers.timeout_retry;
+        Ok(Waiting { source, model, found, listeners, log_files, until })
+    }
+
+    /// Takes up the configuration that waits, once the addresses of its servers are known or have been waited for.
+    pub(super) async fn take_up_if_ready(&mut self) -> anyhow::Result<()> {
+        let is_ready = |waiting: &mut Waiting| waiting.until <= Instant::now() || self.naming.is_ready(&waiting.model);
+        let Some(waiting) = self.waiting.take_if(is_ready) else { return Ok(()) };
+        let generation = waiting.source.generation;
+        if let Err(error) = self.configure(waiting).await {
+            if let Some(running) = &self.running {
+                self.naming.ask(&running.configured, None, Instant::now());
+            }
+            self.refuse(generation, format!("{error:#}")).await?;
+        }
+        Ok(())
+    }
+
+    /// Takes up a configuration: first all that can fail, on the side; then the change, which cannot.
+    async fn configure(&mut self, waiting: Waiting) -> anyhow::Result<()> {
+        let Waiting { source, model: configured, found, listeners, log_files, .. } = waiting;
+        let now = Instant::now();
+        let (model, chosen) = self.naming.addressed(&configured, now);
+        let running = match &mut self.running {
+            Some(running) => running,
+            none => none.insert(Running::first(&model, self.observed.clone())?),
+        };
+        let next = running.prepare(&model, found.as_ref().map(|found| &found.tables), log_files)?;
+        if let Some(Found { writer, tables, counters, flows }) = found {
+            running.counters = Some(counters);
+            running.scans = Some(Scans::new(flows));
+            running.halves.adopt(writer, tables);
+        }
+        running.unconfirmed = Some(source.generation);
+        running.source = source;
+        running.change_to(&model, next, listeners, &self.outcomes);
+        running.configured = configured;
+        self.naming.ask(&running.configured, None, now);
+        self.naming.given(chosen, now);
+        let rings = running.halves.missing_rings().collect::<Vec<_>>();
+        if !rings.is_empty() {
+            self.tell(&ToSupervisor::CreateRings(rings)).await?;
+        }
+        self.follow_addresses().await
+    }
+
+    /// Servers may have other addresses now: if so, both halves get them as they get another configuration.
+    pub(super) async fn readdress(&mut self) -> anyhow::Result<()> {
+        let (Some(running), now) = (&mut self.running, Instant::now()) else { return Ok(()) };
+        let (model, chosen) = self.naming.addressed(&running.configured, now);
+        if !self.naming.is_new(&chosen) {
+            self.naming.given(chosen, now);
+            return Ok(());
+        }
+        if let Err(error) = running.readdress(&model, &self.outcomes) {
+            error!(error = format!("{error:#}"), "cannot give servers other addresses; those before go on");
+            self.naming.later(now);
+            return Ok(());
+        }
+        running.has_moved = true;
+        self.naming.given(chosen, now);
+        self.follow_addresses().await
+    }
+
+    /// Asks for next hops of the addresses that servers have now; the maps follow once they are there.
+    async fn follow_addresses(&mut self) -> anyhow::Result<()> {
+        let Some(running) = &mut self.running else { return Ok(()) };
+        let addresses = running.halves.needed_next_hops();
+        if !addresses.is_empty() {
+            self.watch(&addresses).await?;
+        }
+        if let Some(running) = &mut self.running {
+            running.halves.rebuild(Instant::now());
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,147 @@
+//! When changes of addresses take effect, and what is remembered of them.
+
+use super::*;
+use crate::{
+    model::{Family, Host},
+    plan::testing::{backend, model, server},
+    resolver::{Failure, Found},
+    servers::{Admin, Health, Registry},
+};
+use lb_common::ServerEntry;
+use std::{future::Future, net::SocketAddr};
+use tokio::task::LocalSet;
+
+fn of(names: &[&str]) -> Model {
+    let named = |name: &&str| {
+        let host = Host { name: (*name).into(), prefer: Family::V4, allow_dup_ip: false, cookie_key: None };
+        Server { host: Some(Arc::new(host)), address: SocketAddr::new(NOWHERE, 80), ..server(name, "192.0.2.1:80") }
+    };
+    model(vec![backend("web", names.iter().map(named).collect())], vec![])
+}
+
+fn answered(name: &str, last: &[u8]) -> Answered {
+    let addresses = last.iter().map(|last| IpAddr::from([10, 0, 0, *last])).collect();
+    let question = Question { name: name.into(), first: Family::V4, either: true };
+    Answered { question, ended: Ok(Found { addresses, ttl: Duration::from_secs(1) }) }
+}
+
+fn failed(name: &str) -> Answered {
+    Answered { ended: Err(Failure::Timeout), ..answered(name, &[]) }
+}
+
+fn addresses(model: &Model) -> Vec<String> {
+    model.backends[0].servers.iter().map(|server| server.address.to_string()).collect()
+}
+
+/// Takes up what is chosen now; whether that was new.
+fn take_up(naming: &mut Naming, model: &Model, now: Instant) -> bool {
+    let (_, chosen) = naming.addressed(model, now);
+    let is_new = naming.is_new(&chosen);
+    naming.given(chosen, now);
+    is_new
+}
+
+async fn local(test: impl Future<Output = ()>) {
+    LocalSet::new().run_until(test).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn answers_are_gathered_and_changes_keep_their_distance() {
+    local(async {
+        let (mut naming, _answers) = Naming::new();
+        let (model, begin) = (of(&["a", "b"]), Instant::now());
+        naming.ask(&model, None, begin);
+        assert!(!naming.is_ready(&model));
+        naming.record(answered("a", &[1]), begin);
+        assert!(!naming.is_ready(&model));
+        naming.record(answered("b", &[2]), begin);
+        assert!(naming.is_ready(&model));
+        assert_eq!(naming.due(), Some(begin + GATHER), "both in one");
+        assert!(take_up(&mut naming, &model, begin));
+        assert_eq!(addresses(&naming.addressed(&model, begin).0), ["10.0.0.1:80", "10.0.0.2:80"]);
+        assert_eq!(naming.due(), None);
+
+        naming.record(answered("a", &[1]), begin);
+        naming.record(failed("b"), begin);
+        assert_eq!(naming.due(), None, "nothing new");
+        for step in 1..=100 {
+            naming.record(answered("a", &[step]), begin + Duration::from_millis(step.into()));
+        }
+        assert_eq!(naming.due(), Some(begin + DISTANCE));
+        assert!(take_up(&mut naming, &model, begin + DISTANCE));
+        assert_eq!(addresses(&naming.addressed(&model, begin).0), ["10.0.0.100:80", "10.0.0.2:80"]);
+        naming.record(answered("a", &[7]), begin + DISTANCE * 10);
+        assert_eq!(naming.due(), Some(begin + DISTANCE * 10 + GATHER), "after a quiet time at once");
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_name_that_fails_is_known_to_fail_and_waited_for_no_longer() {
+    local(async {
+        let (mut naming, _answers) = Naming::new();
+        let (model, now) = (of(&["a"]), Instant::now());
+        naming.ask(&model, None, now);
+        naming.record(failed("a"), now);
+        assert!(naming.is_ready(&model));
+        take_up(&mut naming, &model, now);
+        let report = naming.report(now);
+        let status = report.get(&("web", "a")).expect("known");
+        assert_eq!((status.age, status.failures), (None, 1));
+        assert_eq!(status.problem.as_deref(), Some("no name server answers"));
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_the_maps_hold_is_where_servers_were() {
+    local(async {
+        let (mut naming, _answers) = Naming::new();
+        let (model, now) = (of(&["a", "b"]), Instant::now());
+        let row = |server: &Server, last: u8| {
+            let ip = IpAddr::from([10, 0, 0, last]);
+            let identity = server.at(Some(ip)).identity("web");
+            ServerEntry { identity, addr: ip.into(), health: 2, ..bytemuck::Zeroable::zeroed() }
+        };
+        let servers = &model.backends[0].servers;
+        let mut tables = Tables::default();
+        tables.servers.insert(1, row(&servers[0], 5));
+        tables.servers.insert(2, ServerEntry { identity: 99, ..row(&servers[1], 6) });
+        naming.ask(&model, None, now);
+        naming.remember(&model, &tables);
+        assert!(!naming.is_ready(&model), "of b nothing is remembered");
+        let (addressed, _) = naming.addressed(&model, now);
+        assert_eq!(addresses(&addressed), ["10.0.0.5:80", "0.0.0.0:80"]);
+        let mut registry = Registry::adopt(&tables);
+        registry.update(&addressed).expect("room");
+        let health = |index: usize| registry.standing(addressed.backends[0].servers[index].identity("web")).health;
+        assert_eq!([health(0), health(1)], [Health::Down; 2], "the one was down before, the other is nowhere");
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_the_operator_wants_goes_with_the_server_and_its_health_does_not() {
+    local(async {
+        let (mut naming, _answers) = Naming::new();
+        let (model, now) = (of(&["a"]), Instant::now());
+        naming.ask(&model, None, now);
+        let mut registry = Registry::default();
+        let (mut before, _) = naming.addressed(&model, now);
+        registry.update(&before).expect("room");
+        let of = |model: &Model| model.backends[0].servers[0].identity("web");
+        registry.set_admin(of(&before), Admin::Maint);
+        for last in [1, 2] {
+            naming.record(answered("a", &[last]), now);
+            let (next, chosen) = naming.addressed(&model, now);
+            naming.given(chosen, now);
+            registry.follow(&before, &next);
+            registry.update(&next).expect("room");
+            let standing = registry.standing(of(&next));
+            assert_eq!((standing.admin, standing.health), (Admin::Maint, Health::Unknown));
+            registry.set_health(of(&next), Health::Down);
+            before = next;
+        }
+    })
+    .await;
+}
