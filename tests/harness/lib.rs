@@ -4,6 +4,7 @@
 //! [`client`] the traffic, and [`watch`] looks whether the balancer's own stack saw any of it. [`tunnel`] and [`vlan`] stand in
 //! for devices that a kernel may not have.
 
+pub mod dns;
 pub mod lab;
 pub mod netns;
 pub mod reaper;

@@ -32,6 +32,7 @@ mod stop;
 mod capabilities;
 mod verbs;
 mod certificates;
+mod names;
 mod control;
 mod access_log;
 mod examples;

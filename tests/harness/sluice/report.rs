@@ -57,6 +57,12 @@ pub struct ServerStatus {
     pub health: String,
     /// What its check found.
     pub check: Option<CheckStatus>,
+    /// Where it is.
+    pub address: String,
+    /// Whether it takes new traffic.
+    pub available: bool,
+    /// How it stands with its host name, if it is known by one.
+    pub host: Option<HostStatus>,
 }
 
 /// What a check found.
@@ -66,6 +72,17 @@ pub struct CheckStatus {
     pub code: Option<String>,
     /// Probes that failed while the server was up.
     pub failures: u64,
+}
+
+/// How a server stands with its host name.
+#[derive(Clone, Debug, Deserialize)]
+pub struct HostStatus {
+    /// Seconds since the last good answer.
+    pub age: Option<u64>,
+    /// How often the question has failed.
+    pub failures: u64,
+    /// Why the last answer is of no use, or did not come.
+    pub problem: Option<String>,
 }
 
 /// A change of health.

@@ -1,0 +1,404 @@
+//! Servers that are known by their names: where a name leads is followed under traffic, and a name server that is dead, slow
+//! or lies changes nothing.
+
+use crate::scene::{FAST_CHECK, PORT, SOON};
+use anyhow::{Context, Result, ensure};
+use lb_tests::{
+    client::{Connection, Flows},
+    dns::{self, DOMAIN, Dnsmasq},
+    lab::{BACKUP, Lab, NAT_VIP, PROXY_VIP},
+    origin::{Echo, Listen, Nginx},
+    sluice::{Sluice, report::ServerStatus},
+    wait,
+};
+use std::{
+    fmt::Write,
+    net::{IpAddr, SocketAddr, UdpSocket},
+    panic::resume_unwind,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+    thread::{self, JoinHandle},
+    time::Duration,
+};
+use tokio::time::Instant;
+
+const SITE: Listen = Listen { site: "web", port: 8080, keep_alive: true };
+const VIP: SocketAddr = SocketAddr::new(IpAddr::V4(NAT_VIP), PORT);
+const PROXY: SocketAddr = SocketAddr::new(IpAddr::V4(PROXY_VIP), 80);
+const RELAY: SocketAddr = SocketAddr::new(IpAddr::V4(PROXY_VIP), 81);
+
+/// Frontends of all kinds, each in front of one server that is called `web`; asked is the machine that else is the backup.
+/// `more`: further lines of each server.
+fn config(lab: &Lab, more: &str) -> Result<String> {
+    let nameserver = dns::address(lab.machine(BACKUP)?);
+    let mut text =
+        format!("[resolvers]\nnameserver = \"{nameserver}\"\ntimeout_retry = \"200ms\"\ntimeout_resolve = \"200ms\"\n");
+    for (frontend, mode, bind, port) in
+        [("web", "http", PROXY, SITE.port), ("relay", "tcp", RELAY, PORT), ("echo", "l4", VIP, PORT)]
+    {
+        let forward = if mode == "l4" { "forward = \"nat\"" } else { "" };
+        write!(
+            text,
+            r#"
+[frontend.{frontend}]
+mode = "{mode}"
+bind = "{bind}"
+default_backend = "{frontend}"
+[backend.{frontend}]
+check = {FAST_CHECK}
+{forward}
+[[backend.{frontend}.server]]
+name = "s"
+address = "web.{DOMAIN}:{port}"
+{more}
+"#
+        )?;
+    }
+    Ok(text)
+}
+
+/// What answers on two machines.
+struct Origins {
+    _nginx: [Nginx; 2],
+    _echo: [Echo; 2],
+}
+
+impl Origins {
+    fn start(lab: &Lab) -> Result<Self> {
+        let nginx = |name| Nginx::start(lab.machine(name)?, lab.directory(), &[SITE]);
+        let echo = |name| Echo::start(lab.machine(name)?, PORT, lab.directory());
+        Ok(Self { _nginx: [nginx("web1")?, nginx("web2")?], _echo: [echo("web1")?, echo("web2")?] })
+    }
+}
+
+fn start_dns(lab: &Lab, leads_to: &str) -> Result<Dnsmasq> {
+    Dnsmasq::start(lab.machine(BACKUP)?, lab.directory(), &[("web", lab.machine(leads_to)?.address.into())])
+}
+
+fn lead(lab: &Lab, dns: &Dnsmasq, to: &str) -> Result<()> {
+    dns.set(&[("web", lab.machine(to)?.address.into())])
+}
+
+/// Who answers a new client of each frontend.
+fn met(lab: &Lab) -> Result<[String; 3]> {
+    let web = Connection::open(&lab.client, PROXY)?.get("/")?;
+    ensure!(web.status == 200, "{web:?}");
+    let flow = |at| Flows::open(&lab.client, at, 1)?.by_server().into_keys().next().context("nobody");
+    Ok([web.server, flow(RELAY)?, flow(VIP)?])
+}
+
+fn wait_for(lab: &Lab, sluice: &Sluice, server: &str) -> Result<()> {
+    let all = wait::until(&format!("all frontends to lead to {server}"), SOON, || {
+        Ok((met(lab)? == [server; 3]).then_some(()))
+    });
+    all.with_context(|| sluice.log())
+}
+
+fn servers(sluice: &Sluice) -> Result<Vec<ServerStatus>> {
+    Ok(sluice.status()?.backends.into_iter().flat_map(|backend| backend.servers).collect())
+}
+
+/// Clients of all frontends that come one after the other while `work` runs: all must be served, by one of these.
+fn under_traffic<T>(lab: &Lab, by: &[&str], work: impl FnOnce() -> Result<T>) -> Result<T> {
+    let over = AtomicBool::new(false);
+    thread::scope(|scope| {
+        let visitor = scope.spawn(|| {
+            let mut visits = 0;
+            while !over.load(Ordering::Relaxed) {
+                let met = met(lab)?;
+                ensure!(met.iter().all(|server| by.contains(&&**server)), "{met:?}");
+                visits += 1;
+            }
+            Ok(visits)
+        });
+        let done = work();
+        over.store(true, Ordering::Relaxed);
+        let visits: usize = visitor.join().unwrap_or_else(|panic| resume_unwind(panic))?;
+        let done = done?;
+        ensure!(visits > 20, "only {visits} visits: they show nothing");
+        Ok(done)
+    })
+}
+
+#[test]
+fn where_a_name_leads_is_followed_within_its_time_and_no_client_notices() -> Result<()> {
+    let lab = Lab::new()?;
+    let (_origins, dns) = (Origins::start(&lab)?, start_dns(&lab, "web1")?);
+    let sluice = Sluice::start(&lab, &config(&lab, "")?)?;
+    ensure!(met(&lab)? == ["web1"; 3], "it is known before anything is served");
+    sluice.command(&["server", "drain", "echo/s"])?;
+    sluice.command(&["server", "ready", "echo/s"])?;
+    let mut flows = Flows::open(&lab.client, RELAY, 100)?;
+
+    let (turned, followed) = (Instant::now(), AtomicUsize::new(0));
+    for (from, to) in [("web1", "web2"), ("web2", "web1")] {
+        under_traffic(&lab, &[from, to], || {
+            lead(&lab, &dns, to)?;
+            wait_for(&lab, &sluice, to)?;
+            followed.fetch_add(1, Ordering::Relaxed);
+            Ok(())
+        })
+        .with_context(|| sluice.log())?;
+    }
+    flows.exchange("what a client has stays where it is")?;
+    println!("{} changes followed in {:?}", followed.load(Ordering::Relaxed), turned.elapsed());
+    for server in servers(&sluice)? {
+        let host = server.host.context("it is known by its name")?;
+        ensure!(server.address.starts_with(&lab.machine("web1")?.address.to_string()), "{}", server.address);
+        ensure!(host.problem.is_none() && host.age.is_some_and(|age| age < 3), "{host:?}");
+    }
+    let old = lab.machine("web2")?.address.to_string();
+    let log = sluice.log();
+    ensure!(log.contains("a server's address changed") && log.contains(&old), "{log}");
+    Ok(())
+}
+
+#[test]
+fn a_name_server_that_hangs_or_dies_changes_nothing_and_neither_does_a_restart_then() -> Result<()> {
+    let lab = Lab::new()?;
+    let (_origins, dns) = (Origins::start(&lab)?, start_dns(&lab, "web1")?);
+    let mut sluice = Sluice::start(&lab, &format!("on_stop = \"keep\"\n{}", config(&lab, "")?))?;
+    sluice.command(&["server", "drain", "echo/s"])?;
+    sluice.wait_shares("echo", SOON, |shares| !shares.contains_key("s"))?;
+    lead(&lab, &dns, "web2")?;
+    wait::until("the drained server to move", SOON, || {
+        let address = sluice.status()?.server("echo", "s")?.address.clone();
+        Ok(address.starts_with(&lab.machine("web2")?.address.to_string()).then_some(()))
+    })?;
+    ensure!(sluice.status()?.server("echo", "s")?.admin == "drain", "it is forgotten with the address");
+    sluice.command(&["server", "ready", "echo/s"])?;
+    wait_for(&lab, &sluice, "web2")?;
+
+    under_traffic(&lab, &["web2"], || {
+        dns.freeze()?;
+        wait_for_problem(&sluice, "no name server answers")?;
+        thread::sleep(Duration::from_secs(3));
+        Ok(())
+    })
+    .with_context(|| sluice.log())?;
+    dns.thaw()?;
+    wait::until("it to work again", SOON, || {
+        Ok(servers(&sluice)?.iter().all(|it| it.host.as_ref().is_some_and(|it| it.problem.is_none())).then_some(()))
+    })?;
+
+    dns.kill()?;
+    under_traffic(&lab, &["web2"], || wait_for_problem(&sluice, "no name server can be reached"))?;
+    // What the maps hold is what the name led to.
+    sluice.kill()?;
+    sluice.start_again(&lab)?;
+    ensure!(met(&lab)? == ["web2"; 3], "{}", sluice.log());
+    thread::sleep(Duration::from_secs(2));
+    ensure!(met(&lab)? == ["web2"; 3], "{}", sluice.log());
+
+    let _dns = start_dns(&lab, "web1")?;
+    wait_for(&lab, &sluice, "web1")
+}
+
+fn wait_for_problem(sluice: &Sluice, problem: &str) -> Result<()> {
+    let all = wait::until(&format!("`{problem}` to be told"), SOON, || {
+        let servers = servers(sluice)?;
+        let told = |server: &ServerStatus| server.host.as_ref().and_then(|host| host.problem.clone());
+        Ok(servers.iter().all(|server| told(server).is_some_and(|told| told.contains(problem))).then_some(()))
+    });
+    all.with_context(|| format!("{:?}\n{}", servers(sluice), sluice.log()))
+}
+
+#[test]
+fn without_an_address_a_server_is_down_and_the_daemon_runs() -> Result<()> {
+    let lab = Lab::new()?;
+    let origins = Origins::start(&lab)?;
+    let sluice = Sluice::start(&lab, &config(&lab, "")?)?;
+    for server in servers(&sluice)? {
+        ensure!(server.state == "not resolved" && !server.available, "{server:?}");
+        ensure!(server.address.starts_with(&format!("web.{DOMAIN}:")), "{server:?}");
+    }
+    ensure!(!sluice.maps()?.shares("echo")?.contains_key("s"), "slots lead nowhere");
+    ensure!(Connection::open(&lab.client, PROXY)?.get("/")?.status == 503);
+
+    let dns = Dnsmasq::start(lab.machine(BACKUP)?, lab.directory(), &[])?;
+    wait_for_problem(&sluice, "there is no such name")?;
+    lead(&lab, &dns, "web2")?;
+    wait_for(&lab, &sluice, "web2")?;
+    dns.set(&[])?;
+    under_traffic(&lab, &["web2"], || wait_for_problem(&sluice, "there is no such name"))?;
+    drop(origins);
+    Ok(())
+}
+
+#[test]
+fn servers_of_one_name_share_its_addresses() -> Result<()> {
+    let lab = Lab::new()?;
+    let _origins = Origins::start(&lab)?;
+    let ips = ["web1", "web2"].map(|name| lab.machine(name).map(|machine| IpAddr::from(machine.address)));
+    let records = ips.into_iter().map(|ip| Ok(("web", ip?))).collect::<Result<Vec<_>>>()?;
+    let dns = Dnsmasq::start(lab.machine(BACKUP)?, lab.directory(), &records)?;
+    let another =
+        |frontend: &str| format!("[[backend.{frontend}.server]]\nname = \"t\"\naddress = \"web.{DOMAIN}:{PORT}\"\n");
+    let sluice = Sluice::start(&lab, &(config(&lab, "")? + &another("echo") + &another("relay")))?;
+    sluice.wait_shares("echo", SOON, |shares| shares.keys().eq(["s", "t"]))?;
+    for vip in [VIP, RELAY] {
+        ensure!(Flows::open(&lab.client, vip, 100)?.by_server().keys().eq(["web1", "web2"]), "{}", sluice.log());
+    }
+    dns.set(&records[1..])?;
+    sluice.wait_shares("echo", SOON, |shares| shares.len() == 1)?;
+    for vip in [VIP, RELAY] {
+        ensure!(Flows::open(&lab.client, vip, 100)?.by_server().keys().eq(["web2"]), "{}", sluice.log());
+    }
+    Ok(())
+}
+
+/// What a hostile name server does with a question.
+type Lie = fn(&[u8]) -> Vec<Vec<u8>>;
+
+/// An answer: flags, and records after the question's name, each good for no time at all.
+fn answer(question: &[u8], flags: u16, records: &[(u16, &[u8])]) -> Vec<u8> {
+    let word = |length: usize| u16::try_from(length).unwrap_or(u16::MAX).to_be_bytes();
+    let mut bytes = question.get(..2).unwrap_or_default().to_vec();
+    bytes.extend(flags.to_be_bytes());
+    for count in [1, records.len(), 0, 0] {
+        bytes.extend(word(count));
+    }
+    // What comes after it says how large an answer may be.
+    bytes.extend(question.get(12..question.len() - 11).unwrap_or_default());
+    for (kind, data) in records {
+        bytes.extend([0xc0, 12]);
+        bytes.extend(kind.to_be_bytes());
+        bytes.extend([0, 1, 0, 0, 0, 0]);
+        bytes.extend(word(data.len()));
+        bytes.extend(*data);
+    }
+    bytes
+}
+
+fn address(question: &[u8], ip: [u8; 4]) -> Vec<Vec<u8>> {
+    vec![answer(question, 0x8180, &[(1, &ip)])]
+}
+
+/// What each does, and what is told of it.
+const LIES: [(&str, Lie, &str); 9] = [
+    (
+        "another id",
+        |question| {
+            let mut bytes = answer(question, 0x8180, &[(1, &[10, 1, 1, 12])]);
+            let id = bytes.get(1).copied().unwrap_or_default();
+            bytes.splice(1..2, [id ^ 1]);
+            vec![bytes]
+        },
+        "no name server answers",
+    ),
+    (
+        "another question",
+        |question| {
+            let mut bytes = answer(question, 0x8180, &[(1, &[10, 1, 1, 12])]);
+            bytes.splice(13..14, *b"x");
+            vec![bytes]
+        },
+        "no name server answers",
+    ),
+    (
+        "a flood",
+        |question| vec![vec![0xff; 1_400]; 100].into_iter().chain([question.to_vec()]).collect(),
+        "makes no sense",
+    ),
+    ("what is huge", |_| vec![vec![0x80; 40_000]], "no name server answers"),
+    ("truncated, and no TCP", |question| vec![answer(question, 0x8380, &[])], "no name server can be reached"),
+    ("an alias of itself", |question| vec![answer(question, 0x8180, &[(5, &[0xc0, 12])])], "makes no sense"),
+    (
+        "compression that goes round",
+        |question| {
+            let mut bytes = answer(question, 0x8180, &[(1, &[10, 1, 1, 12])]);
+            let place = bytes.len() - 16;
+            let here = u16::try_from(place).unwrap_or(u16::MAX) | 0xc000;
+            bytes.splice(place..place + 2, here.to_be_bytes());
+            vec![bytes]
+        },
+        "makes no sense",
+    ),
+    ("nobody's address", |question| address(question, [0, 0, 0, 0]), "0.0.0.0 is refused"),
+    ("a group's address", |question| address(question, [224, 0, 0, 1]), "224.0.0.1 is refused"),
+];
+
+/// Waits until that is told of every server, and questions that were asked since have ended.
+fn wait_for_lie(sluice: &Sluice, problem: &str) -> Result<()> {
+    let failures = || Ok::<_, anyhow::Error>(servers(sluice)?.into_iter().filter_map(|server| server.host));
+    let before: Vec<_> = failures()?.map(|host| host.failures).collect();
+    wait::until(&format!("`{problem}` to be told"), SOON * 4, || {
+        let told = failures()?.zip(&before).all(|(host, before)| {
+            // An answer that is refused was an answer.
+            let is_new = host.failures > before + 1 || problem.ends_with("is refused");
+            is_new && host.problem.is_some_and(|told| told.contains(problem))
+        });
+        Ok(told.then_some(()))
+    })
+}
+
+/// A name server that lies, at the machine's port 53.
+struct Liar {
+    lie: Arc<AtomicUsize>,
+    over: Arc<AtomicBool>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Liar {
+    fn start(lab: &Lab) -> Result<Self> {
+        let machine = lab.machine(BACKUP)?;
+        let socket = machine.namespace.run(|| UdpSocket::bind(dns::address(machine)))??;
+        socket.set_read_timeout(Some(Duration::from_millis(50)))?;
+        let (lie, over) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicBool::new(false)));
+        let (told, ended) = (Arc::clone(&lie), Arc::clone(&over));
+        let honest = lab.machine("web1")?.address.octets();
+        let thread = thread::spawn(move || {
+            let mut buffer = [0; 2_048];
+            while !ended.load(Ordering::Relaxed) {
+                let Ok((length, peer)) = socket.recv_from(&mut buffer) else { continue };
+                let Some(question) = buffer.get(..length) else { continue };
+                let is_four = question.get(length - 14) == Some(&1);
+                let lie = LIES.get(told.load(Ordering::Relaxed));
+                let answers = match lie {
+                    Some((_, lie, _)) => lie(question),
+                    None if is_four => address(question, honest),
+                    None => vec![answer(question, 0x8180, &[])],
+                };
+                for answer in answers {
+                    _ = socket.send_to(&answer, peer);
+                }
+            }
+        });
+        lie.store(LIES.len(), Ordering::Relaxed);
+        Ok(Self { lie, over, thread: Some(thread) })
+    }
+}
+
+impl Drop for Liar {
+    fn drop(&mut self) {
+        self.over.store(true, Ordering::Relaxed);
+        if let Some(thread) = self.thread.take() {
+            _ = thread.join();
+        }
+    }
+}
+
+#[test]
+fn a_name_server_that_lies_changes_nothing() -> Result<()> {
+    let lab = Lab::new()?;
+    let (_origins, liar) = (Origins::start(&lab)?, Liar::start(&lab)?);
+    let sluice = Sluice::start(&lab, &config(&lab, "resolve_prefer = \"ipv4\"")?)?;
+    ensure!(met(&lab)? == ["web1"; 3]);
+    for (index, (what, _, problem)) in LIES.iter().enumerate() {
+        under_traffic(&lab, &["web1"], || {
+            liar.lie.store(index, Ordering::Relaxed);
+            wait_for_lie(&sluice, problem)
+        })
+        .with_context(|| format!("{what}\n{}", sluice.log()))?;
+    }
+    let worker = sluice.status()?.worker_pid;
+    liar.lie.store(LIES.len(), Ordering::Relaxed);
+    wait::until("the truth to be believed again", SOON * 2, || {
+        Ok(servers(&sluice)?.iter().all(|it| it.host.as_ref().is_some_and(|it| it.problem.is_none())).then_some(()))
+    })?;
+    ensure!(met(&lab)? == ["web1"; 3] && sluice.status()?.worker_pid == worker);
+    ensure!(!sluice.log().contains("panicked at"), "{}", sluice.log());
+    Ok(())
+}
