@@ -15,6 +15,7 @@ pub use names::Names;
 pub use tasks::{Answered, Tasks};
 
 use crate::model::{Addressing, BackendIndex, Family, Host, Model};
+use serde::{Deserialize, Serialize};
 use std::{
     collections::{BTreeMap, BTreeSet},
     net::IpAddr,
@@ -23,7 +24,7 @@ use std::{
 };
 
 /// What is asked: the addresses of a name. Servers with the same one share the answer.
-#[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd)]
+#[derive(Clone, Debug, Deserialize, Eq, Ord, PartialEq, PartialOrd, Serialize)]
 pub struct Question {
     /// The name.
     pub name: Arc<str>,

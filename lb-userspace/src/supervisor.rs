@@ -100,6 +100,8 @@ struct Supervisor {
     /// Reloads that the worker has asked for and that are not answered yet.
     reloads_asked: usize,
     watch: Watch,
+    /// Where servers are that are known by their names: the worker's own memory, kept for the next one.
+    addresses: Option<OwnedFd>,
     _lock: Lock,
 }
 
@@ -144,6 +146,7 @@ impl Supervisor {
             worker,
             reloads_asked: 0,
             watch: Watch::default(),
+            addresses: None,
             _lock: lock,
         })
     }
@@ -214,6 +217,9 @@ impl Supervisor {
         if let Some(metrics) = &self.metrics {
             self.worker.send(&ToWorker::MetricsSocket, &[metrics.as_fd()]).await?;
         }
+        if let Some(addresses) = &self.addresses {
+            self.worker.send(&ToWorker::Addresses, &[addresses.as_fd()]).await?;
+        }
         let bundle = to_memory_file(&self.configuration.bundle)?;
         self.configure(self.generation, bundle).await
     }
@@ -255,6 +261,7 @@ impl Supervisor {
                 }
             }
             (ToSupervisor::Watch | ToSupervisor::CreateRings(_), None) => bail!("there is no kernel half"),
+            (ToSupervisor::Addresses, _) => self.addresses = descriptors.pop(),
             (ToSupervisor::Reload, _) => self.reloads_asked += 1,
             // Of a configuration that was given up.
             (ToSupervisor::Configured { .. }, _) => {}

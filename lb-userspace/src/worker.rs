@@ -47,10 +47,13 @@ use tokio::{
     task::AbortHandle,
     time::Instant,
 };
-use tracing::{debug, info};
+use tracing::{debug, info, warn};
 
 /// Outcomes and requests that may wait for the loop.
 const WAITING: usize = 1_024;
+
+/// Longest list of addresses in bytes that a worker takes from the one before it.
+const ADDRESSES_LIMIT: u64 = 64 << 20;
 
 /// How long the lines of the last requests may take to their targets.
 const LAST_LINES: Duration = Duration::from_secs(1);
@@ -232,6 +235,7 @@ impl Worker {
                 }
             }
             ToWorker::NextHops => self.take_next_hops(descriptors.pop().context("no next hops")?).await?,
+            ToWorker::Addresses => self.recall_addresses(descriptors.pop().context("no addresses")?),
             ToWorker::Reloaded => {
                 let report: ReloadReport = from_memory_file(descriptors.pop().context("no report")?, u64::MAX)?;
                 if let Some(waits) = self.reload_waits.pop_front() {
@@ -241,6 +245,14 @@ impl Worker {
             ToWorker::Stop { .. } => {}
         }
         Ok(())
+    }
+
+    /// Takes up where servers were, whatever the worker before this one has written there.
+    fn recall_addresses(&mut self, file: OwnedFd) {
+        match from_memory_file(file, ADDRESSES_LIMIT) {
+            Ok(known) => self.naming.recall(known),
+            Err(error) => warn!(%error, "cannot read where servers were"),
+        }
     }
 
     /// Takes up where servers' packets go; if that leaves one without, the configuration that asked for it is refused.

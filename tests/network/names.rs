@@ -11,6 +11,7 @@ use lb_tests::{
     sluice::{Sluice, report::ServerStatus},
     wait,
 };
+use rustix::process::{Signal, kill_process};
 use std::{
     fmt::Write,
     net::{IpAddr, SocketAddr, UdpSocket},
@@ -203,6 +204,26 @@ fn wait_for_problem(sluice: &Sluice, problem: &str) -> Result<()> {
         Ok(servers.iter().all(|server| told(server).is_some_and(|told| told.contains(problem))).then_some(()))
     });
     all.with_context(|| format!("{:?}\n{}", servers(sluice), sluice.log()))
+}
+
+#[test]
+fn the_worker_after_one_that_died_knows_where_a_name_led_although_nobody_answers() -> Result<()> {
+    let lab = Lab::new()?;
+    let (_origins, dns) = (Origins::start(&lab)?, start_dns(&lab, "web1")?);
+    let config = config(&lab, "")?;
+    // Without a frontend of the kernel half there are no maps that remember.
+    let (proxied, _) = config.split_once("[frontend.echo]").context("the frontends of the proxy")?;
+    let sluice = Sluice::start(&lab, proxied)?;
+    dns.kill()?;
+    let worker = sluice.status()?.worker()?;
+    kill_process(worker, Signal::KILL)?;
+    wait::until("another worker", SOON * 2, || Ok((sluice.status()?.worker()? != worker).then_some(())))?;
+    let web = Connection::open(&lab.client, PROXY)?.get("/")?;
+    ensure!(web.server == "web1", "{web:?}\n{}", sluice.log());
+    ensure!(Flows::open(&lab.client, RELAY, 1)?.by_server().keys().eq(["web1"]));
+    wait_for_problem(&sluice, "no name server can be reached")?;
+    ensure!(servers(&sluice)?.iter().all(|server| server.available));
+    Ok(())
 }
 
 #[test]

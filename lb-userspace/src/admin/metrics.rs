@@ -289,6 +289,23 @@ mod tests {
     }
 
     #[test]
+    fn names_are_exported_of_servers_that_have_some() {
+        let host = HostStatus { name: "db.test".to_owned(), age: None, failures: 4, problem: Some("none".to_owned()) };
+        let named = ServerStatus { name: "db1".to_owned(), host: Some(host), ..ServerStatus::default() };
+        let fixed = ServerStatus { name: "db2".to_owned(), ..ServerStatus::default() };
+        let servers = vec![named, fixed];
+        let backend = BackendStatus { name: "db".to_owned(), servers, ..BackendStatus::default() };
+        let text = text(Status { backends: vec![backend], ..Status::default() }, None);
+        let lines: Vec<_> =
+            text.lines().filter(|line| line.contains("server_name") && !line.starts_with('#')).collect();
+        let labels = "{backend=\"db\",server=\"db1\",name=\"db.test\"}";
+        assert_eq!(
+            lines,
+            [format!("sluice_server_name_failing{labels} 1"), format!("sluice_server_name_failures_total{labels} 4")]
+        );
+    }
+
+    #[test]
     fn limits_of_connections_are_exported_where_there_are_any() {
         let frontend = |name: &str, mode: &str, maxconn| FrontendStatus {
             name: name.to_owned(),

@@ -50,6 +50,9 @@ pub enum ToWorker {
     /// Rows of `NEXT_HOPS` for the addresses asked for by [`ToSupervisor::Watch`]; descriptor: a memory file with a
     /// [`NextHops`](crate::plan::desired::NextHops).
     NextHops,
+    /// What the worker before this one has handed over by [`ToSupervisor::Addresses`]; descriptor: that memory file. Comes before
+    /// the first configuration.
+    Addresses,
     /// How a reload that was asked for by [`ToSupervisor::Reload`] ended; descriptor: a memory file with a
     /// [`ReloadReport`].
     Reloaded,
@@ -74,6 +77,9 @@ pub enum ToSupervisor {
     Watch,
     /// Make the maps of these rings; answered by a [`ToWorker::RingMap`] each.
     CreateRings(Vec<RingId>),
+    /// Keep this for the worker that comes after this one, unread; descriptor: a memory file with the addresses that servers
+    /// which are known by their names have.
+    Addresses,
     /// Read the configuration again; answered by one [`ToWorker::Reloaded`], in the order of asking.
     Reload,
 }

@@ -144,7 +144,7 @@ fn server_row(backend: &str, server: &ServerStatus) -> [String; 9] {
 mod tests {
     use super::*;
     use crate::{
-        admin::status::{BackendStatus, BindStatus},
+        admin::status::{BackendStatus, BindStatus, HostStatus},
         channel::message::Interface,
         servers::Health,
     };
@@ -192,6 +192,16 @@ mod tests {
         vec![LogStatus { target: "unix:/dev/log".to_owned(), written: 5, lost: 3, failing: true }]
     }
 
+    /// One whose name has led to an address, and one whose name has not.
+    fn named(server: &ServerStatus) -> [ServerStatus; 2] {
+        let host = HostStatus { name: "web.test".to_owned(), age: Some(3), failures: 1, problem: None };
+        let failing = HostStatus { problem: Some("no name server answers".to_owned()), ..host.clone() };
+        let resolved = ServerStatus { host: Some(host), ..server.clone() };
+        let (name, address, state) = ("web4".to_owned(), "web.test:80".to_owned(), "not resolved".to_owned());
+        let nowhere = ServerStatus { name, address, state, host: Some(failing), last_check: None, ..server.clone() };
+        [resolved, nowhere]
+    }
+
     #[test]
     fn status_is_shown_in_columns_with_numbers_flush_right_and_no_blanks_at_the_ends() {
         let server = |name: &str, total, backup: bool| ServerStatus {
@@ -218,11 +228,14 @@ mod tests {
             backends: vec![BackendStatus {
                 name: "web".to_owned(),
                 identity: 1,
-                servers: vec![
+                servers: [
                     server("web1", 12_345, false),
                     ServerStatus { state: "drain".to_owned(), drained: true, ..server("web2", 9, false) },
                     ServerStatus { flows: 17, throttle: Some(5), ..server("sorry", 6, true) },
-                ],
+                ]
+                .into_iter()
+                .chain(named(&server("web3", 0, false)))
+                .collect(),
             }],
             connections: 3,
             max_connections: 50,
@@ -248,10 +261,12 @@ log unix:/dev/log: 5 lines written, 3 lost; it takes none now
  public    http  192.0.2.1:80/tcp                                      3       40
  shop      l4    192.0.2.2:80/tcp  web            1  2 (withdrawn)
 
- SERVER              ADDRESS      STATE    TAKES NEW  WEIGHT  OPEN  FLOWS  TOTAL  LAST CHECK
- web/web1            10.0.0.1:80  up       yes             1     0      0  12345  L4OK in 0.1 ms
- web/web2            10.0.0.1:80  drained  yes             1     0      0      9  L4OK in 0.1 ms
- web/sorry (backup)  10.0.0.1:80  up       no         1 (5%)     0     17      6
+ SERVER              ADDRESS                 STATE         TAKES NEW  WEIGHT  OPEN  FLOWS  TOTAL  LAST CHECK
+ web/web1            10.0.0.1:80             up            yes             1     0      0  12345  L4OK in 0.1 ms
+ web/web2            10.0.0.1:80             drained       yes             1     0      0      9  L4OK in 0.1 ms
+ web/sorry (backup)  10.0.0.1:80             up            no         1 (5%)     0     17      6
+ web/web3            10.0.0.1:80 (web.test)  up            yes             1     0      0      0  L4OK in 0.1 ms
+ web/web4            web.test:80             not resolved  yes             1     0      0      0  web.test: no name server answers
 
 web/web1 went up (L4OK in 0.1 ms); both halves knew 88 µs after the probe
 ";

@@ -1,6 +1,7 @@
 //! Host: a server that is known by a name, and whose address is asked for.
 
 use super::cookie::CookieKey;
+use serde::{Deserialize, Serialize};
 use std::{
     fmt,
     net::{IpAddr, Ipv4Addr},
@@ -22,7 +23,7 @@ pub struct Host {
 }
 
 /// A family of addresses.
-#[derive(Clone, Copy, Debug, Default, Eq, Hash, Ord, PartialEq, PartialOrd)]
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize)]
 pub enum Family {
     /// IPv4.
     V4,

@@ -5,6 +5,7 @@
 
 use super::{Failure, Names, Question};
 use crate::model::{Addressing, Model, Server, addressing::Unfit};
+use serde::{Deserialize, Serialize};
 use std::{
     collections::{BTreeMap, BTreeSet},
     net::IpAddr,
@@ -12,7 +13,7 @@ use std::{
 use tokio::time::Instant;
 
 /// A server that is known by its name: backend, server, and its host name, so that another one is another server.
-#[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd)]
+#[derive(Clone, Debug, Deserialize, Eq, Ord, PartialEq, PartialOrd, Serialize)]
 pub struct Key {
     /// The backend's name.
     pub backend: String,

@@ -7,7 +7,7 @@ use super::{
     scans::Scans,
 };
 use crate::{
-    channel::{ToSupervisor, from_memory_file},
+    channel::{ToSupervisor, from_memory_file, to_memory_file},
     config::{self, Bundle, Format},
     dataplane::handed::WorkerMaps,
     model::Model,
@@ -17,7 +17,7 @@ use std::{
     collections::BTreeMap,
     mem,
     net::{SocketAddr, TcpListener},
-    os::fd::OwnedFd,
+    os::fd::{AsFd as _, OwnedFd},
     path::PathBuf,
     sync::Arc,
 };
@@ -90,6 +90,7 @@ impl Worker {
         self.naming.ask(&running.configured, None, now);
         self.naming.given(chosen, now);
         let rings = running.halves.missing_rings().collect::<Vec<_>>();
+        self.hand_over_addresses().await?;
         if !rings.is_empty() {
             self.tell(&ToSupervisor::CreateRings(rings)).await?;
         }
@@ -111,7 +112,16 @@ impl Worker {
         }
         running.has_moved = true;
         self.naming.given(chosen, now);
+        self.hand_over_addresses().await?;
         self.follow_addresses().await
+    }
+
+    /// Has the supervisor keep where servers are for the worker after this one, if names lead there.
+    async fn hand_over_addresses(&self) -> anyhow::Result<()> {
+        match self.naming.memory() {
+            known if known.is_empty() => Ok(()),
+            known => self.send(&ToSupervisor::Addresses, &[to_memory_file(&known)?.as_fd()]).await,
+        }
     }
 
     /// Asks for next hops of the addresses that servers have now; the maps follow once they are there.

@@ -78,6 +78,18 @@ impl Naming {
         self.tasks.stop();
     }
 
+    /// Where servers are, for [`recall`](Self::recall) by the worker after this one.
+    pub(super) fn memory(&self) -> Vec<(Key, IpAddr)> {
+        self.given.iter().map(|(key, ip)| (key.clone(), *ip)).collect()
+    }
+
+    /// Remembers where servers were when the worker before this one ended.
+    pub(super) fn recall(&mut self, known: Vec<(Key, IpAddr)>) {
+        for (key, ip) in known {
+            self.given.entry(key).or_insert(ip);
+        }
+    }
+
     /// Remembers the addresses that servers of `model` have in the kernel's maps, of the daemon or worker before this one.
     pub(super) fn remember(&mut self, model: &Model, tables: &Tables) {
         let rows: BTreeMap<u64, IpAddr> =

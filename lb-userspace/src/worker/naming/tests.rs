@@ -121,6 +121,28 @@ async fn what_the_maps_hold_is_where_servers_were() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn the_worker_after_this_one_knows_where_servers_were_and_believes_what_it_hears() {
+    local(async {
+        let (model, now) = (of(&["a", "b"]), Instant::now());
+        let (mut naming, _answers) = Naming::new();
+        naming.ask(&model, None, now);
+        naming.record(answered("a", &[1]), now);
+        take_up(&mut naming, &model, now);
+        let told = serde_json::to_string(&naming.memory()).expect("text");
+
+        let (mut after, _answers) = Naming::new();
+        after.recall(serde_json::from_str(&told).expect("what was told"));
+        after.ask(&model, None, now);
+        assert_eq!(addresses(&after.addressed(&model, now).0), ["10.0.0.1:80", "0.0.0.0:80"]);
+        after.record(failed("a"), now);
+        assert_eq!(addresses(&after.addressed(&model, now).0), ["10.0.0.1:80", "0.0.0.0:80"]);
+        after.record(answered("a", &[2]), now);
+        assert_eq!(addresses(&after.addressed(&model, now).0), ["10.0.0.2:80", "0.0.0.0:80"]);
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_the_operator_wants_goes_with_the_server_and_its_health_does_not() {
     local(async {
         let (mut naming, _answers) = Naming::new();
