@@ -295,7 +295,7 @@ mod tests {
         let fixed = ServerStatus { name: "db2".to_owned(), ..ServerStatus::default() };
         let servers = vec![named, fixed];
         let backend = BackendStatus { name: "db".to_owned(), servers, ..BackendStatus::default() };
-        let text = text(Status { backends: vec![backend], ..Status::default() }, None);
+        let text = text(Status { backends: vec![backend], ..Status::default() }, None, &latencies());
         let lines: Vec<_> =
             text.lines().filter(|line| line.contains("server_name") && !line.starts_with('#')).collect();
         let labels = "{backend=\"db\",server=\"db1\",name=\"db.test\"}";

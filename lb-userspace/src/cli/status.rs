@@ -198,7 +198,7 @@ mod tests {
         let failing = HostStatus { problem: Some("no name server answers".to_owned()), ..host.clone() };
         let resolved = ServerStatus { host: Some(host), ..server.clone() };
         let (name, address, state) = ("web4".to_owned(), "web.test:80".to_owned(), "not resolved".to_owned());
-        let nowhere = ServerStatus { name, address, state, host: Some(failing), last_check: None, ..server.clone() };
+        let nowhere = ServerStatus { name, address, state, host: Some(failing), check: None, ..server.clone() };
         [resolved, nowhere]
     }
 
