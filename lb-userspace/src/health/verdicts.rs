@@ -92,7 +92,11 @@ impl Verdicts {
         let judged = self.servers.get_mut(&outcome.identity)?;
         judged.last = Some(outcome.report.clone());
         judged.hurry = false;
-        let meaning = outcome.report.finding.code.meaning();
+        let meaning = match outcome.report.finding.code.meaning() {
+            // As with HAProxy: who is down does not come back with that.
+            Meaning::Stopping if !judged.known.serves() => Meaning::Failed,
+            meaning => meaning,
+        };
         let to = match meaning {
             Meaning::Nothing => return None,
             Meaning::Passed | Meaning::Stopping => judged.counter.record(true),
