@@ -10,6 +10,7 @@ pub mod finding;
 pub mod probe;
 mod wire;
 mod http;
+mod grpc;
 mod redis;
 #[cfg(test)]
 mod testing;

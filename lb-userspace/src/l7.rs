@@ -23,7 +23,7 @@ mod timer;
 mod pump;
 pub(crate) mod message;
 pub(crate) mod http1;
-mod http2;
+pub(crate) mod http2;
 mod serve;
 mod exchange;
 mod tale;

@@ -21,6 +21,15 @@ pub(crate) fn made(name: &str) -> Result<(String, String)> {
     Ok((made.cert.pem(), made.cert.pem() + &made.signing_key.serialize_pem()))
 }
 
+/// The same, of which the time is over.
+pub(crate) fn expired(name: &str) -> Result<(String, String)> {
+    let mut params = rcgen::CertificateParams::new([name.to_owned()])?;
+    (params.not_before, params.not_after) = (rcgen::date_time_ymd(2019, 1, 1), rcgen::date_time_ymd(2020, 1, 1));
+    let key = rcgen::KeyPair::generate()?;
+    let made = params.self_signed(&key)?;
+    Ok((made.pem(), made.pem() + &key.serialize_pem()))
+}
+
 /// The certificate that openssl gets.
 fn served(lab: &Lab) -> Result<String> {
     let script = format!("openssl s_client -connect {PROXY_VIP}:443 -servername a.test </dev/null 2>&1");

@@ -40,6 +40,7 @@ mod keepalived;
 mod quorum;
 mod databases;
 mod http2;
+mod checks_web;
 mod transfers;
 mod timing;
 mod many;

@@ -16,7 +16,10 @@ mod words;
 pub(crate) use amount::Amount;
 pub(crate) use backend::{Backend, Server};
 pub(crate) use bind::{Bind, BindForm};
-pub(crate) use check::{Check, CheckKeys, HttpKeys, OwnKeys, RedisKeys, Statuses};
+pub(crate) use check::{
+    Check, CheckKeys, ExpectHeader, ExpectKeys, Expectation, GrpcKeys, HeaderMatch, HttpKeys, HttpStepKeys, OwnKeys,
+    RedisKeys, Statuses,
+};
 pub(crate) use cookie::Cookie;
 pub(crate) use frontend::Frontend;
 pub(crate) use log::{Capture, CaptureForm, FramingWord, Log, LogForm, LogSkip, UniqueId, UniqueIdForm};
@@ -149,6 +152,10 @@ pub const TABLES: &[(&str, &[KnobDoc])] = &[
     ("backend.NAME.tls", ServerTls::KNOBS),
     ("backend.NAME.check", CheckKeys::KNOBS),
     ("backend.NAME.check, http", HttpKeys::KNOBS),
+    ("backend.NAME.check.steps, http", HttpStepKeys::KNOBS),
+    ("backend.NAME.check.expect, http", ExpectKeys::KNOBS),
+    ("backend.NAME.check.expect.hdr, http", ExpectHeader::KNOBS),
+    ("backend.NAME.check, grpc", GrpcKeys::KNOBS),
     ("backend.NAME.check, redis", RedisKeys::KNOBS),
     ("backend.NAME.cookie", Cookie::KNOBS),
     ("backend.NAME.server", Server::KNOBS),

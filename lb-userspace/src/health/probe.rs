@@ -3,7 +3,7 @@
 use super::{
     Code, Finding,
     finding::Step,
-    http, redis,
+    grpc, http, redis,
     wire::{self, Wire},
 };
 use crate::{
@@ -34,10 +34,12 @@ impl Target {
         );
         let as_traffic = reach.is_as_traffic();
         let (tls, send_proxy) = (server.tls.clone(), backend.send_proxy);
+        let tls = reach.tls.clone().or_else(|| tls.filter(|_| as_traffic));
+        let (kind, tls) = http::spoken(&check.kind, as_traffic.then_some(backend.proto), tls);
         Self {
             address,
-            check: check.clone(),
-            tls: reach.tls.clone().or_else(|| tls.filter(|_| as_traffic)),
+            check: Check { kind, ..check.clone() },
+            tls,
             send_proxy: reach.send_proxy.or_else(|| send_proxy.filter(|_| as_traffic)),
         }
     }
@@ -78,9 +80,23 @@ impl Prober {
         }
         match &self.target.check.kind {
             CheckKind::Tcp => Ok(Finding::new(Code::L6Ok, "")),
-            CheckKind::Http(check) => http::probe(wire, check).await,
+            CheckKind::Http(check) => {
+                let deadline = wire.deadline();
+                http::probe(wire, check, async || self.again(deadline).await).await
+            }
+            CheckKind::Grpc(check) => grpc::probe(wire, check).await,
             CheckKind::Redis(check) => redis::probe(wire, check).await,
         }
+    }
+
+    /// Another connection, as the first one.
+    async fn again(&self, deadline: Instant) -> Step<Wire> {
+        let Target { address, send_proxy, .. } = &self.target;
+        let mut wire = Wire::new(wire::connect(*address, *send_proxy, deadline).await?, *address, deadline);
+        if let Some(connector) = &self.connector {
+            wire.start_tls(connector, self.name()).await?;
+        }
+        Ok(wire)
     }
 
     /// The name that the server is asked for in TLS.
@@ -88,7 +104,8 @@ impl Prober {
         match &self.target.tls.as_ref()?.sni {
             Sni::Name(name) => Some(name),
             Sni::Host => match &self.target.check.kind {
-                CheckKind::Http(check) => check.host.as_deref(),
+                CheckKind::Http(check) => check.host(),
+                CheckKind::Grpc(check) => check.host(),
                 CheckKind::Tcp | CheckKind::Redis(_) => None,
             },
         }

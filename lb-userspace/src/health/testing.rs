@@ -9,6 +9,7 @@ use std::{
 };
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
+    runtime::{Builder, Runtime},
     time::Instant,
 };
 
@@ -17,10 +18,16 @@ struct Deaf {
     answers: Vec<u8>,
     said: usize,
     cut: usize,
+    /// Whether it was listened to before: what it says arrives a moment later than that begins.
+    begun: bool,
 }
 
 impl AsyncRead for Deaf {
-    fn poll_read(mut self: Pin<&mut Self>, _cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        if !std::mem::replace(&mut self.begun, true) {
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
         let end = self.answers.len().min(self.said + self.cut.min(buffer.remaining()));
         buffer.put_slice(&self.answers[self.said..end]);
         self.said = end;
@@ -42,19 +49,27 @@ impl AsyncWrite for Deaf {
     }
 }
 
+/// What `probe` finds at a server that says `answers`, in pieces of at most `cut` bytes, and hangs up.
+pub(super) fn once(
+    runtime: &Runtime,
+    answers: &[u8],
+    cut: usize,
+    probe: impl AsyncFnOnce(&mut Wire) -> Step<Finding>,
+) -> Finding {
+    runtime.block_on(async {
+        let deadline = Instant::now() + Duration::from_secs(1);
+        let server = Deaf { answers: answers.to_vec(), said: 0, cut, begun: false };
+        let mut wire = Wire::new(server, "192.0.2.1:80".parse().unwrap(), deadline);
+        let found = probe(&mut wire).await;
+        found.unwrap_or_else(|found| found)
+    })
+}
+
 /// What `probe` finds at a server that says `answers` and hangs up: the same however the answers are cut.
 pub(super) fn ask(answers: &[u8], probe: impl AsyncFn(&mut Wire) -> Step<Finding>) -> Finding {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
+    let runtime = Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
     let whole = answers.len().max(1);
-    let find = |cut: usize| {
-        runtime.block_on(async {
-            let deadline = Instant::now() + Duration::from_secs(1);
-            let server = Deaf { answers: answers.to_vec(), said: 0, cut };
-            let mut wire = Wire::new(server, "192.0.2.1:80".parse().unwrap(), deadline);
-            let found = probe(&mut wire).await;
-            found.unwrap_or_else(|found| found)
-        })
-    };
+    let find = |cut: usize| once(&runtime, answers, cut, &probe);
     let found = find(whole);
     for cut in [1, 2, 3, 7].into_iter().filter(|cut| *cut < whole) {
         assert_eq!(find(cut), found, "in pieces of {cut} bytes");

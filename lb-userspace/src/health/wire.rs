@@ -43,6 +43,8 @@ pub(super) struct Wire {
     received: BytesMut,
     deadline: Instant,
     address: SocketAddr,
+    /// The protocol that was agreed on in TLS (RFC 7301), empty if none; `None`: it is clear text.
+    agreed: Option<Vec<u8>>,
 }
 
 impl fmt::Debug for Wire {
@@ -77,12 +79,32 @@ pub(super) fn reset(stream: &TcpStream) {
 impl Wire {
     /// Over an open connection to `address`, until `deadline`.
     pub(super) fn new(io: impl Io + 'static, address: SocketAddr, deadline: Instant) -> Self {
-        Self { io: Some(Box::new(io)), received: BytesMut::new(), deadline, address }
+        Self { io: Some(Box::new(io)), received: BytesMut::new(), deadline, address, agreed: None }
     }
 
     /// Where it leads.
     pub(super) fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// When all must be over.
+    pub(super) fn deadline(&self) -> Instant {
+        self.deadline
+    }
+
+    /// The protocol that was agreed on in TLS (RFC 7301), if any.
+    pub(super) fn agreed(&self) -> Option<&[u8]> {
+        self.agreed.as_deref().filter(|name| !name.is_empty())
+    }
+
+    /// Whether it is in TLS.
+    pub(super) fn is_secure(&self) -> bool {
+        self.agreed.is_some()
+    }
+
+    /// The connection itself, for a protocol that reads and writes by itself. It minds the deadline by itself, too.
+    pub(super) fn io(&mut self) -> Option<&mut dyn Io> {
+        self.io.as_deref_mut().map(|io| io as &mut dyn Io)
     }
 
     /// Goes on in TLS. Without a name the certificate must have the server's address, unless any is believed.
@@ -98,6 +120,7 @@ impl Wire {
         let ip: IpAddr = self.address.ip();
         match timeout_at(self.deadline, connector.connect(io, name, ip)).await {
             Ok(Ok(stream)) => {
+                self.agreed = Some(stream.get_ref().1.alpn_protocol().unwrap_or_default().to_vec());
                 self.io = Some(Box::new(stream));
                 Ok(())
             }
@@ -123,6 +146,11 @@ impl Wire {
     /// What came and was not taken yet.
     pub(super) fn received(&self) -> &[u8] {
         &self.received
+    }
+
+    /// The same, to be taken from its front.
+    pub(super) fn received_mut(&mut self) -> &mut BytesMut {
+        &mut self.received
     }
 
     /// Takes the first bytes of what came; all, if there are fewer.

@@ -1,5 +1,6 @@
-//! HTTP/2, what both sides of it have in common: bodies as streams of frames, and heads as h2 wants them. Only this file and
-//! the two that speak to a client and to a server (`serve/http2.rs`, `ask/http2.rs`) name h2.
+//! HTTP/2, what both sides of it have in common: bodies as streams of frames, and heads as h2 wants them. Only this file,
+//! the two that speak to a client and to a server (`serve/http2.rs`, `ask/http2.rs`), and the checks' (`health/http/http2.rs`)
+//! name h2.
 
 use super::{
     http1::hop,
@@ -191,7 +192,7 @@ impl Drop for Sending {
 
 /// Fields for h2. What HTTP/2 cannot say, or says by its frames, is left out (RFC 9113 §8.2.2): h2 would refuse the whole message
 /// for it, and rules may set it.
-pub(super) fn to_map(fields: &Fields) -> HeaderMap {
+pub(crate) fn to_map(fields: &Fields) -> HeaderMap {
     let mut map = HeaderMap::with_capacity(fields.len());
     for (name, value) in fields.iter() {
         if let (Ok(name), Ok(value)) = (HeaderName::from_bytes(name), HeaderValue::from_bytes(value))
@@ -204,6 +205,6 @@ pub(super) fn to_map(fields: &Fields) -> HeaderMap {
 }
 
 /// Fields of h2's.
-pub(super) fn from_map(map: &HeaderMap) -> Fields {
+pub(crate) fn from_map(map: &HeaderMap) -> Fields {
     map.iter().map(|(name, value)| (name.as_str(), value.as_bytes())).collect()
 }

@@ -1,9 +1,11 @@
 //! Check: how a backend finds out which servers work.
 
+mod grpc;
 mod http;
 mod redis;
 
-pub use http::HttpCheck;
+pub use grpc::GrpcCheck;
+pub use http::{Expect, Expected, ExpectedHeader, HttpCheck, HttpStep, HttpVersion, Matching};
 pub use redis::{RedisCheck, Role};
 
 use super::{Secret, SendProxy, SharedServerTls};
@@ -80,6 +82,8 @@ pub enum CheckKind {
     Tcp,
     /// Whether a request is answered as expected.
     Http(HttpCheck),
+    /// Whether a gRPC server says that it serves.
+    Grpc(GrpcCheck),
     /// Whether Redis is ready, after a login if one is given.
     Redis(RedisCheck),
 }

@@ -68,6 +68,8 @@ pub struct ServerStatus {
 /// What a check found.
 #[derive(Clone, Debug, Deserialize)]
 pub struct CheckStatus {
+    /// The last probe in words, its code first.
+    pub last: Option<String>,
     /// HAProxy's code for the last probe.
     pub code: Option<String>,
     /// Probes that failed while the server was up.

@@ -1,9 +1,11 @@
 //! `check` of a backend: what all checks have, and beside it the keys of its type.
 
+mod grpc;
 mod http;
 mod redis;
 
-pub(crate) use http::{HttpKeys, Statuses};
+pub(crate) use grpc::GrpcKeys;
+pub(crate) use http::{ExpectHeader, ExpectKeys, Expectation, HeaderMatch, HttpKeys, HttpStepKeys, Statuses};
 pub(crate) use redis::RedisKeys;
 
 use super::ServerTls;
@@ -28,7 +30,7 @@ table! {
     /// The keys of `check` that every type has.
     struct CheckKeys, "a check" {
         /// What is asked of a server. `tcp`: a connection opens. `http`: a request is answered with an expected status.
-        /// `redis`: PING is answered, after a login if one is given. Required.
+        /// `grpc`: a gRPC server says that it serves (grpc.health.v1). `redis`: PING is answered, after a login if one is given. Required.
         r#type: CheckType,
         /// From the start of one probe to the start of the next, at least 10ms, HAProxy's `inter`. Default: 2s.
         interval: Duration,
@@ -86,12 +88,14 @@ pub(crate) struct Check {
 pub(crate) enum CheckType {
     Tcp,
     Http,
+    Grpc,
     Redis,
 }
 
 impl Word for CheckType {
     const WHAT: &'static str = "a type of check";
-    const WORDS: &'static [(&'static str, Self)] = &[("tcp", Self::Tcp), ("http", Self::Http), ("redis", Self::Redis)];
+    const WORDS: &'static [(&'static str, Self)] =
+        &[("tcp", Self::Tcp), ("http", Self::Http), ("grpc", Self::Grpc), ("redis", Self::Redis)];
 }
 
 impl Word for Layer {
@@ -120,6 +124,7 @@ impl Word for InitState {
 pub(crate) enum OwnKeys {
     Tcp,
     Http(Box<HttpKeys>),
+    Grpc(Box<GrpcKeys>),
     Redis(Box<RedisKeys>),
 }
 
@@ -132,6 +137,7 @@ impl CheckType {
         match self {
             Self::Tcp => &[],
             Self::Http => HttpKeys::KNOBS,
+            Self::Grpc => GrpcKeys::KNOBS,
             Self::Redis => RedisKeys::KNOBS,
         }
     }
@@ -160,6 +166,7 @@ impl FromToml for Check {
         let own = match r#type {
             CheckType::Tcp => OwnKeys::Tcp,
             CheckType::Http => OwnKeys::Http(Box::new(HttpKeys::read(table, reader))),
+            CheckType::Grpc => OwnKeys::Grpc(Box::new(GrpcKeys::read(table, reader))),
             CheckType::Redis => OwnKeys::Redis(Box::new(RedisKeys::read(table, reader))),
         };
         Some(Self { keys, own: Some(own) })

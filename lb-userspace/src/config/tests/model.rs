@@ -10,7 +10,7 @@ use crate::{
             expression::{Field, Side},
             patterns::{Lookup, Method, Texts},
         },
-        check::{HttpCheck, InitState, Layer, Observe, OnError, Reach},
+        check::{Expect, HttpCheck, HttpStep, InitState, Layer, Observe, OnError, Reach},
     },
 };
 use lb_common::{Forward, Protocol};
@@ -71,9 +71,17 @@ fn the_reference_configuration_loads_and_warns_only_of_its_placeholder_key() {
         web.servers.iter().map(|server| (server.weight, server.backup)).collect::<Vec<_>>(),
         [(2, false), (1, false), (1, true)]
     );
-    let expect = [200, 202, 203, 204].into();
     let (method, path) = ("GET".to_owned(), "/health".to_owned());
-    let kind = CheckKind::Http(HttpCheck { method, path, host: Some("www.example.com".to_owned()), expect });
+    let headers = [("Accept", "text/plain"), ("Accept", "text/html"), ("X-Probe", "1")];
+    let step = HttpStep {
+        method,
+        path,
+        host: Some("www.example.com".to_owned()),
+        headers: headers.map(|(name, value)| (name.to_owned(), value.to_owned())).into(),
+        expect: vec![Expect::status([200, 202, 203, 204])],
+        ..HttpStep::default()
+    };
+    let kind = CheckKind::Http(HttpCheck { disable_on_404: true, ..HttpCheck::from(step) });
     let expected = Check {
         kind,
         reach: Reach { address: Some([10, 1, 1, 1].into()), port: Some(8081), ..Reach::default() },

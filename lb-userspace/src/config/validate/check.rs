@@ -1,5 +1,6 @@
 //! Checks of servers.
 
+mod grpc;
 mod http;
 mod redis;
 
@@ -49,6 +50,7 @@ pub(super) fn check(
     Check {
         kind: match &typed.own {
             Some(OwnKeys::Http(keys)) => CheckKind::Http(http::check(keys, out)),
+            Some(OwnKeys::Grpc(keys)) => CheckKind::Grpc(grpc::check(keys, out)),
             Some(OwnKeys::Redis(keys)) => CheckKind::Redis(redis::check(keys, known, out)),
             Some(OwnKeys::Tcp) | None => CheckKind::Tcp,
         },

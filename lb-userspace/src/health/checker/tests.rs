@@ -3,12 +3,14 @@
 use super::*;
 use crate::{
     health::Code,
-    model::{Backend, Balance, Check, CheckKind, Global, OnStop, Resolvers, Server, check::HttpCheck},
+    model::{
+        Backend, Balance, Check, CheckKind, Global, OnStop, Resolvers, Server,
+        check::{Expect, HttpCheck, HttpStep},
+    },
     plan::testing,
 };
 use lb_common::Forward;
 use std::{
-    collections::BTreeSet,
     io::{Read, Write},
     net::{SocketAddr, TcpListener},
     thread,
@@ -29,7 +31,7 @@ fn check(kind: CheckKind) -> Check {
 }
 
 fn http() -> Check {
-    check(CheckKind::Http(HttpCheck { expect: BTreeSet::from([200]), ..HttpCheck::default() }))
+    check(CheckKind::Http(HttpCheck::from(HttpStep { expect: vec![Expect::status([200])], ..HttpStep::default() })))
 }
 
 fn model(check: Check, addresses: &[SocketAddr]) -> Model {

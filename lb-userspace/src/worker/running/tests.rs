@@ -8,7 +8,7 @@ use crate::{
     },
     model::{
         Backend, Check, CheckKind, FrontendKind, Model, ServerName,
-        check::{HttpCheck, InitState, Layer, Observe, OnError},
+        check::{Expect, HttpCheck, HttpStep, InitState, Layer, Observe, OnError},
     },
     servers::{BackendLive, Health, Throttle},
 };
@@ -51,7 +51,10 @@ impl Life {
         let first = Origin::start(|_, request| Act::Answer(ok(if request.starts_with("HEAD ") { "" } else { "1" })));
         let mut web = backend("web", [first.await.address, second.await.address]);
         web.check = Some(Check {
-            kind: CheckKind::Http(HttpCheck { expect: BTreeSet::from([200]), ..HttpCheck::default() }),
+            kind: CheckKind::Http(HttpCheck::from(HttpStep {
+                expect: vec![Expect::status([200])],
+                ..HttpStep::default()
+            })),
             interval: Duration::from_millis(20),
             fast_interval: Duration::from_millis(20),
             down_interval: Duration::from_millis(20),

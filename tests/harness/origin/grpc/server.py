@@ -1,12 +1,17 @@
-"""A gRPC server: python3 server.py NAME PORT. Messages are bytes as they are; each answer says the server's name."""
+"""A gRPC server: python3 server.py NAME PORT [STATE [PEM]]. Messages are bytes as they are; each answer says the server's name.
+
+What grpc.health.v1 says of it depends on files in the directory STATE. With PEM, a key and its certificate, it is in TLS.
+"""
 
 import concurrent.futures
+import os
 import sys
 import time
 
 import grpc
 
 NAME, PORT = sys.argv[1].encode(), sys.argv[2]
+STATE, PEM = (sys.argv[3:] + [None, None])[:2]
 
 
 def say(request, context):
@@ -41,7 +46,15 @@ def sleep(request, context):
     return b""
 
 
+def check(request, context):
+    # HealthCheckRequest and HealthCheckResponse by hand: the service is field 1 of the one, the status field 1 of the other.
+    if request != b"\x0a\x04shop" or os.path.exists(os.path.join(STATE, "gone")):
+        context.abort(grpc.StatusCode.NOT_FOUND, "unknown service")
+    return b"\x08\x02" if os.path.exists(os.path.join(STATE, "broken")) else b"\x08\x01"
+
+
 METHODS = {
+    "/grpc.health.v1.Health/Check": grpc.unary_unary_rpc_method_handler(check),
     "/test.Lab/Say": grpc.unary_unary_rpc_method_handler(say),
     "/test.Lab/Count": grpc.unary_stream_rpc_method_handler(count),
     "/test.Lab/Add": grpc.stream_unary_rpc_method_handler(add),
@@ -59,6 +72,10 @@ class Lab(grpc.GenericRpcHandler):
 pool = concurrent.futures.ThreadPoolExecutor(max_workers=8)
 server = grpc.server(pool, options=[("grpc.max_receive_message_length", 16 << 20)])
 server.add_generic_rpc_handlers((Lab(),))
-server.add_insecure_port("0.0.0.0:" + PORT)
+if PEM:
+    pem = open(PEM, "rb").read()
+    server.add_secure_port("0.0.0.0:" + PORT, grpc.ssl_server_credentials(((pem, pem),)))
+else:
+    server.add_insecure_port("0.0.0.0:" + PORT)
 server.start()
 server.wait_for_termination()
