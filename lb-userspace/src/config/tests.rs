@@ -3,6 +3,7 @@
 mod balance;
 mod bundle;
 mod checks;
+mod checks_web;
 mod cookie;
 mod error_files;
 mod examples;

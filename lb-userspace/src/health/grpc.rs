@@ -33,19 +33,27 @@ pub(super) async fn probe(wire: &mut Wire, check: &GrpcCheck) -> Step<Finding> {
 fn message(service: &str) -> Bytes {
     let mut text = Vec::new();
     if !service.is_empty() {
-        text.push((1 << 3 | BYTES) as u8);
-        let mut length = service.len();
-        while length >= 0x80 {
-            text.push(length as u8 | 0x80);
-            length >>= 7;
-        }
-        text.push(length as u8);
+        push_varint(&mut text, 1 << 3 | BYTES);
+        push_varint(&mut text, service.len() as u64);
         text.extend_from_slice(service.as_bytes());
     }
     let mut message = vec![0];
     message.extend_from_slice(&u32::try_from(text.len()).unwrap_or_default().to_be_bytes());
     message.extend_from_slice(&text);
     message.into()
+}
+
+/// Writes a number of protobuf's.
+fn push_varint(out: &mut Vec<u8>, mut number: u64) {
+    loop {
+        let [low, ..] = number.to_le_bytes();
+        number >>= 7;
+        if number == 0 {
+            out.push(low);
+            return;
+        }
+        out.push(low | 0x80);
+    }
 }
 
 /// What an answer says.
@@ -93,9 +101,8 @@ fn serving(body: &[u8]) -> Option<u64> {
     while !rest.is_empty() {
         let tag = varint(&mut rest)?;
         match (tag >> 3, tag & 7) {
-            (0, _) => return None,
             (1, VARINT) => status = varint(&mut rest)?,
-            (1, _) => return None,
+            (0 | 1, _) => return None,
             (_, VARINT) => drop(varint(&mut rest)?),
             (_, EIGHT) => rest = rest.get(8..)?,
             (_, BYTES) => {
@@ -125,20 +132,18 @@ fn varint(rest: &mut &[u8]) -> Option<u64> {
 
 /// Words of gRPC's, with `%XX` resolved; others stay as they are.
 fn unescaped(text: &[u8]) -> Vec<u8> {
-    let digit = |byte: Option<&u8>| char::from(*byte?).to_digit(16);
+    let byte =
+        |digits: &[u8]| u8::from_str_radix(str::from_utf8(digits).ok().filter(|text| !text.starts_with('+'))?, 16).ok();
     let mut out = Vec::with_capacity(text.len());
     let mut rest = text;
     while let [first, after @ ..] = rest {
-        match (first, digit(after.first()), digit(after.get(1))) {
-            (b'%', Some(high), Some(low)) => {
-                out.push((high << 4 | low) as u8);
-                rest = after.get(2..).unwrap_or_default();
-            }
-            _ => {
-                out.push(*first);
-                rest = after;
-            }
-        }
+        let escaped = if *first == b'%' { after.split_at_checked(2) } else { None };
+        let (byte, left) = match escaped.and_then(|(digits, left)| Some((byte(digits)?, left))) {
+            Some(resolved) => resolved,
+            None => (*first, after),
+        };
+        out.push(byte);
+        rest = left;
     }
     out
 }

@@ -10,7 +10,7 @@ pub(super) mod http2;
 pub(super) mod tests;
 
 use self::answer::Judge;
-use super::{Finding, finding::Step, wire::Wire};
+use super::{Finding, finding::Step, probe::Prober, wire::Wire};
 use crate::{
     l7::{http2::to_map, message::Fields},
     model::{
@@ -27,13 +27,15 @@ const H2: &str = "h2";
 /// HTTP/1.1 by its name in TLS (RFC 7301 §6).
 const H1: &str = "http/1.1";
 
-/// Takes the steps of `check`, the first one on `wire`, and others on more such connections, if they are to.
-pub(super) async fn probe(wire: &mut Wire, check: &HttpCheck, again: impl AsyncFn() -> Step<Wire>) -> Step<Finding> {
+/// Takes the steps of `check`, the first one on `wire`, and others on more of `prober`'s, if they are to. Without
+/// one there is only `wire`.
+pub(super) async fn probe(wire: &mut Wire, check: &HttpCheck, prober: Option<&Prober>) -> Step<Finding> {
     let mut taken = 0;
     let mut found = Finding::ok("");
     for steps in check.steps.chunk_by(|_, next| !next.connect) {
         if taken > 0 {
-            *wire = again().await.map_err(|found| in_step(found, taken, check))?;
+            let Some(prober) = prober else { return Err(Finding::strange("only one connection")) };
+            *wire = prober.again(wire.deadline()).await.map_err(|found| in_step(found, taken, check))?;
         }
         let is_http2 = check.proto == Some(Proto::Http2) || wire.agreed() == Some(H2.as_bytes());
         let numbered = (taken..).zip(steps);

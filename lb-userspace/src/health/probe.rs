@@ -80,17 +80,14 @@ impl Prober {
         }
         match &self.target.check.kind {
             CheckKind::Tcp => Ok(Finding::new(Code::L6Ok, "")),
-            CheckKind::Http(check) => {
-                let deadline = wire.deadline();
-                http::probe(wire, check, async || self.again(deadline).await).await
-            }
+            CheckKind::Http(check) => http::probe(wire, check, Some(self)).await,
             CheckKind::Grpc(check) => grpc::probe(wire, check).await,
             CheckKind::Redis(check) => redis::probe(wire, check).await,
         }
     }
 
     /// Another connection, as the first one.
-    async fn again(&self, deadline: Instant) -> Step<Wire> {
+    pub(super) async fn again(&self, deadline: Instant) -> Step<Wire> {
         let Target { address, send_proxy, .. } = &self.target;
         let mut wire = Wire::new(wire::connect(*address, *send_proxy, deadline).await?, *address, deadline);
         if let Some(connector) = &self.connector {

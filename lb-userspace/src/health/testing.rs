@@ -66,10 +66,11 @@ pub(super) fn once(
 }
 
 /// What `probe` finds at a server that says `answers` and hangs up: the same however the answers are cut.
+#[expect(clippy::needless_pass_by_value, reason = "a closure is written where it is handed over")]
 pub(super) fn ask(answers: &[u8], probe: impl AsyncFn(&mut Wire) -> Step<Finding>) -> Finding {
     let runtime = Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
     let whole = answers.len().max(1);
-    let find = |cut: usize| once(&runtime, answers, cut, &probe);
+    let find = |cut: usize| once(&runtime, answers, cut, async |wire: &mut Wire| probe(wire).await);
     let found = find(whole);
     for cut in [1, 2, 3, 7].into_iter().filter(|cut| *cut < whole) {
         assert_eq!(find(cut), found, "in pieces of {cut} bytes");

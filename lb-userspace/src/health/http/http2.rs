@@ -12,12 +12,14 @@ use crate::{
 use bytes::Bytes;
 use h2::client::{Builder, SendRequest};
 use std::{
-    cell::{Cell, RefCell},
     fmt,
     future::{Future as _, poll_fn},
     io,
     pin::{Pin, pin},
-    rc::Rc,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicUsize, Ordering::Relaxed},
+    },
     task::{Context, Poll, ready},
 };
 use tokio::{
@@ -43,7 +45,7 @@ pub(in crate::health) struct Connection<'w> {
     sender: SendRequest<Bytes>,
     /// `None`: it has ended.
     driver: Option<h2::client::Connection<Metered<'w>, Bytes>>,
-    meter: Rc<Meter>,
+    meter: Arc<Meter>,
     deadline: Instant,
 }
 
@@ -58,8 +60,8 @@ impl<'w> Connection<'w> {
     pub(in crate::health) async fn open(wire: &'w mut Wire) -> Step<Self> {
         let deadline = wire.deadline();
         let Some(io) = wire.io() else { return Err(Finding::strange("no connection")) };
-        let meter = Rc::new(Meter::default());
-        let metered = Metered { io, meter: Rc::clone(&meter) };
+        let meter = Arc::new(Meter::default());
+        let metered = Metered { io, meter: Arc::clone(&meter) };
         let mut builder = Builder::new();
         builder.max_header_list_size(HEAD).enable_push(false);
         match timeout_at(deadline, builder.handshake(metered)).await {
@@ -76,8 +78,8 @@ impl<'w> Connection<'w> {
         body: Bytes,
         mut look: impl FnMut(&Answer) -> Option<Step<()>>,
     ) -> Step<Answer> {
-        self.meter.left.set(MOST);
-        let (sender, meter) = (self.sender.clone(), Rc::clone(&self.meter));
+        self.meter.left.store(MOST, Relaxed);
+        let (sender, meter) = (self.sender.clone(), Arc::clone(&self.meter));
         let failed = |error: h2::Error| meter.failed(&error);
         let work = async {
             let mut sender = sender.ready().await.map_err(failed)?;
@@ -126,10 +128,11 @@ impl<'w> Connection<'w> {
                     meter.ended(&error);
                 }
             }
-            match work.as_mut().poll(cx) {
-                Poll::Pending if driver.is_none() => Poll::Ready(Err(Finding::strange("the connection ended"))),
-                done => done,
+            let done = work.as_mut().poll(cx);
+            if done.is_pending() && driver.is_none() {
+                return Poll::Ready(Err(Finding::strange("the connection ended")));
             }
+            done
         });
         match timeout_at(self.deadline, both).await {
             Ok(answered) => answered,
@@ -138,20 +141,25 @@ impl<'w> Connection<'w> {
     }
 }
 
+/// What is behind a lock that nobody else waits for: it is there because a probe may move between threads.
+fn held<T>(lock: &Mutex<T>) -> MutexGuard<'_, T> {
+    lock.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 /// What came by a connection.
 #[derive(Debug)]
 struct Meter {
     /// Bytes that may still come.
-    left: Cell<usize>,
+    left: AtomicUsize,
     /// The first ones that came.
-    first: RefCell<Vec<u8>>,
+    first: Mutex<Vec<u8>>,
     /// How it ended, if not well.
-    error: RefCell<Option<Finding>>,
+    error: Mutex<Option<Finding>>,
 }
 
 impl Default for Meter {
     fn default() -> Self {
-        Self { left: Cell::new(MOST), first: RefCell::default(), error: RefCell::default() }
+        Self { left: AtomicUsize::new(MOST), first: Mutex::default(), error: Mutex::default() }
     }
 }
 
@@ -159,20 +167,22 @@ impl Meter {
     /// Notes how the connection ended.
     fn ended(&self, error: &h2::Error) {
         let found = self.finding(error);
-        *self.error.borrow_mut() = Some(found);
+        *held(&self.error) = Some(found);
     }
 
     /// What an error means: the first thing that went wrong.
     fn failed(&self, error: &h2::Error) -> Finding {
-        self.error.borrow().clone().unwrap_or_else(|| self.finding(error))
+        held(&self.error).clone().unwrap_or_else(|| self.finding(error))
     }
 
     fn finding(&self, error: &h2::Error) -> Finding {
-        let first = self.first.borrow();
+        let first = held(&self.first);
         let begins_well = first.len() < FRAME || first.get(3) == Some(&SETTINGS);
         match error.get_io() {
             _ if !begins_well => Finding::strange(format!("not HTTP/2: {}", quote(&first))),
-            Some(_) if self.left.get() == 0 => Finding::strange(format!("more than {MOST} bytes for one request")),
+            Some(_) if self.left.load(Relaxed) == 0 => {
+                Finding::strange(format!("more than {MOST} bytes for one request"))
+            }
             Some(error) if error.kind() != io::ErrorKind::BrokenPipe => Finding::failed(error, Code::L7Response),
             Some(_) if first.is_empty() => Finding::strange("the answer: closed without a word"),
             Some(_) => Finding::strange("the answer: cut off"),
@@ -184,20 +194,20 @@ impl Meter {
 /// A connection of which a [`Meter`] counts what comes.
 struct Metered<'w> {
     io: &'w mut dyn Io,
-    meter: Rc<Meter>,
+    meter: Arc<Meter>,
 }
 
 impl AsyncRead for Metered<'_> {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        let left = self.meter.left.get();
+        let left = self.meter.left.load(Relaxed);
         if left == 0 {
             return Poll::Ready(Err(io::Error::other("too much")));
         }
         let before = buffer.filled().len();
         ready!(Pin::new(&mut *self.io).poll_read(cx, buffer))?;
         let came = buffer.filled().get(before..).unwrap_or_default();
-        self.meter.left.set(left.saturating_sub(came.len()));
-        let mut first = self.meter.first.borrow_mut();
+        self.meter.left.store(left.saturating_sub(came.len()), Relaxed);
+        let mut first = held(&self.meter.first);
         let wanted = FIRST.saturating_sub(first.len());
         first.extend_from_slice(came.get(..wanted).unwrap_or(came));
         Poll::Ready(Ok(()))

@@ -36,15 +36,13 @@ fn check(keys: &str) -> HttpCheck {
 /// What a check with these keys finds at a server that says that.
 fn find(keys: &str, answers: &[u8]) -> Finding {
     let check = check(keys);
-    ask(answers, async |wire| probe(wire, &check, async || panic!("one connection")).await)
+    ask(answers, async |wire| probe(wire, &check, None).await)
 }
 
 /// The same, as far as it does not depend on how the answer is cut: without the words.
 fn code(check: &HttpCheck, answers: &[u8]) -> Code {
     let wordless = |found: Finding| Finding { detail: String::new(), ..found };
-    let asking = async |wire: &mut Wire| {
-        probe(wire, check, async || panic!("one connection")).await.map(wordless).map_err(wordless)
-    };
+    let asking = async |wire: &mut Wire| probe(wire, check, None).await.map(wordless).map_err(wordless);
     ask(answers, asking).code
 }
 
@@ -183,7 +181,7 @@ fn floods_of_frames_end_soon() {
     ];
     for flood in floods {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
-        let asking = async |wire: &mut Wire| probe(wire, &check, async || panic!("one connection")).await;
+        let asking = async |wire: &mut Wire| probe(wire, &check, None).await;
         let found = once(&runtime, &flood, usize::MAX, asking);
         // It did not go on until the end of the flood.
         assert!(found.code == Code::L7Response && !found.detail.contains("cut off"), "{found} of {:?}", &flood[..60]);
@@ -226,7 +224,7 @@ proptest! {
         let answer = if is_noise { &noise } else { &answer };
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
         let found = once(&runtime, answer, usize::MAX, async |wire| {
-            probe(wire, &check, async || panic!("one connection")).await
+            probe(wire, &check, None).await
         });
         prop_assert!(matches!(found.code, Code::L7Ok | Code::L7Status | Code::L7Response), "{found}");
         prop_assert!(found.detail.len() < 800 && !found.detail.contains(char::is_control), "{found:?}");

@@ -14,7 +14,6 @@ use crate::{
 };
 use std::{
     cell::RefCell,
-    collections::BTreeSet,
     rc::Rc,
     sync::atomic::{AtomicBool, Ordering::SeqCst},
     time::Duration,

@@ -202,7 +202,7 @@ fn expect(typed: &ExpectKeys, span: Span, out: &mut Vec<Diagnostic>) -> Option<E
         Expected::BodyRegex(pattern(text, false, out)?)
     } else {
         let whole = fhdr.value().is_some();
-        Expected::Header(header(hdr.given().or(fhdr.given())?, whole, out)?)
+        Expected::Header(header(hdr.given().or_else(|| fhdr.given())?, whole, out)?)
     };
     Some(Expect { not: not.or(false), what })
 }
