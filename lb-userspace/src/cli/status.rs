@@ -115,14 +115,8 @@ fn frontend_row(frontend: &FrontendStatus) -> [String; 8] {
 fn server_row(backend: &str, server: &ServerStatus) -> [String; 9] {
     let backup = if server.backup { " (backup)" } else { "" };
     let problem = server.host.as_ref().and_then(|host| Some(format!("{}: {}", host.name, host.problem.as_ref()?)));
-    let last = server
-        .check
-        .as_ref()
-        .and_then(|check| check.last.clone())
-        .into_iter()
-        .chain(problem)
-        .collect::<Vec<_>>()
-        .join("; ");
+    let check = server.check.as_ref().and_then(|check| check.last.clone());
+    let last = check.into_iter().chain(problem).collect::<Vec<_>>().join("; ");
     [
         format!("{backend}/{}{backup}", server.name),
         server
@@ -192,6 +186,11 @@ mod tests {
         vec![LogStatus { target: "unix:/dev/log".to_owned(), written: 5, lost: 3, failing: true }]
     }
 
+    fn failovers() -> Vec<Failover> {
+        let (backend, server, reason) = ("web".to_owned(), "web1".to_owned(), "L4OK in 0.1 ms".to_owned());
+        vec![Failover { backend, server, to: Health::Up, reason, at_us: 0, probe_to_map_us: 88 }]
+    }
+
     /// One whose name has led to an address, and one whose name has not.
     fn named(server: &ServerStatus) -> [ServerStatus; 2] {
         let host = HostStatus { name: "web.test".to_owned(), age: Some(3), failures: 1, problem: None };
@@ -241,14 +240,7 @@ mod tests {
             max_connections: 50,
             tables: tables(),
             logs: logs(),
-            failovers: vec![Failover {
-                backend: "web".to_owned(),
-                server: "web1".to_owned(),
-                to: Health::Up,
-                reason: "L4OK in 0.1 ms".to_owned(),
-                at_us: 0,
-                probe_to_map_us: 88,
-            }],
+            failovers: failovers(),
         };
         let expected = "\
 sluice 1.2.3, supervisor 7, worker 8, configuration 2, 3 of 50 connections

@@ -95,7 +95,7 @@ impl Verdicts {
         let meaning = match outcome.report.finding.code.meaning() {
             // As with HAProxy: who is down does not come back with that.
             Meaning::Stopping if !judged.known.serves() => Meaning::Failed,
-            meaning => meaning,
+            meaning @ (Meaning::Passed | Meaning::Stopping | Meaning::Failed | Meaning::Nothing) => meaning,
         };
         let to = match meaning {
             Meaning::Nothing => return None,

@@ -87,7 +87,9 @@ mod tests {
         let (tell, mut heard) = mpsc::channel(64);
         let live = Live::telling(tell).for_model(&testing::model(vec![web], vec![]));
         let web = live.backend("web").expect("a backend");
-        seen.iter().for_each(|seen| web.saw(1, *seen));
+        for seen in seen {
+            web.saw(1, *seen);
+        }
         let mut count = 0;
         while let Ok(identity) = heard.try_recv() {
             assert_eq!(identity, web.servers[1].identity);

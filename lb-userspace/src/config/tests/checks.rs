@@ -120,7 +120,10 @@ server = [{ name = "a", address = "10.0.0.1:80" }]
 
 #[test]
 fn fallbacks_end_somewhere_and_each_word_has_its_layer() {
-    let text = r#"[global]
+    assert_errors(FALLBACKS, FALLBACKS_REPORT);
+}
+
+const FALLBACKS: &str = r#"[global]
 interfaces = "eth0"
 hash_key = "000102030405060708090a0b0c0d0e0f"
 [frontend.dns]
@@ -147,7 +150,8 @@ server = [{ name = "a", address = "10.0.0.1:80" }]
 fallback = "e"
 server = [{ name = "a", address = "10.0.0.1:80" }]
 "#;
-    let expected = r#"error: `fallback` has no meaning for frontend `dns` of mode `l4`
+
+const FALLBACKS_REPORT: &str = r#"error: `fallback` has no meaning for frontend `dns` of mode `l4`
   --> sluice.toml:14:12
    |
  7 | default_backend = "a"
@@ -191,5 +195,3 @@ error: there is no backend `e`
    |
    = help: did you mean `a`?
 "#;
-    assert_errors(text, expected);
-}

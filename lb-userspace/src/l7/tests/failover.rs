@@ -18,10 +18,9 @@ use tokio::{
 
 /// An origin that says its name, or for `/slow` the beginning of it only.
 async fn origin(name: &'static str) -> SocketAddr {
-    let answer = move |_, request: &str| match request.starts_with("GET /slow ") {
-        true => Act::Answer("HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\nhalf".to_owned()),
-        false => Act::Answer(ok(name)),
-    };
+    let half = "HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\nhalf";
+    let answer =
+        move |_, request: &str| Act::Answer(if request.starts_with("GET /slow ") { half.to_owned() } else { ok(name) });
     Origin::start(answer).await.address
 }
 

@@ -309,7 +309,7 @@ fn a_backend_that_fails_open_forwards_as_if_no_check_had_spoken() {
         let (maps, start) = (Shared::default(), Instant::now());
         let mut halves = built(&maps, start);
         let mut model = (*halves.model).clone();
-        model.backends[0].failover = Failover { on_empty, min_up, ..Failover::default() };
+        model.backends[0].failover = Failover { min_up, on_empty, ..Failover::default() };
         let (model, registry) = (Arc::new(model), halves.registry.clone());
         let live = Arc::new(halves.live.for_model(&model));
         halves.configure(Arc::clone(&model), registry, live, start);
