@@ -80,7 +80,7 @@ impl Owners {
 
     /// The base, with the slots of servers that are not available lent to those that are. Where no owner of a slot is
     /// available, the first available server (a backup, then) gets every slot, and without one nobody does. `available`
-    /// is what [`available`](crate::servers::available) says. Costs about 30 µs.
+    /// is what [`stands`](crate::servers::stands) says. Costs about 30 µs.
     #[must_use]
     pub fn refilled(&self, available: &[bool]) -> Self {
         let takes = |owner: u16| available.get(usize::from(owner)) == Some(&true);
