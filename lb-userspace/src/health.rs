@@ -12,6 +12,14 @@ mod wire;
 mod http;
 mod grpc;
 mod redis;
+mod script;
+mod tls;
+mod reply;
+mod smtp;
+mod ftp;
+mod ssh;
+mod ldap;
+mod udp;
 #[cfg(test)]
 mod testing;
 

@@ -3,7 +3,7 @@
 
 use super::{
     document,
-    file::File,
+    file::{Check, File},
     read::{Knob, OneOrMany},
     text, validate,
 };
@@ -169,7 +169,7 @@ fn named_certificates(file: &File) -> Vec<&str> {
     let mut named = Vec::new();
     for (_, backend) in file.backend.value().into_iter().flat_map(|named| &named.0) {
         let servers = backend.server.value().into_iter().flatten().map(|server| &server.value.tls);
-        let check = backend.check.value().map(|check| &check.keys.tls);
+        let check = backend.check.value().into_iter().flat_map(Check::all_tls);
         for tls in servers.chain([&backend.tls]).chain(check).filter_map(Knob::value) {
             many.extend([&tls.ca, &tls.crl]);
             named.extend(tls.certificate.value());

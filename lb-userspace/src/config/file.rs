@@ -17,8 +17,8 @@ pub(crate) use amount::Amount;
 pub(crate) use backend::{Backend, Server};
 pub(crate) use bind::{Bind, BindForm};
 pub(crate) use check::{
-    Check, CheckKeys, ExpectHeader, ExpectKeys, Expectation, GrpcKeys, HeaderMatch, HttpKeys, HttpStepKeys, OwnKeys,
-    RedisKeys, Statuses,
+    Check, CheckKeys, ConnectKeys, DnsKeys, ExpectHeader, ExpectKeys, Expectation, FtpKeys, GrpcKeys, HeaderMatch,
+    HttpKeys, HttpStepKeys, LdapKeys, OwnKeys, RedisKeys, ScriptKeys, SmtpKeys, Statuses, StepKeys, TlsKeys, UdpKeys,
 };
 pub(crate) use cookie::Cookie;
 pub(crate) use frontend::Frontend;
@@ -157,6 +157,15 @@ pub const TABLES: &[(&str, &[KnobDoc])] = &[
     ("backend.NAME.check.expect.hdr, http", ExpectHeader::KNOBS),
     ("backend.NAME.check, grpc", GrpcKeys::KNOBS),
     ("backend.NAME.check, redis", RedisKeys::KNOBS),
+    ("backend.NAME.check, script", ScriptKeys::KNOBS),
+    ("backend.NAME.check.steps", StepKeys::KNOBS),
+    ("backend.NAME.check.steps.connect", ConnectKeys::KNOBS),
+    ("backend.NAME.check, tls", TlsKeys::KNOBS),
+    ("backend.NAME.check, smtp", SmtpKeys::KNOBS),
+    ("backend.NAME.check, ftp", FtpKeys::KNOBS),
+    ("backend.NAME.check, ldap", LdapKeys::KNOBS),
+    ("backend.NAME.check, udp", UdpKeys::KNOBS),
+    ("backend.NAME.check, dns", DnsKeys::KNOBS),
     ("backend.NAME.cookie", Cookie::KNOBS),
     ("backend.NAME.server", Server::KNOBS),
     ("backend.NAME.server.tls", ServerTls::KNOBS),

@@ -2,6 +2,7 @@
 
 mod balance;
 mod bundle;
+mod check_types;
 mod checks;
 mod checks_web;
 mod cookie;

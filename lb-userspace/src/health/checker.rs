@@ -7,7 +7,7 @@ use super::{
 };
 use crate::{
     l7::tls::{TlsError, server::Connector},
-    model::{Check, Model, ServerTls},
+    model::{Check, Model, ServerTls, SharedServerTls},
 };
 use std::{
     collections::{
@@ -105,7 +105,7 @@ impl Checker {
 
 /// How the checked servers of a configuration are probed.
 #[derive(Debug, Default)]
-pub struct Probers(Vec<(u64, Prober)>);
+pub struct Probers(pub(super) Vec<(u64, Prober)>);
 
 /// Why a configuration's servers cannot be probed.
 #[derive(Debug, thiserror::Error)]
@@ -125,18 +125,18 @@ impl Probers {
         for backend in &model.backends {
             for server in backend.servers.iter().filter(|server| server.is_resolved()) {
                 let Some(check) = server.check(backend) else { continue };
-                let target = Target::new(server, check, backend);
-                let connector = match &target.tls {
-                    None => None,
-                    Some(tls) => Some(match connectors.entry(Arc::clone(tls)) {
+                let mut connector = |tls: &SharedServerTls| {
+                    let Some(tls) = tls else { return Ok(None) };
+                    Ok(Some(match connectors.entry(Arc::clone(tls)) {
                         Occupied(known) => known.get().clone(),
                         Vacant(new) => {
                             let failed = |(_, source)| ProbersError { backend: backend.name.clone(), source };
                             new.insert(Connector::fresh(tls).map_err(failed)?).clone()
                         }
-                    }),
+                    }))
                 };
-                probers.push((server.identity(&backend.name), Prober { target, connector }));
+                let prober = Prober::new(Target::new(server, check, backend), &mut connector)?;
+                probers.push((server.identity(&backend.name), prober));
             }
         }
         Ok(Self(probers))

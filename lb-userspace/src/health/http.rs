@@ -127,19 +127,17 @@ pub(super) fn of_http2(
 pub(super) fn spoken(kind: &CheckKind, traffic: Option<Proto>, tls: SharedServerTls) -> (CheckKind, SharedServerTls) {
     let mut kind = kind.clone();
     let is_silent = tls.as_ref().is_some_and(|tls| tls.alpn.is_empty());
-    let offered = match &mut kind {
-        CheckKind::Grpc(_) => Some(H2),
-        CheckKind::Http(check) => {
-            let own = check.proto;
-            check.proto = own.or(traffic);
-            match own {
-                Some(Proto::Http2) => Some(H2),
-                Some(Proto::Http1) => Some(H1),
-                None if traffic == Some(Proto::Http2) && is_silent => Some(H2),
-                None => None,
-            }
+    let offered = if let CheckKind::Http(check) = &mut kind {
+        let own = check.proto;
+        check.proto = own.or(traffic);
+        match own {
+            Some(Proto::Http2) => Some(H2),
+            Some(Proto::Http1) => Some(H1),
+            None if traffic == Some(Proto::Http2) && is_silent => Some(H2),
+            None => None,
         }
-        CheckKind::Tcp | CheckKind::Redis(_) => None,
+    } else {
+        matches!(kind, CheckKind::Grpc(_)).then_some(H2)
     };
     let offering = |tls: Arc<ServerTls>| match offered {
         Some(name) => Arc::new(ServerTls { alpn: vec![name.to_owned()], ..(*tls).clone() }),

@@ -3,15 +3,21 @@
 use super::{
     Code, Finding,
     finding::Step,
-    grpc, http, redis,
+    ftp, grpc, http, ldap, redis, script, smtp, ssh,
+    tls::{self, Daily},
+    udp,
     wire::{self, Wire},
 };
 use crate::{
-    l7::tls::server::Connector,
-    model::{Backend, Check, CheckKind, SendProxy, Server, SharedServerTls, Sni},
+    l7::tls::server::{Connector, Validity},
+    model::{Backend, Check, CheckKind, SendProxy, Server, SharedServerTls, Sni, check::TlsCheck},
 };
-use std::net::SocketAddr;
+use std::{
+    net::SocketAddr,
+    time::{SystemTime, UNIX_EPOCH},
+};
 use tokio::time::Instant;
+use tracing::warn;
 
 /// What a probe is aimed at.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -51,13 +57,46 @@ pub(super) struct Prober {
     pub(super) target: Target,
     /// If in TLS.
     pub(super) connector: Option<Connector>,
+    /// Those of the connections of a script, in its order; `None`: in clear text, or as above.
+    pub(super) scripted: Vec<Option<Connector>>,
+    /// That the certificate ends soon.
+    warned: Daily,
+}
+
+/// TLS that a conversation goes on in.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Tls<'a> {
+    pub(super) connector: &'a Connector,
+    /// The name that the server is asked for.
+    pub(super) name: Option<&'a str>,
 }
 
 impl Prober {
+    /// Probes of `target`, in what TLS `connector` makes.
+    pub(super) fn new<E>(
+        target: Target,
+        connector: &mut impl FnMut(&SharedServerTls) -> Result<Option<Connector>, E>,
+    ) -> Result<Self, E> {
+        let connections =
+            if let CheckKind::Script(script) = &target.check.kind { &script.connections[..] } else { &[] };
+        let scripted =
+            connections.iter().map(|connection| connector(&connection.connect.tls)).collect::<Result<_, _>>()?;
+        Ok(Self { connector: connector(&target.tls)?, scripted, warned: Daily::default(), target })
+    }
+
     /// One probe, at most as long as the check's timeout, and the connection if it is still to be ended.
     pub(super) async fn probe(&self) -> (Finding, Option<Wire>) {
         let Target { address, check, send_proxy, .. } = &self.target;
         let deadline = Instant::now() + check.timeout;
+        if let CheckKind::Script(script) = &check.kind {
+            return script::probe(self, script, deadline).await;
+        }
+        if let CheckKind::Udp(check) = &check.kind {
+            return (udp::probe(*address, check, deadline).await, None);
+        }
+        if let CheckKind::Dns(check) = &check.kind {
+            return (udp::dns(*address, check, deadline).await, None);
+        }
         let stream = match wire::connect(*address, *send_proxy, deadline).await {
             Ok(stream) => stream,
             Err(found) => return (found, None),
@@ -75,11 +114,22 @@ impl Prober {
 
     /// What the server says to what is asked.
     async fn ask(&self, wire: &mut Wire) -> Step<Finding> {
-        if let Some(connector) = &self.connector {
-            wire.start_tls(connector, self.name()).await?;
-        }
-        match &self.target.check.kind {
-            CheckKind::Tcp => Ok(Finding::new(Code::L6Ok, "")),
+        let kind = &self.target.check.kind;
+        let tls = self.connector.as_ref().map(|connector| Tls { connector, name: self.name() });
+        let (now, later) = if kind.begins_tls_itself() { (None, tls) } else { (tls, None) };
+        let shown = match now {
+            Some(tls) => Some(wire.start_tls(tls.connector, tls.name).await?),
+            None => None,
+        };
+        match kind {
+            CheckKind::Tls(check) => Ok(self.judge(shown.and_then(|shown| shown.validity()).as_ref(), *check)),
+            CheckKind::Smtp(check) => smtp::probe(wire, check, later).await,
+            CheckKind::Ftp(check) => ftp::probe(wire, check, later).await,
+            CheckKind::Ldap(check) => ldap::probe(wire, check, later).await,
+            CheckKind::Ssh => ssh::probe(wire).await,
+            CheckKind::Tcp | CheckKind::Script(_) | CheckKind::Udp(_) | CheckKind::Dns(_) => {
+                Ok(Finding::new(Code::L6Ok, ""))
+            }
             CheckKind::Http(check) => http::probe(wire, check, Some(self)).await,
             CheckKind::Grpc(check) => grpc::probe(wire, check).await,
             CheckKind::Redis(check) => redis::probe(wire, check).await,
@@ -96,15 +146,23 @@ impl Prober {
         Ok(wire)
     }
 
+    /// What a certificate says of its end, to the log as well if that is near.
+    fn judge(&self, validity: Option<&Validity>, check: TlsCheck) -> Finding {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let (found, warns) = tls::judge(validity, check, now);
+        if warns && self.warned.is_due(Instant::now()) {
+            warn!(server = %self.target.address, "{}", found.detail);
+        }
+        found
+    }
+
     /// The name that the server is asked for in TLS.
-    fn name(&self) -> Option<&str> {
-        match &self.target.tls.as_ref()?.sni {
-            Sni::Name(name) => Some(name),
-            Sni::Host => match &self.target.check.kind {
-                CheckKind::Http(check) => check.host(),
-                CheckKind::Grpc(check) => check.host(),
-                CheckKind::Tcp | CheckKind::Redis(_) => None,
-            },
+    pub(super) fn name(&self) -> Option<&str> {
+        match (&self.target.tls.as_ref()?.sni, &self.target.check.kind) {
+            (Sni::Name(name), _) => Some(name),
+            (Sni::Host, CheckKind::Http(check)) => check.host(),
+            (Sni::Host, CheckKind::Grpc(check)) => check.host(),
+            (Sni::Host, _) => None,
         }
     }
 }

@@ -1,10 +1,13 @@
 //! Servers that exist in memory: they say what a test wants, cut as TCP might cut it.
 
-use super::{Finding, finding::Step, wire::Wire};
+use super::{Finding, Probers, finding::Step, probe::Prober, wire::Wire};
+use crate::config;
 use std::{
-    io,
+    io::{self, Read as _, Write as _},
+    net::{SocketAddr, TcpListener, TcpStream},
     pin::Pin,
     task::{Context, Poll},
+    thread,
     time::Duration,
 };
 use tokio::{
@@ -76,4 +79,53 @@ pub(super) fn ask(answers: &[u8], probe: impl AsyncFn(&mut Wire) -> Step<Finding
         assert_eq!(find(cut), found, "in pieces of {cut} bytes");
     }
     found
+}
+
+/// A prober of the server at `address` with that check, as a configuration has it.
+pub(super) fn prober(address: SocketAddr, check: &str) -> Prober {
+    let text = format!(
+        "[frontend.f]\nmode = \"tcp\"\nbind = \"127.0.0.1:1\"\ndefault_backend = \"b\"\n\
+         [backend.b]\ncheck = {check}\nserver = [{{ name = \"s\", address = \"{address}\" }}]\n"
+    );
+    let model = config::parse(&text).unwrap_or_else(|errors| panic!("{errors}")).model;
+    Probers::new(&model).unwrap().0.pop().unwrap().1
+}
+
+/// What a server does on a connection.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Act {
+    /// Sends this.
+    Say(&'static [u8]),
+    /// Waits for something, at most as long as the client stays.
+    Hear,
+    /// Is silent for a moment, so that what comes next comes on its own.
+    Pause,
+    /// Waits until the client leaves.
+    Stay,
+}
+
+/// A server that does the same on every connection, and then closes it.
+pub(super) fn server(acts: &'static [Act]) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    thread::spawn(move || {
+        for stream in listener.incoming() {
+            // Whatever the client does to it, the next is served.
+            thread::spawn(move || drop(serve(stream.unwrap(), acts)));
+        }
+    });
+    address
+}
+
+fn serve(mut stream: TcpStream, acts: &[Act]) -> io::Result<()> {
+    let mut heard = [0; 4_096];
+    for act in acts {
+        match act {
+            Act::Say(bytes) => stream.write_all(bytes)?,
+            Act::Hear => drop(stream.read(&mut heard)?),
+            Act::Pause => thread::sleep(Duration::from_millis(60)),
+            Act::Stay => while stream.read(&mut heard)? > 0 {},
+        }
+    }
+    Ok(())
 }

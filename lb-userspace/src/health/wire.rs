@@ -8,7 +8,7 @@ use super::{
 use crate::{
     l7::{
         proxy_protocol,
-        tls::server::{ConnectError, Connector},
+        tls::server::{ConnectError, Connector, ServerCertificate},
     },
     model::SendProxy,
 };
@@ -107,8 +107,9 @@ impl Wire {
         self.io.as_deref_mut().map(|io| io as &mut dyn Io)
     }
 
-    /// Goes on in TLS. Without a name the certificate must have the server's address, unless any is believed.
-    pub(super) async fn start_tls(&mut self, connector: &Connector, name: Option<&str>) -> Step<()> {
+    /// Goes on in TLS, and says what the server showed. Without a name the certificate must have the server's address,
+    /// unless any is believed.
+    pub(super) async fn start_tls(&mut self, connector: &Connector, name: Option<&str>) -> Step<ServerCertificate> {
         if !self.received.is_empty() {
             // They came in clear text, from anyone.
             return Err(Finding::new(
@@ -121,8 +122,9 @@ impl Wire {
         match timeout_at(self.deadline, connector.connect(io, name, ip)).await {
             Ok(Ok(stream)) => {
                 self.agreed = Some(stream.get_ref().1.alpn_protocol().unwrap_or_default().to_vec());
+                let shown = ServerCertificate::shown(&stream);
                 self.io = Some(Box::new(stream));
-                Ok(())
+                Ok(shown)
             }
             Ok(Err(ConnectError::Io(error))) => Err(Finding::failed(&error, Code::L6Response)),
             Ok(Err(error)) => Err(Finding::new(Code::L6Response, error.to_string())),

@@ -1,12 +1,24 @@
 //! Check: how a backend finds out which servers work.
 
+mod ftp;
 mod grpc;
 mod http;
+mod ldap;
 mod redis;
+pub mod script;
+mod smtp;
+mod tls;
+mod udp;
 
+pub use ftp::FtpCheck;
 pub use grpc::GrpcCheck;
 pub use http::{Expect, Expected, ExpectedHeader, HttpCheck, HttpStep, HttpVersion, Matching};
+pub use ldap::LdapCheck;
 pub use redis::{RedisCheck, Role};
+pub use script::ScriptCheck;
+pub use smtp::{Hello, SmtpCheck};
+pub use tls::TlsCheck;
+pub use udp::{DnsCheck, UdpCheck};
 
 use super::{Secret, SendProxy, SharedServerTls};
 use std::{net::IpAddr, time::Duration};
@@ -86,6 +98,34 @@ pub enum CheckKind {
     Grpc(GrpcCheck),
     /// Whether Redis is ready, after a login if one is given.
     Redis(RedisCheck),
+    /// Whether a script goes through.
+    Script(ScriptCheck),
+    /// Whether TLS is agreed on, and how long the certificate is valid.
+    Tls(TlsCheck),
+    /// Whether a mail server is ready.
+    Smtp(SmtpCheck),
+    /// Whether a file server is ready, after a login if one is given.
+    Ftp(FtpCheck),
+    /// Whether an SSH server says who it is.
+    Ssh,
+    /// Whether a directory lets one in.
+    Ldap(LdapCheck),
+    /// Whether a datagram is answered as expected, or not refused.
+    Udp(UdpCheck),
+    /// Whether a question of DNS is answered as expected.
+    Dns(DnsCheck),
+}
+
+impl CheckKind {
+    /// Whether TLS begins in the middle of the conversation.
+    pub fn begins_tls_itself(&self) -> bool {
+        matches!(
+            self,
+            Self::Smtp(SmtpCheck { starttls: true, .. })
+                | Self::Ftp(FtpCheck { starttls: true, .. })
+                | Self::Ldap(LdapCheck { starttls: true, .. })
+        )
+    }
 }
 
 /// Who a check logs in as.

@@ -1,18 +1,30 @@
 //! `check` of a backend: what all checks have, and beside it the keys of its type.
 
+mod ftp;
 mod grpc;
 mod http;
+mod ldap;
 mod redis;
+mod script;
+mod smtp;
+mod tls;
+mod udp;
 
+pub(crate) use ftp::FtpKeys;
 pub(crate) use grpc::GrpcKeys;
 pub(crate) use http::{ExpectHeader, ExpectKeys, Expectation, HeaderMatch, HttpKeys, HttpStepKeys, Statuses};
+pub(crate) use ldap::LdapKeys;
 pub(crate) use redis::RedisKeys;
+pub(crate) use script::{ConnectKeys, ScriptKeys, StepKeys};
+pub(crate) use smtp::SmtpKeys;
+pub(crate) use tls::TlsKeys;
+pub(crate) use udp::{DnsKeys, UdpKeys};
 
 use super::ServerTls;
 use crate::{
     config::{
         error::Diagnostic,
-        read::{FromToml, KnobDoc, Reader, Table, Word, table},
+        read::{FromToml, Knob, KnobDoc, OneOrMany, Reader, Table, Word, table},
         suggest::listed,
     },
     model::{
@@ -30,7 +42,13 @@ table! {
     /// The keys of `check` that every type has.
     struct CheckKeys, "a check" {
         /// What is asked of a server. `tcp`: a connection opens. `http`: a request is answered with an expected status.
-        /// `grpc`: a gRPC server says that it serves (grpc.health.v1). `redis`: PING is answered, after a login if one is given. Required.
+        /// `grpc`: a gRPC server says that it serves (grpc.health.v1).
+        /// `redis`: PING is answered, after a login if one is given. `script`: a conversation goes as written. `tls`: TLS is
+        /// agreed on, and the certificate is valid for some time. `smtp`: a mail server greets back. `ftp`: a file server is
+        /// ready, after a login if one is given. `ssh`: it says who it is; its log has one line of each probe at level INFO,
+        /// and OpenSSH since 9.8 refuses those who leave without a login more than once a second, unless
+        /// `PerSourcePenaltyExemptList` has them. `ldap`: a bind succeeds. `udp`: a datagram is answered. `dns`: a question is.
+        /// Required.
         r#type: CheckType,
         /// From the start of one probe to the start of the next, at least 10ms, HAProxy's `inter`. Default: 2s.
         interval: Duration,
@@ -83,6 +101,18 @@ pub(crate) struct Check {
     pub(crate) own: Option<OwnKeys>,
 }
 
+impl Check {
+    /// TLS of the probe, and of the connections of a script.
+    pub(crate) fn all_tls(&self) -> impl Iterator<Item = &Knob<ServerTls>> {
+        let steps = match &self.own {
+            Some(OwnKeys::Script(script)) => script.steps.value().map(|OneOrMany(steps)| steps.as_slice()),
+            Some(_) | None => None,
+        };
+        let connects = steps.into_iter().flatten().filter_map(|step| step.value.connect.value());
+        [&self.keys.tls].into_iter().chain(connects.map(|connect| &connect.tls))
+    }
+}
+
 /// `type` of a check.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum CheckType {
@@ -90,12 +120,32 @@ pub(crate) enum CheckType {
     Http,
     Grpc,
     Redis,
+    Script,
+    Tls,
+    Smtp,
+    Ftp,
+    Ssh,
+    Ldap,
+    Udp,
+    Dns,
 }
 
 impl Word for CheckType {
     const WHAT: &'static str = "a type of check";
-    const WORDS: &'static [(&'static str, Self)] =
-        &[("tcp", Self::Tcp), ("http", Self::Http), ("grpc", Self::Grpc), ("redis", Self::Redis)];
+    const WORDS: &'static [(&'static str, Self)] = &[
+        ("tcp", Self::Tcp),
+        ("http", Self::Http),
+        ("grpc", Self::Grpc),
+        ("redis", Self::Redis),
+        ("script", Self::Script),
+        ("tls", Self::Tls),
+        ("smtp", Self::Smtp),
+        ("ftp", Self::Ftp),
+        ("ssh", Self::Ssh),
+        ("ldap", Self::Ldap),
+        ("udp", Self::Udp),
+        ("dns", Self::Dns),
+    ];
 }
 
 impl Word for Layer {
@@ -126,6 +176,14 @@ pub(crate) enum OwnKeys {
     Http(Box<HttpKeys>),
     Grpc(Box<GrpcKeys>),
     Redis(Box<RedisKeys>),
+    Script(Box<ScriptKeys>),
+    Tls(Box<TlsKeys>),
+    Smtp(Box<SmtpKeys>),
+    Ftp(Box<FtpKeys>),
+    Ssh,
+    Ldap(Box<LdapKeys>),
+    Udp(Box<UdpKeys>),
+    Dns(Box<DnsKeys>),
 }
 
 impl CheckType {
@@ -135,10 +193,17 @@ impl CheckType {
 
     fn knobs(self) -> &'static [KnobDoc] {
         match self {
-            Self::Tcp => &[],
+            Self::Tcp | Self::Ssh => &[],
             Self::Http => HttpKeys::KNOBS,
             Self::Grpc => GrpcKeys::KNOBS,
             Self::Redis => RedisKeys::KNOBS,
+            Self::Script => ScriptKeys::KNOBS,
+            Self::Tls => TlsKeys::KNOBS,
+            Self::Smtp => SmtpKeys::KNOBS,
+            Self::Ftp => FtpKeys::KNOBS,
+            Self::Ldap => LdapKeys::KNOBS,
+            Self::Udp => UdpKeys::KNOBS,
+            Self::Dns => DnsKeys::KNOBS,
         }
     }
 }
@@ -168,6 +233,14 @@ impl FromToml for Check {
             CheckType::Http => OwnKeys::Http(Box::new(HttpKeys::read(table, reader))),
             CheckType::Grpc => OwnKeys::Grpc(Box::new(GrpcKeys::read(table, reader))),
             CheckType::Redis => OwnKeys::Redis(Box::new(RedisKeys::read(table, reader))),
+            CheckType::Script => OwnKeys::Script(Box::new(ScriptKeys::read(table, reader))),
+            CheckType::Tls => OwnKeys::Tls(Box::new(TlsKeys::read(table, reader))),
+            CheckType::Smtp => OwnKeys::Smtp(Box::new(SmtpKeys::read(table, reader))),
+            CheckType::Ftp => OwnKeys::Ftp(Box::new(FtpKeys::read(table, reader))),
+            CheckType::Ssh => OwnKeys::Ssh,
+            CheckType::Ldap => OwnKeys::Ldap(Box::new(LdapKeys::read(table, reader))),
+            CheckType::Udp => OwnKeys::Udp(Box::new(UdpKeys::read(table, reader))),
+            CheckType::Dns => OwnKeys::Dns(Box::new(DnsKeys::read(table, reader))),
         };
         Some(Self { keys, own: Some(own) })
     }

@@ -55,17 +55,24 @@ fn the_reference_configuration_loads_and_warns_only_of_its_placeholder_key() {
             "admin_be",
             "anywhere_be",
             "api_be",
+            "directory_be",
+            "files_be",
             "git_be",
             "intern_be",
             "legacy_be",
+            "mail_be",
             "mysql_be",
+            "queue_be",
             "redis_be",
             "resolvers",
+            "shells_be",
+            "time_be",
             "web_be"
         ]
     );
     let in_kernel: Vec<_> = model.kernel_backends().map(|backend| backend.forward).collect();
-    assert_eq!(in_kernel, [Forward::Gue, Forward::Nat, Forward::FullNat, Forward::Direct]);
+    let expected = [Forward::Gue, Forward::Nat, Forward::FullNat, Forward::Direct, Forward::Direct];
+    assert_eq!(in_kernel, expected);
     let web = backend(&model, "web_be");
     assert_eq!(
         web.servers.iter().map(|server| (server.weight, server.backup)).collect::<Vec<_>>(),

@@ -49,7 +49,7 @@ pub(super) fn backend(
     let server = [&typed.timeout_server, &defaults.timeout_server];
     let tunnel = [&typed.timeout_tunnel, &defaults.timeout_tunnel];
     let server_fin = [&typed.timeout_server_fin, &defaults.timeout_server_fin];
-    Backend {
+    let backend = Backend {
         name: name.value.clone(),
         balance,
         forward: typed.forward.or(Forward::Direct),
@@ -73,7 +73,9 @@ pub(super) fn backend(
         timeout_server_fin: range::optional(server_fin, "timeout_server_fin", range::TIMEOUT, out),
         timeout_server: range::duration(server, "timeout_server", range::TIMEOUT, TIMEOUT_SERVER, out),
         errors: errors(name, typed, uses, defaults, bundle, out),
-    }
+    };
+    check::refuse_without_tls(&typed.check, &backend, out);
+    backend
 }
 
 /// What becomes of messages.

@@ -1,10 +1,16 @@
 //! Checks of servers.
 
+mod ftp;
 mod grpc;
 mod http;
+mod ldap;
 mod redis;
+mod script;
+mod smtp;
+mod tls;
+mod udp;
 
-use super::{range, tls};
+use super::{range, tls as tls_of};
 use crate::{
     config::{
         acl::Known,
@@ -17,7 +23,7 @@ use crate::{
         units::show_duration,
     },
     model::{
-        Check, CheckKind, Secret,
+        Backend, Check, CheckKind, Secret,
         check::{Login, Observe, Reach},
     },
 };
@@ -49,15 +55,23 @@ pub(super) fn check(
     }
     Check {
         kind: match &typed.own {
-            Some(OwnKeys::Http(keys)) => CheckKind::Http(http::check(keys, out)),
-            Some(OwnKeys::Grpc(keys)) => CheckKind::Grpc(grpc::check(keys, out)),
-            Some(OwnKeys::Redis(keys)) => CheckKind::Redis(redis::check(keys, known, out)),
+            Some(OwnKeys::Http(own)) => CheckKind::Http(http::check(own, out)),
+            Some(OwnKeys::Grpc(own)) => CheckKind::Grpc(grpc::check(own, out)),
+            Some(OwnKeys::Redis(own)) => CheckKind::Redis(redis::check(own, known, out)),
+            Some(OwnKeys::Script(own)) => CheckKind::Script(script::check(own, *span, bundle, out)),
+            Some(OwnKeys::Tls(own)) => CheckKind::Tls(tls::check(own, out)),
+            Some(OwnKeys::Smtp(own)) => CheckKind::Smtp(smtp::check(own, keys, out)),
+            Some(OwnKeys::Ftp(own)) => CheckKind::Ftp(ftp::check(own, keys, known, out)),
+            Some(OwnKeys::Ssh) => CheckKind::Ssh,
+            Some(OwnKeys::Ldap(own)) => CheckKind::Ldap(ldap::check(own, keys, known, out)),
+            Some(OwnKeys::Udp(own)) => CheckKind::Udp(udp::check(own, keys, *span, out)),
+            Some(OwnKeys::Dns(own)) => CheckKind::Dns(udp::dns(own, keys, *span, out)),
             Some(OwnKeys::Tcp) | None => CheckKind::Tcp,
         },
         reach: Reach {
             address: keys.address.value().copied(),
             port: keys.port.given().map(|_| range::number(&keys.port, "port", 1_u16..=u16::MAX, 1, out)),
-            tls: tls::of_server(&keys.tls, bundle, out),
+            tls: tls_of::of_server(&keys.tls, bundle, out),
             send_proxy: keys.send_proxy.value().copied(),
         },
         interval,
@@ -89,6 +103,37 @@ fn observe(keys: &CheckKeys, out: &mut Vec<Diagnostic>) -> Option<Observe> {
         return None;
     };
     Some(Observe { layer, error_limit, on_error: keys.on_error.value().copied().unwrap_or_default(), floor })
+}
+
+/// A check of TLS needs it, of its own or as all traffic has it.
+pub(super) fn refuse_without_tls(typed: &Knob<Typed>, backend: &Backend, out: &mut Vec<Diagnostic>) {
+    let (Some(typed), Some(check)) = (typed.given(), &backend.check) else { return };
+    let has_traffic = check.reach.is_as_traffic() && backend.servers.iter().all(|server| server.tls.is_some());
+    if matches!(check.kind, CheckKind::Tls(_)) && check.reach.tls.is_none() && !has_traffic {
+        let error = Diagnostic::error(typed.span, "a check of type `tls` needs `tls`");
+        out.push(error.help("such as tls = { ca = \"system\", sni = \"www.example.com\" }"));
+    }
+}
+
+/// Whether TLS is begun in the middle of the conversation.
+fn starttls(knob: &Knob<bool>, keys: &CheckKeys, out: &mut Vec<Diagnostic>) -> bool {
+    if let Some(given) = knob.given().filter(|given| given.value && keys.tls.is_absent()) {
+        let error = Diagnostic::error(given.span, "`starttls` needs `tls`: whose certificates to believe");
+        out.push(error.help("such as tls = { ca = \"system\", sni = \"mail.example.com\" }"));
+    }
+    knob.or(false)
+}
+
+/// A text that is said in one line.
+fn one_line(knob: &Knob<Text>, key: &str, out: &mut Vec<Diagnostic>) -> Option<String> {
+    let text = knob.value()?;
+    if text.value.is_empty() || text.value.chars().any(char::is_control) {
+        out.push(Diagnostic::error(
+            text.span,
+            format!("`{key}` is said in a line: it cannot be empty or have line ends"),
+        ));
+    }
+    Some(text.value.clone())
 }
 
 /// Who a check logs in as; `None` without a user and without a password.

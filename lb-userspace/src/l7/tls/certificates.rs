@@ -68,7 +68,7 @@ pub(crate) fn problem(pem: &str) -> Option<&'static str> {
 }
 
 /// The DNS names of a certificate; its common name only if it has none (RFC 6125 §6.4.4).
-fn names(certificate: &CertificateDer<'_>) -> Result<Vec<String>, TlsError> {
+pub(super) fn names(certificate: &CertificateDer<'_>) -> Result<Vec<String>, TlsError> {
     let (_, certificate) =
         x509_parser::parse_x509_certificate(certificate).map_err(|error| TlsError::Certificate(error.to_string()))?;
     let names = alternative_names(&certificate)?;

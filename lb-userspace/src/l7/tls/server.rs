@@ -1,6 +1,6 @@
 //! TLS to servers: whom we believe, which name we ask for, and who we are.
 
-use super::{Problem, TlsError, algorithms, objects, revocations, roots};
+use super::{Problem, TlsError, algorithms, certificates::names, objects, revocations, roots};
 use crate::model::{Algorithms, Certificate, Pem, ServerTls};
 use rustls::{
     CertificateError, ClientConfig, DigitallySignedStruct, Error, SignatureScheme,
@@ -11,7 +11,7 @@ use rustls::{
     crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature},
 };
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime, pem::PemObject as _};
-use std::{fmt, io, net::IpAddr, sync::Arc};
+use std::{fmt, io, net::IpAddr, sync::Arc, time::Duration};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_rustls::{TlsConnector, client::TlsStream};
 
@@ -102,6 +102,35 @@ impl Connector {
             None => ServerName::from(ip),
         };
         Ok(self.0.connect(name, stream).await?)
+    }
+}
+
+/// The certificate that a server showed, if any.
+pub(crate) struct ServerCertificate(Option<CertificateDer<'static>>);
+
+/// Until when a certificate is valid.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(crate) struct Validity {
+    /// The first of its names.
+    pub(crate) name: String,
+    /// After the epoch.
+    pub(crate) ends_at: Duration,
+}
+
+impl ServerCertificate {
+    /// That of a handshake.
+    pub(crate) fn shown<S>(stream: &TlsStream<S>) -> Self {
+        let chain = stream.get_ref().1.peer_certificates();
+        Self(chain.and_then(|chain| chain.first()).map(|first| first.clone().into_owned()))
+    }
+
+    /// Until when it is valid; `None`: it cannot be read.
+    pub(crate) fn validity(&self) -> Option<Validity> {
+        let der = self.0.as_ref()?;
+        let (_, parsed) = x509_parser::parse_x509_certificate(der).ok()?;
+        let ends_at = u64::try_from(parsed.validity().not_after.timestamp()).unwrap_or(0);
+        let name = names(der).ok()?.into_iter().next().unwrap_or_else(|| "no name".to_owned());
+        Some(Validity { name, ends_at: Duration::from_secs(ends_at) })
     }
 }
 

@@ -4,6 +4,7 @@ use super::{Code, Finding, backend};
 use crate::health::probe::{Prober, Target};
 use bytes::Bytes;
 use std::{
+    convert::Infallible,
     io::{BufRead as _, BufReader, Read as _, Write as _},
     net::{SocketAddr, TcpListener},
     sync::{Arc, Mutex},
@@ -20,7 +21,8 @@ pub(super) async fn probe(keys: &str, address: SocketAddr) -> Finding {
     let backend = backend(keys);
     let check = backend.check.clone().unwrap();
     let server = crate::model::Server { address, ..backend.servers[0].clone() };
-    Prober { target: Target::new(&server, &check, &backend), connector: None }.probe().await.0
+    let prober = Prober::new(Target::new(&server, &check, &backend), &mut |_tls| Ok::<_, Infallible>(None));
+    prober.unwrap().probe().await.0
 }
 
 /// Requests, each with the number of its connection.
