@@ -20,9 +20,11 @@ mod ftp;
 mod ssh;
 mod ldap;
 mod udp;
+pub mod agent;
 #[cfg(test)]
 mod testing;
 
+pub use agent::{AgentOutcome, AgentReport};
 pub use checker::{Checker, Probers, ProbersError};
 pub use finding::{Code, Finding, Meaning, Report};
 pub use verdicts::{Transition, Verdicts};
