@@ -1,7 +1,7 @@
 //! Origin servers: what the balancer sends traffic to.
 //!
 //! [`Nginx`] answers requests and logs each; [`Echo`] holds connections open and sends back what it is sent; [`Ftp`] and [`Ssh`]
-//! have files, [`Postgres`] and [`MariaDb`] tables, [`Grpc`] procedures.
+//! have files, [`Postgres`] and [`MariaDb`] tables, [`Grpc`] procedures; a [`Service`] is one of many that are checked.
 
 pub mod nginx;
 pub mod echo;
@@ -10,6 +10,7 @@ pub mod grpc;
 pub mod mariadb;
 pub mod postgres;
 pub mod ssh;
+pub mod service;
 mod unprivileged;
 
 pub use echo::Echo;
@@ -18,4 +19,5 @@ pub use grpc::Grpc;
 pub use mariadb::MariaDb;
 pub use nginx::{Listen, More, Nginx};
 pub use postgres::Postgres;
+pub use service::Service;
 pub use ssh::Ssh;
