@@ -21,8 +21,14 @@ mod ssh;
 mod ldap;
 mod udp;
 pub mod agent;
-#[cfg(test)]
+mod mysql;
+mod pgsql;
+mod sql;
+#[cfg(any(test, fuzzing))]
+#[expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "what tests and fuzzers alone have may panic")]
 mod testing;
+#[cfg(any(test, fuzzing))]
+pub mod holds;
 
 pub use agent::{AgentOutcome, AgentReport};
 pub use checker::{Checker, Probers, ProbersError};

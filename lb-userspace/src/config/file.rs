@@ -18,7 +18,8 @@ pub(crate) use backend::{Backend, Server};
 pub(crate) use bind::{Bind, BindForm};
 pub(crate) use check::{
     Check, CheckKeys, ConnectKeys, DnsKeys, ExpectHeader, ExpectKeys, Expectation, FtpKeys, GrpcKeys, HeaderMatch,
-    HttpKeys, HttpStepKeys, LdapKeys, OwnKeys, RedisKeys, ScriptKeys, SmtpKeys, Statuses, StepKeys, TlsKeys, UdpKeys,
+    HttpKeys, HttpStepKeys, LdapKeys, MysqlDepth, MysqlKeys, OwnKeys, PgsqlDepth, PgsqlKeys, RedisKeys, ScriptKeys,
+    SmtpKeys, Statuses, StepKeys, TlsKeys, UdpKeys,
 };
 pub(crate) use cookie::Cookie;
 pub(crate) use frontend::Frontend;
@@ -157,6 +158,8 @@ pub const TABLES: &[(&str, &[KnobDoc])] = &[
     ("backend.NAME.check.expect.hdr, http", ExpectHeader::KNOBS),
     ("backend.NAME.check, grpc", GrpcKeys::KNOBS),
     ("backend.NAME.check, redis", RedisKeys::KNOBS),
+    ("backend.NAME.check, mysql", MysqlKeys::KNOBS),
+    ("backend.NAME.check, pgsql", PgsqlKeys::KNOBS),
     ("backend.NAME.check, script", ScriptKeys::KNOBS),
     ("backend.NAME.check.steps", StepKeys::KNOBS),
     ("backend.NAME.check.steps.connect", ConnectKeys::KNOBS),

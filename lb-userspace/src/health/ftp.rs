@@ -3,14 +3,13 @@
 use super::{
     Finding,
     finding::{Step, quote},
-    probe::Tls,
     reply::{Lines, Reply, reply},
-    wire::Wire,
+    wire::{Upgrade, Wire},
 };
 use crate::model::check::FtpCheck;
 
 /// Goes on in `tls`, if given, once the server is ready.
-pub(super) async fn probe(wire: &mut Wire, check: &FtpCheck, tls: Option<Tls<'_>>) -> Step<Finding> {
+pub(super) async fn probe(wire: &mut Wire, check: &FtpCheck, tls: Option<Upgrade<'_>>) -> Step<Finding> {
     // 120 is a reply too: it will be ready in some minutes.
     let banner = reply(wire, Lines::Free, "the banner").await?.of(2, "not ready")?;
     if let Some(tls) = tls {

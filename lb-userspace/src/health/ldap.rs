@@ -3,8 +3,7 @@
 use super::{
     Finding,
     finding::{Step, quote},
-    probe::Tls,
-    wire::{LIMIT, Wire},
+    wire::{LIMIT, Upgrade, Wire},
 };
 use crate::model::check::LdapCheck;
 
@@ -28,7 +27,7 @@ const UNBIND: [u8; 7] = [0x30, 5, 2, 1, 3, 0x42, 0];
 const STARTTLS: &[u8] = b"1.3.6.1.4.1.1466.20037";
 
 /// Goes on in `tls`, if given, and binds.
-pub(super) async fn probe(wire: &mut Wire, check: &LdapCheck, tls: Option<Tls<'_>>) -> Step<Finding> {
+pub(super) async fn probe(wire: &mut Wire, check: &LdapCheck, tls: Option<Upgrade<'_>>) -> Step<Finding> {
     if let Some(tls) = tls {
         wire.send(&message(1, &tlv(tag::EXTENDED_REQUEST, &tlv(tag::FIRST, STARTTLS)))).await?;
         answer(wire, 1, tag::EXTENDED_RESPONSE).await?.must("STARTTLS")?;

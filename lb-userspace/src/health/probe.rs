@@ -3,10 +3,10 @@
 use super::{
     Code, Finding,
     finding::Step,
-    ftp, grpc, http, ldap, redis, script, smtp, ssh,
+    ftp, grpc, http, ldap, mysql, pgsql, redis, script, smtp, ssh,
     tls::{self, Daily},
     udp,
-    wire::{self, Wire},
+    wire::{self, Upgrade, Wire},
 };
 use crate::{
     l7::tls::server::{Connector, Validity},
@@ -49,6 +49,12 @@ impl Target {
             send_proxy: reach.send_proxy.or_else(|| send_proxy.filter(|_| as_traffic)),
         }
     }
+
+    /// Whether the protocol itself goes over to TLS: it has a way to, and the TLS is the check's own. What traffic does, it does
+    /// from the first byte.
+    fn upgrades(&self) -> bool {
+        self.check.reach.tls.is_some() && matches!(self.check.kind, CheckKind::Mysql(_) | CheckKind::Pgsql(_))
+    }
 }
 
 /// How probes of a target are made.
@@ -61,14 +67,6 @@ pub(super) struct Prober {
     pub(super) scripted: Vec<Option<Connector>>,
     /// That the certificate ends soon.
     warned: Daily,
-}
-
-/// TLS that a conversation goes on in.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Tls<'a> {
-    pub(super) connector: &'a Connector,
-    /// The name that the server is asked for.
-    pub(super) name: Option<&'a str>,
 }
 
 impl Prober {
@@ -113,10 +111,10 @@ impl Prober {
     }
 
     /// What the server says to what is asked.
-    async fn ask(&self, wire: &mut Wire) -> Step<Finding> {
+    pub(super) async fn ask(&self, wire: &mut Wire) -> Step<Finding> {
         let kind = &self.target.check.kind;
-        let tls = self.connector.as_ref().map(|connector| Tls { connector, name: self.name() });
-        let (now, later) = if kind.begins_tls_itself() { (None, tls) } else { (tls, None) };
+        let tls = self.connector.as_ref().map(|connector| Upgrade { connector, name: self.name() });
+        let (now, later) = if kind.begins_tls_itself() || self.target.upgrades() { (None, tls) } else { (tls, None) };
         let shown = match now {
             Some(tls) => Some(wire.start_tls(tls.connector, tls.name).await?),
             None => None,
@@ -133,6 +131,8 @@ impl Prober {
             CheckKind::Http(check) => http::probe(wire, check, Some(self)).await,
             CheckKind::Grpc(check) => grpc::probe(wire, check).await,
             CheckKind::Redis(check) => redis::probe(wire, check).await,
+            CheckKind::Mysql(check) => mysql::probe(wire, check, later).await,
+            CheckKind::Pgsql(check) => pgsql::probe(wire, check, later).await,
         }
     }
 

@@ -3,15 +3,14 @@
 use super::{
     Finding,
     finding::{Step, quote},
-    probe::Tls,
     reply::{Lines, reply},
-    wire::Wire,
+    wire::{Upgrade, Wire},
 };
 use crate::model::check::SmtpCheck;
 
 /// Greets the server once its banner is complete, since some send the first line of it alone to see who speaks too early;
 /// goes on in `tls`, if given, and greets it again.
-pub(super) async fn probe(wire: &mut Wire, check: &SmtpCheck, tls: Option<Tls<'_>>) -> Step<Finding> {
+pub(super) async fn probe(wire: &mut Wire, check: &SmtpCheck, tls: Option<Upgrade<'_>>) -> Step<Finding> {
     let banner = reply(wire, Lines::Marked, "the banner").await?.of(2, "not ready")?;
     hello(wire, check).await?;
     if let Some(tls) = tls {

@@ -36,6 +36,14 @@ const FAREWELL: Duration = Duration::from_secs(1);
 pub(super) trait Io: AsyncRead + AsyncWrite + Send + Unpin {}
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Io for T {}
 
+/// TLS that a conversation goes on in.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Upgrade<'a> {
+    pub(super) connector: &'a Connector,
+    /// The name that the server is asked for.
+    pub(super) name: Option<&'a str>,
+}
+
 /// A connection to a server that is probed.
 pub(super) struct Wire {
     /// `None` after a handshake that failed.

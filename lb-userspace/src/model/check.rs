@@ -4,9 +4,12 @@ mod ftp;
 mod grpc;
 mod http;
 mod ldap;
+mod mysql;
+mod pgsql;
 mod redis;
 pub mod script;
 mod smtp;
+mod sql;
 mod tls;
 mod udp;
 
@@ -14,9 +17,12 @@ pub use ftp::FtpCheck;
 pub use grpc::GrpcCheck;
 pub use http::{Expect, Expected, ExpectedHeader, HttpCheck, HttpStep, HttpVersion, Matching};
 pub use ldap::LdapCheck;
+pub use mysql::{MysqlCheck, MysqlForm};
+pub use pgsql::PgsqlCheck;
 pub use redis::{RedisCheck, Role};
 pub use script::ScriptCheck;
 pub use smtp::{Hello, SmtpCheck};
+pub use sql::{Query, SqlLogin};
 pub use tls::TlsCheck;
 pub use udp::{DnsCheck, UdpCheck};
 
@@ -114,6 +120,10 @@ pub enum CheckKind {
     Udp(UdpCheck),
     /// Whether a question of DNS is answered as expected.
     Dns(DnsCheck),
+    /// Whether MySQL or MariaDB takes a login, and what it answers.
+    Mysql(MysqlCheck),
+    /// Whether PostgreSQL takes a login, and what it answers.
+    Pgsql(PgsqlCheck),
 }
 
 impl CheckKind {

@@ -4,6 +4,8 @@ mod ftp;
 mod grpc;
 mod http;
 mod ldap;
+mod mysql;
+mod pgsql;
 mod redis;
 mod script;
 mod smtp;
@@ -14,6 +16,8 @@ pub(crate) use ftp::FtpKeys;
 pub(crate) use grpc::GrpcKeys;
 pub(crate) use http::{ExpectHeader, ExpectKeys, Expectation, HeaderMatch, HttpKeys, HttpStepKeys, Statuses};
 pub(crate) use ldap::LdapKeys;
+pub(crate) use mysql::{MysqlDepth, MysqlKeys};
+pub(crate) use pgsql::{PgsqlDepth, PgsqlKeys};
 pub(crate) use redis::RedisKeys;
 pub(crate) use script::{ConnectKeys, ScriptKeys, StepKeys};
 pub(crate) use smtp::SmtpKeys;
@@ -43,6 +47,7 @@ table! {
     struct CheckKeys, "a check" {
         /// What is asked of a server. `tcp`: a connection opens. `http`: a request is answered with an expected status.
         /// `grpc`: a gRPC server says that it serves (grpc.health.v1).
+        /// `mysql`, `pgsql`: a login is taken, and a statement is answered as expected if one is given.
         /// `redis`: PING is answered, after a login if one is given. `script`: a conversation goes as written. `tls`: TLS is
         /// agreed on, and the certificate is valid for some time. `smtp`: a mail server greets back. `ftp`: a file server is
         /// ready, after a login if one is given. `ssh`: it says who it is; its log has one line of each probe at level INFO,
@@ -84,7 +89,8 @@ table! {
         port: i64,
         /// Address to probe, HAProxy's `addr`. Default: the server's.
         address: IpAddr,
-        /// TLS of the probe, HAProxy's `check-ssl`. Default: as traffic; with `port` or `address` clear text.
+        /// TLS of the probe, HAProxy's `check-ssl`: from the first byte, or, if the type is `mysql` or `pgsql`, from where the
+        /// protocol goes over to it. Default: as traffic, from the first byte; with `port` or `address` clear text.
         tls: ServerTls,
         /// A header of the PROXY protocol before the probe, HAProxy's `check-send-proxy`. Default: as traffic; with `port` or
         /// `address` none.
@@ -128,6 +134,8 @@ pub(crate) enum CheckType {
     Ldap,
     Udp,
     Dns,
+    Mysql,
+    Pgsql,
 }
 
 impl Word for CheckType {
@@ -145,6 +153,8 @@ impl Word for CheckType {
         ("ldap", Self::Ldap),
         ("udp", Self::Udp),
         ("dns", Self::Dns),
+        ("mysql", Self::Mysql),
+        ("pgsql", Self::Pgsql),
     ];
 }
 
@@ -184,6 +194,8 @@ pub(crate) enum OwnKeys {
     Ldap(Box<LdapKeys>),
     Udp(Box<UdpKeys>),
     Dns(Box<DnsKeys>),
+    Mysql(Box<MysqlKeys>),
+    Pgsql(Box<PgsqlKeys>),
 }
 
 impl CheckType {
@@ -204,6 +216,8 @@ impl CheckType {
             Self::Ldap => LdapKeys::KNOBS,
             Self::Udp => UdpKeys::KNOBS,
             Self::Dns => DnsKeys::KNOBS,
+            Self::Mysql => MysqlKeys::KNOBS,
+            Self::Pgsql => PgsqlKeys::KNOBS,
         }
     }
 }
@@ -241,6 +255,8 @@ impl FromToml for Check {
             CheckType::Ldap => OwnKeys::Ldap(Box::new(LdapKeys::read(table, reader))),
             CheckType::Udp => OwnKeys::Udp(Box::new(UdpKeys::read(table, reader))),
             CheckType::Dns => OwnKeys::Dns(Box::new(DnsKeys::read(table, reader))),
+            CheckType::Mysql => OwnKeys::Mysql(Box::new(MysqlKeys::read(table, reader))),
+            CheckType::Pgsql => OwnKeys::Pgsql(Box::new(PgsqlKeys::read(table, reader))),
         };
         Some(Self { keys, own: Some(own) })
     }

@@ -24,7 +24,9 @@ fn example() -> Loaded {
     let loaded = certified(EXAMPLE, "certs", |bundle| {
         let page = b"HTTP/1.0 503 Sorry\n\nback soon".to_vec();
         let files = ["errors/403.http", "errors/503.http", "/dev/null"];
-        bundle.texts.insert("secrets/redis".to_owned(), Ok("s3cret\n".to_owned()));
+        for of in ["mysql", "pgsql", "redis"] {
+            bundle.texts.insert(format!("secrets/{of}"), Ok("s3cret\n".to_owned()));
+        }
         bundle.error_files = files.map(|file| (file.to_owned(), Ok(page.clone()))).into();
     });
     loaded.expect("the reference configuration")
@@ -62,6 +64,7 @@ fn the_reference_configuration_loads_and_warns_only_of_its_placeholder_key() {
             "legacy_be",
             "mail_be",
             "mysql_be",
+            "pgsql_be",
             "queue_be",
             "redis_be",
             "resolvers",

@@ -4,9 +4,12 @@ mod ftp;
 mod grpc;
 mod http;
 mod ldap;
+mod mysql;
+mod pgsql;
 mod redis;
 mod script;
 mod smtp;
+mod sql;
 mod tls;
 mod udp;
 
@@ -66,6 +69,8 @@ pub(super) fn check(
             Some(OwnKeys::Ldap(own)) => CheckKind::Ldap(ldap::check(own, keys, known, out)),
             Some(OwnKeys::Udp(own)) => CheckKind::Udp(udp::check(own, keys, *span, out)),
             Some(OwnKeys::Dns(own)) => CheckKind::Dns(udp::dns(own, keys, *span, out)),
+            Some(OwnKeys::Mysql(own)) => CheckKind::Mysql(mysql::check((keys, own), known, out)),
+            Some(OwnKeys::Pgsql(own)) => CheckKind::Pgsql(pgsql::check((keys, own), known, out)),
             Some(OwnKeys::Tcp) | None => CheckKind::Tcp,
         },
         reach: Reach {

@@ -19,6 +19,6 @@ pub enum Role {
     Any,
     /// It takes writes.
     Primary,
-    /// It follows another, and has a connection to that.
+    /// It follows another; of Redis, it also has a connection to that.
     Replica,
 }

@@ -1,0 +1,82 @@
+//! What holds of any answers to a check, whatever it asks for: the probe ends, in bounded time and memory, and finds the same
+//! however the answers are cut. The tests try generated answers, the fuzzer in `lb-userspace/fuzz` chooses its own. Where
+//! something does not hold, it panics.
+
+use super::{
+    probe::{Prober, Target},
+    testing::ask,
+};
+use crate::model::{
+    Check, CheckKind, Secret,
+    check::{
+        FtpCheck, GrpcCheck, Hello, HttpCheck, LdapCheck, Login, MysqlCheck, MysqlForm, PgsqlCheck, Query, RedisCheck,
+        Role, SmtpCheck, SqlLogin,
+    },
+};
+use std::convert::Infallible;
+
+/// What the first byte chooses from: one line for each way that a protocol has. New ones come last, so that the corpus keeps its
+/// meaning.
+fn kinds() -> Vec<CheckKind> {
+    let login = || Login { user: "user".to_owned(), password: Some(Secret::new("s3cret")) };
+    let query = Some(Query { statement: "SELECT 1".to_owned(), expect: vec!["1".to_owned()] });
+    let sql = || SqlLogin { login: login(), database: None, clear_password: true, query: query.clone() };
+    let user = || "user".to_owned();
+    vec![
+        CheckKind::Redis(RedisCheck { login: Some(login()), role: Role::Replica }),
+        CheckKind::Mysql(MysqlCheck::Full(sql())),
+        CheckKind::Mysql(MysqlCheck::Blind { user: user(), form: MysqlForm::Post80 }),
+        CheckKind::Pgsql(PgsqlCheck::Full { login: sql(), role: Role::Primary }),
+        CheckKind::Pgsql(PgsqlCheck::Startup { user: user() }),
+        CheckKind::Http(HttpCheck::default()),
+        CheckKind::Grpc(GrpcCheck::default()),
+        CheckKind::Smtp(SmtpCheck { hello: Hello::default(), domain: "localhost".to_owned(), starttls: false }),
+        CheckKind::Ftp(FtpCheck { login: Some(login()), starttls: false }),
+        CheckKind::Ssh,
+        CheckKind::Ldap(LdapCheck { login: Some(login()), starttls: false }),
+    ]
+}
+
+/// Lets a server say what follows the first byte, to the check that this chooses.
+pub fn any(input: &[u8]) {
+    let [kind, answers @ ..] = input else { return };
+    let kinds = kinds();
+    if let Some(kind) = kinds.get(usize::from(*kind) % kinds.len()) {
+        survives(kind, answers);
+    }
+}
+
+/// Lets a server say that to that check.
+pub(super) fn survives(kind: &CheckKind, answers: &[u8]) {
+    let address = ([192, 0, 2, 1], 80).into();
+    let check = Check { kind: kind.clone(), ..Check::default() };
+    let target = Target { address, check, tls: None, send_proxy: None };
+    let Ok(prober) = Prober::new(target, &mut |_tls| Ok::<_, Infallible>(None));
+    let found = ask(answers, async |wire| prober.ask(wire).await);
+    assert!(found.detail.len() < LONGEST, "{found}");
+    assert!(!found.detail.contains("s3cret"), "{found}");
+    assert!(found.detail.bytes().all(|byte| !byte.is_ascii_control()), "{found}");
+}
+
+/// Far more than a finding has to say, in bytes.
+const LONGEST: usize = 1024;
+
+#[cfg(test)]
+mod tests {
+    use proptest::proptest;
+    use std::{fs, path::Path};
+
+    #[test]
+    fn the_corpus_holds() {
+        let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus/checks");
+        let inputs = fs::read_dir(corpus).expect("a corpus").map(|entry| fs::read(entry.unwrap().path()).unwrap());
+        assert!(inputs.map(|input| super::any(&input)).count() > 10, "the corpus is gone");
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_end_a_probe(kind: u8, answers: Vec<u8>) {
+            super::any(&[&[kind], answers.as_slice()].concat());
+        }
+    }
+}
