@@ -1,4 +1,5 @@
-//! `fuzz`: libFuzzer drives the packet path on the host, and the codec of HTTP/1, from the corpora in the repository.
+//! `fuzz`: libFuzzer drives the packet path on the host, the codec of HTTP/1 and the checks of servers, from the corpora in the
+//! repository.
 //!
 //! `cargo-fuzz` is not needed: its layout is kept, and what it tells the compiler is told here. Any compiler serves, because
 //! no sanitizer is asked for: neither has `unsafe` code in which one could find anything.
@@ -27,8 +28,9 @@ struct Target {
 
 const PACKETS: Target = Target { name: "packets", at: "lb-ebpf/fuzz" };
 const HTTP1: Target = Target { name: "http1", at: "lb-userspace/fuzz" };
+const CHECKS: Target = Target { name: "checks", at: "lb-userspace/fuzz" };
 /// What there is to fuzz.
-static TARGETS: [Target; 2] = [PACKETS, HTTP1];
+static TARGETS: [Target; 3] = [PACKETS, HTTP1, CHECKS];
 /// How long a target is fuzzed if nobody says.
 const SECONDS: u64 = 60;
 /// Longer inputs are not tried.
@@ -155,6 +157,8 @@ fn build(places: &Places, target: &Target) -> Result<PathBuf> {
         "--target",
         &triple,
     ]);
+    // Nothing loads the kernel object.
+    command.env("SLUICE_EBPF_SKIP", "1");
     run(command.env("CARGO_TARGET_DIR", &directory).env("RUSTFLAGS", COVERAGE.join(" ")))?;
     Ok(directory.join(triple).join("debug").join(target.name))
 }
