@@ -39,6 +39,7 @@ mod examples;
 mod keepalived;
 mod quorum;
 mod databases;
+mod checks_sql;
 mod checks_words;
 mod http2;
 mod checks_web;

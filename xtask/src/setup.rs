@@ -20,7 +20,7 @@ struct Tool {
     purpose: &'static str,
 }
 
-const TOOLS: [Tool; 24] = [
+const TOOLS: [Tool; 26] = [
     Tool { program: "cc", package: "gcc libc6-dev", purpose: "build" },
     Tool { program: "ip", package: "iproute2", purpose: "network tests" },
     Tool { program: "ethtool", package: "ethtool", purpose: "network tests" },
@@ -39,6 +39,8 @@ const TOOLS: [Tool; 24] = [
     Tool { program: "slapd", package: "slapd", purpose: "network tests" },
     Tool { program: "dnsmasq", package: "dnsmasq-base", purpose: "network tests" },
     Tool { program: GRPC, package: "python3-grpcio", purpose: "network tests" },
+    Tool { program: PYMYSQL, package: "python3-pymysql", purpose: "network tests" },
+    Tool { program: CRYPTOGRAPHY, package: "python3-cryptography", purpose: "network tests" },
     Tool { program: "haproxy", package: "haproxy", purpose: "comparisons" },
     Tool { program: "keepalived", package: "keepalived", purpose: "network tests" },
     Tool { program: "nft", package: "nftables", purpose: "benchmarks" },
@@ -60,8 +62,10 @@ const FUZZING: [Tool; 1] = [Tool { program: "c++", package: "g++", purpose: "fuz
 /// What apt installs for the kernel object where no compiler serves.
 const COMPILER_PACKAGES: [&str; 3] = ["rustc-web", "cargo-web", "rust-web-src"];
 
-/// A library where Debian has it.
+/// Libraries where Debian has them.
 const GRPC: &str = "/usr/lib/python3/dist-packages/grpc/__init__.py";
+const PYMYSQL: &str = "/usr/lib/python3/dist-packages/pymysql/__init__.py";
+const CRYPTOGRAPHY: &str = "/usr/lib/python3/dist-packages/cryptography/__init__.py";
 
 /// What is not here yet.
 #[derive(Default)]

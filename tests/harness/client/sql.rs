@@ -1,8 +1,8 @@
 //! Questions to databases, by the clients that come with them.
 
-use crate::{netns::Namespace, process};
+use crate::{netns::Namespace, origin::grpc::PYTHON, process};
 use anyhow::Result;
-use std::net::IpAddr;
+use std::{fs, net::IpAddr, path::Path};
 
 /// Who asks.
 pub const USER: &str = "app";
@@ -37,5 +37,41 @@ pub fn mariadb_with(client: &Namespace, server: IpAddr, password: &str, statemen
     command.args(["--no-defaults", "--batch", "--raw", "--skip-column-names", "--local-infile=1"]);
     command.args([format!("--host={server}"), format!("--user={USER}"), format!("--password={password}")]);
     command.args(["--connect-timeout=5", &format!("--database={DATABASE}"), "--execute", &statements.join("; ")]);
+    process::run(&mut command)
+}
+
+/// How a client of MySQL logs in.
+#[derive(Clone, Copy, Debug)]
+pub struct As<'a> {
+    /// Who.
+    pub user: &'a str,
+    /// What proves it.
+    pub password: &'a str,
+    /// In TLS, by this authority.
+    pub tls: Option<&'a Path>,
+}
+
+/// What the server's table `who` says, asked by the library of MariaDB.
+pub fn mariadb_as(client: &Namespace, server: IpAddr, login: As<'_>) -> Result<String> {
+    let mut command = client.command("mariadb");
+    command.args(["--no-defaults", "--batch", "--raw", "--skip-column-names", "--execute=select name from who"]);
+    command.args([
+        format!("--host={server}"),
+        format!("--user={}", login.user),
+        format!("--password={}", login.password),
+    ]);
+    match login.tls {
+        Some(authority) => command.arg("--ssl").arg(format!("--ssl-ca={}", authority.display())),
+        None => command.arg("--skip-ssl"),
+    };
+    process::run(&mut command)
+}
+
+/// The same, asked by PyMySQL.
+pub fn pymysql(client: &Namespace, server: IpAddr, login: As<'_>, directory: &Path) -> Result<String> {
+    let script = directory.join("pymysql-client.py");
+    fs::write(&script, include_str!("sql/client.py"))?;
+    let mut command = client.command(PYTHON);
+    command.arg("-B").arg(script).args([&server.to_string(), "3306", login.user, login.password]).args(login.tls);
     process::run(&mut command)
 }

@@ -38,7 +38,7 @@ impl Ssh {
         let (users, file) = (directory.join("passwd"), directory.join("sshd_config"));
         fs::write(&users, keys.users(&home))?;
         fs::write(&file, configuration(machine, &key, &keys.authorized()))?;
-        let mut serve = unprivileged::command_with_users(machine, &users, "/usr/sbin/sshd");
+        let mut serve = unprivileged::command_with(machine, &users, "/etc/passwd", "/usr/sbin/sshd");
         serve.args(["-D", "-e", "-f"]).arg(&file);
         let mut process = Process::spawn("sshd", &mut serve, &directory)?;
         let own = (machine.address, PORT);

@@ -13,8 +13,8 @@ use std::{
 /// User and group of them: `nobody` and `nogroup`.
 const NOBODY: u32 = 65_534;
 
-/// Another `/etc/passwd` for the program that follows: `$1`.
-const USERS: &str = r#"mount --bind "$1" /etc/passwd && shift && exec "$@""#;
+/// Another file for the program that follows: `$1` where others see `$2`.
+const OVER: &str = r#"mount --bind "$1" "$2" && shift 2 && exec "$@""#;
 
 /// A command on a machine, without rights. What it makes by System V's IPC goes with it.
 pub(super) fn command(machine: &Machine, program: impl AsRef<OsStr>) -> Command {
@@ -25,10 +25,10 @@ pub(super) fn command(machine: &Machine, program: impl AsRef<OsStr>) -> Command 
     command
 }
 
-/// The same for a program that looks for its users in that file.
-pub(super) fn command_with_users(machine: &Machine, users: &Path, program: impl AsRef<OsStr>) -> Command {
+/// The same for a program that finds that file where others find `at`, such as `/etc/passwd`.
+pub(super) fn command_with(machine: &Machine, file: &Path, at: &str, program: impl AsRef<OsStr>) -> Command {
     let mut command = machine.namespace.command("unshare");
-    command.args(["--ipc", "--mount", "sh", "-c", USERS, "sh"]).arg(users);
+    command.args(["--ipc", "--mount", "sh", "-c", OVER, "sh"]).arg(file).arg(at);
     give_up_rights(&mut command);
     command.arg(program);
     command

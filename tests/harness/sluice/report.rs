@@ -98,6 +98,8 @@ pub struct Failover {
     pub to: String,
     /// When both halves had it, in microseconds of the Unix epoch.
     pub at_us: u64,
+    /// What the deciding probe found.
+    pub reason: String,
     /// From the end of the deciding probe to the map, in microseconds.
     pub probe_to_map_us: u64,
 }
