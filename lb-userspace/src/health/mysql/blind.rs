@@ -66,7 +66,7 @@ mod tests {
         digits.chunks(2).map(|two| u8::from_str_radix(std::str::from_utf8(two).unwrap(), 16).unwrap()).collect()
     }
 
-    /// That of `post-41` as HAProxy's own test has it.
+    /// Those of `post-41` and `pre-41` as HAProxy 2.6 sends them; `post-80` is younger.
     #[test]
     fn the_bytes_are_haproxys() {
         let zeros = "00".repeat(23);

@@ -50,7 +50,9 @@ impl Greeting {
     fn parse(packet: &[u8]) -> Option<Self> {
         let mut fields = Fields(packet);
         let _ten = fields.byte()?;
-        let version = fields.zero_terminated()?.to_vec();
+        let version = fields.zero_terminated()?;
+        // MariaDB before 11 says that first, for replicas that want a MySQL.
+        let version = version.strip_prefix(b"5.5.5-").unwrap_or(version).to_vec();
         let _connection = fields.take(4)?;
         let mut nonce = fields.take(8)?.to_vec();
         let _filler = fields.byte()?;

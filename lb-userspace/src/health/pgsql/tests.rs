@@ -160,6 +160,8 @@ fn haproxys_form_is_content_with_any_question() {
         assert_eq!(find(&startup, &[other]).to_string(), "L7STS PostgreSQL unknown error");
     }
     assert_eq!(find(&startup, &[]).code, Code::L7Response);
+    // As HAProxy 2.6 sends it.
+    assert_eq!(super::startup(&[("user", "user")]), b"\0\0\0\x13\0\x03\0\0user\0user\0\0");
 }
 
 proptest! {
