@@ -18,7 +18,7 @@ use std::convert::Infallible;
 /// What the first byte chooses from: one line for each way that a protocol has. New ones come last, so that the corpus keeps its
 /// meaning.
 fn kinds() -> Vec<CheckKind> {
-    let login = || Login { user: "user".to_owned(), password: Some(Secret::new("s3cret")) };
+    let login = || Login { user: "user".to_owned(), password: Some(Secret::new(PASSWORD)) };
     let query = Some(Query { statement: "SELECT 1".to_owned(), expect: vec!["1".to_owned()] });
     let sql = || SqlLogin { login: login(), database: None, clear_password: true, query: query.clone() };
     let user = || "user".to_owned();
@@ -54,10 +54,14 @@ pub(super) fn survives(kind: &CheckKind, answers: &[u8]) {
     let Ok(prober) = Prober::new(target, &mut |_tls| Ok::<_, Infallible>(None));
     let found = ask(answers, async |wire| prober.ask(wire).await);
     assert!(found.detail.len() < LONGEST, "{found}");
-    assert!(!found.detail.contains("s3cret"), "{found}");
+    // Unless the server knows it.
+    let knows = answers.windows(3).any(|said| PASSWORD.as_bytes().starts_with(said));
+    assert!(knows || !found.detail.contains(PASSWORD), "{found}");
     assert!(found.detail.bytes().all(|byte| !byte.is_ascii_control()), "{found}");
 }
 
+/// What no finding may tell.
+const PASSWORD: &str = "s3cret";
 /// Far more than a finding has to say, in bytes.
 const LONGEST: usize = 1024;
 
