@@ -25,7 +25,12 @@ mod mysql;
 mod pgsql;
 mod sql;
 #[cfg(any(test, fuzzing))]
-#[expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "what tests and fuzzers alone have may panic")]
+#[expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "what tests and fuzzers alone have may panic"
+)]
 mod testing;
 #[cfg(any(test, fuzzing))]
 pub mod holds;

@@ -205,6 +205,23 @@ fn wait_all<'a>(
     Ok(())
 }
 
+/// What the servers log of their checks is no complaint.
+fn complain_not(services: &BTreeMap<String, Service>) -> Result<()> {
+    for (program, service) in services {
+        let log = service.log();
+        let bad: Vec<_> = log.lines().filter(|line| ABUSE.iter().any(|word| line.contains(word))).collect();
+        ensure!(bad.is_empty(), "{program} complains of its checks: {bad:#?}");
+        if program == "OpenSsh" {
+            let is_gentle = |line: &str| line.contains("Connection closed by") && line.contains("[preauth]");
+            let harsh: Vec<_> =
+                log.lines().filter(|line| !line.starts_with("Server listening") && !is_gentle(line)).collect();
+            ensure!(harsh.is_empty(), "a probe is one line: {harsh:#?}");
+        }
+        println!("{program}: {} lines, the last: {}", log.lines().count(), log.lines().last().unwrap_or_default());
+    }
+    Ok(())
+}
+
 #[test]
 fn each_check_finds_its_server_well_refused_hung_gone_mute_and_back() -> Result<()> {
     let lab = Lab::new()?;
@@ -227,18 +244,7 @@ fn each_check_finds_its_server_well_refused_hung_gone_mute_and_back() -> Result<
 
     // Long enough to see what the servers log of it.
     thread::sleep(Duration::from_secs(5));
-    for (program, service) in &services {
-        let log = service.log();
-        let bad: Vec<_> = log.lines().filter(|line| ABUSE.iter().any(|word| line.contains(word))).collect();
-        ensure!(bad.is_empty(), "{program} complains of its checks: {bad:#?}");
-        if program == "OpenSsh" {
-            let is_gentle = |line: &str| line.contains("Connection closed by") && line.contains("[preauth]");
-            let harsh: Vec<_> =
-                log.lines().filter(|line| !line.starts_with("Server listening") && !is_gentle(line)).collect();
-            ensure!(harsh.is_empty(), "a probe is one line: {harsh:#?}");
-        }
-        println!("{program}: {} lines, the last: {}", log.lines().count(), log.lines().last().unwrap_or_default());
-    }
+    complain_not(&services)?;
 
     let mut since = log();
     sluice.write_config(&lab, &config(machine, |row| row.wrong.map_or(row.keys, |(keys, _)| keys))?)?;

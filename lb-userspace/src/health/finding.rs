@@ -86,7 +86,7 @@ impl Code {
 pub struct Finding {
     /// In one word.
     pub code: Code,
-    /// In a few words, such as `status 503`; may be empty. What the server said is in it [quoted](quote).
+    /// In a few words, such as `status 503`; may be empty. What the server said is quoted in it.
     pub detail: String,
 }
 

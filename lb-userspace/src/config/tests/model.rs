@@ -44,6 +44,26 @@ fn http<'a>(model: &'a Model, name: &str) -> &'a HttpFrontend {
     }
 }
 
+const BACKENDS: [&str; 17] = [
+    "admin_be",
+    "anywhere_be",
+    "api_be",
+    "directory_be",
+    "files_be",
+    "git_be",
+    "intern_be",
+    "legacy_be",
+    "mail_be",
+    "mysql_be",
+    "pgsql_be",
+    "queue_be",
+    "redis_be",
+    "resolvers",
+    "shells_be",
+    "time_be",
+    "web_be",
+];
+
 #[test]
 fn the_reference_configuration_loads_and_warns_only_of_its_placeholder_key() {
     let Loaded { model, warnings } = example();
@@ -51,28 +71,7 @@ fn the_reference_configuration_loads_and_warns_only_of_its_placeholder_key() {
     assert_eq!(warnings.len(), 1, "{short}");
     assert!(short.contains("without a `hash_key` of your own"), "{short}");
     let names: Vec<_> = model.backends.iter().map(|backend| backend.name.as_str()).collect();
-    assert_eq!(
-        names,
-        [
-            "admin_be",
-            "anywhere_be",
-            "api_be",
-            "directory_be",
-            "files_be",
-            "git_be",
-            "intern_be",
-            "legacy_be",
-            "mail_be",
-            "mysql_be",
-            "pgsql_be",
-            "queue_be",
-            "redis_be",
-            "resolvers",
-            "shells_be",
-            "time_be",
-            "web_be"
-        ]
-    );
+    assert_eq!(names, BACKENDS);
     let in_kernel: Vec<_> = model.kernel_backends().map(|backend| backend.forward).collect();
     let expected = [Forward::Gue, Forward::Nat, Forward::FullNat, Forward::Direct, Forward::Direct];
     assert_eq!(in_kernel, expected);
