@@ -20,7 +20,6 @@ mod ftp;
 mod ssh;
 mod ldap;
 mod udp;
-pub mod agent;
 mod mysql;
 mod pgsql;
 mod sql;
@@ -35,7 +34,6 @@ mod testing;
 #[cfg(any(test, fuzzing))]
 pub mod holds;
 
-pub use agent::{AgentOutcome, AgentReport};
 pub use checker::{Checker, Probers, ProbersError};
 pub use finding::{Code, Finding, Meaning, Report};
 pub use verdicts::{Transition, Verdicts};
