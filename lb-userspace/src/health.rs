@@ -35,6 +35,7 @@ mod testing;
 pub mod holds;
 
 pub use checker::{Checker, Probers, ProbersError};
+pub(crate) use finding::is_ours;
 pub use finding::{Code, Finding, Meaning, Report};
 pub use verdicts::{Transition, Verdicts};
 
@@ -45,6 +46,8 @@ use tokio::time::Instant;
 pub struct Outcome {
     /// Which server; see [`Server::identity`](crate::model::Server::identity).
     pub identity: u64,
+    /// Which of the checker's tasks: a changed check has another.
+    pub task: u64,
     /// What the probe found.
     pub report: Report,
     /// When it ended.

@@ -248,11 +248,11 @@ impl Supervisor {
     /// Does for the worker what it may ask for.
     async fn serve_worker(&mut self, message: ToSupervisor, mut descriptors: Vec<OwnedFd>) -> anyhow::Result<()> {
         match (message, &mut self.kernel) {
-            (ToSupervisor::Watch, Some(kernel)) => {
+            (ToSupervisor::Watch { number }, Some(kernel)) => {
                 let file = descriptors.pop().context("the worker names no addresses")?;
                 let addresses: Vec<_> = from_memory_file(file, WATCH_LIMIT)?;
                 let next_hops = to_memory_file(&kernel.watch(&addresses).await?)?;
-                self.worker.send(&ToWorker::NextHops, &[next_hops.as_fd()]).await?;
+                self.worker.send(&ToWorker::NextHops { number }, &[next_hops.as_fd()]).await?;
             }
             (ToSupervisor::CreateRings(rings), Some(kernel)) => {
                 for ring in rings {
@@ -260,7 +260,7 @@ impl Supervisor {
                     self.worker.send(&ToWorker::RingMap { ring }, &[map.as_fd()]).await?;
                 }
             }
-            (ToSupervisor::Watch | ToSupervisor::CreateRings(_), None) => bail!("there is no kernel half"),
+            (ToSupervisor::Watch { .. } | ToSupervisor::CreateRings(_), None) => bail!("there is no kernel half"),
             (ToSupervisor::Addresses, _) => self.addresses = descriptors.pop(),
             (ToSupervisor::Reload, _) => self.reloads_asked += 1,
             // Of a configuration that was given up.

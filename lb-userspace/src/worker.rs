@@ -80,6 +80,8 @@ struct Worker {
     /// From the first configuration on.
     running: Option<Running>,
     naming: Naming,
+    /// The number of the last question for next hops.
+    watched: u64,
     answers_in: mpsc::Receiver<Answered>,
     outcomes: mpsc::Sender<Outcome>,
     outcomes_in: mpsc::Receiver<Outcome>,
@@ -109,6 +111,7 @@ impl Worker {
             waiting: None,
             running: None,
             naming,
+            watched: 0,
             answers_in,
             outcomes,
             outcomes_in,
@@ -234,7 +237,8 @@ impl Worker {
                     running.source.interfaces = interfaces;
                 }
             }
-            ToWorker::NextHops => self.take_next_hops(descriptors.pop().context("no next hops")?).await?,
+            ToWorker::NextHops { number } if number != self.watched => {} // An older question; the last one is under way.
+            ToWorker::NextHops { .. } => self.take_next_hops(descriptors.pop().context("no next hops")?).await?,
             ToWorker::Addresses => self.recall_addresses(descriptors.pop().context("no addresses")?),
             ToWorker::Reloaded => {
                 let report: ReloadReport = from_memory_file(descriptors.pop().context("no report")?, u64::MAX)?;
@@ -288,8 +292,9 @@ impl Worker {
         self.send(message, &[]).await
     }
 
-    async fn watch(&self, addresses: &[IpAddr]) -> anyhow::Result<()> {
-        self.send(&ToSupervisor::Watch, &[to_memory_file(&addresses)?.as_fd()]).await
+    async fn watch(&mut self, addresses: &[IpAddr]) -> anyhow::Result<()> {
+        self.watched += 1;
+        self.send(&ToSupervisor::Watch { number: self.watched }, &[to_memory_file(&addresses)?.as_fd()]).await
     }
 
     async fn send(&self, message: &ToSupervisor, descriptors: &[BorrowedFd<'_>]) -> anyhow::Result<()> {

@@ -67,10 +67,9 @@ const ROWS: &[Row] = &[
     },
     Row {
         name: "ftp",
-        program: Program::ProFtpd,
+        program: Program::Vsftpd,
         port: 21,
-        keys: r#"type = "ftp", user = "probe", password_file = "right""#,
-        wrong: Some((r#"type = "ftp", user = "probe", password_file = "wrong""#, "L7STS refused login")),
+        keys: r#"type = "ftp", user = "anonymous", password_file = "right""#,
         ..ROW
     },
     Row {
@@ -187,6 +186,7 @@ fn wait_all<'a>(
         let name = row.name;
         let is_so = || Ok((sluice.status()?.server(name, "s")?.health == health).then_some(()));
         wait::until(&format!("{name} to be {health}"), Duration::from_secs(15), is_so)
+            .with_context(|| format!("{:?}", sluice.status().map(|status| status.server(name, "s").cloned())))
             .with_context(|| sluice.log().get(since..).unwrap_or_default().to_owned())?;
         let log = sluice.log();
         let backend = format!("\"{name}\"");

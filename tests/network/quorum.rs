@@ -43,11 +43,13 @@ fn a_vip_without_its_quorum_is_withdrawn_and_what_is_open_goes_on() -> Result<()
         scene.lose("web2")?;
         ensure!(pings(&scene) && connects(&scene)? && ready(&scene, &[])?.0 == Some(0), "{way:?}: two are enough");
 
+        let before = scene.sluice.maps()?;
         scene.lose("web3")?;
         wait::until("the VIP to be silent", SOON, || Ok((!pings(&scene)).then_some(())))?;
         ensure!(!connects(&scene)?, "{way:?}: it takes new connections");
         let maps = scene.sluice.maps()?;
-        ensure!(maps.stopped("withdrawn") > 0 && maps.stopped("vip_down") > 0, "{way:?}: not counted");
+        let is_counted = |stop| maps.stopped(stop) > before.stopped(stop);
+        ensure!(is_counted("withdrawn") && is_counted("vip_down"), "{way:?}: not counted");
         let (code, words) = ready(&scene, &["--frontend", "echo"])?;
         let lost = "not ready: frontend echo has lost its quorum of 2: 1 server takes new traffic in backend echo";
         ensure!(code == Some(1) && words.contains(lost), "{way:?}: {words}");

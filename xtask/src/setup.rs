@@ -20,7 +20,7 @@ struct Tool {
     purpose: &'static str,
 }
 
-const TOOLS: [Tool; 26] = [
+const TOOLS: [Tool; 25] = [
     Tool { program: "cc", package: "gcc libc6-dev", purpose: "build" },
     Tool { program: "ip", package: "iproute2", purpose: "network tests" },
     Tool { program: "ethtool", package: "ethtool", purpose: "network tests" },
@@ -34,7 +34,6 @@ const TOOLS: [Tool; 26] = [
     Tool { program: "mariadbd", package: "mariadb-server", purpose: "network tests" },
     Tool { program: "sshd", package: "openssh-server", purpose: "network tests" },
     Tool { program: "redis-server", package: "redis-server", purpose: "network tests" },
-    Tool { program: "proftpd", package: "proftpd-core", purpose: "network tests" },
     Tool { program: "postfix", package: "postfix", purpose: "network tests" },
     Tool { program: "slapd", package: "slapd", purpose: "network tests" },
     Tool { program: "dnsmasq", package: "dnsmasq-base", purpose: "network tests" },

@@ -47,9 +47,12 @@ pub enum ToWorker {
     },
     /// How the kernel half runs has changed, for status reports.
     Interfaces(Vec<Interface>),
-    /// Rows of `NEXT_HOPS` for the addresses asked for by [`ToSupervisor::Watch`]; descriptor: a memory file with a
+    /// Rows of `NEXT_HOPS` for the addresses asked for by the [`ToSupervisor::Watch`] of that number; descriptor: a memory file with a
     /// [`NextHops`](crate::plan::desired::NextHops).
-    NextHops,
+    NextHops {
+        /// That of the question.
+        number: u64,
+    },
     /// What the worker before this one has handed over by [`ToSupervisor::Addresses`]; descriptor: that memory file. Comes before
     /// the first configuration.
     Addresses,
@@ -74,7 +77,10 @@ pub enum ToSupervisor {
         error: Option<String>,
     },
     /// Keep next hops for exactly these addresses; descriptor: a memory file with a list of them.
-    Watch,
+    Watch {
+        /// For the answer, [`ToWorker::NextHops`].
+        number: u64,
+    },
     /// Make the maps of these rings; answered by a [`ToWorker::RingMap`] each.
     CreateRings(Vec<RingId>),
     /// Keep this for the worker that comes after this one, unread; descriptor: a memory file with the addresses that servers

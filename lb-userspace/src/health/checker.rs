@@ -37,6 +37,8 @@ const JITTER: f64 = 0.1;
 #[derive(Debug)]
 pub struct Checker {
     tasks: BTreeMap<u64, Probing>,
+    /// Tasks that were begun.
+    begun: u64,
     runtime: Handle,
     /// Ends the thread.
     _end: oneshot::Sender<()>,
@@ -45,6 +47,7 @@ pub struct Checker {
 /// The task that probes one server.
 #[derive(Debug)]
 struct Probing {
+    number: u64,
     target: Target,
     task: AbortHandle,
     pace: watch::Sender<Pace>,
@@ -59,7 +62,7 @@ impl Checker {
             // Ends once nobody can send any more, which is an error.
             runtime.block_on(end).unwrap_or_default();
         })?;
-        Ok(Self { tasks: BTreeMap::new(), runtime: handle, _end: sender })
+        Ok(Self { tasks: BTreeMap::new(), begun: 0, runtime: handle, _end: sender })
     }
 
     /// Probes these servers from now on and sends every outcome to `outcomes`. A probe whose target did not change goes on
@@ -69,7 +72,7 @@ impl Checker {
         let count = u32::try_from(wanted.len()).unwrap_or(u32::MAX).max(1);
         for (position, (identity, prober)) in (0..).zip(wanted) {
             let probing = match old.remove(&identity) {
-                Some(known) if known.target == prober.target => known,
+                Some(known) if known.target == prober.target && !known.task.is_finished() => known,
                 changed => {
                     if let Some(changed) = changed {
                         changed.task.abort();
@@ -77,8 +80,10 @@ impl Checker {
                     let target = prober.target.clone();
                     let spread = (SPREAD + SPREAD_EACH.saturating_mul(count)).min(target.check.interval);
                     let (pace, paced) = watch::channel(Pace::default());
-                    let probing = probe_forever(identity, prober, spread / count * position, paced, outcomes.clone());
-                    Probing { target, task: self.runtime.spawn(probing).abort_handle(), pace }
+                    self.begun += 1;
+                    let (number, delay) = (self.begun, spread / count * position);
+                    let probing = probe_forever((identity, number), prober, delay, paced, outcomes.clone());
+                    Probing { number, target, task: self.runtime.spawn(probing).abort_handle(), pace }
                 }
             };
             self.tasks.insert(identity, probing);
@@ -86,6 +91,11 @@ impl Checker {
         for gone in old.into_values() {
             gone.task.abort();
         }
+    }
+
+    /// Whether the task that an outcome is of still probes that server.
+    pub fn is_current(&self, outcome: &Outcome) -> bool {
+        self.tasks.get(&outcome.identity).is_some_and(|probing| probing.number == outcome.task)
     }
 
     /// Says how soon the next probe of a server is wanted.
@@ -144,7 +154,7 @@ impl Probers {
 }
 
 async fn probe_forever(
-    identity: u64,
+    (identity, task): (u64, u64),
     prober: Prober,
     delay: Duration,
     mut pace: watch::Receiver<Pace>,
@@ -158,7 +168,7 @@ async fn probe_forever(
         let (finding, wire) = prober.probe().await;
         let finished_at = Instant::now();
         let report = Report { finding, took: finished_at - begun };
-        if outcomes.send(Outcome { identity, report, finished_at }).await.is_err() {
+        if outcomes.send(Outcome { identity, task, report, finished_at }).await.is_err() {
             return; // Nobody judges any more.
         }
         if let Some(wire) = wire {

@@ -116,16 +116,15 @@ impl Finding {
 
     /// What an I/O error means: `blames_server`, unless the fault is ours.
     pub(super) fn failed(error: &io::Error, blames_server: Code) -> Self {
-        let is_ours = Errno::from_io_error(error).is_some_and(|errno| OURS.contains(&errno));
         let kind = error.kind();
         let detail = if kind == io::ErrorKind::ConnectionRefused {
             "connection refused".to_owned()
         } else if kind == io::ErrorKind::ConnectionReset {
             "connection reset".to_owned()
         } else {
-            error.to_string()
+            bounded(error.to_string())
         };
-        Self::new(if is_ours { Code::SocketError } else { blames_server }, detail)
+        Self::new(if is_ours(error) { Code::SocketError } else { blames_server }, detail)
     }
 }
 
@@ -158,6 +157,15 @@ impl fmt::Display for Report {
 /// Most bytes of what a server said that are shown.
 const QUOTED: usize = 120;
 
+/// Words of ours that may have those of others in them, cut where they become too many.
+pub(super) fn bounded(mut words: String) -> String {
+    if let Some((at, _)) = words.char_indices().nth(QUOTED * 2) {
+        words.truncate(at);
+        words.push('…');
+    }
+    words
+}
+
 /// What a server said, as safe text of bounded length: nothing in it can be taken for the end of a line, or move a cursor.
 pub(super) fn quote(said: &[u8]) -> String {
     let said = said.trim_ascii();
@@ -166,19 +174,15 @@ pub(super) fn quote(said: &[u8]) -> String {
     format!("\"{}{more}\"", shown.escape_ascii())
 }
 
-/// Errors of `socket` and `connect` that arise before a packet leaves: what HAProxy calls a lack of resources, and the
-/// refusals of a local firewall or security module.
-const OURS: [Errno; 9] = [
-    Errno::MFILE,
-    Errno::NFILE,
-    Errno::NOBUFS,
-    Errno::NOMEM,
-    Errno::ADDRNOTAVAIL,
-    Errno::ADDRINUSE,
-    Errno::AGAIN,
-    Errno::ACCESS,
-    Errno::PERM,
-];
+/// Whether an error of `socket` or `connect` is about this machine, and says nothing of the server.
+pub(crate) fn is_ours(error: &io::Error) -> bool {
+    Errno::from_io_error(error).is_some_and(|errno| OURS.contains(&errno))
+}
+
+/// Errors of `socket` and `connect` that arise before a packet leaves: what HAProxy calls a lack of resources.
+/// A refusal by a firewall is not among them: one on the way looks the same (ICMPv6 "prohibited" is `EACCES`).
+const OURS: [Errno; 7] =
+    [Errno::MFILE, Errno::NFILE, Errno::NOBUFS, Errno::NOMEM, Errno::ADDRNOTAVAIL, Errno::ADDRINUSE, Errno::AGAIN];
 
 #[cfg(test)]
 mod tests {
@@ -187,7 +191,7 @@ mod tests {
     #[test]
     fn an_error_of_this_machine_is_not_the_servers() {
         let code = |errno: Errno| Finding::failed(&errno.into(), Code::L4Connection).code;
-        for errno in [Errno::MFILE, Errno::NFILE, Errno::ADDRNOTAVAIL, Errno::NOBUFS, Errno::NOMEM, Errno::PERM] {
+        for errno in [Errno::MFILE, Errno::NFILE, Errno::ADDRNOTAVAIL, Errno::NOBUFS, Errno::NOMEM] {
             assert_eq!(code(errno), Code::SocketError, "{errno}");
         }
         for errno in [Errno::CONNREFUSED, Errno::HOSTUNREACH, Errno::NETUNREACH, Errno::CONNRESET, Errno::TIMEDOUT] {

@@ -9,8 +9,8 @@ use super::{
 use crate::model::{
     Check, CheckKind, Secret,
     check::{
-        FtpCheck, GrpcCheck, Hello, HttpCheck, LdapCheck, Login, MysqlCheck, MysqlForm, PgsqlCheck, Query, RedisCheck,
-        Role, SmtpCheck, SqlLogin,
+        FtpCheck, Hello, HttpCheck, LdapCheck, Login, MysqlCheck, MysqlForm, PgsqlCheck, Query, RedisCheck, Role,
+        SmtpCheck, SqlLogin,
     },
 };
 use std::convert::Infallible;
@@ -29,7 +29,6 @@ fn kinds() -> Vec<CheckKind> {
         CheckKind::Pgsql(PgsqlCheck::Full { login: sql(), role: Role::Primary }),
         CheckKind::Pgsql(PgsqlCheck::Startup { user: user() }),
         CheckKind::Http(HttpCheck::default()),
-        CheckKind::Grpc(GrpcCheck::default()),
         CheckKind::Smtp(SmtpCheck { hello: Hello::default(), domain: "localhost".to_owned(), starttls: false }),
         CheckKind::Ftp(FtpCheck { login: Some(login()), starttls: false }),
         CheckKind::Ssh,

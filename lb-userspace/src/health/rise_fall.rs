@@ -47,7 +47,12 @@ impl RiseFall {
     #[must_use]
     pub fn with(self, check: &Check) -> Self {
         let same = (self.rise, self.fall) == (check.rise.max(1), check.fall.max(1));
-        if same || self.new { self } else { Self::new(check, self.verdict()) }
+        match (same, self.new, self.verdict()) {
+            (true, ..) => self,
+            (false, false, verdict) => Self::new(check, verdict),
+            (false, true, Health::Up) => Self::new(check, Health::Unknown),
+            (false, true, _) => Self::new(check, Health::Pending),
+        }
     }
 
     /// Takes one probe into account and says how the server stands after it.

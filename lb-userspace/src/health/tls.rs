@@ -1,6 +1,6 @@
 //! The TLS check: what the server's certificate says of its end.
 
-use super::{Code, Finding};
+use super::{Code, Finding, finding::quote};
 use crate::{l7::tls::server::Validity, model::check::TlsCheck};
 use std::{
     sync::{Mutex, PoisonError},
@@ -13,6 +13,8 @@ pub(super) fn judge(validity: Option<&Validity>, check: TlsCheck, now: Duration)
     let Some(Validity { name, ends_at }) = validity else {
         return (Finding::new(Code::L6Response, "no certificate that can be read"), true);
     };
+    let name = quote(name.as_bytes());
+    let name = name.trim_matches('"');
     let left = ends_at.saturating_sub(now);
     let words = if left.is_zero() {
         format!("certificate of {name} expired {} ago", length(now.saturating_sub(*ends_at)))

@@ -105,16 +105,19 @@ impl Verdicts {
                 judged.counter.record(false)
             }
         };
-        let to = if meaning == Meaning::Stopping && to == Health::Up { Health::Stopping } else { to };
+        // One that asked to get nothing new does not get it either because it begins to fail.
+        let stops = meaning == Meaning::Stopping || (meaning == Meaning::Failed && judged.known == Health::Stopping);
+        let to = if stops && to == Health::Up { Health::Stopping } else { to };
         judged.become_now(outcome.identity, to, || outcome.report.to_string(), outcome.finished_at)
     }
 
     /// Takes into account that the traffic of a server failed as often as its check allows. What would leave too few
-    /// servers of the backend up is left to probes, of which the next comes early.
-    pub fn observed(&mut self, identity: u64, now: Instant) -> Option<Transition> {
+    /// servers of the backend up is left to probes, of which the next comes early; so is what would leave nobody to take new
+    /// traffic, which `spared` says.
+    pub fn observed(&mut self, identity: u64, spared: bool, now: Instant) -> Option<Transition> {
         let judged = self.servers.get(&identity)?;
         let observe = judged.observe?;
-        let may_fall = self.stays_above_floor(&judged.name.backend, observe.floor);
+        let may_fall = observe.floor == 0 || (spared && self.stays_above_floor(&judged.name.backend, observe.floor));
         let judged = self.servers.get_mut(&identity)?;
         judged.hurry = true;
         let mut after = judged.counter;
@@ -124,7 +127,15 @@ impl Verdicts {
             OnError::SuddenDeath => after.weaken(2),
             OnError::MarkDown => after.weaken(1),
         }
-        let to = after.record(false);
+        let to = match after.record(false) {
+            Health::Up if judged.known == Health::Stopping => Health::Stopping,
+            to @ (Health::Up
+            | Health::Down
+            | Health::Unknown
+            | Health::Stopping
+            | Health::Pending
+            | Health::Unresolved) => to,
+        };
         if to == Health::Down && !may_fall {
             return None;
         }
@@ -143,6 +154,13 @@ impl Verdicts {
     /// The servers that become what that one becomes.
     pub fn trackers(&self, identity: u64) -> &[(u64, ServerName)] {
         self.trackers.get(&identity).map_or(&[], Vec::as_slice)
+    }
+
+    /// The backends in which something changes with that server: its own, and those of its trackers.
+    pub fn concerned(&self, identity: u64) -> impl Iterator<Item = &str> {
+        let own = self.servers.get(&identity).map(|judged| &judged.name);
+        let trackers = self.trackers(identity).iter().map(|(_, name)| name);
+        own.into_iter().chain(trackers).map(|name| name.backend.as_str())
     }
 
     /// How soon the next probe of a server is wanted.

@@ -3,7 +3,7 @@
 
 use super::{
     Code, Finding,
-    finding::{Step, quote},
+    finding::{Step, bounded, quote},
 };
 use crate::{
     l7::{
@@ -135,7 +135,7 @@ impl Wire {
                 Ok(shown)
             }
             Ok(Err(ConnectError::Io(error))) => Err(Finding::failed(&error, Code::L6Response)),
-            Ok(Err(error)) => Err(Finding::new(Code::L6Response, error.to_string())),
+            Ok(Err(error)) => Err(Finding::new(Code::L6Response, bounded(error.to_string()))),
             Err(_elapsed) => Err(Finding::new(Code::L6Timeout, "")),
         }
     }
@@ -234,7 +234,12 @@ impl Wire {
         let leaving = async {
             io.shutdown().await?;
             let mut rest = [0; 1 << 10];
-            while io.read(&mut rest).await? > 0 {}
+            let mut left = LIMIT;
+            // One that goes on and on is left alone.
+            while left > 0 {
+                let count = io.read(&mut rest).await?;
+                left = if count == 0 { 0 } else { left.saturating_sub(count) };
+            }
             io::Result::Ok(())
         };
         // Whatever comes of it, the finding stands.

@@ -7,8 +7,10 @@ use super::{
     snapshot::BackendRoute,
     threads::Thread,
     timer::{Timer, after},
+    tls::server::ConnectError,
 };
 use crate::{
+    health,
     model::{SendProxy, Sni},
     servers::{Entry, Place, Refusal, Seen, ServerLive, Slot},
 };
@@ -71,11 +73,20 @@ pub(super) async fn open(
         }
         Err(error) => {
             counts.connect_errors.increment();
-            backend.live.saw(server, Seen::NotConnected);
+            let by_host = matches!(tls, Some((_, Sni::Host)));
+            if !(health::is_ours(&error) || by_host && is_about_name(&error)) {
+                backend.live.saw(server, Seen::NotConnected);
+            }
             tracing::debug!(server = %address, %error, "cannot connect");
             Err(error)
         }
     }
+}
+
+/// Whether a server has no certificate for the name that it was asked for.
+fn is_about_name(error: &io::Error) -> bool {
+    let about = error.get_ref().and_then(|inner| inner.downcast_ref::<ConnectError>());
+    about.is_some_and(|error| matches!(error, ConnectError::Name | ConnectError::Certificate(_)))
 }
 
 async fn connect(address: SocketAddr, send_proxy: Option<SendProxy>, flow: Flow) -> io::Result<TcpStream> {

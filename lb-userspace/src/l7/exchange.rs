@@ -264,9 +264,14 @@ impl Exchange<'_> {
         let Some(live) = self.backend.live.servers.get(server).filter(|_| self.backend.failover.cuts()) else {
             return Some(talked.await);
         };
+        let cut = live.is_cut();
+        // It may have gone down while it was being reached.
+        if self.backend.failover.cut_down && !self.backend.live.available.load().keeps(server) {
+            return None;
+        }
         tokio::select! {
             talked = talked => Some(talked),
-            () = live.is_cut() => None,
+            () = cut => None,
         }
     }
 

@@ -131,6 +131,10 @@ async fn serve(
     };
     let live = backend.live.servers.get(slot.server).filter(|_| backend.failover.cuts());
     let mut cut = pin!(OptionFuture::from(live.map(|live| live.is_cut())));
+    // It may have gone down while it was being reached.
+    if backend.failover.cut_down && !backend.live.available.load().keeps(slot.server) {
+        return (Cause::Down, Phase::Connect);
+    }
     let cause = poll_fn(|cx| {
         if let Poll::Ready(Some(())) = cut.as_mut().poll(cx) {
             return Poll::Ready(Cause::Down);

@@ -98,9 +98,11 @@ impl Addressing {
         if let Some(family) = self.family(backend).filter(|family| *family != Family::of(ip)) {
             return Some(Unfit::Family(family));
         }
-        let mixed_up = kernel.replies(server, ip).any(|(protocol, replies)| {
-            let others = self.replies.get(&(ip, protocol));
-            others.is_some_and(|others| others.iter().any(|other| replies.are_mixed_up_with(other)))
+        let own: Vec<_> = kernel.replies(server, ip).collect();
+        let mixed_up = own.iter().any(|(protocol, replies)| {
+            let others = self.replies.get(&(ip, *protocol)).into_iter().flatten();
+            let own = own.iter().filter(|(other, _)| other == protocol).map(|(_, replies)| replies);
+            others.chain(own).any(|other| replies.are_mixed_up_with(other))
         });
         mixed_up.then_some(Unfit::Replies)
     }

@@ -93,11 +93,16 @@ pub fn choose(
 
 /// `model`, with these addresses.
 pub fn addressed(model: &Model, chosen: &BTreeMap<Key, Chosen>) -> Model {
-    let ips: BTreeMap<_, _> = chosen.iter().map(|(key, chosen)| ((&*key.backend, &*key.server), chosen.ip)).collect();
+    at(model, chosen.iter().filter_map(|(key, chosen)| Some((key, chosen.ip?))))
+}
+
+/// `model` with servers at these addresses; others that are known by their names are nowhere.
+pub fn at<'a>(model: &Model, known: impl Iterator<Item = (&'a Key, IpAddr)>) -> Model {
+    let ips: BTreeMap<_, _> = known.map(|(key, ip)| ((&*key.backend, &*key.server), ip)).collect();
     let mut model = model.clone();
     for backend in &mut model.backends {
         for server in backend.servers.iter_mut().filter(|server| server.host.is_some()) {
-            let ip = ips.get(&(&*backend.name, &*server.name)).copied().flatten();
+            let ip = ips.get(&(&*backend.name, &*server.name)).copied();
             *server = server.at(ip);
         }
     }

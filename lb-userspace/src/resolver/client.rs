@@ -26,13 +26,16 @@ const STRAYS: usize = 64;
 /// Asks for the addresses of a name; within [`Resolvers::retries`] times [`Resolvers::timeout_retry`], twice that if the name
 /// has addresses of the second family alone. To be called within a [`LocalSet`](tokio::task::LocalSet).
 pub(super) async fn resolve(resolvers: &Rc<Resolvers>, question: &Question) -> Result<Found, Failure> {
+    let mut failure = None;
     for family in question.families() {
         match ask(resolvers, &question.name, family).await {
-            Err(Failure::NoAddress) => {}
-            ended => return ended,
+            Err(Failure::NoName) => return Err(Failure::NoName),
+            // Some name servers fail at questions for one family, and know the other (RFC 4074).
+            Err(other) => failure = failure.filter(|known| *known != Failure::NoAddress).or(Some(other)),
+            found => return found,
         }
     }
-    Err(Failure::NoAddress)
+    Err(failure.unwrap_or(Failure::NoAddress))
 }
 
 /// Asks for those of one family.

@@ -17,6 +17,8 @@ const RECORDS: usize = 512;
 /// Aliases (CNAME) that are followed.
 const ALIASES: usize = 16;
 /// RFC 1035 §3.1, with the length of the last label.
+/// Jumps of compression in a name: more than it has parts serve only to make work.
+const JUMPS: usize = 128;
 const LONGEST_NAME: usize = 255;
 
 const A: u16 = 1;
@@ -187,7 +189,7 @@ impl<'a> At<'a> {
         let mut name = Name::new();
         let mut at = Self { bytes: self.bytes, place: self.place };
         // Where the part began that is being read: compression leads before it, and so comes to an end.
-        let (mut begun, mut after) = (self.place, None);
+        let (mut begun, mut after, mut jumps) = (self.place, None, 0);
         loop {
             let length = usize::from(*at.take(1)?.first()?);
             match length {
@@ -202,7 +204,8 @@ impl<'a> At<'a> {
                 0xc0.. => {
                     let low = usize::from(*at.take(1)?.first()?);
                     let target = (length & 0x3f) << 8 | low;
-                    if target >= begun {
+                    jumps += 1;
+                    if target >= begun || jumps > JUMPS {
                         return None;
                     }
                     after.get_or_insert(at.place);

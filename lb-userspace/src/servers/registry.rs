@@ -219,9 +219,11 @@ impl Registry {
                 let was =
                     known.get(&*server.name).filter(|was| was.host.as_ref().is_some_and(|was| was.name == host.name));
                 let Some(was) = was.filter(|was| was.address != server.address) else { continue };
-                if let Some(Standing { admin, .. }) = self.standings.get(&was.identity(&backend.name)).copied() {
-                    // Of the machine there nothing is known yet.
-                    let standing = Standing { admin, health: Health::Unresolved };
+                if let Some(Standing { admin, health }) = self.standings.get(&was.identity(&backend.name)).copied() {
+                    // Of the machine there nothing is known yet; but one that was down stays so until it is probed.
+                    let is_down = matches!(health, Health::Down | Health::Pending);
+                    let health = if is_down { Health::Pending } else { Health::Unresolved };
+                    let standing = Standing { admin, health };
                     self.standings.insert(server.identity(&backend.name), standing);
                 }
             }

@@ -20,6 +20,7 @@ use std::{
     os::fd::{AsFd as _, OwnedFd},
     path::PathBuf,
     sync::Arc,
+    time::Duration,
 };
 use tokio::time::Instant;
 use tracing::error;
@@ -34,6 +35,9 @@ pub(super) struct Waiting {
     /// It takes effect then, whatever is known.
     pub(super) until: Instant,
 }
+
+/// Longest wait for the addresses of a new configuration.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 impl Worker {
     /// Reads a configuration, and asks for the addresses that it needs.
@@ -50,7 +54,7 @@ impl Worker {
         if let Some(found) = &found {
             self.naming.remember(&model, &found.tables);
         }
-        let until = now + model.resolvers.timeout_retry;
+        let until = now + model.resolvers.timeout_retry.min(PATIENCE);
         Ok(Waiting { source, model, found, listeners, log_files, until })
     }
 
@@ -75,7 +79,11 @@ impl Worker {
         let (model, chosen) = self.naming.addressed(&configured, now);
         let running = match &mut self.running {
             Some(running) => running,
-            none => none.insert(Running::first(&model, self.observed.clone())?),
+            none => {
+                // What the operator wants of servers follows them from where they were.
+                let before = Arc::new(self.naming.before(&configured));
+                none.insert(Running::first(&before, self.observed.clone())?)
+            }
         };
         let next = running.prepare(&model, found.as_ref().map(|found| &found.tables), log_files)?;
         if let Some(Found { writer, tables, counters, flows }) = found {

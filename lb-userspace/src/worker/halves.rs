@@ -262,9 +262,11 @@ impl Halves {
         let available = Available::new(takes).keeping(keeping.map(|(index, _)| index));
         let slow = backend.servers.iter().enumerate().filter(|(_, server)| server.slowstart.is_some());
         let throttle = |server: &crate::model::Server| self.throttle(server.identity(&backend.name), now);
+        let before = live.available.load_full();
+        let had_others = backend.servers.iter().enumerate().any(|(index, it)| !it.backup && before.contains(index));
         live.publish(available.rising(slow.filter_map(|(index, server)| Some((index, throttle(server)?)))));
         // Whoever learns by this that its connection is cut finds the new list already.
-        for (_, server) in cut(backend, &stands).zip(&live.servers).filter(|(cut, _)| *cut) {
+        for (_, server) in cut(backend, &stands, had_others).zip(&live.servers).filter(|(cut, _)| *cut) {
             server.cut();
         }
     }
@@ -330,11 +332,12 @@ impl Halves {
     }
 }
 
-/// Of each server of `backend`, whether connections to it are to be cut.
-fn cut(backend: &Backend, stands: &[Stand]) -> impl Iterator<Item = bool> {
+/// Of each server of `backend`, whether connections to it are to be cut. `had_others`: servers that are no backups took new traffic
+/// before as well.
+fn cut(backend: &Backend, stands: &[Stand], had_others: bool) -> impl Iterator<Item = bool> {
     let Failover { cut_down, cut_backups, .. } = backend.failover;
     let servers = || backend.servers.iter().zip(stands);
-    let is_back = servers().any(|(server, stand)| !server.backup && stand.takes);
+    let is_back = !had_others && servers().any(|(server, stand)| !server.backup && stand.takes);
     servers()
         .map(move |(server, stand)| (cut_down && !stand.state.forwards()) || (cut_backups && is_back && server.backup))
 }

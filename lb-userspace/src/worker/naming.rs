@@ -147,6 +147,11 @@ impl Naming {
         (Arc::new(choice::addressed(configured, &chosen)), chosen)
     }
 
+    /// `configured` with the addresses that servers had until now, be it with the worker before this one.
+    pub(super) fn before(&self, configured: &Model) -> Model {
+        choice::at(configured, self.given.iter().map(|(key, ip)| (key, *ip)))
+    }
+
     /// Whether that is other addresses than servers have; if not, only reasons may be new.
     pub(super) fn is_new(&self, chosen: &BTreeMap<Key, Chosen>) -> bool {
         let given = chosen.iter().filter_map(|(key, chosen)| Some((key, chosen.ip?)));

@@ -60,7 +60,13 @@ impl Running {
             for (server, standing) in registry.takers(backend) {
                 servers += 1;
                 let is_checked = server.check(backend).is_some() || server.track.is_some();
-                checked += usize::from(!is_checked || standing.health == Health::Up);
+                // What an earlier daemon knew of it may be long gone.
+                let judged = match &server.track {
+                    Some(tracked) => model.identity(tracked),
+                    None => Some(server.identity(&backend.name)),
+                };
+                let was_probed = || self.verdicts.known(judged?)?.last;
+                checked += usize::from(!is_checked || (standing.health == Health::Up && was_probed().is_some()));
             }
         }
         FrontendReady {

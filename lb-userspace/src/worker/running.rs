@@ -8,7 +8,7 @@ use crate::{
     dataplane::{counters::KernelCounters, memory::MemoryMaps},
     health::{Checker, Outcome, Probers, Transition, Verdicts},
     l7::{self, log::Sinks},
-    model::{Model, ServerName},
+    model::{Backend, Model, ServerName},
     plan::Tables,
     servers::{Admin, Live, Registry},
 };
@@ -151,6 +151,9 @@ impl Running {
     pub(super) fn judge<'a>(&mut self, outcomes: impl IntoIterator<Item = &'a Outcome>) {
         let mut transitions = Vec::new();
         for outcome in outcomes {
+            if !self.checker.is_current(outcome) {
+                continue; // Of a check that is another one now.
+            }
             transitions.extend(self.verdicts.record(outcome));
             self.checker.set_pace(outcome.identity, self.verdicts.pace(outcome.identity));
         }
@@ -159,9 +162,17 @@ impl Running {
 
     /// Takes into account that the traffic of a server failed too often.
     pub(super) fn observed(&mut self, identity: u64) {
-        let transition = self.verdicts.observed(identity, Instant::now());
+        let spared = self.verdicts.concerned(identity).all(|backend| self.can_spare_one(backend));
+        let transition = self.verdicts.observed(identity, spared, Instant::now());
         self.checker.set_pace(identity, self.verdicts.pace(identity));
         self.change_health(transition.as_slice());
+    }
+
+    /// Whether a backend takes new traffic with one server less.
+    fn can_spare_one(&self, backend: &str) -> bool {
+        let enough =
+            |backend: &Backend| self.halves.registry.takers(backend).count() > backend.failover.min_up.max(1) as usize;
+        self.halves.model.backend(backend).is_some_and(enough)
     }
 
     /// The one step in which verdicts take effect, in this order: proxy and kernel; metrics; log.

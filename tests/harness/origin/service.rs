@@ -34,8 +34,8 @@ pub enum Program {
     Redis,
     /// One that follows that of the same machine, port 6380.
     RedisReplica,
-    /// ProFTPD, port 21.
-    ProFtpd,
+    /// vsftpd, port 21, for anonymous clients.
+    Vsftpd,
     /// Postfix, port 25; postscreen, which sends the first line of its banner a second before the second, port 26.
     Postfix,
     /// OpenSSH, port 22.
@@ -133,7 +133,7 @@ impl Program {
         match self {
             Self::Redis => 6379,
             Self::RedisReplica => 6380,
-            Self::ProFtpd => 21,
+            Self::Vsftpd => 21,
             Self::Postfix => 25,
             Self::OpenSsh => 22,
             Self::Slapd => 389,
@@ -159,12 +159,12 @@ fn arguments(command: &mut Command, program: Program, machine: &Machine, directo
         Program::Redis | Program::RedisReplica => {
             command.arg("redis-server").arg(&file);
         }
-        Program::ProFtpd => {
-            let users = own.join("users");
-            let hash = run(Command::new("openssl").args(["passwd", "-6", PASSWORD]))?;
-            fs::write(&users, format!("{USER}:{}:65534:65534::{}:/bin/sh\n", hash.trim(), own.display()))?;
-            fs::set_permissions(&users, fs::Permissions::from_mode(0o600))?;
-            command.args(["proftpd", "-n", "-c"]).arg(&file);
+        Program::Vsftpd => {
+            // It refuses to serve from a directory that its clients may write to.
+            let root = own.join("root");
+            fs::create_dir_all(&root)?;
+            fs::set_permissions(&root, fs::Permissions::from_mode(0o555))?;
+            command.arg("vsftpd").arg(&file);
         }
         Program::Postfix => {
             for made in ["conf", "spool", "data"] {
@@ -207,11 +207,10 @@ fn configuration(program: Program, machine: &Machine, directory: &Path, own: &Pa
     match program {
         Program::Redis => redis(),
         Program::RedisReplica => format!("{}replicaof {address} {}\n", redis(), Program::Redis.port()),
-        Program::ProFtpd => format!(
-            "ServerName files\nServerType standalone\nDefaultServer on\nDefaultAddress {address}\nPort {port}\n\
-             UseIPv6 off\nUser nobody\nGroup nogroup\nUseReverseDNS off\nRequireValidShell off\n\
-             AuthOrder mod_auth_file.c\nAuthUserFile {place}/users\nWtmpLog off\nTransferLog none\n\
-             PidFile {place}/pid\nScoreboardFile {place}/scoreboard\nDelayEngine off\n"
+        Program::Vsftpd => format!(
+            "listen=YES\nlisten_ipv6=NO\nlisten_address={address}\nlisten_port={port}\nbackground=NO\n\
+             anonymous_enable=YES\nlocal_enable=NO\nanon_root={place}/root\nsecure_chroot_dir={place}/root\n\
+             seccomp_sandbox=NO\nisolate=NO\nisolate_network=NO\n"
         ),
         Program::Postfix => format!(
             "compatibility_level = 3.6\nqueue_directory = {place}/spool\ndata_directory = {place}/data\n\

@@ -81,7 +81,7 @@ table! {
         /// HAProxy's `option allbackups`. Default: false, the first of them that can takes it alone.
         allbackups: bool,
         /// Fewest servers that can take new traffic, 1 to 65535: with fewer the backend counts as one without any. What is there
-        /// stays where it is. Default: 1.
+        /// stays where it is. Backups are counted by themselves, once no other server can take traffic. Default: 1.
         min_up: i64,
         /// What becomes of new traffic of a backend without servers that can take it. `error`: 503 (`http`; see `errorfile`),
         /// the end of the connection (`tcp`), nothing (`l4`). `reset`: a reset of the connection (`tcp`). `fail-open`: it goes to

@@ -175,7 +175,7 @@ error: `on_empty = "reset"` has no meaning for frontend `www` of mode `http`
 18 | on_empty = "reset"
    |            ^^^^^^^
 
-error: backend `b` has 1 servers: `min_up` is never reached
+error: at most 1 servers of backend `b` take traffic: `min_up` is never reached
   --> sluice.toml:19:10
    |
 19 | min_up = 2

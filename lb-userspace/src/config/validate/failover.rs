@@ -17,9 +17,14 @@ pub(super) fn failover(
     out: &mut Vec<Diagnostic>,
 ) -> Failover {
     let min_up = range::number(&typed.min_up, "min_up", 1_u32..=65_535, 1, out);
-    let servers = typed.server.value().map_or(0, Vec::len);
-    if let Some(At { span, .. }) = typed.min_up.given().filter(|_| min_up as usize > servers.max(1)) {
-        let message = format!("backend `{}` has {servers} servers: `min_up` is never reached", name.value);
+    let servers = typed.server.value().map_or(&[][..], |servers| servers);
+    let backups = servers.iter().filter(|server| server.value.backup.or(false)).count();
+    // Backups take traffic only when no other server can: they are counted by themselves.
+    let at_once = if typed.allbackups.or(false) { backups } else { backups.min(1) };
+    let most = at_once.max(servers.len() - backups);
+    if let Some(At { span, .. }) = typed.min_up.given().filter(|_| min_up as usize > most.max(1)) {
+        let message =
+            format!("at most {most} servers of backend `{}` take traffic: `min_up` is never reached", name.value);
         out.push(Diagnostic::error(*span, message));
     }
     let proxied = [

@@ -33,7 +33,7 @@ fn verdicts(model: &Model, known: Health) -> Verdicts {
 
 fn outcome(identity: u64, code: Code) -> Outcome {
     let report = Report { finding: Finding::new(code, "words"), took: Duration::from_millis(3) };
-    Outcome { identity, report, finished_at: Instant::now() }
+    Outcome { identity, task: 0, report, finished_at: Instant::now() }
 }
 
 /// What each outcome of the first server leads to.
@@ -139,7 +139,7 @@ fn failures_of_the_traffic_hurry_the_next_probe_and_may_count_as_failed_ones() {
         let (model, mut verdicts) = observed(on_error);
         let first = identity(&model, 0);
         assert_eq!(verdicts.pace(first), Pace::Steady);
-        assert_eq!(verdicts.observed(first, Instant::now()), None);
+        assert_eq!(verdicts.observed(first, true, Instant::now()), None);
         assert_eq!(verdicts.pace(first), Pace::Fast, "{on_error:?}");
         let falls = record(&mut verdicts, &model, &[REFUSED; 3]);
         assert_eq!(falls.iter().position(Option::is_some), Some(probes - 1), "{on_error:?}");
@@ -150,7 +150,7 @@ fn failures_of_the_traffic_hurry_the_next_probe_and_may_count_as_failed_ones() {
 fn a_probe_that_succeeds_clears_a_server_of_what_its_traffic_said() {
     let (model, mut verdicts) = observed(OnError::SuddenDeath);
     let first = identity(&model, 0);
-    verdicts.observed(first, Instant::now());
+    verdicts.observed(first, true, Instant::now());
     assert_eq!(record(&mut verdicts, &model, &[OK, REFUSED, REFUSED]), [None; 3]);
     assert_eq!(verdicts.known(first).unwrap().health, 2);
 }
@@ -159,12 +159,12 @@ fn a_probe_that_succeeds_clears_a_server_of_what_its_traffic_said() {
 fn failures_of_the_traffic_leave_enough_servers_up_and_probes_bring_them_back() {
     let (model, mut verdicts) = observed(OnError::MarkDown);
     let to: Vec<_> = (0..4)
-        .map(|server| verdicts.observed(identity(&model, server), Instant::now()).map(|transition| transition.to))
+        .map(|server| verdicts.observed(identity(&model, server), true, Instant::now()).map(|transition| transition.to))
         .collect();
     assert_eq!(to, [Some(Health::Down), Some(Health::Down), None, None]);
     assert_eq!(verdicts.pace(identity(&model, 3)), Pace::Fast, "a probe will tell soon");
     assert_eq!(record(&mut verdicts, &model, &[OK, OK]), [None, Some(Health::Up)]);
-    let reason = verdicts.observed(identity(&model, 0), Instant::now()).unwrap().reason;
+    let reason = verdicts.observed(identity(&model, 0), true, Instant::now()).unwrap().reason;
     assert_eq!(reason, "HANA 10 errors in a row");
 }
 
@@ -186,6 +186,11 @@ fn a_server_that_stops_is_up_but_gets_nothing_new() {
     let codes = [Code::L7OkConditionally, Code::L7OkConditionally, OK, REFUSED, Code::L7OkConditionally];
     let expected = [Some(Health::Stopping), None, Some(Health::Up), Some(Health::Down), None];
     assert_eq!(record(&mut verdicts, &model, &codes), expected);
+    let patient = self::model(2, 3);
+    let mut stopping = self::verdicts(&patient, Health::Up);
+    let codes = [Code::L7OkConditionally, REFUSED, REFUSED, REFUSED];
+    let expected = [Some(Health::Stopping), None, None, Some(Health::Down)];
+    assert_eq!(record(&mut stopping, &patient, &codes), expected, "it gets nothing new on its way down");
     let codes = [Code::L7OkConditionally, OK, OK, Code::L7OkConditionally];
     assert_eq!(record(&mut verdicts, &model, &codes), [None, None, Some(Health::Up), Some(Health::Stopping)]);
 }

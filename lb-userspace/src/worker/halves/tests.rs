@@ -346,9 +346,11 @@ fn connections_are_cut_where_a_server_is_down_or_a_backup_no_longer_needed() {
     let idle = stand(false, ServerState::Up);
     for (cut_down, cut_backups) in [(false, false), (true, false), (false, true), (true, true)] {
         web.failover = Failover { cut_down, cut_backups, ..Failover::default() };
-        let all = |stands: [Stand; 3]| cut(&web, &stands).collect::<Vec<_>>();
+        let all = |stands: [Stand; 3]| cut(&web, &stands, false).collect::<Vec<_>>();
         assert_eq!(all([up, down, idle]), [false, cut_down, cut_backups]);
         assert_eq!(all([down, down, up]), [cut_down, cut_down, false], "the backup is needed");
         assert_eq!(all([down, down, down]), [cut_down; 3]);
+        let goes_on: Vec<_> = cut(&web, &[up, up, idle], true).collect();
+        assert_eq!(goes_on, [false; 3], "they were back before");
     }
 }

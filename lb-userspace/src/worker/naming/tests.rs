@@ -147,7 +147,7 @@ async fn the_worker_after_this_one_knows_where_servers_were_and_believes_what_it
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_the_operator_wants_goes_with_the_server_and_its_health_does_not() {
+async fn what_the_operator_wants_goes_with_the_server_and_so_does_that_it_was_down() {
     local(async {
         let (mut naming, _answers) = Naming::new();
         let (model, now) = (of(&["a"]), Instant::now());
@@ -157,14 +157,14 @@ async fn what_the_operator_wants_goes_with_the_server_and_its_health_does_not() 
         registry.update(&before).expect("room");
         let of = |model: &Model| model.backends[0].servers[0].identity("web");
         registry.set_admin(of(&before), Admin::Maint);
-        for last in [1, 2] {
+        for (last, health) in [(1, Health::Unknown), (2, Health::Pending)] {
             naming.record(answered("a", &[last]), now);
             let (next, chosen) = naming.addressed(&model, now);
             naming.given(chosen, now);
             registry.follow(&before, &next);
             registry.update(&next).expect("room");
             let standing = registry.standing(of(&next));
-            assert_eq!((standing.admin, standing.health), (Admin::Maint, Health::Unknown));
+            assert_eq!((standing.admin, standing.health), (Admin::Maint, health));
             registry.set_health(of(&next), Health::Down);
             before = next;
         }

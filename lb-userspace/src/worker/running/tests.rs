@@ -169,8 +169,7 @@ async fn what_traffic_says_takes_a_server_down_before_its_next_probe_and_who_tra
             let mut life = Life::begin(|model| {
                 let web = &mut model.backends[0];
                 let mut copy = Backend { name: "copy".to_owned(), check: None, ..web.clone() };
-                copy.servers.remove(0);
-                copy.servers[0].track =
+                copy.servers[1].track =
                     Some(ServerName { backend: "web".to_owned(), server: web.servers[1].name.clone() });
                 let check = web.check.as_mut().expect("a check");
                 // No probe within the test but the first, which fails one time too few.
@@ -195,7 +194,7 @@ async fn what_traffic_says_takes_a_server_down_before_its_next_probe_and_who_tra
             life.until("it is taken down", |life| life.health() == Health::Down).await;
             asking.abort();
             let registry = &life.running.halves.registry;
-            let copy = life.model.backends[1].servers[0].identity("copy");
+            let copy = life.model.backends[1].servers[1].identity("copy");
             assert_eq!(registry.standing(copy).health, Health::Down);
             let first = life.model.backends[0].servers[0].identity("web");
             assert!(registry.standing(first).health.serves(), "it answers");
