@@ -31,6 +31,8 @@ mod sql;
     reason = "what tests and fuzzers alone have may panic"
 )]
 mod testing;
+#[cfg(test)]
+mod haproxy;
 #[cfg(any(test, fuzzing))]
 pub mod holds;
 

@@ -4,14 +4,13 @@ use super::{
     Finding,
     steps::{probe, runtime},
 };
+use crate::health::haproxy::Haproxy;
 use std::{
     collections::BTreeMap,
     fmt::Write as _,
     io::{Read as _, Write as _},
     net::{SocketAddr, TcpListener},
-    os::unix::net::UnixStream,
     path::Path,
-    process::{Child, Command, Stdio},
     thread,
     time::Duration,
 };
@@ -137,24 +136,11 @@ fn serve(answer: &'static str, stays: bool) -> SocketAddr {
     address
 }
 
-struct Haproxy(Child);
-
-impl Drop for Haproxy {
-    fn drop(&mut self) {
-        // It may have ended by itself.
-        self.0.kill().ok();
-        self.0.wait().ok();
-    }
-}
-
 /// Starts one that checks every server by every rule, in backends by rule.
 fn start(directory: &Path, addresses: &[SocketAddr]) -> Haproxy {
-    let socket = directory.join("socket");
-    let mut text = format!(
-        "global\n  stats socket {} level admin\ndefaults\n  mode http\n  timeout client 5s\n  timeout server 5s\n  \
-         timeout connect 5s\n  timeout check 4s\n",
-        socket.display()
-    );
+    let mut text =
+        "defaults\n  mode http\n  timeout client 5s\n  timeout server 5s\n  timeout connect 5s\n  timeout check 4s\n"
+            .to_owned();
     for (number, (rules, _)) in RULES.iter().enumerate() {
         writeln!(text, "backend {number}\n  option httpchk\n  http-check send meth GET uri / ver HTTP/1.1 hdr Host x")
             .unwrap();
@@ -165,19 +151,12 @@ fn start(directory: &Path, addresses: &[SocketAddr]) -> Haproxy {
             writeln!(text, "  server {number} {address} check inter 5s rise 1 fall 1").unwrap();
         }
     }
-    let path = directory.join("haproxy.cfg");
-    std::fs::write(&path, text).unwrap();
-    let child =
-        Command::new("haproxy").arg("-db").arg("-f").arg(&path).stdout(Stdio::null()).stderr(Stdio::null()).spawn();
-    Haproxy(child.expect("haproxy, which `cargo xtask setup` installs"))
+    Haproxy::start(directory, &text)
 }
 
 /// The last result of each check, by rule and answer.
-fn results(directory: &Path) -> BTreeMap<(usize, usize), String> {
-    let Ok(mut stream) = UnixStream::connect(directory.join("socket")) else { return BTreeMap::new() };
-    let mut told = String::new();
-    stream.write_all(b"show stat\n").unwrap();
-    stream.read_to_string(&mut told).unwrap();
+fn results(haproxy: &Haproxy) -> BTreeMap<(usize, usize), String> {
+    let told = haproxy.stat().unwrap_or_default();
     let rows = told.lines().map(|line| line.split(',').collect::<Vec<_>>());
     let rows = rows.filter(|row| row.len() > 36 && row[1].parse::<usize>().is_ok() && row[36].starts_with('L'));
     rows.map(|row| ((row[0].parse().unwrap(), row[1].parse().unwrap()), row[36].to_owned())).collect()
@@ -187,7 +166,7 @@ fn results(directory: &Path) -> BTreeMap<(usize, usize), String> {
 fn haproxy_finds_the_same_at_the_same_servers() {
     let directory = tempfile::tempdir().unwrap();
     let addresses: Vec<_> = ANSWERS.iter().enumerate().map(|(number, answer)| serve(answer, number >= MUTE)).collect();
-    let _haproxy = start(directory.path(), &addresses);
+    let haproxy = start(directory.path(), &addresses);
     let local = tokio::task::LocalSet::new();
     let ours: BTreeMap<(usize, usize), Finding> = local.block_on(&runtime(), async {
         let probes = RULES.iter().enumerate().flat_map(|(rule, (_, keys))| {
@@ -205,7 +184,7 @@ fn haproxy_finds_the_same_at_the_same_servers() {
     });
     let mut theirs = BTreeMap::new();
     for _ in 0..600 {
-        theirs = results(directory.path());
+        theirs = results(&haproxy);
         if theirs.len() == RULES.len() * ANSWERS.len() {
             break;
         }

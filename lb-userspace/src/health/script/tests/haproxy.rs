@@ -3,6 +3,7 @@
 use super::prober;
 use crate::health::{
     Meaning,
+    haproxy::Haproxy,
     testing::{
         Act::{self, Hear, Pause, Say, Stay},
         server,
@@ -11,11 +12,8 @@ use crate::health::{
 use std::{
     collections::BTreeMap,
     fmt::Write as _,
-    io::{Read as _, Write as _},
     net::{SocketAddr, TcpListener},
-    os::unix::net::UnixStream,
     path::Path,
-    process::{Child, Command, Stdio},
     thread,
     time::Duration,
 };
@@ -183,22 +181,10 @@ const CASES: &[Case] = &[
     },
 ];
 
-struct Haproxy(Child);
-
-impl Drop for Haproxy {
-    fn drop(&mut self) {
-        // It may have ended by itself.
-        self.0.kill().ok();
-        self.0.wait().ok();
-    }
-}
-
 /// Starts one that checks these servers.
 fn start(directory: &Path, addresses: &[SocketAddr]) -> Haproxy {
     let bind = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).unwrap();
-    let socket = directory.join("stats");
-    let mut text = format!("global\n  stats socket {}\n", socket.display());
-    text += "defaults\n  mode tcp\n  timeout client 5s\n  timeout server 5s\n  timeout connect 5s\n";
+    let mut text = "defaults\n  mode tcp\n  timeout client 5s\n  timeout server 5s\n  timeout connect 5s\n".to_owned();
     writeln!(text, "frontend f\n  bind {bind}").unwrap();
     for (number, (case, address)) in CASES.iter().zip(addresses).enumerate() {
         writeln!(text, "backend b{number}\n  option tcp-check").unwrap();
@@ -207,19 +193,12 @@ fn start(directory: &Path, addresses: &[SocketAddr]) -> Haproxy {
         }
         writeln!(text, "  server s {address} check inter 600ms fall 1 rise 1").unwrap();
     }
-    let path = directory.join("haproxy.cfg");
-    std::fs::write(&path, text).unwrap();
-    let child =
-        Command::new("haproxy").arg("-db").arg("-f").arg(&path).stdout(Stdio::null()).stderr(Stdio::null()).spawn();
-    Haproxy(child.expect("haproxy, which `cargo xtask setup` installs"))
+    Haproxy::start(directory, &text)
 }
 
 /// What each backend's server was found to be: the code, and the words.
-fn findings(directory: &Path) -> Option<BTreeMap<String, (String, String)>> {
-    let mut socket = UnixStream::connect(directory.join("stats")).ok()?;
-    socket.write_all(b"show stat\n").ok()?;
-    let mut text = String::new();
-    socket.read_to_string(&mut text).ok()?;
+fn findings(haproxy: &Haproxy) -> Option<BTreeMap<String, (String, String)>> {
+    let text = haproxy.stat()?;
     let mut lines = text.lines().filter(|line| !line.is_empty());
     let names: Vec<_> = lines.next()?.trim_start_matches("# ").split(',').collect();
     let column = |name| names.iter().position(|known| *known == name);
@@ -251,7 +230,7 @@ fn fields(line: &str) -> Vec<String> {
 fn haproxy_finds_the_same_at_the_same_servers() {
     let directory = tempfile::tempdir().unwrap();
     let addresses: Vec<_> = CASES.iter().map(|case| server(case.acts)).collect();
-    let _haproxy = start(directory.path(), &addresses);
+    let haproxy = start(directory.path(), &addresses);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let ours: Vec<_> = CASES
         .iter()
@@ -265,7 +244,7 @@ fn haproxy_finds_the_same_at_the_same_servers() {
         .find_map(|_| {
             thread::sleep(Duration::from_millis(50));
             let known = |code: &str| !code.is_empty() && code != "INI" && !code.starts_with('*');
-            let found = findings(directory.path())?;
+            let found = findings(&haproxy)?;
             (found.len() == CASES.len() && found.values().all(|(code, _)| known(code))).then_some(found)
         })
         .expect("findings of HAProxy");
