@@ -110,8 +110,17 @@ impl Prober {
         (found, Some(wire))
     }
 
-    /// What the server says to what is asked.
+    /// What the server says to what is asked. Should it say the password, nobody hears that.
     pub(super) async fn ask(&self, wire: &mut Wire) -> Step<Finding> {
+        let Some(password) = self.target.check.kind.password().filter(|password| !password.reveal().is_empty()) else {
+            return self.converse(wire).await;
+        };
+        let said = password.reveal().as_bytes().escape_ascii().to_string();
+        let hide = |found: Finding| Finding { detail: found.detail.replace(&said, "***"), ..found };
+        self.converse(wire).await.map(hide).map_err(hide)
+    }
+
+    async fn converse(&self, wire: &mut Wire) -> Step<Finding> {
         let kind = &self.target.check.kind;
         let tls = self.connector.as_ref().map(|connector| Upgrade { connector, name: self.name() });
         let (now, later) = if kind.begins_tls_itself() || self.target.upgrades() { (None, tls) } else { (tls, None) };

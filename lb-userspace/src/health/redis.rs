@@ -81,7 +81,7 @@ mod tests {
     use super::*;
     use crate::{
         health::{Code, testing::ask},
-        model::{Secret, check::Login},
+        model::{CheckKind, Secret, check::Login},
     };
 
     fn find(role: Role, login: bool, answers: &str) -> Finding {
@@ -120,6 +120,18 @@ mod tests {
         {
             assert_eq!(code(Role::Primary, strange), Code::L7Response, "{strange:?}");
         }
+    }
+
+    #[test]
+    fn a_server_that_says_the_password_is_not_repeated() {
+        let login = Login { user: String::new(), password: Some(Secret::new("s3cr\"et")) };
+        let kind = CheckKind::Redis(RedisCheck { login: Some(login), role: Role::Any });
+        let answer = b"-ERR unknown command 'AUTH', with args beginning with: 's3cr\"et'\r\n";
+        let found = crate::health::holds::find(&kind, answer);
+        assert_eq!(
+            found.detail,
+            "refused login: \"ERR unknown command \\'AUTH\\', with args beginning with: \\'***\\'\""
+        );
     }
 
     #[test]

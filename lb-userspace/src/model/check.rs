@@ -127,6 +127,19 @@ pub enum CheckKind {
 }
 
 impl CheckKind {
+    /// What it logs in with, if it does.
+    pub fn password(&self) -> Option<&Secret> {
+        let (Self::Redis(RedisCheck { login: Some(login), .. })
+        | Self::Ftp(FtpCheck { login: Some(login), .. })
+        | Self::Ldap(LdapCheck { login: Some(login), .. })
+        | Self::Mysql(MysqlCheck::Full(SqlLogin { login, .. }))
+        | Self::Pgsql(PgsqlCheck::Full { login: SqlLogin { login, .. }, .. })) = self
+        else {
+            return None;
+        };
+        login.password.as_ref()
+    }
+
     /// Whether TLS begins in the middle of the conversation.
     pub fn begins_tls_itself(&self) -> bool {
         matches!(
