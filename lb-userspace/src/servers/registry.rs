@@ -146,7 +146,11 @@ impl Registry {
         self.standings = servers.iter().map(standing).collect();
         for (identity, _, server) in servers.iter().filter(|(.., server)| server.is_resolved()) {
             if let Some(tracked) = server.track.as_ref().and_then(|tracked| model.identity(tracked)) {
-                let health = self.standing(tracked).health;
+                // Of itself an address is known.
+                let health = match self.standing(tracked).health {
+                    Health::Unresolved => Health::Down,
+                    known @ (Health::Unknown | Health::Up | Health::Down | Health::Stopping | Health::Pending) => known,
+                };
                 self.set_health(*identity, health);
             }
         }

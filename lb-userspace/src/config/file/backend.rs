@@ -88,7 +88,7 @@ table! {
         /// servers all the same, healthy or not. Default: `error`, as HAProxy.
         on_empty: OnEmpty,
         /// The backend that takes new traffic while this one has no server that can (`tcp`, `http`): rules and all count as if
-        /// it had been named instead. Default: none.
+        /// it had been named instead, also for clients whose cookie names a server that drains. Default: none.
         fallback: Text,
         /// What becomes of connections to a server that goes down or into maintenance (`tcp`, `http`), HAProxy's
         /// `on-marked-down`: `keep`, or `shutdown-sessions`. Default: `keep`.
