@@ -34,7 +34,7 @@ mod forwarded;
 pub(crate) mod log;
 mod balance;
 mod cookie;
-mod connect;
+pub(crate) mod connect;
 mod idle;
 mod own;
 mod ask;

@@ -49,12 +49,6 @@ impl Target {
             send_proxy: reach.send_proxy.or_else(|| send_proxy.filter(|_| as_traffic)),
         }
     }
-
-    /// Whether the protocol itself goes over to TLS: it has a way to, and the TLS is the check's own. What traffic does, it does
-    /// from the first byte.
-    fn upgrades(&self) -> bool {
-        self.check.reach.tls.is_some() && matches!(self.check.kind, CheckKind::Mysql(_) | CheckKind::Pgsql(_))
-    }
 }
 
 /// How probes of a target are made.
@@ -121,14 +115,14 @@ impl Prober {
     }
 
     async fn converse(&self, wire: &mut Wire) -> Step<Finding> {
-        let kind = &self.target.check.kind;
+        let check = &self.target.check;
         let tls = self.connector.as_ref().map(|connector| Upgrade { connector, name: self.name() });
-        let (now, later) = if kind.begins_tls_itself() || self.target.upgrades() { (None, tls) } else { (tls, None) };
+        let (now, later) = if check.begins_tls_itself() { (None, tls) } else { (tls, None) };
         let shown = match now {
             Some(tls) => Some(wire.start_tls(tls.connector, tls.name).await?),
             None => None,
         };
-        match kind {
+        match &check.kind {
             CheckKind::Tls(check) => Ok(self.judge(shown.and_then(|shown| shown.validity()).as_ref(), *check)),
             CheckKind::Smtp(check) => smtp::probe(wire, check, later).await,
             CheckKind::Ftp(check) => ftp::probe(wire, check, later).await,

@@ -129,16 +129,21 @@ fn matches(expect: &Expect, received: &[u8], last: bool) -> Option<bool> {
     if !last && received.len() < least.max(expect.min_recv.unwrap_or(0)) {
         return None;
     }
-    let matched = match &expect.content {
-        Content::Text(bytes) | Content::Binary(bytes) => received.windows(least.max(1)).any(|window| window == bytes),
-        Content::Regex(pattern) => pattern.0.is_match(received),
-        Content::BinaryRegex(pattern) => pattern.0.is_match(&upper_hex(received)),
-    };
+    let matched = is_in(&expect.content, received);
     (matched || last || expect.min_recv.is_some()).then_some(matched)
 }
 
+/// Whether that is in what came.
+pub(super) fn is_in(content: &Content, received: &[u8]) -> bool {
+    match content {
+        Content::Text(bytes) | Content::Binary(bytes) => received.windows(bytes.len().max(1)).any(|part| part == bytes),
+        Content::Regex(pattern) => pattern.0.is_match(received),
+        Content::BinaryRegex(pattern) => pattern.0.is_match(&upper_hex(received)),
+    }
+}
+
 /// As `rbinary` looks at it.
-pub(super) fn upper_hex(bytes: &[u8]) -> Vec<u8> {
+fn upper_hex(bytes: &[u8]) -> Vec<u8> {
     let digit = |value: u8| char::from_digit(value.into(), 16).map_or(b'0', |digit| digit.to_ascii_uppercase() as u8);
     bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect()
 }

@@ -1,8 +1,8 @@
 //! Checks in datagrams: one is sent, and the answer looked at. Nothing connects here, so what a refusal is to TCP, an ICMP
 //! message is to UDP: the kernel gives it to a socket that is bound to one peer.
 
-use super::{Code, Finding, finding::quote, script::upper_hex, wire::LIMIT};
-use crate::model::check::{DnsCheck, UdpCheck, script::Content};
+use super::{Code, Finding, finding::quote, script, wire::LIMIT};
+use crate::model::check::{DnsCheck, UdpCheck};
 use std::{
     io,
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
@@ -27,14 +27,7 @@ pub(super) async fn probe(address: SocketAddr, check: &UdpCheck, deadline: Insta
         return if is_silent { Finding::new(Code::L4Ok, "not refused") } else { found };
     };
     ask(address, &check.send, &twice(deadline), |answer| {
-        let is_there = match content {
-            Content::Text(bytes) | Content::Binary(bytes) => {
-                answer.windows(bytes.len().max(1)).any(|part| part == bytes)
-            }
-            Content::Regex(pattern) => pattern.0.is_match(answer),
-            Content::BinaryRegex(pattern) => pattern.0.is_match(&upper_hex(answer)),
-        };
-        Some(if is_there {
+        Some(if script::is_in(content, answer) {
             Finding::ok("answered")
         } else {
             Finding::strange(format!("did not match: {}", quote(answer)))

@@ -7,7 +7,7 @@ use super::{
 };
 use crate::{
     l7::{
-        proxy_protocol,
+        connect,
         tls::server::{ConnectError, Connector, ServerCertificate},
     },
     model::SendProxy,
@@ -63,16 +63,7 @@ impl fmt::Debug for Wire {
 
 /// Opens a connection before `deadline`, and says who we are if the server wants to hear that.
 pub(super) async fn connect(address: SocketAddr, send_proxy: Option<SendProxy>, deadline: Instant) -> Step<TcpStream> {
-    let connected = async {
-        let mut stream = TcpStream::connect(address).await?;
-        stream.set_nodelay(true)?;
-        if let Some(version) = send_proxy {
-            // Nobody's client: the check speaks for itself.
-            stream.write_all(&proxy_protocol::header(version, None)?).await?;
-        }
-        io::Result::Ok(stream)
-    };
-    match timeout_at(deadline, connected).await {
+    match timeout_at(deadline, connect::connect(address, send_proxy, None)).await {
         Ok(connected) => connected.map_err(|error| Finding::failed(&error, Code::L4Connection)),
         Err(_elapsed) => Err(Finding::new(Code::L4Timeout, "")),
     }

@@ -55,7 +55,7 @@ pub(super) async fn open(
     let counts = live.counts.of(thread.index);
     let tls = backend.tls.get(server).and_then(Option::as_ref);
     let attempt = async {
-        let stream = connect(address, backend.send_proxy, flow).await?;
+        let stream = connect(address, backend.send_proxy, Some((flow.client, flow.local))).await?;
         let Some((connector, sni)) = tls else { return Ok(Io::Tcp(stream)) };
         let name = match sni {
             Sni::Host => host,
@@ -89,11 +89,17 @@ fn is_about_name(error: &io::Error) -> bool {
     about.is_some_and(|error| matches!(error, ConnectError::Name | ConnectError::Certificate(_)))
 }
 
-async fn connect(address: SocketAddr, send_proxy: Option<SendProxy>, flow: Flow) -> io::Result<TcpStream> {
+/// Opens a connection to `address`, and says who the client is if the server wants to hear that: its address and the one that it
+/// connected to; `None`: we speak for ourselves.
+pub(crate) async fn connect(
+    address: SocketAddr,
+    send_proxy: Option<SendProxy>,
+    client: Option<(SocketAddr, SocketAddr)>,
+) -> io::Result<TcpStream> {
     let mut stream = TcpStream::connect(address).await?;
     stream.set_nodelay(true)?;
     if let Some(version) = send_proxy {
-        stream.write_all(&proxy_protocol::header(version, Some((flow.client, flow.local)))?).await?;
+        stream.write_all(&proxy_protocol::header(version, client)?).await?;
     }
     Ok(stream)
 }

@@ -139,15 +139,20 @@ impl CheckKind {
         };
         login.password.as_ref()
     }
+}
 
-    /// Whether TLS begins in the middle of the conversation.
+impl Check {
+    /// Whether the protocol itself goes over to TLS in the middle of the conversation. Databases do so in TLS that is the check's
+    /// own; what traffic does, they do from the first byte.
     pub fn begins_tls_itself(&self) -> bool {
-        matches!(
-            self,
-            Self::Smtp(SmtpCheck { starttls: true, .. })
-                | Self::Ftp(FtpCheck { starttls: true, .. })
-                | Self::Ldap(LdapCheck { starttls: true, .. })
-        )
+        let databases = self.reach.tls.is_some() && matches!(self.kind, CheckKind::Mysql(_) | CheckKind::Pgsql(_));
+        let others = matches!(
+            self.kind,
+            CheckKind::Smtp(SmtpCheck { starttls: true, .. })
+                | CheckKind::Ftp(FtpCheck { starttls: true, .. })
+                | CheckKind::Ldap(LdapCheck { starttls: true, .. })
+        );
+        databases || others
     }
 }
 

@@ -16,9 +16,9 @@ pub const UDP_SIZE: u16 = 1_232;
 const RECORDS: usize = 512;
 /// Aliases (CNAME) that are followed.
 const ALIASES: usize = 16;
-/// RFC 1035 §3.1, with the length of the last label.
 /// Jumps of compression in a name: more than it has parts serve only to make work.
 const JUMPS: usize = 128;
+/// RFC 1035 §3.1, with the length of the last label.
 const LONGEST_NAME: usize = 255;
 
 const A: u16 = 1;

@@ -10,7 +10,7 @@ use crate::{
     l7::{self, log::Sinks},
     model::{Backend, Model, ServerName},
     plan::Tables,
-    servers::{Admin, Live, Registry},
+    servers::{Admin, Live, Registry, RegistryError},
 };
 use anyhow::Context as _;
 use prometheus_client::metrics::histogram::Histogram;
@@ -100,14 +100,20 @@ impl Running {
         log_files: BTreeMap<PathBuf, OwnedFd>,
     ) -> anyhow::Result<Next> {
         let known = &self.halves.registry;
-        let mut registry = found.map_or_else(|| known.clone(), |tables| known.take_over(tables));
-        registry.follow(&self.halves.model, model);
-        registry.update(model)?;
-        let live = Arc::new(self.halves.live.for_model(model));
+        let known = found.map_or_else(|| known.clone(), |tables| known.take_over(tables));
+        let (registry, live) = self.state_for(model, known)?;
         let logging = model.frontends.iter().map(|frontend| &frontend.log);
         let sinks = self.sinks.update(logging, log_files, model.global.threads)?;
         let snapshot = l7::Snapshot::with_logs(Arc::clone(model), live, &sinks)?;
         Ok(Next { registry, snapshot, sinks, probers: Probers::new(model)? })
+    }
+
+    /// What outlives a configuration, for the next one: from what is `known` of servers, and from what the proxy has.
+    fn state_for(&self, model: &Model, known: Registry) -> Result<(Registry, Arc<Live>), RegistryError> {
+        let mut registry = known;
+        registry.follow(&self.halves.model, model);
+        registry.update(model)?;
+        Ok((registry, Arc::new(self.halves.live.for_model(model))))
     }
 
     /// All of a change that cannot fail.
@@ -133,10 +139,7 @@ impl Running {
     /// has changed.
     pub(super) fn readdress(&mut self, model: &Arc<Model>, outcomes: &mpsc::Sender<Outcome>) -> anyhow::Result<()> {
         let served = self.threads.snapshot().context("nothing is served")?;
-        let mut registry = self.halves.registry.clone();
-        registry.follow(&self.halves.model, model);
-        registry.update(model)?;
-        let live = Arc::new(self.halves.live.for_model(model));
+        let (registry, live) = self.state_for(model, self.halves.registry.clone())?;
         let snapshot = served.readdressed(Arc::clone(model), live)?;
         self.change_to(
             model,
