@@ -9,7 +9,10 @@ use super::{
     wire::{self, Upgrade, Wire},
 };
 use crate::{
-    l7::tls::server::{Connector, Validity},
+    l7::{
+        connect,
+        tls::server::{Connector, Validity},
+    },
     model::{Backend, Check, CheckKind, SendProxy, Server, SharedServerTls, Sni, check::TlsCheck},
 };
 use std::{
@@ -94,7 +97,7 @@ impl Prober {
             Err(found) => return (found, None),
         };
         if matches!(check.kind, CheckKind::Tcp) {
-            wire::reset(&stream);
+            connect::reset_at_end(&stream); // As HAProxy does.
             if self.connector.is_none() {
                 return (Finding::new(Code::L4Ok, ""), None);
             }

@@ -6,6 +6,7 @@ use super::{
     probe::Prober,
     wire::{self, LIMIT, Wire},
 };
+use crate::l7;
 use crate::model::{
     Sni,
     check::script::{
@@ -49,7 +50,7 @@ async fn open(prober: &Prober, index: usize, connect: &Connect, deadline: Instan
     };
     let stream = wire::connect(address, send_proxy, deadline).await.map_err(failed)?;
     if !connect.linger {
-        wire::reset(&stream);
+        l7::connect::reset_at_end(&stream); // As HAProxy does.
     }
     let mut wire = Wire::new(stream, address, deadline);
     let own = prober.scripted.get(index).and_then(Option::as_ref);

@@ -13,7 +13,6 @@ use crate::{
     model::SendProxy,
 };
 use bytes::BytesMut;
-use socket2::SockRef;
 use std::{
     fmt, io,
     net::{IpAddr, SocketAddr},
@@ -67,12 +66,6 @@ pub(super) async fn connect(address: SocketAddr, send_proxy: Option<SendProxy>, 
         Ok(connected) => connected.map_err(|error| Finding::failed(&error, Code::L4Connection)),
         Err(_elapsed) => Err(Finding::new(Code::L4Timeout, "")),
     }
-}
-
-/// Lets a connection end by a reset, as HAProxy does: that leaves nothing behind on either side.
-pub(super) fn reset(stream: &TcpStream) {
-    // If the option cannot be set, the connection closes the long way.
-    drop(SockRef::from(stream).set_linger(Some(Duration::ZERO)));
 }
 
 impl Wire {

@@ -14,6 +14,7 @@ use crate::{
     model::{SendProxy, Sni},
     servers::{Entry, Place, Refusal, Seen, ServerLive, Slot},
 };
+use socket2::SockRef;
 use std::{
     future::poll_fn,
     io,
@@ -21,6 +22,7 @@ use std::{
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
+    time::Duration,
 };
 use tokio::{
     io::AsyncWriteExt as _,
@@ -102,6 +104,12 @@ pub(crate) async fn connect(
         stream.write_all(&proxy_protocol::header(version, client)?).await?;
     }
     Ok(stream)
+}
+
+/// Has a connection end by a reset, once nobody uses it any more: that leaves nothing behind on either side. If the option cannot be
+/// set, it ends by a close.
+pub(crate) fn reset_at_end(stream: &TcpStream) {
+    drop(SockRef::from(stream).set_linger(Some(Duration::ZERO)));
 }
 
 /// Opens a connection to whichever server takes it first: the next is tried as soon as one has refused. `key` is what servers

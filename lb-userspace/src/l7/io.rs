@@ -7,10 +7,9 @@ pub(super) mod writer;
 pub(super) use reader::Reader;
 pub(super) use writer::Writer;
 
-use super::tls;
+use super::{connect, tls};
 use crate::servers::FrontendLive;
 use bytes::BytesMut;
-use socket2::SockRef;
 use std::{
     cell::{Cell, RefCell},
     io::{self, IoSlice},
@@ -18,7 +17,6 @@ use std::{
     rc::Rc,
     sync::Arc,
     task::{Context, Poll, ready},
-    time::Duration,
 };
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
@@ -138,8 +136,7 @@ impl Wire {
             Io::Tcp(stream) => stream,
             Io::Tls(stream) => stream.get_ref().0,
         };
-        // If the option cannot be set, it ends by a close.
-        drop(SockRef::from(stream).set_linger(Some(Duration::ZERO)));
+        connect::reset_at_end(stream);
     }
 
     /// Tells the other side that no more comes.

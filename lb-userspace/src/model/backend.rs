@@ -75,6 +75,13 @@ pub enum Proto {
 }
 
 impl Backend {
+    /// Most servers that take new traffic together: backups do only once no other server can.
+    pub fn most_takers(&self) -> usize {
+        let backups = self.servers.iter().filter(|server| server.backup).count();
+        let at_once = if self.allbackups { backups } else { backups.min(1) };
+        at_once.max(self.servers.len() - backups)
+    }
+
     /// The load at which all servers may have their `maxconn`.
     pub fn fullconn(&self) -> usize {
         let sum = || self.servers.iter().map(|server| server.limits.maxconn as usize).sum();

@@ -62,7 +62,7 @@ pub(super) fn backend(
         check: typed.check.given().map(|typed| check::check(typed, (bundle, known), out)),
         servers: servers(name, typed, uses, bundle, out),
         allbackups: all_backups(typed, out),
-        failover: failover::failover((name, typed), uses, names, out),
+        failover: failover::failover(typed, uses, names, out),
         gue_port: range::number(&typed.gue_port, "gue_port", 1_u16..=u16::MAX, GUE_PORT, out),
         sources: typed.source.value().into_iter().flat_map(|OneOrMany(pool)| pool).map(|source| source.value).collect(),
         affinity,

@@ -10,23 +10,8 @@ use crate::{
     model::{Backend, Failover, OnEmpty},
 };
 
-pub(super) fn failover(
-    (name, typed): (&At<String>, &Typed),
-    uses: &[&Use<'_>],
-    names: &Names<'_>,
-    out: &mut Vec<Diagnostic>,
-) -> Failover {
+pub(super) fn failover(typed: &Typed, uses: &[&Use<'_>], names: &Names<'_>, out: &mut Vec<Diagnostic>) -> Failover {
     let min_up = range::number(&typed.min_up, "min_up", 1_u32..=65_535, 1, out);
-    let servers = typed.server.value().map_or(&[][..], |servers| servers);
-    let backups = servers.iter().filter(|server| server.value.backup.or(false)).count();
-    // Backups take traffic only when no other server can: they are counted by themselves.
-    let at_once = if typed.allbackups.or(false) { backups } else { backups.min(1) };
-    let most = at_once.max(servers.len() - backups);
-    if let Some(At { span, .. }) = typed.min_up.given().filter(|_| min_up as usize > most.max(1)) {
-        let message =
-            format!("at most {most} servers of backend `{}` take traffic: `min_up` is never reached", name.value);
-        out.push(Diagnostic::error(*span, message));
-    }
     let proxied = [
         ("fallback", typed.fallback.given().map(|at| at.span)),
         ("on_marked_down", typed.on_marked_down.given().map(|at| at.span)),
@@ -77,8 +62,17 @@ pub(super) fn add_uses(typed: &[&Entry<Typed>], names: &Names<'_>, uses: &mut Ve
     }
 }
 
-/// Fallbacks must end somewhere.
-pub(super) fn check_cycles(typed: &[&Entry<Typed>], model: &[Backend], out: &mut Vec<Diagnostic>) {
+/// What can be said once all backends are known: `min_up` must be reached, and fallbacks must end somewhere.
+pub(super) fn check(typed: &[&Entry<Typed>], model: &[Backend], out: &mut Vec<Diagnostic>) {
+    for ((name, typed), backend) in typed.iter().zip(model) {
+        let most = backend.most_takers();
+        let never = |_: &&At<i64>| backend.failover.min_up as usize > most.max(1);
+        if let Some(At { span, .. }) = typed.min_up.given().filter(never) {
+            let message =
+                format!("at most {most} servers of backend `{}` take traffic: `min_up` is never reached", name.value);
+            out.push(Diagnostic::error(*span, message));
+        }
+    }
     for (start, (name, backend)) in typed.iter().enumerate() {
         let Some(text) = backend.fallback.value() else { continue };
         let next = |index: usize| model.get(index).and_then(|backend| backend.failover.fallback);

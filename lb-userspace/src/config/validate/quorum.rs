@@ -30,7 +30,7 @@ fn quorum(frontend: &Frontend, typed: &Typed, model: &Model, out: &mut Vec<Diagn
     }
     let Some(backend) = frontend.default_backend().and_then(|index| model.backends.get(index)) else { return default };
     let all = everyday(backend);
-    let most = all.max(if backend.allbackups { backend.servers.len() - all } else { 1 });
+    let most = all.max(backend.most_takers()).max(1);
     let servers = number(&typed.quorum, "quorum", 1, most, all, out).unwrap_or(default.servers);
     let hysteresis = number(&typed.hysteresis, "hysteresis", 0, most, all, out).unwrap_or(default.hysteresis);
     let (wide, up) = (hysteresis >= servers, servers.saturating_add(hysteresis) as usize > most);
