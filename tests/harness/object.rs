@@ -24,6 +24,7 @@ use lb_ebpf::{
     Verdict,
     testing::{Counted, MemoryTables},
 };
+use lb_userspace::dataplane::load::verify;
 use lookups::Lookups;
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -117,7 +118,7 @@ impl Loaded {
         let lookups = Lookups::open(&ebpf)?;
         let mut loaded = Self { ebpf, lookups, filled: nothing, rings: BTreeMap::new(), placed: BTreeSet::new() };
         loaded.fill(tables)?;
-        loaded.program_mut()?.load()?;
+        verify(loaded.program_mut()?)?;
         Ok(loaded)
     }
 

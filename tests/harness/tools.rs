@@ -10,6 +10,7 @@ use aya::{
     maps::PerCpuArray,
     programs::{TestRun as _, TestRunOptions, Xdp},
 };
+use lb_userspace::dataplane::load::verify;
 use std::{fs, path::Path};
 
 /// What `build.rs` left in `OUT_DIR`, at an address that an ELF reader may use.
@@ -116,7 +117,7 @@ pub(crate) fn can_load() -> Result<()> {
 /// Loads the program of this name and returns it.
 fn load<'a>(object: &'a mut Ebpf, name: &str) -> Result<&'a mut Xdp> {
     let program: &mut Xdp = object.program_mut(name).with_context(|| format!("no program {name}"))?.try_into()?;
-    program.load().with_context(|| format!("loading {name}"))?;
+    verify(program).with_context(|| format!("loading {name}"))?;
     Ok(program)
 }
 

@@ -17,6 +17,7 @@ use lb_tests::{
         reference::Reference,
     },
 };
+use lb_userspace::dataplane::load::verify;
 use serde_json::Value;
 use std::{
     collections::BTreeSet,
@@ -78,7 +79,7 @@ fn a_program_for_frames_of_one_page_runs_inside_too() -> Result<()> {
     namespace::enter()?;
     let mut object = Ebpf::load(tools::object()?)?;
     let program: &mut Xdp = object.program_mut("pass_plain").context("no program")?.try_into()?;
-    program.load()?;
+    verify(program)?;
     let mut rearm = Rearm::load()?;
     rearm.put(program.fd()?)?;
     let mut packets = packets(Frame::tcp(CLIENT, DIRECT_VIP), Varies::Source4, 7..9);

@@ -11,7 +11,7 @@ use aya::{
 };
 use lb_common::{hash::HashKey, maps::names};
 use rustix::thread::{CapabilitySet, capabilities};
-use std::{error::Error, io, path::PathBuf};
+use std::{error::Error, io, path::PathBuf, thread, time::Duration};
 
 /// The name of the XDP program in the object.
 const PROGRAM: &str = "sluice";
@@ -20,6 +20,10 @@ const HASH_KEY: &str = "HASH_KEY";
 const TRACK_BUDGET: &str = "TRACK_BUDGET";
 /// Lines of the verifier's log that an error shows: the last ones say what was wrong.
 const LOG_LINES: usize = 20;
+/// How often the kernel is asked to verify the program; libbpf asks as often.
+const VERIFICATIONS: u32 = 5;
+/// The pause after the first refusal; each further one is as much longer.
+const PAUSE: Duration = Duration::from_millis(10);
 
 /// The kernel half, loaded but not attached.
 #[derive(Debug)]
@@ -36,7 +40,7 @@ impl Loaded {
     /// Prints what the kernel half logs, from now on, in a task of the current runtime.
     #[cfg(feature = "kernel-log")]
     pub fn follow_log(&mut self) {
-        const PAUSE: std::time::Duration = std::time::Duration::from_millis(50);
+        const PAUSE: Duration = Duration::from_millis(50);
         match aya_log::EbpfLogger::init(&mut self.object) {
             Ok(mut logger) => drop(tokio::task::spawn_local(async move {
                 loop {
@@ -136,8 +140,25 @@ fn load_pinned(object: &[u8], pins: &Pins, frozen: Frozen, adopted: bool) -> Res
     for name in names() {
         pins.open(name)?; // a map that the object makes smaller than lb-common says would be read past its end
     }
-    loaded.program()?.load().map_err(program_error)?;
+    verify(loaded.program()?).map_err(program_error)?;
     Ok(loaded)
+}
+
+/// Loads `program`, whatever comes in between: the verifier gives up with EAGAIN when a signal or a freezer wants the
+/// thread.
+pub fn verify(program: &mut Xdp) -> Result<(), ProgramError> {
+    let disturbed = |error: &ProgramError| matches!(error, ProgramError::LoadError { io_error, .. } if io_error.kind() == io::ErrorKind::WouldBlock);
+    repeat(|| program.load(), disturbed)
+}
+
+fn repeat<E>(mut load: impl FnMut() -> Result<(), E>, disturbed: impl Fn(&E) -> bool) -> Result<(), E> {
+    for tried in 1..VERIFICATIONS {
+        match load() {
+            Err(error) if disturbed(&error) => thread::sleep(PAUSE * tried),
+            result => return result,
+        }
+    }
+    load()
 }
 
 /// Opens every map that is pinned already. Whether there was one.
@@ -207,6 +228,23 @@ mod tests {
     fn a_build_without_a_kernel_half_says_so() {
         let error = load(&[], &Pins::new("/nowhere"), Frozen::default()).unwrap_err();
         assert!(matches!(error, LoadError::NoObject(_)), "{error}");
+    }
+
+    #[test]
+    fn a_verification_that_was_disturbed_is_begun_again_but_not_for_ever() {
+        let tried = |results: &[Result<(), &'static str>]| {
+            let mut calls = 0;
+            let load = || {
+                calls += 1;
+                results.get(calls - 1).copied().unwrap_or(Err("disturbed"))
+            };
+            let result = repeat(load, |error| *error == "disturbed");
+            (calls, result)
+        };
+        assert_eq!(tried(&[Ok(())]), (1, Ok(())));
+        assert_eq!(tried(&[Err("disturbed"), Err("disturbed"), Ok(())]), (3, Ok(())));
+        assert_eq!(tried(&[Err("disturbed"), Err("refused"), Ok(())]), (2, Err("refused")));
+        assert_eq!(tried(&[]), (5, Err("disturbed")));
     }
 
     #[test]
