@@ -54,6 +54,7 @@ pub use tls::{
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    iter,
     net::SocketAddr,
 };
 
@@ -93,9 +94,18 @@ impl Model {
         Some(servers.iter().find(|server| server.name == name.server)?.identity(&name.backend))
     }
 
-    /// The backends that kernel frontends use: each owns a ring.
+    /// A backend, then the one that takes its traffic while it has no server for it, and so on.
+    pub fn with_fallbacks(&self, first: BackendIndex) -> impl Iterator<Item = (BackendIndex, &Backend)> {
+        let entry = |index: BackendIndex| Some((index, self.backends.get(index)?));
+        let chain = iter::successors(entry(first), move |(_, backend)| entry(backend.failover.fallback?));
+        chain.take(self.backends.len())
+    }
+
+    /// The backends that kernel frontends use, or fall back to: each owns a ring.
     pub fn kernel_backends(&self) -> impl Iterator<Item = &Backend> {
-        let used: BTreeSet<BackendIndex> = self.frontends.iter().filter_map(|of| Some(of.l4()?.backend)).collect();
+        let named = self.frontends.iter().filter_map(|of| Some(of.l4()?.backend));
+        let used: BTreeSet<BackendIndex> =
+            named.flat_map(|backend| self.with_fallbacks(backend).map(|(index, _)| index)).collect();
         used.into_iter().filter_map(|index| self.backends.get(index))
     }
 

@@ -115,7 +115,7 @@ fn model(file: &File, bundle: &Bundle, wanted: &mut BTreeSet<String>, out: &mut 
             })
             .collect(),
     };
-    failover::check(&backends, &model.backends, out);
+    failover::check(&backends, &uses, &model.backends, out);
     track::resolve(&backends, &mut model.backends, out);
     for (index, backend) in model.backends.iter_mut().enumerate() {
         backend.pressure.is_asked_for_load = known.is_asked_for_load(index);

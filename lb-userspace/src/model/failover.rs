@@ -9,7 +9,7 @@ pub struct Failover {
     pub min_up: u32,
     /// What becomes of new traffic then. Default: an error.
     pub on_empty: OnEmpty,
-    /// The backend that takes it then (`tcp`, `http`). Default: none.
+    /// The backend that takes it then. Default: none.
     pub fallback: Option<BackendIndex>,
     /// Connections to a server that goes down are cut (`tcp`, `http`). Default: they go on.
     pub cut_down: bool,

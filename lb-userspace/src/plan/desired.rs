@@ -120,16 +120,22 @@ impl Planner {
         servers: &transition::Servers,
         moment: Moment<'_>,
     ) -> BTreeMap<RingId, Ring> {
+        let of_backend = |backend: &Backend| {
+            let known = self.backends.get_mut(&backend.name)?;
+            Some((backend.name.clone(), (known.owners(registry), known.takers().collect::<Vec<_>>())))
+        };
+        let owners: BTreeMap<_, _> = model.kernel_backends().filter_map(of_backend).collect();
         let mut rings = BTreeMap::new();
-        for backend in model.kernel_backends() {
+        for (index, backend) in model.backends.iter().enumerate() {
             let identity = backend::identity(&backend.name);
-            let (Some(ring), Some(known)) = (registry.ring_id(identity), self.backends.get_mut(&backend.name)) else {
+            let (Some(ring), Some(own)) = (registry.ring_id(identity), owners.get(&backend.name)) else {
                 continue;
             };
-            let owners = known.owners(registry);
-            let is_disturbed = known.takers().any(|id| servers.is_down(id));
+            let mut chain = model.with_fallbacks(index).filter_map(|(_, backend)| owners.get(&backend.name));
+            let (owners, takers) = chain.find(|(_, takers)| !takers.is_empty()).unwrap_or(own);
+            let is_disturbed = takers.iter().any(|id| servers.is_down(*id));
             let change = Change { ring, identity, transition: backend.transition, moment, servers, is_disturbed };
-            let slots = self.transitions.next(&change, current.get(&ring), &owners);
+            let slots = self.transitions.next(&change, current.get(&ring), owners);
             rings.insert(ring, Ring { identity, slots });
         }
         self.transitions.retain(&rings);

@@ -37,7 +37,8 @@ struct Draining {
     server: String,
     identity: u64,
     id: ServerId,
-    ring: RingId,
+    /// Those that may name it: its backend's, and those of backends that fall back to that.
+    rings: Vec<RingId>,
     /// Whether the packet path remembers every flow of its backend.
     is_tracked: bool,
     /// Whether the kernel half has no flow of it left.
@@ -88,7 +89,7 @@ impl Scans {
             Timeouts { tcp: halves.model.global.flow_timeout_tcp, udp: halves.model.global.flow_timeout_udp };
         let forgotten = halves.resting(begun);
         let connections = self.is_asked(begun) || self.draining.iter().any(|server| server.is_tracked);
-        let unnamed = self.draining.iter().filter(|server| !halves.is_named(server.ring, server.id));
+        let unnamed = self.draining.iter().filter(|server| !server.is_named(halves));
         let unnamed = unnamed.map(|server| server.id).collect();
         (self.is_running, self.begun) = (true, Some(begun));
         tokio::task::spawn_blocking(move || {
@@ -106,10 +107,11 @@ impl Scans {
             Ok(census) => census,
             Err(error) => return error!(%error, "cannot look at the flows that the kernel half remembers"),
         };
-        for Draining { backend, server, id, ring, is_drained, .. } in &mut self.draining {
-            let held = census.held_by(*id);
-            let was_drained = *is_drained;
-            *is_drained = unnamed.contains(id) && !halves.is_named(*ring, *id) && held == Held::default();
+        for draining in &mut self.draining {
+            let held = census.held_by(draining.id);
+            let is_unnamed = unnamed.contains(&draining.id) && !draining.is_named(halves);
+            let was_drained = std::mem::replace(&mut draining.is_drained, is_unnamed && held == Held::default());
+            let Draining { backend, server, is_drained, .. } = draining;
             if *is_drained && !was_drained {
                 info!(backend, server, "drained: no flow of it is left in the kernel half");
             }
@@ -121,7 +123,7 @@ impl Scans {
     pub(super) fn look(&mut self, halves: &Halves) {
         let before = std::mem::take(&mut self.draining);
         for backend in halves.model.kernel_backends() {
-            let Some(ring) = halves.registry.ring_id(backend::identity(&backend.name)) else { continue };
+            let rings = rings(halves, backend);
             for server in &backend.servers {
                 let identity = server.identity(&backend.name);
                 if let (Admin::Drain, Some(id)) =
@@ -133,7 +135,7 @@ impl Scans {
                         server: server.name.clone(),
                         identity,
                         id,
-                        ring,
+                        rings: rings.clone(),
                         is_tracked: is_tracked(backend),
                         is_drained: known.is_some_and(|known| known.is_drained),
                     });
@@ -146,6 +148,21 @@ impl Scans {
     pub(super) fn has_flows(&self, identity: u64) -> bool {
         self.draining.iter().any(|server| server.identity == identity && !server.is_drained)
     }
+}
+
+impl Draining {
+    /// Whether a slot names it, be it for the flows that it had before.
+    fn is_named(&self, halves: &Halves) -> bool {
+        self.rings.iter().any(|ring| halves.is_named(*ring, self.id))
+    }
+}
+
+/// The rings that may name servers of `backend`.
+fn rings(halves: &Halves, backend: &Backend) -> Vec<RingId> {
+    let chain = |index| halves.model.with_fallbacks(index).map(|(_, backend)| &backend.name);
+    let users = halves.model.backends.iter().enumerate();
+    let users = users.filter(|(index, _)| chain(*index).any(|name| *name == backend.name));
+    users.filter_map(|(_, user)| halves.registry.ring_id(backend::identity(&user.name))).collect()
 }
 
 /// Whether the packet path remembers every flow of a backend.

@@ -87,8 +87,9 @@ table! {
         /// the end of the connection (`tcp`), nothing (`l4`). `reset`: a reset of the connection (`tcp`). `fail-open`: it goes to
         /// servers all the same, healthy or not. Default: `error`, as HAProxy.
         on_empty: OnEmpty,
-        /// The backend that takes new traffic while this one has no server that can (`tcp`, `http`): rules and all count as if
-        /// it had been named instead, also for clients whose cookie names a server that drains. Default: none.
+        /// The backend that takes new traffic while this one has no server that can. `tcp`, `http`: rules and all count as if
+        /// it had been named instead, also for clients whose cookie names a server that drains. `l4`: its servers take the place
+        /// of this one's; it must forward in the same way. Default: none.
         fallback: Text,
         /// What becomes of connections to a server that goes down or into maintenance (`tcp`, `http`), HAProxy's
         /// `on-marked-down`: `keep`, or `shutdown-sessions`. Default: `keep`.

@@ -136,7 +136,7 @@ bind = "*:80"
 default_backend = "b"
 [backend.a]
 forward = "nat"
-fallback = "b"
+fallback = "f"
 server = [{ name = "a", address = "10.0.0.1:80" }]
 [backend.b]
 fallback = "c"
@@ -149,16 +149,18 @@ server = [{ name = "a", address = "10.0.0.1:80" }]
 [backend.d]
 fallback = "e"
 server = [{ name = "a", address = "10.0.0.1:80" }]
+[backend.f]
+forward = "ipip"
+server = [{ name = "a", address = "10.0.0.1" }]
 "#;
 
-const FALLBACKS_REPORT: &str = r#"error: `fallback` has no meaning for frontend `dns` of mode `l4`
+const FALLBACKS_REPORT: &str = r#"error: backend `f` cannot take the packets of `a`: `forward` differs
   --> sluice.toml:14:12
    |
- 7 | default_backend = "a"
-   |                   --- used here
-...
-14 | fallback = "b"
+14 | fallback = "f"
    |            ^^^
+   |
+   = help: a VIP is forwarded in one way, whoever serves it: say the same in both backends
 
 error: backend `b` would fall back to itself
   --> sluice.toml:17:12

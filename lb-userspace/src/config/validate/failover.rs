@@ -13,7 +13,6 @@ use crate::{
 pub(super) fn failover(typed: &Typed, uses: &[&Use<'_>], names: &Names<'_>, out: &mut Vec<Diagnostic>) -> Failover {
     let min_up = range::number(&typed.min_up, "min_up", 1_u32..=65_535, 1, out);
     let proxied = [
-        ("fallback", typed.fallback.given().map(|at| at.span)),
         ("on_marked_down", typed.on_marked_down.given().map(|at| at.span)),
         ("on_marked_up", typed.on_marked_up.given().map(|at| at.span)),
     ];
@@ -51,7 +50,7 @@ fn without_meaning(key: &str, span: Span, used: &Use<'_>) -> Diagnostic {
 /// Who uses a backend uses its fallbacks.
 pub(super) fn add_uses(typed: &[&Entry<Typed>], names: &Names<'_>, uses: &mut Vec<Use<'_>>) {
     let fallback = |index: usize| names.find(&typed.get(index)?.1.fallback.value()?.value);
-    for mut used in uses.clone().into_iter().filter(|used| used.mode != Some(Mode::L4)) {
+    for mut used in uses.clone() {
         while let Some(next) = fallback(used.backend) {
             used.backend = next;
             if uses.iter().any(|known| (known.backend, known.span) == (used.backend, used.span)) {
@@ -62,8 +61,9 @@ pub(super) fn add_uses(typed: &[&Entry<Typed>], names: &Names<'_>, uses: &mut Ve
     }
 }
 
-/// What can be said once all backends are known: `min_up` must be reached, and fallbacks must end somewhere.
-pub(super) fn check(typed: &[&Entry<Typed>], model: &[Backend], out: &mut Vec<Diagnostic>) {
+/// What can be said once all backends are known: `min_up` must be reached, and fallbacks must end somewhere and take packets as
+/// the VIP's row says.
+pub(super) fn check(typed: &[&Entry<Typed>], uses: &[Use<'_>], model: &[Backend], out: &mut Vec<Diagnostic>) {
     for ((name, typed), backend) in typed.iter().zip(model) {
         let most = backend.most_takers();
         let never = |_: &&At<i64>| backend.failover.min_up as usize > most.max(1);
@@ -88,5 +88,27 @@ pub(super) fn check(typed: &[&Entry<Typed>], model: &[Backend], out: &mut Vec<Di
                 None => break,
             }
         }
+        let in_kernel = uses.iter().any(|used| used.backend == start && used.mode == Some(Mode::L4));
+        let one = model.get(start).filter(|_| in_kernel);
+        if let Some((one, other)) = one.and_then(|one| Some((one, model.get(one.failover.fallback?)?)))
+            && let Some(key) = difference(one, other)
+        {
+            let message =
+                format!("backend `{}` cannot take the packets of `{}`: `{key}` differs", other.name, one.name);
+            let error = Diagnostic::error(text.span, message);
+            out.push(error.help("a VIP is forwarded in one way, whoever serves it: say the same in both backends"));
+        }
     }
+}
+
+/// A key that says how packets of a VIP are forwarded, in which two backends differ.
+fn difference(one: &Backend, other: &Backend) -> Option<&'static str> {
+    let same = [
+        ("forward", one.forward == other.forward),
+        ("gue_port", one.gue_port == other.gue_port),
+        ("source", one.sources == other.sources),
+        ("track", one.track == other.track),
+        ("balance", one.affinity == other.affinity),
+    ];
+    same.into_iter().find_map(|(key, is_same)| (!is_same).then_some(key))
 }

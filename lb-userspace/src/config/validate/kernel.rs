@@ -20,13 +20,15 @@ use crate::{
 use lb_common::{Forward, Protocol};
 use std::{collections::BTreeSet, net::IpAddr};
 
-/// An `l4` frontend with the backend it uses.
+/// An `l4` frontend with a backend it uses.
 #[derive(Clone, Copy)]
 struct L4<'a> {
     name: &'a str,
     typed: &'a Frontend,
-    /// Where it names the backend.
+    /// Where the backend is named.
     used: Span,
+    /// Whether it only falls back to the backend.
+    is_fallback: bool,
     /// Which backend.
     index: usize,
     backend: &'a Entry<Backend>,
@@ -63,7 +65,7 @@ pub(super) fn check(
     out: &mut Vec<Diagnostic>,
 ) {
     check_global(file, frontends, out);
-    let frontends: Vec<_> = frontends.iter().filter_map(|frontend| l4(frontend, backends, names)).collect();
+    let frontends: Vec<_> = frontends.iter().flat_map(|frontend| l4(frontend, backends, names)).collect();
     let mut seen = BTreeSet::new();
     for frontend in frontends.iter().filter(|frontend| seen.insert(frontend.index)) {
         backend::check(frontend, out);
@@ -76,10 +78,18 @@ pub(super) fn check(
     addresses::check(&vips, out);
 }
 
-fn l4<'a>((name, typed): &'a Entry<Frontend>, backends: &[&'a Entry<Backend>], names: &Names<'_>) -> Option<L4<'a>> {
-    let used = typed.default_backend.value().filter(|_| typed.mode.value() == Some(&Mode::L4))?;
-    let index = names.find(&used.value)?;
-    Some(L4 { name: &name.value, typed, used: used.span, index, backend: backends.get(index)? })
+/// An `l4` frontend with its backend, and with those that this falls back to.
+fn l4<'a>((name, typed): &'a Entry<Frontend>, backends: &[&'a Entry<Backend>], names: &Names<'_>) -> Vec<L4<'a>> {
+    let mut next = typed.default_backend.value().filter(|_| typed.mode.value() == Some(&Mode::L4));
+    let mut found: Vec<L4<'a>> = Vec::new();
+    while let Some((used, index)) = next.and_then(|used| Some((used.span, names.find(&used.value)?)))
+        && let Some(backend) = backends.get(index)
+        && found.iter().all(|known| known.index != index)
+    {
+        found.push(L4 { name: &name.value, typed, used, is_fallback: !found.is_empty(), index, backend });
+        next = backend.1.fallback.value();
+    }
+    found
 }
 
 fn vips(frontend: L4<'_>) -> Vec<Vip<'_>> {

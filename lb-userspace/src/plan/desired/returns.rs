@@ -42,8 +42,8 @@ pub fn keys(model: &Model) -> BTreeSet<Endpoint> {
 /// whose packets keep theirs.
 fn sources(model: &Model) -> impl Iterator<Item = (Endpoint, KernelVip, &Backend, usize)> {
     let of_vip = |(key, vip): (Endpoint, KernelVip)| {
-        let backend = model.backends.get(vip.frontend.backend).filter(|backend| backend.forward == Forward::Nat);
-        backend.into_iter().flat_map(move |backend| {
+        let backends = model.with_fallbacks(vip.frontend.backend).map(|(_, backend)| backend);
+        backends.filter(|backend| backend.forward == Forward::Nat).flat_map(move |backend| {
             let servers = backend.servers.iter().enumerate().filter(|(_, server)| server.is_resolved());
             servers.map(move |(index, server)| (source(key, &vip, server), vip, backend, index))
         })

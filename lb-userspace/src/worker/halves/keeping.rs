@@ -6,7 +6,7 @@ mod clients;
 use super::*;
 use crate::{
     dataplane::memory::MemoryMaps,
-    model::Server,
+    model::{Failover, Server},
     plan::{
         testing::{backend, bind, model, server},
         transition,
@@ -26,6 +26,8 @@ const BUDGET: u32 = 20_000;
 #[derive(Clone, Debug)]
 enum Step {
     Health(usize, bool),
+    /// All servers fail or return, but not those of the backend that is fallen back to.
+    AllHealth(bool),
     Admin(usize, u8),
     /// Which servers there are, by weight; 0: it is not configured.
     Servers([u16; 6]),
@@ -39,8 +41,9 @@ enum Step {
 
 fn any_step() -> impl Strategy<Value = Step> {
     prop_oneof![
-        4 => (0_usize..6, any::<bool>()).prop_map(|(server, up)| Step::Health(server, up)),
-        3 => (0_usize..6, 0_u8..3).prop_map(|(server, admin)| Step::Admin(server, admin)),
+        4 => (0_usize..8, any::<bool>()).prop_map(|(server, up)| Step::Health(server, up)),
+        1 => any::<bool>().prop_map(Step::AllHealth),
+        3 => (0_usize..8, 0_u8..3).prop_map(|(server, admin)| Step::Admin(server, admin)),
         2 => proptest::array::uniform6(0_u16..4).prop_map(Step::Servers),
         1 => Just(Step::Restart),
         4 => (0_u16..900).prop_map(Step::Pass),
@@ -53,15 +56,19 @@ fn any_step() -> impl Strategy<Value = Step> {
 struct History {
     world: Shared,
     halves: Halves,
-    servers: Vec<Server>,
+    /// Of the backend, and of the one that it falls back to.
+    servers: [Vec<Server>; 2],
 }
+
+/// The backends.
+const NAMES: [&str; 2] = ["web", "web_spare"];
 
 impl History {
     fn new(seed: u64) -> Self {
         let world = World::new(seed);
         let world = Shared(Rc::new(RefCell::new(world)));
         let halves = Halves::new(Box::new(MemoryMaps::default()), Arc::new(model(vec![], vec![])));
-        let mut history = Self { world, halves, servers: Vec::new() };
+        let mut history = Self { world, halves, servers: [Vec::new(), Vec::new()] };
         history.start([1; 6]);
         history
     }
@@ -85,14 +92,16 @@ impl History {
             weight,
             ..server(&format!("s{number}"), &format!("10.0.0.{number}:80"))
         };
-        self.servers = named.map(one).collect();
-        if self.servers.is_empty() {
-            self.servers.push(one((1, 1)));
+        let mut servers: Vec<_> = named.map(one).collect();
+        if servers.is_empty() {
+            servers.push(one((1, 1)));
         }
-        let mut web = backend("web", self.servers.clone());
-        web.transition = TRANSITION;
-        self.world.0.borrow_mut().configured = self.servers.iter().map(|server| server.identity("web")).collect();
-        let model = Arc::new(model(vec![web], vec![(bind("192.0.2.10:80", Protocol::Tcp), "web")]));
+        self.servers = [servers, vec![one((7, 1)), one((8, 2))]];
+        let [mut web, mut spare] = [0, 1].map(|index| backend(NAMES[index], self.servers[index].clone()));
+        (web.transition, spare.transition) = (TRANSITION, TRANSITION);
+        web.failover = Failover { fallback: Some(1), ..Failover::default() };
+        self.world.0.borrow_mut().configured = self.identities().collect();
+        let model = Arc::new(model(vec![web, spare], vec![(bind("192.0.2.10:80", Protocol::Tcp), "web")]));
         let mut registry = self.halves.registry.clone();
         registry.update(&model).unwrap();
         let live = Arc::new(self.halves.live.for_model(&model));
@@ -102,12 +111,24 @@ impl History {
         assert!(self.halves.settled());
     }
 
+    fn identities(&self) -> impl Iterator<Item = u64> {
+        let both = self.servers.iter().zip(NAMES);
+        both.flat_map(|(servers, name)| servers.iter().map(move |server| server.identity(name)))
+    }
+
+    /// The first six are of the backend, the others of the one that it falls back to.
     fn stands(&mut self, server: usize, change: impl Fn(&mut Registry, u64) -> bool) {
-        let Some(server) = self.servers.get(server) else { return };
-        if change(&mut self.halves.registry, server.identity("web")) {
+        let (index, server) = if server < 6 { (0, server) } else { (1, server - 6) };
+        let Some(server) = self.servers[index].get(server) else { return };
+        if change(&mut self.halves.registry, server.identity(NAMES[index])) {
             let model = Arc::clone(&self.halves.model);
-            self.halves.standings_changed(&[&model.backends[0]], self.now());
+            self.halves.standings_changed(&[&model.backends[index]], self.now());
         }
+    }
+
+    fn set_health(&mut self, server: usize, up: bool) {
+        let health = if up { Health::Up } else { Health::Down };
+        self.stands(server, |registry, identity| registry.set_health(identity, health));
     }
 
     /// Time goes by, with traffic, and the daemon does what is due.
@@ -154,10 +175,8 @@ impl History {
 
     fn step(&mut self, step: &Step) {
         match *step {
-            Step::Health(server, up) => {
-                let health = if up { Health::Up } else { Health::Down };
-                self.stands(server, |registry, identity| registry.set_health(identity, health));
-            }
+            Step::Health(server, up) => self.set_health(server, up),
+            Step::AllHealth(up) => (0..6).for_each(|server| self.set_health(server, up)),
             Step::Admin(server, admin) => {
                 let admin = [Admin::Ready, Admin::Drain, Admin::Maint][usize::from(admin)];
                 self.stands(server, |registry, identity| registry.set_admin(identity, admin));
@@ -183,7 +202,7 @@ impl History {
     fn weights(&self) -> [u16; 6] {
         let weight = |number: usize| {
             let name = format!("s{number}");
-            self.servers.iter().find(|server| server.name == name).map_or(0, |server| server.weight)
+            self.servers[0].iter().find(|server| server.name == name).map_or(0, |server| server.weight)
         };
         [1, 2, 3, 4, 5, 6].map(weight)
     }
@@ -221,7 +240,7 @@ fn the_planner_looks_as_far_along_the_chain_as_the_packet_path() {
 /// The names of servers that slots of the ring name, as owner or for their flows of before.
 fn named(history: &History) -> BTreeSet<String> {
     let of = |server: &Server| history.halves.registry.server_id(server.identity("web")).unwrap();
-    let named = history.servers.iter().filter(|server| history.halves.is_named(1, of(server)));
+    let named = history.servers[0].iter().filter(|server| history.halves.is_named(1, of(server)));
     named.map(|server| server.name.clone()).collect()
 }
 
@@ -234,7 +253,7 @@ fn all_transitions_end_and_a_drained_server_is_left_with_nothing() {
     assert!(named(&history).contains("s1"), "its flows are still there");
     history.pass(TRANSITION + Duration::from_secs(2));
     assert!(!named(&history).contains("s1"));
-    let id = history.halves.registry.server_id(history.servers[0].identity("web")).unwrap();
+    let id = history.halves.registry.server_id(history.servers[0][0].identity("web")).unwrap();
     let (census, ..) = history.count();
     assert!(census.held_by(id).flows > 10, "{:?}", census.held_by(id));
 
@@ -254,7 +273,7 @@ fn flows_that_are_silent_while_servers_are_out_of_reach_find_them_again() {
         let before = history.world.0.borrow().open.clone();
         for (servers, health) in [(failing, Health::Down), (returning, Health::Up)] {
             for server in servers {
-                history.stands(server, |registry, identity| registry.set_health(identity, health));
+                history.set_health(server, health == Health::Up);
                 history.pass_with(Duration::from_millis(30), |_| {});
                 history.world.0.borrow_mut().traffic(80);
             }
@@ -266,4 +285,28 @@ fn flows_that_are_silent_while_servers_are_out_of_reach_find_them_again() {
         world.open.extend(before);
         world.send_all();
     }
+}
+
+#[test]
+fn while_all_servers_are_out_new_flows_go_to_the_backend_that_is_fallen_back_to_and_stay_there() {
+    let mut history = History::new(11);
+    history.world.0.borrow_mut().traffic(400);
+    history.step(&Step::AllHealth(false));
+    history.pass_with(Duration::from_secs(1), |_| {});
+    history.world.0.borrow_mut().traffic(400);
+    let spares: BTreeSet<_> = history.servers[1].iter().map(|server| server.identity(NAMES[1])).collect();
+    let at = |history: &History| history.world.0.borrow().servers();
+    assert!(at(&history).len() > 50 && at(&history).iter().all(|server| spares.contains(server)));
+    // The servers are back: what is open stays where it is, what is new goes to them.
+    history.step(&Step::AllHealth(true));
+    history.pass(TRANSITION * 2);
+    history.world.0.borrow_mut().traffic(400);
+    let (kept, others): (Vec<_>, Vec<_>) = at(&history).into_iter().partition(|server| spares.contains(server));
+    assert!(kept.len() > 50 && others.len() > 50, "{} stayed, {} are new", kept.len(), others.len());
+    // With the last of their flows nothing is left that is remembered.
+    history.world.0.borrow_mut().open.clear();
+    history.pass(Duration::from_secs(2));
+    history.step(&Step::Scan);
+    history.pass(Duration::from_secs(1));
+    assert!(!history.halves.in_transition());
 }

@@ -13,6 +13,7 @@ use std::{
 
 pub(super) fn check(vips: &[Vip<'_>], out: &mut Vec<Diagnostic>) {
     check_fullnat(vips, out);
+    let vips = vips.iter().filter(|vip| !vip.frontend.is_fallback);
     let mut by_address: BTreeMap<IpAddr, &Vip<'_>> = BTreeMap::new();
     let mut by_protocol: BTreeMap<(IpAddr, Protocol), &Vip<'_>> = BTreeMap::new();
     let (mut pings, mut fragments) = (BTreeSet::new(), BTreeSet::new());

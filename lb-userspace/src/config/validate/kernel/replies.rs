@@ -27,7 +27,8 @@ pub(super) fn check(vips: &[Vip<'_>], out: &mut Vec<Diagnostic>) {
             let replies = Replies::new(*port, (vip.ip, vip.ports), tracked);
             let others = all.entry((place, vip.protocol)).or_default();
             let meets = |of: &Vip<'_>| of.ip.is_ipv4() == vip.ip.is_ipv4();
-            let other = others.iter().find(|(other, of)| meets(of) && replies.are_mixed_up_with(other));
+            let other = others.iter().filter(|(_, of)| of.span != vip.span && meets(of));
+            let other = other.into_iter().find(|(other, _)| replies.are_mixed_up_with(other));
             if let Some((_, other)) = other.filter(|(_, other)| reported.insert((other.span, vip.span))) {
                 let server = match place {
                     Place::Address(ip) => BindAddress { ip: *ip, ports: replies.ports }.to_string(),

@@ -152,6 +152,11 @@ impl World {
         }
     }
 
+    /// Where the open flows are.
+    pub(super) fn servers(&self) -> Vec<u64> {
+        self.open.values().map(|open| open.server).collect()
+    }
+
     /// Every open flow speaks.
     pub(super) fn send_all(&mut self) {
         let all: Vec<_> = self.open.keys().copied().collect();
