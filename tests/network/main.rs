@@ -22,6 +22,8 @@ mod neighbour;
 mod backup;
 mod bench;
 mod failover;
+mod fallback;
+mod flapping;
 mod changes;
 mod drained;
 mod flood;

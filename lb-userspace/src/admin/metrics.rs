@@ -59,8 +59,9 @@ impl Collector for Snapshot {
 
 impl Snapshot {
     fn encode_daemon(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
-        let Status { generation, connections, max_connections, .. } = &self.status;
+        let Status { generation, ring_rebuilds, connections, max_connections, .. } = &self.status;
         let none = |value| vec![([], value)];
+        counters(encoder, ("ring_rebuilds", "Times that rings of the kernel half were rebuilt"), none(*ring_rebuilds))?;
         gauges(encoder, ("config_generation", "Configurations taken up since the start"), none(*generation))?;
         gauges(encoder, ("connections", "Connections open now in the proxy"), none(*connections as u64))?;
         let most = (*max_connections > 0).then_some(([], *max_connections as u64));

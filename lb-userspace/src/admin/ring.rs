@@ -1,7 +1,7 @@
 //! The ring of a backend in words: whose its slots are, which of them change hands, and a digest that two balancers compare.
 
 use super::names::Names;
-use crate::plan::Tables;
+use crate::plan::{Ring, Tables};
 use lb_common::{RingId, SLOTS, ServerId, Slot, hash::name_hash};
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -27,7 +27,7 @@ pub struct RingReport {
 /// A server's part of a ring.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct ShareReport {
-    /// The server's name, or its row.
+    /// The server's name, with its backend's if that is another one, which is fallen back to; or its row.
     pub server: String,
     /// Slots.
     pub slots: usize,
@@ -48,7 +48,7 @@ impl RingReport {
             digest: digest(ring.slots.iter(), tables),
             changing: count(|slot| slot.changes_hands()),
             tracked: count(|slot| slot.is_tracked() || slot.changes_hands()),
-            shares: shares(ring.slots.iter(), names),
+            shares: shares(ring, names),
         })
     }
 }
@@ -59,10 +59,10 @@ fn digest<'a>(slots: impl Iterator<Item = &'a Slot>, tables: &Tables) -> String 
     format!("{:016x}", name_hash(0, &owners))
 }
 
-fn shares<'a>(slots: impl Iterator<Item = &'a Slot>, names: &Names) -> Vec<ShareReport> {
+fn shares(ring: &Ring, names: &Names) -> Vec<ShareReport> {
     // Slots that it owns, and slots that it leaves.
     let mut counts = BTreeMap::<ServerId, (usize, usize)>::new();
-    for slot in slots {
+    for slot in ring.slots.iter() {
         counts.entry(slot.current()).or_default().0 += 1;
         if slot.changes_hands() && slot.previous != 0 {
             counts.entry(slot.previous).or_default().1 += 1;
@@ -73,7 +73,8 @@ fn shares<'a>(slots: impl Iterator<Item = &'a Slot>, names: &Names) -> Vec<Share
     let shares = counts.into_iter().map(|(server, (slots, leaving))| ShareReport {
         server: match (server, names.servers.get(&server)) {
             (0, _) => "(none)".to_owned(),
-            (_, Some((_, name))) => name.clone(),
+            (_, Some((backend, name))) if names.backends.get(&ring.identity) == Some(backend) => name.clone(),
+            (_, Some((backend, name))) => format!("{backend}/{name}"),
             (_, None) => format!("#{server}"),
         },
         slots,

@@ -17,6 +17,8 @@ pub struct Status {
     pub worker_pid: u32,
     /// Configurations taken up since the supervisor started, from 1; the one that both halves have.
     pub generation: u64,
+    /// How often rings of the kernel half were rebuilt since the worker started: at most ten times a second.
+    pub ring_rebuilds: u64,
     /// Where the kernel half runs; empty without kernel frontends.
     pub interfaces: Vec<Interface>,
     /// Where clients connect.

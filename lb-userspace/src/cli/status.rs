@@ -37,6 +37,7 @@ fn render(status: &Status) -> String {
         pid,
         worker_pid,
         generation,
+        ring_rebuilds: _,
         interfaces,
         frontends,
         backends,
@@ -222,6 +223,7 @@ mod tests {
             pid: 7,
             worker_pid: 8,
             generation: 2,
+            ring_rebuilds: 5,
             interfaces: interfaces(),
             frontends: frontends(),
             backends: vec![BackendStatus {

@@ -45,6 +45,8 @@ pub struct Halves {
     removed: Option<Instant>,
     /// When a ring was written last.
     rebuilt: Option<Instant>,
+    /// How often that was.
+    rebuilds: u64,
     due: Option<Instant>,
     settled: bool,
 }
@@ -65,6 +67,7 @@ impl Halves {
             census: None,
             removed: None,
             rebuilt: None,
+            rebuilds: 0,
             due: None,
             settled: false,
         }
@@ -159,6 +162,11 @@ impl Halves {
         let moment = Moment { now: self.since(now), census };
         let wanted = self.planner.desired(&self.model, &self.registry, &self.next_hops, &self.current, moment);
         self.settled = self.change_to(wanted, now);
+    }
+
+    /// How often a ring was rebuilt, or several in one step.
+    pub fn rebuilds(&self) -> u64 {
+        self.rebuilds
     }
 
     /// Notes whether the flow table refused flows lately; to be called now and then while slots change hands.
@@ -302,6 +310,7 @@ impl Halves {
             Ok(()) => {
                 if writes.iter().any(|write| matches!(write, Write::FlipRing(..))) {
                     self.rebuilt = Some(now);
+                    self.rebuilds += 1;
                 }
                 if writes.iter().any(|write| matches!(write, Write::RemoveServer(_))) {
                     self.removed = Some(now);

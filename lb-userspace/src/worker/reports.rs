@@ -32,6 +32,7 @@ impl Running {
             pid: self.source.supervisor,
             worker_pid: std::process::id(),
             generation: self.confirmed,
+            ring_rebuilds: self.halves.rebuilds(),
             interfaces: self.source.interfaces.clone(),
             frontends: model.frontends.iter().map(|frontend| self.frontend_status(model, frontend)).collect(),
             backends: model.backends.iter().map(|backend| self.backend_status(backend, &hosts)).collect(),

@@ -14,6 +14,8 @@ pub struct Status {
     pub worker_pid: i32,
     /// Goes up by one with every configuration that takes effect.
     pub generation: u64,
+    /// How often rings were rebuilt.
+    pub ring_rebuilds: u64,
     /// Where the program is attached.
     pub interfaces: Vec<Interface>,
     /// Connections open now in the proxy.
