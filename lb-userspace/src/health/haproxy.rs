@@ -1,6 +1,7 @@
 //! A real HAProxy, whose checks are compared with ours.
 
 use std::{
+    collections::BTreeMap,
     fs,
     io::{Read as _, Write as _},
     os::unix::net::UnixStream,
@@ -31,6 +32,14 @@ impl Haproxy {
         stream.write_all(b"show stat\n").ok()?;
         stream.read_to_string(&mut told).ok()?;
         Some(told)
+    }
+
+    /// The last result of each check that has ended, by the numbers that are the names of its backend and server.
+    pub(super) fn results(&self) -> BTreeMap<(usize, usize), String> {
+        let told = self.stat().unwrap_or_default();
+        let rows = told.lines().map(|line| line.split(',').collect::<Vec<_>>());
+        let rows = rows.filter(|row| row.len() > 36 && row[1].parse::<usize>().is_ok() && row[36].starts_with('L'));
+        rows.map(|row| ((row[0].parse().unwrap(), row[1].parse().unwrap()), row[36].to_owned())).collect()
     }
 }
 

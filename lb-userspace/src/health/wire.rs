@@ -161,6 +161,8 @@ impl Wire {
         self.received.reserve(room.min(1 << 10));
         match timeout_at(self.deadline, (&mut *io).take(room as u64).read_buf(&mut self.received)).await {
             Ok(Ok(count)) => Ok(count > 0),
+            // TLS whose end was not announced: an end like any other, as with HAProxy.
+            Ok(Err(error)) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(false),
             Ok(Err(error)) => {
                 Err(Finding { detail: format!("{what}: {error}"), ..Finding::failed(&error, Code::L7Response) })
             }

@@ -1,5 +1,6 @@
 //! The HTTP check against servers that exist in memory.
 
+mod ends;
 pub(in crate::health) mod frames;
 mod haproxy;
 mod steps;

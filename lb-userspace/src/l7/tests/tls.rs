@@ -5,10 +5,10 @@ use rcgen::{
     BasicConstraints, CertificateParams, CertificateRevocationListParams, DnType, IsCa, Issuer, KeyIdMethod, KeyPair,
     KeyUsagePurpose, RevokedCertParams, date_time_ymd,
 };
-use rustls::{ClientConfig, ClientConnection, RootCertStore};
-use rustls_pki_types::{CertificateDer, ServerName, pem::PemObject as _};
+use rustls::{ClientConfig, ClientConnection, RootCertStore, ServerConfig};
+use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName, pem::PemObject as _};
 use std::sync::Arc;
-use tokio_rustls::TlsConnector;
+use tokio_rustls::{TlsAcceptor, TlsConnector};
 
 /// A self-signed certificate with an ECDSA key, as a PEM file has it.
 pub(crate) fn pem(names: &[&str]) -> String {
@@ -31,6 +31,16 @@ pub(super) fn connector(trusted: &str, protocols: &[&str]) -> TlsConnector {
     let mut config = builder.with_root_certificates(roots).with_no_client_auth();
     config.alpn_protocols = protocols.iter().map(|name| name.as_bytes().to_vec()).collect();
     TlsConnector::from(Arc::new(config))
+}
+
+/// A server with that certificate and key.
+pub(crate) fn acceptor(own: &str) -> TlsAcceptor {
+    let chain = vec![CertificateDer::from_pem_slice(own.as_bytes()).expect("certificate")];
+    let key = PrivateKeyDer::from_pem_slice(own.as_bytes()).expect("key");
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let builder =
+        ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions().expect("versions");
+    TlsAcceptor::from(Arc::new(builder.with_no_client_auth().with_single_cert(chain, key).expect("a pair")))
 }
 
 /// What a client of TLS begins with that asks for that name, if any, and offers that protocol, if any.

@@ -154,14 +154,6 @@ fn start(directory: &Path, addresses: &[SocketAddr]) -> Haproxy {
     Haproxy::start(directory, &text)
 }
 
-/// The last result of each check, by rule and answer.
-fn results(haproxy: &Haproxy) -> BTreeMap<(usize, usize), String> {
-    let told = haproxy.stat().unwrap_or_default();
-    let rows = told.lines().map(|line| line.split(',').collect::<Vec<_>>());
-    let rows = rows.filter(|row| row.len() > 36 && row[1].parse::<usize>().is_ok() && row[36].starts_with('L'));
-    rows.map(|row| ((row[0].parse().unwrap(), row[1].parse().unwrap()), row[36].to_owned())).collect()
-}
-
 #[test]
 fn haproxy_finds_the_same_at_the_same_servers() {
     let directory = tempfile::tempdir().unwrap();
@@ -184,7 +176,7 @@ fn haproxy_finds_the_same_at_the_same_servers() {
     });
     let mut theirs = BTreeMap::new();
     for _ in 0..600 {
-        theirs = results(&haproxy);
+        theirs = haproxy.results();
         if theirs.len() == RULES.len() * ANSWERS.len() {
             break;
         }
