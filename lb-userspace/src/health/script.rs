@@ -13,8 +13,13 @@ use crate::model::{
         self, Action, Connect, Connection, Content, ErrorStatus, Expect, OkStatus, ScriptCheck, TimeoutStatus,
     },
 };
-use std::net::SocketAddr;
-use tokio::time::Instant;
+use std::{net::SocketAddr, time::Duration};
+use tokio::time::{Instant, timeout_at};
+
+/// What came is looked at whenever there is more of it, up to so many bytes; beyond, an eighth more is waited for, as long as
+/// [`GATHER`]: whoever sends byte by byte does not have all of it looked at for each.
+const SHORT: usize = 512;
+const GATHER: Duration = Duration::from_millis(10);
 
 /// Goes through the script, until `deadline`; and the connection that is still to be ended.
 pub(super) async fn probe(prober: &Prober, script: &ScriptCheck, deadline: Instant) -> (Finding, Option<Wire>) {
@@ -102,8 +107,28 @@ fn is_full(wire: &Wire) -> bool {
     wire.received().len() >= LIMIT
 }
 
-/// Waits for more; `false`: no more will come. An error after something came is no more than its end.
+/// How many bytes there should be before they are looked at again, of which there were so many.
+fn enough(looked_at: usize) -> usize {
+    (looked_at + if looked_at > SHORT { looked_at / 8 } else { 1 }).min(LIMIT)
+}
+
+/// Waits for as much more as is worth a look; `false`: no more will come.
 async fn more(wire: &mut Wire, step: &script::Step, expect: &Expect) -> Step<bool> {
+    let enough = enough(wire.received().len());
+    let mut more = receive(wire, step, expect).await?;
+    let until = Instant::now() + GATHER;
+    while more && wire.received().len() < enough {
+        match timeout_at(until, receive(wire, step, expect)).await {
+            Ok(Ok(received)) => more = received,
+            // What came is looked at first.
+            Ok(Err(_)) | Err(_) => break,
+        }
+    }
+    Ok(more)
+}
+
+/// Waits for anything; `false`: no more will come. An error after something came is no more than its end.
+async fn receive(wire: &mut Wire, step: &script::Step, expect: &Expect) -> Step<bool> {
     match wire.more("the answer").await {
         Err(found) if found.code == Code::L7Timeout => {
             let what = match &expect.content {

@@ -8,6 +8,7 @@ use crate::{
     model::CheckKind,
 };
 use proptest::prelude::*;
+use tokio::io::AsyncWriteExt as _;
 
 /// The script of these steps.
 fn script(steps: &str) -> ScriptCheck {
@@ -50,6 +51,34 @@ fn more_than_the_buffer_is_not_waited_for() {
     flood.extend_from_slice(b"PONG");
     assert_eq!(find(r#"[{ expect = "PONG" }]"#, &flood).code, Code::L7Response);
     assert_eq!(find(r#"[{ expect_binary_regex = "^(78)+$" }]"#, &flood).code, Code::L7Ok);
+}
+
+#[test]
+fn a_long_answer_is_not_looked_at_for_each_of_its_bytes() {
+    let looks = std::iter::successors(Some(1), |looked_at| Some(enough(*looked_at)).filter(|_| *looked_at < LIMIT));
+    assert!(looks.count() < SHORT + 40);
+}
+
+/// A server that sends the rest of a long answer byte by byte, and slowly, is understood at once.
+#[tokio::test(start_paused = true)]
+async fn what_is_expected_is_seen_when_it_came_however_slowly() {
+    let (mut server, client) = tokio::io::duplex(LIMIT);
+    let deadline = Instant::now() + Duration::from_mins(1);
+    let mut wire = Wire::new(client, "192.0.2.1:80".parse().unwrap(), deadline);
+    server.write_all(&[b'x'; 8_000]).await.unwrap();
+    let saying = async {
+        for byte in b" ready " {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            server.write_all(&[*byte]).await.unwrap();
+        }
+        std::future::pending::<()>().await;
+    };
+    let (begin, script) = (Instant::now(), script(r#"[{ expect = "ready" }]"#));
+    tokio::select! {
+        () = saying => {}
+        said = converse(&mut wire, &script.connections[0].steps) => said.unwrap(),
+    }
+    assert!(begin.elapsed() < Duration::from_millis(6_100), "{:?}", begin.elapsed());
 }
 
 proptest! {
