@@ -110,6 +110,8 @@ fn what_a_check_cannot_ask_or_find_is_said() {
         ("headers = { content-length = \"1\" }", "`content-length` comes by itself"),
         ("headers = { Host = \"a\" }", "`Host` comes by itself"),
         ("headers = { a = \"b\\r\\nc: d\" }", "the value of a header has no control characters"),
+        ("path = \"/a#b\"", "`/a#b` cannot be the path of a request"),
+        ("path = \"/a<b>\"", "`/a<b>` cannot be the path of a request"),
         ("host = \"a b\"", "`a b` cannot be the host of a request"),
         ("version = \"2\"", "`2` is not a version of HTTP/1"),
         ("version = \"1.0\"\nproto = \"h2\"", "`version` has no meaning with `proto = \"h2\"`"),
@@ -142,7 +144,7 @@ error: `x` cannot be the path of a request
 10 | steps = [{ method = "GET" }, { path = "x" }]
    |                                       ^^^
    |
-   = help: a path begins with a slash and has no spaces
+   = help: a path begins with a slash; spaces, `#`, `<`, `>` and others are written as `%20`, `%23` …
 "#,
     );
 }

@@ -165,7 +165,7 @@ const CHECKS_MAKE_SENSE_REPORT: &str = r#"error: `health` cannot be the path of 
 7 | check = { type = "http", path = "health", method = "GE T", expect = ["200-", 99], interval = "1ms", rise = 0, fall = "3", port = 70000 }
   |                                 ^^^^^^^^
   |
-  = help: a path begins with a slash and has no spaces
+  = help: a path begins with a slash; spaces, `#`, `<`, `>` and others are written as `%20`, `%23` …
 
 error: `GE T` cannot be the method of a request
  --> sluice.toml:7:52

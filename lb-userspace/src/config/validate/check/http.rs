@@ -70,7 +70,6 @@ struct Request<'a> {
 impl Request<'_> {
     /// What it says, and else what is in `base`.
     fn over(&self, base: HttpStep, out: &mut Vec<Diagnostic>) -> HttpStep {
-        let is_path = |text: &str| text.starts_with('/') && visible(text);
         if let Some(long) = self.body.value().filter(|body| body.value.len() > BODY) {
             out.push(Diagnostic::error(long.span, format!("`body` has more than {BODY} bytes")));
         }
@@ -103,9 +102,10 @@ fn is_token(text: &str) -> bool {
     !text.is_empty() && text.chars().all(|c| c.is_ascii_alphanumeric() || "!#$%&'*+-.^_`|~".contains(c))
 }
 
-/// Nothing that could end a request line or a field.
-fn visible(text: &str) -> bool {
-    text.chars().all(|c| c.is_ascii_graphic())
+/// Whether it is a path, perhaps with a query, of which nothing is lost in any version of HTTP.
+fn is_path(text: &str) -> bool {
+    let said = text.parse::<http::uri::PathAndQuery>();
+    text.starts_with('/') && text.chars().all(|c| c.is_ascii_graphic()) && said.is_ok_and(|said| said == text)
 }
 
 pub(super) fn host(knob: &Knob<Text>, out: &mut Vec<Diagnostic>) -> Option<String> {
@@ -124,7 +124,9 @@ pub(super) fn text(
             text.span,
             format!("`{}` cannot be the {key} of a request", text.to_string().escape_default()),
         );
-        out.push(error.maybe_help((key == "path").then(|| "a path begins with a slash and has no spaces".to_owned())));
+        out.push(error.maybe_help((key == "path").then(|| {
+            "a path begins with a slash; spaces, `#`, `<`, `>` and others are written as `%20`, `%23` …".to_owned()
+        })));
     }
     Some(text.value.clone())
 }
