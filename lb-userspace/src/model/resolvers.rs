@@ -29,7 +29,9 @@ pub struct Resolvers {
     pub hosts: BTreeMap<Arc<str>, BTreeSet<IpAddr>>,
 }
 
-/// How long the last good answer stands, by what came since. `None`: for ever.
+/// How long the last good answer stands, by what came last. `None`: for ever. As HAProxy's `hold`, each looks back for a good
+/// answer, whatever failed between; one counts until its TTL is over and the name is asked for again. What is gone stays so until
+/// there is a good answer.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub struct Hold {
     /// The name does not exist (NXDOMAIN), or has no address.

@@ -2,7 +2,7 @@
 //! says what time it is.
 
 use super::{Failure, Found, Question};
-use crate::model::{Resolvers, resolvers::Hold};
+use crate::model::{Family, Resolvers, resolvers::Hold};
 use std::{
     collections::{BTreeMap, BTreeSet},
     net::IpAddr,
@@ -17,6 +17,8 @@ const REMEMBERED: usize = 256;
 #[derive(Clone, Debug, Default)]
 pub struct Names {
     known: BTreeMap<Question, Known>,
+    /// When hold times are over, of all of them.
+    ends: BTreeSet<(Instant, Question)>,
     hold: Hold,
 }
 
@@ -33,8 +35,12 @@ pub struct Known {
     failure: Option<Failure>,
     /// When the first failure since then came.
     failing: Option<Instant>,
+    /// The hold time of a failure since then was over: as with HAProxy only a good answer brings addresses again.
+    lapsed: bool,
     /// Failures ever.
     failures: u64,
+    /// Its moments among all [`ends`](Names::ends).
+    ends: BTreeSet<Instant>,
 }
 
 impl Names {
@@ -45,10 +51,15 @@ impl Names {
         for question in questions {
             let known = self.known.entry(question.clone()).or_default();
             match question.in_hosts(&resolvers.hosts) {
-                Some(found) if found.is_empty() => known.failed(Failure::NoAddress, now),
+                Some(found) if found.is_empty() => known.failed(Failure::NoAddress, &self.hold, now),
                 Some(addresses) => known.answered(addresses, now, self.hold.obsolete),
                 None => {}
             }
+        }
+        self.ends.clear();
+        for (question, known) in &mut self.known {
+            known.ends = known.ends(&self.hold);
+            self.ends.extend(known.ends.iter().map(|end| (*end, question.clone())));
         }
     }
 
@@ -59,7 +70,15 @@ impl Names {
         let before = known.stands(&self.hold, now).then(|| known.addresses.clone());
         match ended {
             Ok(found) => known.answered(found.addresses, now, self.hold.obsolete),
-            Err(failure) => known.failed(failure, now),
+            Err(failure) => known.failed(failure, &self.hold, now),
+        }
+        let ends = known.ends(&self.hold);
+        if ends != known.ends {
+            for gone in known.ends.difference(&ends) {
+                self.ends.remove(&(*gone, question.clone()));
+            }
+            self.ends.extend(ends.difference(&known.ends).map(|new| (*new, question.clone())));
+            known.ends = ends;
         }
         is_first || before.as_ref() != known.stands(&self.hold, now).then_some(&known.addresses)
     }
@@ -80,7 +99,7 @@ impl Names {
         let Some(known) = self.known.get(question) else { return false };
         if known.answered.is_none() {
             // One that is remembered from a time before this process.
-            return known.failing.is_none_or(|failing| !known.is_over(&self.hold, failing, now));
+            return !known.has_lapsed(&self.hold, now);
         }
         let is_recent = |seen: &Instant| now < *seen + self.hold.obsolete;
         known.stands(&self.hold, now) && (known.addresses.contains(&ip) || known.seen.get(&ip).is_some_and(is_recent))
@@ -88,13 +107,14 @@ impl Names {
 
     /// When a hold time is over, the first after that moment.
     pub fn due(&self, after: Instant) -> Option<Instant> {
-        let of = |known: &Known| {
-            let failure = known.failing.and_then(|failing| Some(failing + known.hold(&self.hold)?));
-            let others = known.seen.iter().filter(|(ip, _)| !known.addresses.contains(ip));
-            let obsolete = others.map(|(_, seen)| *seen + self.hold.obsolete);
-            obsolete.chain(failure).filter(|due| *due > after).min()
-        };
-        self.known.values().filter_map(of).min()
+        // Nothing is asked with the empty name: at the same moment all others come after it.
+        let at_least = (after, Question { name: "".into(), first: Family::V4, either: false });
+        self.ends.range(at_least..).map(|(end, _)| *end).find(|end| *end > after)
+    }
+
+    /// Until when a server keeps its address whose answers have been of no use since that moment; `None`: for ever.
+    pub fn useful_until(&self, useless_since: Instant) -> Option<Instant> {
+        Some(useless_since + self.hold.other?)
     }
 }
 
@@ -128,9 +148,11 @@ impl Known {
             self.seen.remove(&oldest);
         }
         (self.addresses, self.answered, self.failure, self.failing) = (addresses, Some(now), None, None);
+        self.lapsed = false;
     }
 
-    fn failed(&mut self, failure: Failure, now: Instant) {
+    fn failed(&mut self, failure: Failure, hold: &Hold, now: Instant) {
+        self.lapsed = self.has_lapsed(hold, now);
         self.failures += 1;
         self.failure = Some(failure);
         self.failing.get_or_insert(now);
@@ -138,11 +160,22 @@ impl Known {
 
     /// Whether the last good answer holds.
     fn stands(&self, hold: &Hold, now: Instant) -> bool {
-        self.answered.is_some() && self.failing.is_none_or(|failing| !self.is_over(hold, failing, now))
+        self.answered.is_some() && !self.has_lapsed(hold, now)
     }
 
-    fn is_over(&self, hold: &Hold, failing: Instant, now: Instant) -> bool {
-        self.hold(hold).is_some_and(|time| now >= failing + time)
+    fn has_lapsed(&self, hold: &Hold, now: Instant) -> bool {
+        self.lapsed || self.held_until(hold).is_some_and(|end| now >= end)
+    }
+
+    /// Until when what was known before the failures holds.
+    fn held_until(&self, hold: &Hold) -> Option<Instant> {
+        Some(self.failing? + self.hold(hold)?)
+    }
+
+    /// When hold times are over.
+    fn ends(&self, hold: &Hold) -> BTreeSet<Instant> {
+        let others = self.seen.iter().filter(|(ip, _)| !self.addresses.contains(ip));
+        others.map(|(_, seen)| *seen + hold.obsolete).chain(self.held_until(hold)).collect()
     }
 
     /// How long the last good answer holds after such a failure.
@@ -159,7 +192,6 @@ impl Known {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::Family;
 
     fn question() -> Question {
         Question { name: "db".into(), first: Family::V4, either: false }
@@ -227,6 +259,43 @@ mod tests {
         assert!(names.record(&question(), Ok(found(&[1])), now + second * 41), "there it is again");
         assert!(!names.record(&question(), Err(Failure::Timeout), now + second * 42));
         assert_eq!(names.due(now + second * 42), None, "that one has no hold time");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_came_between_does_not_count_and_what_is_gone_stays_so_until_a_good_answer() {
+        let now = Instant::now();
+        let second = Duration::from_secs(1);
+        let hold = Hold { nx: Some(second * 30), timeout: Some(second * 60), ..Hold::default() };
+        let mut names = answered(hold, now);
+        assert!(!names.record(&question(), Err(Failure::Timeout), now + second));
+        assert_eq!(names.due(now + second), Some(now + second * 61));
+        assert!(names.record(&question(), Err(Failure::NoName), now + second * 40), "no valid answer for 30 s");
+        assert!(!names.record(&question(), Err(Failure::Timeout), now + second * 41), "which brings nothing back");
+        assert!(addresses(&names, now + second * 41).is_empty());
+        assert!(!names.keeps(&question(), ip(1), now + second * 41));
+        assert!(names.record(&question(), Ok(found(&[1])), now + second * 42));
+        assert_eq!(addresses(&names, now + second * 42), [ip(1)]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn of_many_names_the_first_that_is_over_is_due() {
+        let (now, second) = (Instant::now(), Duration::from_secs(1));
+        let named = |name: u64| Question { name: name.to_string().into(), ..question() };
+        let questions: BTreeSet<_> = (0..100).map(named).collect();
+        let hold = Hold { timeout: Some(second * 1_000), ..Hold::default() };
+        let (mut names, resolvers) = (Names::default(), Resolvers { hold, ..Resolvers::default() });
+        names.update(&resolvers, &questions, now);
+        for name in 0..100 {
+            names.record(&named(name), Ok(found(&[1])), now);
+            names.record(&named(name), Err(Failure::Timeout), now + Duration::from_secs(100 - name));
+        }
+        assert_eq!(names.due(now), Some(now + second * 1_001));
+        assert_eq!(names.due(now + second * 1_001), Some(now + second * 1_002));
+        names.record(&named(98), Ok(found(&[1])), now + second * 500);
+        assert_eq!(names.due(now + second * 1_001), Some(now + second * 1_003));
+        names.update(&resolvers, &[named(0)].into(), now + second * 500);
+        assert_eq!(names.due(now), Some(now + second * 1_100));
+        assert_eq!(names.ends.len(), 1);
     }
 
     #[tokio::test(start_paused = true)]
