@@ -10,7 +10,7 @@ pub mod names;
 pub mod choice;
 mod tasks;
 
-pub use choice::{Chosen, Key, Why, choose};
+pub use choice::{Before, Chosen, Key, Why, choose};
 pub use names::Names;
 pub use tasks::{Answered, Tasks};
 

@@ -1,10 +1,11 @@
 //! Which server has which address. Pure: the configuration, what is known of the names, and what they had before.
 //!
 //! Who has an address that is still in the answer keeps it: answers that rotate move nobody. Others get the lowest one that
-//! no server of the backend with the same name and port has, so that balancers that see the same answers agree.
+//! no server of the backend with the same name and port has, so that balancers that see the same answers agree. A server of which
+//! something else is asked now keeps its address until that is answered, if it may still have it.
 
 use super::{Failure, Names, Question};
-use crate::model::{Addressing, Model, Server, addressing::Unfit};
+use crate::model::{Addressing, Family, Model, Server, addressing::Unfit};
 use serde::{Deserialize, Serialize};
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -52,15 +53,35 @@ pub enum Why {
     Taken,
 }
 
-/// Gives every server of `model` that is known by its name an address. `before`: what they had; `distrusted`: what nobody gets.
-pub fn choose(
-    model: &Model,
-    names: &Names,
-    before: &BTreeMap<Key, IpAddr>,
-    distrusted: &BTreeSet<IpAddr>,
-    now: Instant,
-) -> BTreeMap<Key, Chosen> {
-    let mut choice = Choice { addressing: Addressing::new(model), names, distrusted, now, taken: BTreeMap::new() };
+/// What servers had until now.
+#[derive(Clone, Debug, Default)]
+pub struct Before {
+    /// Their addresses.
+    pub given: BTreeMap<Key, IpAddr>,
+    /// Since when the answers have had no address that would do.
+    pub useless: BTreeMap<Key, Instant>,
+    /// What nobody gets: packets could not be brought there.
+    pub distrusted: BTreeSet<IpAddr>,
+}
+
+impl Before {
+    /// The address that a server had, be it by another question.
+    pub fn address(&self, key: &Key) -> Option<IpAddr> {
+        if let Some(ip) = self.given.get(key) {
+            return Some(*ip);
+        }
+        // No question comes before that with the empty name.
+        let first = Question { name: "".into(), first: Family::V4, either: false };
+        let mut others = self.given.range(Key { question: first, ..key.clone() }..);
+        let (other, ip) = others.next()?;
+        let is_it = other.backend == key.backend && other.server == key.server;
+        (is_it && key.question.families().any(|family| family == Family::of(*ip))).then_some(*ip)
+    }
+}
+
+/// Gives every server of `model` that is known by its name an address.
+pub fn choose(model: &Model, names: &Names, before: &Before, now: Instant) -> BTreeMap<Key, Chosen> {
+    let mut choice = Choice { addressing: Addressing::new(model), names, before, now, taken: BTreeMap::new() };
     let mut named = Vec::new();
     for (index, backend) in model.backends.iter().enumerate() {
         for server in &backend.servers {
@@ -76,7 +97,7 @@ pub fn choose(
     }
     let mut chosen = BTreeMap::new();
     for named in &named {
-        let kept = before.get(&named.key).copied().filter(|ip| {
+        let kept = before.address(&named.key).filter(|ip| {
             names.keeps(&named.key.question, *ip, now) && choice.fits(named, *ip).is_ok() && choice.is_free(named, *ip)
         });
         if let Some(ip) = kept {
@@ -85,8 +106,7 @@ pub fn choose(
         }
     }
     for named in named {
-        let known = before.get(&named.key).copied();
-        chosen.entry(named.key.clone()).or_insert_with(|| choice.choose(&named, known));
+        chosen.entry(named.key.clone()).or_insert_with(|| choice.choose(&named));
     }
     chosen
 }
@@ -121,14 +141,14 @@ struct Named<'a> {
 struct Choice<'a> {
     addressing: Addressing,
     names: &'a Names,
-    distrusted: &'a BTreeSet<IpAddr>,
+    before: &'a Before,
     now: Instant,
     /// How many servers of a backend with the same name and port have an address.
     taken: BTreeMap<(usize, Question, u16, IpAddr), usize>,
 }
 
 impl Choice<'_> {
-    fn choose(&mut self, named: &Named<'_>, before: Option<IpAddr>) -> Chosen {
+    fn choose(&mut self, named: &Named<'_>) -> Chosen {
         let mut why = None;
         let mut candidates = Vec::new();
         for ip in self.names.addresses(&named.key.question, self.now) {
@@ -149,16 +169,22 @@ impl Choice<'_> {
         if !candidates.is_empty() {
             return Chosen { ip: None, why: Some(Why::Taken) };
         }
-        // An answer that cannot be used is none: the last good one stands.
-        let kept = before.filter(|ip| why.is_some() && self.fits(named, *ip).is_ok() && self.is_free(named, *ip));
+        // An answer that cannot be used is none: the last good one stands, as long as it may.
+        let may_keep = why.is_some() && self.useful_until(named).is_none_or(|end| self.now < end);
+        let kept = self.before.address(&named.key).filter(|_| may_keep);
+        let kept = kept.filter(|ip| self.fits(named, *ip).is_ok() && self.is_free(named, *ip));
         if let Some(ip) = kept {
             self.take(named, ip);
         }
         Chosen { ip: kept, why: why.or_else(|| self.failure(named)).or(Some(Why::Waiting)) }
     }
 
+    fn useful_until(&self, named: &Named<'_>) -> Option<Instant> {
+        self.names.useful_until(*self.before.useless.get(&named.key)?)
+    }
+
     fn fits(&self, named: &Named<'_>, ip: IpAddr) -> Result<(), Why> {
-        if self.distrusted.contains(&ip) {
+        if self.before.distrusted.contains(&ip) {
             return Err(Why::NoNextHop(ip));
         }
         self.addressing.unfit(named.index, named.server, ip).map_or(Ok(()), |unfit| Err(Why::Unfit(ip, unfit)))
@@ -176,6 +202,13 @@ impl Choice<'_> {
 
     fn failure(&self, named: &Named<'_>) -> Option<Why> {
         self.names.known(&named.key.question)?.failure().map(Why::Failed)
+    }
+}
+
+impl Why {
+    /// Whether there is an answer, and no address in it would do.
+    pub fn is_of_no_use(self) -> bool {
+        matches!(self, Self::Unfit(..) | Self::NoNextHop(_))
     }
 }
 

@@ -127,8 +127,8 @@ impl Worker {
     /// Has the supervisor keep where servers are for the worker after this one, if names lead there.
     async fn hand_over_addresses(&self) -> anyhow::Result<()> {
         match self.naming.memory() {
-            known if known.is_empty() => Ok(()),
-            known => self.send(&ToSupervisor::Addresses, &[to_memory_file(&known)?.as_fd()]).await,
+            None => Ok(()),
+            Some(known) => self.send(&ToSupervisor::Addresses, &[to_memory_file(&known)?.as_fd()]).await,
         }
     }
 

@@ -7,7 +7,7 @@ use crate::{
     admin::status::HostStatus,
     model::{Addressing, Model, Server, server::NOWHERE},
     plan::Tables,
-    resolver::{Answered, Chosen, Key, Names, Question, Tasks, Why, choice, choose, names::Known},
+    resolver::{Answered, Before, Chosen, Key, Names, Question, Tasks, Why, choice, choose, names::Known},
 };
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -20,6 +20,8 @@ use tracing::{info, warn};
 
 /// Changes of addresses keep this distance.
 pub(super) const DISTANCE: Duration = Duration::from_secs(1);
+/// So do choices that change nothing: each looks at all servers.
+const CHOICES: Duration = Duration::from_millis(200);
 /// Answers that come as soon after the first one are part of the same change.
 const GATHER: Duration = Duration::from_millis(20);
 /// Answers that may wait for the loop.
@@ -33,13 +35,17 @@ pub(super) struct Naming {
     names: Names,
     answers: mpsc::Sender<Answered>,
     /// What servers have.
-    given: BTreeMap<Key, IpAddr>,
+    before: Before,
     /// What was chosen last.
     chosen: BTreeMap<Key, Chosen>,
-    /// What nobody gets: there is no next hop.
-    distrusted: BTreeSet<IpAddr>,
+    /// Whether there ever were addresses: the worker after this one must hear if there are none any more.
+    told: bool,
+    /// From when on hold times that are over have not been looked at.
+    looked_at: Instant,
+    /// When the first server loses an address because the answers are of no use to it.
+    useful_until: Option<Instant>,
     /// When addresses were chosen last, be it the same again.
-    evaluated: Instant,
+    evaluated: Option<Instant>,
     /// When addresses changed last.
     changed: Option<Instant>,
     /// When answers that change something are to take effect.
@@ -54,10 +60,12 @@ impl Naming {
             tasks: Tasks::default(),
             names: Names::default(),
             answers,
-            given: BTreeMap::new(),
+            before: Before::default(),
             chosen: BTreeMap::new(),
-            distrusted: BTreeSet::new(),
-            evaluated: Instant::now(),
+            told: false,
+            looked_at: Instant::now(),
+            useful_until: None,
+            evaluated: None,
             changed: None,
             due: None,
         };
@@ -70,7 +78,7 @@ impl Naming {
         questions.extend(before.into_iter().flat_map(Question::all));
         self.names.update(&next.resolvers, &questions, now);
         self.tasks.update(&next.resolvers, &questions, &self.answers);
-        self.distrusted.clear();
+        self.before.distrusted.clear();
     }
 
     /// Ends all questions.
@@ -78,15 +86,16 @@ impl Naming {
         self.tasks.stop();
     }
 
-    /// Where servers are, for [`recall`](Self::recall) by the worker after this one.
-    pub(super) fn memory(&self) -> Vec<(Key, IpAddr)> {
-        self.given.iter().map(|(key, ip)| (key.clone(), *ip)).collect()
+    /// Where servers are, for [`recall`](Self::recall) by the worker after this one. `None`: no name has ever led anywhere.
+    pub(super) fn memory(&self) -> Option<Vec<(Key, IpAddr)>> {
+        self.told.then(|| self.before.given.iter().map(|(key, ip)| (key.clone(), *ip)).collect())
     }
 
     /// Remembers where servers were when the worker before this one ended.
     pub(super) fn recall(&mut self, known: Vec<(Key, IpAddr)>) {
+        self.told = true;
         for (key, ip) in known {
-            self.given.entry(key).or_insert(ip);
+            self.before.given.entry(key).or_insert(ip);
         }
     }
 
@@ -96,14 +105,14 @@ impl Naming {
             tables.servers.values().map(|row| (row.identity, row.addr.ip())).filter(|(_, ip)| *ip != NOWHERE).collect();
         let ips: BTreeSet<IpAddr> = rows.values().copied().collect();
         let mut servers = named(model);
-        servers.retain(|(key, _)| !self.given.contains_key(key));
+        servers.retain(|(key, _)| !self.before.given.contains_key(key));
         if servers.len().saturating_mul(ips.len()) > COMPARED {
             return; // They are asked for like those of a first start.
         }
         for (key, server) in servers {
             let is_there = |ip: &&IpAddr| rows.get(&server.at(Some(**ip)).identity(&key.backend)) == Some(*ip);
             if let Some(ip) = ips.iter().find(is_there) {
-                self.given.insert(key, *ip);
+                self.before.given.insert(key, *ip);
             }
         }
     }
@@ -111,7 +120,7 @@ impl Naming {
     /// Whether something is known of every server of `model`, be it that its name has no address.
     pub(super) fn is_ready(&self, model: &Model) -> bool {
         let is_known = |key: &Key| self.names.known(&key.question).is_some_and(Known::has_ended);
-        named(model).iter().all(|(key, _)| is_known(key) || self.given.contains_key(key))
+        named(model).iter().all(|(key, _)| is_known(key) || self.before.given.contains_key(key))
     }
 
     /// Takes the end of a question.
@@ -128,49 +137,62 @@ impl Naming {
             (None, None) | (Some(_), Some(_)) => {}
         }
         if is_new {
-            let distant = self.changed.map(|changed| changed + DISTANCE);
-            let due = distant.unwrap_or(now).max(now + GATHER);
+            let due = self.distant(now + GATHER);
             self.due.get_or_insert(due);
         }
     }
 
+    /// The first moment from `wanted` on that keeps its distance from what was before.
+    fn distant(&self, wanted: Instant) -> Instant {
+        let from = [self.changed.map(|changed| changed + DISTANCE), self.evaluated.map(|it| it + CHOICES)];
+        from.into_iter().flatten().fold(wanted, Instant::max)
+    }
+
     /// When [`addressed`](Self::addressed) may have something new.
     pub(super) fn due(&self) -> Option<Instant> {
-        let held =
-            self.names.due(self.evaluated).map(|due| self.changed.map_or(due, |changed| due.max(changed + DISTANCE)));
+        let held = [self.names.due(self.looked_at), self.useful_until];
+        let held = held.into_iter().flatten().min().map(|due| self.distant(due));
         self.due.into_iter().chain(held).min()
     }
 
     /// `configured` with the addresses of now, and what they were chosen by.
     pub(super) fn addressed(&self, configured: &Model, now: Instant) -> (Arc<Model>, BTreeMap<Key, Chosen>) {
-        let chosen = choose(configured, &self.names, &self.given, &self.distrusted, now);
+        let chosen = choose(configured, &self.names, &self.before, now);
         (Arc::new(choice::addressed(configured, &chosen)), chosen)
     }
 
     /// `configured` with the addresses that servers had until now, be it with the worker before this one.
     pub(super) fn before(&self, configured: &Model) -> Model {
-        choice::at(configured, self.given.iter().map(|(key, ip)| (key, *ip)))
+        choice::at(configured, self.before.given.iter().map(|(key, ip)| (key, *ip)))
     }
 
     /// Whether that is other addresses than servers have; if not, only reasons may be new.
     pub(super) fn is_new(&self, chosen: &BTreeMap<Key, Chosen>) -> bool {
         let given = chosen.iter().filter_map(|(key, chosen)| Some((key, chosen.ip?)));
-        !given.eq(self.given.iter().map(|(key, ip)| (key, *ip)))
+        !given.eq(self.before.given.iter().map(|(key, ip)| (key, *ip)))
     }
 
     /// Servers have these now.
     pub(super) fn given(&mut self, chosen: BTreeMap<Key, Chosen>, now: Instant) {
-        (self.due, self.evaluated) = (None, now);
-        let before = std::mem::take(&mut self.given);
-        self.given = chosen.iter().filter_map(|(key, chosen)| Some((key.clone(), chosen.ip?))).collect();
-        if before != self.given {
+        (self.due, self.looked_at, self.evaluated) = (None, now, Some(now));
+        let given = chosen.iter().filter_map(|(key, chosen)| Some((key.clone(), chosen.ip?))).collect();
+        let since = |key: &Key| (key.clone(), self.before.useless.get(key).copied().unwrap_or(now));
+        let useless = chosen.iter().filter(|(_, chosen)| chosen.why.is_some_and(Why::is_of_no_use));
+        let useless: BTreeMap<_, _> = useless.map(|(key, _)| since(key)).collect();
+        // Who has none has lost it already.
+        let useful_until = useless.iter().filter(|(key, _)| chosen.get(key).is_some_and(|chosen| chosen.ip.is_some()));
+        self.useful_until = useful_until.filter_map(|(_, since)| self.names.useful_until(*since)).min();
+        let next = Before { given, useless, distrusted: self.before.distrusted.clone() };
+        let before = std::mem::replace(&mut self.before, next);
+        self.told |= !before.given.is_empty() || !self.before.given.is_empty();
+        if before.given != self.before.given {
             self.changed = Some(now);
         }
         for (key, Chosen { ip, why }) in &chosen {
-            let (Key { backend, server, question }, was) = (key, before.get(key));
-            if was != ip.as_ref() {
+            let (Key { backend, server, question }, was) = (key, before.address(key));
+            if was != *ip {
                 let shown = |ip: Option<IpAddr>| ip.map_or_else(|| "none".to_owned(), |ip| ip.to_string());
-                let (from, to) = (shown(was.copied()), shown(*ip));
+                let (from, to) = (shown(was), shown(*ip));
                 info!(backend, server, name = &*question.name, from, to, "a server's address changed");
             }
             let is_said = self.chosen.get(key).is_some_and(|known| known.why == *why);
@@ -184,13 +206,14 @@ impl Naming {
 
     /// It is tried again a while later.
     pub(super) fn later(&mut self, now: Instant) {
-        (self.due, self.evaluated) = (Some(now + DISTANCE * 10), now);
+        (self.due, self.looked_at) = (Some(now + DISTANCE * 10), now);
+        (self.evaluated, self.useful_until) = (Some(now), None);
     }
 
     /// Nothing can be sent there: whoever was given that address gets another one, or none.
     pub(super) fn distrust(&mut self, ip: IpAddr, now: Instant) {
         warn!(%ip, "the kernel half has no next hop left for an address that a name has");
-        if self.distrusted.insert(ip) {
+        if self.before.distrusted.insert(ip) {
             self.due = Some(now);
         }
     }

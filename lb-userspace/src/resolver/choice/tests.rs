@@ -18,8 +18,7 @@ fn named(name: &str, host: &str) -> Server {
 struct Scene {
     model: Model,
     names: Names,
-    given: BTreeMap<Key, IpAddr>,
-    distrusted: BTreeSet<IpAddr>,
+    before: Before,
     now: Instant,
 }
 
@@ -31,7 +30,7 @@ impl Scene {
     fn of(model: Model, hold: Hold) -> Self {
         let (mut names, now) = (Names::default(), Instant::now());
         names.update(&Resolvers { hold, ..Resolvers::default() }, &Question::all(&model), now);
-        Self { model, names, given: BTreeMap::new(), distrusted: BTreeSet::new(), now }
+        Self { model, names, before: Before::default(), now }
     }
 
     fn answer(&mut self, name: &str, ips: &[&str]) {
@@ -47,8 +46,8 @@ impl Scene {
 
     /// What each server has now, by its name.
     fn choose(&mut self) -> Vec<String> {
-        let chosen = choose(&self.model, &self.names, &self.given, &self.distrusted, self.now);
-        self.given = chosen.iter().filter_map(|(key, chosen)| Some((key.clone(), chosen.ip?))).collect();
+        let chosen = choose(&self.model, &self.names, &self.before, self.now);
+        self.before.given = chosen.iter().filter_map(|(key, chosen)| Some((key.clone(), chosen.ip?))).collect();
         let addressed = addressed(&self.model, &chosen);
         for (key, chosen) in &chosen {
             let servers = &addressed.backend(&key.backend).expect("a backend").servers;
@@ -122,7 +121,7 @@ async fn an_answer_that_cannot_be_used_changes_nothing() {
     scene.answer("db", &["127.0.0.1"]);
     let refused = "127.0.0.1 is refused: the kernel half sends to other machines alone";
     assert_eq!(scene.choose(), [format!("10.0.0.9 ({refused})")]);
-    scene.distrusted.insert("10.0.0.7".parse().expect("an address"));
+    scene.before.distrusted.insert("10.0.0.7".parse().expect("an address"));
     scene.answer("db", &["10.0.0.7"]);
     assert_eq!(scene.choose(), ["10.0.0.9 (10.0.0.7 is refused: the kernel half has no next hop left)"]);
 }
@@ -133,7 +132,7 @@ async fn what_was_remembered_stands_until_something_else_is_known() {
     let mut scene = Scene::of(testing::model(vec![backend("web", vec![named("s", "db")])], vec![]), hold);
     let question = Question::all(&scene.model).first().cloned().expect("a question");
     let key = Key { backend: "web".to_owned(), server: "s".to_owned(), question };
-    scene.given.insert(key, "10.0.0.8".parse().expect("an address"));
+    scene.before.given.insert(key, "10.0.0.8".parse().expect("an address"));
     assert_eq!(scene.choose(), ["10.0.0.8"]);
     scene.end("db", &Err(Failure::Timeout));
     assert_eq!(scene.choose(), ["10.0.0.8 (no name server answers)"]);
@@ -141,4 +140,38 @@ async fn what_was_remembered_stands_until_something_else_is_known() {
     assert_eq!(scene.choose(), ["no name server answers"]);
     scene.answer("db", &["10.0.0.1"]);
     assert_eq!(scene.choose(), ["10.0.0.1"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_of_which_something_else_is_asked_keeps_its_address_until_that_is_answered() {
+    let prefers = |name: &str, prefer| {
+        let host = Host { name: name.into(), prefer, allow_dup_ip: false, cookie_key: None };
+        Server { host: Some(Arc::new(host)), ..named("s", "db") }
+    };
+    let others = [prefers("db", Family::V6), prefers("db2", Family::V4)];
+    for other in others {
+        let mut scene = Scene::new(vec![named("s", "db")]);
+        scene.answer("db", &["10.0.0.1"]);
+        assert_eq!(scene.choose(), ["10.0.0.1"]);
+        let host = other.host.as_ref().expect("a host").name.to_string();
+        scene.model.backends[0].servers = vec![other];
+        scene.names.update(&Resolvers::default(), &Question::all(&scene.model), scene.now);
+        assert_eq!(scene.choose(), ["10.0.0.1"], "nothing is known yet");
+        scene.end(&host, &Err(Failure::Timeout));
+        assert_eq!(scene.choose(), ["10.0.0.1 (no name server answers)"]);
+        scene.answer(&host, &["10.0.0.2"]);
+        assert_eq!(scene.choose(), ["10.0.0.2"]);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_address_of_the_wrong_family_is_not_kept_for_another_question() {
+    let mut scene = Scene::new(vec![named("s", "db")]);
+    scene.answer("db", &["2001:db8::1"]);
+    assert_eq!(scene.choose(), ["2001:db8::1"]);
+    let mut nat = backend("web", vec![named("s", "db")]);
+    nat.forward = Forward::Nat;
+    scene.model = testing::model(vec![nat], vec![(bind("198.51.100.1:80", Protocol::Tcp), "web")]);
+    scene.names.update(&Resolvers::default(), &Question::all(&scene.model), scene.now);
+    assert_eq!(scene.choose(), ["no answer yet"]);
 }

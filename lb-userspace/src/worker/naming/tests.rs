@@ -171,3 +171,54 @@ async fn what_the_operator_wants_goes_with_the_server_and_so_does_that_it_was_do
     })
     .await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn an_address_stands_for_hold_other_while_answers_have_none_that_would_do() {
+    local(async {
+        let (mut naming, _answers) = Naming::new();
+        let (mut model, begin, second) = (of(&["a"]), Instant::now(), Duration::from_secs(1));
+        model.resolvers.hold.other = Some(second * 30);
+        naming.ask(&model, None, begin);
+        naming.record(answered("a", &[1]), begin);
+        assert!(take_up(&mut naming, &model, begin));
+        let useless = || {
+            let found = Found { addresses: [IpAddr::from([224, 0, 0, 1])].into(), ttl: second };
+            Answered { ended: Ok(found), ..answered("a", &[]) }
+        };
+        for at in [10, 20] {
+            naming.record(useless(), begin + second * at);
+            assert!(!take_up(&mut naming, &model, begin + second * at));
+            assert_eq!(naming.due(), Some(begin + second * 40), "from the first of them on");
+        }
+        assert_eq!(addresses(&naming.addressed(&model, begin + second * 39).0), ["10.0.0.1:80"]);
+        assert!(take_up(&mut naming, &model, begin + second * 40));
+        assert_eq!(addresses(&naming.addressed(&model, begin + second * 40).0), ["0.0.0.0:80"]);
+        assert_eq!(naming.due(), None);
+        assert_eq!(naming.memory(), Some(Vec::new()), "the worker after this one is told that there is none any more");
+        naming.record(answered("a", &[2]), begin + second * 50);
+        assert!(take_up(&mut naming, &model, begin + second * 50));
+        naming.record(useless(), begin + second * 60);
+        assert!(!take_up(&mut naming, &model, begin + second * 60));
+        assert_eq!(naming.due(), Some(begin + second * 90));
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn answers_that_change_nothing_are_not_looked_at_all_the_time_and_without_names_nothing_is_handed_over() {
+    local(async {
+        let (mut naming, _answers) = Naming::new();
+        let (model, begin) = (of(&["a"]), Instant::now());
+        assert_eq!(naming.memory(), None);
+        naming.ask(&model, None, begin);
+        naming.record(answered("a", &[1]), begin);
+        take_up(&mut naming, &model, begin);
+        let later = begin + DISTANCE * 10;
+        naming.record(answered("a", &[1, 2]), later);
+        assert_eq!(naming.due(), Some(later + GATHER));
+        assert!(!take_up(&mut naming, &model, later + GATHER), "it keeps what it has");
+        naming.record(answered("a", &[1, 3]), later + GATHER);
+        assert_eq!(naming.due(), Some(later + GATHER + CHOICES));
+    })
+    .await;
+}
