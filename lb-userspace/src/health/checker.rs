@@ -1,12 +1,16 @@
 //! The checker: one task a checked server, which probes it at its interval, on a thread that does nothing else.
 
 use super::{
-    Outcome, Report,
+    Code, Finding, Outcome, Report,
     probe::{Prober, Target},
     rise_fall::Pace,
+    wire::Wire,
 };
 use crate::{
-    l7::tls::{TlsError, server::Connector},
+    l7::{
+        panics,
+        tls::{TlsError, server::Connector},
+    },
     model::{Check, Model, ServerTls, SharedServerTls},
 };
 use std::{
@@ -15,6 +19,7 @@ use std::{
         hash_map::Entry::{Occupied, Vacant},
     },
     io,
+    net::SocketAddr,
     sync::Arc,
     thread,
     time::Duration,
@@ -25,6 +30,7 @@ use tokio::{
     task::AbortHandle,
     time::{Instant, sleep_until},
 };
+use tracing::error;
 
 /// First probes of a new configuration are spread over this much time and over so much more for each server, or over the
 /// interval if that is shorter.
@@ -58,7 +64,7 @@ impl Checker {
     pub fn start() -> io::Result<Self> {
         let runtime = runtime::Builder::new_current_thread().enable_all().build()?;
         let (handle, (sender, end)) = (runtime.handle().clone(), oneshot::channel::<()>());
-        thread::Builder::new().name("checks".to_owned()).spawn(move || {
+        thread::Builder::new().name(panics::CHECKS.to_owned()).spawn(move || {
             // Ends once nobody can send any more, which is an error.
             runtime.block_on(end).unwrap_or_default();
         })?;
@@ -82,7 +88,12 @@ impl Checker {
                     let (pace, paced) = watch::channel(Pace::default());
                     self.begun += 1;
                     let (number, delay) = (self.begun, spread / count * position);
-                    let probing = probe_forever((identity, number), prober, delay, paced, outcomes.clone());
+                    let (aim, prober) = ((target.address, target.check.clone()), Arc::new(prober));
+                    let probe = move || {
+                        let prober = Arc::clone(&prober);
+                        async move { prober.probe().await }
+                    };
+                    let probing = probe_forever((identity, number), aim, probe, delay, paced, outcomes.clone());
                     Probing { number, target, task: self.runtime.spawn(probing).abort_handle(), pace }
                 }
             };
@@ -153,19 +164,22 @@ impl Probers {
     }
 }
 
-async fn probe_forever(
+async fn probe_forever<F: Future<Output = (Finding, Option<Wire>)>>(
     (identity, task): (u64, u64),
-    prober: Prober,
+    (address, check): (SocketAddr, Check),
+    probe: impl Fn() -> F,
     delay: Duration,
     mut pace: watch::Receiver<Pace>,
     outcomes: mpsc::Sender<Outcome>,
 ) {
-    let check = &prober.target.check;
     let mut due = Instant::now() + delay;
     loop {
         sleep_until(due).await;
         let begun = Instant::now();
-        let (finding, wire) = prober.probe().await;
+        let (finding, wire) = panics::caught(probe()).await.unwrap_or_else(|| {
+            error!(%address, "a panic ended a probe; it says nothing of the server, which goes on being probed");
+            (Finding::new(Code::SocketError, "a panic ended the probe"), None)
+        });
         let finished_at = Instant::now();
         let report = Report { finding, took: finished_at - begun };
         if outcomes.send(Outcome { identity, task, report, finished_at }).await.is_err() {
@@ -177,7 +191,7 @@ async fn probe_forever(
         // From when it was due, so that delays do not add up; how soon depends on the verdict, which may come a moment later.
         let last = due;
         loop {
-            let interval = interval(check, *pace.borrow_and_update());
+            let interval = interval(&check, *pace.borrow_and_update());
             due = (last + interval).max(begun + interval / 2);
             tokio::select! {
                 () = sleep_until(due) => break,

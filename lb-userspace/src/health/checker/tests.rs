@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::{
-    health::Code,
+    health::{Code, Meaning},
     model::{
         Backend, Balance, Check, CheckKind, Global, OnStop, Resolvers, Server,
         check::{Expect, HttpCheck, HttpStep},
@@ -13,6 +13,7 @@ use lb_common::Forward;
 use std::{
     io::{Read, Write},
     net::{SocketAddr, TcpListener},
+    sync::atomic::{AtomicU32, Ordering::Relaxed},
     thread,
 };
 use tokio::time::timeout;
@@ -144,4 +145,32 @@ async fn a_reload_leaves_unchanged_probes_alone_and_ends_those_of_servers_that_a
         }
     };
     probing.await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_panic_ends_one_probe_and_says_nothing_of_the_server() {
+    let (outcomes, mut received) = mpsc::channel(64);
+    let (_pace, paced) = watch::channel(Pace::Steady);
+    let probes = AtomicU32::new(0);
+    let probe = || {
+        let number = probes.fetch_add(1, Relaxed);
+        async move {
+            assert!(number != 1, "the second probe");
+            (Finding::new(Code::L4Ok, ""), None)
+        }
+    };
+    let probing = probe_forever((7, 1), (refused(), check(CheckKind::Tcp)), probe, Duration::ZERO, paced, outcomes);
+    let watching = async {
+        let mut found = Vec::new();
+        while found.len() < 3 {
+            found.push(received.recv().await.unwrap().report.finding.code);
+        }
+        found
+    };
+    let found = tokio::select! {
+        () = probing => Vec::new(),
+        found = watching => found,
+    };
+    assert_eq!(found, [Code::L4Ok, Code::SocketError, Code::L4Ok]);
+    assert_eq!(Code::SocketError.meaning(), Meaning::Nothing);
 }
