@@ -16,7 +16,7 @@ pub use counts::{FrontendLive, Padded, Sharded};
 pub use gate::{Entry, Gate, Place, Refusal, Slot};
 pub use live::{BackendLive, Live, ServerLive};
 pub use observed::Seen;
-pub use quorums::Quorums;
+pub use quorums::{Proven, Quorums};
 pub use registry::{Registry, RegistryError, Rows};
 pub use room::Room;
 pub use slowstart::{Rising, Throttle};

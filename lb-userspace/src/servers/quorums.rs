@@ -3,7 +3,7 @@
 
 use crate::model::{Backend, Frontend, Model};
 use std::{
-    collections::{BTreeMap, btree_map::Entry},
+    collections::{BTreeMap, BTreeSet, btree_map::Entry},
     iter, mem,
 };
 
@@ -29,14 +29,8 @@ impl Quorums {
     /// Takes into account that now so many servers of `backend` take new traffic. The frontends that have lost or regained
     /// their quorum by that.
     pub fn count<'a>(&mut self, model: &'a Model, backend: &Backend, servers: usize) -> Vec<&'a Frontend> {
-        let of = |frontend: &&Frontend| {
-            frontend
-                .default_backend()
-                .and_then(|index| model.backends.get(index))
-                .is_some_and(|it| it.name == backend.name)
-        };
         let mut changed = Vec::new();
-        for frontend in model.frontends.iter().filter(of) {
+        for frontend in frontends_of(model, backend) {
             if let Entry::Occupied(mut had) = self.0.entry(frontend.name.clone()) {
                 let met = frontend.quorum.is_met(Some(*had.get()), servers);
                 let differs = had.insert(met) != met;
@@ -50,6 +44,39 @@ impl Quorums {
     pub fn is_met(&self, frontend: &str) -> bool {
         self.0.get(frontend).copied().unwrap_or(true)
     }
+}
+
+/// Which frontends have had their quorum of servers that were checked, since this process began. What is only believed of servers,
+/// by the configuration or from before, gives no frontend the hysteresis.
+#[derive(Clone, Debug, Default)]
+pub struct Proven(BTreeSet<String>);
+
+impl Proven {
+    /// Forgets the frontends that `model` does not have.
+    pub fn update(&mut self, model: &Model) {
+        let names: BTreeSet<_> = model.frontends.iter().map(|frontend| &*frontend.name).collect();
+        self.0.retain(|name| names.contains(&**name));
+    }
+
+    /// Takes into account that now so many servers of `backend` take new traffic and were checked.
+    pub fn note(&mut self, model: &Model, backend: &Backend, checked: usize) {
+        let new = frontends_of(model, backend).filter(|frontend| frontend.quorum.is_met(None, checked));
+        self.0.extend(new.map(|frontend| frontend.name.clone()));
+    }
+
+    /// Whether so many are enough for a frontend: the first time by the quorum itself.
+    pub fn is_met(&self, frontend: &Frontend, checked: usize) -> bool {
+        frontend.quorum.is_met(self.0.contains(&frontend.name).then_some(true), checked)
+    }
+}
+
+/// The frontends whose default `backend` is.
+fn frontends_of<'a>(model: &'a Model, backend: &Backend) -> impl Iterator<Item = &'a Frontend> {
+    let of = |frontend: &&Frontend| {
+        let default = frontend.default_backend().and_then(|index| model.backends.get(index));
+        default.is_some_and(|default| default.name == backend.name)
+    };
+    model.frontends.iter().filter(of)
 }
 
 #[cfg(test)]
@@ -105,5 +132,20 @@ mod tests {
     #[test]
     fn without_a_default_backend_there_is_nothing_to_lose() {
         assert!(Quorums::default().is_met("redirects"));
+    }
+
+    #[test]
+    fn the_first_time_the_quorum_takes_as_many_checked_servers_as_it_says_and_then_its_hysteresis() {
+        let (model, mut proven) = (two(), Proven::default());
+        let mut note = |checked| {
+            proven.note(&model, &model.backends[0], checked);
+            model.frontends.iter().map(|frontend| proven.is_met(frontend, checked)).collect::<Vec<_>>()
+        };
+        assert_eq!([0, 1, 2, 3, 2, 1].map(&mut note).map(|met| met[1]), [false, false, false, true, true, false]);
+        assert_eq!(note(1), [true, false], "each has a quorum of its own");
+        let mut fewer = model.clone();
+        fewer.frontends.remove(1);
+        proven.update(&fewer);
+        assert!(!proven.is_met(&model.frontends[1], 2), "it was gone meanwhile");
     }
 }

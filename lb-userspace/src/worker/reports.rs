@@ -16,7 +16,7 @@ use crate::{
     l7::log::SinkReport,
     model::{Backend, Frontend, Model, QuorumDown, Server, backend},
     plan::{Census, Connections},
-    servers::{Admin, Health, Throttle},
+    servers::{Admin, Throttle},
 };
 use lb_common::maps::{MAX_CONNECTIONS4, MAX_CONNECTIONS6, MAX_FLOWS4, MAX_FLOWS6, MAX_HALF_OPEN};
 use std::collections::BTreeMap;
@@ -56,20 +56,8 @@ impl Running {
     fn frontend_ready(&self, frontend: &Frontend) -> FrontendReady {
         let Halves { model, registry, .. } = &self.halves;
         let backend = frontend.default_backend().and_then(|index| model.backends.get(index));
-        let (mut servers, mut checked) = (0, 0);
-        if let Some(backend) = backend {
-            for (server, standing) in registry.takers(backend) {
-                servers += 1;
-                let is_checked = server.check(backend).is_some() || server.track.is_some();
-                // What an earlier daemon knew of it may be long gone.
-                let judged = match &server.track {
-                    Some(tracked) => model.identity(tracked),
-                    None => Some(server.identity(&backend.name)),
-                };
-                let was_probed = || self.verdicts.known(judged?)?.last;
-                checked += usize::from(!is_checked || (standing.health == Health::Up && was_probed().is_some()));
-            }
-        }
+        let found: Vec<_> = backend.into_iter().flat_map(|backend| self.checked(backend)).collect();
+        let (servers, checked) = (found.len(), found.iter().filter(|checked| **checked).count());
         FrontendReady {
             name: frontend.name.clone(),
             mode: frontend.mode().to_owned(),
@@ -78,7 +66,7 @@ impl Running {
             checked,
             quorum: backend.map_or(0, |_| frontend.quorum.servers),
             has_quorum: registry.has_quorum(&frontend.name),
-            by_checked: backend.is_none() || frontend.quorum.is_met(Some(true), checked),
+            by_checked: backend.is_none() || self.proven.is_met(frontend, checked),
         }
     }
 

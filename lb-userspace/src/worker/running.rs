@@ -10,7 +10,7 @@ use crate::{
     l7::{self, log::Sinks},
     model::{Backend, Model, ServerName},
     plan::Tables,
-    servers::{Admin, Live, Registry, RegistryError},
+    servers::{Admin, Health, Live, Proven, Registry, RegistryError},
 };
 use anyhow::Context as _;
 use prometheus_client::metrics::histogram::Histogram;
@@ -55,6 +55,8 @@ pub(super) struct Running {
     pub(super) scans: Option<Scans>,
     pub(super) checker: Checker,
     pub(super) verdicts: Verdicts,
+    /// Which frontends have had their quorum of servers that were checked.
+    pub(super) proven: Proven,
     pub(super) threads: l7::Threads,
     /// Where access logs go.
     pub(super) sinks: Sinks,
@@ -78,6 +80,7 @@ impl Running {
             source: Source::default(),
             configured: Arc::clone(model),
             verdicts: Verdicts::default(),
+            proven: Proven::default(),
             checker: Checker::start()?,
             threads: l7::Threads::start(model.global.threads)?,
             sinks: Sinks::default(),
@@ -130,6 +133,8 @@ impl Running {
             scans.look(&self.halves);
         }
         self.verdicts.update(model, |identity| self.halves.registry.standing(identity).health);
+        self.proven.update(model);
+        self.prove(model, &model.backends);
         self.threads.apply(Arc::new(snapshot), bound(model, listeners));
         self.sinks = sinks;
         self.checker.change_to(probers, outcomes);
@@ -152,15 +157,43 @@ impl Running {
 
     /// Takes probes into account: perhaps verdicts fall, and then both halves get them at once.
     pub(super) fn judge<'a>(&mut self, outcomes: impl IntoIterator<Item = &'a Outcome>) {
-        let mut transitions = Vec::new();
+        let (mut transitions, mut first) = (Vec::new(), BTreeSet::new());
         for outcome in outcomes {
             if !self.checker.is_current(outcome) {
                 continue; // Of a check that is another one now.
+            }
+            if self.verdicts.known(outcome.identity).is_some_and(|known| known.last.is_none()) {
+                first.extend(self.verdicts.concerned(outcome.identity).map(str::to_owned));
             }
             transitions.extend(self.verdicts.record(outcome));
             self.checker.set_pace(outcome.identity, self.verdicts.pace(outcome.identity));
         }
         self.change_health(&transitions);
+        let model = Arc::clone(&self.halves.model);
+        self.prove(&model, first.iter().filter_map(|backend| model.backend(backend)));
+    }
+
+    /// Sees whether frontends have their quorum of servers that were checked; to be called when these `backends` may have more.
+    fn prove<'a>(&mut self, model: &Model, backends: impl IntoIterator<Item = &'a Backend>) {
+        for backend in backends {
+            let checked = self.checked(backend).filter(|checked| *checked).count();
+            self.proven.note(model, backend, checked);
+        }
+    }
+
+    /// Of each server of `backend` that takes new traffic, whether a probe found it up, or it is not checked at all.
+    pub(super) fn checked<'a>(&'a self, backend: &'a Backend) -> impl Iterator<Item = bool> + 'a {
+        let Halves { model, registry, .. } = &self.halves;
+        registry.takers(backend).map(move |(server, standing)| {
+            let is_checked = server.check(backend).is_some() || server.track.is_some();
+            // What an earlier daemon knew of it may be long gone.
+            let judged = match &server.track {
+                Some(tracked) => model.identity(tracked),
+                None => Some(server.identity(&backend.name)),
+            };
+            let was_probed = || self.verdicts.known(judged?)?.last;
+            !is_checked || (standing.health == Health::Up && was_probed().is_some())
+        })
     }
 
     /// Takes into account that the traffic of a server failed too often.
@@ -197,6 +230,7 @@ impl Running {
         let names: BTreeSet<_> = changed.iter().map(|(name, _)| name.backend.as_str()).collect();
         let backends: Vec<_> = names.into_iter().filter_map(|name| model.backend(name)).collect();
         self.halves.standings_changed(&backends, Instant::now());
+        self.prove(&model, backends);
         for (ServerName { backend, server }, Transition { to, reason, finished_at, .. }) in changed {
             let took = finished_at.elapsed();
             self.probe_to_map.observe(took.as_secs_f64());
@@ -226,6 +260,7 @@ impl Running {
                 scans.look(&self.halves);
             }
             self.halves.standings_changed(&[found], Instant::now());
+            self.prove(&model, [found]);
             info!(backend, server, ?admin, "administrative state changed");
         }
         Answer::Ok(serde_json::Value::String(format!("{backend}/{server}: {admin}")))

@@ -7,7 +7,7 @@ use crate::{
         origin::{Act, Origin, ok},
     },
     model::{
-        Backend, Check, CheckKind, FrontendKind, Model, ServerName,
+        Backend, Check, CheckKind, FrontendKind, Model, Quorum, QuorumDown, ServerName,
         check::{Expect, HttpCheck, HttpStep, InitState, Layer, Observe, OnError},
     },
     servers::{BackendLive, Health, Throttle},
@@ -200,6 +200,29 @@ async fn what_traffic_says_takes_a_server_down_before_its_next_probe_and_who_tra
             assert!(registry.standing(first).health.serves(), "it answers");
             let reasons: Vec<_> = life.running.failovers.iter().map(|failover| failover.reason.as_str()).collect();
             assert!(reasons.ends_with(&["HANA 3 errors in a row"; 2]), "{reasons:?}");
+        })
+        .await;
+}
+
+#[tokio::test]
+async fn a_frontend_is_ready_once_as_many_servers_as_its_quorum_were_found_up() {
+    LocalSet::new()
+        .run_until(async {
+            let quorum = Quorum { servers: 2, hysteresis: 1, down: QuorumDown::Serve };
+            let mut life = Life::begin(|model| model.frontends[0].quorum = quorum).await;
+            let ready = |life: &Life| life.running.ready(&[]).ready;
+            let first = |life: &Life| life.model.backends[0].servers[0].identity("web");
+            let is_probed = |life: &Life| life.running.verdicts.known(first(life)).is_some_and(|it| it.last.is_some());
+            life.until("both are probed", |life| life.health() == Health::Down && is_probed(life)).await;
+            assert!(!ready(&life), "there never were two");
+            life.healthy.store(true, SeqCst);
+            life.until("the other one is up", |life| life.health() == Health::Up).await;
+            assert!(ready(&life));
+            life.healthy.store(false, SeqCst);
+            life.until("it is down again", |life| life.health() == Health::Down).await;
+            assert!(ready(&life), "within the hysteresis");
+            life.load(BTreeMap::new());
+            assert!(ready(&life), "a reload is no start");
         })
         .await;
 }
