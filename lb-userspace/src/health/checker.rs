@@ -45,6 +45,7 @@ pub struct Checker {
     tasks: BTreeMap<u64, Probing>,
     /// Tasks that were begun.
     begun: u64,
+    connectors: Connectors,
     runtime: Handle,
     /// Ends the thread.
     _end: oneshot::Sender<()>,
@@ -68,12 +69,13 @@ impl Checker {
             // Ends once nobody can send any more, which is an error.
             runtime.block_on(end).unwrap_or_default();
         })?;
-        Ok(Self { tasks: BTreeMap::new(), begun: 0, runtime: handle, _end: sender })
+        Ok(Self { tasks: BTreeMap::new(), begun: 0, connectors: Connectors::default(), runtime: handle, _end: sender })
     }
 
     /// Probes these servers from now on and sends every outcome to `outcomes`. A probe whose target did not change goes on
     /// undisturbed.
-    pub fn change_to(&mut self, Probers(wanted): Probers, outcomes: &mpsc::Sender<Outcome>) {
+    pub fn change_to(&mut self, Probers { wanted, connectors }: Probers, outcomes: &mpsc::Sender<Outcome>) {
+        self.connectors = connectors;
         let mut old = std::mem::take(&mut self.tasks);
         let count = u32::try_from(wanted.len()).unwrap_or(u32::MAX).max(1);
         for (position, (identity, prober)) in (0..).zip(wanted) {
@@ -104,6 +106,11 @@ impl Checker {
         }
     }
 
+    /// What TLS is spoken by, for the [`Probers`] that come next.
+    pub fn connectors(&self) -> &Connectors {
+        &self.connectors
+    }
+
     /// Whether the task that an outcome is of still probes that server.
     pub fn is_current(&self, outcome: &Outcome) -> bool {
         self.tasks.get(&outcome.identity).is_some_and(|probing| probing.number == outcome.task)
@@ -126,7 +133,14 @@ impl Checker {
 
 /// How the checked servers of a configuration are probed.
 #[derive(Debug, Default)]
-pub struct Probers(pub(super) Vec<(u64, Prober)>);
+pub struct Probers {
+    pub(super) wanted: Vec<(u64, Prober)>,
+    connectors: Connectors,
+}
+
+/// What TLS is spoken by, by how it is to be spoken: to make one, certificates are read by the hundred.
+#[derive(Debug, Default)]
+pub struct Connectors(HashMap<Arc<ServerTls>, Connector>);
 
 /// Why a configuration's servers cannot be probed.
 #[derive(Debug, thiserror::Error)]
@@ -139,28 +153,29 @@ pub struct ProbersError {
 }
 
 impl Probers {
-    /// Those of the checked servers of `model`.
-    pub fn new(model: &Model) -> Result<Self, ProbersError> {
+    /// Those of the checked servers of `model`, with what is `known` already.
+    pub fn new(model: &Model, known: &Connectors) -> Result<Self, ProbersError> {
         let mut connectors: HashMap<Arc<ServerTls>, Connector> = HashMap::new();
-        let mut probers = Vec::new();
+        let mut wanted = Vec::new();
         for backend in &model.backends {
             for server in backend.servers.iter().filter(|server| server.is_resolved()) {
                 let Some(check) = server.check(backend) else { continue };
                 let mut connector = |tls: &SharedServerTls| {
                     let Some(tls) = tls else { return Ok(None) };
                     Ok(Some(match connectors.entry(Arc::clone(tls)) {
-                        Occupied(known) => known.get().clone(),
+                        Occupied(used) => used.get().clone(),
                         Vacant(new) => {
                             let failed = |(_, source)| ProbersError { backend: backend.name.clone(), source };
-                            new.insert(Connector::fresh(tls).map_err(failed)?).clone()
+                            let known = known.0.get(tls).cloned();
+                            new.insert(known.map_or_else(|| Connector::fresh(tls), Ok).map_err(failed)?).clone()
                         }
                     }))
                 };
                 let prober = Prober::new(Target::new(server, check, backend), &mut connector)?;
-                probers.push((server.identity(&backend.name), prober));
+                wanted.push((server.identity(&backend.name), prober));
             }
         }
-        Ok(Self(probers))
+        Ok(Self { wanted, connectors: Connectors(connectors) })
     }
 }
 

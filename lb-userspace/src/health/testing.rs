@@ -1,6 +1,6 @@
 //! Servers that exist in memory: they say what a test wants, cut as TCP might cut it.
 
-use super::{Finding, Probers, finding::Step, probe::Prober, wire::Wire};
+use super::{Finding, Probers, checker::Connectors, finding::Step, probe::Prober, wire::Wire};
 use crate::config;
 use std::{
     io::{self, Read as _, Write as _},
@@ -88,7 +88,7 @@ pub(super) fn prober(address: SocketAddr, check: &str) -> Prober {
          [backend.b]\ncheck = {check}\nserver = [{{ name = \"s\", address = \"{address}\" }}]\n"
     );
     let model = config::parse(&text).unwrap_or_else(|errors| panic!("{errors}")).model;
-    Probers::new(&model).unwrap().0.pop().unwrap().1
+    Probers::new(&model, &Connectors::default()).unwrap().wanted.pop().unwrap().1
 }
 
 /// What a server does on a connection.

@@ -108,7 +108,7 @@ impl Running {
         let logging = model.frontends.iter().map(|frontend| &frontend.log);
         let sinks = self.sinks.update(logging, log_files, model.global.threads)?;
         let snapshot = l7::Snapshot::with_logs(Arc::clone(model), live, &sinks)?;
-        Ok(Next { registry, snapshot, sinks, probers: Probers::new(model)? })
+        Ok(Next { registry, snapshot, sinks, probers: Probers::new(model, self.checker.connectors())? })
     }
 
     /// What outlives a configuration, for the next one: from what is `known` of servers, and from what the proxy has.
@@ -148,7 +148,12 @@ impl Running {
         let snapshot = served.readdressed(Arc::clone(model), live)?;
         self.change_to(
             model,
-            Next { registry, snapshot, sinks: self.sinks.clone(), probers: Probers::new(model)? },
+            Next {
+                registry,
+                snapshot,
+                sinks: self.sinks.clone(),
+                probers: Probers::new(model, self.checker.connectors())?,
+            },
             BTreeMap::new(),
             outcomes,
         );

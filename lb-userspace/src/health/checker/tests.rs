@@ -4,7 +4,7 @@ use super::*;
 use crate::{
     health::{Code, Meaning},
     model::{
-        Backend, Balance, Check, CheckKind, Global, OnStop, Resolvers, Server,
+        Backend, Balance, Check, CheckKind, Global, OnStop, Resolvers, Server, Sni, TlsVersion,
         check::{Expect, HttpCheck, HttpStep},
     },
     plan::testing,
@@ -94,7 +94,7 @@ async fn codes(check: Check, addresses: &[SocketAddr]) -> Vec<Code> {
     let model = model(check, addresses);
     let (outcomes, mut received) = mpsc::channel(64);
     let mut checker = Checker::start().unwrap();
-    checker.change_to(Probers::new(&model).unwrap(), &outcomes);
+    checker.change_to(Probers::new(&model, &Connectors::default()).unwrap(), &outcomes);
     let mut found = BTreeMap::new();
     while found.len() < addresses.len() {
         let outcome = timeout(Duration::from_secs(5), received.recv()).await.unwrap().unwrap();
@@ -132,10 +132,10 @@ async fn a_reload_leaves_unchanged_probes_alone_and_ends_those_of_servers_that_a
         let after = model(check(CheckKind::Tcp), &[stays]);
         let (outcomes, mut received) = mpsc::channel(64);
         let mut checker = Checker::start().unwrap();
-        checker.change_to(Probers::new(&before).unwrap(), &outcomes);
+        checker.change_to(Probers::new(&before, &Connectors::default()).unwrap(), &outcomes);
         let task = |checker: &Checker| checker.tasks[&before.backends[0].servers[0].identity("b")].task.id();
         let first = task(&checker);
-        checker.change_to(Probers::new(&after).unwrap(), &outcomes);
+        checker.change_to(Probers::new(&after, &Connectors::default()).unwrap(), &outcomes);
         assert_eq!(task(&checker), first);
         assert_eq!(checker.tasks.len(), 1);
         while received.try_recv().is_ok() {}
@@ -173,4 +173,30 @@ async fn a_panic_ends_one_probe_and_says_nothing_of_the_server() {
     };
     assert_eq!(found, [Code::L4Ok, Code::SocketError, Code::L4Ok]);
     assert_eq!(Code::SocketError.meaning(), Meaning::Nothing);
+}
+
+#[tokio::test]
+async fn tls_that_stays_as_it_is_is_spoken_by_what_spoke_it_before() {
+    let tls = |name: &str| {
+        let sni = Sni::Name(name.to_owned());
+        let (authorities, revoked, alpn, certificate) = (None, Vec::new(), Vec::new(), None);
+        Some(Arc::new(ServerTls { authorities, revoked, sni, alpn, certificate, min_version: TlsVersion::V12 }))
+    };
+    let at = |address: &str, name: &str| {
+        let mut model = model(check(CheckKind::Tcp), &[address.parse().unwrap()]);
+        model.backends[0].servers[0].tls = tls(name);
+        model
+    };
+    let (outcomes, _received) = mpsc::channel(64);
+    let mut checker = Checker::start().unwrap();
+    let mut used = |model: &Model| {
+        let probers = Probers::new(model, checker.connectors()).unwrap();
+        let config = Arc::clone(probers.wanted[0].1.connector.as_ref().unwrap().config());
+        checker.change_to(probers, &outcomes);
+        config
+    };
+    let first = used(&at("192.0.2.1:1", "a.test"));
+    assert!(Arc::ptr_eq(&first, &used(&at("192.0.2.2:1", "a.test"))), "another address");
+    assert!(!Arc::ptr_eq(&first, &used(&at("192.0.2.2:1", "b.test"))));
+    assert!(!Arc::ptr_eq(&first, &used(&at("192.0.2.2:1", "a.test"))), "what nobody used was forgotten");
 }

@@ -66,6 +66,12 @@ impl Connector {
         Self::with(tls, Resumption::disabled())
     }
 
+    /// What it makes connections by.
+    #[cfg(test)]
+    pub(crate) fn config(&self) -> &Arc<ClientConfig> {
+        self.0.config()
+    }
+
     fn with(tls: &ServerTls, resumption: Resumption) -> Result<Self, Problem> {
         let chosen = Algorithms { min_version: tls.min_version, ..Algorithms::default() };
         let provider = algorithms::provider(&chosen);
