@@ -32,7 +32,7 @@ mod sql;
 )]
 mod testing;
 #[cfg(test)]
-mod haproxy;
+pub(crate) mod haproxy;
 #[cfg(any(test, fuzzing))]
 pub mod holds;
 

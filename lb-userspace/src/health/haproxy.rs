@@ -1,23 +1,32 @@
-//! A real HAProxy, whose checks are compared with ours.
+//! A real HAProxy, which tests compare with us.
 
 use std::{
     collections::BTreeMap,
     fs,
     io::{Read as _, Write as _},
+    net::{SocketAddr, TcpListener, TcpStream},
     os::unix::net::UnixStream,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
+    thread::sleep,
+    time::Duration,
 };
 
+/// Addresses that nobody listens at.
+pub(crate) fn free_addresses(count: usize) -> Vec<SocketAddr> {
+    let listeners: Vec<_> = (0..count).map(|_| TcpListener::bind("127.0.0.1:0").unwrap()).collect();
+    listeners.iter().map(|listener| listener.local_addr().unwrap()).collect()
+}
+
 /// One that runs as long as this value lives.
-pub(super) struct Haproxy {
+pub(crate) struct Haproxy {
     child: Child,
     socket: PathBuf,
 }
 
 impl Haproxy {
     /// Starts one with a configuration that goes on from `global`, its files in `directory`.
-    pub(super) fn start(directory: &Path, configuration: &str) -> Self {
+    pub(crate) fn start(directory: &Path, configuration: &str) -> Self {
         let (socket, path) = (directory.join("socket"), directory.join("haproxy.cfg"));
         fs::write(&path, format!("global\n  stats socket {} level admin\n{configuration}", socket.display())).unwrap();
         let mut command = Command::new("haproxy");
@@ -25,8 +34,20 @@ impl Haproxy {
         Self { child: child.expect("haproxy, which `cargo xtask setup` installs"), socket }
     }
 
+    /// A connection to a frontend of it, once it listens there.
+    pub(crate) fn connect(&self, address: SocketAddr) -> TcpStream {
+        let attempt = |_| {
+            let stream = TcpStream::connect(address).ok();
+            if stream.is_none() {
+                sleep(Duration::from_millis(20));
+            }
+            stream
+        };
+        (0..500).find_map(attempt).unwrap_or_else(|| panic!("haproxy {} does not listen", self.child.id()))
+    }
+
     /// What `show stat` says; `None`: it does not listen yet.
-    pub(super) fn stat(&self) -> Option<String> {
+    pub(crate) fn stat(&self) -> Option<String> {
         let mut stream = UnixStream::connect(&self.socket).ok()?;
         let mut told = String::new();
         stream.write_all(b"show stat\n").ok()?;
@@ -35,7 +56,7 @@ impl Haproxy {
     }
 
     /// The last result of each check that has ended, by the numbers that are the names of its backend and server.
-    pub(super) fn results(&self) -> BTreeMap<(usize, usize), String> {
+    pub(crate) fn results(&self) -> BTreeMap<(usize, usize), String> {
         let told = self.stat().unwrap_or_default();
         let rows = told.lines().map(|line| line.split(',').collect::<Vec<_>>());
         let rows = rows.filter(|row| row.len() > 36 && row[1].parse::<usize>().is_ok() && row[36].starts_with('L'));

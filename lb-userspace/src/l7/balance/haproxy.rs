@@ -4,6 +4,7 @@
 use super::{tests::flow, *};
 use crate::{
     config::{Format, parse},
+    health::haproxy::{Haproxy, free_addresses},
     l7::{
         Snapshot,
         acl::{Connection, Scene, Variables, tests::Fixed},
@@ -16,10 +17,8 @@ use crate::{
 use std::{
     fmt::Write as _,
     io::{BufRead as _, BufReader, Write as _},
-    net::{SocketAddr, TcpListener, TcpStream},
-    process::{Child, Command, Stdio},
+    net::SocketAddr,
     sync::Arc,
-    time::Duration,
 };
 
 /// A way to balance, in both languages.
@@ -29,26 +28,26 @@ struct Way {
     ours: Balance,
 }
 
-/// HAProxy, ended when dropped.
-struct HaProxy {
-    process: Child,
+/// HAProxy with a frontend for each of some ways.
+struct Frontends {
+    haproxy: Haproxy,
     _directory: tempfile::TempDir,
-    ports: Vec<u16>,
+    addresses: Vec<SocketAddr>,
 }
 
-impl HaProxy {
+impl Frontends {
     /// One frontend a way; its servers are all the same, and the answer says which was chosen.
     fn start(ways: &[Way], weights: &[u16]) -> Self {
-        let ports = free_ports(ways.len() + 1);
-        let (answer, ports) = ports.split_first().expect("a port");
+        let addresses = free_addresses(ways.len() + 1);
+        let (answer, addresses) = addresses.split_first().expect("an address");
         let mut text = format!(
-            "global\n nbthread 1\ndefaults\n mode http\n timeout connect 5s\n timeout client 20s\n timeout server 20s\n\
-             listen answer\n bind 127.0.0.1:{answer}\n http-request return status 200\n"
+            " nbthread 1\ndefaults\n mode http\n timeout connect 5s\n timeout client 20s\n timeout server 20s\n\
+             listen answer\n bind {answer}\n http-request return status 200\n"
         );
-        for (index, (way, port)) in ways.iter().zip(ports).enumerate() {
+        for (index, (way, address)) in ways.iter().zip(addresses).enumerate() {
             write!(
                 text,
-                "listen l{index}\n bind 127.0.0.1:{port}\n balance {}\n http-response set-header server %[srv_name]\n",
+                "listen l{index}\n bind {address}\n balance {}\n http-response set-header server %[srv_name]\n",
                 way.haproxy
             )
             .expect("text");
@@ -56,29 +55,17 @@ impl HaProxy {
                 writeln!(text, " hash-type {}", way.hash_type).expect("text");
             }
             for (server, weight) in weights.iter().enumerate() {
-                writeln!(text, " server {server} 127.0.0.1:{answer} weight {weight}").expect("text");
+                writeln!(text, " server {server} {answer} weight {weight}").expect("text");
             }
         }
         let directory = tempfile::tempdir().expect("directory");
-        let file = directory.path().join("haproxy.cfg");
-        std::fs::write(&file, text).expect("file");
-        let process = Command::new("haproxy")
-            .args(["-db", "-f"])
-            .arg(&file)
-            .stderr(Stdio::null())
-            .spawn()
-            .expect("haproxy, which `cargo xtask setup` installs");
-        Self { process, _directory: directory, ports: ports.to_vec() }
+        let haproxy = Haproxy::start(directory.path(), &text);
+        Self { haproxy, _directory: directory, addresses: addresses.to_vec() }
     }
 
     /// The servers that it chooses for these requests, one after the other on one connection.
     fn choices(&self, way: usize, requests: &[Request]) -> Vec<usize> {
-        let address = SocketAddr::from(([127, 0, 0, 1], self.ports[way]));
-        let connect = |_| {
-            std::thread::sleep(Duration::from_millis(20));
-            TcpStream::connect(address).ok()
-        };
-        let mut stream = (0..500).find_map(connect).expect("haproxy listens");
+        let mut stream = self.haproxy.connect(self.addresses[way]);
         let mut lines = BufReader::new(stream.try_clone().expect("stream")).lines();
         let answer = |request: &Request| {
             let mut text = format!("GET {} HTTP/1.1\r\n", String::from_utf8_lossy(&request.target));
@@ -94,18 +81,6 @@ impl HaProxy {
         };
         requests.iter().map(answer).collect()
     }
-}
-
-impl Drop for HaProxy {
-    fn drop(&mut self) {
-        self.process.kill().expect("kill");
-        self.process.wait().expect("wait");
-    }
-}
-
-fn free_ports(count: usize) -> Vec<u16> {
-    let listeners: Vec<_> = (0..count).map(|_| TcpListener::bind("127.0.0.1:0").expect("port")).collect();
-    listeners.iter().map(|listener| listener.local_addr().expect("address").port()).collect()
 }
 
 /// The servers that are chosen here for the same requests, each done before the next.
@@ -227,7 +202,7 @@ fn ways() -> Vec<Way> {
 fn the_same_servers_are_chosen() {
     let (ways, requests) = (ways(), requests());
     for weights in [&[1, 1, 1, 1][..], &[1, 1], &[3, 2, 1], &[5, 1, 1], &[10, 20, 30], &[7, 3, 250, 1, 90]] {
-        let haproxy = HaProxy::start(&ways, weights);
+        let haproxy = Frontends::start(&ways, weights);
         for (index, way) in ways.iter().enumerate() {
             let (theirs, ours) = (haproxy.choices(index, &requests), ours(&way.ours, weights, &requests));
             let first = theirs.iter().zip(&ours).position(|(theirs, ours)| theirs != ours);

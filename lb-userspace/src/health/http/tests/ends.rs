@@ -35,7 +35,7 @@ async fn serve(answer: &'static str, announced: bool) -> SocketAddr {
             let accepted = acceptor.accept(listener.accept().await.unwrap().0);
             tokio::task::spawn_local(async move {
                 let mut stream = accepted.await?;
-                stream.read(&mut [0; 4096]).await?;
+                stream.read_u8().await?;
                 stream.write_all(answer.as_bytes()).await?;
                 stream.flush().await?;
                 if announced { stream.shutdown().await } else { Ok(()) }

@@ -2,6 +2,7 @@
 
 use super::{Stage, condition};
 use crate::{
+    health::haproxy::{Haproxy, free_addresses},
     l7::{
         acl::{holds, value},
         rules::tests::format_of,
@@ -11,8 +12,7 @@ use crate::{
 use std::{
     fmt::Write as _,
     io::{Read as _, Write as _},
-    net::{SocketAddr, TcpListener, TcpStream},
-    process::{Child, Command, Stdio},
+    net::SocketAddr,
     time::Duration,
 };
 
@@ -103,21 +103,11 @@ const VALUES: [&str; 34] = [
     "path,bytes(1,2),hex",
 ];
 
-struct Haproxy(Child);
-
-impl Drop for Haproxy {
-    fn drop(&mut self) {
-        // It may have ended by itself.
-        self.0.kill().ok();
-        self.0.wait().ok();
-    }
-}
-
 /// Starts one that answers with a digit for each ACL and with all values.
 fn start(directory: &std::path::Path) -> (Haproxy, SocketAddr) {
-    let address = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a port");
+    let address = free_addresses(1)[0];
     let mut text = format!(
-        "global\n  maxconn 100\ndefaults\n  mode http\n  timeout client 5s\n  timeout server 5s\n  timeout connect 5s\nfrontend f\n  bind {address}\n  http-request set-var(txn.r) str()\n"
+        "  maxconn 100\ndefaults\n  mode http\n  timeout client 5s\n  timeout server 5s\n  timeout connect 5s\nfrontend f\n  bind {address}\n  http-request set-var(txn.r) str()\n"
     );
     for acl in ACLS {
         writeln!(text, "  http-request set-var-fmt(txn.r) \"%[var(txn.r)]1\" if {{ {acl} }}").expect("a string");
@@ -127,19 +117,7 @@ fn start(directory: &std::path::Path) -> (Haproxy, SocketAddr) {
         writeln!(text, "  http-request set-var-fmt(txn.r) \"%[var(txn.r)]|%[{expression}]\"").expect("a string");
     }
     text.push_str("  http-request return status 200 content-type text/plain lf-string %[var(txn.r)]\n");
-    let path = directory.join("haproxy.cfg");
-    std::fs::write(&path, text).expect("a file");
-    let child = Command::new("haproxy").arg("-db").arg("-f").arg(&path).stdout(Stdio::null()).spawn();
-    let child = Haproxy(child.expect("haproxy, which `cargo xtask setup` installs"));
-    let listens = (0..1_000).any(|_| {
-        let listens = TcpStream::connect(address).is_ok();
-        if !listens {
-            std::thread::sleep(Duration::from_millis(10));
-        }
-        listens
-    });
-    assert!(listens, "haproxy does not listen");
-    (child, address)
+    (Haproxy::start(directory, &text), address)
 }
 
 fn pick<'a>(from: &[&'a str], random: &mut fastrand::Rng) -> &'a str {
@@ -176,7 +154,7 @@ fn generate(random: &mut fastrand::Rng) -> (String, Vec<(&'static str, String)>)
 #[test]
 fn haproxy_finds_the_same_in_the_same_requests() {
     let directory = tempfile::tempdir().expect("a directory");
-    let (_haproxy, address) = start(directory.path());
+    let (haproxy, address) = start(directory.path());
     let conditions: Vec<_> = ACLS.iter().map(|acl| condition(&[], &format!("{{ {acl} }}"))).collect();
     let values: Vec<_> = VALUES.iter().map(|text| format_of(&format!("%[{text}]"))).collect();
     let mut random = fastrand::Rng::with_seed(1);
@@ -197,7 +175,7 @@ fn haproxy_finds_the_same_in_the_same_requests() {
             ours.push('|');
             ours += &String::from_utf8_lossy(&text.unwrap_or_default());
         }
-        let mut connection = TcpStream::connect(address).expect("haproxy");
+        let mut connection = haproxy.connect(address);
         connection.set_read_timeout(Some(Duration::from_secs(5))).expect("a timeout");
         let lines: Vec<_> = fields.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
         let lines = lines.concat();
