@@ -2,7 +2,10 @@
 //! message is to UDP: the kernel gives it to a socket that is bound to one peer.
 
 use super::{Code, Finding, finding::quote, script, wire::LIMIT};
-use crate::model::check::{DnsCheck, UdpCheck};
+use crate::{
+    model::check::{DnsCheck, UdpCheck},
+    resolver::message,
+};
 use std::{
     io,
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
@@ -87,12 +90,7 @@ async fn ask(
 fn query(check: &DnsCheck, id: u16) -> Vec<u8> {
     let mut bytes = id.to_be_bytes().to_vec();
     bytes.extend_from_slice(&[0x01, 0, 0, 1, 0, 0, 0, 0, 0, 0]);
-    for label in check.name.split('.').filter(|label| !label.is_empty()) {
-        // `config::validate` allows 63 bytes.
-        bytes.push(u8::try_from(label.len()).unwrap_or(0));
-        bytes.extend_from_slice(label.as_bytes());
-    }
-    bytes.push(0);
+    bytes.extend(message::encode(&check.name));
     bytes.extend_from_slice(&check.record.to_be_bytes());
     bytes.extend_from_slice(&[0, 1]); // Of the Internet.
     bytes

@@ -58,17 +58,12 @@ pub enum Reply {
 impl Query {
     /// For the addresses of a family that `name`, a valid host name, has. `id`: nobody should guess it.
     pub fn new(id: u16, name: &str, family: Family) -> Self {
-        let mut wire = Name::new();
-        for label in name.split('.') {
-            wire.push(u8::try_from(label.len()).unwrap_or(0));
-            wire.extend(label.bytes().map(|byte| byte.to_ascii_lowercase()));
-        }
-        wire.push(0);
         let kind = match family {
             Family::V4 => A,
             Family::V6 => AAAA,
         };
-        Self { id, name: wire, kind }
+        // No length is a letter.
+        Self { id, name: encode(name).to_ascii_lowercase(), kind }
     }
 
     /// The message: recursion is desired, and an answer of [`UDP_SIZE`] is taken.
@@ -128,6 +123,17 @@ impl Query {
         }
         None
     }
+}
+
+/// A name of valid labels (1 to 63 bytes), as messages have it. The last dot, and a name of nothing else, is the root.
+pub fn encode(name: &str) -> Vec<u8> {
+    let mut wire = Name::new();
+    for label in name.split('.').filter(|label| !label.is_empty()) {
+        wire.push(u8::try_from(label.len()).unwrap_or(0));
+        wire.extend(label.bytes());
+    }
+    wire.push(0);
+    wire
 }
 
 fn failure(code: u8) -> Failure {
