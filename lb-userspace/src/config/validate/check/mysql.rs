@@ -1,6 +1,6 @@
 //! Checks of type `mysql`.
 
-use super::sql::SqlKeys;
+use super::sql::{SqlKeys, sql_keys};
 use crate::{
     config::{
         acl::Known,
@@ -15,15 +15,7 @@ pub(super) fn check(
     known: &Known<'_>,
     out: &mut Vec<Diagnostic>,
 ) -> MysqlCheck {
-    let keys = SqlKeys {
-        all,
-        user: &typed.user,
-        password_file: &typed.password_file,
-        database: &typed.database,
-        clear_password: &typed.clear_password,
-        query: &typed.query,
-        expect: &typed.expect,
-    };
+    let keys = sql_keys!(all, typed);
     let span = typed.login.given().map(|login| login.span);
     let default = if typed.user.is_absent() { MysqlDepth::Greeting } else { MysqlDepth::Full };
     let form = match typed.login.or(default) {

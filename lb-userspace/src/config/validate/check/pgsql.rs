@@ -1,6 +1,6 @@
 //! Checks of type `pgsql`.
 
-use super::sql::SqlKeys;
+use super::sql::sql_keys;
 use crate::{
     config::{
         acl::Known,
@@ -15,15 +15,7 @@ pub(super) fn check(
     known: &Known<'_>,
     out: &mut Vec<Diagnostic>,
 ) -> PgsqlCheck {
-    let keys = SqlKeys {
-        all,
-        user: &typed.user,
-        password_file: &typed.password_file,
-        database: &typed.database,
-        clear_password: &typed.clear_password,
-        query: &typed.query,
-        expect: &typed.expect,
-    };
+    let keys = sql_keys!(all, typed);
     match typed.login.or(PgsqlDepth::Full) {
         PgsqlDepth::Full => {
             PgsqlCheck::Full { login: keys.full(known, out), role: typed.role.value().copied().unwrap_or_default() }

@@ -24,6 +24,22 @@ pub(super) struct SqlKeys<'k> {
     pub(super) expect: &'k Knob<OneOrMany<Text>>,
 }
 
+/// The [`SqlKeys`] among those of a type of checks, and those of `all` checks.
+macro_rules! sql_keys {
+    ($all:expr, $typed:expr) => {
+        $crate::config::validate::check::sql::SqlKeys {
+            all: $all,
+            user: &$typed.user,
+            password_file: &$typed.password_file,
+            database: &$typed.database,
+            clear_password: &$typed.clear_password,
+            query: &$typed.query,
+            expect: &$typed.expect,
+        }
+    };
+}
+pub(super) use sql_keys;
+
 impl SqlKeys<'_> {
     /// What a login has.
     pub(super) fn full(&self, known: &Known<'_>, out: &mut Vec<Diagnostic>) -> SqlLogin {
