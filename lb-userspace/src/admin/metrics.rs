@@ -2,13 +2,13 @@
 //!
 //! Names say the unit. A server is named by `backend` and `server`, a VIP by `frontend`, `address` and `protocol`.
 
+mod kernel;
 mod scrape;
 
 pub use scrape::serve;
 
 use super::{
-    kernel::{CountersReport, KernelReport},
-    ring::RingReport,
+    kernel::KernelReport,
     status::{BackendStatus, CheckStatus, FrontendStatus, HostStatus, LogStatus, ServerStatus, Status, TableStatus},
 };
 use prometheus_client::{
@@ -53,7 +53,7 @@ impl Collector for Snapshot {
         self.encode_daemon(&mut encoder)?;
         self.encode_servers(&mut encoder)?;
         self.encode_logs(&mut encoder)?;
-        self.kernel.as_ref().map_or(Ok(()), |kernel| encode_kernel(kernel, &mut encoder))
+        self.kernel.as_ref().map_or(Ok(()), |kernel| kernel::encode(kernel, &mut encoder))
     }
 }
 
@@ -201,60 +201,6 @@ impl Snapshot {
     }
 }
 
-fn encode_kernel(kernel: &KernelReport, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
-    const VIP: [Name; 5] = [
-        ("vip_packets", "Packets to the VIP that were forwarded"),
-        ("vip_bytes", "Bytes of those, from the Ethernet header on"),
-        ("vip_connections", "TCP connections opened: packets with SYN and without ACK"),
-        ("vip_return_packets", "Packets from servers to clients (nat only)"),
-        ("vip_return_bytes", "Bytes of those"),
-    ];
-    const SERVER: [Name; 5] = [
-        ("server_packets", "Packets that the kernel half forwarded to the server"),
-        ("server_bytes", "Bytes of those, from the Ethernet header on"),
-        ("server_flows", "TCP connections opened through the kernel half: packets with SYN and without ACK"),
-        ("server_return_packets", "Packets from the server to clients (nat only)"),
-        ("server_return_bytes", "Bytes of those"),
-    ];
-    for (column, name) in VIP.into_iter().enumerate() {
-        let rows = kernel.vips.iter().map(|vip| {
-            let frontend = vip.frontend.clone().unwrap_or_default();
-            let labels = [("frontend", frontend), ("address", vip.address.clone()), ("protocol", vip.protocol.clone())];
-            (labels, value(vip.counters, column))
-        });
-        counters(encoder, name, rows.collect())?;
-    }
-    for (column, name) in SERVER.into_iter().enumerate() {
-        // A server on its way out has no names any more; two without would be one series twice.
-        let rows = kernel.servers.iter().filter_map(|server| {
-            let labels = [("backend", server.backend.clone()?), ("server", server.name.clone()?)];
-            Some((labels, value(server.counters, column)))
-        });
-        counters(encoder, name, rows.collect())?;
-    }
-    encode_rings(kernel, encoder)?;
-    let stops = kernel.stops.iter().map(|stop| ([("reason", stop.name.to_owned())], stop.packets));
-    counters(encoder, ("stopped_packets", "Packets that left the kernel half early, by reason"), stops.collect())?;
-    let notes = kernel.notes.iter().map(|note| ([("note", note.name.to_owned())], note.packets));
-    counters(encoder, ("noted_packets", "What else happened to packets in the kernel half"), notes.collect())
-}
-
-fn encode_rings(kernel: &KernelReport, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
-    let rows = |value: fn(&RingReport) -> usize| -> Rows<1> {
-        let row = |ring: &RingReport| Some(([("backend", ring.backend.clone()?)], value(ring) as u64));
-        kernel.rings.iter().filter_map(row).collect()
-    };
-    let name = ("ring_changing_slots", "Slots of the ring that change hands");
-    gauges(encoder, name, rows(|ring| ring.changing))?;
-    let name = ("ring_tracked_slots", "Slots of which the flow table may know flows");
-    gauges(encoder, name, rows(|ring| ring.tracked))
-}
-
-fn value(counters: CountersReport, column: usize) -> u64 {
-    let CountersReport { packets, bytes, connections, return_packets, return_bytes } = counters;
-    [packets, bytes, connections, return_packets, return_bytes].get(column).copied().unwrap_or_default()
-}
-
 fn counters<const N: usize>(encoder: &mut DescriptorEncoder<'_>, (name, help): Name, rows: Rows<N>) -> fmt::Result {
     let mut family = encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
     for (labels, value) in rows {
@@ -275,7 +221,8 @@ fn gauges<const N: usize>(encoder: &mut DescriptorEncoder<'_>, (name, help): Nam
 mod tests {
     use super::*;
     use crate::admin::{
-        kernel::{CountedReport, ServerReport},
+        kernel::{CountedReport, CountersReport, ServerReport},
+        ring::RingReport,
         status::FrontendStatus,
     };
 
