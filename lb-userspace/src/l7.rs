@@ -13,6 +13,7 @@ pub mod listener;
 pub mod snapshot;
 pub mod threads;
 mod accept;
+mod client;
 mod seats;
 pub(crate) mod proxy_protocol;
 pub mod panics;

@@ -1,33 +1,21 @@
 //! A listener's accept loop, and the first steps of a connection: handshake, then relay or HTTP.
 
 use super::{
-    acl::{Connection, Payload, Scene},
     balance::Flow,
+    client::{Client, Held, Seen},
     io::Io,
-    numbers::Counted,
-    own::Own,
     panics, proxy_protocol, rules,
     seats::{Seat, Shares},
-    serve,
-    snapshot::FrontendRoute,
-    tcp,
+    serve, tcp,
     threads::{BoundListener, Loaded, Thread},
     tls::{self, TlsFacts},
 };
 use crate::{
-    model::{BackendIndex, FrontendKind, Rule, rule::Admission},
-    servers::{FrontendLive, counts::FrontendCounts},
+    model::{FrontendKind, Rule, rule::Admission},
+    servers::FrontendLive,
 };
 use std::{
-    cell::{Cell, OnceCell, RefCell},
-    future::poll_fn,
-    io,
-    net::SocketAddr,
-    os::fd::AsFd,
-    rc::Rc,
-    sync::Arc,
-    task::Poll,
-    time::Duration,
+    cell::RefCell, future::poll_fn, io, net::SocketAddr, os::fd::AsFd, rc::Rc, sync::Arc, task::Poll, time::Duration,
 };
 use tokio::{
     net::{TcpListener, TcpStream},
@@ -161,144 +149,6 @@ async fn woken() {
     poll_fn(|_cx| if std::mem::replace(&mut polled, true) { Poll::Ready(()) } else { Poll::Pending }).await;
 }
 
-/// A snapshot and the place of a frontend in it.
-#[derive(Clone)]
-pub(super) struct Held {
-    pub(super) snapshot: Rc<Loaded>,
-    place: usize,
-}
-
-impl Held {
-    fn new(snapshot: Rc<Loaded>, frontend: &str) -> Option<Self> {
-        let place = snapshot.place_of(frontend)?;
-        Some(Self { snapshot, place })
-    }
-
-    /// Of the frontend that has that address: until the thread hears of a reload, it may be another than the listener's.
-    fn at(snapshot: Rc<Loaded>, address: SocketAddr) -> Option<Self> {
-        let place = snapshot.place_at(address)?;
-        Some(Self { snapshot, place })
-    }
-
-    pub(super) fn frontend(&self) -> Option<&FrontendRoute> {
-        self.snapshot.frontend(self.place)
-    }
-
-    /// Has rules and expressions look at a connection, and what else is `seen`.
-    pub(super) fn with_scene<T>(
-        &self,
-        (flow, tls): (Flow, Option<&TlsFacts>),
-        seen: Seen<'_>,
-        look: impl FnOnce(&Scene<'_>) -> T,
-    ) -> Option<T> {
-        let Seen { payload, backend, unique_id } = seen;
-        let connection = Connection { source: flow.client, destination: flow.local, tls };
-        let numbers = Counted { snapshot: &self.snapshot, frontend: self.frontend()? };
-        Some(look(&Scene { connection: &connection, payload, backend, numbers: &numbers, unique_id }))
-    }
-}
-
-/// What rules and expressions see beside the connection and the message, as far as it is there already.
-#[derive(Clone, Copy, Default)]
-pub(super) struct Seen<'a> {
-    pub(super) payload: Option<&'a Payload<'a>>,
-    pub(super) backend: Option<BackendIndex>,
-    pub(super) unique_id: Option<&'a [u8]>,
-}
-
-/// A client's connection, as all that happens on it sees it.
-pub(super) struct Client {
-    pub(super) thread: Rc<Thread>,
-    pub(super) flow: Flow,
-    /// What is known of its TLS; `None`: clear text.
-    pub(super) tls: Option<TlsFacts>,
-    /// Of its frontend.
-    pub(super) live: Arc<FrontendLive>,
-    held: RefCell<Held>,
-    /// Its frontend is gone.
-    orphaned: Cell<bool>,
-    /// Connections to servers that are its own, once it has had one.
-    own: OnceCell<Rc<RefCell<Own>>>,
-    /// Requests of it so far.
-    requests: Cell<u64>,
-    /// When it was accepted.
-    pub(super) accepted: Instant,
-    /// When it had told who it is and its TLS was there.
-    pub(super) ready: Instant,
-}
-
-impl Client {
-    /// The newest snapshot that has the frontend still; the last one that had it if it is gone.
-    ///
-    /// An exchange keeps what it began with, but the next one on the same connection follows a reload: old live state
-    /// would not learn which servers have failed since.
-    pub(super) fn current(&self) -> Held {
-        let mut held = self.held.borrow_mut();
-        if let Some(snapshot) = self.thread.snapshot()
-            && !Rc::ptr_eq(&snapshot, &held.snapshot)
-        {
-            let is_http =
-                |held: &Held| held.frontend().is_some_and(|frontend| matches!(frontend.kind, FrontendKind::Http(_)));
-            let name = held.frontend().map(|frontend| frontend.name.clone()).unwrap_or_default();
-            match Held::new(snapshot, &name).filter(is_http) {
-                Some(newer) => *held = newer,
-                None => self.orphaned.set(true),
-            }
-        }
-        held.clone()
-    }
-
-    /// Connections to servers that are its own.
-    pub(super) fn own(&self) -> &RefCell<Own> {
-        self.own.get_or_init(|| {
-            let own = Rc::default();
-            self.thread.owners.borrow_mut().add(&own);
-            own
-        })
-    }
-
-    /// The same, if it has had one.
-    pub(super) fn has_own(&self) -> Option<&RefCell<Own>> {
-        self.own.get().map(|own| &**own)
-    }
-
-    /// Whether it came by TLS.
-    pub(super) const fn is_secure(&self) -> bool {
-        self.tls.is_some()
-    }
-
-    /// What this thread counts of its frontend.
-    pub(super) fn counts(&self) -> &FrontendCounts {
-        self.live.counts.of(self.thread.index)
-    }
-
-    /// Counts a request whose head was complete.
-    pub(super) fn count_request(&self) {
-        self.requests.set(self.requests.get() + 1);
-        self.counts().requests.increment();
-    }
-
-    /// Which of its requests it is, from 0.
-    pub(super) const fn number(&self) -> u64 {
-        self.requests.get().saturating_sub(1)
-    }
-
-    /// Whether it has sent no request before the one that runs.
-    pub(super) const fn is_first(&self) -> bool {
-        self.requests.get() <= 1
-    }
-
-    /// Of its frontend.
-    pub(super) fn frontend_name(&self) -> Rc<str> {
-        self.held.borrow().frontend().map_or("", |frontend| &frontend.name).into()
-    }
-
-    /// Whether the connection should end after the exchange that runs.
-    pub(super) fn should_close(&self) -> bool {
-        self.orphaned.get() || self.thread.drain.is_cancelled()
-    }
-}
-
 /// Counts a connection of a client as open while it lives.
 struct Open {
     live: Arc<FrontendLive>,
@@ -355,11 +205,8 @@ async fn connection(
         return frontend.live.counts.of(thread.index).denied_connections.increment();
     }
     let client = |tls: Option<TlsFacts>| {
-        let (thread, held) = (Rc::clone(&thread), RefCell::new(held.clone()));
-        let ready = if tls.is_some() { Instant::now() } else { accepted };
-        let (own, live) = (OnceCell::new(), Arc::clone(&frontend.live));
-        let (orphaned, requests) = (Cell::new(false), Cell::new(0));
-        Rc::new(Client { thread, flow, tls, live, held, orphaned, own, requests, accepted, ready })
+        let live = Arc::clone(&frontend.live);
+        Rc::new(Client::new((Rc::clone(&thread), held.clone(), live), flow, tls, accepted))
     };
     let Some(acceptor) = acceptor else {
         return understood(&held, client(None), Io::Tcp(stream), false).await;

@@ -4,7 +4,7 @@ pub(super) mod http1;
 pub(super) mod http2;
 
 use super::{
-    accept::Client,
+    client::Client,
     message::{Length, Request, Response},
     pump::{Sink, Source},
 };

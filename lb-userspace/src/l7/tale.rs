@@ -2,7 +2,7 @@
 //! is empty and costs nothing.
 
 use super::{
-    accept::{Client, Held},
+    client::{Client, Held},
     log::{
         captured::Captured,
         record::{Open, Queue, Record, RequestLine, Times, Tls},

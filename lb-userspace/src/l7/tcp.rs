@@ -2,8 +2,8 @@
 //! back, until both sides have ended or one is silent for too long.
 
 use super::{
-    accept::{Client, Held, Seen},
     acl::{Facts, Payload, Scene, Variables},
+    client::{Client, Held, Seen},
     connect,
     io::{Io, Reader, Wire, Writer},
     log::termination::{Cause, Phase},

@@ -2,7 +2,7 @@
 
 use super::{Answering, Asking, NoAnswer};
 use crate::l7::{
-    accept::Client,
+    client::Client,
     connect::Open,
     http1::{
         Limits,

@@ -2,7 +2,7 @@
 
 use super::{Answering, Asking, NoAnswer};
 use crate::l7::{
-    accept::Client,
+    client::Client,
     connect::Open,
     http1::hop,
     http2::{Receiving, Sending, from_map, to_map},

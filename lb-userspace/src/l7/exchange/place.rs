@@ -2,8 +2,8 @@
 
 use crate::{
     l7::{
-        accept::{Client, Held, Seen},
         acl::{Facts, Scene, Variables},
+        client::{Client, Held, Seen},
         message::{Request, Response},
         rules::{self, Outcome},
         snapshot::BackendRoute,

@@ -2,8 +2,8 @@
 
 use super::{Ended, place::Instead, talk::Why};
 use crate::l7::{
-    accept::{Client, Held},
     answer::{Answer, Files},
+    client::{Client, Held},
     connect::NoPlace,
     log::termination::{Cause, Phase},
     message::{Length, Response},

@@ -2,8 +2,8 @@
 
 use super::{Ended, place::Instead};
 use crate::l7::{
-    accept::Client,
     ask::{Answering, Asking, NoAnswer},
+    client::Client,
     log::termination::{Cause, Phase},
     message::{Length, Request, Response},
     pump::{Awaited, Broken, Fault, Pump, Sink, Source},

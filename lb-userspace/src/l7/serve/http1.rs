@@ -2,9 +2,9 @@
 
 use super::{RequestBody, Respond, Terms, http2};
 use crate::l7::{
-    accept::Client,
     answer::Answer,
     ask::http1::{finish, poll_frame, put},
+    client::Client,
     exchange::{self, Incoming},
     http1::{
         Limits,

@@ -2,7 +2,7 @@
 
 use super::{RequestBody, Respond, Terms};
 use crate::l7::{
-    accept::Client,
+    client::Client,
     exchange::{self, Incoming},
     http1::{Limits, hop, request::Refusal, target},
     http2::{Receiving, Sending, Useful, to_map},
