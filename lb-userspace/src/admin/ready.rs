@@ -33,7 +33,7 @@ pub struct FrontendReady {
     pub quorum: u32,
     /// Whether it has its quorum.
     pub has_quorum: bool,
-    /// Whether it would have it by those that were checked alone.
+    /// Whether it has it by those that were checked alone, the first time by the whole of it.
     pub by_checked: bool,
 }
 
@@ -53,15 +53,21 @@ impl Ready {
 impl FrontendReady {
     /// Why it is not ready.
     fn reason(&self) -> Option<String> {
-        let Self { name, backend, servers, quorum, has_quorum, by_checked, .. } = self;
+        let Self { name, backend, servers, checked, quorum, has_quorum, by_checked, .. } = self;
         let backend = backend.as_deref().unwrap_or_default();
-        if !has_quorum {
-            let plural = if *servers == 1 { "server takes" } else { "servers take" };
-            return Some(format!(
-                "frontend {name} has lost its quorum of {quorum}: {servers} {plural} new traffic in backend {backend}"
-            ));
-        }
-        (!by_checked).then(|| format!("frontend {name}: the servers of backend {backend} have not been checked yet"))
+        let plural = if *servers == 1 { "server takes" } else { "servers take" };
+        let has = match (has_quorum, by_checked) {
+            (true, true) => return None,
+            (true, false) if checked < servers => {
+                return Some(format!("frontend {name}: the servers of backend {backend} have not been checked yet"));
+            }
+            // Fewer than that lose it, but it was never had.
+            (true, false) => "has not had",
+            (false, _) => "has lost",
+        };
+        Some(format!(
+            "frontend {name} {has} its quorum of {quorum}: {servers} {plural} new traffic in backend {backend}"
+        ))
     }
 }
 
@@ -93,8 +99,9 @@ mod tests {
     #[test]
     fn whatever_is_missing_is_a_reason() {
         let lost = FrontendReady { has_quorum: false, by_checked: false, ..frontend("shop", "l4") };
-        let unchecked = FrontendReady { by_checked: false, ..frontend("site", "http") };
-        let ready = Ready::new(&interfaces(), vec![lost, unchecked, frontend("www", "http")], Vec::new());
+        let unchecked = FrontendReady { by_checked: false, checked: 0, ..frontend("site", "http") };
+        let new = FrontendReady { by_checked: false, ..frontend("new", "http") };
+        let ready = Ready::new(&interfaces(), vec![lost, unchecked, new, frontend("www", "http")], Vec::new());
         assert!(!ready.ready);
         assert_eq!(
             ready.reasons,
@@ -102,6 +109,7 @@ mod tests {
                 "no XDP on eth1: there is no network interface eth1",
                 "frontend shop has lost its quorum of 2: 1 server takes new traffic in backend web",
                 "frontend site: the servers of backend web have not been checked yet",
+                "frontend new has not had its quorum of 2: 1 server takes new traffic in backend web",
             ]
         );
     }
