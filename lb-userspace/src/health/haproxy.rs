@@ -59,8 +59,10 @@ impl Haproxy {
     pub(crate) fn results(&self) -> BTreeMap<(usize, usize), String> {
         let told = self.stat().unwrap_or_default();
         let rows = told.lines().map(|line| line.split(',').collect::<Vec<_>>());
-        let rows = rows.filter(|row| row.len() > 36 && row[1].parse::<usize>().is_ok() && row[36].starts_with('L'));
-        rows.map(|row| ((row[0].parse().unwrap(), row[1].parse().unwrap()), row[36].to_owned())).collect()
+        let rows = rows.filter(|row| row.len() > 36);
+        // A star stands before it while the next check runs.
+        let result = |row: &[&str]| Some(row[36].trim_start_matches("* ").to_owned()).filter(|it| it.starts_with('L'));
+        rows.filter_map(|row| Some(((row[0].parse().ok()?, row[1].parse().ok()?), result(&row)?))).collect()
     }
 }
 
