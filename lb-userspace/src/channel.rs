@@ -1,4 +1,5 @@
-//! The line between supervisor and worker: typed messages over a SEQPACKET socket pair, descriptors beside them.
+//! The line between supervisor and worker, and to the runner: typed messages over a SEQPACKET socket pair, descriptors
+//! beside them.
 //!
 //! A message is one packet of JSON, at most [`MESSAGE_LIMIT`] bytes; what may be larger (the configuration) travels as a
 //! sealed memory file among the descriptors. Each side trusts the other no further than the types: the supervisor
@@ -44,16 +45,16 @@ pub struct Channel {
 #[derive(Debug, thiserror::Error)]
 pub enum ChannelError {
     /// The socket failed.
-    #[error("the line between supervisor and worker failed")]
+    #[error("the line between two processes of the daemon failed")]
     Io(#[from] io::Error),
     /// A message is not one of ours.
-    #[error("a message between supervisor and worker cannot be read")]
+    #[error("a message between two processes of the daemon cannot be read")]
     Malformed(#[source] serde_json::Error),
     /// A message is longer than allowed.
-    #[error("a message of {0} bytes between supervisor and worker; at most {MESSAGE_LIMIT} are allowed")]
+    #[error("a message of {0} bytes between two processes of the daemon; at most {MESSAGE_LIMIT} are allowed")]
     TooLong(usize),
     /// Descriptors got lost: the process is at its limit of open files.
-    #[error("descriptors were lost between supervisor and worker: raise the limit of open files")]
+    #[error("descriptors were lost between two processes of the daemon: raise the limit of open files")]
     DescriptorsLost,
 }
 

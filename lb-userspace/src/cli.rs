@@ -137,6 +137,14 @@ enum Verb {
         #[arg(long, requires = "uid")]
         gid: Option<u32>,
     },
+    /// What `run` starts for programs that check servers
+    #[command(hide = true)]
+    Runner {
+        #[arg(long, requires = "gid")]
+        uid: Option<u32>,
+        #[arg(long, requires = "uid")]
+        gid: Option<u32>,
+    },
 }
 
 #[derive(Debug, Args)]
@@ -184,6 +192,7 @@ pub fn main() -> ExitCode {
     let done = match Arguments::parse().verb {
         Verb::Run { config, single_process } => run::run(config.config, single_process),
         Verb::Worker { uid, gid } => run::worker(uid.zip(gid)),
+        Verb::Runner { uid, gid } => run::runner(uid.zip(gid)),
         Verb::Check { config, short, host } => check::run(&config.config, short, host),
         Verb::Reload { daemon } => server::reload(&daemon),
         Verb::Status { daemon } => status::run(&daemon),

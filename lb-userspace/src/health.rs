@@ -23,6 +23,7 @@ mod udp;
 mod mysql;
 mod pgsql;
 mod sql;
+mod exec;
 #[cfg(any(test, fuzzing))]
 #[expect(
     clippy::unwrap_used,

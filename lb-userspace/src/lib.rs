@@ -14,5 +14,6 @@ pub mod l7;
 pub mod channel;
 pub mod supervisor;
 pub mod worker;
+pub mod runner;
 pub mod admin;
 pub mod cli;

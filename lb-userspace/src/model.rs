@@ -31,7 +31,7 @@ pub use acl::{Acl, Condition, Term};
 pub use addressing::Addressing;
 pub use backend::{Affinity, Backend, Proto, SendProxy, Track};
 pub use balance::Balance;
-pub use check::{Check, CheckKind};
+pub use check::{Check, CheckKind, ExecCheck};
 pub use cookie::Cookie;
 pub use endpoint::Endpoint;
 pub use error_file::{ErrorFile, ErrorFiles};
@@ -129,6 +129,12 @@ impl Model {
     /// Whether anything here needs the kernel half.
     pub fn needs_kernel(&self) -> bool {
         self.kernel_backends().next().is_some()
+    }
+
+    /// The programs that check servers.
+    pub fn exec_checks(&self) -> impl Iterator<Item = &ExecCheck> {
+        let kinds = self.backends.iter().filter_map(|backend| Some(&backend.check.as_ref()?.kind));
+        kinds.filter_map(|kind| if let CheckKind::Exec(check) = kind { Some(check) } else { None })
     }
 
     /// The backend of that name.

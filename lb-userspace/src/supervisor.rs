@@ -13,6 +13,7 @@ pub mod listeners;
 pub mod lock;
 pub mod log_files;
 pub mod process;
+mod runner;
 mod reload;
 mod signals;
 
@@ -29,6 +30,7 @@ use kernel::{Kernel, undo};
 use listeners::Listeners;
 use lock::Lock;
 use process::{Heard, Worker};
+use runner::Runner;
 use signals::{Signals, Word};
 use std::{
     io::{self, Write},
@@ -97,6 +99,7 @@ struct Supervisor {
     control: UnixListener,
     metrics: Option<TcpListener>,
     worker: Worker,
+    runner: Runner,
     /// Reloads that the worker has asked for and that are not answered yet.
     reloads_asked: usize,
     watch: Watch,
@@ -116,6 +119,8 @@ enum Cue {
     Interfaces,
     /// Files of certificates changed.
     Certificates,
+    /// The runner of checks has ended, or another one is due.
+    Runner,
 }
 
 impl Supervisor {
@@ -126,6 +131,8 @@ impl Supervisor {
         complain(&preflight::read::report(&configuration.model).await);
         let listeners = Listeners::default().open_missing(&configuration.model)?;
         let metrics = global.metrics.map(bind_metrics).transpose()?;
+        let mut runner = Runner::default();
+        runner.follow(&[&configuration.model], None).await?;
         let kernel = kernel::start(&configuration.model).await?;
         let (control, worker) = match open_control(global).and_then(|control| Ok((control, spawn(&options, global)?))) {
             Ok(opened) => opened,
@@ -144,6 +151,7 @@ impl Supervisor {
             control,
             metrics,
             worker,
+            runner,
             reloads_asked: 0,
             watch: Watch::default(),
             addresses: None,
@@ -174,6 +182,7 @@ impl Supervisor {
                         Word::ReopenLogs => Cue::ReopenLogs,
                     },
                     () = interfaces_changed(&mut self.kernel) => Cue::Interfaces,
+                    () = self.runner.changed() => Cue::Runner,
                     () = self.watch.changed(&self.options.config, &self.configuration.bundle) => Cue::Certificates,
                 }
             };
@@ -193,6 +202,7 @@ impl Supervisor {
                 Ok(()) => info!("access logs opened again"),
                 Err(error) => error!(error = format!("{error:#}"), "cannot open access logs again; the old ones go on"),
             },
+            Cue::Runner => self.runner.renew(&self.worker).await,
             Cue::Interfaces => {
                 if let Err(error) = self.worker.send(&ToWorker::Interfaces(self.interfaces()), &[]).await {
                     warn!(%error, "cannot tell the worker how the interfaces are");
@@ -220,6 +230,7 @@ impl Supervisor {
         if let Some(addresses) = &self.addresses {
             self.worker.send(&ToWorker::Addresses, &[addresses.as_fd()]).await?;
         }
+        self.runner.serve(&self.worker).await?;
         let bundle = to_memory_file(&self.configuration.bundle)?;
         self.configure(self.generation, bundle).await
     }
@@ -327,6 +338,7 @@ impl Supervisor {
                 self.worker.kill().await;
             }
         }
+        self.runner.stop().await;
         self.remove_control_socket();
         let Some(kernel) = self.kernel else { return };
         if let Err(error) = kernel.stop(on_stop == OnStop::Keep).await {
@@ -337,6 +349,7 @@ impl Supervisor {
     /// Ends a daemon that never ran.
     async fn abandon(mut self) {
         self.worker.kill().await;
+        self.runner.stop().await;
         self.remove_control_socket();
         undo(self.kernel).await;
     }

@@ -80,6 +80,8 @@ struct Worker {
     /// From the first configuration on.
     running: Option<Running>,
     naming: Naming,
+    /// The line to what runs programs that check servers, until there is a checker.
+    runner: Option<OwnedFd>,
     /// The number of the last question for next hops.
     watched: u64,
     answers_in: mpsc::Receiver<Answered>,
@@ -111,6 +113,7 @@ impl Worker {
             waiting: None,
             running: None,
             naming,
+            runner: None,
             watched: 0,
             answers_in,
             outcomes,
@@ -221,6 +224,7 @@ impl Worker {
                 let serve = admin::metrics::serve(listener, self.requests.clone());
                 self.doors.push(tokio::task::spawn_local(serve).abort_handle());
             }
+            ToWorker::Runner => self.take_runner(descriptors.pop().context("no line to what runs checks")?),
             ToWorker::Configure { generation, supervisor, interfaces } => {
                 let file = descriptors.pop().context("a configuration without its file")?;
                 let source = Source { generation, supervisor, interfaces };
@@ -249,6 +253,14 @@ impl Worker {
             ToWorker::Stop { .. } => {}
         }
         Ok(())
+    }
+
+    /// Has programs that check servers run by another runner from now on.
+    fn take_runner(&mut self, line: OwnedFd) {
+        match &self.running {
+            Some(running) => running.checker.take_runner(line),
+            None => self.runner = Some(line),
+        }
     }
 
     /// Takes up where servers were, whatever the worker before this one has written there.

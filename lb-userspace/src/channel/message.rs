@@ -35,6 +35,9 @@ pub enum ToWorker {
     },
     /// The metrics socket, listening; one descriptor.
     MetricsSocket,
+    /// A line to the [runner](crate::runner), for programs that check servers; one descriptor. Another one takes the place
+    /// of the one before.
+    Runner,
     /// Run with this configuration; all it needs was sent before. Answered by [`ToSupervisor::Configured`]. Descriptor:
     /// a memory file with the [`Bundle`](crate::config::Bundle).
     Configure {

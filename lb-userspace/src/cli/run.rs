@@ -1,6 +1,7 @@
-//! `sluice run` and the worker that it starts.
+//! `sluice run`, and the worker and the runner that it starts.
 
 use crate::{
+    runner,
     supervisor::{self, Options},
     worker::{
         self,
@@ -8,7 +9,12 @@ use crate::{
     },
 };
 use anyhow::Context;
-use std::{io, os::fd::AsFd, path::PathBuf, process::ExitCode};
+use std::{
+    io,
+    os::fd::{AsFd, OwnedFd},
+    path::PathBuf,
+    process::ExitCode,
+};
 use tracing_subscriber::EnvFilter;
 
 pub(super) fn run(config: PathBuf, single_process: bool) -> anyhow::Result<ExitCode> {
@@ -18,15 +24,26 @@ pub(super) fn run(config: PathBuf, single_process: bool) -> anyhow::Result<ExitC
 
 /// The worker: standard input is its line to the supervisor.
 pub(super) fn worker(identity: Option<(u32, u32)>) -> anyhow::Result<ExitCode> {
-    match identity {
-        Some((uid, gid)) => privileges::drop_all(Identity { uid, gid }),
-        None => privileges::give_up_capabilities(),
-    }
-    .context("the worker cannot give up its rights")?;
-    start_log();
-    let line = io::stdin().as_fd().try_clone_to_owned()?;
+    let line = without_rights(identity).context("the worker cannot give up its rights")?;
     worker::run(line).context("the worker failed")?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// The runner: likewise.
+pub(super) fn runner(identity: Option<(u32, u32)>) -> anyhow::Result<ExitCode> {
+    let line = without_rights(identity).context("the runner of checks cannot give up its rights")?;
+    runner::run(line, identity.is_some()).context("the runner of checks failed")?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Gives up all rights; then there are a log, and the line to the supervisor.
+fn without_rights(identity: Option<(u32, u32)>) -> io::Result<OwnedFd> {
+    match identity {
+        Some((uid, gid)) => privileges::drop_all(Identity { uid, gid })?,
+        None => privileges::give_up_capabilities()?,
+    }
+    start_log();
+    io::stdin().as_fd().try_clone_to_owned()
 }
 
 /// Diagnostics go to standard error; `RUST_LOG` chooses, `info` is the default.

@@ -3,7 +3,7 @@
 
 use super::{
     document,
-    file::{Check, File},
+    file::{Check, File, OwnKeys},
     read::{Knob, OneOrMany},
     text, validate,
 };
@@ -13,7 +13,7 @@ use std::{
     collections::BTreeMap,
     fmt, fs,
     io::{self, Read},
-    os::unix::fs::OpenOptionsExt,
+    os::unix::fs::{OpenOptionsExt, PermissionsExt as _},
     path::{Path, PathBuf},
     thread,
 };
@@ -34,6 +34,9 @@ pub struct Bundle {
     /// What is named as error files → what is in them, or why they cannot be read.
     #[serde(default)]
     pub error_files: BTreeMap<String, Result<Vec<u8>, String>>,
+    /// The programs that check servers → nothing, or why they cannot be run. Those that cannot be looked at are not among them.
+    #[serde(default)]
+    pub commands: BTreeMap<String, Result<(), String>>,
     /// `/etc/resolv.conf`, if a server is known by its name; `None`: there is none that could be read, and none is needed.
     #[serde(default)]
     pub resolv_conf: Option<String>,
@@ -122,6 +125,8 @@ pub fn collect(path: &Path) -> Result<Bundle, CollectError> {
             (named, text)
         })
         .collect();
+    let commands = named_commands(&file).into_iter();
+    bundle.commands = commands.filter_map(|named| Some((named.to_owned(), command(Path::new(named))?))).collect();
     if validate::has_host_names(&file) {
         bundle.resolv_conf = read_text(Path::new(RESOLV_CONF)).ok();
         bundle.hosts = read_text(Path::new(HOSTS)).ok();
@@ -186,6 +191,27 @@ fn named_error_files(file: &File) -> Vec<&str> {
     let defaults = file.defaults.value().map(|defaults| &defaults.errorfile);
     let tables = frontends.chain(backends).chain(defaults).filter_map(Knob::value);
     tables.flat_map(|table| &table.0).map(|(_, text)| text.value.as_str()).collect()
+}
+
+/// The programs that check servers.
+fn named_commands(file: &File) -> Vec<&str> {
+    let checks = file.backend.value().into_iter().flat_map(|named| &named.0).filter_map(|(_, it)| it.check.value());
+    let commands = checks.filter_map(|check| match &check.own {
+        Some(OwnKeys::Exec(own)) => own.command.value(),
+        Some(_) | None => None,
+    });
+    commands.map(|command| command.value.as_str()).filter(|command| command.starts_with('/')).collect()
+}
+
+/// Whether somebody may run what is there; `None`: one would have to be somebody else to know.
+fn command(path: &Path) -> Option<Result<(), String>> {
+    Some(match fs::metadata(path) {
+        Ok(found) if !found.is_file() => Err("not a regular file".to_owned()),
+        Ok(found) if found.permissions().mode() & 0o111 == 0 => Err("nobody may execute it".to_owned()),
+        Ok(_) => Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => return None,
+        Err(error) => Err(error.to_string()),
+    })
 }
 
 fn error_file(path: &Path) -> Result<Vec<u8>, String> {
@@ -272,6 +298,7 @@ impl fmt::Debug for Bundle {
             .field("certificates", &self.certificates)
             .field("texts", &self.texts.keys())
             .field("error_files", &self.error_files.keys())
+            .field("commands", &self.commands)
             .field("resolv_conf", &self.resolv_conf)
             .field("hosts", &self.hosts.as_ref().map(String::len))
             .field("cpus", &self.cpus)

@@ -17,9 +17,9 @@ pub(crate) use amount::Amount;
 pub(crate) use backend::{Backend, Server};
 pub(crate) use bind::{Bind, BindForm};
 pub(crate) use check::{
-    Check, CheckKeys, ConnectKeys, DnsKeys, ExpectHeader, ExpectKeys, Expectation, FtpKeys, GrpcKeys, HeaderMatch,
-    HttpKeys, HttpStepKeys, LdapKeys, MysqlDepth, MysqlKeys, OwnKeys, PgsqlDepth, PgsqlKeys, RedisKeys, ScriptKeys,
-    SmtpKeys, Statuses, StepKeys, TlsKeys, UdpKeys,
+    Check, CheckKeys, ConnectKeys, DnsKeys, ExecKeys, ExpectHeader, ExpectKeys, Expectation, FtpKeys, GrpcKeys,
+    HeaderMatch, HttpKeys, HttpStepKeys, LdapKeys, MysqlDepth, MysqlKeys, OwnKeys, PgsqlDepth, PgsqlKeys, RedisKeys,
+    ScriptKeys, SmtpKeys, Statuses, StepKeys, TlsKeys, UdpKeys,
 };
 pub(crate) use cookie::Cookie;
 pub(crate) use frontend::Frontend;
@@ -65,6 +65,12 @@ table! {
         hash_key: Text,
         /// User of the worker process. Default: `sluice` where it exists, else `nobody`.
         user: Text,
+        /// Whether programs may be run to check servers (checks of type `exec`), as HAProxy's `external-check` and
+        /// `insecure-fork-wanted`: by a process of its own, which there is only for them. Default: false.
+        exec_checks: bool,
+        /// User of that process and of the programs, another one than the worker's. A daemon that was not started by root runs
+        /// them as its own. Default: `sluice-exec` where it exists, else `nobody`.
+        exec_user: Text,
         /// The control socket, as HAProxy's `stats socket`. Default: "/run/sluice/sluice.sock".
         control_socket: Text,
         /// Where maps and links are pinned, a directory below a BPF file system. Default: "/sys/fs/bpf/sluice".
@@ -169,6 +175,7 @@ pub const TABLES: &[(&str, &[KnobDoc])] = &[
     ("backend.NAME.check, ldap", LdapKeys::KNOBS),
     ("backend.NAME.check, udp", UdpKeys::KNOBS),
     ("backend.NAME.check, dns", DnsKeys::KNOBS),
+    ("backend.NAME.check, exec", ExecKeys::KNOBS),
     ("backend.NAME.cookie", Cookie::KNOBS),
     ("backend.NAME.server", Server::KNOBS),
     ("backend.NAME.server.tls", ServerTls::KNOBS),

@@ -4,6 +4,7 @@ mod balance;
 mod bundle;
 mod check_types;
 mod checks;
+mod checks_exec;
 mod checks_sql;
 mod checks_web;
 mod cookie;

@@ -115,6 +115,9 @@ fn model(file: &File, bundle: &Bundle, wanted: &mut BTreeSet<String>, out: &mut 
             })
             .collect(),
     };
+    if !model.global.exec_checks {
+        check::refuse_programs(backends.iter().filter_map(|(_, backend)| backend.check.value()), out);
+    }
     failover::check(&backends, &uses, &model.backends, out);
     track::resolve(&backends, &mut model.backends, out);
     for (index, backend) in model.backends.iter_mut().enumerate() {

@@ -2,6 +2,7 @@
 
 use super::{
     Code, Finding, Outcome, Report,
+    exec::{self, Asked, Means},
     probe::{Prober, Target},
     rise_fall::Pace,
     wire::Wire,
@@ -11,7 +12,8 @@ use crate::{
         panics,
         tls::{TlsError, server::Connector},
     },
-    model::{Check, Model, ServerTls, SharedServerTls},
+    model::{Check, CheckKind, Model, ServerTls, SharedServerTls},
+    servers::Live,
 };
 use std::{
     collections::{
@@ -20,6 +22,7 @@ use std::{
     },
     io,
     net::SocketAddr,
+    os::fd::OwnedFd,
     sync::Arc,
     thread,
     time::Duration,
@@ -38,6 +41,8 @@ const SPREAD: Duration = Duration::from_secs(1);
 const SPREAD_EACH: Duration = Duration::from_micros(400);
 /// The interval of a server that is down is shortened or lengthened by up to this part.
 const JITTER: f64 = 0.1;
+/// Programs that may wait until the runner has been asked for them.
+const JOBS: usize = 256;
 
 /// The probing tasks, on a thread of their own: whatever else the process has to do, probes keep their time. Dropped, they end.
 #[derive(Debug)]
@@ -47,6 +52,8 @@ pub struct Checker {
     begun: u64,
     connectors: Connectors,
     runtime: Handle,
+    /// The way to what runs programs.
+    runner: watch::Sender<Option<mpsc::Sender<Asked>>>,
     /// Ends the thread.
     _end: oneshot::Sender<()>,
 }
@@ -69,7 +76,22 @@ impl Checker {
             // Ends once nobody can send any more, which is an error.
             runtime.block_on(end).unwrap_or_default();
         })?;
-        Ok(Self { tasks: BTreeMap::new(), begun: 0, connectors: Connectors::default(), runtime: handle, _end: sender })
+        Ok(Self {
+            tasks: BTreeMap::new(),
+            begun: 0,
+            connectors: Connectors::default(),
+            runtime: handle,
+            runner: watch::Sender::new(None),
+            _end: sender,
+        })
+    }
+
+    /// Has programs run by the runner at the other end of `line` from now on. What another one was asked for, nobody
+    /// answers then.
+    pub fn take_runner(&self, line: OwnedFd) {
+        let (way, asked) = mpsc::channel(JOBS);
+        self.runtime.spawn(exec::converse(line, asked));
+        self.runner.send_replace(Some(way));
     }
 
     /// Probes these servers from now on and sends every outcome to `outcomes`. A probe whose target did not change goes on
@@ -157,8 +179,9 @@ impl Probers {
     pub fn new(model: &Model, known: &Connectors) -> Result<Self, ProbersError> {
         let mut connectors: HashMap<Arc<ServerTls>, Connector> = HashMap::new();
         let mut wanted = Vec::new();
-        for backend in &model.backends {
-            for server in backend.servers.iter().filter(|server| server.is_resolved()) {
+        for (number, backend) in model.backends.iter().enumerate() {
+            let servers = backend.servers.iter().enumerate();
+            for (place, server) in servers.filter(|(_, server)| server.is_resolved()) {
                 let Some(check) = server.check(backend) else { continue };
                 let mut connector = |tls: &SharedServerTls| {
                     let Some(tls) = tls else { return Ok(None) };
@@ -171,11 +194,27 @@ impl Probers {
                         }
                     }))
                 };
-                let prober = Prober::new(Target::new(server, check, backend), &mut connector)?;
+                let mut target = Target::new(server, check, backend);
+                if matches!(check.kind, CheckKind::Exec(_)) {
+                    target.facts = exec::facts(model, number, place);
+                }
+                let prober = Prober::new(target, &mut connector)?;
                 wanted.push((server.identity(&backend.name), prober));
             }
         }
         Ok(Self { wanted, connectors: Connectors(connectors) })
+    }
+
+    /// The same, with what those need that programs make: the runner of `checker`, and what is counted of the servers.
+    #[must_use]
+    pub fn for_checker(mut self, checker: &Checker, live: &Live) -> Self {
+        for (_, prober) in &mut self.wanted {
+            prober.means = prober.target.facts.as_ref().map(|facts| {
+                let (runner, live) = (checker.runner.subscribe(), exec::live(live, facts));
+                Means { runner, live }
+            });
+        }
+        self
     }
 }
 

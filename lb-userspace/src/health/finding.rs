@@ -28,6 +28,12 @@ pub enum Code {
     L7Response,
     /// Answered properly, but not as expected: refused, not ready, of another role.
     L7Status,
+    /// A program said that the server works.
+    ProcessOk,
+    /// It did not end in time.
+    ProcessTimeout,
+    /// It said that the server does not work, or could not be run.
+    ProcessError,
     /// This machine could not probe: no descriptor, port, memory or permission. Says nothing about the server.
     SocketError,
 }
@@ -60,6 +66,9 @@ impl Code {
             Self::L7Timeout => "L7TOUT",
             Self::L7Response => "L7RSP",
             Self::L7Status => "L7STS",
+            Self::ProcessOk => "PROCOK",
+            Self::ProcessTimeout => "PROCTOUT",
+            Self::ProcessError => "PROCERR",
             Self::SocketError => "SOCKERR",
         }
     }
@@ -67,7 +76,7 @@ impl Code {
     /// What it means for the server.
     pub const fn meaning(self) -> Meaning {
         match self {
-            Self::L4Ok | Self::L6Ok | Self::L7Ok => Meaning::Passed,
+            Self::L4Ok | Self::L6Ok | Self::L7Ok | Self::ProcessOk => Meaning::Passed,
             Self::L7OkConditionally => Meaning::Stopping,
             Self::L4Timeout
             | Self::L4Connection
@@ -75,7 +84,9 @@ impl Code {
             | Self::L6Response
             | Self::L7Timeout
             | Self::L7Response
-            | Self::L7Status => Meaning::Failed,
+            | Self::L7Status
+            | Self::ProcessTimeout
+            | Self::ProcessError => Meaning::Failed,
             Self::SocketError => Meaning::Nothing,
         }
     }

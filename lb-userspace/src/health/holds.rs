@@ -50,7 +50,7 @@ pub fn any(input: &[u8]) {
 pub(super) fn find(kind: &CheckKind, answers: &[u8]) -> Finding {
     let address = ([192, 0, 2, 1], 80).into();
     let check = Check { kind: kind.clone(), ..Check::default() };
-    let target = Target { address, check, tls: None, send_proxy: None };
+    let target = Target { address, check, tls: None, send_proxy: None, facts: None };
     let Ok(prober) = Prober::new(target, &mut |_tls| Ok::<_, Infallible>(None));
     ask(answers, async |wire| prober.ask(wire).await)
 }

@@ -1,7 +1,7 @@
 //! One probe: what it is aimed at, and how it goes.
 
 use super::{
-    Code, Finding,
+    Code, Finding, exec,
     finding::Step,
     ftp, grpc, http, ldap, mysql, pgsql, redis, script, smtp, ssh,
     tls::{self, Daily},
@@ -14,6 +14,7 @@ use crate::{
         tls::server::{Connector, Validity},
     },
     model::{Backend, Check, CheckKind, SendProxy, Server, SharedServerTls, Sni, check::TlsCheck},
+    runner::message::Facts,
 };
 use std::{
     net::SocketAddr,
@@ -31,6 +32,8 @@ pub(super) struct Target {
     pub(super) tls: SharedServerTls,
     /// The server expects a header of the PROXY protocol.
     pub(super) send_proxy: Option<SendProxy>,
+    /// What a program is told, if one probes.
+    pub(super) facts: Option<Facts>,
 }
 
 impl Target {
@@ -50,6 +53,7 @@ impl Target {
             check: Check { kind, ..check.clone() },
             tls,
             send_proxy: reach.send_proxy.or_else(|| send_proxy.filter(|_| as_traffic)),
+            facts: None,
         }
     }
 }
@@ -62,6 +66,8 @@ pub(super) struct Prober {
     pub(super) connector: Option<Connector>,
     /// Those of the connections of a script, in its order; `None`: in clear text, or as above.
     pub(super) scripted: Vec<Option<Connector>>,
+    /// If a program probes.
+    pub(super) means: Option<exec::Means>,
     /// That the certificate ends soon.
     warned: Daily,
 }
@@ -76,7 +82,7 @@ impl Prober {
             if let CheckKind::Script(script) = &target.check.kind { &script.connections[..] } else { &[] };
         let scripted =
             connections.iter().map(|connection| connector(&connection.connect.tls)).collect::<Result<_, _>>()?;
-        Ok(Self { connector: connector(&target.tls)?, scripted, warned: Daily::default(), target })
+        Ok(Self { connector: connector(&target.tls)?, scripted, means: None, warned: Daily::default(), target })
     }
 
     /// One probe, at most as long as the check's timeout, and the connection if it is still to be ended.
@@ -91,6 +97,10 @@ impl Prober {
         }
         if let CheckKind::Dns(check) = &check.kind {
             return (udp::dns(*address, check, deadline).await, None);
+        }
+        if let CheckKind::Exec(check) = &check.kind {
+            let told = self.target.facts.as_ref().zip(self.means.as_ref());
+            return (exec::probe(check, told, deadline).await, None);
         }
         let stream = match wire::connect(*address, *send_proxy, deadline).await {
             Ok(stream) => stream,
@@ -131,7 +141,7 @@ impl Prober {
             CheckKind::Ftp(check) => ftp::probe(wire, check, later).await,
             CheckKind::Ldap(check) => ldap::probe(wire, check, later).await,
             CheckKind::Ssh => ssh::probe(wire).await,
-            CheckKind::Tcp | CheckKind::Script(_) | CheckKind::Udp(_) | CheckKind::Dns(_) => {
+            CheckKind::Tcp | CheckKind::Script(_) | CheckKind::Udp(_) | CheckKind::Dns(_) | CheckKind::Exec(_) => {
                 Ok(Finding::new(Code::L6Ok, ""))
             }
             CheckKind::Http(check) => http::probe(wire, check, Some(self)).await,

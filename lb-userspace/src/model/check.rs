@@ -1,5 +1,6 @@
 //! Check: how a backend finds out which servers work.
 
+mod exec;
 mod ftp;
 mod grpc;
 mod http;
@@ -13,6 +14,7 @@ mod sql;
 mod tls;
 mod udp;
 
+pub use exec::{ExecCheck, Spoken};
 pub use ftp::FtpCheck;
 pub use grpc::GrpcCheck;
 pub use http::{Expect, Expected, ExpectedHeader, HttpCheck, HttpStep, HttpVersion, Matching};
@@ -124,6 +126,8 @@ pub enum CheckKind {
     Mysql(MysqlCheck),
     /// Whether PostgreSQL takes a login, and what it answers.
     Pgsql(PgsqlCheck),
+    /// What a program of one's own says.
+    Exec(ExecCheck),
 }
 
 impl CheckKind {

@@ -12,6 +12,10 @@ pub struct Global {
     pub hash_key: HashKey,
     /// User of the worker process. Default: `sluice` where it exists, else `nobody`.
     pub user: Option<String>,
+    /// Whether programs may be run to check servers. Default: no.
+    pub exec_checks: bool,
+    /// User of the process that runs them, not that of the worker. Default: `sluice-exec` where it exists, else `nobody`.
+    pub exec_user: Option<String>,
     /// The control socket. Default: `/run/sluice/sluice.sock`.
     pub control_socket: PathBuf,
     /// Where maps and links are pinned, a directory below a BPF file system. Default: `/sys/fs/bpf/sluice`.
@@ -40,6 +44,8 @@ impl fmt::Debug for Global {
             interfaces,
             hash_key: _,
             user,
+            exec_checks,
+            exec_user,
             control_socket,
             pin_dir,
             threads,
@@ -54,6 +60,8 @@ impl fmt::Debug for Global {
         f.debug_struct("Global")
             .field("interfaces", interfaces)
             .field("user", user)
+            .field("exec_checks", exec_checks)
+            .field("exec_user", exec_user)
             .field("control_socket", control_socket)
             .field("pin_dir", pin_dir)
             .field("threads", threads)

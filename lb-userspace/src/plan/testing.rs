@@ -90,6 +90,8 @@ pub(crate) fn model(mut backends: Vec<Backend>, frontends: Vec<(Bind, &str)>) ->
         interfaces: vec!["eth0".to_owned()],
         hash_key: [0, 0],
         user: None,
+        exec_checks: false,
+        exec_user: None,
         control_socket: "/run/sluice/sluice.sock".into(),
         pin_dir: "/sys/fs/bpf/sluice".into(),
         threads: 1,

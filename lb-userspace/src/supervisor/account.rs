@@ -1,34 +1,54 @@
-//! Which user the worker becomes.
+//! Which users the worker and the runner of checks become.
 
 use crate::worker::privileges::Identity;
 use std::{fs, io};
 
 /// The accounts tried when the configuration names none: the package's own, then the one that owns nothing.
 const DEFAULTS: [&str; 2] = ["sluice", "nobody"];
+/// The same for programs that check servers.
+const DEFAULTS_OF_CHECKS: [&str; 2] = ["sluice-exec", "nobody"];
 
-/// No account for the worker.
+/// No account.
 #[derive(Debug, thiserror::Error)]
 pub enum AccountError {
     /// The user database cannot be read.
     #[error("cannot read /etc/passwd")]
     Database(#[source] io::Error),
-    /// `[global] user` names nobody.
-    #[error("user `{0}` does not exist; create it (`useradd --system {0}`) or name another in `[global] user`")]
-    Unknown(String),
-    /// The worker would keep root's rights over files.
-    #[error("user `{0}` is root; the worker must not be")]
-    Root(String),
+    /// The key of `[global]` names nobody.
+    #[error("user `{0}` does not exist; create it (`useradd --system {0}`) or name another in `[global] {1}`")]
+    Unknown(String, &'static str),
+    /// It would keep root's rights over files.
+    #[error("user `{0}` is root, which `[global] {1}` must not be")]
+    Root(String, &'static str),
+    /// A program could do to the worker what the worker can.
+    #[error(
+        "user `{0}` is the worker's, and programs that check servers need another: create one (`useradd --system \
+         sluice-exec`) or name it in `[global] exec_user`"
+    )]
+    Shared(String),
 }
 
 /// Looks up `wanted`, or the first default that exists.
 pub fn identity(wanted: Option<&str>) -> Result<Identity, AccountError> {
+    Ok(look_up(wanted, &DEFAULTS, "user")?.0)
+}
+
+/// Who runs programs that check servers: `wanted`, or the first default that exists, and not `worker`.
+pub fn of_checks(wanted: Option<&str>, worker: Identity) -> Result<Identity, AccountError> {
+    match look_up(wanted, &DEFAULTS_OF_CHECKS, "exec_user")? {
+        (identity, name) if identity.uid == worker.uid => Err(AccountError::Shared(name)),
+        (identity, _) => Ok(identity),
+    }
+}
+
+fn look_up(wanted: Option<&str>, defaults: &[&str], key: &'static str) -> Result<(Identity, String), AccountError> {
     let database = fs::read_to_string("/etc/passwd").map_err(AccountError::Database)?;
-    let name = wanted.or_else(|| DEFAULTS.into_iter().find(|name| find(&database, name).is_some()));
-    let name = name.unwrap_or(DEFAULTS[0]);
-    match find(&database, name) {
-        None => Err(AccountError::Unknown(name.to_owned())),
-        Some(Identity { uid: 0, .. }) => Err(AccountError::Root(name.to_owned())),
-        Some(identity) => Ok(identity),
+    let name = wanted.or_else(|| defaults.iter().copied().find(|name| find(&database, name).is_some()));
+    let name = name.or_else(|| defaults.first().copied()).unwrap_or_default().to_owned();
+    match find(&database, &name) {
+        None => Err(AccountError::Unknown(name, key)),
+        Some(Identity { uid: 0, .. }) => Err(AccountError::Root(name, key)),
+        Some(identity) => Ok((identity, name)),
     }
 }
 
@@ -56,8 +76,12 @@ mod tests {
 
     #[test]
     fn root_and_strangers_are_refused() {
-        assert!(matches!(identity(Some("root")), Err(AccountError::Root(_))));
-        assert!(matches!(identity(Some("no such user")), Err(AccountError::Unknown(_))));
+        assert!(matches!(identity(Some("root")), Err(AccountError::Root(..))));
+        assert!(matches!(identity(Some("no such user")), Err(AccountError::Unknown(..))));
         assert_ne!(identity(None).unwrap().uid, 0);
+        let worker = identity(Some("nobody")).unwrap();
+        assert!(matches!(of_checks(Some("root"), worker), Err(AccountError::Root(_, "exec_user"))));
+        assert!(matches!(of_checks(Some("nobody"), worker), Err(AccountError::Shared(_))));
+        assert_eq!(of_checks(Some("daemon"), worker).unwrap(), identity(Some("daemon")).unwrap());
     }
 }

@@ -92,6 +92,7 @@ impl Supervisor {
         self.listeners.keep(opened, &configuration.model);
         self.configuration = configuration;
         self.watch = Watch::default();
+        self.follow_checks().await;
         Ok(report)
     }
 
@@ -105,6 +106,7 @@ impl Supervisor {
         self.worker.send_listeners(self.listeners.moved(&self.configuration.model, &next.model)).await?;
         self.worker.send_listeners(opened.iter()).await?;
         self.send_log_files(next, false).await?;
+        self.runner.follow(&[&self.configuration.model, &next.model], Some(&self.worker)).await?;
         self.configure(self.generation + 1, bundle).await
     }
 
@@ -119,8 +121,16 @@ impl Supervisor {
             error!(error = format!("{error:#}"), "the worker does not go back; it is started anew");
             self.worker.kill().await;
         }
+        self.follow_checks().await;
         if kernel_is_new {
             undo(self.kernel.take()).await;
+        }
+    }
+
+    /// Has the runner of checks run what the configuration wants, and nothing of another.
+    async fn follow_checks(&mut self) {
+        if let Err(error) = self.runner.follow(&[&self.configuration.model], Some(&self.worker)).await {
+            error!(error = format!("{error:#}"), "checks by programs do not run");
         }
     }
 

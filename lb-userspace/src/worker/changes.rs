@@ -85,6 +85,9 @@ impl Worker {
                 none.insert(Running::first(&before, self.observed.clone())?)
             }
         };
+        if let Some(line) = self.runner.take() {
+            running.checker.take_runner(line);
+        }
         let next = running.prepare(&model, found.as_ref().map(|found| &found.tables), log_files)?;
         if let Some(Found { writer, tables, counters, flows }) = found {
             running.counters = Some(counters);

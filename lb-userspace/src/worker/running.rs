@@ -107,8 +107,9 @@ impl Running {
         let (registry, live) = self.state_for(model, known)?;
         let logging = model.frontends.iter().map(|frontend| &frontend.log);
         let sinks = self.sinks.update(logging, log_files, model.global.threads)?;
+        let probers = Probers::new(model, self.checker.connectors())?.for_checker(&self.checker, &live);
         let snapshot = l7::Snapshot::with_logs(Arc::clone(model), live, &sinks)?;
-        Ok(Next { registry, snapshot, sinks, probers: Probers::new(model, self.checker.connectors())? })
+        Ok(Next { registry, snapshot, sinks, probers })
     }
 
     /// What outlives a configuration, for the next one: from what is `known` of servers, and from what the proxy has.
@@ -145,15 +146,11 @@ impl Running {
     pub(super) fn readdress(&mut self, model: &Arc<Model>, outcomes: &mpsc::Sender<Outcome>) -> anyhow::Result<()> {
         let served = self.threads.snapshot().context("nothing is served")?;
         let (registry, live) = self.state_for(model, self.halves.registry.clone())?;
+        let probers = Probers::new(model, self.checker.connectors())?.for_checker(&self.checker, &live);
         let snapshot = served.readdressed(Arc::clone(model), live)?;
         self.change_to(
             model,
-            Next {
-                registry,
-                snapshot,
-                sinks: self.sinks.clone(),
-                probers: Probers::new(model, self.checker.connectors())?,
-            },
+            Next { registry, snapshot, sinks: self.sinks.clone(), probers },
             BTreeMap::new(),
             outcomes,
         );

@@ -1,5 +1,6 @@
 //! `check` of a backend: what all checks have, and beside it the keys of its type.
 
+mod exec;
 mod ftp;
 mod grpc;
 mod http;
@@ -12,6 +13,7 @@ mod smtp;
 mod tls;
 mod udp;
 
+pub(crate) use exec::ExecKeys;
 pub(crate) use ftp::FtpKeys;
 pub(crate) use grpc::GrpcKeys;
 pub(crate) use http::{ExpectHeader, ExpectKeys, Expectation, HeaderMatch, HttpKeys, HttpStepKeys, Statuses};
@@ -53,6 +55,7 @@ table! {
         /// ready, after a login if one is given. `ssh`: it says who it is; its log has one line of each probe at level INFO,
         /// and OpenSSH since 9.8 refuses those who leave without a login more than once a second, unless
         /// `PerSourcePenaltyExemptList` has them. `ldap`: a bind succeeds. `udp`: a datagram is answered. `dns`: a question is.
+        /// `exec`: a program ends with status 0; needs `exec_checks` in `[global]`.
         /// Required.
         r#type: CheckType,
         /// From the start of one probe to the start of the next, at least 10ms, HAProxy's `inter`. Default: 2s.
@@ -136,6 +139,7 @@ pub(crate) enum CheckType {
     Dns,
     Mysql,
     Pgsql,
+    Exec,
 }
 
 impl Word for CheckType {
@@ -155,6 +159,7 @@ impl Word for CheckType {
         ("dns", Self::Dns),
         ("mysql", Self::Mysql),
         ("pgsql", Self::Pgsql),
+        ("exec", Self::Exec),
     ];
 }
 
@@ -196,6 +201,7 @@ pub(crate) enum OwnKeys {
     Dns(Box<DnsKeys>),
     Mysql(Box<MysqlKeys>),
     Pgsql(Box<PgsqlKeys>),
+    Exec(Box<ExecKeys>),
 }
 
 impl CheckType {
@@ -218,6 +224,7 @@ impl CheckType {
             Self::Dns => DnsKeys::KNOBS,
             Self::Mysql => MysqlKeys::KNOBS,
             Self::Pgsql => PgsqlKeys::KNOBS,
+            Self::Exec => ExecKeys::KNOBS,
         }
     }
 }
@@ -257,6 +264,7 @@ impl FromToml for Check {
             CheckType::Dns => OwnKeys::Dns(Box::new(DnsKeys::read(table, reader))),
             CheckType::Mysql => OwnKeys::Mysql(Box::new(MysqlKeys::read(table, reader))),
             CheckType::Pgsql => OwnKeys::Pgsql(Box::new(PgsqlKeys::read(table, reader))),
+            CheckType::Exec => OwnKeys::Exec(Box::new(ExecKeys::read(table, reader))),
         };
         Some(Self { keys, own: Some(own) })
     }

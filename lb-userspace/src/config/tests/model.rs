@@ -44,7 +44,7 @@ fn http<'a>(model: &'a Model, name: &str) -> &'a HttpFrontend {
     }
 }
 
-const BACKENDS: [&str; 17] = [
+const BACKENDS: [&str; 18] = [
     "admin_be",
     "anywhere_be",
     "api_be",
@@ -52,6 +52,7 @@ const BACKENDS: [&str; 17] = [
     "files_be",
     "git_be",
     "intern_be",
+    "ledger_be",
     "legacy_be",
     "mail_be",
     "mysql_be",

@@ -219,7 +219,7 @@ error: `path` has no meaning in a check of type `tcp`
 11 | check = { type = "tcp", path = "/", timeout = "5" }
    |                         ^^^^
    |
-   = help: checks have it whose type is: `http`
+   = help: checks have it whose type is: `http`, `exec`
 
 error: a duration needs a unit
   --> sluice.toml:11:47

@@ -18,7 +18,8 @@ use crate::{
         source::{At, Span},
     },
     model::{
-        Backend, ErrorFiles, Host, Ports, Proto, Rules, Server, ServerTls, Sni, cookie::CookieKey, server::NOWHERE,
+        Backend, ErrorFiles, Host, Ports, Proto, Rules, Server, ServerTls, Sni, check::Spoken, cookie::CookieKey,
+        server::NOWHERE,
     },
 };
 use lb_common::Forward;
@@ -59,7 +60,7 @@ pub(super) fn backend(
         rules: rules(typed, uses, (names, known), out),
         cookie: cookie::cookie(typed, uses, out),
         pressure: pressure::pressure(typed, defaults, out),
-        check: typed.check.given().map(|typed| check::check(typed, (bundle, known), out)),
+        check: typed.check.given().map(|check| check::check(check, spoken(typed, uses), (bundle, known), out)),
         servers: servers(name, typed, uses, bundle, out),
         allbackups: all_backups(typed, out),
         failover: failover::failover(typed, uses, names, out),
@@ -76,6 +77,15 @@ pub(super) fn backend(
     };
     check::refuse_without_tls(&typed.check, &backend, out);
     backend
+}
+
+/// What servers speak to the proxy.
+fn spoken(typed: &Typed, uses: &[&Use<'_>]) -> Spoken {
+    match typed.proto.or(Proto::Http1) {
+        _ if uses.iter().all(|used| used.mode != Some(Mode::Http)) => Spoken::Tcp,
+        Proto::Http1 => Spoken::Http1,
+        Proto::Http2 => Spoken::Http2,
+    }
 }
 
 /// What becomes of messages.

@@ -1,5 +1,6 @@
 //! Checks of servers.
 
+mod exec;
 mod ftp;
 mod grpc;
 mod http;
@@ -27,13 +28,14 @@ use crate::{
     },
     model::{
         Backend, Check, CheckKind, Secret,
-        check::{Login, Observe, Reach},
+        check::{Login, Observe, Reach, Spoken},
     },
 };
 use std::{ops::RangeInclusive, time::Duration};
 
 pub(super) fn check(
     At { value: typed, span }: &At<Typed>,
+    spoken: Spoken,
     (bundle, known): (&Bundle, &Known<'_>),
     out: &mut Vec<Diagnostic>,
 ) -> Check {
@@ -71,6 +73,7 @@ pub(super) fn check(
             Some(OwnKeys::Dns(own)) => CheckKind::Dns(udp::dns(own, keys, *span, out)),
             Some(OwnKeys::Mysql(own)) => CheckKind::Mysql(mysql::check((keys, own), known, out)),
             Some(OwnKeys::Pgsql(own)) => CheckKind::Pgsql(pgsql::check((keys, own), known, out)),
+            Some(OwnKeys::Exec(own)) => CheckKind::Exec(exec::check((keys, own), spoken, (*span, bundle), out)),
             Some(OwnKeys::Tcp) | None => CheckKind::Tcp,
         },
         reach: Reach {
@@ -117,6 +120,17 @@ pub(super) fn refuse_without_tls(typed: &Knob<Typed>, backend: &Backend, out: &m
     if matches!(check.kind, CheckKind::Tls(_)) && check.reach.tls.is_none() && !has_traffic {
         let error = Diagnostic::error(typed.span, "a check of type `tls` needs `tls`");
         out.push(error.help("such as tls = { ca = \"system\", sni = \"www.example.com\" }"));
+    }
+}
+
+/// Programs are run only where somebody said that they may.
+pub(super) fn refuse_programs<'a>(checks: impl Iterator<Item = &'a Typed>, out: &mut Vec<Diagnostic>) {
+    for check in checks {
+        if let (Some(OwnKeys::Exec(_)), Some(r#type)) = (&check.own, check.keys.r#type.given()) {
+            let error =
+                Diagnostic::error(r#type.span, "a check of type `exec` needs `exec_checks = true` in `[global]`");
+            out.push(error.help("it runs programs on this machine, as `exec_user`"));
+        }
     }
 }
 

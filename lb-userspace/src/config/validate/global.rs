@@ -20,6 +20,8 @@ pub(super) fn global(typed: Option<&Typed>, cpus: usize, out: &mut Vec<Diagnosti
         interfaces: interfaces(&typed.interfaces, out),
         hash_key: typed.hash_key.value().map_or([0, 0], |text| hash_key(text, out)),
         user: user(&typed.user, out),
+        exec_checks: typed.exec_checks.or(false),
+        exec_user: exec_user(typed, out),
         control_socket: path(&typed.control_socket, "control_socket", "/run/sluice/sluice.sock", out),
         pin_dir: path(&typed.pin_dir, "pin_dir", "/sys/fs/bpf/sluice", out),
         threads: range::number(&typed.threads, "threads", 1_u16..=1024, 0, out).into(),
@@ -97,6 +99,14 @@ fn user(knob: &Knob<Text>, out: &mut Vec<Diagnostic>) -> Option<String> {
         out.push(Diagnostic::error(text.span, format!("`{text}` cannot be the name of a user")));
     }
     Some(text.value.clone())
+}
+
+/// Who runs programs that check servers.
+fn exec_user(typed: &Typed, out: &mut Vec<Diagnostic>) -> Option<String> {
+    if let (Some(unused), false) = (typed.exec_user.given(), typed.exec_checks.or(false)) {
+        out.push(Diagnostic::warning(unused.span, "`exec_user` has no effect without `exec_checks`"));
+    }
+    user(&typed.exec_user, out)
 }
 
 fn path(knob: &Knob<Text>, key: &str, default: &str, out: &mut Vec<Diagnostic>) -> PathBuf {

@@ -53,6 +53,8 @@ fn model(check: Check, addresses: &[SocketAddr]) -> Model {
         interfaces: Vec::new(),
         hash_key: [0, 0],
         user: None,
+        exec_checks: false,
+        exec_user: None,
         control_socket: "unused".into(),
         pin_dir: "unused".into(),
         max_connections: None,

@@ -17,6 +17,8 @@ pub(crate) fn model(frontends: Vec<Frontend>, backends: Vec<Backend>) -> Model {
         interfaces: vec![],
         hash_key: [0, 0],
         user: None,
+        exec_checks: false,
+        exec_user: None,
         control_socket: "/nowhere".into(),
         pin_dir: "/nowhere".into(),
         threads: 2,
