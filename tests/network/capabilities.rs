@@ -21,7 +21,7 @@ fn every_thread_of_the_worker_is_without_capabilities_while_it_writes_health_cha
 }
 
 /// Looks at each thread of a process; returns how many there are.
-fn is_unprivileged(process: Pid) -> Result<usize> {
+pub(crate) fn is_unprivileged(process: Pid) -> Result<usize> {
     let mut threads = 0;
     for entry in fs::read_dir(format!("/proc/{}/task", process.as_raw_nonzero()))? {
         let path = entry?.path().join("status");

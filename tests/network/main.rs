@@ -36,6 +36,7 @@ mod verbs;
 mod certificates;
 mod names;
 mod control;
+mod exec;
 mod access_log;
 mod examples;
 mod keepalived;
