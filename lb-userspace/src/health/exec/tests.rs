@@ -45,7 +45,8 @@ impl Scene {
         let model = config::parse(&text).unwrap_or_else(|errors| panic!("{errors}")).model;
         let checker = Checker::start().unwrap();
         let live = Live::default().for_model(&model);
-        let probers = Probers::new(&model).unwrap().for_checker(&checker, &live).0.into_iter().collect();
+        let probers = Probers::new(&model, checker.connectors()).unwrap().for_checker(&checker, &live);
+        let probers = probers.wanted.into_iter().collect();
         Self { checker, probers, model }
     }
 
