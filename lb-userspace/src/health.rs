@@ -20,6 +20,7 @@ mod ftp;
 mod ssh;
 mod ldap;
 mod udp;
+pub mod agent;
 mod mysql;
 mod pgsql;
 mod sql;
@@ -37,6 +38,7 @@ pub(crate) mod haproxy;
 #[cfg(any(test, fuzzing))]
 pub mod holds;
 
+pub use agent::{AgentOutcome, AgentReport};
 pub use checker::{Checker, Probers, ProbersError};
 pub(crate) use finding::is_ours;
 pub use finding::{Code, Finding, Meaning, Report};
