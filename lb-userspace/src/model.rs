@@ -24,11 +24,13 @@ pub mod addressing;
 pub mod tls;
 pub mod endpoint;
 pub mod check;
+pub mod agent;
 pub mod secret;
 pub mod log;
 
 pub use acl::{Acl, Condition, Term};
 pub use addressing::Addressing;
+pub use agent::Agent;
 pub use backend::{Affinity, Backend, Proto, SendProxy, Track};
 pub use balance::Balance;
 pub use check::{Check, CheckKind, ExecCheck};

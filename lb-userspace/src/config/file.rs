@@ -1,6 +1,7 @@
 //! The configuration as typed by the operator: every knob with its meaning, unit, default and source. Nothing here is
 //! checked beyond its type; `validate` does that. The doc comments are the reference.
 
+mod agent;
 mod amount;
 mod backend;
 mod bind;
@@ -13,6 +14,7 @@ mod rule;
 mod tls;
 mod words;
 
+pub(crate) use agent::Agent;
 pub(crate) use amount::Amount;
 pub(crate) use backend::{Backend, Server};
 pub(crate) use bind::{Bind, BindForm};

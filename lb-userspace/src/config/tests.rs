@@ -1,5 +1,6 @@
 //! What the operator gets: models, or errors word for word.
 
+mod agents;
 mod balance;
 mod bundle;
 mod check_types;

@@ -3,6 +3,7 @@
 //! A faulty value gets a stand-in and is reported, so that the rest can still be checked; a model with stand-ins never
 //! leaves [`load`](super::load).
 
+mod agent;
 mod backend;
 mod bind;
 mod check;

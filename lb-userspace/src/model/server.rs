@@ -1,6 +1,6 @@
 //! Server: one machine of a backend.
 
-use super::{Backend, Check, Host, Keeping, Limits, SharedServerTls};
+use super::{Agent, Backend, Check, Host, Keeping, Limits, SharedServerTls};
 use lb_common::hash::name_hash;
 use std::{
     net::{IpAddr, Ipv4Addr, SocketAddr},
@@ -32,6 +32,8 @@ pub struct Server {
     pub keeping: Keeping,
     /// How long it takes to its full weight and limit after it came up. Default: no time.
     pub slowstart: Option<Duration>,
+    /// Its agent, if it tracks no other server. Default: it has none.
+    pub agent: Option<Agent>,
     /// Speak TLS to it; `None`: clear text.
     pub tls: SharedServerTls,
     /// The checked server whose health is also its own; it is not checked itself then.
@@ -54,6 +56,11 @@ impl Server {
     /// How it is checked, if it is one of `backend` and checked itself.
     pub fn check<'a>(&self, backend: &'a Backend) -> Option<&'a Check> {
         backend.check.as_ref().filter(|_| self.track.is_none())
+    }
+
+    /// How its agent is asked, if it has one. What it tracks decides about its health alone.
+    pub fn agent(&self) -> Option<&Agent> {
+        self.agent.as_ref().filter(|_| self.track.is_none())
     }
 
     /// Whether it can be reached: it has an address.

@@ -19,6 +19,7 @@ pub(crate) fn server(name: &str, address: &str) -> Server {
         limits: Limits::default(),
         keeping: crate::model::Keeping::default(),
         slowstart: None,
+        agent: None,
         tls: None,
         track: None,
     }

@@ -1,6 +1,6 @@
 //! Backends and their servers as they are typed.
 
-use super::{Check, Cookie, Marked, MarkedUp, Mode, ResolveOpts, RetryWord, Rule, ServerTls};
+use super::{Agent, Check, Cookie, Marked, MarkedUp, Mode, ResolveOpts, RetryWord, Rule, ServerTls};
 use crate::{
     config::{
         address::ServerAddress,
@@ -75,6 +75,17 @@ table! {
         tls: ServerTls,
         /// How servers are checked. Default: not at all, they count as up.
         check: Check,
+        /// A program beside each server that is asked, beside the check, for a line of words and says by these how the server is
+        /// and how much it wants, as HAProxy's `agent-check`. `N%`: the weight, in hundredths of the configured one, rounded down
+        /// and 256 at most; 0 takes nothing new but what a cookie brings back, so that with weight 1 all below 100% is that:
+        /// give such servers `weight = 100`. `maxconn:N`: in place of `maxconn` (`tcp`, `http`), 0: any number. `up`, and `down`,
+        /// `fail` or `stopped` with a reason after ` #`: the server is up if neither the check nor the agent says otherwise.
+        /// `ready`, `drain`, `maint`: as `sluice server`; the last word counts, the operator's or the agent's. What an agent does
+        /// not say stays as it is, and so does all if it is silent or cannot be reached. Its words outlive a reload; a weight in
+        /// percent is then one of what is configured now, and they go if the configuration has the agent no more. Ways to
+        /// balance by a map (`static-rr`, hashes without `consistent`) take `0%` and `100%` alone. Not for servers with `track`.
+        /// Default: none.
+        agent: Agent,
         /// `[[backend.NAME.server]]`: at least one.
         server: Vec<At<Server>>,
         /// Whether all backup servers share the traffic once no other server can take it, by `balance` and their weights, as
@@ -186,6 +197,8 @@ table! {
         /// hundredth to what they are once it comes back from failed checks or maintenance, 1ms to 1d; not at the start of
         /// the process, nor by a reload. `tcp` and `http`. Default: no time, as HAProxy.
         slowstart: Duration,
+        /// Its agent, where that differs from the backend's: what is not said here, that one says. Default: the backend's.
+        agent: Agent,
         /// "BACKEND/SERVER" or "SERVER" of the same backend: a checked server whose health is also this one's, which is not probed
         /// itself, HAProxy's `track`. Default: none, the backend's `check`.
         track: Text,

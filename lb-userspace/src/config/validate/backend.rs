@@ -1,7 +1,7 @@
 //! Backends and their servers.
 
 use super::{
-    Entry, Use, check, cookie, error_file, failover,
+    Entry, Use, agent, check, cookie, error_file, failover,
     names::{self, Names},
     pressure, range,
     rule::{Reading, Sorted, Stand},
@@ -13,7 +13,7 @@ use crate::{
         address::ServerAddress,
         bundle::Bundle,
         error::Diagnostic,
-        file::{Backend as Typed, Defaults, Mode, ResolveOpts, Server as TypedServer},
+        file::{Agent, Backend as Typed, Defaults, Mode, ResolveOpts, Server as TypedServer},
         read::{Knob, OneOrMany},
         source::{At, Span},
     },
@@ -205,7 +205,7 @@ fn servers(
         let own = tls::of_server(&server.value.tls, bundle, out);
         let asks_for = [&server.value.tls, &typed.tls].into_iter().find_map(Knob::value);
         let names_none = asks_for.is_some_and(|tls| tls.sni.is_absent());
-        let mut server = one(server, lowest_port, cookie::dynamic(typed), out);
+        let mut server = one(server, lowest_port, cookie::dynamic(typed), &typed.agent, out);
         server.tls = own.or_else(|| shared.clone());
         // The name that is typed is the name that is meant, whatever address it has.
         if let (Some(host), Some(tls), true) = (&server.host, &mut server.tls, names_none) {
@@ -216,11 +216,12 @@ fn servers(
     typed_servers.iter().map(|server| with_tls(server, out)).collect()
 }
 
-/// A server; `lowest_port` of its frontends. `key`: what its cookie is made with if it has none of its own.
+/// A server; `lowest_port` of its frontends. `key`: what its cookie is made with if it has none of its own. `agent`: the backend's.
 fn one(
     At { value: typed, span }: &At<TypedServer>,
     lowest_port: u16,
     key: Option<CookieKey>,
+    agent: &Knob<Agent>,
     out: &mut Vec<Diagnostic>,
 ) -> Server {
     if typed.name.is_absent() {
@@ -255,6 +256,7 @@ fn one(
         limits: pressure::limits(typed, out),
         keeping: pressure::keeping(typed, out),
         slowstart: range::optional([&typed.slowstart, &Knob::Absent], "slowstart", SLOWSTARTS, out),
+        agent: agent::agent(typed, agent, out),
         tls: None,
         track: None, // See `track`.
     }
