@@ -22,7 +22,7 @@ pub struct ServerEntry {
     pub state: u8,
     /// Administrative state, for the daemon's memory only: 0 ready, 1 drain, 2 maint.
     pub admin: u8,
-    /// Health, for the daemon's memory only: 0 not yet known, 1 up, 2 down.
+    /// Health, for the daemon's memory only: 0 not yet known, 1 up, 2 down; others are the daemon's.
     pub health: u8,
     /// 4 or 6: the family of `addr`.
     pub family: u8,

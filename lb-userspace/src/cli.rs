@@ -14,7 +14,7 @@ mod status;
 use crate::{
     admin::flows::Filter,
     config::{Diagnostics, Format, units},
-    servers::Admin,
+    servers::{Admin, Weight},
 };
 use clap::{Args, Parser, Subcommand};
 use std::{
@@ -112,13 +112,16 @@ enum Verb {
         #[command(flatten)]
         pins: Pins,
     },
-    /// Change the administrative state of a server
+    /// Change the administrative state of a server, or its weight
     Server {
-        /// ready: takes traffic; drain: keeps what it has; maint: takes nothing
-        #[arg(value_parser = parse_admin)]
-        state: Admin,
+        /// ready: takes traffic; drain: keeps what it has; maint: takes nothing; weight: takes another share
+        #[arg(value_parser = parse_wish)]
+        wish: Wish,
         /// Which, as BACKEND/NAME
         server: String,
+        /// The weight: a number from 0 to 256, or a part of the configured one, from 0% to 25600%; 100% is that one again. Weight
+        /// 0 is like drain
+        weight: Option<Weight>,
         #[command(flatten)]
         daemon: Daemon,
     },
@@ -171,12 +174,20 @@ struct Pins {
     pins: PathBuf,
 }
 
-fn parse_admin(word: &str) -> Result<Admin, String> {
+/// What is wanted of a server.
+#[derive(Clone, Copy, Debug)]
+enum Wish {
+    Admin(Admin),
+    Weight,
+}
+
+fn parse_wish(word: &str) -> Result<Wish, String> {
     match word {
-        "ready" => Ok(Admin::Ready),
-        "drain" => Ok(Admin::Drain),
-        "maint" => Ok(Admin::Maint),
-        _ => Err("one of ready, drain, maint".to_owned()),
+        "ready" => Ok(Wish::Admin(Admin::Ready)),
+        "drain" => Ok(Wish::Admin(Admin::Drain)),
+        "maint" => Ok(Wish::Admin(Admin::Maint)),
+        "weight" => Ok(Wish::Weight),
+        _ => Err("one of ready, drain, maint, weight".to_owned()),
     }
 }
 
@@ -202,7 +213,7 @@ pub fn main() -> ExitCode {
         Verb::Flows { backend, server, limit, daemon, pins } => {
             flows::run(&daemon, &pins.pins, &Filter { backend, server }, limit)
         }
-        Verb::Server { state, server, daemon } => server::run(&daemon, state, &server),
+        Verb::Server { wish, server, weight, daemon } => server::run(&daemon, &server, wish, weight),
         Verb::Detach { daemon, pins } => detach::run(&daemon, &pins.pins),
     };
     match done {

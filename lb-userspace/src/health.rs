@@ -21,6 +21,7 @@ mod ssh;
 mod ldap;
 mod udp;
 pub mod agent;
+pub mod agents;
 mod mysql;
 mod pgsql;
 mod sql;
@@ -39,6 +40,7 @@ pub(crate) mod haproxy;
 pub mod holds;
 
 pub use agent::{AgentOutcome, AgentReport};
+pub use agents::{Agents, Heard};
 pub use checker::{Checker, Probers, ProbersError};
 pub(crate) use finding::is_ours;
 pub use finding::{Code, Finding, Meaning, Report};

@@ -10,6 +10,7 @@ pub mod room;
 pub mod slowstart;
 pub mod quorums;
 pub mod registry;
+mod said;
 mod pools;
 
 pub use counts::{FrontendLive, Padded, Sharded};
@@ -19,6 +20,7 @@ pub use observed::Seen;
 pub use quorums::{Proven, Quorums};
 pub use registry::{Registry, RegistryError, Rows};
 pub use room::Room;
+pub use said::{By, Weight};
 pub use slowstart::{Rising, Throttle};
 pub use state::{Admin, Health, Reserve, Stand, Standing, stands};
 pub use turns::Available;

@@ -20,7 +20,7 @@ use crate::{
         socket::Asked,
     },
     channel::{Channel, ChannelError, ToSupervisor, ToWorker, from_memory_file, message::ReloadReport, to_memory_file},
-    health::Outcome,
+    health::{Heard, Outcome},
     l7,
     resolver::Answered,
 };
@@ -87,6 +87,9 @@ struct Worker {
     answers_in: mpsc::Receiver<Answered>,
     outcomes: mpsc::Sender<Outcome>,
     outcomes_in: mpsc::Receiver<Outcome>,
+    /// What agents say.
+    heard: mpsc::Sender<Heard>,
+    heard_in: mpsc::Receiver<Heard>,
     /// Servers whose traffic fails.
     observed: mpsc::Sender<u64>,
     observed_in: mpsc::Receiver<u64>,
@@ -103,6 +106,7 @@ struct Worker {
 impl Worker {
     fn new(channel: Channel) -> Self {
         let (outcomes, outcomes_in) = mpsc::channel(WAITING);
+        let (heard, heard_in) = mpsc::channel(WAITING);
         let (observed, observed_in) = mpsc::channel(WAITING);
         let (counted, counted_in) = mpsc::channel(1);
         let (requests, requests_in) = mpsc::channel(WAITING);
@@ -118,6 +122,8 @@ impl Worker {
             answers_in,
             outcomes,
             outcomes_in,
+            heard,
+            heard_in,
             observed,
             observed_in,
             counted,
@@ -145,6 +151,7 @@ impl Worker {
                     Some((message, descriptors)) => self.told(message, descriptors).await?,
                 },
                 Some(outcome) = self.outcomes_in.recv() => self.probed(outcome),
+                Some(heard) = self.heard_in.recv() => self.listen(heard),
                 Some(server) = self.observed_in.recv() => {
                     if let Some(running) = &mut self.running {
                         running.observed(server);
@@ -186,13 +193,19 @@ impl Worker {
         }
     }
 
-    /// Probes ended: perhaps verdicts fall, and then both halves get them before anything else happens. What has ended
-    /// meanwhile is taken along, so that many verdicts cost little more than one.
+    /// Probes ended: perhaps verdicts fall, and then both halves get them before anything else happens.
     fn probed(&mut self, first: Outcome) {
-        let others = iter::from_fn(|| self.outcomes_in.try_recv().ok()).take(WAITING);
-        let outcomes: Vec<_> = iter::once(first).chain(others).collect();
+        let outcomes = taken_along(first, &mut self.outcomes_in);
         if let Some(running) = &mut self.running {
             running.judge(&outcomes);
+        }
+    }
+
+    /// Agents said something, or nothing: both halves get it as they get verdicts.
+    fn listen(&mut self, first: Heard) {
+        let heard = taken_along(first, &mut self.heard_in);
+        if let Some(running) = &mut self.running {
+            running.heard(&heard);
         }
     }
 
@@ -354,6 +367,9 @@ impl Worker {
                 self.tell(&ToSupervisor::Reload).await?;
             }
             Request::Server { backend, server, admin } => answer(waits, running.set_admin(&backend, &server, admin)),
+            Request::Weight { backend, server, weight } => {
+                answer(waits, running.set_weight(&backend, &server, weight));
+            }
         }
         Ok(())
     }
@@ -367,6 +383,7 @@ impl Worker {
         self.naming.stop();
         let Some(mut running) = self.running else { return Ok(()) };
         running.checker.stop();
+        running.agents.stop();
         let within = within.unwrap_or(running.halves.model.global.stop_timeout);
         let open = running.threads.connections();
         info!(?within, open, why, "draining");
@@ -375,6 +392,11 @@ impl Worker {
         debug!("drained");
         Ok(())
     }
+}
+
+/// The first one, and what has come meanwhile, so that many cost little more than one.
+fn taken_along<T>(first: T, others: &mut mpsc::Receiver<T>) -> Vec<T> {
+    iter::once(first).chain(iter::from_fn(|| others.try_recv().ok()).take(WAITING)).collect()
 }
 
 fn answer(waits: oneshot::Sender<Answer>, answer: Answer) {

@@ -4,12 +4,13 @@
 
 mod kernel;
 mod scrape;
+mod servers;
 
 pub use scrape::serve;
 
 use super::{
     kernel::KernelReport,
-    status::{BackendStatus, CheckStatus, FrontendStatus, HostStatus, LogStatus, ServerStatus, Status, TableStatus},
+    status::{FrontendStatus, LogStatus, Status, TableStatus},
 };
 use prometheus_client::{
     collector::Collector,
@@ -117,88 +118,6 @@ impl Snapshot {
         counters(encoder, ("log_lines_lost", "Lines that were lost on the way there"), rows(|log| log.lost))?;
         gauges(encoder, ("log_failing", "1 if the last attempt to write failed"), rows(|log| log.failing.into()))
     }
-
-    fn encode_servers(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
-        let rows = |value: fn(&ServerStatus) -> u64| -> Rows<2> {
-            let servers = self
-                .status
-                .backends
-                .iter()
-                .flat_map(|backend| backend.servers.iter().map(move |server| (backend, server)));
-            servers
-                .map(|(backend, server)| {
-                    ([("backend", backend.name.clone()), ("server", server.name.clone())], value(server))
-                })
-                .collect()
-        };
-        gauges(
-            encoder,
-            ("server_available", "1 if the server takes new traffic now"),
-            rows(|server| server.available.into()),
-        )?;
-        let name =
-            ("server_throttle_percent", "Part of its full share that the server has in the proxy; less while it rises");
-        gauges(encoder, name, rows(|server| server.throttle.unwrap_or(100).into()))?;
-        gauges(
-            encoder,
-            ("server_connections", "Connections of the proxy open now"),
-            rows(|server| server.connections),
-        )?;
-        let name = ("server_tracked_flows", "Flows to the server that the kernel half remembers one by one");
-        gauges(encoder, name, rows(|server| server.flows))?;
-        let name = ("server_drained", "1 if the server is in drain and has no flow or connection left");
-        gauges(encoder, name, rows(|server| server.drained.into()))?;
-        counters(
-            encoder,
-            ("server_requests", "Connections or requests that the proxy sent there"),
-            rows(|server| server.total),
-        )?;
-        let name = ("server_connect_errors", "Connections that the proxy could not open");
-        counters(encoder, name, rows(|server| server.connect_errors))?;
-        self.encode_checks(encoder)?;
-        self.encode_names(encoder)
-    }
-
-    fn encode_checks(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
-        let checked = || {
-            self.status.backends.iter().flat_map(|backend| {
-                backend.servers.iter().filter_map(|server| {
-                    let labels = [("backend", backend.name.clone()), ("server", server.name.clone())];
-                    Some((labels, server.check.as_ref()?))
-                })
-            })
-        };
-        let rows = |value: fn(&CheckStatus) -> u64| checked().map(|(labels, check)| (labels, value(check))).collect();
-        let name = ("server_check_failures", "Probes that failed while the server was up");
-        counters(encoder, name, rows(|check| check.failures))?;
-        counters(encoder, ("server_downs", "How often the checks took the server down"), rows(|check| check.downs))?;
-        let took = checked().filter_map(|(labels, check)| Some((labels, check.took_us?)));
-        gauges(encoder, ("server_check_microseconds", "How long the last probe took"), took.collect())?;
-        let code = checked()
-            .filter_map(|([backend, server], check)| Some(([backend, server, ("code", check.code.clone()?)], 1)));
-        gauges(encoder, ("server_check_code", "1 for what the last probe found, by HAProxy's codes"), code.collect())
-    }
-
-    /// Of servers that are known by their names.
-    fn encode_names(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
-        let rows = |value: fn(&HostStatus) -> Option<u64>| -> Rows<3> {
-            let servers = self.status.backends.iter().flat_map(|backend| {
-                backend.servers.iter().filter_map(move |server| Some((backend, server, server.host.as_ref()?)))
-            });
-            let row = |(backend, server, host): (&BackendStatus, &ServerStatus, &HostStatus)| {
-                let labels =
-                    [("backend", backend.name.clone()), ("server", server.name.clone()), ("name", host.name.clone())];
-                Some((labels, value(host)?))
-            };
-            servers.filter_map(row).collect()
-        };
-        let name = ("server_name_age_seconds", "Since the last good answer about the server's host name");
-        gauges(encoder, name, rows(|host| host.age))?;
-        let name = ("server_name_failing", "1 if the last answer is of no use to the server, or did not come");
-        gauges(encoder, name, rows(|host| Some(host.problem.is_some().into())))?;
-        let name = ("server_name_failures", "Questions about the server's host name that failed");
-        counters(encoder, name, rows(|host| Some(host.failures)))
-    }
 }
 
 fn counters<const N: usize>(encoder: &mut DescriptorEncoder<'_>, (name, help): Name, rows: Rows<N>) -> fmt::Result {
@@ -223,16 +142,27 @@ mod tests {
     use crate::admin::{
         kernel::{CountedReport, CountersReport, ServerReport},
         ring::RingReport,
-        status::FrontendStatus,
+        status::{AgentStatus, BackendStatus, FrontendStatus, HostStatus, ServerStatus},
     };
 
     #[test]
     fn a_server_is_exported_by_its_names() {
-        let server = ServerStatus { name: "web1".to_owned(), available: true, total: 7, ..ServerStatus::default() };
+        let server = ServerStatus {
+            name: "web1".to_owned(),
+            available: true,
+            total: 7,
+            weight: 8,
+            current_weight: 2,
+            agent: Some(AgentStatus { silences: 3, ..AgentStatus::default() }),
+            ..ServerStatus::default()
+        };
         let backend = BackendStatus { name: "web".to_owned(), servers: vec![server], ..BackendStatus::default() };
         let text = text(Status { backends: vec![backend], ..Status::default() }, None, &latencies());
         assert!(text.contains("sluice_server_available{backend=\"web\",server=\"web1\"} 1\n"), "{text}");
         assert!(text.contains("sluice_server_requests_total{backend=\"web\",server=\"web1\"} 7\n"), "{text}");
+        assert!(text.contains("sluice_server_weight_configured{backend=\"web\",server=\"web1\"} 8\n"), "{text}");
+        assert!(text.contains("sluice_server_weight{backend=\"web\",server=\"web1\"} 2\n"), "{text}");
+        assert!(text.contains("sluice_server_agent_silences_total{backend=\"web\",server=\"web1\"} 3\n"), "{text}");
         assert!(text.ends_with("# EOF\n"), "{text}");
     }
 

@@ -1,6 +1,6 @@
 //! What the command line asks over the control socket: one line of JSON each way, one request a connection.
 
-use crate::servers::Admin;
+use crate::servers::{Admin, Weight};
 use serde::{Deserialize, Serialize};
 
 /// Longest request in bytes.
@@ -31,6 +31,15 @@ pub enum Request {
         /// What the operator wants.
         admin: Admin,
     },
+    /// Give a server another weight; answered by a sentence.
+    Weight {
+        /// The backend's name.
+        backend: String,
+        /// The server's name.
+        server: String,
+        /// In place of the configured one.
+        weight: Weight,
+    },
 }
 
 impl Request {
@@ -38,7 +47,7 @@ impl Request {
     pub fn changes_something(&self) -> bool {
         match self {
             Self::Status | Self::Ready { .. } | Self::Metrics => false,
-            Self::Reload | Self::Server { .. } => true,
+            Self::Reload | Self::Server { .. } | Self::Weight { .. } => true,
         }
     }
 }

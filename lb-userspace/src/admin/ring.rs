@@ -100,7 +100,7 @@ mod tests {
             desired::NextHops,
             testing::{backend, bind, model, servers},
         },
-        servers::{Admin, Health, Registry},
+        servers::{Admin, By, Health, Registry},
     };
     use lb_common::Protocol;
 
@@ -145,7 +145,7 @@ mod tests {
         assert_eq!((calm.changing, calm.tracked), (0, 0));
         assert_eq!(calm.shares.iter().map(|share| share.slots).sum::<usize>(), SLOTS);
 
-        registry.set_admin(model.backends[0].servers[0].identity("web"), Admin::Drain);
+        registry.set_admin(model.backends[0].servers[0].identity("web"), Admin::Drain, By::Operator);
         let after = report(&plan(&registry, &before));
         let owned = calm.shares.iter().find(|share| share.server == "#1").unwrap().slots;
         assert_eq!((after.changing, after.tracked), (owned, owned));

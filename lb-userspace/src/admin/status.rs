@@ -129,6 +129,24 @@ pub struct CheckStatus {
     pub health: u32,
 }
 
+/// What an agent says.
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+pub struct AgentStatus {
+    /// The last thing that it said about the server's health, or what was wrong with it; `None`: nothing of either. HAProxy's
+    /// `last_agt`.
+    pub last: Option<String>,
+    /// How the last question ended, by HAProxy's names: `L7OK`, `L7STS`, `CHECKED` (no word about health), `L4CON`.
+    pub code: Option<String>,
+    /// How long it took, in microseconds.
+    pub took_us: Option<u64>,
+    /// Questions that had no answer: they change nothing.
+    pub silences: u64,
+    /// Whether its last word about that is that the server is down.
+    pub down: bool,
+    /// Whether it is the agent that wanted the administrative state which the server has.
+    pub admin: bool,
+}
+
 /// A server.
 #[derive(Clone, Debug, Default, Deserialize, Serialize)]
 pub struct ServerStatus {
@@ -145,14 +163,23 @@ pub struct ServerStatus {
     pub state: String,
     /// Whether it takes new traffic now: a backup server may be up and yet idle.
     pub available: bool,
-    /// What the operator wants.
+    /// What the operator wants, or its agent.
     pub admin: Admin,
-    /// What the checks found.
+    /// What the checks found, and its agent.
     pub health: Health,
     /// What its check found; `None`: it has none of its own.
     pub check: Option<CheckStatus>,
-    /// Share of the traffic relative to the others.
+    /// What its agent says; `None`: it has none.
+    #[serde(default)]
+    pub agent: Option<AgentStatus>,
+    /// Share of the traffic relative to the others, as configured.
     pub weight: u16,
+    /// The same as it is now, by the last word of the operator or of its agent.
+    #[serde(default)]
+    pub current_weight: u16,
+    /// Most requests or connections of the proxy that it has at once now; 0: any number.
+    #[serde(default)]
+    pub maxconn: u32,
     /// What part of that it has in the proxy while it rises by `slowstart`, in percent; `None`: all.
     pub throttle: Option<u8>,
     /// Whether it is a backup server.

@@ -1,13 +1,19 @@
 //! `sluice server` and `sluice reload`: the verbs that change something.
 
-use super::{Daemon, client::ask, complain, print};
-use crate::{admin::protocol::Request, channel::message::ReloadReport, servers::Admin};
-use anyhow::Context;
+use super::{Daemon, Wish, client::ask, complain, print};
+use crate::{admin::protocol::Request, channel::message::ReloadReport, servers::Weight};
+use anyhow::{Context, bail};
 use std::process::ExitCode;
 
-pub(super) fn run(daemon: &Daemon, admin: Admin, server: &str) -> anyhow::Result<ExitCode> {
+pub(super) fn run(daemon: &Daemon, server: &str, wish: Wish, weight: Option<Weight>) -> anyhow::Result<ExitCode> {
     let (backend, server) = server.split_once('/').context("a server is named BACKEND/NAME")?;
-    let request = Request::Server { backend: backend.to_owned(), server: server.to_owned(), admin };
+    let (backend, server) = (backend.to_owned(), server.to_owned());
+    let request = match (wish, weight) {
+        (Wish::Admin(admin), None) => Request::Server { backend, server, admin },
+        (Wish::Weight, Some(weight)) => Request::Weight { backend, server, weight },
+        (Wish::Admin(_), Some(weight)) => bail!("`{weight}` is too much: only `weight` has one"),
+        (Wish::Weight, None) => bail!("which weight? such as `sluice server weight {backend}/{server} 50%`"),
+    };
     let done: String = ask(&daemon.socket, &request)?;
     print(&if daemon.json { serde_json::to_string(&done)? } else { done })?;
     Ok(ExitCode::SUCCESS)

@@ -3,7 +3,7 @@
 use super::{Daemon, client::ask, print};
 use crate::admin::{
     protocol::Request,
-    status::{Failover, FrontendStatus, LogStatus, ServerStatus, Status, TableStatus},
+    status::{AgentStatus, Failover, FrontendStatus, LogStatus, ServerStatus, Status, TableStatus},
 };
 use comfy_table::{CellAlignment, Table, presets::NOTHING};
 use std::{fmt::Write, process::ExitCode};
@@ -80,7 +80,6 @@ fn render(status: &Status) -> String {
         text.push('\n');
     }
     for Failover { backend, server, to, reason, at_us: _, probe_to_map_us } in failovers.iter().rev().take(5) {
-        let to = format!("{to:?}").to_lowercase();
         _ = writeln!(
             text,
             "{backend}/{server} went {to} ({reason}); both halves knew {probe_to_map_us} µs after the probe"
@@ -117,7 +116,8 @@ fn server_row(backend: &str, server: &ServerStatus) -> [String; 9] {
     let backup = if server.backup { " (backup)" } else { "" };
     let problem = server.host.as_ref().and_then(|host| Some(format!("{}: {}", host.name, host.problem.as_ref()?)));
     let check = server.check.as_ref().and_then(|check| check.last.clone());
-    let last = check.into_iter().chain(problem).collect::<Vec<_>>().join("; ");
+    let agent = server.agent.as_ref().and_then(agent);
+    let last = check.into_iter().chain(agent).chain(problem).collect::<Vec<_>>().join("; ");
     [
         format!("{backend}/{}{backup}", server.name),
         server
@@ -127,7 +127,7 @@ fn server_row(backend: &str, server: &ServerStatus) -> [String; 9] {
             .map_or_else(|| server.address.clone(), |host| format!("{} ({})", server.address, host.name)),
         if server.drained { "drained".to_owned() } else { server.state.clone() },
         if server.available { "yes" } else { "no" }.to_owned(),
-        server.throttle.map_or_else(|| server.weight.to_string(), |part| format!("{} ({part}%)", server.weight)),
+        weight(server),
         server.connections.to_string(),
         server.flows.to_string(),
         server.total.to_string(),
@@ -135,11 +135,26 @@ fn server_row(backend: &str, server: &ServerStatus) -> [String; 9] {
     ]
 }
 
+/// What an agent said last, if that says something; of one that is silent, how.
+fn agent(agent: &AgentStatus) -> Option<String> {
+    let code = agent.code.as_deref().filter(|code| !["L7OK", "L7STS", "CHECKED"].contains(code));
+    let words = [code.map(|code| format!("agent {code}")), agent.last.clone()];
+    Some(words.into_iter().flatten().collect::<Vec<_>>().join(" ")).filter(|words| !words.is_empty())
+}
+
+/// As it is now, what else is configured, and what part of it the server has while it rises.
+fn weight(server: &ServerStatus) -> String {
+    let ServerStatus { weight, current_weight, throttle, .. } = server;
+    let configured = if weight == current_weight { String::new() } else { format!(" of {weight}") };
+    let part = throttle.map(|part| format!(" ({part}%)")).unwrap_or_default();
+    format!("{current_weight}{configured}{part}")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::{
-        admin::status::{BackendStatus, BindStatus, HostStatus},
+        admin::status::{BackendStatus, BindStatus, CheckStatus, HostStatus},
         channel::message::Interface,
         servers::Health,
     };
@@ -192,6 +207,10 @@ mod tests {
         vec![Failover { backend, server, to: Health::Up, reason, at_us: 0, probe_to_map_us: 88 }]
     }
 
+    fn checked() -> CheckStatus {
+        CheckStatus { last: Some("L4OK in 0.1 ms".to_owned()), ..CheckStatus::default() }
+    }
+
     /// One whose name has led to an address, and one whose name has not.
     fn named(server: &ServerStatus) -> [ServerStatus; 2] {
         let host = HostStatus { name: "web.test".to_owned(), age: Some(3), failures: 1, problem: None };
@@ -202,6 +221,18 @@ mod tests {
         [resolved, nowhere]
     }
 
+    /// One whose agent speaks, and one whose agent does not.
+    fn with_agents(server: &ServerStatus) -> [ServerStatus; 2] {
+        let agent = |code: &str, last: Option<&str>| {
+            let (last, code) = (last.map(str::to_owned), Some(code.to_owned()));
+            Some(AgentStatus { last, code, ..AgentStatus::default() })
+        };
+        let (state, words) = ("down (agent)".to_owned(), Some("via agent : down (disk full)"));
+        let speaks = ServerStatus { state, agent: agent("L7STS", words), ..server.clone() };
+        let name = "web6".to_owned();
+        [speaks, ServerStatus { name, agent: agent("L4CON", Some("connection refused")), ..server.clone() }]
+    }
+
     #[test]
     fn status_is_shown_in_columns_with_numbers_flush_right_and_no_blanks_at_the_ends() {
         let server = |name: &str, total, backup: bool| ServerStatus {
@@ -210,12 +241,10 @@ mod tests {
             state: "up".to_owned(),
             available: !backup,
             weight: 1,
+            current_weight: 1,
             total,
             backup,
-            check: (!backup).then(|| crate::admin::status::CheckStatus {
-                last: Some("L4OK in 0.1 ms".to_owned()),
-                ..Default::default()
-            }),
+            check: (!backup).then(checked),
             ..ServerStatus::default()
         };
         let status = Status {
@@ -231,11 +260,12 @@ mod tests {
                 identity: 1,
                 servers: [
                     server("web1", 12_345, false),
-                    ServerStatus { state: "drain".to_owned(), drained: true, ..server("web2", 9, false) },
+                    ServerStatus { state: "drain".to_owned(), drained: true, weight: 8, ..server("web2", 9, false) },
                     ServerStatus { flows: 17, throttle: Some(5), ..server("sorry", 6, true) },
                 ]
                 .into_iter()
                 .chain(named(&server("web3", 0, false)))
+                .chain(with_agents(&server("web5", 0, false)))
                 .collect(),
             }],
             connections: 3,
@@ -257,10 +287,12 @@ log unix:/dev/log: 5 lines written, 3 lost; it takes none now
 
  SERVER              ADDRESS                 STATE         TAKES NEW  WEIGHT  OPEN  FLOWS  TOTAL  LAST CHECK
  web/web1            10.0.0.1:80             up            yes             1     0      0  12345  L4OK in 0.1 ms
- web/web2            10.0.0.1:80             drained       yes             1     0      0      9  L4OK in 0.1 ms
+ web/web2            10.0.0.1:80             drained       yes        1 of 8     0      0      9  L4OK in 0.1 ms
  web/sorry (backup)  10.0.0.1:80             up            no         1 (5%)     0     17      6
  web/web3            10.0.0.1:80 (web.test)  up            yes             1     0      0      0  L4OK in 0.1 ms
  web/web4            web.test:80             not resolved  yes             1     0      0      0  web.test: no name server answers
+ web/web5            10.0.0.1:80             down (agent)  yes             1     0      0      0  L4OK in 0.1 ms; via agent : down (disk full)
+ web/web6            10.0.0.1:80             up            yes             1     0      0      0  L4OK in 0.1 ms; agent L4CON connection refused
 
 web/web1 went up (L4OK in 0.1 ms); both halves knew 88 µs after the probe
 ";

@@ -2,10 +2,11 @@
 //! beside the check, and silence of it changes nothing.
 
 use super::{
-    Finding,
-    finding::{Step, quote},
+    Code, Finding,
+    finding::{Step, bounded, quote},
     wire::{self, LIMIT, Wire},
 };
+use crate::servers::{Admin, Weight};
 use std::net::SocketAddr;
 use tokio::time::Instant;
 
@@ -13,35 +14,15 @@ use tokio::time::Instant;
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct AgentReport {
     /// `ready`, `drain` or `maint`.
-    pub admin: Option<AgentAdmin>,
-    /// `75%` or `weight:N`.
-    pub weight: Option<AgentWeight>,
-    /// `maxconn:N`: most connections at once.
+    pub admin: Option<Admin>,
+    /// `75%`, or as later HAProxys have it `weight:N`.
+    pub weight: Option<Weight>,
+    /// `maxconn:N`: most connections at once; 0: any number.
     pub maxconn: Option<u32>,
     /// `up`, `down`, `stopped` or `fail`; and the reason after `#`, may be empty.
     pub health: Option<(AgentHealth, String)>,
     /// The first word that is none, or one whose number is none, quoted.
     pub unknown: Option<String>,
-}
-
-/// What may be sent to a server, by its agent.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum AgentAdmin {
-    /// Everything.
-    Ready,
-    /// Nothing new.
-    Drain,
-    /// Nothing at all.
-    Maint,
-}
-
-/// How much a server should get.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum AgentWeight {
-    /// In hundredths of the weight in the configuration, 0 to 25600; the product is 256 at most.
-    Percent(u16),
-    /// 0 to 256.
-    Absolute(u16),
 }
 
 /// How a server is, by its agent.
@@ -74,6 +55,34 @@ impl AgentHealth {
     }
 }
 
+impl AgentReport {
+    /// In HAProxy's words, with what could not be done of it: a reason that the agent gives for a failure comes first.
+    pub fn words(&self, warning: Option<&str>) -> String {
+        let unknown = self.unknown.as_deref();
+        let Some((health, reason)) = &self.health else {
+            let words = |what: &str, why: &str| format!("agent {what} : {why}");
+            return match (unknown, warning) {
+                (Some(unknown), _) => words("reports an error", unknown),
+                (None, Some(warning)) => words("warns", warning),
+                (None, None) => String::new(),
+            };
+        };
+        let problem = unknown.or(warning).filter(|_| reason.is_empty() || health.is_up());
+        let why = problem.unwrap_or(reason);
+        let why = if why.is_empty() { String::new() } else { format!(" ({why})") };
+        bounded(format!("via agent : {}{why}", health.word()))
+    }
+
+    /// HAProxy's `agent_status`.
+    pub fn code(&self) -> &'static str {
+        match &self.health {
+            Some((health, _)) if health.is_up() => Code::L7Ok.name(),
+            Some(_) => Code::L7Status.name(),
+            None => "CHECKED",
+        }
+    }
+}
+
 /// How an asking of an agent ended.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum AgentOutcome {
@@ -84,7 +93,7 @@ pub enum AgentOutcome {
 }
 
 /// Asks the agent at `address`, after saying `send`, until `deadline`.
-pub async fn ask(address: SocketAddr, send: &[u8], deadline: Instant) -> AgentOutcome {
+pub(super) async fn ask(address: SocketAddr, send: &[u8], deadline: Instant) -> AgentOutcome {
     let asking = async {
         let stream = wire::connect(address, None, deadline).await?;
         let mut wire = Wire::new(stream, address, deadline);
@@ -92,32 +101,32 @@ pub async fn ask(address: SocketAddr, send: &[u8], deadline: Instant) -> AgentOu
             wire.send(send).await?;
         }
         let said = hear(&mut wire).await?;
-        wire.leave().await;
+        drop(tokio::spawn(wire.leave()));
         Ok(said)
     };
     asking.await.map_or_else(AgentOutcome::Silent, AgentOutcome::Said)
 }
 
 /// Waits for a line of the agent's.
-async fn hear(wire: &mut Wire) -> Step<AgentReport> {
+pub(super) async fn hear(wire: &mut Wire) -> Step<AgentReport> {
     loop {
         // HAProxy ends at a NUL as well, but that is no end of a line.
         let end = wire.received().iter().position(|byte| matches!(byte, b'\r' | b'\n' | 0));
         match end.and_then(|end| Some((end, *wire.received().get(end)?))) {
             Some((end, b'\r' | b'\n')) => return Ok(parse(&wire.take(end))),
-            Some(_) => return Err(incomplete(wire)),
-            None if wire.received().len() >= LIMIT => return Err(incomplete(wire)),
+            Some((end, _)) => return Err(incomplete(wire.received().get(..end).unwrap_or_default())),
+            None if wire.received().len() >= LIMIT => return Err(incomplete(wire.received())),
             None => {
                 if !wire.more("the agent").await? {
-                    return Err(incomplete(wire));
+                    return Err(incomplete(wire.received()));
                 }
             }
         }
     }
 }
 
-fn incomplete(wire: &Wire) -> Finding {
-    Finding::strange(format!("Ignoring incomplete line from agent: {}", quote(wire.received())))
+fn incomplete(line: &[u8]) -> Finding {
+    Finding::strange(format!("Ignoring incomplete line from agent: {}", quote(line)))
 }
 
 /// What a line says, without its end. Words are in any order and case; of two of a kind the last counts.
@@ -149,7 +158,10 @@ fn understand(word: &[u8], said: &mut AgentReport) -> bool {
     let lower = word.to_ascii_lowercase();
     let number = |digits: &[u8]| {
         let is_number = !digits.is_empty() && digits.iter().all(u8::is_ascii_digit);
-        std::str::from_utf8(digits).ok().filter(|_| is_number)?.parse::<u32>().ok()
+        // A number that is too big is as big as can be.
+        is_number.then(|| {
+            digits.iter().fold(0_u64, |value, digit| value.saturating_mul(10).saturating_add(u64::from(digit - b'0')))
+        })
     };
     let health = match lower.as_slice() {
         b"up" => Some(AgentHealth::Up),
@@ -159,23 +171,21 @@ fn understand(word: &[u8], said: &mut AgentReport) -> bool {
         _ => None,
     };
     let admin = match lower.as_slice() {
-        b"ready" => Some(AgentAdmin::Ready),
-        b"drain" => Some(AgentAdmin::Drain),
-        b"maint" => Some(AgentAdmin::Maint),
+        b"ready" => Some(Admin::Ready),
+        b"drain" => Some(Admin::Drain),
+        b"maint" => Some(Admin::Maint),
         _ => None,
     };
-    let up_to =
-        |digits, most| number(digits).and_then(|value| u16::try_from(value).ok()).filter(|value| *value <= most);
     if let Some(health) = health {
         said.health = Some((health, String::new()));
     } else if admin.is_some() {
         said.admin = admin;
-    } else if let Some(value) = lower.strip_suffix(b"%").and_then(|digits| up_to(digits, 25_600)) {
-        said.weight = Some(AgentWeight::Percent(value));
-    } else if let Some(value) = lower.strip_prefix(b"weight:").and_then(|digits| up_to(digits, 256)) {
-        said.weight = Some(AgentWeight::Absolute(value));
-    } else if let Some(value) = lower.strip_prefix(b"maxconn:").and_then(number) {
-        said.maxconn = Some(value);
+    } else if let Some(percent) = lower.strip_suffix(b"%").and_then(number) {
+        said.weight = Some(Weight::percent(percent));
+    } else if let Some(weight) = lower.strip_prefix(b"weight:").and_then(number).and_then(Weight::absolute) {
+        said.weight = Some(weight);
+    } else if let Some(most) = lower.strip_prefix(b"maxconn:").and_then(number).and_then(|most| most.try_into().ok()) {
+        said.maxconn = Some(most);
     } else {
         return false;
     }
@@ -196,16 +206,20 @@ mod tests {
     fn words_in_any_order_and_the_last_of_a_kind_counts() {
         let said = parse(b"READY, 75%\tmaxconn:30 up");
         let expected = AgentReport {
-            admin: Some(AgentAdmin::Ready),
-            weight: Some(AgentWeight::Percent(75)),
+            admin: Some(Admin::Ready),
+            weight: Some(Weight::Percent(75)),
             maxconn: Some(30),
             health: Some((AgentHealth::Up, String::new())),
             unknown: None,
         };
         assert_eq!(said, expected);
         assert_eq!(parse(b"up down").health, Some((AgentHealth::Down, String::new())));
-        assert_eq!(parse(b"weight:200 50%").weight, Some(AgentWeight::Percent(50)));
-        assert_eq!(parse(b"weight:256").weight, Some(AgentWeight::Absolute(256)));
+        assert_eq!(parse(b"weight:200 50%").weight, Some(Weight::Percent(50)));
+        assert_eq!(parse(b"weight:256").weight, Some(Weight::Absolute(256)));
+        for huge in ["25600%", "25601%", "99999999999999999999999%"] {
+            assert_eq!(parse(huge.as_bytes()).weight, Some(Weight::Percent(25_600)), "{huge}");
+        }
+        assert_eq!(parse(b"maxconn:0").maxconn, Some(0));
         assert_eq!(parse(b""), AgentReport::default());
         assert_eq!(parse(b" ,\t"), AgentReport::default());
     }
@@ -215,7 +229,7 @@ mod tests {
         assert_eq!(parse(b"down #disk full").health, Some((AgentHealth::Down, "disk full".to_owned())));
         assert_eq!(parse(b"fail # \x1b[2J").health, Some((AgentHealth::Fail, "\\x1b[2J".to_owned())));
         let (ready, stopped) = (parse(b"ready #why"), parse(b"stopped#why"));
-        assert_eq!((ready.health, ready.admin), (None, Some(AgentAdmin::Ready)));
+        assert_eq!((ready.health, ready.admin), (None, Some(Admin::Ready)));
         // HAProxy takes that for one word as well, which it does not know.
         assert_eq!((stopped.health, stopped.unknown.as_deref()), (None, Some("\"stopped#why\"")));
     }
@@ -223,13 +237,33 @@ mod tests {
     #[test]
     fn what_is_not_understood_is_told_and_changes_nothing() {
         for strange in
-            ["sideways", "%", "-5%", "25601%", "75%x", "weight:257", "maxconn:", "maxconn:4294967296", "maxconn:-1"]
+            ["sideways", "%", "-5%", "75%x", "7%%", "weight:257", "maxconn:", "maxconn:4294967296", "maxconn:-1"]
         {
             let said = parse(strange.as_bytes());
             assert_eq!(said, AgentReport { unknown: Some(format!("\"{strange}\"")), ..AgentReport::default() });
         }
         let said = parse(b"up what ever");
         assert_eq!((said.health.is_some(), said.unknown.as_deref()), (true, Some("\"what\"")));
+    }
+
+    #[test]
+    fn it_is_told_in_haproxys_words() {
+        let told = [
+            ("up", "via agent : up"),
+            ("down #disk full", "via agent : down (disk full)"),
+            ("up #fine", "via agent : up (fine)"),
+            ("up #fine nonsense", "via agent : up (fine nonsense)"),
+            ("nonsense up #fine", "via agent : up (\"nonsense\")"),
+            ("nonsense down #full", "via agent : down (full)"),
+            ("nonsense", "agent reports an error : \"nonsense\""),
+            ("50% ready", ""),
+        ];
+        for (line, words) in told {
+            assert_eq!(parse(line.as_bytes()).words(None), words, "{line}");
+        }
+        assert_eq!(parse(b"50%").words(Some("no")), "agent warns : no");
+        assert_eq!(parse(b"up 50%").words(Some("no")), "via agent : up (no)");
+        assert_eq!(["up", "fail", "ready"].map(|line| parse(line.as_bytes()).code()), ["L7OK", "L7STS", "CHECKED"]);
     }
 
     fn asked(address: SocketAddr) -> AgentOutcome {
@@ -240,13 +274,13 @@ mod tests {
     #[test]
     fn an_agent_is_asked_and_a_silent_one_says_nothing_of_its_server() {
         let AgentOutcome::Said(said) = asked(server(&[Hear, Say(b"drain 10%\r"), Stay])) else { panic!("silent") };
-        assert_eq!((said.admin, said.weight), (Some(AgentAdmin::Drain), Some(AgentWeight::Percent(10))));
+        assert_eq!((said.admin, said.weight), (Some(Admin::Drain), Some(Weight::Percent(10))));
         for acts in [&[Hear, Say(b"down")][..], &[Hear, Say(b"down\0\n"), Stay], &[Hear], &[Stay]] {
             assert!(matches!(asked(server(acts)), AgentOutcome::Silent(_)), "{acts:?}");
         }
         let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
         let AgentOutcome::Silent(found) = asked(closed) else { panic!("nobody said something") };
-        assert_eq!(found.code, crate::health::Code::L4Connection);
+        assert_eq!(found.code, Code::L4Connection);
     }
 
     proptest! {

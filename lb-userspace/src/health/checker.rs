@@ -99,8 +99,8 @@ impl Checker {
     pub fn change_to(&mut self, Probers { wanted, connectors }: Probers, outcomes: &mpsc::Sender<Outcome>) {
         self.connectors = connectors;
         let mut old = std::mem::take(&mut self.tasks);
-        let count = u32::try_from(wanted.len()).unwrap_or(u32::MAX).max(1);
-        for (position, (identity, prober)) in (0..).zip(wanted) {
+        let count = wanted.len();
+        for (position, (identity, prober)) in wanted.into_iter().enumerate() {
             let probing = match old.remove(&identity) {
                 Some(known) if known.target == prober.target && !known.task.is_finished() => known,
                 changed => {
@@ -108,10 +108,9 @@ impl Checker {
                         changed.task.abort();
                     }
                     let target = prober.target.clone();
-                    let spread = (SPREAD + SPREAD_EACH.saturating_mul(count)).min(target.check.interval);
                     let (pace, paced) = watch::channel(Pace::default());
                     self.begun += 1;
-                    let (number, delay) = (self.begun, spread / count * position);
+                    let (number, delay) = (self.begun, first_delay(target.check.interval, position, count));
                     let (aim, prober) = ((target.address, target.check.clone()), Arc::new(prober));
                     let probe = move || {
                         let prober = Arc::clone(&prober);
@@ -145,12 +144,23 @@ impl Checker {
         }
     }
 
+    /// The thread of the probes.
+    pub(super) fn runtime(&self) -> &Handle {
+        &self.runtime
+    }
+
     /// Ends all probes.
     pub fn stop(&mut self) {
         for probing in std::mem::take(&mut self.tasks).into_values() {
             probing.task.abort();
         }
     }
+}
+
+/// How long the first of `count` probes at that interval waits which has that position.
+pub(super) fn first_delay(interval: Duration, position: usize, count: usize) -> Duration {
+    let [position, count] = [position, count.max(1)].map(|number| u32::try_from(number).unwrap_or(u32::MAX));
+    (SPREAD + SPREAD_EACH.saturating_mul(count)).min(interval) / count * position
 }
 
 /// How the checked servers of a configuration are probed.

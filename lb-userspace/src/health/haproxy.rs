@@ -48,9 +48,14 @@ impl Haproxy {
 
     /// What `show stat` says; `None`: it does not listen yet.
     pub(crate) fn stat(&self) -> Option<String> {
+        self.ask("show stat\n")
+    }
+
+    /// What it answers to a line over its socket; `None`: it does not listen yet.
+    pub(crate) fn ask(&self, line: &str) -> Option<String> {
         let mut stream = UnixStream::connect(&self.socket).ok()?;
         let mut told = String::new();
-        stream.write_all(b"show stat\n").ok()?;
+        stream.write_all(line.as_bytes()).ok()?;
         stream.read_to_string(&mut told).ok()?;
         Some(told)
     }
@@ -64,6 +69,19 @@ impl Haproxy {
         let result = |row: &[&str]| Some(row[36].trim_start_matches("* ").to_owned()).filter(|it| it.starts_with('L'));
         rows.filter_map(|row| Some(((row[0].parse().ok()?, row[1].parse().ok()?), result(&row)?))).collect()
     }
+}
+
+/// The fields of a line of CSV.
+pub(crate) fn fields(line: &str) -> Vec<String> {
+    let (mut fields, mut quoted) = (vec![String::new()], false);
+    for c in line.chars() {
+        match c {
+            '"' => quoted = !quoted,
+            ',' if !quoted => fields.push(String::new()),
+            other => fields.last_mut().unwrap().push(other),
+        }
+    }
+    fields
 }
 
 impl Drop for Haproxy {

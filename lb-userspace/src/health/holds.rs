@@ -1,9 +1,10 @@
-//! What holds of any answers to a check, whatever it asks for: the probe ends, in bounded time and memory, and finds the same
-//! however the answers are cut. The tests try generated answers, the fuzzer in `lb-userspace/fuzz` chooses its own. Where
-//! something does not hold, it panics.
+//! What holds of any answers to a check, whatever it asks for, and of an agent: the probe ends, in bounded time and memory, and
+//! finds the same however the answers are cut. The tests try generated answers, the fuzzer in `lb-userspace/fuzz` chooses its
+//! own. Where something does not hold, it panics.
 
 use super::{
-    Finding,
+    Code, Finding,
+    agent::hear,
     probe::{Prober, Target},
     testing::ask,
 };
@@ -40,10 +41,24 @@ fn kinds() -> Vec<CheckKind> {
 /// Lets a server say what follows the first byte, to the check that this chooses.
 pub fn any(input: &[u8]) {
     let [kind, answers @ ..] = input else { return };
+    if *kind == AGENT {
+        return agent(answers);
+    }
     let kinds = kinds();
     if let Some(kind) = kinds.get(usize::from(*kind) % kinds.len()) {
         survives(kind, answers);
     }
+}
+
+/// Lets an agent say that: the same is understood however it is cut, and what is told of it is short and safe.
+fn agent(answers: &[u8]) {
+    let told = ask(answers, async |wire| {
+        let said = hear(wire).await?;
+        assert!(said.weight.is_none_or(|weight| weight.of(256) <= 256));
+        Ok(Finding::new(Code::L7Ok, format!("{} {said:?}", said.words(None))))
+    });
+    assert!(told.detail.len() < LONGEST * 4, "{told}");
+    assert!(told.detail.bytes().all(|byte| !byte.is_ascii_control()), "{told}");
 }
 
 /// What that check finds at a server that says that.
@@ -63,6 +78,8 @@ pub(super) fn survives(kind: &CheckKind, answers: &[u8]) {
     assert!(found.detail.bytes().all(|byte| !byte.is_ascii_control()), "{found}");
 }
 
+/// Chooses the agent in place of a check.
+const AGENT: u8 = u8::MAX;
 /// What no finding may tell.
 const PASSWORD: &str = "s3cret";
 /// Far more than a finding has to say, in bytes.
@@ -81,6 +98,12 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn any_bytes_of_an_agent_are_understood_or_told(answers: Vec<u8>, words in "[ -~\t\r\n]{0,300}") {
+            super::agent(&answers);
+            super::agent(words.as_bytes());
+        }
+
         #[test]
         fn any_bytes_end_a_probe(kind: u8, answers: Vec<u8>) {
             super::any(&[&[kind], answers.as_slice()].concat());

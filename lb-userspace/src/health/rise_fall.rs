@@ -37,7 +37,7 @@ impl RiseFall {
         let health = match (known, check.init_state) {
             (Health::Up | Health::Stopping, _) | (Health::Unknown, InitState::FullyUp) => best,
             (Health::Unknown, _) => edge,
-            (Health::Pending, InitState::FullyDown) | (Health::Down | Health::Unresolved, _) => 0,
+            (Health::Pending, InitState::FullyDown) | (Health::Down | Health::Unresolved | Health::AgentDown, _) => 0,
             (Health::Pending, _) => edge - 1,
         };
         Self { rise, fall, health, new: matches!(known, Health::Unknown | Health::Pending) }

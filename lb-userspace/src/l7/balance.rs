@@ -185,5 +185,5 @@ fn pick_in_ring(bases: &Bases, hash: u32, available: &Available, open: impl Fn(&
     if servers.next().is_none() {
         return Some(first);
     }
-    bases.of(first).pick_among(hash, |server| open(&server) && available.contains(server))
+    available.ring().unwrap_or(bases).of(first).pick_among(hash, |server| open(&server) && available.contains(server))
 }

@@ -30,6 +30,17 @@ pub enum Balance {
     },
 }
 
+impl Balance {
+    /// Whether servers are looked up in a map that knows each with its full share or not at all: HAProxy's "static" algorithms.
+    pub fn is_static(&self) -> bool {
+        match self {
+            Self::StaticRoundRobin => true,
+            Self::Hash { kind, .. } => !kind.consistent,
+            Self::RoundRobin | Self::LeastConn | Self::First | Self::Random { .. } | Self::Maglev => false,
+        }
+    }
+}
+
 /// The key that a hash is made of.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Keyed {

@@ -39,13 +39,17 @@ struct Known {
     servers: Vec<Server>,
     reserve: Reserve,
     identities: Vec<u64>,
+    /// Of the weights in the configuration.
+    bases: Option<Arc<Bases>>,
+    /// Of others, which the servers had last.
+    reweighed: Option<(Vec<u16>, Arc<Bases>)>,
     ring: Option<KnownRing>,
 }
 
 /// A ring and what it was made from.
 #[derive(Debug)]
 struct KnownRing {
-    bases: Bases,
+    bases: Arc<Bases>,
     available: Vec<bool>,
     ids: Vec<ServerId>,
     slots: Slots,
@@ -86,6 +90,15 @@ impl Planner {
         let rows = known.rows(backend, registry, next_hops).collect();
         self.backends.insert(backend.name.clone(), known);
         rows
+    }
+
+    /// Who owns the slots of a backend's ring, if its servers have other weights than in the configuration.
+    pub fn reweighed(&mut self, backend: &Backend, registry: &Registry) -> Option<Arc<Bases>> {
+        let old = self.backends.remove(&backend.name);
+        let mut known = Known::of(backend, old);
+        let bases = known.reweighed(registry);
+        self.backends.insert(backend.name.clone(), known);
+        bases
     }
 
     /// The slots that change hands.
@@ -156,6 +169,8 @@ impl Known {
             servers: backend.servers.clone(),
             reserve: Reserve::of(backend),
             identities: backend.servers.iter().map(|server| server.identity(&backend.name)).collect(),
+            bases: None,
+            reweighed: None,
             ring: None,
         })
     }
@@ -191,17 +206,42 @@ impl Known {
         ring.filter_map(|(id, takes)| takes.then_some(*id))
     }
 
+    fn bases(&mut self) -> Arc<Bases> {
+        let new = || Arc::new(Bases::new(&self.servers, self.reserve.all_backups));
+        Arc::clone(self.bases.get_or_insert_with(new))
+    }
+
+    /// See [`Planner::reweighed`].
+    fn reweighed(&mut self, registry: &Registry) -> Option<Arc<Bases>> {
+        let weights: Vec<_> =
+            self.members().map(|(server, identity)| registry.weight(identity, server.weight)).collect();
+        // One without weight takes nothing and keeps its slots, to be lent.
+        let is_other = |(weight, server): (&u16, &Server)| *weight > 0 && *weight != server.weight;
+        if !weights.iter().zip(&self.servers).any(is_other) {
+            self.reweighed = None;
+            return None;
+        }
+        if let Some((known, bases)) = &self.reweighed
+            && *known == weights
+        {
+            return Some(Arc::clone(bases));
+        }
+        let bases = Arc::new(self.bases().reweighed(&self.servers, &weights));
+        self.reweighed = Some((weights, Arc::clone(&bases)));
+        Some(bases)
+    }
+
     /// Whose each slot should be; the same as the last time, in the same place, if nothing has changed.
     fn owners(&mut self, registry: &Registry) -> Slots {
         let available: Vec<_> = self.stands(registry).into_iter().map(|stand| stand.takes).collect();
         let ids: Vec<_> = self.identities.iter().map(|identity| registry.server_id(*identity).unwrap_or(0)).collect();
-        let bases = match self.ring.take() {
-            Some(ring) if ring.available == available && ring.ids == ids => {
-                return Arc::clone(&self.ring.insert(ring).slots);
-            }
-            Some(ring) => ring.bases,
-            None => Bases::new(&self.servers, self.reserve.all_backups),
-        };
+        let bases = self.reweighed(registry).unwrap_or_else(|| self.bases());
+        if let Some(ring) = &self.ring
+            && (&ring.available, &ring.ids) == (&available, &ids)
+            && Arc::ptr_eq(&ring.bases, &bases)
+        {
+            return Arc::clone(&ring.slots);
+        }
         let slots = slots(&bases.refilled(&available), &ids);
         self.ring = Some(KnownRing { bases, available, ids, slots: Arc::clone(&slots) });
         slots

@@ -38,6 +38,18 @@ impl Bases {
         Self { base: Owners::base(servers), backups }
     }
 
+    /// The same with other weights, which the servers have at run time. A slot goes from a server that has less of the whole than
+    /// before to one that has more, and no other way; what becomes of the slots depends on the configuration and on these
+    /// weights alone. One with weight 0 keeps its slots, to be lent: it takes nothing.
+    #[must_use]
+    pub fn reweighed(&self, servers: &[Server], weights: &[u16]) -> Self {
+        let backups = self
+            .backups
+            .as_ref()
+            .map(|(owners, backups)| (owners.reweighed(servers, weights, |server| server.backup), backups.clone()));
+        Self { base: self.base.reweighed(servers, weights, |server| !server.backup), backups }
+    }
+
     /// The base that applies while `taker` takes traffic: backups do only when no other server does.
     pub fn of(&self, taker: usize) -> &Owners {
         let backups = self.backups.as_ref().filter(|(_, backups)| backups.contains(&taker));
@@ -74,6 +86,44 @@ impl Owners {
             if let Some(slot) = preferences.find(|slot| owners.get(*slot) == Some(&NOBODY)) {
                 set(&mut owners, slot, *index);
             }
+        }
+        Self(owners.into())
+    }
+
+    /// See [`Bases::reweighed`]; `to`: whom they were dealt to. Costs about a millisecond.
+    fn reweighed(&self, servers: &[Server], weights: &[u16], to: impl Fn(&Server) -> bool) -> Self {
+        let mut owned = vec![0_u64; servers.len()];
+        for owner in self.iter().flatten() {
+            owned.get_mut(owner).into_iter().for_each(|slots| *slots += 1);
+        }
+        let mut dealt: Vec<_> = (0..NOBODY).zip(servers).zip(&owned).filter(|((_, server), _)| to(server)).collect();
+        dealt.sort_by(|((_, a), _), ((_, b), _)| a.name.cmp(&b.name));
+        let weight = |(index, server): (u16, &Server)| {
+            weights.get(usize::from(index)).copied().filter(|weight| *weight > 0).unwrap_or(server.weight)
+        };
+        let shares = shares(&dealt.iter().map(|(server, _)| weight(*server)).collect::<Vec<_>>());
+
+        let mut owners = self.0.to_vec();
+        let mut wanting = Vec::new();
+        for (((index, server), owned), share) in dealt.into_iter().zip(shares) {
+            if share > *owned {
+                wanting.push((index, share - owned, Preferences::new(&server.name)));
+            }
+            // It keeps those that it likes best.
+            let given_up = Preferences::new(&server.name).take(SLOTS).filter(|slot| self.owner(*slot) == index);
+            let share = usize::try_from(share).unwrap_or(usize::MAX);
+            given_up.skip(share).for_each(|slot| set(&mut owners, slot, NOBODY));
+        }
+        // By turns, one slot each.
+        while !wanting.is_empty() {
+            for (index, wants, preferences) in &mut wanting {
+                *wants -= 1;
+                // As many were given up as are wanted.
+                if let Some(slot) = preferences.by_ref().take(SLOTS).find(|slot| owners.get(*slot) == Some(&NOBODY)) {
+                    set(&mut owners, slot, *index);
+                }
+            }
+            wanting.retain(|(_, wants, _)| *wants > 0);
         }
         Self(owners.into())
     }

@@ -9,7 +9,7 @@ use super::{
 use crate::{
     dataplane::{memory::MemoryMaps, writer::MapWriter},
     model::{Backend, Endpoint, Model, backend},
-    servers::{Admin, Health, Registry, Standing},
+    servers::{Admin, By, Health, Registry, Standing},
 };
 use lb_common::{Forward, Protocol, RingId, ServerId, Slot, Vip};
 use proptest::{collection::vec, prelude::*, sample::Index};
@@ -37,7 +37,7 @@ impl World {
         registry.release(&resting);
         registry.update(&self.model).unwrap();
         for (identity, standing) in &self.standings {
-            registry.set_admin(*identity, standing.admin);
+            registry.set_admin(*identity, standing.admin, By::Operator);
             registry.set_health(*identity, standing.health);
         }
     }
@@ -111,11 +111,11 @@ const VIPS: [(&str, Protocol); 6] = [
 ];
 
 const STANDINGS: [Standing; 5] = [
-    Standing { admin: Admin::Ready, health: Health::Up },
-    Standing { admin: Admin::Ready, health: Health::Unknown },
-    Standing { admin: Admin::Ready, health: Health::Down },
-    Standing { admin: Admin::Drain, health: Health::Up },
-    Standing { admin: Admin::Maint, health: Health::Up },
+    Standing { admin: Admin::Ready, health: Health::Up, weightless: false },
+    Standing { admin: Admin::Ready, health: Health::Unknown, weightless: false },
+    Standing { admin: Admin::Ready, health: Health::Down, weightless: false },
+    Standing { admin: Admin::Drain, health: Health::Up, weightless: false },
+    Standing { admin: Admin::Maint, health: Health::Up, weightless: false },
 ];
 
 fn server_at(backend: &str, number: u8, place: u8) -> crate::model::Server {

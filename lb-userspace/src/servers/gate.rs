@@ -14,6 +14,7 @@ mod waiting;
 pub use waiting::{Entry, Slot, Waiting};
 
 use super::{Available, BackendLive, ServerLive};
+use crate::model::Limits;
 use state::State;
 use std::sync::{
     Mutex, MutexGuard, PoisonError,
@@ -75,7 +76,7 @@ impl Gate {
     /// Takes over a configuration and who takes traffic: gives places where there is room now, and sends away who waits
     /// for what is gone.
     pub(super) fn configure(&self, backend: &BackendLive) {
-        let limited = backend.limits.iter().any(|limits| limits.maxconn > 0);
+        let limited = backend.limits_now(&backend.available.load()).any(|limits| limits.maxconn > 0);
         if limited {
             self.limited.store(true, Ordering::SeqCst);
         }
@@ -124,10 +125,10 @@ impl BackendLive {
     /// Whether that server of `available` would take one more now, without waiting.
     pub fn has_room(&self, server: usize, available: &Available) -> bool {
         let (Some(limits), Some(live)) = (self.limits.get(server), self.servers.get(server)) else { return false };
+        let limits = available.limits(server, *limits);
         if limits.maxconn == 0 {
             return true;
         }
-        let limits = available.limits(server, *limits);
         let load = if limits.is_dynamic() { self.load() + 1 } else { 0 };
         let is_queued = live.load.0.queued.load(Ordering::Relaxed) > 0;
         !is_queued && live.load.0.served.load(Ordering::Relaxed) < limits.at(load, self.fullconn)
@@ -138,7 +139,7 @@ impl BackendLive {
     pub fn free_slots(&self) -> Option<u64> {
         let available = self.available.load();
         let free = available.servers().iter().map(|(server, _)| {
-            let (limits, live) = (self.limits.get(*server)?, self.servers.get(*server)?);
+            let (limits, live) = (available.limits(*server, *self.limits.get(*server)?), self.servers.get(*server)?);
             if limits.maxconn == 0 || limits.maxqueue == 0 {
                 return None;
             }
@@ -146,6 +147,11 @@ impl BackendLive {
             Some(allowed.saturating_sub(live.load.0.all() as u64))
         });
         free.sum()
+    }
+
+    /// The limits that its servers have with `available`, in their order.
+    fn limits_now(&self, available: &Available) -> impl Iterator<Item = Limits> {
+        self.limits.iter().enumerate().map(|(server, limits)| available.limits(server, *limits))
     }
 
     /// All that the backend has to do: what is served and what waits.

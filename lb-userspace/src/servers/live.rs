@@ -98,7 +98,7 @@ pub struct BackendLive {
     pub no_server: Padded<Counter>,
     /// Places at the servers and who waits for one. Shared with the configurations before and after.
     pub gate: Arc<Gate>,
-    /// Of each server, once it has its full share.
+    /// Of each server, as configured.
     pub(super) limits: Vec<Limits>,
     /// Of each server, its [identity](crate::model::Server::identity).
     pub(super) identities: Arc<[u64]>,
@@ -138,7 +138,9 @@ impl BackendLive {
             table: table(&backend.balance),
             counts_load: by_load
                 || backend.pressure.is_asked_for_load
-                || limits.iter().any(|limits| limits.maxconn > 0),
+                || limits.iter().any(|limits| limits.maxconn > 0)
+                // It may say a limit at any time.
+                || backend.servers.iter().any(|server| server.agent().is_some()),
             observer: Observer::new(backend, tell),
             limits,
             servers,

@@ -1,7 +1,9 @@
 //! Who has which row in the kernel's maps, and how each server stands. Lives across reloads; a restart rebuilds it from
 //! the maps.
 
-use super::{Admin, Health, Quorums, Reserve, Stand, Standing, pools::Pools, stands, state::IsBackup};
+use super::{
+    Admin, By, Health, Quorums, Reserve, Stand, Standing, Weight, pools::Pools, said::Said, stands, state::IsBackup,
+};
 use crate::{
     model::{Backend, Endpoint, Frontend, Model, Server, backend},
     plan::{
@@ -29,6 +31,8 @@ pub struct Registry {
     vips: Ids<Endpoint>,
     pools: Pools,
     standings: BTreeMap<u64, Standing>,
+    /// What was said of servers at run time, of those of whom something was.
+    said: BTreeMap<u64, Said>,
     quorums: Quorums,
     /// Entries of `VIPS4`, and as many again of `VIPS6`: VIPs and the address entries beside them.
     vip_entries: usize,
@@ -87,6 +91,7 @@ impl Registry {
     pub fn take_over(&self, tables: &Tables) -> Self {
         let mut adopted = Self::adopt(tables);
         adopted.standings.extend(&self.standings);
+        adopted.said.clone_from(&self.said);
         adopted.quorums.clone_from(&self.quorums);
         adopted
     }
@@ -100,6 +105,7 @@ impl Registry {
             vips: Ids::adopt(tables.counted_vips().into_iter().map(|(id, key)| (key, id)), vips),
             pools: Pools::adopt(tables),
             standings: tables.servers.values().map(|entry| (entry.identity, Standing::from_entry(entry))).collect(),
+            said: BTreeMap::new(),
             quorums: Quorums::default(),
             vip_entries: vip_entries as usize,
         }
@@ -134,22 +140,32 @@ impl Registry {
         let standing = |(identity, backend, server): &(u64, &Backend, &Server)| {
             let known = self.standings.get(identity).copied();
             let known_health = known.map(|known| known.health).filter(|health| *health != Health::Unresolved);
+            let has_agent = server.agent().is_some();
             let health = match (server.check(backend), known_health) {
                 _ if !server.is_resolved() => Health::Unresolved,
+                (None, Some(known @ (Health::Up | Health::AgentDown))) if has_agent => known,
                 (None, _) => Health::Unknown,
+                (Some(_), Some(Health::AgentDown)) if !has_agent => Health::Down,
                 (Some(_), Some(known)) => known,
                 (Some(check), None) if check.init_state.is_up() => Health::Unknown,
                 (Some(_), None) => Health::Pending,
             };
-            (*identity, Standing { health, ..known.unwrap_or_default() })
+            let standing = Standing { health, ..known.unwrap_or_default() };
+            (*identity, self.said_still((*identity, backend, server), standing))
         };
         self.standings = servers.iter().map(standing).collect();
+        self.keep_said(&servers);
         for (identity, _, server) in servers.iter().filter(|(.., server)| server.is_resolved()) {
             if let Some(tracked) = server.track.as_ref().and_then(|tracked| model.identity(tracked)) {
                 // Of itself an address is known.
                 let health = match self.standing(tracked).health {
                     Health::Unresolved => Health::Down,
-                    known @ (Health::Unknown | Health::Up | Health::Down | Health::Stopping | Health::Pending) => known,
+                    known @ (Health::Unknown
+                    | Health::Up
+                    | Health::Down
+                    | Health::Stopping
+                    | Health::Pending
+                    | Health::AgentDown) => known,
                 };
                 self.set_health(*identity, health);
             }
@@ -202,11 +218,6 @@ impl Registry {
         self.standings.get(&identity).copied().unwrap_or_default()
     }
 
-    /// Notes what the operator wants. Whether that is a change; a server that is not in the model has none.
-    pub fn set_admin(&mut self, identity: u64, admin: Admin) -> bool {
-        self.change(identity, |standing| Standing { admin, ..standing })
-    }
-
     /// Notes what the checks found. Whether that is a change; a server that is not in the model has none.
     pub fn set_health(&mut self, identity: u64, health: Health) -> bool {
         self.change(identity, |standing| Standing { health, ..standing })
@@ -223,12 +234,17 @@ impl Registry {
                 let was =
                     known.get(&*server.name).filter(|was| was.host.as_ref().is_some_and(|was| was.name == host.name));
                 let Some(was) = was.filter(|was| was.address != server.address) else { continue };
-                if let Some(Standing { admin, health }) = self.standings.get(&was.identity(&backend.name)).copied() {
-                    // Of the machine there nothing is known yet; but one that was down stays so until it is probed.
-                    let is_down = matches!(health, Health::Down | Health::Pending);
-                    let health = if is_down { Health::Pending } else { Health::Unresolved };
-                    let standing = Standing { admin, health };
-                    self.standings.insert(server.identity(&backend.name), standing);
+                let (was, identity) = (was.identity(&backend.name), server.identity(&backend.name));
+                if let Some(standing) = self.standings.get(&was).copied() {
+                    // Of the machine there nothing is known yet; but one that was down stays so until it is probed, or its agent
+                    // says otherwise.
+                    let health = match standing.health {
+                        Health::AgentDown if server.agent().is_some() => Health::AgentDown,
+                        Health::Down | Health::Pending | Health::AgentDown => Health::Pending,
+                        Health::Unknown | Health::Up | Health::Stopping | Health::Unresolved => Health::Unresolved,
+                    };
+                    self.standings.insert(identity, Standing { health, ..standing });
+                    self.said.extend(self.said.get(&was).copied().map(|said| (identity, said)));
                 }
             }
         }
@@ -275,6 +291,8 @@ impl Default for Registry {
         Self::adopt(&Tables::default())
     }
 }
+
+mod saying;
 
 fn servers_of(tables: &Tables) -> impl Iterator<Item = (u64, ServerId)> {
     tables.servers.iter().map(|(id, entry)| (entry.identity, *id))

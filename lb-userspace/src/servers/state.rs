@@ -45,6 +45,9 @@ pub enum Health {
     Pending = 4,
     /// No address of it is known.
     Unresolved = 5,
+    /// Its agent says that it does not work, whatever the checks find.
+    #[serde(rename = "agent-down")]
+    AgentDown = 6,
 }
 
 impl Health {
@@ -52,24 +55,40 @@ impl Health {
     pub fn serves(self) -> bool {
         match self {
             Self::Unknown | Self::Up | Self::Stopping => true,
-            Self::Down | Self::Pending | Self::Unresolved => false,
+            Self::Down | Self::Pending | Self::Unresolved | Self::AgentDown => false,
         }
     }
 }
 
-/// Both together.
+impl fmt::Display for Health {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Unknown => "unknown",
+            Self::Up => "up",
+            Self::Down => "down",
+            Self::Stopping => "stopping",
+            Self::Pending => "pending",
+            Self::Unresolved => "unresolved",
+            Self::AgentDown => "down (agent)",
+        })
+    }
+}
+
+/// Both together, and whether a weight of 0 was said at run time.
 #[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
 pub struct Standing {
     /// What the operator wants.
     pub admin: Admin,
-    /// What the checks found.
+    /// What the checks found, and the agent.
     pub health: Health,
+    /// Its weight is 0: as with HAProxy it is like one that drains.
+    pub weightless: bool,
 }
 
 impl Standing {
     /// Whether new flows, connections and requests may go there.
     pub fn takes_new(self) -> bool {
-        self.admin == Admin::Ready && self.health.serves() && self.health != Health::Stopping
+        self.admin == Admin::Ready && !self.weightless && self.health.serves() && self.health != Health::Stopping
     }
 
     /// Whether flows and connections that are there may stay.
@@ -99,9 +118,10 @@ impl Standing {
             3 => Health::Stopping,
             4 => Health::Pending,
             5 => Health::Unresolved,
+            6 => Health::AgentDown,
             _ => Health::Unknown,
         };
-        Self { admin, health }
+        Self { admin, health, weightless: false }
     }
 }
 
@@ -111,8 +131,10 @@ impl fmt::Display for Standing {
             (_, Health::Unresolved) => "not resolved",
             (Admin::Maint, _) => "maint",
             (_, Health::Down) => "down",
+            (_, Health::AgentDown) => "down (agent)",
             (_, Health::Pending) => "down (unchecked)",
             (Admin::Drain, _) => "drain",
+            (Admin::Ready, _) if self.weightless => "drain (weight 0)",
             (Admin::Ready, Health::Stopping) => "stopping",
             (Admin::Ready, Health::Up) => "up",
             (Admin::Ready, Health::Unknown) => "up (unchecked)",
@@ -163,7 +185,7 @@ pub fn stands(servers: &[(Standing, IsBackup)], reserve: Reserve) -> Vec<Stand> 
     // As if no check had said anything.
     let unchecked = |(standing, backup): &(Standing, IsBackup)| match standing.health {
         Health::Unresolved => (*standing, *backup),
-        Health::Unknown | Health::Up | Health::Down | Health::Stopping | Health::Pending => {
+        Health::Unknown | Health::Up | Health::Down | Health::Stopping | Health::Pending | Health::AgentDown => {
             (Standing { health: Health::Unknown, ..*standing }, *backup)
         }
     };
@@ -192,10 +214,10 @@ pub struct IsBackup(pub bool);
 mod tests {
     use super::*;
 
-    const UP: Standing = Standing { admin: Admin::Ready, health: Health::Up };
-    const DOWN: Standing = Standing { admin: Admin::Ready, health: Health::Down };
-    const DRAIN: Standing = Standing { admin: Admin::Drain, health: Health::Up };
-    const MAINT: Standing = Standing { admin: Admin::Maint, health: Health::Up };
+    const UP: Standing = Standing { admin: Admin::Ready, health: Health::Up, weightless: false };
+    const DOWN: Standing = Standing { admin: Admin::Ready, health: Health::Down, weightless: false };
+    const DRAIN: Standing = Standing { admin: Admin::Drain, health: Health::Up, weightless: false };
+    const MAINT: Standing = Standing { admin: Admin::Maint, health: Health::Up, weightless: false };
 
     #[test]
     fn what_the_packet_path_may_do() {

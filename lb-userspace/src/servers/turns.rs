@@ -6,9 +6,9 @@ mod map;
 mod round;
 
 use super::slowstart::{self, Throttle};
-use crate::model::Limits;
+use crate::{model::Limits, plan::maglev::Bases};
 use circle::Circle;
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
 /// The servers of a backend that may take new traffic. Immutable: a change makes a new one.
 #[derive(Clone, Debug, Default)]
@@ -18,6 +18,10 @@ pub struct Available {
     keeping: Option<Vec<usize>>,
     /// `None`: all have their full share.
     rising: Option<Box<Rising>>,
+    /// In rising order those with another `maxconn` than the configured one.
+    maxconns: Vec<(usize, u32)>,
+    /// Who owns the slots of the ring; `None`: as by the weights in the configuration.
+    ring: Option<Arc<Bases>>,
     // Each way to balance reads one of these, so that the others are never made.
     turns: OnceLock<Box<[usize]>>,
     map: OnceLock<Box<[usize]>>,
@@ -66,6 +70,18 @@ impl Available {
         Self { rising: rising.map(Box::new), ..self }
     }
 
+    /// With those, in rising order, that have another `maxconn` than the configured one; 0: any number.
+    #[must_use]
+    pub fn limited(self, maxconns: impl IntoIterator<Item = (usize, u32)>) -> Self {
+        Self { maxconns: maxconns.into_iter().collect(), ..self }
+    }
+
+    /// With the owners of the ring's slots, if they are others than by the weights in the configuration.
+    #[must_use]
+    pub fn in_ring(self, ring: Option<Arc<Bases>>) -> Self {
+        Self { ring, ..self }
+    }
+
     /// Makes the table that will be looked at, so that nobody who looks has to wait for it.
     #[must_use]
     pub fn with_table(self, table: Option<Table>) -> Self {
@@ -93,9 +109,17 @@ impl Available {
         self.rising.as_ref().and_then(|rising| throttle(&rising.throttles, server))
     }
 
-    /// The limits that a server has now, from those that it has once it has its full share.
-    pub fn limits(&self, server: usize, full: Limits) -> Limits {
+    /// The limits that a server has now, from those that are configured.
+    pub fn limits(&self, server: usize, configured: Limits) -> Limits {
+        let place = self.maxconns.binary_search_by_key(&server, |(server, _)| *server).ok();
+        let maxconn = place.and_then(|place| self.maxconns.get(place));
+        let full = maxconn.map_or(configured, |(_, maxconn)| configured.with_maxconn(*maxconn));
         self.throttle(server).map_or(full, |throttle| throttle.limits(full))
+    }
+
+    /// Who owns the slots of the ring, if others than by the weights in the configuration.
+    pub fn ring(&self) -> Option<&Bases> {
+        self.ring.as_deref()
     }
 
     /// Whether that server is among them.

@@ -82,7 +82,7 @@ impl Worker {
             none => {
                 // What the operator wants of servers follows them from where they were.
                 let before = Arc::new(self.naming.before(&configured));
-                none.insert(Running::first(&before, self.observed.clone())?)
+                none.insert(Running::first(&before, self.observed.clone(), self.heard.clone())?)
             }
         };
         if let Some(line) = self.runner.take() {

@@ -6,7 +6,7 @@
 
 use crate::{
     dataplane::writer::{MapWriter, WriteError},
-    model::{Backend, Failover, Model, backend},
+    model::{Backend, Balance, Failover, Model, Server, backend},
     plan::{self, Census, Moment, Planner, Tables, Write, desired::NextHops},
     servers::{Available, Live, Registry, Rising, Stand, Throttle},
 };
@@ -84,7 +84,8 @@ impl Halves {
         (self.model, self.registry, self.live, self.settled) = (model, registry, live, false);
         let since = self.since(now);
         self.rising.configure(&self.model, |identity| self.registry.standing(identity), since);
-        for backend in &self.model.backends {
+        let model = Arc::clone(&self.model);
+        for backend in &model.backends {
             self.publish_available(backend, now);
         }
     }
@@ -122,7 +123,8 @@ impl Halves {
             let rising = backend.servers.iter().filter(|server| server.slowstart.is_some());
             rising.map(|server| server.identity(&backend.name)).any(|identity| stepped.contains(&identity))
         };
-        for backend in self.model.backends.iter().filter(is_concerned) {
+        let model = Arc::clone(&self.model);
+        for backend in model.backends.iter().filter(is_concerned) {
             self.publish_available(backend, now);
         }
     }
@@ -261,15 +263,20 @@ impl Halves {
         time.saturating_duration_since(self.epoch)
     }
 
-    fn publish_available(&self, backend: &Backend, now: Instant) {
-        let Some(live) = self.live.backend(&backend.name) else { return };
+    fn publish_available(&mut self, backend: &Backend, now: Instant) {
+        let Some(live) = self.live.backend(&backend.name).map(Arc::clone) else { return };
+        let may_be_other = backend.balance == Balance::Maglev && self.registry.says_anything();
+        let bases = if may_be_other { self.planner.reweighed(backend, &self.registry) } else { None };
         let stands = self.registry.stands(backend);
         let takes = stands.iter().zip(&backend.servers).enumerate();
-        let takes = takes.filter_map(|(index, (stand, server))| stand.takes.then_some((index, server.weight)));
+        let weights = self.registry.weights(backend);
+        let takes =
+            takes.zip(weights).filter_map(|((index, (stand, _)), weight)| stand.takes.then_some((index, weight)));
         let keeping = stands.iter().enumerate().filter(|(_, stand)| stand.state.forwards());
         let available = Available::new(takes).keeping(keeping.map(|(index, _)| index));
+        let available = available.limited(self.registry.maxconns(backend)).in_ring(bases);
         let slow = backend.servers.iter().enumerate().filter(|(_, server)| server.slowstart.is_some());
-        let throttle = |server: &crate::model::Server| self.throttle(server.identity(&backend.name), now);
+        let throttle = |server: &Server| self.throttle(server.identity(&backend.name), now);
         let before = live.available.load_full();
         let had_others = backend.servers.iter().enumerate().any(|(index, it)| !it.backup && before.contains(index));
         live.publish(available.rising(slow.filter_map(|(index, server)| Some((index, throttle(server)?)))));

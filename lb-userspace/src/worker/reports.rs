@@ -8,15 +8,18 @@ use crate::{
         protocol::{Answer, Request},
         ready::{FrontendReady, Ready},
         status::{
-            BackendStatus, BindStatus, CheckStatus, FrontendStatus, HostStatus, LogStatus, ServerStatus, Status,
-            TableStatus,
+            AgentStatus, BackendStatus, BindStatus, CheckStatus, FrontendStatus, HostStatus, LogStatus, ServerStatus,
+            Status, TableStatus,
         },
     },
-    health::{Report, verdicts::Record},
+    health::{
+        Report,
+        verdicts::{AgentRecord, Record},
+    },
     l7::log::SinkReport,
     model::{Backend, Frontend, Model, QuorumDown, Server, backend},
     plan::{Census, Connections},
-    servers::{Admin, Throttle},
+    servers::{Admin, By, Throttle},
 };
 use lb_common::maps::{MAX_CONNECTIONS4, MAX_CONNECTIONS6, MAX_FLOWS4, MAX_FLOWS6, MAX_HALF_OPEN};
 use std::collections::BTreeMap;
@@ -116,7 +119,13 @@ impl Running {
                 admin: standing.admin,
                 health: standing.health,
                 check: self.verdicts.known(identity).map(check_status),
+                agent: self
+                    .verdicts
+                    .agent(identity)
+                    .map(|agent| agent_status(agent, self.halves.registry.admin_by(identity) == By::Agent)),
                 weight: server.weight,
+                current_weight: self.halves.registry.weight(identity, server.weight),
+                maxconn: self.halves.registry.maxconn(identity, server.limits.maxconn),
                 throttle: self.halves.throttle(identity, now).map(Throttle::percent),
                 backup: server.backup,
                 ..ServerStatus::default()
@@ -153,13 +162,26 @@ fn check_status(Record { last, failures, downs, health }: Record<'_>) -> CheckSt
     }
 }
 
+fn agent_status(AgentRecord { last, silences, is_down }: AgentRecord<'_>, admin: bool) -> AgentStatus {
+    AgentStatus {
+        last: last.map(|last| last.words.clone()).filter(|words| !words.is_empty()),
+        code: last.map(|last| last.code.to_owned()),
+        took_us: last.map(|last| u64::try_from(last.took.as_micros()).unwrap_or(u64::MAX)),
+        silences,
+        down: is_down,
+        admin,
+    }
+}
+
 /// What is answered before the first configuration has taken effect.
 pub(super) fn starting(request: &Request) -> serde_json::Result<Answer> {
     const WHY: &str = "the daemon is starting";
     let not_ready = || Ready { reasons: vec![WHY.to_owned()], ..Ready::default() };
     Ok(match request {
         Request::Ready { .. } => Answer::Ok(serde_json::to_value(not_ready())?),
-        Request::Status | Request::Metrics | Request::Reload | Request::Server { .. } => Answer::Error(WHY.to_owned()),
+        Request::Status | Request::Metrics | Request::Reload | Request::Server { .. } | Request::Weight { .. } => {
+            Answer::Error(WHY.to_owned())
+        }
     })
 }
 

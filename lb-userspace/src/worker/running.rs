@@ -1,16 +1,18 @@
-//! All that a configuration brings to life in the worker, and the two things that change it between configurations:
-//! verdicts and the operator.
+//! All that a configuration brings to life in the worker, and what changes it between configurations: verdicts, and in
+//! `wishes` the operator and agents.
+
+mod wishes;
 
 use super::{given::bound, halves::Halves, scans::Scans};
 use crate::{
-    admin::{self, metrics, protocol::Answer, status::Failover},
+    admin::{self, metrics, status::Failover},
     channel::message::Interface,
     dataplane::{counters::KernelCounters, memory::MemoryMaps},
-    health::{Checker, Outcome, Probers, Transition, Verdicts},
+    health::{Agents, Checker, Heard, Outcome, Probers, Transition, Verdicts, agents::Place},
     l7::{self, log::Sinks},
     model::{Backend, Model, ServerName},
     plan::Tables,
-    servers::{Admin, Health, Live, Proven, Registry, RegistryError},
+    servers::{Health, Live, Proven, Registry, RegistryError},
 };
 use anyhow::Context as _;
 use prometheus_client::metrics::histogram::Histogram;
@@ -54,6 +56,7 @@ pub(super) struct Running {
     /// `None` without kernel frontends.
     pub(super) scans: Option<Scans>,
     pub(super) checker: Checker,
+    pub(super) agents: Agents,
     pub(super) verdicts: Verdicts,
     /// Which frontends have had their quorum of servers that were checked.
     pub(super) proven: Proven,
@@ -72,16 +75,22 @@ pub(super) struct Running {
 }
 
 impl Running {
-    /// Nothing configured yet, and no kernel half. Servers whose traffic fails are told to `observed`.
-    pub(super) fn first(model: &Arc<Model>, observed: mpsc::Sender<u64>) -> anyhow::Result<Self> {
+    /// Nothing configured yet, and no kernel half. Servers whose traffic fails are told to `observed`, what agents say to `heard`.
+    pub(super) fn first(
+        model: &Arc<Model>,
+        observed: mpsc::Sender<u64>,
+        heard: mpsc::Sender<Heard>,
+    ) -> anyhow::Result<Self> {
         let mut halves = Halves::new(Box::new(MemoryMaps::default()), Arc::clone(model));
         halves.live = Arc::new(Live::telling(observed));
+        let checker = Checker::start()?;
         Ok(Self {
             source: Source::default(),
             configured: Arc::clone(model),
             verdicts: Verdicts::default(),
             proven: Proven::default(),
-            checker: Checker::start()?,
+            agents: Agents::new(&checker, heard),
+            checker,
             threads: l7::Threads::start(model.global.threads)?,
             sinks: Sinks::default(),
             halves,
@@ -139,6 +148,7 @@ impl Running {
         self.threads.apply(Arc::new(snapshot), bound(model, listeners));
         self.sinks = sinks;
         self.checker.change_to(probers, outcomes);
+        self.agents.change_to(model);
     }
 
     /// Servers are at other addresses, which is all that `model` differs in from the one that is served. After an error nothing
@@ -170,7 +180,7 @@ impl Running {
             transitions.extend(self.verdicts.record(outcome));
             self.checker.set_pace(outcome.identity, self.verdicts.pace(outcome.identity));
         }
-        self.change_health(&transitions);
+        self.change_health(&transitions, &BTreeSet::new());
         let model = Arc::clone(&self.halves.model);
         self.prove(&model, first.iter().filter_map(|backend| model.backend(backend)));
     }
@@ -198,12 +208,28 @@ impl Running {
         })
     }
 
+    /// Takes into account what agents said, or that they were silent: both halves get all of it at once.
+    pub(super) fn heard<'a>(&mut self, heard: impl IntoIterator<Item = &'a Heard>) {
+        let (model, mut transitions, mut touched) = (Arc::clone(&self.halves.model), Vec::new(), BTreeSet::new());
+        for heard in heard {
+            let Some(Place { backend, server }) = self.agents.place(heard) else { continue };
+            let Some(backend) = model.backends.get(backend) else { continue };
+            let Some(server) = backend.servers.get(server) else { continue };
+            let (has_changed, warning) = self.agent_wants((backend, server), heard);
+            if has_changed {
+                touched.insert(backend.name.as_str());
+            }
+            transitions.extend(self.verdicts.heard(heard, warning.as_deref()));
+        }
+        self.change_health(&transitions, &touched);
+    }
+
     /// Takes into account that the traffic of a server failed too often.
     pub(super) fn observed(&mut self, identity: u64) {
         let spared = self.verdicts.concerned(identity).all(|backend| self.can_spare_one(backend));
         let transition = self.verdicts.observed(identity, spared, Instant::now());
         self.checker.set_pace(identity, self.verdicts.pace(identity));
-        self.change_health(transition.as_slice());
+        self.change_health(transition.as_slice(), &BTreeSet::new());
     }
 
     /// Whether a backend takes new traffic with one server less.
@@ -213,8 +239,9 @@ impl Running {
         self.halves.model.backend(backend).is_some_and(enough)
     }
 
-    /// The one step in which verdicts take effect, in this order: proxy and kernel; metrics; log.
-    fn change_health(&mut self, transitions: &[Transition]) {
+    /// The one step in which verdicts take effect, and what was said of servers of the backends `touched`, in this order: proxy
+    /// and kernel; metrics; log.
+    fn change_health(&mut self, transitions: &[Transition], touched: &BTreeSet<&str>) {
         let mut changed = Vec::new();
         for transition in transitions {
             let own = (transition.identity, transition.name.clone());
@@ -225,11 +252,11 @@ impl Running {
                 }
             }
         }
-        if changed.is_empty() {
+        let names: BTreeSet<_> = changed.iter().map(|(name, _)| name.backend.as_str()).chain(touched.clone()).collect();
+        if names.is_empty() {
             return;
         }
         let model = Arc::clone(&self.halves.model);
-        let names: BTreeSet<_> = changed.iter().map(|(name, _)| name.backend.as_str()).collect();
         let backends: Vec<_> = names.into_iter().filter_map(|name| model.backend(name)).collect();
         self.halves.standings_changed(&backends, Instant::now());
         self.prove(&model, backends);
@@ -245,27 +272,6 @@ impl Running {
             let (to, reason, probe_to_map_us) = (*to, reason.clone(), micros(took));
             self.failovers.push_back(Failover { backend, server, to, reason, at_us, probe_to_map_us });
         }
-    }
-
-    /// The operator wants something of a server: both halves get it as they get a verdict.
-    pub(super) fn set_admin(&mut self, backend: &str, server: &str, admin: Admin) -> Answer {
-        let model = Arc::clone(&self.halves.model);
-        let Some(found) = model.backend(backend) else {
-            return Answer::Error(format!("there is no backend `{backend}`"));
-        };
-        let Some(known) = found.servers.iter().find(|known| known.name == server) else {
-            return Answer::Error(format!("backend `{backend}` has no server `{server}`"));
-        };
-        let identity = known.identity(backend);
-        if self.halves.registry.set_admin(identity, admin) {
-            if let Some(scans) = &mut self.scans {
-                scans.look(&self.halves);
-            }
-            self.halves.standings_changed(&[found], Instant::now());
-            self.prove(&model, [found]);
-            info!(backend, server, ?admin, "administrative state changed");
-        }
-        Answer::Ok(serde_json::Value::String(format!("{backend}/{server}: {admin}")))
     }
 }
 

@@ -2,9 +2,9 @@
 
 use super::*;
 use crate::{
-    health::{Code, Finding, Report, rise_fall::Pace},
+    health::{Code, Finding, Report, agent::parse, rise_fall::Pace},
     model::{
-        Check, ServerName,
+        Agent, Check, ServerName,
         check::{Layer, Observe, OnError},
     },
     plan::testing,
@@ -193,4 +193,78 @@ fn a_server_that_stops_is_up_but_gets_nothing_new() {
     assert_eq!(record(&mut stopping, &patient, &codes), expected, "it gets nothing new on its way down");
     let codes = [Code::L7OkConditionally, OK, OK, Code::L7OkConditionally];
     assert_eq!(record(&mut verdicts, &model, &codes), [None, None, Some(Health::Up), Some(Health::Stopping)]);
+}
+
+/// What an agent's lines lead to; without a line it is silent.
+fn hear(verdicts: &mut Verdicts, model: &Model, lines: &[Option<&str>]) -> Vec<Option<Health>> {
+    let mut one = |line: Option<&str>| {
+        let silent = || AgentOutcome::Silent(Finding::new(REFUSED, "connection refused"));
+        let outcome = line.map_or_else(silent, |line| AgentOutcome::Said(parse(line.as_bytes())));
+        let (took, finished_at) = (Duration::from_millis(1), Instant::now());
+        let heard = Heard { identity: identity(model, 0), task: 0, outcome, took, finished_at };
+        verdicts.heard(&heard, None).map(|transition| transition.to)
+    };
+    lines.iter().map(|line| one(*line)).collect()
+}
+
+fn with_agent(mut model: Model) -> Model {
+    model.backends[0].servers[0].agent = Some(Agent::default());
+    model
+}
+
+#[test]
+fn a_server_is_up_if_neither_check_nor_agent_says_otherwise() {
+    use Health::{AgentDown, Down, Up};
+    let model = with_agent(model(1, 1));
+    let mut verdicts = verdicts(&model, Up);
+    assert_eq!(hear(&mut verdicts, &model, &[Some("up"), None, Some("50% ready"), Some("")]), [None; 4]);
+    assert_eq!(hear(&mut verdicts, &model, &[Some("down #disk full"), Some("fail")]), [Some(AgentDown), None]);
+    assert_eq!(hear(&mut verdicts, &model, &[None, Some(""), Some("100% ready")]), [None; 3], "only up ends that");
+    assert_eq!(
+        record(&mut verdicts, &model, &[OK, REFUSED, OK, REFUSED]),
+        [None; 4],
+        "checks alone do not bring it back"
+    );
+    assert_eq!(hear(&mut verdicts, &model, &[Some("up")]), [Some(Down)], "nor does the agent alone");
+    assert_eq!(hear(&mut verdicts, &model, &[Some("up")]), [None]);
+    assert_eq!(record(&mut verdicts, &model, &[OK]), [Some(Up)]);
+    let agent = verdicts.agent(identity(&model, 0)).unwrap();
+    assert_eq!((agent.silences, agent.is_down, agent.last.unwrap().words.as_str()), (2, false, "via agent : up"));
+    assert_eq!(verdicts.known(identity(&model, 0)).unwrap().downs, 1, "how often checks took it down");
+}
+
+#[test]
+fn a_server_that_only_its_agent_looks_at_is_up_and_down_by_it() {
+    use Health::{AgentDown, Unknown, Up};
+    let mut model = with_agent(model(1, 1));
+    model.backends[0].check = None;
+    let mut verdicts = verdicts(&model, Unknown);
+    assert_eq!(hear(&mut verdicts, &model, &[Some("50%"), Some("stopped"), None]), [None, Some(AgentDown), None]);
+    verdicts.update(&model, |_| AgentDown);
+    assert_eq!(hear(&mut verdicts, &model, &[Some("up"), Some("up")]), [Some(Up), None]);
+    assert!(verdicts.known(identity(&model, 0)).is_none(), "it is not checked");
+    assert_eq!(record(&mut verdicts, &model, &[REFUSED]), [None]);
+}
+
+#[test]
+fn after_a_restart_who_was_down_by_its_agent_needs_its_word_and_the_checks() {
+    use Health::{AgentDown, Down, Up};
+    let model = with_agent(model(2, 3));
+    let mut verdicts = verdicts(&model, AgentDown);
+    assert_eq!(record(&mut verdicts, &model, &[OK, OK, OK]), [None; 3]);
+    assert_eq!(hear(&mut verdicts, &model, &[Some("up")]), [Some(Up)]);
+    let mut verdicts = self::verdicts(&model, AgentDown);
+    assert_eq!(hear(&mut verdicts, &model, &[Some("up")]), [Some(Down)], "nothing is known of the checks");
+    assert_eq!(record(&mut verdicts, &model, &[OK, OK]), [None, Some(Up)]);
+}
+
+#[test]
+fn an_agent_that_is_gone_has_no_say() {
+    use Health::{AgentDown, Down, Up};
+    let (checked, asked) = (model(1, 1), with_agent(model(1, 1)));
+    let mut verdicts = verdicts(&asked, Up);
+    assert_eq!(hear(&mut verdicts, &asked, &[Some("down")]), [Some(AgentDown)]);
+    verdicts.update(&checked, |_| Down);
+    assert_eq!(record(&mut verdicts, &checked, &[OK]), [Some(Up)], "the next probe decides");
+    assert!(verdicts.agent(identity(&checked, 0)).is_none());
 }

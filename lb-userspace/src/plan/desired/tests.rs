@@ -4,9 +4,9 @@ use super::*;
 use crate::{
     model::Endpoint,
     plan::testing::{backend, bind, model, server, servers},
-    servers::{Admin, Health},
+    servers::{Admin, By, Health, Weight},
 };
-use lb_common::{Protocol, ServerState};
+use lb_common::{Protocol, SLOTS, ServerState};
 use std::net::SocketAddr;
 
 fn key(address: &str, protocol: Protocol) -> Endpoint {
@@ -106,11 +106,37 @@ fn slots_name_servers_that_take_new_flows_and_nobody_when_there_is_none() {
     };
     let (up, drain, down) = (ServerState::Up, ServerState::Drain, ServerState::Down);
     assert_eq!(named(&registry), (vec![1, 2, 3], vec![up; 3]));
-    registry.set_admin(identities[0], Admin::Drain);
+    registry.set_admin(identities[0], Admin::Drain, By::Operator);
     registry.set_health(identities[1], Health::Down);
     assert_eq!(named(&registry), (vec![3], vec![drain, down, up]));
-    registry.set_admin(identities[2], Admin::Maint);
+    registry.set_admin(identities[2], Admin::Maint, By::Operator);
     assert_eq!(named(&registry), (vec![0], vec![drain, down, down]));
+}
+
+#[test]
+fn the_ring_follows_weights_that_are_said_at_run_time() {
+    let servers: Vec<_> = servers(2).into_iter().map(|server| Server { weight: 100, ..server }).collect();
+    let model = model(vec![backend("web", servers)], vec![(bind("192.0.2.10:80", Protocol::Tcp), "web")]);
+    let (mut registry, mut planner) = (registry(&model), Planner::default());
+    let first = &model.backends[0].servers[0];
+    let mut tables = plan(&mut planner, &model, &registry, &Tables::default());
+    let slots = Arc::clone(&tables.rings[&1].slots);
+    for (percent, share) in [(50, 3), (100, 2), (0, 0), (300, 0)] {
+        assert!(registry.set_weight(first.identity("web"), first, Weight::Percent(percent), By::Agent));
+        tables = plan(&mut planner, &model, &registry, &tables);
+        let owned = tables.rings[&1].slots.iter().filter(|slot| slot.current() == 1).count();
+        let fair = match share {
+            0 if percent == 0 => 0,
+            0 => SLOTS * 256 / 356,
+            share => SLOTS / share,
+        };
+        assert!(owned.abs_diff(fair) <= 1, "{percent} %: {owned} of {SLOTS} slots");
+        let state = ServerState::from_byte(tables.servers[&1].state);
+        assert_eq!(state, if percent == 0 { ServerState::Drain } else { ServerState::Up });
+    }
+    registry.set_weight(first.identity("web"), first, Weight::Percent(100), By::Operator);
+    let again = plan(&mut Planner::default(), &model, &registry, &Tables::default());
+    assert_eq!(again.rings[&1].slots, slots, "as if nothing had been said");
 }
 
 #[test]

@@ -79,6 +79,20 @@ fn equal_servers_get_equal_shares_within_one_percent_up_to_the_limit() {
 }
 
 #[test]
+fn other_weights_move_no_more_slots_than_they_must() {
+    let servers: Vec<_> = servers(3).into_iter().map(|server| Server { weight: 10, ..server }).collect();
+    let bases = Bases::new(&servers, false);
+    let half = bases.reweighed(&servers, &[10, 10, 5]);
+    let share = |parts: usize| parts * SLOTS / 5;
+    for (load, share) in loads(&half.base, 3).into_iter().zip([share(2), share(2), share(1)]) {
+        assert!(load.abs_diff(share) <= 1, "{load} slots, not {share}");
+    }
+    let moved = bases.base.iter().zip(half.base.iter()).filter(|(before, after)| before != after).count();
+    assert_eq!(moved, loads(&bases.base, 3)[2] - loads(&half.base, 3)[2], "only those that the third one loses");
+    assert_eq!(bases.reweighed(&servers, &[10, 10, 0]).base, bases.base, "without weight its slots are only lent");
+}
+
+#[test]
 fn backups_own_nothing_and_the_first_stands_in_for_all() {
     let mut servers = servers(4);
     servers[0].backup = true;
@@ -127,6 +141,24 @@ proptest! {
             let scaled = usize::from(server.weight) * SLOTS;
             prop_assert!(load.abs_diff(scaled / total) <= 1 && load * total < scaled + total, "{} has {load} slots", server.name);
         }
+    }
+
+    #[test]
+    fn other_weights_take_slots_from_some_and_give_them_to_others(
+        servers in any_servers(), weights in proptest::collection::vec(1_u16..=256, 24),
+    ) {
+        let bases = Bases::new(&servers, false);
+        let reweighed = bases.reweighed(&servers, &weights).base;
+        let with: Vec<_> =
+            servers.iter().zip(&weights).map(|(server, weight)| Server { weight: *weight, ..server.clone() }).collect();
+        let (before, after) = (loads(&bases.base, servers.len()), loads(&reweighed, servers.len()));
+        prop_assert_eq!(&after, &loads(&Owners::base(&with), servers.len()), "the shares of the weights");
+        for (was, is) in bases.base.iter().zip(reweighed.iter()).filter(|(was, is)| was != is) {
+            let (was, is) = (was.unwrap(), is.unwrap());
+            prop_assert!(before[was] > after[was] && before[is] < after[is], "{was} to {is}");
+        }
+        let same: Vec<_> = servers.iter().map(|server| server.weight).collect();
+        prop_assert_eq!(bases.reweighed(&servers, &same).base, bases.base);
     }
 
     #[test]

@@ -66,7 +66,7 @@ impl State {
         };
         self.rows = servers.map(row).collect();
         self.fullconn = backend.fullconn;
-        self.dynamic = backend.limits.iter().any(|limits| limits.is_dynamic());
+        self.dynamic = backend.limits_now(&available).any(Limits::is_dynamic);
         for row in old.into_values() {
             row.live.load.0.queued.store(0, SeqCst);
             row.bound.into_iter().for_each(|ticket| self.end(ticket, Err(Refusal::Gone)));

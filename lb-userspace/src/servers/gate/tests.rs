@@ -3,7 +3,7 @@
 use super::*;
 use crate::{
     l7::tests::model::{backend, model},
-    model::{Backend, Limits},
+    model::{Agent, Backend, Limits},
     servers::{Available, Live, Throttle},
 };
 use proptest::prelude::*;
@@ -200,6 +200,30 @@ fn a_reload_keeps_places_and_queues_and_gives_none_at_servers_that_the_waiter_do
     assert!(matches!(poll(&mut waiting, Waker::noop()), Poll::Ready(Ok(_))), "there is no limit any more");
     drop(slots);
     assert_eq!(served(&free), [0, 0]);
+}
+
+#[test]
+fn a_limit_that_is_said_at_run_time_counts_what_is_there_and_lets_in_who_waits_once_it_is_lifted() {
+    let mut config = limited(&[Limits::default(), maxconn(2)]);
+    config.servers[0].agent = Some(Agent::default());
+    let (backend, _live) = live(&config, &Live::default());
+    let say = |limits: &[(usize, u32)]| {
+        backend.publish(Available::new([(0, 1), (1, 1)]).limited(limits.iter().copied()));
+    };
+    let first = slot(backend.enter(Place::Server(0), &[]));
+    let _second = slot(backend.enter(Place::Server(0), &[]));
+    say(&[(0, 2), (1, 1)]);
+    let _third = slot(backend.enter(Place::Server(1), &[]));
+    assert!(![0, 1].iter().any(|server| backend.has_room(*server, &backend.available.load())));
+    let mut waiting = wait(backend.enter(Place::Bound(0), &[]));
+    drop(first);
+    let Poll::Ready(Ok(_first)) = poll(&mut waiting, Waker::noop()) else { panic!("one has gone") };
+    let mut waiting = wait(backend.enter(Place::Bound(0), &[]));
+    say(&[(0, 1)]);
+    assert!(poll(&mut waiting, Waker::noop()).is_pending());
+    assert!(backend.has_room(1, &backend.available.load()), "as configured again");
+    say(&[(0, 0)]);
+    assert!(matches!(poll(&mut waiting, Waker::noop()), Poll::Ready(Ok(Slot { server: 0, .. }))), "any number");
 }
 
 impl Place {

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::{
-    model::Check,
+    model::{Agent, Check},
     plan::{
         desired,
         testing::{backend, bind, model, server, servers},
@@ -113,10 +113,10 @@ fn standings_survive_reload_and_restart() {
     let mut registry = Registry::default();
     registry.update(&model).unwrap();
     assert!(registry.set_health(a, Health::Down));
-    assert!(registry.set_admin(b, Admin::Drain));
+    assert!(registry.set_admin(b, Admin::Drain, By::Operator));
     assert!(registry.set_health(b, Health::Up));
     let expected = [(Admin::Ready, Health::Down), (Admin::Drain, Health::Up), (Admin::Ready, Health::Unknown)];
-    let expected = expected.map(|(admin, health)| Standing { admin, health });
+    let expected = expected.map(|(admin, health)| Standing { admin, health, weightless: false });
 
     let mut restarted = Registry::adopt(&desired(&model, &registry, &BTreeMap::new()));
     for registry in [&mut registry, &mut restarted] {
@@ -132,7 +132,7 @@ fn only_a_change_is_a_change() {
     let a = server("a", "10.0.0.1:80").identity("web");
     let changes = [Health::Up, Health::Up, Health::Down].map(|health| registry.set_health(a, health));
     assert_eq!(changes, [true, false, true]);
-    assert_eq!([Admin::Ready, Admin::Maint].map(|admin| registry.set_admin(a, admin)), [false, true]);
+    assert_eq!([Admin::Ready, Admin::Maint].map(|admin| registry.set_admin(a, admin, By::Operator)), [false, true]);
     assert!(!registry.set_health(1, Health::Down), "nobody has that identity");
 }
 
@@ -143,10 +143,10 @@ fn a_server_that_is_no_longer_checked_counts_as_up_but_stays_in_maintenance() {
     let mut registry = Registry::default();
     registry.update(&model).unwrap();
     registry.set_health(a, Health::Down);
-    registry.set_admin(a, Admin::Maint);
+    registry.set_admin(a, Admin::Maint, By::Operator);
     model.backends[0].check = None::<Check>;
     registry.update(&model).unwrap();
-    assert_eq!(registry.standing(a), Standing { admin: Admin::Maint, health: Health::Unknown });
+    assert_eq!(registry.standing(a), Standing { admin: Admin::Maint, health: Health::Unknown, weightless: false });
 }
 
 #[test]
@@ -154,4 +154,69 @@ fn after_a_restart_ids_above_those_in_use_come_first() {
     let mut ids = Ids::adopt([("a", 1), ("c", 3)].into_iter(), 6);
     ids.assign(&["a", "b", "c", "d", "e"]);
     assert_eq!(["a", "b", "c", "d", "e"].map(|key| ids.id(key)), [1, 4, 3, 5, 2].map(Some));
+}
+
+#[test]
+fn what_was_said_survives_reload_and_goes_with_the_server_or_the_agent() {
+    let mut model = web(&["a", "b"]);
+    for server in &mut model.backends[0].servers {
+        (server.weight, server.agent) = (10, Some(Agent::default()));
+    }
+    let [a, b] = [0, 1].map(|index| model.backends[0].servers[index].clone());
+    let (of_a, of_b) = (a.identity("web"), b.identity("web"));
+    let mut registry = Registry::default();
+    registry.update(&model).unwrap();
+    assert!(registry.set_weight(of_a, &a, Weight::Percent(50), By::Agent));
+    assert!(!registry.set_weight(of_a, &a, Weight::Absolute(5), By::Agent), "the same in other words");
+    assert!(registry.set_weight(of_a, &a, Weight::Percent(1), By::Agent));
+    assert!(registry.set_maxconn(of_b, &b, 7, By::Agent));
+    assert!(registry.set_admin(of_b, Admin::Drain, By::Agent));
+    assert!(!registry.set_admin(of_b, Admin::Drain, By::Operator));
+    assert!(!registry.set_weight(1, &a, Weight::Percent(50), By::Operator), "nobody has that identity");
+    let known = |registry: &Registry| {
+        let takes = [of_a, of_b].map(|identity| registry.standing(identity).takes_new());
+        (registry.weights(&model.backends[0]), registry.maxconn(of_b, 0), takes, registry.admin_by(of_b))
+    };
+    let expected = (vec![0, 10], 7, [false, false], By::Agent);
+    assert_eq!(known(&registry), expected);
+    registry.update(&model).unwrap();
+    assert_eq!(known(&registry), expected);
+
+    let mut without = model.clone();
+    without.backends[0].servers[1].agent = None;
+    registry.update(&without).unwrap();
+    assert_eq!(known(&registry), (vec![0, 10], 0, [false, true], By::Operator), "its words go with the agent");
+    without.backends[0].servers[0].weight = 200;
+    registry.update(&without).unwrap();
+    assert_eq!(registry.weight(of_a, 200), 2, "a hundredth of what is configured now");
+    assert!(registry.standing(of_a).takes_new());
+    registry.update(&web(&["b"])).unwrap();
+    registry.update(&model).unwrap();
+    assert_eq!(registry.weights(&model.backends[0]), [10, 10], "who was gone comes back as configured");
+}
+
+#[test]
+fn an_agents_word_about_health_stays_as_long_as_the_agent() {
+    let mut model = web(&["a"]);
+    model.backends[0].servers[0].agent = Some(Agent::default());
+    let a = model.backends[0].servers[0].identity("web");
+    for (is_checked, expected) in [(true, Health::Down), (false, Health::Unknown)] {
+        let mut model = model.clone();
+        if !is_checked {
+            model.backends[0].check = None;
+        }
+        let mut registry = Registry::default();
+        registry.update(&model).unwrap();
+        registry.set_health(a, Health::AgentDown);
+        let mut restarted = Registry::adopt(&desired(&model, &registry, &BTreeMap::new()));
+        model.backends[0].servers[0].agent = Some(Agent { port: 9, ..Agent::default() });
+        for registry in [&mut registry, &mut restarted] {
+            registry.update(&model).unwrap();
+            assert_eq!(registry.standing(a).health, Health::AgentDown);
+            assert!(!registry.standing(a).keeps_existing());
+        }
+        model.backends[0].servers[0].agent = None;
+        registry.update(&model).unwrap();
+        assert_eq!(registry.standing(a).health, expected);
+    }
 }

@@ -128,10 +128,10 @@ mod tests {
         servers::{Admin, Health},
     };
 
-    const DOWN: Standing = Standing { admin: Admin::Ready, health: Health::Down };
-    const UP: Standing = Standing { admin: Admin::Ready, health: Health::Up };
-    const DRAIN: Standing = Standing { admin: Admin::Drain, health: Health::Up };
-    const MAINT: Standing = Standing { admin: Admin::Maint, health: Health::Up };
+    const DOWN: Standing = Standing { admin: Admin::Ready, health: Health::Down, weightless: false };
+    const UP: Standing = Standing { admin: Admin::Ready, health: Health::Up, weightless: false };
+    const DRAIN: Standing = Standing { admin: Admin::Drain, health: Health::Up, weightless: false };
+    const MAINT: Standing = Standing { admin: Admin::Maint, health: Health::Up, weightless: false };
 
     fn seconds(seconds: u64) -> Duration {
         Duration::from_secs(seconds)

@@ -11,7 +11,7 @@ use crate::{
         testing::{backend, bind, model, server},
         transition,
     },
-    servers::{Admin, Health},
+    servers::{Admin, By, Health, Weight},
 };
 use clients::{Shared, World};
 use lb_common::Protocol;
@@ -29,6 +29,8 @@ enum Step {
     /// All servers fail or return, but not those of the backend that is fallen back to.
     AllHealth(bool),
     Admin(usize, u8),
+    /// In percent of the weight in the configuration.
+    Weight(usize, u16),
     /// Which servers there are, by weight; 0: it is not configured.
     Servers([u16; 6]),
     Restart,
@@ -44,6 +46,7 @@ fn any_step() -> impl Strategy<Value = Step> {
         4 => (0_usize..8, any::<bool>()).prop_map(|(server, up)| Step::Health(server, up)),
         1 => any::<bool>().prop_map(Step::AllHealth),
         3 => (0_usize..8, 0_u8..3).prop_map(|(server, admin)| Step::Admin(server, admin)),
+        2 => (0_usize..8, 0_u16..30).prop_map(|(server, tenths)| Step::Weight(server, tenths * 10)),
         2 => proptest::array::uniform6(0_u16..4).prop_map(Step::Servers),
         1 => Just(Step::Restart),
         4 => (0_u16..900).prop_map(Step::Pass),
@@ -117,9 +120,13 @@ impl History {
     }
 
     /// The first six are of the backend, the others of the one that it falls back to.
-    fn stands(&mut self, server: usize, change: impl Fn(&mut Registry, u64) -> bool) {
+    fn server(&self, server: usize) -> Option<(usize, &Server)> {
         let (index, server) = if server < 6 { (0, server) } else { (1, server - 6) };
-        let Some(server) = self.servers[index].get(server) else { return };
+        Some((index, self.servers[index].get(server)?))
+    }
+
+    fn stands(&mut self, server: usize, change: impl Fn(&mut Registry, u64) -> bool) {
+        let Some((index, server)) = self.server(server) else { return };
         if change(&mut self.halves.registry, server.identity(NAMES[index])) {
             let model = Arc::clone(&self.halves.model);
             self.halves.standings_changed(&[&model.backends[index]], self.now());
@@ -179,7 +186,14 @@ impl History {
             Step::AllHealth(up) => (0..6).for_each(|server| self.set_health(server, up)),
             Step::Admin(server, admin) => {
                 let admin = [Admin::Ready, Admin::Drain, Admin::Maint][usize::from(admin)];
-                self.stands(server, |registry, identity| registry.set_admin(identity, admin));
+                self.stands(server, |registry, identity| registry.set_admin(identity, admin, By::Operator));
+            }
+            Step::Weight(server, percent) => {
+                let Some((_, known)) = self.server(server) else { return };
+                let known = known.clone();
+                self.stands(server, |registry, identity| {
+                    registry.set_weight(identity, &known, Weight::Percent(percent), By::Agent)
+                });
             }
             Step::Servers(weights) => self.configure(weights),
             Step::Restart => {

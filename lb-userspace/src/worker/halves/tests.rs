@@ -7,7 +7,7 @@ use crate::{
     dataplane::memory::MemoryMaps,
     model::{Failover, OnEmpty, Quorum, QuorumDown},
     plan::testing::{backend, bind, model, servers},
-    servers::{Admin, Health},
+    servers::{Admin, By, Health},
 };
 use lb_common::{
     Protocol, ServerState,
@@ -239,7 +239,7 @@ fn standings_outlive_the_arrival_of_the_kernel_half() {
     fall(&mut halves, 0, Health::Up, now);
     fall(&mut halves, 1, Health::Down, now);
     let third = halves.model.backends[0].servers[2].identity("web");
-    halves.registry.set_admin(third, Admin::Maint);
+    halves.registry.set_admin(third, Admin::Maint, By::Operator);
 
     let registry = halves.registry.take_over(&maps.tables());
     let takes: Vec<_> = registry.stands(&halves.model.backends[0]).iter().map(|stand| stand.takes).collect();
@@ -266,7 +266,7 @@ fn a_configuration_is_never_served_with_servers_that_are_known_to_be_down() {
 fn draining(maps: &Shared, start: Instant) -> Halves {
     let mut halves = built(maps, start);
     let model = Arc::clone(&halves.model);
-    assert!(halves.registry.set_admin(model.backends[0].servers[1].identity("web"), Admin::Drain));
+    assert!(halves.registry.set_admin(model.backends[0].servers[1].identity("web"), Admin::Drain, By::Operator));
     halves.standings_changed(&[&model.backends[0]], start + QUIET);
     assert!(halves.in_transition() && halves.is_named(1, id(&halves, 1)));
     halves

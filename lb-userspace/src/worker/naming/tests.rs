@@ -5,7 +5,7 @@ use crate::{
     model::{Family, Host},
     plan::testing::{backend, model, server},
     resolver::{Failure, Found},
-    servers::{Admin, Health, Registry},
+    servers::{Admin, By, Health, Registry},
 };
 use lb_common::ServerEntry;
 use std::{future::Future, net::SocketAddr};
@@ -156,7 +156,7 @@ async fn what_the_operator_wants_goes_with_the_server_and_so_does_that_it_was_do
         let (mut before, _) = naming.addressed(&model, now);
         registry.update(&before).expect("room");
         let of = |model: &Model| model.backends[0].servers[0].identity("web");
-        registry.set_admin(of(&before), Admin::Maint);
+        registry.set_admin(of(&before), Admin::Maint, By::Operator);
         for (last, health) in [(1, Health::Unknown), (2, Health::Pending)] {
             naming.record(answered("a", &[last]), now);
             let (next, chosen) = naming.addressed(&model, now);

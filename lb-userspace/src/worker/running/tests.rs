@@ -1,5 +1,9 @@
 //! A configuration comes to life: real sockets and checks, and what the worker's loop does with them.
 
+mod agent;
+mod agents;
+mod haproxy;
+
 use super::*;
 use crate::{
     l7::tests::{
@@ -33,6 +37,7 @@ struct Life {
     healthy: Arc<AtomicBool>,
     outcomes: (mpsc::Sender<Outcome>, mpsc::Receiver<Outcome>),
     observed: mpsc::Receiver<u64>,
+    heard: mpsc::Receiver<Heard>,
 }
 
 impl Life {
@@ -68,8 +73,9 @@ impl Life {
         change(&mut model);
         let model = Arc::new(model);
         let (tell, observed) = mpsc::channel(64);
-        let running = Running::first(&model, tell).expect("threads");
-        let mut life = Self { running, model, address, healthy, outcomes: mpsc::channel(64), observed };
+        let (agents, heard) = mpsc::channel(64);
+        let running = Running::first(&model, tell, agents).expect("threads");
+        let mut life = Self { running, model, address, healthy, outcomes: mpsc::channel(64), observed, heard };
         life.load(BTreeMap::from([(address, sockets)]));
         life
     }
@@ -92,6 +98,7 @@ impl Life {
                 let rises = self.running.halves.rises();
                 tokio::select! {
                     Some(outcome) = self.outcomes.1.recv() => self.running.judge([&outcome]),
+                    Some(heard) = self.heard.recv() => self.running.heard([&heard]),
                     Some(identity) = self.observed.recv() => self.running.observed(identity),
                     () = sleep_until(rises.unwrap_or_else(Instant::now)), if rises.is_some() => {
                         self.running.halves.rise(Instant::now());

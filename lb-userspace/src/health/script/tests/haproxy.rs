@@ -3,7 +3,7 @@
 use super::prober;
 use crate::health::{
     Meaning,
-    haproxy::Haproxy,
+    haproxy::{Haproxy, fields},
     testing::{
         Act::{self, Hear, Pause, Say, Stay},
         server,
@@ -211,19 +211,6 @@ fn findings(haproxy: &Haproxy) -> Option<BTreeMap<String, (String, String)>> {
         }
     }
     Some(found)
-}
-
-/// The fields of a line of CSV.
-fn fields(line: &str) -> Vec<String> {
-    let (mut fields, mut quoted) = (vec![String::new()], false);
-    for c in line.chars() {
-        match c {
-            '"' => quoted = !quoted,
-            ',' if !quoted => fields.push(String::new()),
-            other => fields.last_mut().unwrap().push(other),
-        }
-    }
-    fields
 }
 
 #[test]

@@ -11,7 +11,7 @@ use crate::{
         tables::Return,
         testing::{backend as direct, bind, model, server, servers},
     },
-    servers::{Admin, Registry},
+    servers::{Admin, By, Registry},
 };
 use lb_common::{Forward, Protocol, Vip, vip::flags};
 use std::net::{IpAddr, SocketAddr};
@@ -165,7 +165,7 @@ fn pings_follow_the_address_and_its_servers() {
         if !up {
             for backend in &model.backends {
                 for server in &backend.servers {
-                    registry.set_admin(server.identity(&backend.name), Admin::Maint);
+                    registry.set_admin(server.identity(&backend.name), Admin::Maint, By::Operator);
                 }
                 registry.count_quorums(&model, backend);
             }
@@ -174,7 +174,7 @@ fn pings_follow_the_address_and_its_servers() {
         let entry = entry(&tables, "192.0.2.1").flags;
         // One server of either backend is enough.
         let last = model.backends.iter().find(|backend| backend.name == "api").unwrap();
-        registry.set_admin(last.servers[0].identity("api"), Admin::Ready);
+        registry.set_admin(last.servers[0].identity("api"), Admin::Ready, By::Operator);
         registry.count_quorums(&model, last);
         let tables = desired(&model, &registry, &NextHops::new());
         (entry, tables.vips[&Endpoint::address_entry(ip("192.0.2.1"))].flags)
@@ -200,7 +200,7 @@ fn a_vip_is_withdrawn_for_as_long_as_its_frontend_has_lost_its_quorum_if_so_wish
     let mut registry = registry(&model);
     let mut left = |admins: [Admin; 3]| {
         for (server, admin) in model.backends[0].servers.iter().zip(admins) {
-            registry.set_admin(server.identity("web"), admin);
+            registry.set_admin(server.identity("web"), admin, By::Operator);
         }
         registry.count_quorums(&model, &model.backends[0]);
         let tables = desired(&model, &registry, &NextHops::new());

@@ -1,0 +1,140 @@
+//! Agents: one task an agent, which asks it at its interval, on the thread of the probes.
+
+use super::{
+    AgentOutcome, agent,
+    checker::{Checker, first_delay},
+};
+use crate::model::{Agent, Model};
+use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
+use tokio::{
+    runtime::Handle,
+    sync::mpsc,
+    task::AbortHandle,
+    time::{Instant, sleep_until},
+};
+
+/// What an agent said, or that it said nothing.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Heard {
+    /// Of which server; see [`Server::identity`](crate::model::Server::identity).
+    pub identity: u64,
+    /// By which task: an agent that is another one now has another.
+    pub task: u64,
+    /// How asking ended.
+    pub outcome: AgentOutcome,
+    /// How long it took.
+    pub took: Duration,
+    /// When it ended.
+    pub finished_at: Instant,
+}
+
+/// The asking tasks. Dropped with their thread.
+#[derive(Debug)]
+pub struct Agents {
+    tasks: BTreeMap<u64, Asking>,
+    /// Tasks that were begun.
+    begun: u64,
+    runtime: Handle,
+    heard: mpsc::Sender<Heard>,
+}
+
+/// The task that asks one server's agent.
+#[derive(Debug)]
+struct Asking {
+    number: u64,
+    target: Target,
+    task: AbortHandle,
+    place: Place,
+}
+
+/// A server by its places: that of its backend in the model, and its own there.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Place {
+    /// Of the backend.
+    pub backend: usize,
+    /// Of the server.
+    pub server: usize,
+}
+
+/// An agent, and where it is.
+#[derive(Clone, Debug, Eq, PartialEq)]
+struct Target {
+    address: SocketAddr,
+    agent: Agent,
+}
+
+impl Agents {
+    /// Will ask on the thread of that checker, and tell `heard`.
+    pub fn new(checker: &Checker, heard: mpsc::Sender<Heard>) -> Self {
+        Self { tasks: BTreeMap::new(), begun: 0, runtime: checker.runtime().clone(), heard }
+    }
+
+    /// Asks the agents of that model from now on. One that did not change is asked on undisturbed.
+    pub fn change_to(&mut self, model: &Model) {
+        let mut old = std::mem::take(&mut self.tasks);
+        let wanted: Vec<_> = targets(model).collect();
+        let count = wanted.len();
+        for (position, (identity, place, target)) in wanted.into_iter().enumerate() {
+            let asking = match old.remove(&identity) {
+                Some(known) if known.target == target && !known.task.is_finished() => Asking { place, ..known },
+                changed => {
+                    if let Some(changed) = changed {
+                        changed.task.abort();
+                    }
+                    self.begun += 1;
+                    let delay = first_delay(target.agent.interval, position, count);
+                    let asking = ask_forever((identity, self.begun), target.clone(), delay, self.heard.clone());
+                    Asking { number: self.begun, target, task: self.runtime.spawn(asking).abort_handle(), place }
+                }
+            };
+            self.tasks.insert(identity, asking);
+        }
+        for gone in old.into_values() {
+            gone.task.abort();
+        }
+    }
+
+    /// Which server of the model that is; `None`: the task that heard it asks no more.
+    pub fn place(&self, heard: &Heard) -> Option<Place> {
+        self.tasks.get(&heard.identity).filter(|asking| asking.number == heard.task).map(|asking| asking.place)
+    }
+
+    /// Asks nobody any more.
+    pub fn stop(&mut self) {
+        for asking in std::mem::take(&mut self.tasks).into_values() {
+            asking.task.abort();
+        }
+    }
+}
+
+/// The agents of the servers of `model` whose addresses are known.
+fn targets(model: &Model) -> impl Iterator<Item = (u64, Place, Target)> {
+    model.backends.iter().enumerate().flat_map(|(index, backend)| {
+        backend.servers.iter().enumerate().filter_map(move |(server, known)| {
+            let agent = known.agent().filter(|_| known.is_resolved())?.clone();
+            let address = SocketAddr::new(agent.address.unwrap_or_else(|| known.address.ip()), agent.port);
+            Some((known.identity(&backend.name), Place { backend: index, server }, Target { address, agent }))
+        })
+    })
+}
+
+async fn ask_forever(
+    (identity, task): (u64, u64),
+    Target { address, agent }: Target,
+    delay: Duration,
+    heard: mpsc::Sender<Heard>,
+) {
+    let mut due = Instant::now() + delay;
+    loop {
+        sleep_until(due).await;
+        let begun = Instant::now();
+        let outcome = agent::ask(address, agent.send.as_bytes(), begun + agent.timeout).await;
+        let finished_at = Instant::now();
+        let said = Heard { identity, task, outcome, took: finished_at - begun, finished_at };
+        if heard.send(said).await.is_err() {
+            return; // Nobody listens any more.
+        }
+        // From when it was due, so that delays do not add up.
+        due = (due + agent.interval).max(begun + agent.interval / 2);
+    }
+}

@@ -1,0 +1,108 @@
+//! What is said of servers at run time, by the operator and by agents: administrative states, weights and limits.
+
+use super::{Admin, Backend, By, Registry, Said, Server, Standing, Weight};
+
+impl Registry {
+    /// Notes what the operator or the agent wants. Whether that is a change; a server that is not in the model has none.
+    pub fn set_admin(&mut self, identity: u64, admin: Admin, by: By) -> bool {
+        let has_changed = self.change(identity, |standing| Standing { admin, ..standing });
+        // Whoever only repeats what another one wanted does not make it its own.
+        if has_changed {
+            self.say(identity, |said| said.admin = by);
+        }
+        has_changed
+    }
+
+    /// Notes a weight in place of the configured one of that server. Whether that is a change; a server that is not in the model
+    /// has none.
+    pub fn set_weight(&mut self, identity: u64, server: &Server, weight: Weight, by: By) -> bool {
+        let before = self.weight(identity, server.weight);
+        self.say(identity, |said| said.weigh(server, weight, by));
+        let now = self.weight(identity, server.weight);
+        self.change(identity, |standing| Standing { weightless: now == 0, ..standing });
+        before != now
+    }
+
+    /// Notes a limit in place of the configured `maxconn` of that server; 0: any number. Whether that is a change; a server that
+    /// is not in the model has none.
+    pub fn set_maxconn(&mut self, identity: u64, server: &Server, maxconn: u32, by: By) -> bool {
+        let before = self.maxconn(identity, server.limits.maxconn);
+        self.say(identity, |said| said.limit(server, maxconn, by));
+        before != self.maxconn(identity, server.limits.maxconn)
+    }
+
+    /// The weight that a server has now, from the one that is configured: 0 to 256.
+    pub fn weight(&self, identity: u64, configured: u16) -> u16 {
+        self.said.get(&identity).map_or(configured, |said| said.weight(configured))
+    }
+
+    /// The most connections that a server takes at once now, from the number that is configured; 0: any number.
+    pub fn maxconn(&self, identity: u64, configured: u32) -> u32 {
+        self.said.get(&identity).and_then(Said::maxconn).unwrap_or(configured)
+    }
+
+    /// Who wants the administrative state of a server.
+    pub fn admin_by(&self, identity: u64) -> By {
+        self.said.get(&identity).map(|said| said.admin).unwrap_or_default()
+    }
+
+    /// Whether anything was said of any server.
+    pub fn says_anything(&self) -> bool {
+        !self.said.is_empty()
+    }
+
+    /// The weights that the servers of `backend` have now, in its order.
+    pub fn weights(&self, backend: &Backend) -> Vec<u16> {
+        if !self.says_anything() {
+            return backend.servers.iter().map(|server| server.weight).collect();
+        }
+        let weight = |server: &Server| self.weight(server.identity(&backend.name), server.weight);
+        backend.servers.iter().map(weight).collect()
+    }
+
+    /// The servers of `backend`, by their places, that have another `maxconn` than the configured one, and that.
+    pub fn maxconns(&self, backend: &Backend) -> Vec<(usize, u32)> {
+        if !self.says_anything() {
+            return Vec::new();
+        }
+        let other = |(index, server): (usize, &Server)| {
+            let maxconn = self.maxconn(server.identity(&backend.name), server.limits.maxconn);
+            (maxconn != server.limits.maxconn).then_some((index, maxconn))
+        };
+        backend.servers.iter().enumerate().filter_map(other).collect()
+    }
+
+    fn say(&mut self, identity: u64, something: impl FnOnce(&mut Said)) {
+        if !self.standings.contains_key(&identity) {
+            return;
+        }
+        let mut said = self.said.get(&identity).copied().unwrap_or_default();
+        something(&mut said);
+        if said.is_nothing() {
+            self.said.remove(&identity);
+        } else {
+            self.said.insert(identity, said);
+        }
+    }
+
+    /// How a server stands once `server` is what is configured: what its agent wanted goes with the agent.
+    pub(super) fn said_still(
+        &self,
+        (identity, backend, server): (u64, &Backend, &Server),
+        standing: Standing,
+    ) -> Standing {
+        let Some(said) = self.said.get(&identity) else { return Standing { weightless: false, ..standing } };
+        let still = said.with(server, &backend.balance);
+        let admin = if still.admin == said.admin { standing.admin } else { Admin::Ready };
+        Standing { admin, weightless: still.weight(server.weight) == 0, ..standing }
+    }
+
+    /// Forgets what was said of servers that are gone, and what a configuration changes.
+    pub(super) fn keep_said(&mut self, servers: &[(u64, &Backend, &Server)]) {
+        let still = |(identity, backend, server): &(u64, &Backend, &Server)| {
+            Some((*identity, self.said.get(identity)?.with(server, &backend.balance)))
+                .filter(|(_, said)| !said.is_nothing())
+        };
+        self.said = servers.iter().filter_map(still).collect();
+    }
+}
