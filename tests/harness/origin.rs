@@ -2,8 +2,9 @@
 //!
 //! [`Nginx`] answers requests and logs each; [`Echo`] holds connections open and sends back what it is sent; [`Ftp`] and [`Ssh`]
 //! have files, [`Postgres`] and [`MariaDb`] tables, [`Grpc`] procedures; [`Mysql8`] takes logins as MySQL 8 does; a
-//! [`Service`] is one of many that are checked.
+//! [`Service`] is one of many that are checked, and an [`Agent`] stands beside one.
 
+pub mod agent;
 pub mod nginx;
 pub mod echo;
 pub mod ftp;
@@ -15,6 +16,7 @@ pub mod ssh;
 pub mod service;
 mod unprivileged;
 
+pub use agent::Agent;
 pub use echo::Echo;
 pub use ftp::Ftp;
 pub use grpc::Grpc;

@@ -26,6 +26,7 @@ mod fallback;
 mod flapping;
 mod changes;
 mod drained;
+mod agents;
 mod flood;
 mod reload;
 mod restart;
