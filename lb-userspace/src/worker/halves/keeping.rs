@@ -127,7 +127,8 @@ impl History {
 
     fn stands(&mut self, server: usize, change: impl Fn(&mut Registry, u64) -> bool) {
         let Some((index, server)) = self.server(server) else { return };
-        if change(&mut self.halves.registry, server.identity(NAMES[index])) {
+        let identity = server.identity(NAMES[index]);
+        if change(&mut self.halves.registry, identity) {
             let model = Arc::clone(&self.halves.model);
             self.halves.standings_changed(&[&model.backends[index]], self.now());
         }
