@@ -16,12 +16,12 @@ map_type!(Bucket, size = 16, { filled = 0, tokens = 8 });
 
 /// Row of `BUCKETS`: insertions into the flow table, so that a flood while a slot changes hands cannot fill it.
 pub const INSERTS: u32 = 0;
-/// Row of `BUCKETS`: answers to packets that are too big.
+/// Row of `BUCKETS`: answers by ICMP to packets that are too big, and to datagrams that nobody takes.
 pub const ANSWERS: u32 = 1;
 /// Rows of `BUCKETS`.
 pub const BUCKETS: u32 = 2;
 
-/// Answers to packets that are too big: on each CPU a second.
+/// Answers by ICMP: on each CPU a second.
 pub const ANSWERS_PER_SECOND: u32 = 1_000;
 
 impl Bucket {

@@ -11,7 +11,7 @@ use crate::{
 use crate::{Endpoint4, Endpoint6, Return4, Return6, Vip};
 
 /// Raised by hand when the meaning of a row changes while its size stays.
-pub const ABI_VERSION: u64 = 3;
+pub const ABI_VERSION: u64 = 4;
 
 /// VIPs and address entries of one family.
 pub const MAX_VIPS: u32 = 4_096;
@@ -211,6 +211,6 @@ mod tests {
         }
         let shared = shared + BUFFERS.iter().map(|(.., bytes)| *bytes as usize).sum::<usize>();
         assert!(shared < 80 << 20, "{shared}");
-        assert!(per_cpu < 1 << 20, "{per_cpu}");
+        assert!(per_cpu < 5 << 18, "{per_cpu}");
     }
 }

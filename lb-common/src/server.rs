@@ -42,7 +42,7 @@ pub enum ServerState {
     Up = 1,
     /// Keeps the flows it has; new ones go elsewhere as soon as the ring says so.
     Drain = 2,
-    /// Takes nothing.
+    /// Takes nothing, but for connections that stay with it ([`KEEPS`](crate::vip::flags::KEEPS)).
     Down = 3,
 }
 

@@ -69,6 +69,9 @@ counted! {
         Answered = 21, "answered", "answered here: ping of a VIP";
         ToldTooBig = 22, "told_too_big", "answered here: the sender was told that its packet is larger than the next link takes";
         Withdrawn = 23, "withdrawn", "dropped: opens a connection to a VIP that is withdrawn, because its backend has lost its quorum";
+        ServerDown = 24, "server_down", "dropped: of a connection whose server is down (on_marked_down): a reset, which nothing answers, or a SYN that could not be tracked beside those";
+        Refused = 25, "refused", "answered here: refused, because no server of the backend is up (on_empty = \"reset\")";
+        Reset = 26, "reset", "answered here: a connection was reset, because its server is down (on_marked_down = \"shutdown-sessions\")";
     }
 }
 
@@ -79,7 +82,7 @@ impl Stop {
         let number = self as u32;
         if number <= Self::TooManyHeaders as u32 {
             End::Pass
-        } else if number <= Self::BadTables as u32 || number == Self::Withdrawn as u32 {
+        } else if number <= Self::BadTables as u32 || matches!(self, Self::Withdrawn | Self::ServerDown) {
             End::Drop
         } else {
             End::Answer

@@ -24,8 +24,10 @@ pub enum Early {
     Fragment,
     /// It takes more than the fast path: a look into a table of connections, or a flow that is to be remembered.
     Look,
-    /// What is known of it was [`Kept`](crate::path::Kept).
+    /// It is for a VIP, and what is known of it was [`Kept`](crate::path::Kept).
     Kept,
+    /// It is for none: what is known of it was [`Kept`](crate::path::Kept).
+    Answer,
     /// It may be of a connection that is tracked by itself: what is known of it was kept as [`Connected`](crate::path::Connected).
     Connected,
     /// It goes into a tunnel: the [`Entrance`](crate::path::Entrance) was kept.
@@ -38,6 +40,11 @@ pub enum Early {
     ByRing,
     /// The ring has decided, and its connection is to be made.
     Make,
+    /// No server takes it, and its sender is to be told so. What is known of it was [`Kept`](crate::path::Kept).
+    Refuse,
+    /// Its server is down, and its sender is to be told that the connection is over. What is known of it was
+    /// [`Kept`](crate::path::Kept).
+    Reset,
 }
 
 /// What became of a packet, in one register: where it leaves, or why it does not. As an enum with data it would have bytes
@@ -85,6 +92,9 @@ impl From<Early> for Packed {
             Early::Enter => 10,
             Early::Clamp => 11,
             Early::Connected => 12,
+            Early::Refuse => 13,
+            Early::Reset => 14,
+            Early::Answer => 15,
             Early::TooBig(mtu) => TOO_BIG | u64::from(mtu),
         })
     }
@@ -172,6 +182,9 @@ mod tests {
             Early::Clamp,
             Early::Connected,
             Early::Send,
+            Early::Refuse,
+            Early::Reset,
+            Early::Answer,
         ];
         for (a, one) in early.iter().enumerate() {
             for (b, other) in early.iter().enumerate() {

@@ -16,7 +16,7 @@ use crate::{
     vip::{self, For},
 };
 use lb_common::{
-    Be16, Ends, Forward, Protocol, ServerId, Stop, V4, V6, Vip,
+    Be16, Counters, Ends, Forward, Protocol, ServerId, Stop, V4, V6, Vip,
     vip::flags::{TRACK_FULL, WITHDRAWN},
 };
 
@@ -57,8 +57,10 @@ pub enum Step {
     PlaceError,
     /// It is sent there.
     SendError,
-    /// The table of connections is asked where a packet goes.
+    /// The table of connections is asked where a packet to a VIP goes.
     Known,
+    /// It is asked where a server's packet goes.
+    Answer,
     /// The ring is, and the flow table.
     ByRing,
     /// A connection is made.
@@ -69,6 +71,10 @@ pub enum Step {
     Clamp,
     /// Its sender is told that it is too big.
     TooBig(u16),
+    /// It is refused, because no server takes it.
+    Refuse,
+    /// Its connection is reset, because its server is down.
+    Reset,
 }
 
 /// The order of the steps.
@@ -91,6 +97,8 @@ pub fn steps(mut step: impl FnMut(Step) -> Packed) -> Result<Verdict, Stop> {
         outcome = step(Step::PlaceFragment);
     } else if outcome.is(Early::Kept) {
         outcome = step(Step::Known);
+    } else if outcome.is(Early::Answer) {
+        outcome = step(Step::Answer);
     } else if outcome.is(Early::Icmp) {
         outcome = step(Step::Icmp);
         if outcome.is(Early::Error) {
@@ -114,6 +122,10 @@ pub fn steps(mut step: impl FnMut(Step) -> Packed) -> Result<Verdict, Stop> {
     }
     if let Some(mtu) = outcome.too_big() {
         outcome = step(Step::TooBig(mtu));
+    } else if outcome.is(Early::Refuse) {
+        outcome = step(Step::Refuse);
+    } else if outcome.is(Early::Reset) {
+        outcome = step(Step::Reset);
     }
     outcome.end()
 }
@@ -136,10 +148,13 @@ pub fn step<F: Layer3>(packet: &mut impl Packet, tables: &impl Tables<F>, step: 
         Step::PlaceError => tables.kept(|about| cold::icmp::place(tables, about)),
         Step::SendError => tables.kept(|about| cold::icmp::send(packet, tables, about)),
         Step::Known => tables.kept(|kept| cold::connection::known(tables, kept)),
+        Step::Answer => tables.kept(|kept| cold::connection::answer(tables, kept)),
         Step::ByRing => tables.kept(|kept| cold::connection::by_ring(tables, kept)),
         Step::Make => tables.kept(|kept| cold::connection::make(tables, kept)),
         Step::Clamp => tables.kept(|kept| cold::deliver::clamp(packet, tables, kept)),
         Step::Send => tables.kept(|kept| cold::deliver::send(packet, tables, kept)),
+        Step::Refuse => tables.kept(|kept| cold::refuse::refuse(packet, tables, kept).into()),
+        Step::Reset => tables.kept(|kept: &mut Kept<F>| cold::refuse::reset(packet, kept).into()),
     };
     kept.unwrap_or_else(|| Stop::BadTables.into())
 }
@@ -267,7 +282,7 @@ fn connected<F: Layer3>(
     };
     translate::ends(packet, &ip, &l4, &to.ends, ttl);
     transmit::leave(packet, &ip, Some(&l4), &way, &Tunnel::NONE, 0)?;
-    cold::deliver::count(tables, &ip, &to, 0);
+    cold::deliver::count(tables, &ip, &to, None);
     Ok(way.verdict.into())
 }
 
@@ -335,8 +350,14 @@ fn back<F: Layer3>(packet: &mut impl Packet, tables: &impl Tables<F>, ip: &Ip<F>
     transmit::leave(packet, ip, Some(l4), &way, &Tunnel::NONE, 0)?;
 
     let bytes = ip.frame_length();
-    tables.count_vip(reply.vip, |row| row.returned(bytes));
-    tables.count_server(reply.server, |row| row.returned(bytes));
+    let counted = |row: &mut Counters| {
+        row.returned(bytes);
+        if let Some(accepts) = l4.answers() {
+            row.answered(accepts);
+        }
+    };
+    tables.count_vip(reply.vip, counted);
+    tables.count_server(reply.server, counted);
     Ok(way.verdict.into())
 }
 

@@ -3,10 +3,11 @@
 use crate::{Tables, parse::L4};
 use core::hint::black_box;
 use lb_common::{
-    Be16, Ends, Family, Flow, Note, RingId, SLOTS, ServerEntry, ServerId, ServerState, Slot, Stop, Vip, bucket,
+    Be16, Ends, Family, Flow, Note, Protocol, RingId, SLOTS, ServerEntry, ServerId, ServerState, Slot, Stop, Vip,
+    bucket,
     flow::{CLOSING, REFRESH, seconds},
     slots::{next_slot, slot_of},
-    vip::flags::{AFFINITY, FRAGMENTS_HASH},
+    vip::flags::{AFFINITY, FRAGMENTS_HASH, KEEPS, RESETS},
 };
 
 /// Slots that are tried before a packet is dropped. Only the time between a server's failure and the rewritten ring needs
@@ -88,9 +89,14 @@ pub fn server<'a, F: Family>(
     let slot = *slots.get(at).ok_or(Stop::BadTables)?;
     // Where the ports do not count, no packet begins or ends what the table knows.
     let signs = if is_grouped(vip) { Signs { stranger: signs.stranger, ..Signs::default() } } else { signs };
-    let found = tracked(tables, &Place { ring: vip.ring, at, slot, signs }, &known_as(ends, vip));
+    let place = Place { ring: vip.ring, at, slot, signs, flags: vip.flags, protocol: ends.protocol };
+    let found = tracked(tables, &place, &known_as(ends, vip));
     #[expect(clippy::cast_possible_truncation, reason = "a server id has 14 bits")]
-    let id = if found >= NO_SERVER { return Err(Stop::NoServer) } else { found as ServerId };
+    let id = match found {
+        NO_SERVER => return Err(Stop::NoServer),
+        SERVER_DOWN => return Err(Stop::ServerDown),
+        found => found as ServerId,
+    };
     Ok(Chosen { id, server: tables.server(id).ok_or(Stop::BadTables)?, hash })
 }
 
@@ -101,6 +107,37 @@ struct Place {
     at: usize,
     slot: Slot,
     signs: Signs,
+    /// Those of the VIP.
+    flags: u16,
+    protocol: Protocol,
+}
+
+impl Place {
+    /// What becomes of its flows when their server is down. To be asked only then.
+    #[inline(always)]
+    fn when_down(&self) -> Down {
+        // Of these nothing tells which packets go on with what the failed server has; of datagrams neither.
+        let grouped = self.flags & (AFFINITY | FRAGMENTS_HASH) != 0;
+        if self.flags & (KEEPS | RESETS) == 0 || grouped || self.protocol != Protocol::Tcp {
+            Down::Moves
+        } else if self.flags & KEEPS != 0 {
+            Down::Keeps
+        } else {
+            Down::Resets
+        }
+    }
+}
+
+/// What becomes of connections to a server that is down.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[repr(u32)]
+enum Down {
+    /// Others take them.
+    Moves,
+    /// They stay.
+    Keeps,
+    /// They are reset.
+    Resets,
 }
 
 /// The slots of a ring.
@@ -116,11 +153,38 @@ pub const fn forwards(server: &ServerEntry) -> bool {
     ServerState::from_byte(server.state).forwards()
 }
 
+/// Whether a server is down; a row that no server has is not.
+#[inline(always)]
+pub const fn is_down(server: &ServerEntry) -> bool {
+    matches!(ServerState::from_byte(server.state), ServerState::Down)
+}
+
+/// Whether a packet goes on with a connection that may be there already: of TCP, and not the first one.
+#[inline(always)]
+pub fn goes_on<F: Family>(ends: &Ends<F>, opens: bool) -> bool {
+    ends.protocol == Protocol::Tcp && !opens
+}
+
+/// The last of the states, from [`ServerState::Up`] on, in which a server takes a packet of a connection that it has.
+#[inline(always)]
+pub fn last_state<F: Family>(ends: &Ends<F>, opens: bool, vip: &Vip) -> u8 {
+    if vip.has(KEEPS) && goes_on(ends, opens) { u8::MAX } else { ServerState::Drain as u8 }
+}
+
+/// Whether a server takes a packet of a connection that it has.
+#[inline(always)]
+pub const fn keeps(server: &ServerEntry, last_state: u8) -> bool {
+    server.state != ServerState::Free as u8 && server.state <= last_state
+}
+
 /// The server of a flow whose slot changes hands or did so lately, or whose server is down; of any other flow too.
 ///
 /// A flow that the table knows stays where it is. Of the others those that open go to the new owner and into the table,
 /// and the rest belongs to the old one and goes into the table too, so that they are known when the old one has gone. What
 /// finds no place in the table goes to the old owner: that is where all flows belong that the table does not know.
+///
+/// Where flows stay with a server that is down, or are reset, all this holds of such a server too, but for packets that open:
+/// they go to another one, and must be known then, or what follows them would be taken for flows of the server that is down.
 #[inline(never)]
 fn tracked<F: Family>(tables: &impl Tables<F>, place: &Place, key: &F::FlowKey) -> u32 {
     let signs = place.signs;
@@ -137,7 +201,15 @@ fn tracked<F: Family>(tables: &impl Tables<F>, place: &Place, key: &F::FlowKey) 
     {
         return known.into();
     }
-    let Some(id) = choose(tables, place, new) else { return NO_SERVER };
+    let owner = known.unwrap_or(place.slot.previous);
+    let when_down = if !new && lies_down(tables, owner) { place.when_down() } else { Down::Moves };
+    let chosen = match when_down {
+        Down::Resets => return SERVER_DOWN,
+        Down::Keeps if known.is_some() => return owner.into(),
+        Down::Keeps => Some(owner),
+        Down::Moves => choose(tables, place, new),
+    };
+    let Some(id) = chosen else { return NO_SERVER };
     let settled = !place.slot.changes_hands() && id == place.slot.current();
     if signs.stranger || (settled && known.is_none()) {
         return id.into();
@@ -149,6 +221,9 @@ fn tracked<F: Family>(tables: &impl Tables<F>, place: &Place, key: &F::FlowKey) 
         if takes(tables, stays) {
             return stays.into();
         }
+        if lies_down(tables, stays) && place.when_down() != Down::Moves {
+            return SERVER_DOWN;
+        }
         if takes(tables, place.slot.previous) {
             return place.slot.previous.into();
         }
@@ -158,6 +233,8 @@ fn tracked<F: Family>(tables: &impl Tables<F>, place: &Place, key: &F::FlowKey) 
 
 /// No server is up.
 const NO_SERVER: u32 = 1 << 16;
+/// The server is down, and no other one may have the packet.
+const SERVER_DOWN: u32 = 1 << 17;
 
 /// The server that the flow table knows for a flow. The flow is marked as seen.
 #[inline(always)]
@@ -222,6 +299,11 @@ fn choose<F: Family>(tables: &impl Tables<F>, place: &Place, new: bool) -> Optio
 #[inline(always)]
 fn takes<F: Family>(tables: &impl Tables<F>, id: ServerId) -> bool {
     tables.server(id).is_some_and(forwards)
+}
+
+#[inline(always)]
+fn lies_down<F: Family>(tables: &impl Tables<F>, id: ServerId) -> bool {
+    tables.server(id).is_some_and(is_down)
 }
 
 /// Puts a flow into the table, if the budget allows.

@@ -37,7 +37,7 @@ pub use check::{Check, CheckKind, ExecCheck};
 pub use cookie::Cookie;
 pub use endpoint::Endpoint;
 pub use error_file::{ErrorFile, ErrorFiles};
-pub use failover::{Failover, OnEmpty};
+pub use failover::{DownFlows, Failover, OnEmpty};
 pub use frontend::{Bind, Fragments, Frontend, FrontendKind, HeaderCase, HttpFrontend, L4Frontend, Ping, TcpFrontend};
 pub use global::{Global, OnStop};
 pub use host::{Family, Host, host_name};

@@ -4,6 +4,7 @@ pub mod state;
 pub mod turns;
 pub mod counts;
 pub mod observed;
+pub mod answers;
 pub mod live;
 pub mod gate;
 pub mod room;
@@ -13,6 +14,7 @@ pub mod registry;
 mod said;
 mod pools;
 
+pub use answers::Answers;
 pub use counts::{FrontendLive, Padded, Sharded};
 pub use gate::{Entry, Gate, Place, Refusal, Slot};
 pub use live::{BackendLive, Live, ServerLive};

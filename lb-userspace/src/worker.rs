@@ -11,6 +11,7 @@ mod naming;
 mod running;
 pub mod halves;
 mod scans;
+mod watch;
 pub mod reports;
 
 use crate::{
@@ -142,6 +143,7 @@ impl Worker {
             let patience = self.waiting.as_ref().map(|waiting| waiting.until);
             let names = self.running.as_ref().and_then(|_| self.naming.due());
             let scan = self.running.as_ref().and_then(|running| running.scans.as_ref()?.due(&running.halves));
+            let watch = self.running.as_ref().and_then(|running| running.watch.due());
             tokio::select! {
                 biased;
                 // First: once the supervisor is gone no map may be written any more.
@@ -185,6 +187,11 @@ impl Worker {
                 () = tokio::time::sleep_until(scan.unwrap_or_else(Instant::now)), if scan.is_some() => {
                     if let Some(Running { scans: Some(scans), halves, .. }) = &mut self.running {
                         scans.begin(halves, &self.counted);
+                    }
+                }
+                () = tokio::time::sleep_until(watch.unwrap_or_else(Instant::now)), if watch.is_some() => {
+                    if let Some(running) = &mut self.running {
+                        running.watch();
                     }
                 }
                 Some(asked) = self.requests_in.recv() => self.asked(asked).await?,

@@ -9,10 +9,12 @@ mod errors;
 mod extensions;
 mod fragments;
 mod fullnat;
+mod marked_down;
 mod mss;
 mod nat;
 mod pass;
 pub(crate) mod ping;
+mod refused;
 mod ring;
 mod slots;
 mod tags;
@@ -99,6 +101,8 @@ pub(crate) fn all() -> Vec<Case> {
             slots::cases,
             vips::cases,
             withdrawn::cases,
+            refused::cases,
+            marked_down::cases,
             fragments::cases,
             ping::cases,
             errors::cases,

@@ -2,11 +2,20 @@
 
 use super::{Case, world::*};
 use lb_common::ServerState;
-use lb_tests::packet::{ETHERNET, Frame};
+use lb_tests::packet::{
+    ETHERNET, Frame, Numbers,
+    flags::{ACK, RST},
+};
 use std::net::SocketAddr;
 
 /// Router alert (RFC 2113) and three no-operations: two words of options.
 const OPTIONS: [u8; 8] = [0x94, 0x04, 0x00, 0x00, 0x01, 0x01, 0x01, 0x00];
+
+/// The frame as what a closed port answers to a SYN.
+pub(super) fn refusing(reply: &Frame) -> Frame {
+    let numbers = Numbers { sequence: 0, acknowledgment: 0x1234_5679, window: 0 };
+    reply.clone().flags(RST | ACK).payload(b"").numbers(numbers)
+}
 
 pub(crate) fn cases(net: &'static Net) -> Vec<Case> {
     let syn = net.tcp(net.nat).syn();
@@ -29,6 +38,9 @@ pub(crate) fn cases(net: &'static Net) -> Vec<Case> {
         forward(net, "a datagram without payload goes to the server", &datagram.clone().payload(b""), 1),
         back(net, "a reply gets the VIP as its source", &reply, net.nat),
         back(net, "a SYN-ACK gets the VIP as its source", &syn_ack, net.nat),
+        back(net, "a refusal gets the VIP as its source", &refusing(&reply), net.nat),
+        back(net, "a server's SYN gets the VIP as its source", &reply.clone().syn(), net.nat),
+        back(net, "a server's reset gets the VIP as its source", &reply.clone().flags(RST | ACK).payload(b""), net.nat),
         back(net, "a datagram's answer gets the VIP as its source", &answer, net.nat),
         back(net, "an answer without checksum gets none", &answer.without_checksum(), net.nat),
         forward(net, "padding after the packet stays", &padded, 1),

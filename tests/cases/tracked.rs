@@ -1,6 +1,6 @@
 //! `track = "full"`: every connection is known by itself, so that a server may be behind two VIPs.
 
-use super::{Case, world::*};
+use super::{Case, nat::refusing, world::*};
 use lb_common::{Note, ServerState, Stop, flow::BACK, returns::ReturnRow, vip::flags::TRACK_FULL};
 use lb_ebpf::testing::MemoryTables;
 use lb_tests::packet::{Frame, flags::RST};
@@ -70,6 +70,7 @@ fn back(net: &'static Net) -> Vec<Case> {
     let own = answers(Frame::tcp(net.servers[4], net.nat).syn(), 4);
     let reply = |client: SocketAddr| answers(Frame::tcp(net.servers[1], client), 1);
     let answer = answers(Frame::udp(net.servers[1], net.client), 1);
+    let (accepts, refuses) = (reply(net.client).syn_ack(), refusing(&reply(net.client)));
     let to_client = |frame: &Frame, vip: SocketAddr| leaves_for_client(frame.clone()).from(vip);
     let goes = |name, client, vip| {
         net.sends(name, &reply(client), &to_client(&reply(client), vip))
@@ -82,6 +83,14 @@ fn back(net: &'static Net) -> Vec<Case> {
         goes("track: a reply of its second VIP", second, net.other),
         goes("track: a reply of a connection that is established", net.client, net.nat)
             .after(net.tcp(net.nat).bytes())
+            .notes(&[]),
+        net.sends("track: a SYN-ACK of a half-open connection", &accepts, &to_client(&accepts, net.nat))
+            .with(|tables| shared(tables, net))
+            .after(first_syn.clone())
+            .notes(&[]),
+        net.sends("track: a refusal of a half-open connection", &refuses, &to_client(&refuses, net.nat))
+            .with(|tables| shared(tables, net))
+            .after(first_syn.clone())
             .notes(&[]),
         net.sends("track: an answer establishes a connection", &answer, &to_client(&answer, net.nat))
             .with(|tables| shared(tables, net))

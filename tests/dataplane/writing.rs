@@ -239,7 +239,15 @@ fn a_ring_needs_its_map_first() -> Result<()> {
 /// Puts something into that row on every CPU, and says the sum.
 fn count(world: &World, counters: &str, id: u32) -> Result<Counters> {
     let cpus = nr_cpus().map_err(|(_, error)| error)?;
-    let row = Counters { packets: 1, bytes: 100, connections: 2, return_packets: 3, return_bytes: 300 };
+    let row = Counters {
+        packets: 1,
+        bytes: 100,
+        connections: 2,
+        return_packets: 3,
+        return_bytes: 300,
+        accepted: 4,
+        resets: 5,
+    };
     let data = MapData::from_pin(world.pins.map(counters))?;
     let mut map: PerCpuArray<_, Raw<Counters>> = Map::from_map_data(data)?.try_into()?;
     map.set(id, PerCpuValues::try_from(vec![Raw(row); cpus])?, 0)?;

@@ -5,9 +5,9 @@ use crate::{
     cases::{self, Case, Expect},
     run,
 };
-use lb_common::{Be128, Counters, End, Stop};
+use lb_common::{Be128, Counters, End, ServerId, Stop, VipId};
 use lb_ebpf::testing::Counted;
-use std::net::IpAddr;
+use std::{collections::BTreeMap, net::IpAddr};
 
 #[test]
 fn what_is_sent_is_counted_once_and_what_stops_only_as_a_stop() {
@@ -74,9 +74,10 @@ fn row(name: &str) -> Case {
 }
 
 #[test]
-fn only_a_syn_opens_a_connection() {
+fn only_a_syn_opens_a_connection_and_servers_answer_it_or_not() {
     let count = |name: &str| {
-        let case = row(name);
+        let mut case = row(name);
+        begin(&mut case);
         let _verdict = run(&case.tables, case.ingress, &case.input);
         let counted = case.tables.counted.borrow().clone();
         (counted.vips, counted.servers)
@@ -96,8 +97,25 @@ fn only_a_syn_opens_a_connection() {
         assert_eq!(datagram, ([(udp, row(length + 1, 0))].into(), [(server, row(length + 1, 0))].into()));
         let returned = Counters { return_packets: 1, return_bytes: length, ..Counters::default() };
         let back = count("a SYN-ACK gets the VIP as its source");
-        assert_eq!(back, ([(tcp, returned)].into(), [(server, returned)].into()));
+        let accepted = Counters { accepted: 1, ..returned };
+        assert_eq!(back, ([(tcp, accepted)].into(), [(server, accepted)].into()));
+        let back = count("a refusal gets the VIP as its source");
+        let refused = Counters { resets: 1, ..returned };
+        assert_eq!(back, ([(tcp, refused)].into(), [(server, refused)].into()));
+        // Neither a server's own SYN nor the end of a connection that it has.
+        for name in ["a server's SYN gets the VIP as its source", "a server's reset gets the VIP as its source"] {
+            assert_eq!(count(name), ([(tcp, returned)].into(), [(server, returned)].into()), "{name}");
+        }
+        assert_eq!(count("track: a SYN-ACK of a half-open connection"), back_of(tcp, server, accepted));
+        assert_eq!(count("track: a refusal of a half-open connection"), back_of(tcp, server, refused));
+        assert_eq!(count("fullnat: a SYN-ACK goes back to the client"), back_of(net.vip_id(7), server, accepted));
     }
+}
+
+type Rows = BTreeMap<u16, Counters>;
+
+fn back_of(vip: VipId, server: ServerId, row: Counters) -> (Rows, Rows) {
+    ([(vip, row)].into(), [(server, row)].into())
 }
 
 #[test]

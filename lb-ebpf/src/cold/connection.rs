@@ -5,7 +5,11 @@
 //! it establishes it: a client by a packet without SYN, FIN or RST, a server by a datagram. So what a flood of first packets
 //! makes the balancer forget is half-open itself.
 
-use super::{deliver::Destination, fragment::remember};
+use super::{
+    deliver::Destination,
+    fragment::remember,
+    lending::{is_back_to, lend, own, reserve},
+};
 use crate::{
     Tables,
     outcome::{Early, Packed},
@@ -18,19 +22,9 @@ use crate::{
 };
 use lb_common::{
     Be16, Ends, Forward, Note, Protocol, ServerEntry, ServerId, ServerState, Stop, Vip,
-    flow::{BACK, CLOSING, ConnectionRow, HALF_OPEN_LIVES, REFRESH, seconds},
-    vip::flags::{FRAGMENTS_TRACK, TRACK_FULL},
+    flow::{BACK, CLOSING, ConnectionRow, REFRESH, seconds},
+    vip::flags::{FRAGMENTS_TRACK, REFUSES, RESETS, TRACK_FULL},
 };
-
-/// Ports of a source pool that are tried for a new connection.
-const TRIES: u32 = 8;
-/// Source ports of a pool: those below Linux' own range for connections of the host (`ip_local_port_range`), in case the
-/// host uses the address too.
-const FIRST_PORT: u32 = 1_024;
-const PORTS: u32 = 31_744;
-/// Bits of the flow's hash that tell how far it is from one port to the next one tried. With the same step for all flows ports
-/// that are taken would gather, and all that are tried would be among them long before most are taken.
-const STEPS: u32 = (1 << 14) - 1;
 
 /// Whether the connections of a VIP are tracked one by one.
 #[inline(always)]
@@ -38,22 +32,32 @@ fn is_tracked(vip: &Vip) -> bool {
     vip.has(TRACK_FULL) || vip.forward == Forward::FullNat as u8
 }
 
-/// By the tables of connections, in either direction.
+/// By the tables of connections, from a client to a VIP.
 #[inline(always)]
 pub fn known<F: Layer3>(tables: &impl Tables<F>, kept: &mut Kept<F>) -> Packed {
     let (l4, vip) = (&kept.l4, &kept.vip);
-    let found = match kept.whom {
-        For::Vip if is_tracked(vip) => to_vip(tables, l4, vip),
-        For::Vip => Ok(None),
-        For::Pool => to_client(tables, l4, true).map(Some),
-        For::Other => reply(tables, l4).map(Some),
-    };
-    match found {
+    if !is_tracked(vip) {
+        return Early::ByRing.into();
+    }
+    match to_vip(tables, l4, vip) {
         Ok(Some(to)) => {
             kept.to = to;
             Early::Send.into()
         }
         Ok(None) => Early::ByRing.into(),
+        Err(stop) => stop.into(),
+    }
+}
+
+/// By the tables of connections and of returns, from a server to its client.
+#[inline(always)]
+pub fn answer<F: Layer3>(tables: &impl Tables<F>, kept: &mut Kept<F>) -> Packed {
+    let l4 = &kept.l4;
+    match if kept.whom == For::Pool { to_client(tables, l4, true) } else { reply(tables, l4) } {
+        Ok(to) => {
+            kept.to = to;
+            Early::Send.into()
+        }
         Err(stop) => stop.into(),
     }
 }
@@ -67,11 +71,26 @@ fn to_vip<F: Layer3>(tables: &impl Tables<F>, l4: &L4<F>, vip: &Vip) -> Result<O
     if let Some(to) = half_open(tables, l4, vip) {
         return Ok(Some(to));
     }
-    // What nobody remembers has lost its source port: the server would not know it.
-    if vip.forward == Forward::FullNat as u8 && l4.ends.protocol == Protocol::Tcp && !l4.opens {
+    // The server would not know it. Whether it is to be answered the ring tells.
+    if is_lost(l4, vip) && vip.flags & (REFUSES | RESETS) == 0 {
         return Err(Stop::NoConnection);
     }
     Ok(None)
+}
+
+/// Whether the connection of a packet that no table leads anywhere is to be reset, because its server is down.
+#[inline(always)]
+fn is_cut<F: Layer3>(tables: &impl Tables<F>, l4: &L4<F>, vip: &Vip) -> bool {
+    vip.has(RESETS)
+        && select::goes_on(&l4.ends, l4.opens)
+        && known_as(tables, &F::flow_key(&l4.ends))
+            .is_some_and(|row| row.marks & BACK == 0 && tables.server(row.server).is_some_and(select::is_down))
+}
+
+/// Whether a packet that no table knows is of a connection that has lost its source port.
+#[inline(always)]
+fn is_lost<F: Layer3>(l4: &L4<F>, vip: &Vip) -> bool {
+    vip.forward == Forward::FullNat as u8 && select::goes_on(&l4.ends, l4.opens)
 }
 
 /// By the ring and the flow table, also a fragment. A connection that is tracked by itself is still to be made.
@@ -79,9 +98,18 @@ fn to_vip<F: Layer3>(tables: &impl Tables<F>, l4: &L4<F>, vip: &Vip) -> Result<O
 pub fn by_ring<F: Layer3>(tables: &impl Tables<F>, kept: &mut Kept<F>) -> Packed {
     let (l4, vip) = (&kept.l4, &kept.vip);
     let tracked = is_tracked(vip);
+    if tracked && is_cut(tables, l4, vip) {
+        return Early::Reset.into();
+    }
     let signs = Signs { opens: l4.opens, closes: l4.closes, stranger: tracked };
     let chosen = match select::server(tables, &l4.ends, signs, vip) {
+        // Only if it would have been answered.
+        Ok(_) if is_lost(l4, vip) => return Stop::NoConnection.into(),
         Ok(chosen) => chosen,
+        // Of a packet that is not all there nobody knows the length.
+        Err(stop) if kept.ip.part != Part::Whole => return stop.into(),
+        Err(Stop::NoServer) if vip.has(REFUSES) => return Early::Refuse.into(),
+        Err(Stop::ServerDown) if !l4.opens => return Early::Reset.into(),
         Err(stop) => return stop.into(),
     };
     let to = destination(l4, vip, (chosen.id, chosen.server), (l4.ends.source, l4.ends.source_port));
@@ -92,7 +120,7 @@ pub fn by_ring<F: Layer3>(tables: &impl Tables<F>, kept: &mut Kept<F>) -> Packed
     if tracked { Early::Make.into() } else { Early::Send.into() }
 }
 
-/// The established connection of a packet to a VIP. Its server keeps it as long as it takes any packets.
+/// The established connection of a packet to a VIP. Its server keeps it as long as it takes its packets.
 #[inline(always)]
 pub fn forward<F: Layer3>(tables: &impl Tables<F>, l4: &L4<F>, vip: &Vip) -> Result<Option<Destination<F>>, Stop> {
     let mode = Forward::from_byte(vip.forward).ok_or(Stop::BadTables)?;
@@ -145,7 +173,7 @@ fn establish<F: Layer3>(tables: &impl Tables<F>, ends: &Ends<F>, to: &Destinatio
     true
 }
 
-/// A row of the way to a server that still takes packets, for a packet to a VIP: when it was used last, and where it leads.
+/// A row of the way to a server that still takes its packets, for a packet to a VIP: when it was used last, and where it leads.
 #[inline(always)]
 fn find<F: Layer3>(
     tables: &impl Tables<F>,
@@ -158,7 +186,10 @@ fn find<F: Layer3>(
     let server = tables.server(row.server)?;
     let drains = ServerState::from_byte(server.state) == ServerState::Drain;
     // A VIP may have been somebody's client, and then the way back to it stands here.
-    if row.marks & BACK != 0 || !select::forwards(server) || (l4.opens && drains) {
+    if row.marks & BACK != 0
+        || !select::keeps(server, select::last_state(&l4.ends, l4.opens, vip))
+        || (l4.opens && drains)
+    {
         return None;
     }
     let to = destination(l4, vip, (row.server, server), (row.source, row.source_port));
@@ -210,81 +241,6 @@ pub fn destination<F: Layer3>(
     }
 }
 
-/// Finds a source for a connection: an address of the pool by the flow's hash, and a port of it that is free towards that
-/// server.
-#[inline(always)]
-fn lend<F: Layer3>(
-    tables: &impl Tables<F>,
-    (l4, vip): (&L4<F>, &Vip),
-    to: &mut Destination<F>,
-    now: u32,
-) -> Result<(), Stop> {
-    let scaled = |range: u32, hash: u32| ((u64::from(hash) * u64::from(range)) >> 32) as u32;
-    let row = u32::from(vip.sources_first) + scaled(vip.sources_count.into(), to.spread);
-    let source = tables.source(row).filter(|_| vip.sources_count > 0).ok_or(Stop::BadTables)?;
-    to.ends.source = F::narrow(source);
-    let mut port = scaled(PORTS, to.spread.wrapping_mul(0x9e37_79b1));
-    // Odd: then it takes a thousand steps, at least, to come back to a port (there are 2^10 times 31).
-    let step = to.spread & STEPS | 1;
-    let back = way_back(&l4.ends, to, now);
-    for _ in 0..TRIES {
-        #[expect(clippy::cast_possible_truncation, reason = "below 32,768")]
-        let source_port = Be16::new((FIRST_PORT + port) as u16);
-        to.ends.source_port = source_port;
-        if reserve(tables, &F::flow_key(&to.ends.swapped()), &back, &l4.ends) {
-            return Ok(());
-        }
-        tables.note(Note::PortTaken);
-        port += step;
-        if port >= PORTS {
-            port -= PORTS;
-        }
-    }
-    Err(Stop::PortsExhausted)
-}
-
-/// Reserves a port for a connection by its way back, if nobody else has it, or had it for long without going on.
-#[inline(always)]
-fn reserve<F: Layer3>(tables: &impl Tables<F>, key: &F::FlowKey, row: &F::Connection, ends: &Ends<F>) -> bool {
-    if !own(tables, Stage::HalfOpen, key, row, ends) {
-        let now = seconds(tables.now());
-        let there = tables.connection(Stage::HalfOpen, key, Touch::No);
-        if there.is_some_and(|row| now.wrapping_sub(row.last) < HALF_OPEN_LIVES) {
-            return false;
-        }
-        tables.put_connection(Stage::HalfOpen, key, row);
-    }
-    // In this order: what becomes established is taken out of the half-open ones only afterwards.
-    let is_free = tables.connection(Stage::Established, key, Touch::No).is_none_or(|row| is_back_to(&row, ends));
-    if !is_free {
-        tables.remove_half_open(key);
-    }
-    is_free
-}
-
-/// Puts a connection's way back into a table, if no other's is there.
-#[inline(always)]
-fn own<F: Layer3>(
-    tables: &impl Tables<F>,
-    stage: Stage,
-    key: &F::FlowKey,
-    row: &F::Connection,
-    ends: &Ends<F>,
-) -> bool {
-    tables.add_connection(stage, key, row)
-        || tables.connection(stage, key, Touch::No).is_some_and(|row| is_back_to(&row, ends))
-}
-
-/// Whether a row is the way back of the connection with these ends.
-#[inline(always)]
-fn is_back_to<F: Layer3>(row: &ConnectionRow<F::Addr>, ends: &Ends<F>) -> bool {
-    row.marks & BACK != 0
-        && row.destination == ends.source
-        && row.destination_port == ends.source_port
-        && row.source == ends.destination
-        && row.source_port == ends.destination_port
-}
-
 /// What a client's packets become.
 #[inline(always)]
 fn way_there<F: Layer3>(to: &Destination<F>, marks: u8, now: u32) -> F::Connection {
@@ -302,7 +258,7 @@ fn way_there<F: Layer3>(to: &Destination<F>, marks: u8, now: u32) -> F::Connecti
 
 /// What the server's packets become: from the VIP to the client. `ends` are those of the client's packets.
 #[inline(always)]
-fn way_back<F: Layer3>(ends: &Ends<F>, to: &Destination<F>, now: u32) -> F::Connection {
+pub(super) fn way_back<F: Layer3>(ends: &Ends<F>, to: &Destination<F>, now: u32) -> F::Connection {
     F::connection(ConnectionRow {
         server: to.server,
         vip: to.vip,

@@ -3,7 +3,7 @@
 use crate::{
     Packet, Tables, Verdict,
     outcome::{Early, Outcome, Packed},
-    parse::{Ip, Layer3, Part},
+    parse::{Ip, L4, Layer3, Part},
     path::Kept,
     rewrite::{mss, translate, tunnel::Tunnel},
     transmit::{self, Way},
@@ -100,7 +100,7 @@ fn deliver<F: Layer3>(packet: &mut impl Packet, tables: &impl Tables<F>, kept: &
         let _no_sum_covers_it = translate::addresses(packet, ip, (to.ends.source, to.ends.destination), out.ttl);
     }
     let offset = transmit::leave(packet, ip, l4, &out.way, &out.tunnel, to.spread)?;
-    count(tables, ip, to, u64::from(l4.is_some_and(|l4| l4.opens)));
+    count(tables, ip, to, l4);
     if l4.is_some_and(|l4| l4.agrees) && to.mss != 0 {
         kept.ip.l4_offset = ip.l4_offset - ip.offset + offset;
         kept.to.redirected = u16::from(out.way.verdict == Verdict::Redirect);
@@ -148,12 +148,19 @@ pub(super) fn way<'a, F: Layer3>(
     Ok(Out { ttl, way, tunnel })
 }
 
-/// Counts a packet that left.
+/// Counts a packet that left, and what its transport header begins or answers, if that is known.
 #[inline(always)]
-pub(crate) fn count<F: Layer3>(tables: &impl Tables<F>, ip: &Ip<F>, to: &Destination<F>, opened: u64) {
+pub(crate) fn count<F: Layer3>(tables: &impl Tables<F>, ip: &Ip<F>, to: &Destination<F>, l4: Option<&L4<F>>) {
     let bytes = ip.frame_length();
+    let opened = u64::from(l4.is_some_and(|l4| l4.opens));
     let counted = |row: &mut Counters| {
-        if to.forward == 0 { row.returned(bytes) } else { row.forwarded(bytes, opened) }
+        if to.forward != 0 {
+            return row.forwarded(bytes, opened);
+        }
+        row.returned(bytes);
+        if let Some(accepts) = l4.and_then(L4::answers) {
+            row.answered(accepts);
+        }
     };
     tables.count_vip(to.vip, counted);
     tables.count_server(to.server, counted);

@@ -1,9 +1,9 @@
 //! ICMP (RFC 792, RFC 4443): pings of VIPs are answered, errors go to the end of the flow that they quote.
 
 use super::{
+    answer::Link,
     connection,
     deliver::{Destination, count, way},
-    too_big::Link,
 };
 use crate::{
     Packet, Tables,
@@ -119,7 +119,10 @@ fn to_server<F: Layer3>(tables: &impl Tables<F>, quoted: &Ends<F>, vip: &Vip) ->
     let sent = quoted.swapped();
     let known = if vip.has(TRACK_FULL) || mode == Forward::FullNat {
         let known = connection::known_as(tables, &F::flow_key(&sent));
-        known.filter(|row| row.marks & BACK == 0 && tables.server(row.server).is_some_and(select::forwards))
+        known.filter(|row| {
+            let takes = |server| select::keeps(server, select::last_state(&sent, false, vip));
+            row.marks & BACK == 0 && tables.server(row.server).is_some_and(takes)
+        })
     } else {
         None
     };
@@ -190,7 +193,7 @@ fn deliver<F: Layer3>(packet: &mut impl Packet, tables: &impl Tables<F>, about: 
         translate::ttl(packet, ip, out.ttl);
     }
     transmit::leave(packet, ip, None, &out.way, &out.tunnel, 0)?;
-    count(tables, ip, to, 0);
+    count(tables, ip, to, None);
     tables.note(Note::Errors);
     Ok(out.way.verdict.into())
 }

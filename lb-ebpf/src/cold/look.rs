@@ -33,7 +33,7 @@ fn try_look<F: Layer3>(packet: &impl Packet, tables: &impl Tables<F>, offset: us
         if l4.opens && vip.has(WITHDRAWN) {
             return Err(Stop::Withdrawn);
         }
-        (Early::Kept, whom, vip)
+        (if whom == For::Vip { Early::Kept } else { Early::Answer }, whom, vip)
     } else {
         (Early::Fragment, For::Other, Vip::default())
     };
@@ -46,5 +46,5 @@ fn try_look<F: Layer3>(packet: &impl Packet, tables: &impl Tables<F>, offset: us
 fn portless<F: Layer3>(ip: &Ip<F>, protocol: Protocol) -> L4<F> {
     let (zero, source, destination) = (Be16::new(0), ip.source, ip.destination);
     let ends = Ends { source, destination, source_port: zero, destination_port: zero, protocol };
-    L4 { ends, checksum: zero, opens: false, agrees: false, closes: false }
+    L4 { ends, checksum: zero, opens: false, agrees: false, closes: false, flags: 0, from_zero: false }
 }

@@ -69,10 +69,13 @@ family_steps!(V4, run_v4, {
     PlaceError = place_error4 true,
     SendError = send_error4 true,
     Known = known4 true,
+    Answer = answer4 true,
     ByRing = by_ring4 true,
     Make = make4 true,
     Clamp = clamp4 true,
     Send = send4 true,
+    Refuse = refuse4 true,
+    Reset = reset4 true,
 }, too_big4);
 family_steps!(V6, run_v6, {
     Fast = fast6 false,
@@ -84,8 +87,11 @@ family_steps!(V6, run_v6, {
     PlaceError = place_error6 true,
     SendError = send_error6 true,
     Known = known6 true,
+    Answer = answer6 true,
     ByRing = by_ring6 true,
     Make = make6 true,
     Clamp = clamp6 true,
     Send = send6 true,
+    Refuse = refuse6 true,
+    Reset = reset6 true,
 }, too_big6);

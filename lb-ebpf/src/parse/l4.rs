@@ -3,6 +3,7 @@
 use super::Ip;
 use crate::Packet;
 use bytemuck::{Pod, Zeroable};
+use core::hint::black_box;
 use lb_common::{Be16, Be32, Ends, Family, Protocol, Stop};
 
 /// Both ports, the source first.
@@ -10,6 +11,7 @@ pub const PORTS: usize = 0;
 
 /// What the path needs of a transport header.
 #[derive(Clone, Copy, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "as many signs as there are; a step asks for one or two of them")]
 pub struct L4<F: Family> {
     /// Who talks to whom.
     pub ends: Ends<F>,
@@ -21,22 +23,51 @@ pub struct L4<F: Family> {
     pub agrees: bool,
     /// TCP with FIN or RST.
     pub closes: bool,
+    /// Of TCP, as they stand in the packet; of UDP 0.
+    pub flags: u8,
+    /// Whether the sequence number is 0.
+    pub from_zero: bool,
 }
+
+impl<F: Family> L4<F> {
+    /// Whether a server's packet answers a SYN, and then whether it takes the connection: by SYN and ACK, or, as a closed port
+    /// does, by RST and ACK without a sequence number (RFC 9293 §3.10.7.1); a connection that is aborted has one.
+    #[inline(always)]
+    pub fn answers(&self) -> Option<bool> {
+        // Few packets do, and here it is asked for the first time: neither compiler nor verifier need know it before.
+        match black_box(self.flags) & (SYN | RST | ACK) {
+            SYN_ACK => Some(true),
+            RST_ACK if self.from_zero => Some(false),
+            _ => None,
+        }
+    }
+}
+
+const SYN_ACK: u8 = SYN | ACK;
+const RST_ACK: u8 = RST | ACK;
 
 /// The header without options.
 #[repr(C)]
 #[derive(Clone, Copy, Pod, Zeroable)]
 pub struct Tcp {
-    source_port: Be16,
-    destination_port: Be16,
-    sequence: Be32,
-    acknowledgment: Be32,
+    /// Of the sender.
+    pub source_port: Be16,
+    /// Of the receiver.
+    pub destination_port: Be16,
+    /// Of the first byte.
+    pub sequence: Be32,
+    /// The next byte that the sender expects.
+    pub acknowledgment: Be32,
     /// In the upper half words of 32 bits of the header.
     pub data_offset: u8,
-    flags: u8,
-    window: Be16,
-    checksum: Be16,
-    urgent: Be16,
+    /// [`FIN`], [`SYN`], [`RST`], [`ACK`] and others.
+    pub flags: u8,
+    /// Bytes that the sender takes.
+    pub window: Be16,
+    /// Over header, payload and pseudo header.
+    pub checksum: Be16,
+    /// Where urgent data ends.
+    pub urgent: Be16,
 }
 
 #[repr(C)]
@@ -57,10 +88,14 @@ pub const fn checksum(protocol: Protocol) -> usize {
     }
 }
 
-const FIN: u8 = 0x01;
-const SYN: u8 = 0x02;
-const RST: u8 = 0x04;
-const ACK: u8 = 0x10;
+/// The sender has no more to send.
+pub const FIN: u8 = 0x01;
+/// The sender's numbers begin.
+pub const SYN: u8 = 0x02;
+/// The connection is over, or none.
+pub const RST: u8 = 0x04;
+/// The acknowledgment counts.
+pub const ACK: u8 = 0x10;
 
 /// Reads the transport header of a packet, or of its first fragment.
 #[inline(always)]
@@ -74,6 +109,8 @@ pub fn l4<F: Family>(packet: &impl Packet, ip: &Ip<F>, protocol: Protocol) -> Re
                 opens: header.flags & (SYN | ACK) == SYN,
                 agrees: header.flags & SYN != 0,
                 closes: header.flags & (FIN | RST) != 0,
+                flags: header.flags,
+                from_zero: header.sequence.raw() == 0,
             })
         }
         Protocol::Udp => {
@@ -84,6 +121,8 @@ pub fn l4<F: Family>(packet: &impl Packet, ip: &Ip<F>, protocol: Protocol) -> Re
                 opens: false,
                 agrees: false,
                 closes: false,
+                flags: 0,
+                from_zero: false,
             })
         }
     }

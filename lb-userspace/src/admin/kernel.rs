@@ -94,12 +94,16 @@ pub struct CountersReport {
     pub return_packets: u64,
     /// See [`Counters::return_bytes`].
     pub return_bytes: u64,
+    /// See [`Counters::accepted`].
+    pub accepted: u64,
+    /// See [`Counters::resets`].
+    pub resets: u64,
 }
 
 impl From<Counters> for CountersReport {
     fn from(counters: Counters) -> Self {
-        let Counters { packets, bytes, connections, return_packets, return_bytes } = counters;
-        Self { packets, bytes, connections, return_packets, return_bytes }
+        let Counters { packets, bytes, connections, return_packets, return_bytes, accepted, resets } = counters;
+        Self { packets, bytes, connections, return_packets, return_bytes, accepted, resets }
     }
 }
 

@@ -95,7 +95,7 @@ fn render(report: &KernelReport, named: bool) -> String {
 }
 
 fn columns(counters: CountersReport) -> [String; 5] {
-    let CountersReport { packets, bytes, connections, return_packets, return_bytes } = counters;
+    let CountersReport { packets, bytes, connections, return_packets, return_bytes, .. } = counters;
     [connections, packets, bytes, return_packets, return_bytes].map(|number| number.to_string())
 }
 

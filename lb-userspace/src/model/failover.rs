@@ -13,6 +13,8 @@ pub struct Failover {
     pub fallback: Option<BackendIndex>,
     /// Connections to a server that goes down are cut (`tcp`, `http`). Default: they go on.
     pub cut_down: bool,
+    /// What becomes of flows of a server that goes down (`l4`). Default: they move.
+    pub flows: DownFlows,
     /// Connections to backups are cut once another server is back (`tcp`, `http`). Default: they go on.
     pub cut_backups: bool,
 }
@@ -26,7 +28,14 @@ impl Failover {
 
 impl Default for Failover {
     fn default() -> Self {
-        Self { min_up: 1, on_empty: OnEmpty::Error, fallback: None, cut_down: false, cut_backups: false }
+        Self {
+            min_up: 1,
+            on_empty: OnEmpty::Error,
+            fallback: None,
+            cut_down: false,
+            flows: DownFlows::Move,
+            cut_backups: false,
+        }
     }
 }
 
@@ -36,8 +45,20 @@ pub enum OnEmpty {
     /// 503 (`http`), a close (`tcp`), nothing (`l4`).
     #[default]
     Error,
-    /// A reset (`tcp`).
+    /// A reset (`tcp`, `l4`); of a datagram ICMP says so (`l4`).
     Reset,
     /// It goes to servers all the same, healthy or not.
     FailOpen,
+}
+
+/// What becomes of flows of an `l4` frontend whose server is down. New ones, and those of UDP, go to other servers anyway.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum DownFlows {
+    /// They go to other servers.
+    #[default]
+    Move,
+    /// They stay.
+    Keep,
+    /// They are reset when they speak.
+    Reset,
 }

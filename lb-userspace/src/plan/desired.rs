@@ -10,7 +10,7 @@ use super::{
     transition::{self, Change, Moment, Transitions},
 };
 use crate::{
-    model::{Backend, Model, Server, backend},
+    model::{Backend, DownFlows, Model, Server, backend},
     servers::{Registry, Reserve, Stand, Standing, stands, state::IsBackup},
 };
 use lb_common::{Be16, Family as _, Forward, RingId, ServerEntry, ServerId, ServerState, Slot, V4, V6};
@@ -147,7 +147,8 @@ impl Planner {
             let mut chain = model.with_fallbacks(index).filter_map(|(_, backend)| owners.get(&backend.name));
             let (owners, takers) = chain.find(|(_, takers)| !takers.is_empty()).unwrap_or(own);
             let is_disturbed = takers.iter().any(|id| servers.is_down(*id));
-            let change = Change { ring, identity, transition: backend.transition, moment, servers, is_disturbed };
+            let (transition, clings) = (backend.transition, backend.failover.flows != DownFlows::Move);
+            let change = Change { ring, identity, transition, moment, servers, is_disturbed, clings };
             let slots = self.transitions.next(&change, current.get(&ring), owners);
             rings.insert(ring, Ring { identity, slots });
         }

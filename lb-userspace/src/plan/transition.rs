@@ -186,6 +186,8 @@ pub(super) struct Change<'a> {
     pub(super) servers: &'a Servers,
     /// Whether a server that takes new flows is, or will be, down in the maps.
     pub(super) is_disturbed: bool,
+    /// Whether flows of a server that is down stay with it, or are reset: none of them goes along the chain.
+    pub(super) clings: bool,
 }
 
 impl Change<'_> {
@@ -193,15 +195,16 @@ impl Change<'_> {
     ///
     /// Flows that the table does not know belong to `previous`, also while it is down: those that sent a packet meanwhile went
     /// along the chain and into the table, and the silent ones find it again when it returns. But where the table refused
-    /// some, they went along the chain as well, and there they stay. If nobody is left who holds flows of the slot, it is the
+    /// some, they went along the chain as well, and there they stay, if any go along it. If nobody is left who holds flows of the slot, it is the
     /// new owner's at once.
     fn slot(&self, at: usize, old: Slot, past: Past, owner: ServerId, before: &Slots) -> Slot {
         let previous = if past.over { old.current() } else { old.previous };
-        let holder = if self.servers.stays(previous) && (self.servers.forwards(previous) || !past.refused) {
-            previous
-        } else {
-            Some(self.heir(at, before)).filter(|heir| self.servers.serves(*heir)).unwrap_or(owner)
-        };
+        let holder =
+            if self.servers.stays(previous) && (self.servers.forwards(previous) || !past.refused || self.clings) {
+                previous
+            } else {
+                Some(self.heir(at, before)).filter(|heir| self.servers.serves(*heir)).unwrap_or(owner)
+            };
         // An owner that is still down gets up only after its ring is there (`plan::diff`).
         let is_disturbed = self.disturbs(old) || self.servers.is_down(owner);
         let tracked = old.is_tracked() || old.changes_hands() || holder != owner || is_disturbed;

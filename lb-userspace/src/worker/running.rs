@@ -3,7 +3,7 @@
 
 mod wishes;
 
-use super::{given::bound, halves::Halves, scans::Scans};
+use super::{given::bound, halves::Halves, scans::Scans, watch::Watch};
 use crate::{
     admin::{self, metrics, status::Failover},
     channel::message::Interface,
@@ -27,6 +27,9 @@ use std::{
 };
 use tokio::{sync::mpsc, time::Instant};
 use tracing::info;
+
+/// More failed probes than this no check waits for (`fall`).
+const MOST_FAILURES: u64 = 1_000;
 
 /// Where a configuration comes from.
 #[derive(Default)]
@@ -55,6 +58,8 @@ pub(super) struct Running {
     pub(super) counters: Option<KernelCounters>,
     /// `None` without kernel frontends.
     pub(super) scans: Option<Scans>,
+    /// What servers of the kernel half answer.
+    pub(super) watch: Watch,
     pub(super) checker: Checker,
     pub(super) agents: Agents,
     pub(super) verdicts: Verdicts,
@@ -96,6 +101,7 @@ impl Running {
             halves,
             counters: None,
             scans: None,
+            watch: Watch::default(),
             failovers: VecDeque::new(),
             probe_to_map: metrics::latencies(),
             has_moved: false,
@@ -142,6 +148,7 @@ impl Running {
         if let Some(scans) = &mut self.scans {
             scans.look(&self.halves);
         }
+        self.watch.configure(model, Instant::now());
         self.verdicts.update(model, |identity| self.halves.registry.standing(identity).health);
         self.proven.update(model);
         self.prove(model, &model.backends);
@@ -230,6 +237,20 @@ impl Running {
         let transition = self.verdicts.observed(identity, spared, Instant::now());
         self.checker.set_pace(identity, self.verdicts.pace(identity));
         self.change_health(transition.as_slice(), &BTreeSet::new());
+    }
+
+    /// Looks at what servers of the kernel half answer, and takes into account that some fail.
+    pub(super) fn watch(&mut self) {
+        let Some(counters) = &self.counters else { return };
+        for (identity, times) in self.watch.look(&self.halves, counters, Instant::now()) {
+            // As often as failed probes may be wanted, at most, and no longer than it is up.
+            for _ in 0..times.min(MOST_FAILURES) {
+                if !self.halves.registry.standing(identity).keeps_existing() {
+                    break;
+                }
+                self.observed(identity);
+            }
+        }
     }
 
     /// Whether a backend takes new traffic with one server less.

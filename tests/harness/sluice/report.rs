@@ -164,6 +164,8 @@ pub struct ServerRow {
     pub packets: u64,
     /// TCP connections sent there.
     pub connections: u64,
+    /// Those that it refused, where replies pass.
+    pub resets: u64,
 }
 
 /// A ring.

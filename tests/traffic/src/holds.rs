@@ -2,10 +2,11 @@
 
 use crate::{
     oracle::{self, Sums},
+    packet::flags::{ACK, FIN, RST, SYN},
     world::{NET4, NET6, Net, addr},
     worlds,
 };
-use lb_common::{End, Forward, NextHop, ServerEntry, ServerId, ServerState, Stop, V4, V6, VipId};
+use lb_common::{End, Forward, NextHop, ServerEntry, ServerId, ServerState, Stop, V4, V6, VipId, vip::flags::KEEPS};
 use lb_ebpf::{
     Tables, Verdict,
     testing::{Counted, MemoryTables},
@@ -70,14 +71,19 @@ impl Passage<'_> {
         let (Some(asked), Some(answer)) = (oracle::packet(self.input), oracle::packet(self.output)) else {
             return Some("what is answered is a whole packet");
         };
-        let wrong = if stop == Stop::ToldTooBig {
-            told(asked, answer)
-        } else {
-            differing(asked, answer)
+        let wrong = match stop {
+            Stop::ToldTooBig => told(asked, answer),
+            Stop::Refused if oracle::is_icmp(self.output) => unreachable(asked, answer),
+            Stop::Refused | Stop::Reset => reset(asked, answer),
+            _ => differing(asked, answer)
                 .is_none_or(|bytes| bytes > 2 * LARGEST_ADDRESS + 6)
-                .then_some("a ping comes back as it was")
+                .then_some("a ping comes back as it was"),
         };
-        wrong.or_else(|| self.sums())
+        // What is quoted is as it came, and a ping as well.
+        let is_own = |sum: &String| matches!(stop, Stop::Refused | Stop::Reset) && !sum.starts_with("quoted");
+        let is_wrong =
+            || oracle::wrong(self.output).iter().any(is_own).then_some("the sums of our own answers are right");
+        wrong.or_else(is_wrong).or_else(|| self.sums())
     }
 
     fn sent(&self, verdict: Verdict) -> Option<&'static str> {
@@ -86,6 +92,9 @@ impl Passage<'_> {
             return Some("a packet that is sent is counted");
         };
         let once = of_vip == of_server && of_vip.packets + of_vip.return_packets == 1;
+        if of_vip.accepted + of_vip.resets > of_vip.return_packets || of_vip.connections > of_vip.packets {
+            return Some("clients open connections, and servers answer");
+        }
         if !once || vips.len() != 1 || servers.len() != 1 || !stops.is_empty() {
             return Some("a packet that is sent is counted once");
         }
@@ -174,8 +183,9 @@ impl Passage<'_> {
         if !worlds::members(net, ring).contains(&id) {
             return Some("packets go to servers of the VIP's own backend");
         }
-        if !ServerState::from_byte(server.state).forwards() {
-            return Some("packets go to servers that take some");
+        let state = ServerState::from_byte(server.state);
+        if !state.forwards() && !(state == ServerState::Down && self.stays(net, vip)) {
+            return Some("packets go to servers that take some, or that keep what they have");
         }
         if !self.goes_by(server.next_hop.into()) {
             return Some("packets go to the server's own next hop");
@@ -189,6 +199,15 @@ impl Passage<'_> {
         }
         let source_stays = matches!(forward, Forward::Direct | Forward::Nat);
         (source_stays && after.source != before.source).then_some("the client stays the source")
+    }
+
+    /// Whether the packet may stay with a server that is down: its VIP says so, and it is of a connection that may be there. So
+    /// is what an error is about. A VIP may be there twice, for its port and for all.
+    fn stays(&self, net: &Net, vip: VipId) -> bool {
+        let Self { tables, input, .. } = self;
+        let mut rows = tables.v4.vips.values().chain(tables.v6.vips.values());
+        let is_tcp = (vip - net.vip_id(0)) % 2 == 0;
+        is_tcp && !oracle::opens(input) && rows.any(|row| row.id == vip && row.has(KEEPS))
     }
 
     /// To the client from the VIP; what routers say keeps their name.
@@ -301,6 +320,47 @@ fn told(asked: &[u8], answer: &[u8]) -> Option<&'static str> {
     }
     let mtu = icmp.last_chunk::<4>().map_or(0, |bytes| u32::from_be_bytes(*bytes) as usize);
     (mtu >= asked.len() && mtu != 1_280).then_some("who is told that a packet is too big is told of less")
+}
+
+/// A reset in answer to a segment (RFC 9293 §3.10.7.1), which is no longer.
+fn reset(asked: &[u8], answer: &[u8]) -> Option<&'static str> {
+    let header = if answer.first().is_some_and(|first| first >> 4 == 4) { 20 } else { 40 };
+    let (Some((6, segment)), Some((6, reset))) = (oracle::transport(asked), oracle::transport(answer)) else {
+        return Some("a reset answers a segment");
+    };
+    let number =
+        |of: &[u8], at: usize| of.get(at..at + 4).and_then(|bytes| Some(u32::from_be_bytes(bytes.try_into().ok()?)));
+    let (Some(sequence), Some(acknowledgment)) = (number(&segment, 4), number(&segment, 8)) else {
+        return Some("a segment has numbers");
+    };
+    let (Some(flags), Some(words)) = (segment.get(13), segment.get(12).map(|offset| usize::from(offset >> 4))) else {
+        return Some("a segment has flags");
+    };
+    let Some(payload) = segment.len().checked_sub(words * 4).filter(|_| words >= 5 && flags & RST == 0) else {
+        return Some("what is no whole segment, or a reset, has no answer");
+    };
+    let length = payload + usize::from(flags & SYN != 0) + usize::from(flags & FIN != 0);
+    let (sequence, acknowledgment, flags) = if flags & ACK != 0 {
+        (acknowledgment, 0, RST)
+    } else {
+        (0, u32::try_from(length).map_or(0, |length| sequence.wrapping_add(length)), RST | ACK)
+    };
+    let ports = [segment.get(2..4).unwrap_or_default(), segment.get(..2).unwrap_or_default()].concat();
+    let wanted = [&ports[..], &sequence.to_be_bytes(), &acknowledgment.to_be_bytes(), &[0x50, flags, 0, 0]].concat();
+    let is_right = reset.starts_with(&wanted) && reset.len() == 20 && answer.len() == header + 20;
+    (!is_right || answer.len() > asked.len()).then_some("a reset says what the standard says")
+}
+
+/// An answer to a datagram that nobody takes: its headers, and no more.
+fn unreachable(asked: &[u8], answer: &[u8]) -> Option<&'static str> {
+    let (header, says, quote) =
+        if answer.first().is_some_and(|first| first >> 4 == 4) { (20, [3, 3], 28) } else { (40, [1, 4], 48) };
+    let icmp = answer.get(header..).unwrap_or_default();
+    let is_right = icmp.starts_with(&says)
+        && icmp.get(4..8) == Some(&[0; 4])
+        && icmp.get(8..) == asked.get(..quote)
+        && asked.get(if header == 20 { 9 } else { 6 }) == Some(&17);
+    (!is_right).then_some("an answer to a datagram quotes its headers")
 }
 
 /// Those of the outermost header of a frame.

@@ -52,7 +52,7 @@ pub type Sums = BTreeMap<String, bool>;
 pub fn sums(frame: &[u8]) -> Sums {
     let mut sums = Sums::new();
     if let Some(packet) = payload(frame) {
-        Walk { sums: &mut sums, place: "", depth: 0, ports: None }.packet(packet);
+        Walk { sums: &mut sums, place: "", depth: 0, transport: None }.packet(packet);
     }
     sums
 }
@@ -83,11 +83,23 @@ pub fn packet(frame: &[u8]) -> Option<&[u8]> {
     packet.get(..length)
 }
 
+/// What the outermost header of a packet carries, and its number, if the packet is whole.
+pub fn transport(packet: &[u8]) -> Option<(u8, Vec<u8>)> {
+    let mut walk = Walk { sums: &mut Sums::new(), place: "", depth: 0, transport: None };
+    let _whole = walk.packet(packet);
+    walk.transport
+}
+
 /// Source and destination port of a packet, if it is whole and has any.
 pub fn ports(packet: &[u8]) -> Option<[u16; 2]> {
-    let mut walk = Walk { sums: &mut Sums::new(), place: "", depth: 0, ports: None };
-    let _whole = walk.packet(packet);
-    walk.ports
+    let (_, bytes) = transport(packet).filter(|(protocol, _)| matches!(protocol, 6 | 17))?;
+    Some([word(&bytes, 0)?, word(&bytes, 2)?])
+}
+
+/// Whether a frame has the first segment of a connection: with SYN and without ACK.
+pub fn opens(frame: &[u8]) -> bool {
+    let transport = packet(frame).and_then(transport);
+    transport.is_some_and(|(protocol, bytes)| protocol == 6 && bytes.get(13).is_some_and(|flags| flags & 0x12 == 0x02))
 }
 
 fn word(bytes: &[u8], at: usize) -> Option<u16> {
@@ -98,8 +110,8 @@ struct Walk<'a> {
     sums: &'a mut Sums,
     place: &'static str,
     depth: u8,
-    /// Of the outermost packet.
-    ports: Option<[u16; 2]>,
+    /// What the packet carries.
+    transport: Option<(u8, Vec<u8>)>,
 }
 
 impl Walk<'_> {
@@ -153,9 +165,7 @@ impl Walk<'_> {
     fn transport(&mut self, ends: (IpAddr, IpAddr), protocol: u8, bytes: &[u8]) -> Option<()> {
         let summed =
             |bytes: &[u8]| checksum(&[pseudo_header(ends, protocol, bytes.len()), bytes.to_vec()].concat()) == 0;
-        if matches!(protocol, 6 | 17) {
-            self.ports = word(bytes, 0).zip(word(bytes, 2)).map(<[u16; 2]>::from);
-        }
+        self.transport = Some((protocol, bytes.to_vec()));
         match protocol {
             6 if bytes.len() >= 20 => self.note("tcp", summed(bytes)),
             17 => {
@@ -183,6 +193,6 @@ impl Walk<'_> {
     }
 
     fn inside(&mut self, place: &'static str, packet: &[u8]) -> Option<()> {
-        Walk { sums: self.sums, place, depth: self.depth + 1, ports: None }.packet(packet)
+        Walk { sums: self.sums, place, depth: self.depth + 1, transport: None }.packet(packet)
     }
 }

@@ -3,7 +3,7 @@
 
 mod headers;
 
-pub use headers::{Extension, Tunnel};
+pub use headers::{Extension, Numbers, Tunnel};
 
 use crate::oracle::{checksum, pseudo_header};
 use lb_common::Mac;
@@ -27,7 +27,7 @@ pub mod flags {
 /// What a frame carries.
 #[derive(Clone, Debug, Eq, PartialEq)]
 enum Transport {
-    Tcp { flags: u8, options: Vec<u8> },
+    Tcp { flags: u8, numbers: Numbers, options: Vec<u8> },
     Udp { checksum: bool },
     Icmp { kind: u8, code: u8, rest: [u8; 4] },
 }
@@ -57,7 +57,8 @@ pub struct Frame {
 impl Frame {
     /// A TCP segment with ACK set and a little payload.
     pub fn tcp(source: impl Into<SocketAddr>, destination: impl Into<SocketAddr>) -> Self {
-        let transport = Transport::Tcp { flags: flags::ACK, options: Vec::new() };
+        let numbers = Numbers { sequence: 0x1234_5678, acknowledgment: 0, window: 0x7fff };
+        let transport = Transport::Tcp { flags: flags::ACK, numbers, options: Vec::new() };
         Self::new(source.into(), destination.into(), transport)
     }
 
@@ -97,6 +98,14 @@ impl Frame {
     pub fn flags(mut self, wanted: u8) -> Self {
         if let Transport::Tcp { flags, .. } = &mut self.transport {
             *flags = wanted;
+        }
+        self
+    }
+
+    /// Sets the numbers of TCP.
+    pub fn numbers(mut self, wanted: Numbers) -> Self {
+        if let Transport::Tcp { numbers, .. } = &mut self.transport {
+            *numbers = wanted;
         }
         self
     }
@@ -291,7 +300,7 @@ impl Frame {
     fn transport_bytes(&self) -> Vec<u8> {
         let ports = [self.source.port().to_be_bytes(), self.destination.port().to_be_bytes()].concat();
         let (mut bytes, at) = match &self.transport {
-            Transport::Tcp { flags, options } => (headers::tcp(&ports, *flags, options), Some(16)),
+            Transport::Tcp { flags, numbers, options } => (headers::tcp(&ports, *flags, *numbers, options), Some(16)),
             Transport::Udp { checksum } => (headers::udp(&ports, self.payload.len()), checksum.then_some(6)),
             Transport::Icmp { kind, code, rest } => ([&[*kind, *code, 0, 0], &rest[..]].concat(), Some(2)),
         };

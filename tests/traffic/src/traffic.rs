@@ -4,7 +4,7 @@ mod mutate;
 
 use crate::{
     oracle,
-    packet::{ETHERNET, Extension, Frame, flags},
+    packet::{ETHERNET, Extension, Frame, Numbers, flags},
     random::Random,
     world::{INSIDE, NET4, NET6, Net, OUTSIDE, answers, arrives, at_port},
     worlds,
@@ -128,8 +128,14 @@ impl Traffic {
             flags::SYN | flags::ACK,
             flags::FIN | flags::ACK,
             flags::RST,
+            flags::RST | flags::ACK,
         ];
         frame = frame.flags(random.pick(&tcp_flags)).tcp_options(&mutate::tcp_options(random));
+        if random.one_in(4) {
+            let numbers = [0, 1, 0x7fff_ffff, u32::MAX];
+            let (sequence, acknowledgment) = (random.pick(&numbers), random.pick(&numbers));
+            frame = frame.numbers(Numbers { sequence, acknowledgment, window: 1_024 });
+        }
         if random.one_in(6) {
             frame = frame.without_checksum_of_udp();
         }

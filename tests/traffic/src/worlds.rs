@@ -14,8 +14,8 @@ use lb_common::{
     hash::mix,
     returns::ReturnRow,
     vip::flags::{
-        AFFINITY, ANY_PORT, FRAGMENTS_HASH, FRAGMENTS_ONLY, FRAGMENTS_TRACK, PING, PING_DROP, POOL, TRACK_FULL,
-        WITHDRAWN,
+        AFFINITY, ANY_PORT, FRAGMENTS_HASH, FRAGMENTS_ONLY, FRAGMENTS_TRACK, KEEPS, PING, PING_DROP, POOL, REFUSES,
+        RESETS, TRACK_FULL, WITHDRAWN,
     },
 };
 use lb_ebpf::testing::MemoryTables;
@@ -77,6 +77,7 @@ fn states(random: &mut Random, tables: &mut MemoryTables) {
         ServerState::Up,
         ServerState::Up,
         ServerState::Drain,
+        ServerState::Down,
         ServerState::Down,
         ServerState::Free,
     ]);
@@ -156,6 +157,7 @@ fn vip(random: &mut Random, tables: &mut MemoryTables) {
         }
     }
     let (mss, withdrawn) = random.pick(&[(0, 0), (0, WITHDRAWN), (1_300, 0), (536, 0), (88, WITHDRAWN)]);
+    flags |= random.pick(&[0, 0, KEEPS, KEEPS, RESETS, RESETS, KEEPS | RESETS]) | random.pick(&[0, REFUSES]);
     let (sources, exact) = (1 + random.below(2), random.pick(&[true, false]));
     set_vip(tables, vip, |row| {
         (row.flags, row.mss) = (flags | withdrawn, mss);

@@ -10,19 +10,23 @@ use std::fmt;
 
 /// Encodes what there is to tell of the kernel half.
 pub(super) fn encode(kernel: &KernelReport, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
-    const VIP: [Name; 5] = [
+    const VIP: [Name; 7] = [
         ("vip_packets", "Packets to the VIP that were forwarded"),
         ("vip_bytes", "Bytes of those, from the Ethernet header on"),
         ("vip_connections", "TCP connections opened: packets with SYN and without ACK"),
         ("vip_return_packets", "Packets from servers to clients (nat only)"),
         ("vip_return_bytes", "Bytes of those"),
+        ("vip_accepted", "SYNs that servers answered by a SYN with ACK (nat and fullnat only)"),
+        ("vip_resets", "SYNs that servers answered by a reset (nat and fullnat only)"),
     ];
-    const SERVER: [Name; 5] = [
+    const SERVER: [Name; 7] = [
         ("server_packets", "Packets that the kernel half forwarded to the server"),
         ("server_bytes", "Bytes of those, from the Ethernet header on"),
         ("server_flows", "TCP connections opened through the kernel half: packets with SYN and without ACK"),
         ("server_return_packets", "Packets from the server to clients (nat only)"),
         ("server_return_bytes", "Bytes of those"),
+        ("server_accepted", "SYNs that the server answered by a SYN with ACK (nat and fullnat only)"),
+        ("server_resets", "SYNs that the server answered by a reset (nat and fullnat only)"),
     ];
     for (column, name) in VIP.into_iter().enumerate() {
         let rows = kernel.vips.iter().map(|vip| {
@@ -59,6 +63,7 @@ fn encode_rings(kernel: &KernelReport, encoder: &mut DescriptorEncoder<'_>) -> f
 }
 
 fn value(counters: CountersReport, column: usize) -> u64 {
-    let CountersReport { packets, bytes, connections, return_packets, return_bytes } = counters;
-    [packets, bytes, connections, return_packets, return_bytes].get(column).copied().unwrap_or_default()
+    let CountersReport { packets, bytes, connections, return_packets, return_bytes, accepted, resets } = counters;
+    let columns = [packets, bytes, connections, return_packets, return_bytes, accepted, resets];
+    columns.get(column).copied().unwrap_or_default()
 }

@@ -95,15 +95,21 @@ table! {
         /// stays where it is. Backups are counted by themselves, once no other server can take traffic. Default: 1.
         min_up: i64,
         /// What becomes of new traffic of a backend without servers that can take it. `error`: 503 (`http`; see `errorfile`),
-        /// the end of the connection (`tcp`), nothing (`l4`). `reset`: a reset of the connection (`tcp`). `fail-open`: it goes to
-        /// servers all the same, healthy or not. Default: `error`, as HAProxy.
+        /// the end of the connection (`tcp`), nothing (`l4`). `reset`: a reset of the connection (`tcp`, `l4`), which is no
+        /// longer than what it answers; in `l4` also what is there already is reset, and datagrams are answered by ICMP (port
+        /// unreachable, at most 1,000 a second on each CPU), as IPVS does. `fail-open`: it goes to servers all the same, healthy
+        /// or not. Default: `error`, as HAProxy.
         on_empty: OnEmpty,
         /// The backend that takes new traffic while this one has no server that can. `tcp`, `http`: rules and all count as if
         /// it had been named instead, also for clients whose cookie names a server that drains. `l4`: its servers take the place
         /// of this one's; it must forward in the same way. Default: none.
         fallback: Text,
-        /// What becomes of connections to a server that goes down or into maintenance (`tcp`, `http`), HAProxy's
-        /// `on-marked-down`: `keep`, or `shutdown-sessions`. Default: `keep`.
+        /// What becomes of connections to a server that goes down or into maintenance, HAProxy's `on-marked-down`. `keep`: they
+        /// stay with it; `shutdown-sessions`: they are cut, in `l4` by a reset to the client when it next sends something, and the
+        /// server hears nothing; `move` (`l4`): other servers get their packets. In `l4` new connections and datagrams go to
+        /// other servers whatever is chosen, fragments to none, and a connection that is silent for longer than `transition`
+        /// moves; not with balance = "source" or fragments = "hash", which do not tell connections apart. Default: `keep` (`tcp`,
+        /// `http`), `move` (`l4`).
         on_marked_down: Marked,
         /// What becomes of connections to backups once another server is back (`tcp`, `http`), HAProxy's `on-marked-up`: `keep`,
         /// or `shutdown-backup-sessions`. Default: `keep`.

@@ -140,13 +140,15 @@ impl Word for OnEmpty {
 /// `on_marked_down`.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Marked {
+    Move,
     Keep,
     Shutdown,
 }
 
 impl Word for Marked {
     const WHAT: &'static str = "what becomes of connections";
-    const WORDS: &'static [(&'static str, Self)] = &[("keep", Self::Keep), ("shutdown-sessions", Self::Shutdown)];
+    const WORDS: &'static [(&'static str, Self)] =
+        &[("keep", Self::Keep), ("shutdown-sessions", Self::Shutdown), ("move", Self::Move)];
 }
 
 /// `on_marked_up`.

@@ -1,7 +1,7 @@
 //! Checks: keys of the types, who tracks whom, what is observed.
 
 use super::{assert_errors, assert_warnings, model};
-use crate::model::ServerName;
+use crate::model::{DownFlows, OnEmpty, ServerName, check::Layer};
 
 #[test]
 fn servers_may_track_others_along_chains() {
@@ -119,6 +119,52 @@ server = [{ name = "a", address = "10.0.0.1:80" }]
 }
 
 #[test]
+fn of_l4_what_servers_answer_is_observed_where_it_passes() {
+    let text = |forward: &str, layer: &str| {
+        format!(
+            r#"[global]
+interfaces = "eth0"
+hash_key = "000102030405060708090a0b0c0d0e0f"
+[frontend.dns]
+mode = "l4"
+bind = "192.0.2.1:53"
+default_backend = "a"
+[backend.a]
+forward = "{forward}"
+check = {{ type = "tcp", observe = "{layer}" }}
+server = [{{ name = "a", address = "10.0.0.1:53" }}]
+"#
+        )
+    };
+    let observe = model(&text("nat", "layer4")).backends[0].check.as_ref().expect("a check").observe;
+    assert_eq!(observe.expect("it observes").layer, Layer::Connections);
+    assert_errors(&text("direct", "layer4").replace(":53\" }", "\" }"), UNSEEN);
+    assert_errors(&text("nat", "layer7"), NO_REQUESTS);
+}
+
+const UNSEEN: &str = r#"error: `observe` sees nothing of backend `a`: by `direct` replies go past the balancer
+  --> sluice.toml:10:35
+   |
+ 7 | default_backend = "a"
+   |                   --- used by l4 frontend `dns` here
+...
+10 | check = { type = "tcp", observe = "layer4" }
+   |                                   ^^^^^^^^
+   |
+   = help: forward = "nat" or "fullnat" if they pass here; else leave it to probes
+"#;
+
+const NO_REQUESTS: &str = r#"error: `observe = "layer7"` has no meaning for frontend `dns` of mode `l4`
+  --> sluice.toml:10:35
+   |
+ 7 | default_backend = "a"
+   |                   --- used here
+...
+10 | check = { type = "tcp", observe = "layer7" }
+   |                                   ^^^^^^^^
+"#;
+
+#[test]
 fn fallbacks_end_somewhere_and_each_word_has_its_layer() {
     assert_errors(FALLBACKS, FALLBACKS_REPORT);
 }
@@ -141,6 +187,7 @@ server = [{ name = "a", address = "10.0.0.1:80" }]
 [backend.b]
 fallback = "c"
 on_empty = "reset"
+on_marked_down = "move"
 min_up = 2
 server = [{ name = "a", address = "10.0.0.1:80" }]
 [backend.c]
@@ -177,23 +224,87 @@ error: `on_empty = "reset"` has no meaning for frontend `www` of mode `http`
 18 | on_empty = "reset"
    |            ^^^^^^^
 
-error: at most 1 servers of backend `b` take traffic: `min_up` is never reached
-  --> sluice.toml:19:10
+error: `on_marked_down = "move"` has no meaning for frontend `www` of mode `http`
+  --> sluice.toml:19:18
    |
-19 | min_up = 2
+11 | default_backend = "b"
+   |                   --- used here
+...
+19 | on_marked_down = "move"
+   |                  ^^^^^^
+
+error: at most 1 servers of backend `b` take traffic: `min_up` is never reached
+  --> sluice.toml:20:10
+   |
+20 | min_up = 2
    |          ^
 
 error: backend `c` would fall back to itself
-  --> sluice.toml:22:12
+  --> sluice.toml:23:12
    |
-22 | fallback = "b"
+23 | fallback = "b"
    |            ^^^
 
 error: there is no backend `e`
-  --> sluice.toml:25:12
+  --> sluice.toml:26:12
    |
-25 | fallback = "e"
+26 | fallback = "e"
    |            ^^^
    |
    = help: did you mean `a`?
+"#;
+
+#[test]
+fn the_kernel_half_refuses_keeps_and_resets() {
+    let text = |more: &str| {
+        format!(
+            r#"[global]
+interfaces = "eth0"
+hash_key = "000102030405060708090a0b0c0d0e0f"
+[frontend.dns]
+mode = "l4"
+bind = "192.0.2.1:53"
+fragments = "hash"
+default_backend = "a"
+[backend.a]
+forward = "nat"
+{more}
+server = [{{ name = "a", address = "10.0.0.1:53" }}]
+"#
+        )
+    };
+    let failover = |more: &str| model(&text(more).replace("fragments = \"hash\"\n", "")).backends[0].failover;
+    assert_eq!((failover("").on_empty, failover("").flows), (OnEmpty::Error, DownFlows::Move));
+    assert_eq!(failover("on_empty = \"reset\"").on_empty, OnEmpty::Reset);
+    for (word, flows) in [("move", DownFlows::Move), ("keep", DownFlows::Keep), ("shutdown-sessions", DownFlows::Reset)]
+    {
+        assert_eq!(failover(&format!("on_marked_down = \"{word}\"")).flows, flows);
+    }
+    assert_errors(&text("balance = \"source\"\non_marked_down = \"keep\""), TOGETHER);
+    assert_eq!(
+        model(&text("balance = \"source\"\non_marked_down = \"move\"")).backends[0].failover.flows,
+        DownFlows::Move
+    );
+}
+
+const TOGETHER: &str = r#"error: connections of a client to backend `a` are not told apart: they can only move
+  --> sluice.toml:12:18
+   |
+11 | balance = "source"
+   |           -------- they go by this together
+12 | on_marked_down = "keep"
+   |                  ^^^^^^
+   |
+   = help: on_marked_down = "move", or balance = "maglev" and fragments = "track" or "drop"
+
+error: connections of a client to backend `a` are not told apart: they can only move
+  --> sluice.toml:12:18
+   |
+ 7 | fragments = "hash"
+   |             ------ they go by this together
+...
+12 | on_marked_down = "keep"
+   |                  ^^^^^^
+   |
+   = help: on_marked_down = "move", or balance = "maglev" and fragments = "track" or "drop"
 "#;

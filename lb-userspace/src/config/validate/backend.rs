@@ -76,6 +76,7 @@ pub(super) fn backend(
         errors: errors(name, typed, uses, defaults, bundle, out),
     };
     check::refuse_without_tls(&typed.check, &backend, out);
+    check::refuse_unseen(typed, uses, &backend, out);
     backend
 }
 

@@ -14,13 +14,13 @@ mod sql;
 mod tls;
 mod udp;
 
-use super::{range, tls as tls_of};
+use super::{Use, failover::without_meaning, range, tls as tls_of};
 use crate::{
     config::{
         acl::Known,
         bundle::Bundle,
         error::Diagnostic,
-        file::{Check as Typed, CheckKeys, OwnKeys},
+        file::{Backend as TypedBackend, Check as Typed, CheckKeys, Mode, OwnKeys},
         read::Knob,
         source::At,
         text::Text,
@@ -28,7 +28,7 @@ use crate::{
     },
     model::{
         Backend, Check, CheckKind, Secret,
-        check::{Login, Observe, Reach, Spoken},
+        check::{Layer, Login, Observe, Reach, Spoken},
     },
 };
 use std::{ops::RangeInclusive, time::Duration};
@@ -131,6 +131,24 @@ pub(super) fn refuse_programs<'a>(checks: impl Iterator<Item = &'a Typed>, out: 
                 Diagnostic::error(r#type.span, "a check of type `exec` needs `exec_checks = true` in `[global]`");
             out.push(error.help("it runs programs on this machine, as `exec_user`"));
         }
+    }
+}
+
+/// Of traffic that goes through the kernel half alone `observe` sees what servers answer to SYNs, and that only where it passes.
+pub(super) fn refuse_unseen(typed: &TypedBackend, uses: &[&Use<'_>], backend: &Backend, out: &mut Vec<Diagnostic>) {
+    let observe = typed.check.given().and_then(|check| check.value.keys.observe.given());
+    let only = uses.iter().all(|used| used.mode == Some(Mode::L4));
+    let (Some(observe), Some(l4), true) = (observe, uses.first(), only) else { return };
+    if observe.value == Layer::Requests {
+        out.push(without_meaning("observe = \"layer7\"", observe.span, l4));
+    }
+    if !backend.forward.translates() {
+        let way = backend.forward.word();
+        let message =
+            format!("`observe` sees nothing of backend `{}`: by `{way}` replies go past the balancer", backend.name);
+        let error = Diagnostic::error(observe.span, message);
+        let error = error.related(l4.span, format!("used by l4 frontend `{}` here", l4.frontend));
+        out.push(error.help("forward = \"nat\" or \"fullnat\" if they pass here; else leave it to probes"));
     }
 }
 

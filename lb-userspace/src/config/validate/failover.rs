@@ -7,13 +7,12 @@ use crate::{
         file::{Backend as Typed, Marked, MarkedUp, Mode},
         source::{At, Span},
     },
-    model::{Backend, Failover, OnEmpty},
+    model::{Backend, DownFlows, Failover, OnEmpty},
 };
 
 pub(super) fn failover(typed: &Typed, uses: &[&Use<'_>], names: &Names<'_>, out: &mut Vec<Diagnostic>) -> Failover {
     let min_up = range::number(&typed.min_up, "min_up", 1_u32..=65_535, 1, out);
     let proxied = [
-        ("on_marked_down", typed.on_marked_down.given().map(|at| at.span)),
         ("on_marked_up", typed.on_marked_up.given().map(|at| at.span)),
     ];
     for (key, span) in proxied.into_iter().filter_map(|(key, span)| Some((key, span?))) {
@@ -22,8 +21,13 @@ pub(super) fn failover(typed: &Typed, uses: &[&Use<'_>], names: &Names<'_>, out:
     }
     let on_empty = typed.on_empty.value().copied().unwrap_or_default();
     if let Some(At { span, .. }) = typed.on_empty.given().filter(|_| on_empty == OnEmpty::Reset) {
-        let others = uses.iter().filter(|used| used.mode.is_some_and(|mode| mode != Mode::Tcp));
+        let others = uses.iter().filter(|used| used.mode == Some(Mode::Http));
         out.extend(others.map(|other| without_meaning("on_empty = \"reset\"", *span, other)));
+    }
+    let marked = typed.on_marked_down.value().copied();
+    if let Some(At { span, .. }) = typed.on_marked_down.given().filter(|_| marked == Some(Marked::Move)) {
+        let others = uses.iter().filter(|used| used.mode.is_some_and(|mode| mode != Mode::L4));
+        out.extend(others.map(|other| without_meaning("on_marked_down = \"move\"", *span, other)));
     }
     let fallback = typed.fallback.value().and_then(|text| {
         let found = names.find(&text.value);
@@ -36,12 +40,17 @@ pub(super) fn failover(typed: &Typed, uses: &[&Use<'_>], names: &Names<'_>, out:
         min_up,
         on_empty,
         fallback,
-        cut_down: typed.on_marked_down.value() == Some(&Marked::Shutdown),
+        cut_down: marked == Some(Marked::Shutdown),
+        flows: match marked {
+            None | Some(Marked::Move) => DownFlows::Move,
+            Some(Marked::Keep) => DownFlows::Keep,
+            Some(Marked::Shutdown) => DownFlows::Reset,
+        },
         cut_backups: typed.on_marked_up.value() == Some(&MarkedUp::ShutdownBackups),
     }
 }
 
-fn without_meaning(key: &str, span: Span, used: &Use<'_>) -> Diagnostic {
+pub(super) fn without_meaning(key: &str, span: Span, used: &Use<'_>) -> Diagnostic {
     let mode = used.mode.map_or("", Mode::word);
     let message = format!("`{key}` has no meaning for frontend `{}` of mode `{mode}`", used.frontend);
     Diagnostic::error(span, message).related(used.span, "used here")

@@ -67,8 +67,12 @@ pub(super) fn check(
     check_global(file, frontends, out);
     let frontends: Vec<_> = frontends.iter().flat_map(|frontend| l4(frontend, backends, names)).collect();
     let mut seen = BTreeSet::new();
-    for frontend in frontends.iter().filter(|frontend| seen.insert(frontend.index)) {
-        backend::check(frontend, out);
+    for frontend in &frontends {
+        let is_first = seen.insert(frontend.index);
+        if is_first {
+            backend::check(frontend, out);
+        }
+        backend::check_marked_down(frontend, is_first, out);
     }
     let mut vips: Vec<_> = frontends.iter().flat_map(|frontend| vips(*frontend)).collect();
     vips.sort_by_key(|vip| vip.span);

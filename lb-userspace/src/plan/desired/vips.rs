@@ -1,7 +1,9 @@
 //! The rows of `VIPS4` and `VIPS6`: each VIP, and for each address an entry that says what holds of all of it.
 
 use crate::{
-    model::{Affinity, Backend, Endpoint, Fragments, KernelVip, Model, Ping, QuorumDown, Track, backend},
+    model::{
+        Affinity, Backend, DownFlows, Endpoint, Fragments, KernelVip, Model, OnEmpty, Ping, QuorumDown, Track, backend,
+    },
     servers::Registry,
 };
 use lb_common::{Be16, Forward, RingId, Vip, VipId, vip::flags};
@@ -75,7 +77,13 @@ fn row(id: VipId, ring: RingId, vip: &KernelVip, backend: &Backend, registry: &R
     };
     let affinity = if backend.affinity == Affinity::Source { flags::AFFINITY } else { 0 };
     let track = if backend.track == Track::Full { flags::TRACK_FULL } else { 0 };
-    row.flags = fragments | affinity | track;
+    let empty = if backend.failover.on_empty == OnEmpty::Reset { flags::REFUSES } else { 0 };
+    let down = match backend.failover.flows {
+        DownFlows::Move => 0,
+        DownFlows::Keep => flags::KEEPS,
+        DownFlows::Reset => flags::RESETS,
+    };
+    row.flags = fragments | affinity | track | empty | down;
     row
 }
 

@@ -37,13 +37,14 @@ fn rows(servers: &[Is]) -> BTreeMap<ServerId, ServerEntry> {
 struct One {
     transitions: Transitions,
     slots: Slots,
+    clings: bool,
 }
 
 impl One {
     fn new(slot: Slot) -> Self {
         let mut slots = empty_slots();
         Arc::make_mut(&mut slots).fill(slot);
-        Self { transitions: Transitions::default(), slots }
+        Self { transitions: Transitions::default(), slots, clings: false }
     }
 
     /// A plan: at a time in seconds, whose the slots should be, how servers 1, 2, … stand and will.
@@ -62,6 +63,7 @@ impl One {
             moment: Moment { now: Duration::from_secs(now), census },
             servers: &Servers::new(&rows(is), &rows(will)),
             is_disturbed: true,
+            clings: self.clings,
         };
         let before = Ring { identity: IDENTITY, slots: Arc::clone(&self.slots) };
         self.slots = self.transitions.next(&change, Some(&before), &owners);
@@ -142,6 +144,10 @@ fn what_the_table_refused_while_a_server_was_down_stays_where_the_chain_led() {
         assert_eq!(plan(&[(5, 0), (6, 100)]), expected, "{old:?} to {owner}, {is:?} to {will:?}");
         assert_eq!(plan(&[(5, 100)]), expected, "what happened before this daemon began may have been just now");
         assert_eq!(plan(&[(5, 0), (6, 50), (6, 100)]), One::new(old).plan(100, owner, &is, &will), "that was before");
+        let mut one = One { clings: true, ..One::new(old) };
+        one.transitions.note_refused(5, seconds(100));
+        let as_never = One::new(old).plan(100, owner, &is, &will);
+        assert_eq!(one.plan(100, owner, &is, &will), as_never, "where flows do not move, nothing went along the chain");
     }
 }
 

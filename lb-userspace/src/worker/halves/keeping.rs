@@ -6,7 +6,7 @@ mod clients;
 use super::*;
 use crate::{
     dataplane::memory::MemoryMaps,
-    model::{Failover, Server},
+    model::{DownFlows, Failover, Server},
     plan::{
         testing::{backend, bind, model, server},
         transition,
@@ -14,7 +14,10 @@ use crate::{
     servers::{Admin, By, Health, Weight},
 };
 use clients::{Shared, World};
-use lb_common::Protocol;
+use lb_common::{
+    Protocol,
+    vip::flags::{KEEPS, RESETS},
+};
 use lb_ebpf::select;
 use proptest::{collection::vec, prelude::*};
 use std::{cell::RefCell, rc::Rc};
@@ -61,6 +64,7 @@ struct History {
     halves: Halves,
     /// Of the backend, and of the one that it falls back to.
     servers: [Vec<Server>; 2],
+    choice: DownFlows,
 }
 
 /// The backends.
@@ -68,10 +72,20 @@ const NAMES: [&str; 2] = ["web", "web_spare"];
 
 impl History {
     fn new(seed: u64) -> Self {
-        let world = World::new(seed);
+        Self::with(DownFlows::Move, seed)
+    }
+
+    /// With a choice of what becomes of flows of a server that is down.
+    fn with(choice: DownFlows, seed: u64) -> Self {
+        let flags = match choice {
+            DownFlows::Move => 0,
+            DownFlows::Keep => KEEPS,
+            DownFlows::Reset => RESETS,
+        };
+        let world = World::new(seed, flags);
         let world = Shared(Rc::new(RefCell::new(world)));
         let halves = Halves::new(Box::new(MemoryMaps::default()), Arc::new(model(vec![], vec![])));
-        let mut history = Self { world, halves, servers: [Vec::new(), Vec::new()] };
+        let mut history = Self { world, halves, servers: [Vec::new(), Vec::new()], choice };
         history.start([1; 6]);
         history
     }
@@ -102,7 +116,7 @@ impl History {
         self.servers = [servers, vec![one((7, 1)), one((8, 2))]];
         let [mut web, mut spare] = [0, 1].map(|index| backend(NAMES[index], self.servers[index].clone()));
         (web.transition, spare.transition) = (TRANSITION, TRANSITION);
-        web.failover = Failover { fallback: Some(1), ..Failover::default() };
+        web.failover = Failover { fallback: Some(1), flows: self.choice, ..Failover::default() };
         self.world.0.borrow_mut().configured = self.identities().collect();
         let model = Arc::new(model(vec![web, spare], vec![(bind("192.0.2.10:80", Protocol::Tcp), "web")]));
         let mut registry = self.halves.registry.clone();
@@ -244,6 +258,16 @@ proptest! {
     #[test]
     fn a_flow_on_a_living_server_never_changes_servers(steps in vec(any_step(), 1..40), seed: u64) {
         History::new(seed).run(&steps);
+    }
+
+    #[test]
+    fn nor_does_one_on_a_server_that_is_down_where_flows_are_kept(steps in vec(any_step(), 1..40), seed: u64) {
+        History::with(DownFlows::Keep, seed).run(&steps);
+    }
+
+    #[test]
+    fn where_flows_are_reset_those_of_living_servers_are_not(steps in vec(any_step(), 1..40), seed: u64) {
+        History::with(DownFlows::Reset, seed).run(&steps);
     }
 }
 

@@ -123,11 +123,25 @@ pub(super) fn chain(extensions: &[Extension], protocol: u8) -> (u8, Vec<u8>) {
     (next, bytes)
 }
 
+/// The numbers of a TCP header.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Numbers {
+    /// Of the first byte.
+    pub sequence: u32,
+    /// The next byte that the sender expects.
+    pub acknowledgment: u32,
+    /// Bytes that the sender takes.
+    pub window: u16,
+}
+
 /// A TCP header (RFC 9293 §3.1) without its checksum.
-pub(super) fn tcp(ports: &[u8], flags: u8, options: &[u8]) -> Vec<u8> {
+pub(super) fn tcp(ports: &[u8], flags: u8, numbers: Numbers, options: &[u8]) -> Vec<u8> {
     let mut header = ports.to_vec();
-    header.extend([0x12, 0x34, 0x56, 0x78, 0, 0, 0, 0]);
-    header.extend([low((20 + options.len()) / 4) << 4, flags, 0x7f, 0xff, 0, 0, 0, 0]);
+    header.extend(numbers.sequence.to_be_bytes());
+    header.extend(numbers.acknowledgment.to_be_bytes());
+    header.extend([low((20 + options.len()) / 4) << 4, flags]);
+    header.extend(numbers.window.to_be_bytes());
+    header.extend([0, 0, 0, 0]);
     header.extend(options);
     header
 }

@@ -1,12 +1,16 @@
 //! Backends of `l4` frontends: how they balance and forward, and what belongs to which way to forward.
 
 use super::{L4, Vip, family, servers};
-use crate::config::{
-    error::Diagnostic,
-    file::Backend,
-    read::{Knob, OneOrMany},
-    source::{At, Span},
-    validate::Entry,
+use crate::{
+    config::{
+        balance::Balancing,
+        error::Diagnostic,
+        file::{Backend, Marked},
+        read::{Knob, OneOrMany},
+        source::{At, Span},
+        validate::Entry,
+    },
+    model::{Fragments, balance::Keyed},
 };
 use lb_common::Forward;
 use std::{
@@ -35,6 +39,25 @@ pub(super) fn check(frontend: &L4<'_>, out: &mut Vec<Diagnostic>) {
         out.push(error.help(
             "name addresses of this machine's that are neither VIPs nor used by others: source = [\"10.1.1.200\"]",
         ));
+    }
+}
+
+/// Connections can be kept with a server that is down, or reset, only where they can be told from new ones. `is_first`: no
+/// frontend of that backend was looked at before.
+pub(super) fn check_marked_down(frontend: &L4<'_>, is_first: bool, out: &mut Vec<Diagnostic>) {
+    let (name, typed) = frontend.backend;
+    let Some(At { span, .. }) = typed.on_marked_down.given().filter(|at| at.value != Marked::Move) else { return };
+    let by_source = typed.balance.given().filter(|_| is_first);
+    let by_source = by_source.filter(|balance| matches!(balance.value, Balancing::Keyed(Keyed::Source)));
+    let hashed = frontend.typed.fragments.given().filter(|fragments| fragments.value == Fragments::Hash);
+    let grouped = by_source.map(|at| at.span).into_iter().chain(hashed.map(|at| at.span));
+    for because in grouped {
+        let message =
+            format!("connections of a client to backend `{}` are not told apart: they can only move", name.value);
+        let error = Diagnostic::error(*span, message).related(because, "they go by this together");
+        out.push(
+            error.help("on_marked_down = \"move\", or balance = \"maglev\" and fragments = \"track\" or \"drop\""),
+        );
     }
 }
 

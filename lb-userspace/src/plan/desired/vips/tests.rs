@@ -2,8 +2,8 @@
 
 use crate::{
     model::{
-        Affinity, Backend, Bind, Endpoint, Fragments, FrontendKind, L4Frontend, Model, Ping, Ports, Quorum, QuorumDown,
-        Track, backend,
+        Affinity, Backend, Bind, DownFlows, Endpoint, Failover, Fragments, FrontendKind, L4Frontend, Model, OnEmpty,
+        Ping, Ports, Quorum, QuorumDown, Track, backend,
     },
     plan::{
         Tables, desired,
@@ -101,6 +101,18 @@ fn what_a_backend_and_a_frontend_ask_for_are_flags_of_the_vip() {
     assert_eq!(asks(Affinity::Source, Track::Auto, Fragments::Drop), flags::AFFINITY);
     assert_eq!(asks(Affinity::None, Track::Full, Fragments::Track), flags::TRACK_FULL | flags::FRAGMENTS_TRACK);
     assert_eq!(asks(Affinity::None, Track::Auto, Fragments::Hash), flags::FRAGMENTS_HASH);
+}
+
+#[test]
+fn what_becomes_of_packets_without_a_server_is_a_flag_of_the_vip() {
+    let asks = |on_empty, flows| {
+        let failover = Failover { on_empty, flows, ..Failover::default() };
+        let model = web(Backend { failover, ..web_of(Forward::Nat) }, &[HTTP]);
+        tables(&model).vips[&key("192.0.2.1:80")].flags
+    };
+    assert_eq!(asks(OnEmpty::Error, DownFlows::Move), 0);
+    assert_eq!(asks(OnEmpty::FailOpen, DownFlows::Keep), flags::KEEPS);
+    assert_eq!(asks(OnEmpty::Reset, DownFlows::Reset), flags::REFUSES | flags::RESETS);
 }
 
 #[test]

@@ -9,6 +9,7 @@ use crate::{
 };
 use lb_common::{
     Be16, Be32, Ends, Family as _, Flow, FlowKey4, Note, Protocol, RingHead, RingId, ServerId, ServerState, V4, Vip,
+    vip::flags::KEEPS,
 };
 use lb_ebpf::{
     parse::L4,
@@ -47,6 +48,8 @@ pub(super) struct World {
     pub(super) open: BTreeMap<FlowKey4, Open>,
     /// Servers of the configuration, by identity.
     pub(super) configured: BTreeSet<u64>,
+    /// Those of the VIP.
+    flags: u16,
     clients: u32,
     random: fastrand::Rng,
 }
@@ -56,13 +59,14 @@ pub(super) struct Shared(pub(super) Rc<RefCell<World>>);
 
 impl World {
     /// Over empty maps.
-    pub(super) fn new(seed: u64) -> Self {
+    pub(super) fn new(seed: u64, flags: u16) -> Self {
         Self {
             maps: MemoryMaps::default(),
             path: MemoryTables::default(),
             now: Instant::now(),
             open: BTreeMap::new(),
             configured: BTreeSet::new(),
+            flags,
             clients: 0,
             random: fastrand::Rng::with_seed(seed),
         }
@@ -91,9 +95,9 @@ impl World {
 
     /// The server that a packet goes to; `None`: nobody is up.
     fn select(&self, ends: &Ends<V4>, opens: bool) -> Option<u64> {
-        let vip = Vip { ring: RING, ..Vip::default() };
+        let vip = Vip { ring: RING, flags: self.flags, ..Vip::default() };
         let (signs, checksum) = (Signs { opens, ..Signs::default() }, Be16::new(0));
-        let l4 = L4 { ends: *ends, checksum, opens, agrees: opens, closes: false };
+        let l4 = L4 { ends: *ends, checksum, opens, agrees: opens, closes: false, flags: 0, from_zero: false };
         let settled = select::settled(&self.path, &l4, &vip).expect("the tables are whole");
         let chosen = settled.map_or_else(|| select::server(&self.path, ends, signs, &vip).ok(), Some)?;
         Some(chosen.server.identity)
@@ -122,11 +126,11 @@ impl World {
         self.open.insert(*key, Open { ends, server, last: self.now });
     }
 
-    /// What clients do between two writes of the daemon: some packets, some new flows. Flows whose server has gone or fails
-    /// are over.
+    /// What clients do between two writes of the daemon: some packets, some new flows. Flows whose server has gone are over, and
+    /// so are those whose server fails, unless they are kept.
     pub(super) fn traffic(&mut self, packets: usize) {
         let living: BTreeSet<_> = (self.path.servers.values())
-            .filter(|row| ServerState::from_byte(row.state).forwards())
+            .filter(|row| self.flags & KEEPS != 0 || ServerState::from_byte(row.state).forwards())
             .map(|row| row.identity)
             .filter(|identity| self.configured.contains(identity))
             .collect();
