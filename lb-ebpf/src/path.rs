@@ -16,7 +16,7 @@ use crate::{
     vip::{self, For},
 };
 use lb_common::{
-    Be16, Counters, Ends, Forward, Protocol, ServerId, Stop, V4, V6, Vip,
+    Be16, Ends, Forward, Protocol, ServerId, Stop, V4, V6, Vip,
     vip::flags::{TRACK_FULL, WITHDRAWN},
 };
 
@@ -282,7 +282,7 @@ fn connected<F: Layer3>(
     };
     translate::ends(packet, &ip, &l4, &to.ends, ttl);
     transmit::leave(packet, &ip, Some(&l4), &way, &Tunnel::NONE, 0)?;
-    cold::deliver::count(tables, &ip, &to, None);
+    cold::deliver::count(tables, &ip, &to, 0);
     Ok(way.verdict.into())
 }
 
@@ -341,6 +341,7 @@ fn back<F: Layer3>(packet: &mut impl Packet, tables: &impl Tables<F>, ip: &Ip<F>
     if l4.agrees && reply.mss != 0 {
         return Err(Early::Look.into());
     }
+    cold::deliver::note_answer(tables, l4, (reply.vip, reply.server));
     let ttl = transmit::ttl(ip)?;
     let way = transmit::to_client(packet, tables, ip, (ip.destination, tables.route(ip.destination)))?;
 
@@ -350,14 +351,8 @@ fn back<F: Layer3>(packet: &mut impl Packet, tables: &impl Tables<F>, ip: &Ip<F>
     transmit::leave(packet, ip, Some(l4), &way, &Tunnel::NONE, 0)?;
 
     let bytes = ip.frame_length();
-    let counted = |row: &mut Counters| {
-        row.returned(bytes);
-        if let Some(accepts) = l4.answers() {
-            row.answered(accepts);
-        }
-    };
-    tables.count_vip(reply.vip, counted);
-    tables.count_server(reply.server, counted);
+    tables.count_vip(reply.vip, |row| row.returned(bytes));
+    tables.count_server(reply.server, |row| row.returned(bytes));
     Ok(way.verdict.into())
 }
 

@@ -31,7 +31,7 @@ fn scene(forward: &'static str, family: Family) -> Result<(Scene, BTreeMap<&'sta
 
 /// A machine that drops what clients send it.
 fn mute(scene: &Scene, server: &str) -> Result<()> {
-    let rules = "table inet mute { chain in { type filter hook input priority 0; tcp dport 7007 drop; } }";
+    let rules = "table inet mute { chain in { type filter hook input priority 0; tcp dport 7007 drop; }; }";
     process::run(scene.lab.machine(server)?.namespace.command("nft").arg(rules)).map(drop)
 }
 

@@ -51,7 +51,8 @@ fn reset_refuses_connections_at_once_and_datagrams_too() -> Result<()> {
             socket.recv(&mut [0; 16])
         })?;
         ensure!(told.is_err_and(|error| error.kind() == ErrorKind::ConnectionRefused), "a datagram is not refused");
-        ensure!(scene.sluice.maps()?.stopped("refused") > 20, "nobody refused it here");
+        let refused = scene.sluice.maps()?.stopped("refused");
+        ensure!(refused > 20, "{refused} packets were refused here");
 
         scene.sluice.command(&["server", "ready", "echo/web1"])?;
         scene.sluice.wait_shares("echo", SOON, |shares| shares.contains_key("web1"))?;

@@ -6,7 +6,7 @@
 //! makes the balancer forget is half-open itself.
 
 use super::{
-    deliver::Destination,
+    deliver::{Destination, note_answer},
     fragment::remember,
     lending::{is_back_to, lend, own, reserve},
 };
@@ -55,6 +55,7 @@ pub fn answer<F: Layer3>(tables: &impl Tables<F>, kept: &mut Kept<F>) -> Packed 
     let l4 = &kept.l4;
     match if kept.whom == For::Pool { to_client(tables, l4, true) } else { reply(tables, l4) } {
         Ok(to) => {
+            note_answer(tables, l4, (to.vip, to.server));
             kept.to = to;
             Early::Send.into()
         }

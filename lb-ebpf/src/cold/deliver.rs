@@ -100,7 +100,7 @@ fn deliver<F: Layer3>(packet: &mut impl Packet, tables: &impl Tables<F>, kept: &
         let _no_sum_covers_it = translate::addresses(packet, ip, (to.ends.source, to.ends.destination), out.ttl);
     }
     let offset = transmit::leave(packet, ip, l4, &out.way, &out.tunnel, to.spread)?;
-    count(tables, ip, to, l4);
+    count(tables, ip, to, u64::from(l4.is_some_and(|l4| l4.opens)));
     if l4.is_some_and(|l4| l4.agrees) && to.mss != 0 {
         kept.ip.l4_offset = ip.l4_offset - ip.offset + offset;
         kept.to.redirected = u16::from(out.way.verdict == Verdict::Redirect);
@@ -148,19 +148,22 @@ pub(super) fn way<'a, F: Layer3>(
     Ok(Out { ttl, way, tunnel })
 }
 
-/// Counts a packet that left, and what its transport header begins or answers, if that is known.
+/// Counts what a server's packet answers to a SYN. Whether it reaches the client says nothing of the server: who sends SYNs in
+/// others' names may have named one that nobody knows the way to.
 #[inline(always)]
-pub(crate) fn count<F: Layer3>(tables: &impl Tables<F>, ip: &Ip<F>, to: &Destination<F>, l4: Option<&L4<F>>) {
+pub(crate) fn note_answer<F: Layer3>(tables: &impl Tables<F>, l4: &L4<F>, (vip, server): (VipId, ServerId)) {
+    if let Some(accepts) = l4.answers() {
+        tables.count_vip(vip, |row| row.answered(accepts));
+        tables.count_server(server, |row| row.answered(accepts));
+    }
+}
+
+/// Counts a packet that left.
+#[inline(always)]
+pub(crate) fn count<F: Layer3>(tables: &impl Tables<F>, ip: &Ip<F>, to: &Destination<F>, opened: u64) {
     let bytes = ip.frame_length();
-    let opened = u64::from(l4.is_some_and(|l4| l4.opens));
     let counted = |row: &mut Counters| {
-        if to.forward != 0 {
-            return row.forwarded(bytes, opened);
-        }
-        row.returned(bytes);
-        if let Some(accepts) = l4.and_then(L4::answers) {
-            row.answered(accepts);
-        }
+        if to.forward == 0 { row.returned(bytes) } else { row.forwarded(bytes, opened) }
     };
     tables.count_vip(to.vip, counted);
     tables.count_server(to.server, counted);

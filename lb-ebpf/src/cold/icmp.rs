@@ -193,7 +193,7 @@ fn deliver<F: Layer3>(packet: &mut impl Packet, tables: &impl Tables<F>, about: 
         translate::ttl(packet, ip, out.ttl);
     }
     transmit::leave(packet, ip, None, &out.way, &out.tunnel, 0)?;
-    count(tables, ip, to, None);
+    count(tables, ip, to, 0);
     tables.note(Note::Errors);
     Ok(out.way.verdict.into())
 }

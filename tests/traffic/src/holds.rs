@@ -6,7 +6,9 @@ use crate::{
     world::{NET4, NET6, Net, addr},
     worlds,
 };
-use lb_common::{End, Forward, NextHop, ServerEntry, ServerId, ServerState, Stop, V4, V6, VipId, vip::flags::KEEPS};
+use lb_common::{
+    Counters, End, Forward, NextHop, ServerEntry, ServerId, ServerState, Stop, V4, V6, VipId, vip::flags::KEEPS,
+};
 use lb_ebpf::{
     Tables, Verdict,
     testing::{Counted, MemoryTables},
@@ -44,7 +46,12 @@ impl Passage<'_> {
 
     fn stopped(&self, stop: Stop) -> Option<&'static str> {
         let Counted { vips, servers, stops, .. } = self.counted;
-        if *stops != [(stop as u32, 1)].into() || !vips.is_empty() || !servers.is_empty() {
+        // That a server answers is counted wherever the answer goes.
+        let answers = |row: &Counters| {
+            row.accepted + row.resets == 1
+                && *row == Counters { accepted: row.accepted, resets: row.resets, ..Counters::default() }
+        };
+        if *stops != [(stop as u32, 1)].into() || !vips.values().chain(servers.values()).all(answers) {
             return Some("a packet that stops is counted as that alone");
         }
         match stop.end() {
