@@ -138,12 +138,10 @@ impl Worker {
 
     async fn serve(mut self) -> anyhow::Result<()> {
         loop {
-            let due = self.running.as_ref().and_then(|running| running.halves.due());
-            let rises = self.running.as_ref().and_then(|running| running.halves.rises());
+            let due = self.running.as_ref().and_then(Running::due);
             let patience = self.waiting.as_ref().map(|waiting| waiting.until);
             let names = self.running.as_ref().and_then(|_| self.naming.due());
             let scan = self.running.as_ref().and_then(|running| running.scans.as_ref()?.due(&running.halves));
-            let watch = self.running.as_ref().and_then(|running| running.watch.due());
             tokio::select! {
                 biased;
                 // First: once the supervisor is gone no map may be written any more.
@@ -171,12 +169,7 @@ impl Worker {
                 }
                 () = tokio::time::sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => {
                     if let Some(running) = &mut self.running {
-                        running.halves.rebuild(Instant::now());
-                    }
-                }
-                () = tokio::time::sleep_until(rises.unwrap_or_else(Instant::now)), if rises.is_some() => {
-                    if let Some(running) = &mut self.running {
-                        running.halves.rise(Instant::now());
+                        running.do_what_is_due(Instant::now());
                     }
                 }
                 Some(counted) = self.counted_in.recv() => {
@@ -187,11 +180,6 @@ impl Worker {
                 () = tokio::time::sleep_until(scan.unwrap_or_else(Instant::now)), if scan.is_some() => {
                     if let Some(Running { scans: Some(scans), halves, .. }) = &mut self.running {
                         scans.begin(halves, &self.counted);
-                    }
-                }
-                () = tokio::time::sleep_until(watch.unwrap_or_else(Instant::now)), if watch.is_some() => {
-                    if let Some(running) = &mut self.running {
-                        running.watch();
                     }
                 }
                 Some(asked) = self.requests_in.recv() => self.asked(asked).await?,

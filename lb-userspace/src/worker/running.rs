@@ -239,10 +239,28 @@ impl Running {
         self.change_health(transition.as_slice(), &BTreeSet::new());
     }
 
+    /// When [`do_what_is_due`](Self::do_what_is_due) wants to be called next.
+    pub(super) fn due(&self) -> Option<Instant> {
+        [self.halves.due(), self.halves.rises(), self.watch.due()].into_iter().flatten().min()
+    }
+
+    /// Rings that wait are rebuilt, servers that rise take a step, answers are looked at.
+    pub(super) fn do_what_is_due(&mut self, now: Instant) {
+        let is_due = |due: Option<Instant>| due.is_some_and(|due| due <= now);
+        if is_due(self.halves.due()) {
+            self.halves.rebuild(now);
+        }
+        if is_due(self.halves.rises()) {
+            self.halves.rise(now);
+        }
+        if is_due(self.watch.due()) {
+            self.watch(now);
+        }
+    }
+
     /// Looks at what servers of the kernel half answer, and takes into account that some fail.
-    pub(super) fn watch(&mut self) {
-        let Some(counters) = &self.counters else { return };
-        for (identity, times) in self.watch.look(&self.halves, counters, Instant::now()) {
+    fn watch(&mut self, now: Instant) {
+        for (identity, times) in self.watch.look(&self.halves, self.counters.as_ref(), now) {
             // As often as failed probes may be wanted, at most, and no longer than it is up.
             for _ in 0..times.min(MOST_FAILURES) {
                 if !self.halves.registry.standing(identity).keeps_existing() {

@@ -78,13 +78,15 @@ impl Passage<'_> {
         let (Some(asked), Some(answer)) = (oracle::packet(self.input), oracle::packet(self.output)) else {
             return Some("what is answered is a whole packet");
         };
-        let wrong = match stop {
-            Stop::ToldTooBig => told(asked, answer),
-            Stop::Refused if oracle::is_icmp(self.output) => unreachable(asked, answer),
-            Stop::Refused | Stop::Reset => reset(asked, answer),
-            _ => differing(asked, answer)
-                .is_none_or(|bytes| bytes > 2 * LARGEST_ADDRESS + 6)
-                .then_some("a ping comes back as it was"),
+        let wrong = if stop == Stop::ToldTooBig {
+            told(asked, answer)
+        } else if stop == Stop::Refused && oracle::is_icmp(self.output) {
+            unreachable(asked, answer)
+        } else if matches!(stop, Stop::Refused | Stop::Reset) {
+            reset(asked, answer)
+        } else {
+            let differs = differing(asked, answer).is_none_or(|bytes| bytes > 2 * LARGEST_ADDRESS + 6);
+            differs.then_some("a ping comes back as it was")
         };
         // What is quoted is as it came, and a ping as well.
         let is_own = |sum: &String| matches!(stop, Stop::Refused | Stop::Reset) && !sum.starts_with("quoted");
@@ -191,7 +193,8 @@ impl Passage<'_> {
             return Some("packets go to servers of the VIP's own backend");
         }
         let state = ServerState::from_byte(server.state);
-        if !state.forwards() && !(state == ServerState::Down && self.stays(net, vip)) {
+        let may = state.forwards() || (state == ServerState::Down && self.stays(net, vip));
+        if !may {
             return Some("packets go to servers that take some, or that keep what they have");
         }
         if !self.goes_by(server.next_hop.into()) {
@@ -213,7 +216,7 @@ impl Passage<'_> {
     fn stays(&self, net: &Net, vip: VipId) -> bool {
         let Self { tables, input, .. } = self;
         let mut rows = tables.v4.vips.values().chain(tables.v6.vips.values());
-        let is_tcp = (vip - net.vip_id(0)) % 2 == 0;
+        let is_tcp = (vip - net.vip_id(0)).is_multiple_of(2);
         is_tcp && !oracle::opens(input) && rows.any(|row| row.id == vip && row.has(KEEPS))
     }
 

@@ -12,9 +12,7 @@ use crate::{
 
 pub(super) fn failover(typed: &Typed, uses: &[&Use<'_>], names: &Names<'_>, out: &mut Vec<Diagnostic>) -> Failover {
     let min_up = range::number(&typed.min_up, "min_up", 1_u32..=65_535, 1, out);
-    let proxied = [
-        ("on_marked_up", typed.on_marked_up.given().map(|at| at.span)),
-    ];
+    let proxied = [("on_marked_up", typed.on_marked_up.given().map(|at| at.span))];
     for (key, span) in proxied.into_iter().filter_map(|(key, span)| Some((key, span?))) {
         let uses = uses.iter().filter(|used| used.mode == Some(Mode::L4));
         out.extend(uses.map(|l4| without_meaning(key, span, l4)));
