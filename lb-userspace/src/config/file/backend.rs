@@ -102,7 +102,7 @@ table! {
         on_empty: OnEmpty,
         /// The backend that takes new traffic while this one has no server that can. `tcp`, `http`: rules and all count as if
         /// it had been named instead, also for clients whose cookie names a server that drains. `l4`: its servers take the place
-        /// of this one's; it must forward in the same way. Default: none.
+        /// of this one's; it must forward in the same way, and what else is said of packets is said in this one. Default: none.
         fallback: Text,
         /// What becomes of connections to a server that goes down or into maintenance, HAProxy's `on-marked-down`. `keep`: they
         /// stay with it; `shutdown-sessions`: they are cut, in `l4` by a reset to the client when it next sends something, and the

@@ -1,6 +1,6 @@
 //! Quorums: what they count, and those that nobody could have.
 
-use super::{assert_errors, l4, model, said};
+use super::{assert_errors, assert_warnings, l4, model, said};
 use crate::model::{Quorum, QuorumDown};
 use std::fmt::Write;
 
@@ -94,4 +94,19 @@ fn what_is_no_amount_is_said() {
         said(&text("quorum_down = \"withdrawn\"", (3, 0), "")),
         ["`withdrawn` is not what becomes of traffic without a quorum"]
     );
+}
+
+#[test]
+fn a_vip_that_is_withdrawn_leaves_nothing_to_its_fallback() {
+    let spare = "[backend.c]\nforward = \"direct\"\nserver = [{ name = \"c\", address = \"10.0.0.9\" }]\n";
+    let text = text("quorum_down = \"withdraw\"", (1, 0), "fallback = \"c\"") + spare;
+    let expected = r#"warning: without its quorum the VIP is withdrawn: the `fallback` of `b` never serves it
+ --> sluice.toml:8:15
+  |
+8 | quorum_down = "withdraw"
+  |               ^^^^^^^^^^
+  |
+  = help: quorum_down = "serve" leaves it to the fallback
+"#;
+    assert_warnings(&text, expected);
 }

@@ -29,6 +29,13 @@ fn quorum(frontend: &Frontend, typed: &Typed, model: &Model, out: &mut Vec<Diagn
         return default;
     }
     let Some(backend) = frontend.default_backend().and_then(|index| model.backends.get(index)) else { return default };
+    if let Some(At { value: QuorumDown::Withdraw, span }) = typed.quorum_down.given()
+        && backend.failover.fallback.is_some()
+    {
+        let message =
+            format!("without its quorum the VIP is withdrawn: the `fallback` of `{}` never serves it", backend.name);
+        out.push(Diagnostic::warning(*span, message).help("quorum_down = \"serve\" leaves it to the fallback"));
+    }
     let all = everyday(backend);
     let most = all.max(backend.most_takers()).max(1);
     let servers = number(&typed.quorum, "quorum", 1, most, all, out).unwrap_or(default.servers);
