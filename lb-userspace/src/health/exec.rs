@@ -55,8 +55,9 @@ pub(super) async fn probe(check: &ExecCheck, told: Option<(&Facts, &Means)>, dea
     let ended = async { way.send((job, answer)).await.is_ok().then_some(answered.await.ok()?) };
     match timeout_at(deadline + GRACE, ended).await {
         Ok(Some(ended)) => finding(&ended),
-        Ok(None) => Finding::new(Code::ProcessError, "External check error: what runs the program is gone"),
-        Err(_) => Finding::new(Code::ProcessTimeout, "External check timeout: what runs the program says nothing"),
+        // None of these says anything of the server.
+        Ok(None) => Finding::new(Code::SocketError, "what runs the program is gone"),
+        Err(_) => Finding::new(Code::SocketError, "what runs the program says nothing"),
     }
 }
 
@@ -104,7 +105,7 @@ fn finding(Ended { how, said, .. }: &Ended) -> Finding {
             (code, bounded(format!("cannot run the program: {error}")))
         }
         How::Crowded => (Code::SocketError, "too many programs ran to run another".to_owned()),
-        How::Refused => (Code::ProcessError, "External check error: not allowed".to_owned()),
+        How::Refused => (Code::SocketError, "the program is not among those that may be run".to_owned()),
     };
     let first = said.split(|byte| matches!(byte, b'\n' | b'\r')).map(<[u8]>::trim_ascii).find(|line| !line.is_empty());
     match first {

@@ -99,7 +99,7 @@ impl Runner {
             }
             let how = running.end(Duration::ZERO).await;
             self.postpone();
-            error!(how, pause = ?self.pause, "what runs checks is gone; those that ran have failed");
+            error!(how, pause = ?self.pause, "what runs checks is gone; those that ran say nothing of their servers");
         } else if let Err(error) = self.start(Some(worker)).await {
             self.postpone();
             error!(error = format!("{error:#}"), "what runs checks cannot be started");

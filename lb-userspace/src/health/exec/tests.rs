@@ -89,12 +89,12 @@ fn findings_have_haproxys_codes_and_words_and_what_the_program_said_first() {
     assert_eq!(of(How::Failed(13), b""), "PROCERR cannot run the program: Permission denied (os error 13)");
     assert_eq!(of(How::Failed(11), b"").split(' ').next(), Some("SOCKERR"), "no process to be had");
     assert_eq!(of(How::Crowded, b"").split(' ').next(), Some("SOCKERR"));
-    assert_eq!(of(How::Refused, b"").split(' ').next(), Some("PROCERR"));
+    assert_eq!(of(How::Refused, b"").split(' ').next(), Some("SOCKERR"));
     assert_eq!(of(How::Exited(1), &[b'x'; 1_024]).len(), "PROCERR External check error, code: 1: \"…\"".len() + 120);
 }
 
 #[test]
-fn a_runner_that_is_not_there_is_waited_for_and_one_that_goes_fails_what_it_ran() {
+fn a_runner_that_is_not_there_is_waited_for_and_one_that_goes_blames_no_server() {
     let directory = tempfile::tempdir().unwrap();
     let quick = executable(directory.path(), "quick", "#!/bin/sh\nexit 0\n");
     let hangs = executable(directory.path(), "hangs", "#!/bin/sh\nexec /bin/sleep 60\n");
@@ -117,7 +117,7 @@ fn a_runner_that_is_not_there_is_waited_for_and_one_that_goes_fails_what_it_ran(
         let line = line.take().unwrap();
         rustix::net::shutdown(&line, rustix::net::Shutdown::Both).unwrap();
         let found = probing.join().unwrap();
-        assert_eq!(found.to_string(), "PROCERR External check error: what runs the program is gone");
+        assert_eq!(found.to_string(), "SOCKERR what runs the program is gone");
         let probing = scope.spawn(|| scene.probe(1));
         let _line = scene.start_runner();
         assert_eq!(probing.join().unwrap().code, Code::ProcessOk, "another one takes its place");
