@@ -52,7 +52,12 @@ pub(super) async fn probe(check: &ExecCheck, told: Option<(&Facts, &Means)>, dea
         timeout: deadline.saturating_duration_since(Instant::now()),
     };
     let (answer, answered) = oneshot::channel();
-    let ended = async { way.send((job, answer)).await.is_ok().then_some(answered.await.ok()?) };
+    let ended = async {
+        if way.send((job, answer)).await.is_err() {
+            return None;
+        }
+        answered.await.ok()
+    };
     match timeout_at(deadline + GRACE, ended).await {
         Ok(Some(ended)) => finding(&ended),
         // None of these says anything of the server.

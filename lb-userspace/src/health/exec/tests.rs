@@ -1,6 +1,6 @@
 //! What programs find: by our runner in a thread of this process, and by HAProxy.
 
-use super::finding;
+use super::{Means, facts, finding, probe};
 use crate::{
     channel::{Channel, to_memory_file},
     config,
@@ -23,7 +23,11 @@ use std::{
     thread,
     time::Duration,
 };
-use tokio::runtime::Builder;
+use tokio::{
+    runtime::Builder,
+    sync::{mpsc, watch},
+    time::Instant,
+};
 
 /// A runner, in a thread that ends with this value, and the checker that it is made known to.
 struct Scene {
@@ -33,16 +37,8 @@ struct Scene {
 }
 
 impl Scene {
-    /// The backends are called `b0`, `b1` and so on, and their servers `s`.
     fn new(checks: &[String]) -> Self {
-        let mut text = "[global]\nexec_checks = true\n[frontend.f]\nmode = \"tcp\"\nbind = \"127.0.0.1:1\"\n\
-                        default_backend = \"b0\"\n"
-            .to_owned();
-        for (number, check) in checks.iter().enumerate() {
-            let server = "{ name = \"s\", address = \"127.0.0.1:8181\", maxconn = 17 }";
-            write!(text, "[backend.b{number}]\ncheck = {check}\nserver = [{server}]\n").unwrap();
-        }
-        let model = config::parse(&text).unwrap_or_else(|errors| panic!("{errors}")).model;
+        let model = model(checks);
         let checker = Checker::start().unwrap();
         let live = Live::default().for_model(&model);
         let probers = Probers::new(&model, checker.connectors()).unwrap().for_checker(&checker, &live);
@@ -76,6 +72,18 @@ impl Scene {
         let runtime = Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(async { self.probers[&identity].probe().await.0 })
     }
+}
+
+/// The backends are called `b0`, `b1` and so on, and their servers `s`.
+fn model(checks: &[String]) -> Model {
+    let mut text = "[global]\nexec_checks = true\n[frontend.f]\nmode = \"tcp\"\nbind = \"127.0.0.1:1\"\n\
+                    default_backend = \"b0\"\n"
+        .to_owned();
+    for (number, check) in checks.iter().enumerate() {
+        let server = "{ name = \"s\", address = \"127.0.0.1:8181\", maxconn = 17 }";
+        write!(text, "[backend.b{number}]\ncheck = {check}\nserver = [{server}]\n").unwrap();
+    }
+    config::parse(&text).unwrap_or_else(|errors| panic!("{errors}")).model
 }
 
 #[test]
@@ -122,6 +130,25 @@ fn a_runner_that_is_not_there_is_waited_for_and_one_that_goes_blames_no_server()
         let _line = scene.start_runner();
         assert_eq!(probing.join().unwrap().code, Code::ProcessOk, "another one takes its place");
     });
+}
+
+#[tokio::test]
+async fn a_runner_that_goes_while_it_is_waited_for_is_gone_at_once() {
+    let (way, asked) = mpsc::channel(1);
+    let _place = way.clone().reserve_owned().await.unwrap();
+    let (_told, runner) = watch::channel(Some(way));
+    let model = model(&["{ type = \"exec\", command = \"/bin/true\" }".to_owned()]);
+    let (facts, means) = (facts(&model, 0, 0).unwrap(), Means { runner, live: None });
+    let deadline = Instant::now() + Duration::from_secs(20);
+    let check = ExecCheck::default();
+    let probing = probe(&check, Some((&facts, &means)), deadline);
+    let going = async {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        drop(asked);
+    };
+    let (found, ()) = tokio::join!(probing, going);
+    assert_eq!(found.to_string(), "SOCKERR what runs the program is gone");
+    assert!(Instant::now() < deadline);
 }
 
 /// Says of what it was told what it is, beside itself.
