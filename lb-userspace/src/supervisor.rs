@@ -132,7 +132,7 @@ impl Supervisor {
         let listeners = Listeners::default().open_missing(&configuration.model)?;
         let metrics = global.metrics.map(bind_metrics).transpose()?;
         let mut runner = Runner::default();
-        runner.follow(&[&configuration.model], None).await?;
+        runner.follow(&[&configuration.model], global, None).await?;
         let kernel = kernel::start(&configuration.model).await?;
         let (control, worker) = match open_control(global).and_then(|control| Ok((control, spawn(&options, global)?))) {
             Ok(opened) => opened,

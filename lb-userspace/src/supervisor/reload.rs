@@ -106,7 +106,8 @@ impl Supervisor {
         self.worker.send_listeners(self.listeners.moved(&self.configuration.model, &next.model)).await?;
         self.worker.send_listeners(opened.iter()).await?;
         self.send_log_files(next, false).await?;
-        self.runner.follow(&[&self.configuration.model, &next.model], Some(&self.worker)).await?;
+        let models = [&self.configuration.model, &next.model];
+        self.runner.follow(&models, &self.started, Some(&self.worker)).await?;
         self.configure(self.generation + 1, bundle).await
     }
 
@@ -129,7 +130,8 @@ impl Supervisor {
 
     /// Has the runner of checks run what the configuration wants, and nothing of another.
     async fn follow_checks(&mut self) {
-        if let Err(error) = self.runner.follow(&[&self.configuration.model], Some(&self.worker)).await {
+        let models = [&self.configuration.model];
+        if let Err(error) = self.runner.follow(&models, &self.started, Some(&self.worker)).await {
             error!(error = format!("{error:#}"), "checks by programs do not run");
         }
     }

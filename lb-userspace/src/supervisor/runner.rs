@@ -46,15 +46,21 @@ struct Running {
 }
 
 impl Runner {
-    /// Runs what `models` have of checks by programs, as the account that the last one of them with such names; with none
-    /// there is no runner. A new runner is made known to `worker`, if there is one.
-    pub(super) async fn follow(&mut self, models: &[&Model], worker: Option<&Worker>) -> anyhow::Result<()> {
+    /// Runs what `models` have of checks by programs, as the account that the last one of them with such names, which must
+    /// not be that of the worker, as `started` has it; with none there is no runner. A new runner is made known to
+    /// `worker`, if there is one.
+    pub(super) async fn follow(
+        &mut self,
+        models: &[&Model],
+        started: &Global,
+        worker: Option<&Worker>,
+    ) -> anyhow::Result<()> {
         let checks: BTreeSet<_> = models.iter().flat_map(|model| model.exec_checks().cloned()).collect();
         let Some(model) = models.iter().rfind(|model| model.exec_checks().next().is_some()) else {
             self.stop().await;
             return Ok(());
         };
-        let wanted = Wanted { identity: identity(&model.global)?, checks };
+        let wanted = Wanted { identity: identity(&model.global, started)?, checks };
         if self.wanted.as_ref().is_some_and(|before| before.identity != wanted.identity) {
             self.stop().await;
         }
@@ -171,10 +177,11 @@ impl Running {
     }
 }
 
-/// Who the runner is; `None`: who we are.
-fn identity(global: &Global) -> anyhow::Result<Option<Identity>> {
+/// Who the runner is, beside a worker that `started` names; `None`: who we are.
+fn identity(wanted: &Global, started: &Global) -> anyhow::Result<Option<Identity>> {
     if !rustix::process::geteuid().is_root() {
         return Ok(None);
     }
-    Ok(Some(account::of_checks(global.exec_user.as_deref(), account::identity(global.user.as_deref())?)?))
+    let worker = account::identity(started.user.as_deref())?;
+    Ok(Some(account::of_checks(wanted.exec_user.as_deref(), worker)?))
 }
