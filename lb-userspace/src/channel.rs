@@ -58,6 +58,14 @@ pub enum ChannelError {
     DescriptorsLost,
 }
 
+impl ChannelError {
+    /// Whether the other side is gone, which is no failure of this one.
+    pub fn is_end(&self) -> bool {
+        let gone = [io::ErrorKind::BrokenPipe, io::ErrorKind::ConnectionReset, io::ErrorKind::NotConnected];
+        matches!(self, Self::Io(error) if gone.contains(&error.kind()))
+    }
+}
+
 impl Channel {
     /// Two connected ends, closed on exec.
     pub fn pair() -> io::Result<(OwnedFd, OwnedFd)> {
@@ -180,6 +188,7 @@ mod tests {
         let text: Vec<String> = from_memory_file(descriptors.pop().unwrap(), 1 << 20).unwrap();
         assert_eq!(text.len(), 100_000);
         assert!(other.receive::<ToSupervisor>().await.unwrap().is_none());
+        assert!(other.send(&ToSupervisor::Reload, &[]).await.unwrap_err().is_end());
     }
 
     #[tokio::test]
@@ -188,7 +197,8 @@ mod tests {
         one.send(&"open sesame", &[]).await.unwrap();
         assert!(matches!(other.receive::<ToSupervisor>().await, Err(ChannelError::Malformed(_))));
         let long = "x".repeat(MESSAGE_LIMIT);
-        assert!(matches!(one.send(&long, &[]).await, Err(ChannelError::TooLong(_))));
+        let refused = one.send(&long, &[]).await.unwrap_err();
+        assert!(matches!(refused, ChannelError::TooLong(_)) && !refused.is_end());
     }
 
     #[test]

@@ -64,14 +64,15 @@ impl Runner {
         if self.wanted.as_ref().is_some_and(|before| before.identity != wanted.identity) {
             self.stop().await;
         }
-        let is_new = self.wanted.as_ref() != Some(&wanted);
+        if let Some(running) = &self.running {
+            if self.wanted.as_ref() != Some(&wanted) {
+                running.allow(&wanted.checks).await?;
+                self.wanted = Some(wanted);
+            }
+            return Ok(());
+        }
         self.wanted = Some(wanted);
-        let started = match &self.running {
-            // One that has ended is followed by another, which is told the same.
-            Some(running) if is_new => self.allow(running).await.or(Ok(())),
-            Some(_) => Ok(()),
-            None => self.start(worker).await,
-        };
+        let started = self.start(worker).await;
         if started.is_err() {
             self.postpone();
         }
@@ -125,21 +126,16 @@ impl Runner {
     }
 
     async fn start(&mut self, worker: Option<&Worker>) -> anyhow::Result<()> {
-        let Some(Wanted { identity, .. }) = self.wanted else { return Ok(()) };
+        let Some(Wanted { identity, checks }) = &self.wanted else { return Ok(()) };
         self.due = None;
-        let running = Running::start(identity)?;
-        self.allow(&running).await?;
+        let running = Running::start(*identity)?;
+        running.allow(checks).await?;
         info!(pid = running.child.id(), "checks are run by a process of their own");
         self.running = Some(running);
         match worker {
             Some(worker) => self.serve(worker).await,
             None => Ok(()),
         }
-    }
-
-    async fn allow(&self, running: &Running) -> anyhow::Result<()> {
-        let checks = to_memory_file(&self.wanted.as_ref().map(|wanted| &wanted.checks))?;
-        Ok(running.channel.send(&ToRunner::Allow, &[checks.as_fd()]).await?)
     }
 }
 
@@ -156,6 +152,15 @@ impl Running {
         }
         let child = command.spawn().context("cannot start what runs checks")?;
         Ok(Self { ended: processes::end_of(&child)?, child, channel: Channel::new(ours)?, since: Instant::now() })
+    }
+
+    /// Has it run exactly these from now on. One that has ended is followed by another, which is told the same.
+    async fn allow(&self, checks: &BTreeSet<ExecCheck>) -> anyhow::Result<()> {
+        let checks = to_memory_file(checks).context("cannot say which programs check servers")?;
+        match self.channel.send(&ToRunner::Allow, &[checks.as_fd()]).await {
+            Err(error) if !error.is_end() => Err(error.into()),
+            Ok(()) | Err(_) => Ok(()),
+        }
     }
 
     /// Waits for the end, at most so long, and kills what there still is, all that it has started included. How it ended.
