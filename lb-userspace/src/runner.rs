@@ -20,7 +20,7 @@ use crate::{
 };
 use anyhow::Context as _;
 use arc_swap::ArcSwap;
-use message::{Ended, How, Job, ToRunner};
+use message::{Ended, How, JOBS, Job, ToRunner};
 use rustix::{
     fs::Mode,
     process::{Resource, Rlimit, setrlimit},
@@ -37,8 +37,6 @@ use tracing::warn;
 
 /// Programs that run at once. HAProxy has no such bound.
 const AT_ONCE: usize = 64;
-/// Jobs of a worker that run or wait: it asks for one a server.
-const JOBS: usize = 65_536;
 /// Longest list of programs in bytes.
 const LIST_LIMIT: u64 = 64 << 20;
 /// Open files of the runner, which needs a few for each program, and of each program.
@@ -109,30 +107,40 @@ async fn serve_worker(line: Channel, shared: Arc<Shared>) {
     let (line, mut jobs) = (Arc::new(line), JoinSet::new());
     loop {
         tokio::select! {
+            biased;
+            // What was answered is open no more, before anything else is asked for.
+            Some(_ended) = jobs.join_next() => {}
             job = line.receive::<Job>() => match job {
+                Ok(Some(_)) if jobs.len() >= JOBS => return warn!(most = JOBS, "a worker asks for too much at once"),
                 Ok(Some((job, _))) => {
-                    let full = jobs.len() >= JOBS;
-                    jobs.spawn(answer(job, full, Arc::clone(&line), Arc::clone(&shared)));
+                    let is_allowed = shared.allowed.load().contains(&job.check);
+                    let line = Arc::clone(&line);
+                    if is_allowed {
+                        jobs.spawn(answer(job, line, Arc::clone(&shared)));
+                    } else {
+                        // Of the job there is nothing left, however long the answer waits.
+                        jobs.spawn(tell(Ended { number: job.number, how: How::Refused, said: Vec::new() }, line));
+                    }
                 }
                 Ok(None) => return,
                 Err(error) => return warn!(%error, "a worker breaks the line"),
             },
-            Some(_ended) = jobs.join_next() => {}
         }
     }
 }
 
-async fn answer(job: Job, full: bool, line: Arc<Channel>, shared: Arc<Shared>) {
-    let (how, said) = if full { (How::Crowded, Vec::new()) } else { run_in_turn(&job, &shared).await };
-    // A worker that is gone needs no answer, and the end of the line is seen where it is read.
-    line.send(&Ended { number: job.number, how, said }, &[]).await.unwrap_or_default();
+async fn answer(job: Job, line: Arc<Channel>, shared: Arc<Shared>) {
+    let (how, said) = run_in_turn(&job, &shared).await;
+    tell(Ended { number: job.number, how, said }, line).await;
+}
+
+/// A worker that is gone needs no answer, and the end of the line is seen where it is read.
+async fn tell(ended: Ended, line: Arc<Channel>) {
+    line.send(&ended, &[]).await.unwrap_or_default();
 }
 
 async fn run_in_turn(job: &Job, shared: &Shared) -> (How, Vec<u8>) {
     let deadline = Instant::now() + job.timeout;
-    if !shared.allowed.load().contains(&job.check) {
-        return (How::Refused, Vec::new());
-    }
     match timeout_at(deadline, shared.room.acquire()).await {
         Ok(Ok(_room)) => program::run(job, deadline).await,
         Ok(Err(_)) | Err(_) => (How::Crowded, Vec::new()),

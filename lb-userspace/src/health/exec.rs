@@ -8,7 +8,7 @@ use super::{
 use crate::{
     channel::Channel,
     model::{Model, check::ExecCheck},
-    runner::message::{Ended, Facts, How, Job},
+    runner::message::{Ended, Facts, How, JOBS, Job},
     servers::{Live, live::ServerLive},
 };
 use std::{collections::HashMap, io, os::fd::OwnedFd, sync::Arc, time::Duration};
@@ -75,8 +75,12 @@ pub(super) async fn converse(line: OwnedFd, mut asked: mpsc::Receiver<Asked>) {
     let (mut number, mut waiting) = (0, HashMap::new());
     loop {
         tokio::select! {
-            asked = asked.recv() => {
+            // The next ones wait where they are, until there is an answer to one of these.
+            asked = asked.recv(), if waiting.len() < JOBS => {
                 let Some((job, answer)) = asked else { return };
+                if answer.is_closed() {
+                    continue; // Nobody waits for it any more.
+                }
                 number += 1;
                 if let Err(error) = line.send(&Job { number, ..job }, &[]).await {
                     warn!(%error, "cannot ask for a check");

@@ -13,7 +13,7 @@ pub enum ToRunner {
     Worker,
 }
 
-/// From a worker: run this. Answered by one [`Ended`].
+/// From a worker: run this. Answered by one [`Ended`]; at most [`JOBS`] may be without an answer.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 pub struct Job {
     /// For the answer.
@@ -69,11 +69,14 @@ pub enum How {
     TimedOut,
     /// It could not be started; the number of the system's error, 0 if it has none.
     Failed(i32),
-    /// It was not started, because others did not end in time, or too many waited for that.
+    /// It was not started, because others did not end in time.
     Crowded,
     /// It was not started: it is not among those that the supervisor has allowed.
     Refused,
 }
+
+/// Most [`Job`]s of a worker that are not answered yet. The line of one that asks for more ends.
+pub const JOBS: usize = 4_096;
 
 /// Most bytes that are kept of what a program prints. What comes behind them is read and forgotten.
 pub const SAID: usize = 1_024;

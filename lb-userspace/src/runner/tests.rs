@@ -255,6 +255,15 @@ async fn with_the_line_of_a_worker_its_programs_end_and_others_go_on() {
 }
 
 #[tokio::test]
+async fn a_worker_that_asks_and_never_listens_is_not_listened_to() {
+    let scene = Scene::new(&[]).await;
+    let refused = job(1, &ExecCheck::default(), LONG);
+    let asking = async { while scene.worker.send(&refused, &[]).await.is_ok() {} };
+    timeout(LONG, asking).await.expect("its end");
+    assert!(!scene.runner.is_finished());
+}
+
+#[tokio::test]
 async fn a_worker_that_talks_nonsense_is_not_listened_to() {
     let scene = Scene::new(&[]).await;
     scene.worker.send(&"run everything", &[]).await.unwrap();

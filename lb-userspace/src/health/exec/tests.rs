@@ -1,6 +1,6 @@
 //! What programs find: by our runner in a thread of this process, and by HAProxy.
 
-use super::{Means, facts, finding, probe};
+use super::{Means, converse, facts, finding, probe};
 use crate::{
     channel::{Channel, to_memory_file},
     config,
@@ -8,7 +8,7 @@ use crate::{
     model::{ExecCheck, Model},
     runner::{
         self,
-        message::{Ended, How, ToRunner},
+        message::{Ended, How, JOBS, Job, ToRunner},
         testing::executable,
     },
     servers::Live,
@@ -25,8 +25,8 @@ use std::{
 };
 use tokio::{
     runtime::Builder,
-    sync::{mpsc, watch},
-    time::Instant,
+    sync::{mpsc, oneshot, watch},
+    time::{Instant, timeout},
 };
 
 /// A runner, in a thread that ends with this value, and the checker that it is made known to.
@@ -149,6 +149,31 @@ async fn a_runner_that_goes_while_it_is_waited_for_is_gone_at_once() {
     let (found, ()) = tokio::join!(probing, going);
     assert_eq!(found.to_string(), "SOCKERR what runs the program is gone");
     assert!(Instant::now() < deadline);
+}
+
+#[tokio::test]
+async fn no_more_is_asked_for_at_once_than_the_runner_takes() {
+    let (worker, line) = Channel::pair().unwrap();
+    let (way, asked) = mpsc::channel(JOBS + 2);
+    let conversing = tokio::spawn(converse(worker, asked));
+    let line = Channel::new(line).unwrap();
+    let facts = facts(&model(&["{ type = \"exec\", command = \"/bin/true\" }".to_owned()]), 0, 0).unwrap();
+    let job = Job { number: 0, check: ExecCheck::default(), facts, connections: 0, timeout: Duration::from_secs(20) };
+    // Nobody waits for the first one.
+    way.send((job.clone(), oneshot::channel().0)).await.unwrap();
+    let mut waiting = Vec::new();
+    for _ in 0..=JOBS {
+        let (answer, answered) = oneshot::channel();
+        way.send((job.clone(), answer)).await.unwrap();
+        waiting.push(answered);
+    }
+    for number in 1..=u64::try_from(JOBS).unwrap() {
+        assert_eq!(line.receive::<Job>().await.unwrap().unwrap().0.number, number);
+    }
+    assert!(timeout(Duration::from_millis(100), line.receive::<Job>()).await.is_err());
+    line.send(&Ended { number: 1, how: How::Exited(0), said: Vec::new() }, &[]).await.unwrap();
+    assert!(timeout(Duration::from_secs(20), line.receive::<Job>()).await.is_ok());
+    conversing.abort();
 }
 
 /// Says of what it was told what it is, beside itself.
