@@ -3,8 +3,8 @@
 //! Neither of the other two may: the supervisor has rights, and the worker faces the network. The runner has an account of its
 //! own, no capability and no way to get one. The supervisor tells it which programs it may run, and gives it a line to the
 //! worker, which asks by these; so a worker that is somebody else's can run what the configuration names and nothing else, and
-//! the supervisor never reads what a program prints. When a line to a worker ends, what it asked for ends; when the line to the
-//! supervisor ends, all does.
+//! the supervisor never reads what a program prints. When a line to a worker ends, or another worker comes, what it asked for
+//! ends; when the line to the supervisor ends, all does.
 
 pub mod message;
 pub mod processes;
@@ -93,6 +93,8 @@ pub(crate) async fn serve(supervisor: Channel) -> Result<(), ChannelError> {
                 match message {
                     ToRunner::Allow => shared.allowed.store(Arc::new(from_memory_file(descriptor, LIST_LIMIT)?)),
                     ToRunner::Worker => {
+                        // The one before is gone, though one of its children may still hold its line.
+                        workers.abort_all();
                         workers.spawn(serve_worker(Channel::new(descriptor)?, Arc::clone(&shared)));
                     }
                 }

@@ -9,7 +9,8 @@ use std::{net::SocketAddr, time::Duration};
 pub enum ToRunner {
     /// Run exactly these from now on; descriptor: a memory file with a set of [`ExecCheck`].
     Allow,
-    /// Serve another worker; descriptor: the end of a line on which come [`Job`]s. When that line ends, so do they.
+    /// Serve this worker and no other any more; descriptor: the end of a line on which come [`Job`]s. When that line ends,
+    /// so do they.
     Worker,
 }
 

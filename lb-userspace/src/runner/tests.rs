@@ -235,22 +235,31 @@ async fn so_many_run_at_once_and_who_waits_too_long_is_not_run() {
 }
 
 #[tokio::test]
-async fn with_the_line_of_a_worker_its_programs_end_and_others_go_on() {
+async fn with_the_line_of_a_worker_its_programs_end() {
     let directory = TempDir::new().unwrap();
-    let [first, second] = ["first", "second"].map(|name| directory.path().join(name));
-    let body = |file: &Path| format!("echo $$ > {}\nexec sleep 60", file.display());
-    let checks = [script(directory.path(), "a", &body(&first)), script(directory.path(), "b", &body(&second))];
+    let files = ["first", "second", "third"].map(|name| directory.path().join(name));
+    let checks = files.each_ref().map(|file| {
+        let name = format!("{}.sh", file.file_name().unwrap().display());
+        script(directory.path(), &name, &format!("echo $$ > {}\nexec sleep 60", file.display()))
+    });
     let scene = Scene::new(&checks).await;
-    let other = line(&scene.supervisor).await;
+    let [first, second, third] = files;
     scene.worker.send(&job(1, &checks[0], LONG), &[]).await.unwrap();
-    other.send(&job(1, &checks[1], LONG), &[]).await.unwrap();
-    let (one, two) = (pid(first).await, pid(second).await);
+    let one = pid(first).await;
     let Scene { supervisor, worker, runner } = scene;
-    drop(worker);
+    // Its line is still open.
+    let other = line(&supervisor).await;
     gone(one).await;
-    assert!(test_kill_process(two).is_ok());
-    drop(supervisor);
+    assert!(timeout(LONG, worker.receive::<Ended>()).await.expect("its end").unwrap().is_none());
+    other.send(&job(1, &checks[1], LONG), &[]).await.unwrap();
+    let two = pid(second).await;
+    drop(other);
     gone(two).await;
+    let last = line(&supervisor).await;
+    last.send(&job(1, &checks[2], LONG), &[]).await.unwrap();
+    let three = pid(third).await;
+    drop(supervisor);
+    gone(three).await;
     timeout(LONG, runner).await.expect("its end").unwrap();
 }
 
