@@ -23,7 +23,7 @@ use arc_swap::ArcSwap;
 use message::{Ended, How, JOBS, Job, ToRunner};
 use rustix::{
     fs::Mode,
-    process::{Resource, Rlimit, setrlimit},
+    process::{Resource, Rlimit, getrlimit, setrlimit},
 };
 use std::{collections::BTreeSet, io, os::fd::OwnedFd, sync::Arc};
 use tokio::{
@@ -39,9 +39,9 @@ use tracing::warn;
 const AT_ONCE: usize = 64;
 /// Longest list of programs in bytes.
 const LIST_LIMIT: u64 = 64 << 20;
-/// Open files of the runner, which needs a few for each program, and of each program.
+/// Most open files of the runner, which needs a few for each program, and of each program.
 const OPEN_FILES: u64 = 1_024;
-/// Processes of the account.
+/// Most processes of the account.
 const PROCESSES: u64 = 1_024;
 
 /// Runs the runner on the line to its supervisor until that ends. With `has_own_account`, the number of its processes is
@@ -66,7 +66,11 @@ pub fn run(line: OwnedFd, has_own_account: bool) -> anyhow::Result<()> {
 fn confine(has_own_account: bool) -> io::Result<()> {
     std::env::set_current_dir("/")?;
     rustix::process::umask(Mode::from_raw_mode(0o077));
-    let limit = |resource, most| setrlimit(resource, Rlimit { current: Some(most), maximum: Some(most) });
+    // Nobody without rights may raise what is lower already.
+    let limit = |resource, most: u64| {
+        let most = Some(getrlimit(resource).maximum.map_or(most, |now| now.min(most)));
+        setrlimit(resource, Rlimit { current: most, maximum: most })
+    };
     limit(Resource::Core, 0)?;
     limit(Resource::Nofile, OPEN_FILES)?;
     if has_own_account {
