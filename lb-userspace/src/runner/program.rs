@@ -19,6 +19,7 @@ use std::{
 use tokio::{
     net::unix::pipe::Receiver,
     process::{Child, Command},
+    task::yield_now,
     time::{Instant, sleep_until, timeout},
 };
 
@@ -116,7 +117,11 @@ async fn listen(output: &Receiver, said: &mut Vec<u8>) {
     while output.readable().await.is_ok() {
         match output.try_read(&mut heard) {
             Ok(0) => break,
-            Ok(length) => keep(heard.get(..length), said),
+            Ok(length) => {
+                keep(heard.get(..length), said);
+                // One that prints faster than it is read would keep all else waiting, its own deadline too.
+                yield_now().await;
+            }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
             Err(_) => break,
         }

@@ -166,6 +166,19 @@ async fn what_is_printed_is_read_to_the_end_and_kept_in_part() {
 }
 
 #[tokio::test]
+async fn one_that_prints_for_ever_delays_neither_its_end_nor_others() {
+    let directory = TempDir::new().unwrap();
+    let floods = script(directory.path(), "floods", "exec cat /dev/zero");
+    let quick = script(directory.path(), "quick", "exit 0");
+    let scene = Scene::new(&[floods.clone(), quick.clone()]).await;
+    scene.worker.send(&job(1, &floods, Duration::from_secs(2)), &[]).await.unwrap();
+    let first = scene.run(&quick, LONG).await;
+    assert_eq!((first.number, first.how), (7, How::Exited(0)));
+    let second = scene.hear().await;
+    assert_eq!((second.number, second.how, second.said), (1, How::TimedOut, vec![0; SAID]));
+}
+
+#[tokio::test]
 async fn at_the_timeout_all_of_the_group_is_killed() {
     let directory = TempDir::new().unwrap();
     let files = ["parent", "child"].map(|name| directory.path().join(name));
