@@ -3,7 +3,7 @@
 
 use super::{RESTART_FORGIVEN, RESTART_PAUSE, RESTART_PAUSE_MAX, account, process::Worker};
 use crate::{
-    channel::{Channel, ToWorker, to_memory_file},
+    channel::{Channel, ChannelError, ToWorker, to_memory_file},
     model::{Global, Model, check::ExecCheck},
     runner::{message::ToRunner, processes},
     worker::privileges::Identity,
@@ -79,14 +79,13 @@ impl Runner {
         started
     }
 
-    /// Gives a worker a line of its own to the runner, if there is one.
-    pub(super) async fn serve(&self, worker: &Worker) -> anyhow::Result<()> {
-        let Some(running) = &self.running else { return Ok(()) };
-        let (one, other) = Channel::pair()?;
-        if running.channel.send(&ToRunner::Worker, &[one.as_fd()]).await.is_err() {
-            return Ok(()); // It has ended; the next one is made known to the worker.
+    /// Gives a worker a line of its own to the runner, if there is one. If that fails there is another runner later.
+    pub(super) async fn serve(&mut self, worker: &Worker) -> anyhow::Result<()> {
+        let served = self.introduce(worker).await;
+        if served.is_err() {
+            self.postpone();
         }
-        Ok(worker.send(&ToWorker::Runner, &[other.as_fd()]).await?)
+        served
     }
 
     /// Ends when the runner has ended, or when another one is due. Never, while none is wanted.
@@ -129,13 +128,28 @@ impl Runner {
         let Some(Wanted { identity, checks }) = &self.wanted else { return Ok(()) };
         self.due = None;
         let running = Running::start(*identity)?;
-        running.allow(checks).await?;
+        if let Err(error) = running.allow(checks).await {
+            running.end(Duration::ZERO).await;
+            return Err(error);
+        }
         info!(pid = running.child.id(), "checks are run by a process of their own");
         self.running = Some(running);
         match worker {
-            Some(worker) => self.serve(worker).await,
+            Some(worker) => self.introduce(worker).await,
             None => Ok(()),
         }
+    }
+
+    /// Makes the runner and a worker known to each other. One that this fails with, nobody could ask: it ends.
+    async fn introduce(&mut self, worker: &Worker) -> anyhow::Result<()> {
+        let Some(running) = &self.running else { return Ok(()) };
+        let introduced = running.introduce(worker).await;
+        if introduced.is_err()
+            && let Some(running) = self.running.take()
+        {
+            running.end(Duration::ZERO).await;
+        }
+        introduced.context("what runs checks and the worker cannot be made known to each other")
     }
 }
 
@@ -157,10 +171,14 @@ impl Running {
     /// Has it run exactly these from now on. One that has ended is followed by another, which is told the same.
     async fn allow(&self, checks: &BTreeSet<ExecCheck>) -> anyhow::Result<()> {
         let checks = to_memory_file(checks).context("cannot say which programs check servers")?;
-        match self.channel.send(&ToRunner::Allow, &[checks.as_fd()]).await {
-            Err(error) if !error.is_end() => Err(error.into()),
-            Ok(()) | Err(_) => Ok(()),
-        }
+        unless_gone(self.channel.send(&ToRunner::Allow, &[checks.as_fd()]).await)
+    }
+
+    /// Gives a worker a line of its own to it. If either has ended, the next one is made known to the other.
+    async fn introduce(&self, worker: &Worker) -> anyhow::Result<()> {
+        let (one, other) = Channel::pair()?;
+        unless_gone(self.channel.send(&ToRunner::Worker, &[one.as_fd()]).await)?;
+        unless_gone(worker.send(&ToWorker::Runner, &[other.as_fd()]).await)
     }
 
     /// Waits for the end, at most so long, and kills what there still is, all that it has started included. How it ended.
@@ -179,6 +197,14 @@ impl Running {
             Ok(status) => format!("ended with {status}"),
             Err(error) => format!("ended unseen ({error})"),
         }
+    }
+}
+
+/// That the other side is gone is noticed elsewhere, and no failure to send.
+fn unless_gone(sent: Result<(), ChannelError>) -> anyhow::Result<()> {
+    match sent {
+        Err(error) if !error.is_end() => Err(error.into()),
+        Ok(()) | Err(_) => Ok(()),
     }
 }
 
