@@ -25,7 +25,7 @@ use rustix::{
     fs::Mode,
     process::{Resource, Rlimit, getrlimit, setrlimit},
 };
-use std::{collections::BTreeSet, io, os::fd::OwnedFd, sync::Arc};
+use std::{collections::BTreeSet, io, os::fd::OwnedFd, sync::Arc, time::Duration};
 use tokio::{
     runtime,
     signal::unix::{SignalKind, signal},
@@ -37,6 +37,8 @@ use tracing::warn;
 
 /// Programs that run at once. HAProxy has no such bound.
 const AT_ONCE: usize = 64;
+/// How long the end waits for programs that are about to start; the supervisor waits longer.
+const END: Duration = Duration::from_millis(500);
 /// Longest list of programs in bytes.
 const LIST_LIMIT: u64 = 64 << 20;
 /// Most open files of the runner, which needs a few for each program, and of each program.
@@ -57,7 +59,8 @@ pub fn run(line: OwnedFd, has_own_account: bool) -> anyhow::Result<()> {
         let _unheard = unheard.into_iter().map(signal).collect::<io::Result<Vec<_>>>()?;
         serve(Channel::new(line)?).await
     });
-    drop(runtime);
+    // Programs that are about to start then are killed; those that cannot, nobody waits for.
+    runtime.shutdown_timeout(END);
     processes::sweep(leader);
     Ok(served?)
 }
@@ -82,12 +85,12 @@ fn confine(has_own_account: bool) -> io::Result<()> {
 /// What all workers share.
 struct Shared {
     allowed: ArcSwap<BTreeSet<ExecCheck>>,
-    room: Semaphore,
+    room: Arc<Semaphore>,
 }
 
 /// Does what the supervisor says until its line ends.
 pub(crate) async fn serve(supervisor: Channel) -> Result<(), ChannelError> {
-    let shared = Arc::new(Shared { allowed: ArcSwap::default(), room: Semaphore::new(AT_ONCE) });
+    let shared = Arc::new(Shared { allowed: ArcSwap::default(), room: Arc::new(Semaphore::new(AT_ONCE)) });
     let mut workers = JoinSet::new();
     loop {
         tokio::select! {
@@ -136,8 +139,9 @@ async fn serve_worker(line: Channel, shared: Arc<Shared>) {
 }
 
 async fn answer(job: Job, line: Arc<Channel>, shared: Arc<Shared>) {
-    let (how, said) = run_in_turn(&job, &shared).await;
-    tell(Ended { number: job.number, how, said }, line).await;
+    let number = job.number;
+    let (how, said) = run_in_turn(job, &shared).await;
+    tell(Ended { number, how, said }, line).await;
 }
 
 /// A worker that is gone needs no answer, and the end of the line is seen where it is read.
@@ -145,10 +149,10 @@ async fn tell(ended: Ended, line: Arc<Channel>) {
     line.send(&ended, &[]).await.unwrap_or_default();
 }
 
-async fn run_in_turn(job: &Job, shared: &Shared) -> (How, Vec<u8>) {
+async fn run_in_turn(job: Job, shared: &Shared) -> (How, Vec<u8>) {
     let deadline = Instant::now() + job.timeout;
-    match timeout_at(deadline, shared.room.acquire()).await {
-        Ok(Ok(_room)) => program::run(job, deadline).await,
+    match timeout_at(deadline, Arc::clone(&shared.room).acquire_owned()).await {
+        Ok(Ok(place)) => program::run(job, deadline, place).await,
         Ok(Err(_)) | Err(_) => (How::Crowded, Vec::new()),
     }
 }

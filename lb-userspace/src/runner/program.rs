@@ -19,8 +19,9 @@ use std::{
 use tokio::{
     net::unix::pipe::Receiver,
     process::{Child, Command},
-    task::yield_now,
-    time::{Instant, sleep_until, timeout},
+    sync::OwnedSemaphorePermit,
+    task::{spawn_blocking, yield_now},
+    time::{Instant, sleep_until, timeout, timeout_at},
 };
 
 /// A program that was killed may take so long to be gone; then others go on in its place.
@@ -28,17 +29,23 @@ const BURIAL: Duration = Duration::from_secs(1);
 
 /// Runs a program to its end, at most until `deadline`, and says what it printed. What it started in its process group ends
 /// with it.
-pub(super) async fn run(job: &Job, deadline: Instant) -> (How, Vec<u8>) {
+pub(super) async fn run(job: Job, deadline: Instant, place: OwnedSemaphorePermit) -> (How, Vec<u8>) {
     let mut said = Vec::new();
-    let how = match Running::start(job) {
-        Ok(running) => running.end(deadline, &mut said).await,
-        Err(error) => Err(error),
+    // It takes until the program is read, and the file system that it is on may hang. One that comes too late is killed.
+    let starting = spawn_blocking(move || Running::start(&job, place));
+    let how = match timeout_at(deadline, starting).await {
+        Ok(Ok(Ok(running))) => running.end(deadline, &mut said).await,
+        Ok(Ok(Err(error))) => Err(error),
+        Ok(Err(error)) => Err(error.into()),
+        Err(_) => Ok(How::TimedOut),
     };
     (how.unwrap_or_else(|error| How::Failed(error.raw_os_error().unwrap_or_default())), said)
 }
 
 /// Dropped, it is killed.
 struct Running {
+    /// Among those that run at once: one that cannot be started keeps it until it can.
+    _place: OwnedSemaphorePermit,
     child: Child,
     /// Readable once the program has ended.
     ended: Receiver,
@@ -46,7 +53,7 @@ struct Running {
 }
 
 impl Running {
-    fn start(job: &Job) -> io::Result<Self> {
+    fn start(job: &Job, place: OwnedSemaphorePermit) -> io::Result<Self> {
         let (output, input) = pipe()?;
         let output = Receiver::from_owned_fd(output.into())?;
         let child = match spawn(job, &job.check.command, None, input.try_clone()?) {
@@ -57,7 +64,7 @@ impl Running {
             spawned => spawned?,
         };
         match processes::end_of(&child) {
-            Ok(ended) => Ok(Self { child, ended, output }),
+            Ok(ended) => Ok(Self { _place: place, child, ended, output }),
             Err(error) => {
                 kill(&child);
                 Err(error)
