@@ -26,7 +26,10 @@ pub(super) fn rows(model: &Model, registry: &Registry) -> BTreeMap<Endpoint, Vip
         let has_quorum = registry.has_quorum(&frontend.name);
         let is_withdrawn = !has_quorum && frontend.quorum.down == QuorumDown::Withdraw;
         let mut row = row(id, ring, &vip, backend, registry);
-        row.flags |= if is_withdrawn { flags::WITHDRAWN } else { 0 };
+        if is_withdrawn {
+            // SYNs are dropped and nothing else happens: no connection that is there is told that it is over.
+            row.flags = (row.flags | flags::WITHDRAWN) & !(flags::REFUSES | flags::RESETS);
+        }
         let is_silent = is_withdrawn || (vip.frontend.ping == Ping::Up && !has_quorum);
         addresses.entry(key.address).or_default().add(&key, vip.frontend.ping, is_silent);
         if let Some(key) = fragments_key(key, &vip) {

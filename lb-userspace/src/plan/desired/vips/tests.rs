@@ -116,6 +116,24 @@ fn what_becomes_of_packets_without_a_server_is_a_flag_of_the_vip() {
 }
 
 #[test]
+fn a_vip_that_is_withdrawn_neither_refuses_nor_resets() {
+    let asks = |flows, admin| {
+        let failover = Failover { on_empty: OnEmpty::Reset, flows, ..Failover::default() };
+        let mut model = web(Backend { failover, ..web_of(Forward::Nat) }, &[HTTP]);
+        model.frontends[0].quorum = Quorum { servers: 1, hysteresis: 0, down: QuorumDown::Withdraw };
+        let mut registry = registry(&model);
+        for server in &model.backends[0].servers {
+            registry.set_admin(server.identity("web"), admin, By::Operator);
+        }
+        registry.count_quorums(&model, &model.backends[0]);
+        desired(&model, &registry, &NextHops::new()).vips[&key("192.0.2.1:80")].flags
+    };
+    assert_eq!(asks(DownFlows::Reset, Admin::Ready), flags::REFUSES | flags::RESETS);
+    assert_eq!(asks(DownFlows::Reset, Admin::Maint), flags::WITHDRAWN);
+    assert_eq!(asks(DownFlows::Keep, Admin::Maint), flags::WITHDRAWN | flags::KEEPS);
+}
+
+#[test]
 fn fragments_that_go_by_their_addresses_have_a_row_without_port() {
     let mut model = web(web_of(Forward::Direct), &[HTTP]);
     l4(&mut model, 0).fragments = Fragments::Hash;
