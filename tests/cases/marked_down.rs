@@ -188,9 +188,21 @@ fn by_connection(net: &'static Net) -> Vec<Case> {
             .with(half_open)
             .notes(&[Note::Connected]),
         goes(net, "keep: but a SYN makes a new one", &syn, 1).with(connected(KEEPS, 2)).notes(&[Note::HalfOpen]),
+        goes(net, "keep: whose segments follow", &data, 1)
+            .with(connected(KEEPS, 2))
+            .after(syn.bytes())
+            .notes(&[Note::Connected]),
         net.sends("keep: by fullnat", &to_fullnat, &leaves_for(to_fullnat.clone(), 2).from(lent).to(server))
             .with(on_loan(KEEPS))
             .notes(&[]),
+        net.sends(
+            "keep: a segment follows its SYN by fullnat",
+            &to_fullnat,
+            &leaves_for(to_fullnat.clone(), 1).from(lent).to(net.servers[1]),
+        )
+        .with(on_loan(KEEPS))
+        .after(net.tcp(net.fullnat).syn().bytes())
+        .notes(&[Note::Connected]),
         over("cut: a connection that is tracked", net.nat, &data).with(connected(RESETS, 2)).notes(&[]),
         over("cut: a half-open one", net.nat, &data).with(connected(RESETS, 2)).with(half_open).notes(&[]),
         goes(net, "cut: but a SYN makes a new connection", &syn, 1).with(connected(RESETS, 2)).notes(&[Note::HalfOpen]),

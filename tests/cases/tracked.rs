@@ -49,6 +49,17 @@ fn nat(net: &'static Net) -> Vec<Case> {
             .with(|tables| know(tables, net, 2))
             .with(|tables| set_state(tables, net, 2, ServerState::Drain))
             .notes(&[Note::HalfOpen]),
+        forward(net, "track: and its segments follow that SYN", &data, 1)
+            .with(|tables| know(tables, net, 2))
+            .with(|tables| set_state(tables, net, 2, ServerState::Drain))
+            .after(syn.bytes())
+            .notes(&[Note::Connected]),
+        forward(net, "track: then it is the only connection with these ports", &data, 1)
+            .with(|tables| know(tables, net, 2))
+            .with(|tables| set_state(tables, net, 2, ServerState::Drain))
+            .after(syn.bytes())
+            .after(data.bytes())
+            .notes(&[]),
         forward(net, "track: a connection leaves a server that is down", &data, 1)
             .with(|tables| know(tables, net, 2))
             .with(|tables| set_state(tables, net, 2, ServerState::Down))

@@ -183,18 +183,25 @@ fn find<F: Layer3>(
     now: u32,
 ) -> Option<(u32, Destination<F>)> {
     let closing = if l4.closes { CLOSING } else { 0 };
-    let row = tables.connection(stage, &F::flow_key(&l4.ends), Touch::At { now, closing })?;
+    let key = F::flow_key(&l4.ends);
+    let row = tables.connection(stage, &key, Touch::At { now, closing })?;
     let server = tables.server(row.server)?;
-    let drains = ServerState::from_byte(server.state) == ServerState::Drain;
+    let takes_new = ServerState::from_byte(server.state) == ServerState::Up;
     // A VIP may have been somebody's client, and then the way back to it stands here.
     if row.marks & BACK != 0
         || !select::keeps(server, select::last_state(&l4.ends, l4.opens, vip))
-        || (l4.opens && drains)
+        || (!takes_new && (l4.opens || (stage == Stage::Established && begins_anew(tables, &key))))
     {
         return None;
     }
     let to = destination(l4, vip, (row.server, server), (row.source, row.source_port));
     Some((row.last, Destination { spread: select::hash(tables, &l4.ends, vip), ..to }))
+}
+
+/// Whether a SYN with the ports of an established connection, whose server takes no new ones, has begun another one elsewhere.
+#[inline(always)]
+fn begins_anew<F: Layer3>(tables: &impl Tables<F>, key: &F::FlowKey) -> bool {
+    tables.connection(Stage::HalfOpen, key, Touch::No).is_some_and(|row| row.marks & BACK == 0)
 }
 
 /// Makes the connection of a packet whose server was chosen.
