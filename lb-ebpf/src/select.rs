@@ -100,6 +100,14 @@ pub fn server<'a, F: Family>(
     Ok(Chosen { id, server: tables.server(id).ok_or(Stop::BadTables)?, hash })
 }
 
+/// Whether the slot of a flow names nobody, as all do where no server of the backend is up. While it names one that is down,
+/// others may be up beyond the slots that were tried.
+#[inline(always)]
+pub fn is_empty<F: Family>(tables: &impl Tables<F>, ends: &Ends<F>, vip: &Vip) -> bool {
+    let at = black_box(slot_of(hash(tables, ends, vip)));
+    live_half(tables, vip.ring).is_ok_and(|slots| slots.get(at).is_some_and(|slot| slot.current() == 0))
+}
+
 /// Where a flow stands on a ring.
 #[derive(Clone, Copy, Debug)]
 struct Place {

@@ -19,7 +19,14 @@ pub(crate) fn cases(net: &'static Net) -> Vec<Case> {
 
 /// A VIP that refuses, and no server of its backend is up.
 fn empty(case: Case, net: &'static Net, vip: SocketAddr) -> Case {
-    case.with(flag(vip, REFUSES)).with(|tables| all_down(tables, net)).notes(&[])
+    case.with(flag(vip, REFUSES)).with(|tables| all_down(tables, net)).with(without_servers).notes(&[])
+}
+
+/// The rings have followed.
+fn without_servers(tables: &mut MemoryTables) {
+    for ring in tables.rings.values_mut() {
+        *ring = ring_of(|_| 0);
+    }
 }
 
 fn all_down(tables: &mut MemoryTables, net: &'static Net) {
@@ -151,6 +158,11 @@ fn unanswered(net: &'static Net) -> Vec<Case> {
         stops("a fragment", net.udp(net.nat).payload(&[1; 64]).fragments(32)[0].clone())
             .with(flag(net.nat, FRAGMENTS_TRACK)),
         net.stops("refused: not without being asked", net.tcp(net.nat).syn().bytes(), Stop::NoServer)
+            .with(|tables| all_down(tables, net))
+            .with(without_servers),
+        // There may be a server that is up, beyond the slots that are tried.
+        net.stops("refused: not before the ring has followed", net.tcp(net.nat).syn().bytes(), Stop::NoServer)
+            .with(flag(net.nat, REFUSES))
             .with(|tables| all_down(tables, net)),
     ];
     if net.is_v6() {

@@ -109,7 +109,9 @@ pub fn by_ring<F: Layer3>(tables: &impl Tables<F>, kept: &mut Kept<F>) -> Packed
         Ok(chosen) => chosen,
         // Of a packet that is not all there nobody knows the length.
         Err(stop) if kept.ip.part != Part::Whole => return stop.into(),
-        Err(Stop::NoServer) if vip.has(REFUSES) => return Early::Refuse.into(),
+        Err(Stop::NoServer) if vip.has(REFUSES) && select::is_empty(tables, &l4.ends, vip) => {
+            return Early::Refuse.into();
+        }
         Err(Stop::ServerDown) if !l4.opens => return Early::Reset.into(),
         Err(stop) => return stop.into(),
     };
