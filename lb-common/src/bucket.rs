@@ -16,12 +16,15 @@ map_type!(Bucket, size = 16, { filled = 0, tokens = 8 });
 
 /// Row of `BUCKETS`: insertions into the flow table, so that a flood while a slot changes hands cannot fill it.
 pub const INSERTS: u32 = 0;
-/// Row of `BUCKETS`: answers by ICMP to packets that are too big, and to datagrams that nobody takes.
+/// Row of `BUCKETS`: answers by ICMP to packets that are too big.
 pub const ANSWERS: u32 = 1;
+/// Row of `BUCKETS`: answers by ICMP to datagrams that nobody takes, so that a flood of them leaves those to packets that are
+/// too big alone: without them paths stay unusable.
+pub const REFUSALS: u32 = 2;
 /// Rows of `BUCKETS`.
-pub const BUCKETS: u32 = 2;
+pub const BUCKETS: u32 = 3;
 
-/// Answers by ICMP: on each CPU a second.
+/// Answers by ICMP, of either sort: on each CPU a second.
 pub const ANSWERS_PER_SECOND: u32 = 1_000;
 
 impl Bucket {

@@ -100,7 +100,8 @@ pub const LOCAL4: &str = "LOCAL4";
 pub const LOCAL6: &str = "LOCAL6";
 /// DEVMAP_HASH ifindex → ifindex, and 4 bytes for a program that we never set. Written by the supervisor.
 pub const DEVICES: &str = "DEVICES";
-/// PERCPU_ARRAY [`INSERTS`](bucket::INSERTS), [`ANSWERS`](bucket::ANSWERS) → [`Bucket`].
+/// PERCPU_ARRAY [`INSERTS`](bucket::INSERTS), [`ANSWERS`](bucket::ANSWERS),
+/// [`REFUSALS`](bucket::REFUSALS) → [`Bucket`].
 pub const BUCKETS: &str = "BUCKETS";
 /// PERCPU_ARRAY, one row: [`Scratch`] of the packet path; nobody else reads it.
 pub const SCRATCH: &str = "SCRATCH";

@@ -3,7 +3,7 @@
 use super::{Case, Expect, world::*};
 use lb_common::{
     Bucket, Note, ServerState, Stop,
-    bucket::ANSWERS,
+    bucket::{ANSWERS, REFUSALS},
     vip::flags::{FRAGMENTS_TRACK, REFUSES, TRACK_FULL},
 };
 use lb_ebpf::testing::MemoryTables;
@@ -122,6 +122,9 @@ fn datagrams(net: &'static Net) -> Vec<Case> {
         refused("a datagram, direct", net.direct, &net.udp(net.direct)),
         refused("a datagram, ipip", net.ipip, &net.udp(net.ipip)),
         refused("a datagram, fullnat", net.fullnat, &net.udp(net.fullnat)),
+        refused("a datagram after too many answers of another sort", net.nat, &net.udp(net.nat)).with(|tables| {
+            tables.buckets.get_mut()[ANSWERS as usize] = Bucket { filled: u64::MAX, tokens: 0 };
+        }),
         refused("a datagram without payload", net.nat, &net.udp(net.nat).payload(b"")),
         refused("a datagram without checksum", net.nat, &net.udp(net.nat).without_checksum()),
         refused("a datagram whose frame is padded", net.nat, &net.udp(net.nat).payload(b"x").padding(17)),
@@ -153,7 +156,7 @@ fn unanswered(net: &'static Net) -> Vec<Case> {
         stops("a header that is too short", offset_of(4)),
         stops("a header that is longer than the packet", offset_of(15)),
         stops("a datagram after too many others", net.udp(net.nat).bytes()).with(|tables| {
-            tables.buckets.get_mut()[ANSWERS as usize] = Bucket { filled: u64::MAX, tokens: 0 };
+            tables.buckets.get_mut()[REFUSALS as usize] = Bucket { filled: u64::MAX, tokens: 0 };
         }),
         stops("a fragment", net.udp(net.nat).payload(&[1; 64]).fragments(32)[0].clone())
             .with(flag(net.nat, FRAGMENTS_TRACK)),

@@ -85,7 +85,7 @@ fn unreachable<F: Layer3>(packet: &mut impl Packet, tables: &impl Tables<F>, ip:
         return None;
     }
     let now = tables.now();
-    if !tables.bucket(bucket::ANSWERS, |bucket| bucket.take(now, ANSWERS_PER_SECOND)) {
+    if !tables.bucket(bucket::REFUSALS, |bucket| bucket.take(now, ANSWERS_PER_SECOND)) {
         return None;
     }
     let none = Change::default();
