@@ -14,7 +14,7 @@ use lb_tests::packet::{
 use std::net::SocketAddr;
 
 pub(crate) fn cases(net: &'static Net) -> Vec<Case> {
-    [segments(net), datagrams(net), unanswered(net), served(net)].into_iter().flatten().collect()
+    [segments(net), datagrams(net), unanswered(net), unanswerable(net), served(net)].into_iter().flatten().collect()
 }
 
 /// A VIP that refuses, and no server of its backend is up.
@@ -173,6 +173,30 @@ fn unanswered(net: &'static Net) -> Vec<Case> {
         cases.push(stops("a datagram behind a header", behind.bytes()));
     } else {
         cases.push(stops("a datagram behind options", net.udp(net.nat).options(&[1; 8]).bytes()));
+    }
+    cases
+}
+
+/// What came to many, or from none (RFC 1122 §3.2.2, RFC 4443 §2.4 (e)).
+fn unanswerable(net: &'static Net) -> Vec<Case> {
+    let stops = |name: &str, input: Frame| {
+        empty(net.stops(&format!("refused: {name}"), input.bytes(), Stop::NoServer), net, net.nat)
+    };
+    let mut cases = Vec::new();
+    for mac in [[0xff; 6], [0x01, 0, 0x5e, 0, 0, 1], [0x33, 0x33, 0, 0, 0, 1]] {
+        let many = |frame: Frame| frame.hop(ROUTER_MAC, mac);
+        cases.push(stops(&format!("no SYN to {mac:02x?}"), many(net.tcp(net.nat).syn())));
+        cases.push(stops(&format!("no datagram to {mac:02x?}"), many(net.udp(net.nat))));
+    }
+    let sources: &[&str] = if net.is_v6() {
+        &["[::]:9", "[::1]:9", "[ff02::1]:9", "[ff0e::1:2]:9"]
+    } else {
+        &["0.0.0.0:9", "0.1.2.3:9", "127.0.0.1:9", "224.0.0.1:9", "255.255.255.255:9"]
+    };
+    for name in sources {
+        let source: SocketAddr = name.parse().expect("an address");
+        cases.push(stops(&format!("no SYN from {name}"), arrives(Frame::tcp(source, net.nat).syn())));
+        cases.push(stops(&format!("no datagram from {name}"), arrives(Frame::udp(source, net.nat))));
     }
     cases
 }

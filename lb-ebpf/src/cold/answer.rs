@@ -9,6 +9,8 @@ use bytemuck::{Pod, Zeroable};
 use lb_common::{Be16, Be32, Be128, Family, Mac, Protocol, Tag, V4, V6};
 
 const TTL: u8 = 64;
+/// In the first byte of an Ethernet address: it is that of many (IEEE 802.3 §3.2.3).
+const GROUP: u8 = 1;
 
 /// What an ICMP error says beside the quote.
 #[repr(C)]
@@ -34,7 +36,7 @@ pub(super) fn icmp<F: Layer3>(
     (quote, quoted): (usize, Change),
 ) -> Option<bool> {
     let header = F::HEADER + ICMP_HEADER;
-    let link = Link::read(packet, ip.offset)?;
+    let link = Link::to_answer(packet, ip)?;
     #[expect(clippy::cast_possible_truncation, clippy::cast_possible_wrap, reason = "48")]
     let grow = header as i32;
     if !packet.grow_head(grow) || !packet.cut(ip.offset + header + quote) {
@@ -55,7 +57,7 @@ pub(super) fn icmp<F: Layer3>(
 /// longer than the packet was. `None`: nothing is changed.
 #[inline(always)]
 pub(super) fn tcp<F: Layer3>(packet: &mut impl Packet, ip: &Ip<F>, segment: Tcp) -> Option<()> {
-    let link = Link::read(packet, ip.offset)?;
+    let link = Link::to_answer(packet, ip)?;
     if !packet.cut(ip.offset + F::HEADER + size_of::<Tcp>()) {
         return None;
     }
@@ -137,6 +139,15 @@ impl Link {
             tags[1] = packet.read(ethernet::TAGS + ethernet::TAG)?;
         }
         Some(Self { addresses, tags })
+    }
+
+    /// Of a frame whose sender may be told what became of it: one that was for this machine alone, with a packet from one other
+    /// machine.
+    #[inline(always)]
+    fn to_answer<F: Layer3>(packet: &impl Packet, ip: &Ip<F>) -> Option<Self> {
+        let link = Self::read(packet, ip.offset)?;
+        let [[first, ..], _] = link.addresses;
+        (first & GROUP == 0 && F::is_single(ip.source)).then_some(link)
     }
 
     /// For the frame that goes back, with its packet at the same offset.

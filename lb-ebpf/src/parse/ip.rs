@@ -102,6 +102,10 @@ pub trait Layer3: Family {
     /// Whether an ICMP message of this type quotes a packet.
     fn quotes(icmp_type: u8) -> bool;
 
+    /// Whether this is the address of one other machine, as that of a sender who may be told what became of a packet
+    /// (RFC 1122 §3.2.2, RFC 4443 §2.4 (e)): not of nobody, of many, or of whoever reads it.
+    fn is_single(address: Self::Addr) -> bool;
+
     /// Reads the header at `offset`. What it says about lengths is not checked against the frame.
     fn header(packet: &impl Packet, offset: usize) -> Result<Ip<Self>, Stop>;
 

@@ -75,6 +75,12 @@ impl Layer3 for V4 {
     }
 
     #[inline(always)]
+    fn is_single(address: Be32) -> bool {
+        let first = address.host() >> 24;
+        first != 0 && first != 127 && first < 224
+    }
+
+    #[inline(always)]
     fn header(packet: &impl Packet, offset: usize) -> Result<Ip<Self>, Stop> {
         let header = packet.read::<Header>(offset).ok_or(Stop::Truncated)?;
         let words = header.version_and_length & 0x0f;

@@ -49,6 +49,13 @@ impl Layer3 for V6 {
     }
 
     #[inline(always)]
+    fn is_single(address: Be128) -> bool {
+        let [a, b, c, d] = address.raw();
+        let is_none_or_own = a | b | c == 0 && Be32::from_raw(d).host() <= 1;
+        Be32::from_raw(a).host() >> 24 != 0xff && !is_none_or_own
+    }
+
+    #[inline(always)]
     fn header(packet: &impl Packet, offset: usize) -> Result<Ip<Self>, Stop> {
         let header = packet.read::<Header>(offset).ok_or(Stop::Truncated)?;
         let first = header.first.host();
