@@ -7,10 +7,9 @@ use crate::{
     Packet, Tables,
     checksum::Change,
     parse::{
-        Ip, Layer3,
+        self, Ip, Layer3,
         l4::{ACK, FIN, RST, SYN, Tcp},
     },
-    path::Kept,
 };
 use lb_common::{
     Be16, Be32, Family, Protocol, Stop, V4,
@@ -24,10 +23,13 @@ const QUOTE6: usize = 40 + 8;
 const HEADER: usize = size_of::<Tcp>();
 
 /// No server of the backend is up.
+///
+/// The header is read once more. What was kept of it the verifier of Linux 6.1 no longer knows bounds of, however often they are
+/// tested: the compiler keeps copies from before the test.
 #[inline(always)]
-pub fn refuse<F: Layer3>(packet: &mut impl Packet, tables: &impl Tables<F>, kept: &mut Kept<F>) -> Stop {
-    let Ok(ip) = kept.ip.bounded() else { return Stop::BadTables };
-    if kept.l4.ends.protocol == Protocol::Tcp {
+pub fn refuse<F: Layer3>(packet: &mut impl Packet, tables: &impl Tables<F>, offset: usize) -> Stop {
+    let Ok(ip) = parse::ip::<F>(packet, offset) else { return Stop::NoServer };
+    if ip.protocol == Protocol::Tcp.number() {
         return if answer(packet, &ip).is_some() { Stop::Refused } else { Stop::NoServer };
     }
     match unreachable(packet, tables, &ip) {
@@ -39,8 +41,8 @@ pub fn refuse<F: Layer3>(packet: &mut impl Packet, tables: &impl Tables<F>, kept
 
 /// The server of the connection is down.
 #[inline(always)]
-pub fn reset<F: Layer3>(packet: &mut impl Packet, kept: &mut Kept<F>) -> Stop {
-    let Ok(ip) = kept.ip.bounded() else { return Stop::BadTables };
+pub fn reset<F: Layer3>(packet: &mut impl Packet, offset: usize) -> Stop {
+    let Ok(ip) = parse::ip::<F>(packet, offset) else { return Stop::ServerDown };
     if answer(packet, &ip).is_some() { Stop::Reset } else { Stop::ServerDown }
 }
 
