@@ -90,29 +90,32 @@ impl Owners {
         Self(owners.into())
     }
 
-    /// See [`Bases::reweighed`]; `to`: whom they were dealt to. Costs about a millisecond.
+    /// See [`Bases::reweighed`]; `to`: whom they were dealt to. Costs about a millisecond, however many servers there are.
     fn reweighed(&self, servers: &[Server], weights: &[u16], to: impl Fn(&Server) -> bool) -> Self {
-        let mut owned = vec![0_u64; servers.len()];
-        for owner in self.iter().flatten() {
-            owned.get_mut(owner).into_iter().for_each(|slots| *slots += 1);
+        let mut owned = vec![Vec::new(); servers.len()];
+        for (slot, owner) in self.iter().enumerate() {
+            owner.and_then(|owner| owned.get_mut(owner)).into_iter().for_each(|slots| slots.push(slot));
         }
-        let mut dealt: Vec<_> = (0..NOBODY).zip(servers).zip(&owned).filter(|((_, server), _)| to(server)).collect();
-        dealt.sort_by(|((_, a), _), ((_, b), _)| a.name.cmp(&b.name));
-        let weight = |(index, server): (u16, &Server)| {
-            weights.get(usize::from(index)).copied().filter(|weight| *weight > 0).unwrap_or(server.weight)
+        let dealt = (0..NOBODY).zip(servers).zip(owned).filter(|((_, server), _)| to(server));
+        let mut dealt: Vec<_> = dealt.map(|((index, server), slots)| (index, server, slots)).collect();
+        dealt.sort_by(|(_, a, _), (_, b, _)| a.name.cmp(&b.name));
+        let weight = |(index, server, _): &(u16, &Server, _)| {
+            weights.get(usize::from(*index)).copied().filter(|weight| *weight > 0).unwrap_or(server.weight)
         };
-        let shares = shares(&dealt.iter().map(|(server, _)| weight(*server)).collect::<Vec<_>>());
+        let shares = shares(&dealt.iter().map(weight).collect::<Vec<_>>());
 
         let mut owners = self.0.to_vec();
         let mut wanting = Vec::new();
-        for (((index, server), owned), share) in dealt.into_iter().zip(shares) {
-            if share > *owned {
+        for ((index, server, mut slots), share) in dealt.into_iter().zip(shares) {
+            let (owned, share) = (slots.len(), usize::try_from(share).unwrap_or(usize::MAX));
+            if share > owned {
                 wanting.push((index, share - owned, Preferences::new(&server.name)));
+            } else if share < owned {
+                // It keeps those that it likes best.
+                let rank = Preferences::new(&server.name).rank();
+                slots.sort_by_cached_key(|slot| rank(*slot));
+                slots.into_iter().skip(share).for_each(|slot| set(&mut owners, slot, NOBODY));
             }
-            // It keeps those that it likes best.
-            let given_up = Preferences::new(&server.name).take(SLOTS).filter(|slot| self.owner(*slot) == index);
-            let share = usize::try_from(share).unwrap_or(usize::MAX);
-            given_up.skip(share).for_each(|slot| set(&mut owners, slot, NOBODY));
         }
         // By turns, one slot each.
         while !wanting.is_empty() {
@@ -206,6 +209,17 @@ impl Preferences {
     fn new(name: &str) -> Self {
         let below = |limit: usize, seed| (name_hash(seed, name.as_bytes()) % limit as u64) as usize;
         Self { next: below(SLOTS, 1), skip: 1 + below(SLOTS - 1, 2) }
+    }
+
+    /// When each slot comes, from the next one on.
+    fn rank(self) -> impl Fn(usize) -> usize {
+        // As all slots come, a step of `skip` is undone by one of its inverse; by Fermat that is a power of it.
+        let squares = std::iter::successors(Some(self.skip), |square| Some(square * square % SLOTS));
+        let factors =
+            squares.take(SLOTS.ilog2() as usize + 1).enumerate().filter(|(bit, _)| (SLOTS - 2) >> bit & 1 == 1);
+        let inverse = factors.fold(1, |product, (_, square)| product * square % SLOTS);
+        let next = self.next;
+        move |slot| (slot + SLOTS - next) % SLOTS * inverse % SLOTS
     }
 }
 

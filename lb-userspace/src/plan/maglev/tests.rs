@@ -93,6 +93,30 @@ fn other_weights_move_no_more_slots_than_they_must() {
 }
 
 #[test]
+fn a_rank_is_when_a_slot_comes() {
+    for name in ["a", "web1", "web2"] {
+        let rank = Preferences::new(name).rank();
+        let ranks = Preferences::new(name).take(SLOTS).map(rank);
+        assert!(ranks.eq(0..SLOTS), "{name}");
+    }
+}
+
+#[test]
+fn other_weights_of_many_servers_cost_about_what_those_of_a_few_do() {
+    let took = |count: usize| {
+        let servers = servers(count);
+        let weights: Vec<_> = (1..=3).cycle().take(count).collect();
+        let bases = Bases::new(&servers, false);
+        let begun = tokio::time::Instant::now();
+        std::hint::black_box(bases.reweighed(&servers, &weights));
+        begun.elapsed()
+    };
+    let (few, many) = ((0..3).map(|_| took(10)).min().unwrap(), (0..3).map(|_| took(1_000)).min().unwrap());
+    println!("10 servers: {few:.1?}, 1,000 servers: {many:.1?}");
+    assert!(many < few * 20, "{few:?} {many:?}");
+}
+
+#[test]
 fn backups_own_nothing_and_the_first_stands_in_for_all() {
     let mut servers = servers(4);
     servers[0].backup = true;
