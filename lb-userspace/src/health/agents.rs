@@ -1,10 +1,13 @@
 //! Agents: one task an agent, which asks it at its interval, on the thread of the probes.
 
 use super::{
-    AgentOutcome, agent,
+    AgentOutcome, Code, Finding, agent,
     checker::{Checker, first_delay},
 };
-use crate::model::{Agent, Model};
+use crate::{
+    l7::panics,
+    model::{Agent, Model},
+};
 use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
 use tokio::{
     runtime::Handle,
@@ -12,6 +15,7 @@ use tokio::{
     task::AbortHandle,
     time::{Instant, sleep_until},
 };
+use tracing::error;
 
 /// What an agent said, or that it said nothing.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -83,7 +87,12 @@ impl Agents {
                     }
                     self.begun += 1;
                     let delay = first_delay(target.agent.interval, position, count);
-                    let asking = ask_forever((identity, self.begun), target.clone(), delay, self.heard.clone());
+                    let (Target { address, agent }, heard) = (target.clone(), self.heard.clone());
+                    let of = (identity, self.begun);
+                    let asking = async move {
+                        let ask = |deadline| agent::ask(address, agent.send.as_bytes(), deadline);
+                        ask_forever(of, (address, &agent), ask, delay, heard).await;
+                    };
                     Asking { number: self.begun, target, task: self.runtime.spawn(asking).abort_handle(), place }
                 }
             };
@@ -118,9 +127,10 @@ fn targets(model: &Model) -> impl Iterator<Item = (u64, Place, Target)> {
     })
 }
 
-async fn ask_forever(
+async fn ask_forever<F: Future<Output = AgentOutcome>>(
     (identity, task): (u64, u64),
-    Target { address, agent }: Target,
+    (address, agent): (SocketAddr, &Agent),
+    ask: impl Fn(Instant) -> F,
     delay: Duration,
     heard: mpsc::Sender<Heard>,
 ) {
@@ -128,7 +138,10 @@ async fn ask_forever(
     loop {
         sleep_until(due).await;
         let begun = Instant::now();
-        let outcome = agent::ask(address, agent.send.as_bytes(), begun + agent.timeout).await;
+        let outcome = panics::caught(ask(begun + agent.timeout)).await.unwrap_or_else(|| {
+            error!(%address, "a panic ended a question to an agent; it goes on being asked");
+            AgentOutcome::Silent(Finding::new(Code::SocketError, "a panic ended the question"))
+        });
         let finished_at = Instant::now();
         let said = Heard { identity, task, outcome, took: finished_at - begun, finished_at };
         if heard.send(said).await.is_err() {
@@ -136,5 +149,39 @@ async fn ask_forever(
         }
         // From when it was due, so that delays do not add up.
         due = (due + agent.interval).max(begun + agent.interval / 2);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::health::AgentReport;
+    use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
+
+    #[tokio::test(start_paused = true)]
+    async fn a_panic_ends_one_question_and_says_nothing_of_the_server() {
+        let (heard, mut said) = mpsc::channel(64);
+        let questions = AtomicU32::new(0);
+        let ask = |_| {
+            let number = questions.fetch_add(1, Relaxed);
+            async move {
+                assert!(number != 1, "the second question");
+                AgentOutcome::Said(AgentReport::default())
+            }
+        };
+        let agent = Agent::default();
+        let asking = ask_forever((7, 1), (([127, 0, 0, 1], 9).into(), &agent), ask, Duration::ZERO, heard);
+        let listening = async {
+            let mut silent = Vec::new();
+            while silent.len() < 3 {
+                silent.push(matches!(said.recv().await.unwrap().outcome, AgentOutcome::Silent(_)));
+            }
+            silent
+        };
+        let silent = tokio::select! {
+            () = asking => Vec::new(),
+            silent = listening => silent,
+        };
+        assert_eq!(silent, [false, true, false]);
     }
 }
