@@ -109,13 +109,16 @@ pub(super) async fn ask(address: SocketAddr, send: &[u8], deadline: Instant) -> 
 
 /// Waits for a line of the agent's.
 pub(super) async fn hear(wire: &mut Wire) -> Step<AgentReport> {
+    let mut looked_at = 0;
     loop {
         // HAProxy ends at a NUL as well, but that is no end of a line.
-        let end = wire.received().iter().position(|byte| matches!(byte, b'\r' | b'\n' | 0));
+        let new = wire.received().get(looked_at..).unwrap_or_default();
+        let end = new.iter().position(|byte| matches!(byte, b'\r' | b'\n' | 0)).map(|at| looked_at + at);
+        looked_at = wire.received().len();
         match end.and_then(|end| Some((end, *wire.received().get(end)?))) {
             Some((end, b'\r' | b'\n')) => return Ok(parse(&wire.take(end))),
             Some((end, _)) => return Err(incomplete(wire.received().get(..end).unwrap_or_default())),
-            None if wire.received().len() >= LIMIT => return Err(incomplete(wire.received())),
+            None if looked_at >= LIMIT => return Err(incomplete(wire.received())),
             None => {
                 if !wire.more("the agent").await? {
                     return Err(incomplete(wire.received()));
@@ -275,6 +278,11 @@ mod tests {
     fn an_agent_is_asked_and_a_silent_one_says_nothing_of_its_server() {
         let AgentOutcome::Said(said) = asked(server(&[Hear, Say(b"drain 10%\r"), Stay])) else { panic!("silent") };
         assert_eq!((said.admin, said.weight), (Some(Admin::Drain), Some(Weight::Percent(10))));
+        let in_pieces = asked(server(&[Hear, Say(b"dra"), Say(b"in"), Say(b" 10%\n"), Stay]));
+        assert!(
+            matches!(in_pieces, AgentOutcome::Said(AgentReport { admin: Some(Admin::Drain), .. })),
+            "{in_pieces:?}"
+        );
         for acts in [&[Hear, Say(b"down")][..], &[Hear, Say(b"down\0\n"), Stay], &[Hear], &[Stay]] {
             assert!(matches!(asked(server(acts)), AgentOutcome::Silent(_)), "{acts:?}");
         }
