@@ -143,7 +143,9 @@ pub fn parse(line: &[u8]) -> AgentReport {
         }
     }
     if let Some((_, why)) = &mut said.health {
-        quote(reason).trim_matches('"').clone_into(why);
+        let quoted = quote(reason);
+        // Those of the reason stay.
+        quoted.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')).unwrap_or(&quoted).clone_into(why);
     }
     said
 }
@@ -231,6 +233,8 @@ mod tests {
     fn a_reason_follows_a_sharp_and_belongs_to_health() {
         assert_eq!(parse(b"down #disk full").health, Some((AgentHealth::Down, "disk full".to_owned())));
         assert_eq!(parse(b"fail # \x1b[2J").health, Some((AgentHealth::Fail, "\\x1b[2J".to_owned())));
+        let quoted = parse(b"fail #\"disk\" is \"full\"").health;
+        assert_eq!(quoted, Some((AgentHealth::Fail, "\\\"disk\\\" is \\\"full\\\"".to_owned())));
         let (ready, stopped) = (parse(b"ready #why"), parse(b"stopped#why"));
         assert_eq!((ready.health, ready.admin), (None, Some(Admin::Ready)));
         // HAProxy takes that for one word as well, which it does not know.
