@@ -79,7 +79,7 @@ pub struct Record<'a> {
     pub last: Option<&'a Report>,
     /// Probes that failed while it was up; HAProxy's `chkfail`.
     pub failures: u64,
-    /// How often it went down; HAProxy's `chkdown`.
+    /// How often it went down, by its checks or its agent; HAProxy's `chkdown`.
     pub downs: u64,
     /// HAProxy's `check_health`.
     pub health: u32,
@@ -286,10 +286,11 @@ impl Judged {
     fn settle(&mut self, identity: u64, reason: impl FnOnce() -> String, finished_at: Instant) -> Option<Transition> {
         let is_down = self.agent.as_ref().is_some_and(|agent| agent.is_down);
         let to = if is_down { Health::AgentDown } else { self.checked };
-        if std::mem::replace(&mut self.known, to) == to {
+        let before = std::mem::replace(&mut self.known, to);
+        if before == to {
             return None;
         }
-        self.downs += u64::from(to == Health::Down);
+        self.downs += u64::from(before.serves() && !to.serves());
         Some(Transition { identity, name: self.name.clone(), to, reason: reason(), finished_at })
     }
 }

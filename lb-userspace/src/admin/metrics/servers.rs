@@ -67,7 +67,11 @@ impl Snapshot {
         let rows = |value: fn(&CheckStatus) -> u64| checked().map(|(labels, check)| (labels, value(check))).collect();
         let name = ("server_check_failures", "Probes that failed while the server was up");
         counters(encoder, name, rows(|check| check.failures))?;
-        counters(encoder, ("server_downs", "How often the checks took the server down"), rows(|check| check.downs))?;
+        counters(
+            encoder,
+            ("server_downs", "How often the checks or the agent took the server down"),
+            rows(|check| check.downs),
+        )?;
         let took = checked().filter_map(|(labels, check)| Some((labels, check.took_us?)));
         gauges(encoder, ("server_check_microseconds", "How long the last probe took"), took.collect())?;
         let code = checked()

@@ -230,7 +230,9 @@ fn a_server_is_up_if_neither_check_nor_agent_says_otherwise() {
     assert_eq!(record(&mut verdicts, &model, &[OK]), [Some(Up)]);
     let agent = verdicts.agent(identity(&model, 0)).unwrap();
     assert_eq!((agent.silences, agent.is_down, agent.last.unwrap().words.as_str()), (2, false, "via agent : up"));
-    assert_eq!(verdicts.known(identity(&model, 0)).unwrap().downs, 1, "how often checks took it down");
+    assert_eq!(verdicts.known(identity(&model, 0)).unwrap().downs, 1, "it was down once, whoever said so");
+    assert_eq!(hear(&mut verdicts, &model, &[Some("down"), Some("up")]), [Some(AgentDown), Some(Up)]);
+    assert_eq!(verdicts.known(identity(&model, 0)).unwrap().downs, 2);
 }
 
 #[test]
