@@ -145,9 +145,7 @@ impl Running {
     ) {
         // First, because it publishes who may take traffic: no connection reads the new live state before that.
         self.halves.configure(Arc::clone(model), registry, Arc::clone(snapshot.live()), Instant::now());
-        if let Some(scans) = &mut self.scans {
-            scans.look(&self.halves);
-        }
+        self.look_who_drains();
         self.watch.configure(model, Instant::now());
         self.verdicts.update(model, |identity| self.halves.registry.standing(identity).health);
         self.proven.update(model);
@@ -228,6 +226,9 @@ impl Running {
             }
             transitions.extend(self.verdicts.heard(heard, warning.as_deref()));
         }
+        if !touched.is_empty() {
+            self.look_who_drains();
+        }
         self.change_health(&transitions, &touched);
     }
 
@@ -271,6 +272,19 @@ impl Running {
         }
     }
 
+    /// Servers of these backends stand otherwise now: both halves get it.
+    fn standings_changed(&mut self, model: &Model, backends: &[&Backend]) {
+        self.halves.standings_changed(backends, Instant::now());
+        self.prove(model, backends.iter().copied());
+    }
+
+    /// Sees which servers are in `drain`; to be called once that may have changed.
+    fn look_who_drains(&mut self) {
+        if let Some(scans) = &mut self.scans {
+            scans.look(&self.halves);
+        }
+    }
+
     /// Whether a backend takes new traffic with one server less.
     fn can_spare_one(&self, backend: &str) -> bool {
         let enough =
@@ -297,8 +311,7 @@ impl Running {
         }
         let model = Arc::clone(&self.halves.model);
         let backends: Vec<_> = names.into_iter().filter_map(|name| model.backend(name)).collect();
-        self.halves.standings_changed(&backends, Instant::now());
-        self.prove(&model, backends);
+        self.standings_changed(&model, &backends);
         for (ServerName { backend, server }, Transition { to, reason, finished_at, .. }) in changed {
             let took = finished_at.elapsed();
             self.probe_to_map.observe(took.as_secs_f64());

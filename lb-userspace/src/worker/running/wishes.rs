@@ -8,7 +8,6 @@ use crate::{
     servers::{Admin, By, Weight},
 };
 use std::sync::Arc;
-use tokio::time::Instant;
 use tracing::{debug, info};
 
 impl Running {
@@ -20,11 +19,8 @@ impl Running {
             Err(error) => return error,
         };
         if self.halves.registry.set_admin(known.identity(backend), admin, By::Operator) {
-            if let Some(scans) = &mut self.scans {
-                scans.look(&self.halves);
-            }
-            self.halves.standings_changed(&[found], Instant::now());
-            self.prove(&model, [found]);
+            self.look_who_drains();
+            self.standings_changed(&model, &[found]);
             info!(backend, server, ?admin, "administrative state changed");
         }
         said(backend, server, &admin)
@@ -41,8 +37,7 @@ impl Running {
             return Answer::Error(STATIC.to_owned());
         }
         if self.halves.registry.set_weight(known.identity(backend), known, weight, By::Operator) {
-            self.halves.standings_changed(&[found], Instant::now());
-            self.prove(&model, [found]);
+            self.standings_changed(&model, &[found]);
             info!(backend, server, %weight, "weight changed");
         }
         let now = self.halves.registry.weight(known.identity(backend), known.weight);
@@ -87,12 +82,6 @@ impl Running {
         {
             has_changed = true;
             debug!(backend = of, server = name, maxconn, "limit changed by the agent");
-        }
-        if admin.is_some()
-            && has_changed
-            && let Some(scans) = &mut self.scans
-        {
-            scans.look(&self.halves);
         }
         (has_changed, warning)
     }
