@@ -85,6 +85,14 @@ pub enum By {
     Agent,
 }
 
+impl By {
+    /// Whether its word takes the place of one of `owner`: an agent that only repeats what the operator wants does not make it its
+    /// own, but the operator does who repeats what the agent wants. Where nobody said anything the operator's file did.
+    pub(super) fn takes_over(self, owner: Self, is_same: bool) -> bool {
+        self == Self::Operator || owner == Self::Agent || !is_same
+    }
+}
+
 /// What was said of one server.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub(super) struct Said {
@@ -98,11 +106,17 @@ pub(super) struct Said {
 
 impl Said {
     pub(super) fn weigh(&mut self, server: &Server, weight: Weight, by: By) {
-        (self.weight, self.configured) = (Some((weight, by)), configured(server));
+        let is_same = weight.of(server.weight) == self.weight(server.weight);
+        if by.takes_over(self.weight.map(|(_, by)| by).unwrap_or_default(), is_same) {
+            (self.weight, self.configured) = (Some((weight, by)), configured(server));
+        }
     }
 
     pub(super) fn limit(&mut self, server: &Server, maxconn: u32, by: By) {
-        (self.maxconn, self.configured) = (Some((maxconn, by)), configured(server));
+        let is_same = maxconn == self.maxconn().unwrap_or(server.limits.maxconn);
+        if by.takes_over(self.maxconn.map(|(_, by)| by).unwrap_or_default(), is_same) {
+            (self.maxconn, self.configured) = (Some((maxconn, by)), configured(server));
+        }
     }
 
     /// The weight in place of the configured one.
@@ -219,6 +233,27 @@ mod tests {
             2,
             "the operator's word is not the agent's"
         );
+    }
+
+    #[test]
+    fn who_repeats_what_the_operator_wants_does_not_own_it_and_the_operator_does() {
+        use By::{Agent, Operator};
+        let server = web(10, 20, true);
+        let owners = |words: &[By]| {
+            let mut said = Said::default();
+            for by in words {
+                said.weigh(&server, Weight::Percent(50), *by);
+                said.limit(&server, 5, *by);
+            }
+            [said.weight.map(|(_, by)| by), said.maxconn.map(|(_, by)| by)]
+        };
+        assert_eq!(owners(&[Operator, Agent]), [Some(Operator); 2]);
+        assert_eq!(owners(&[Agent, Agent]), [Some(Agent); 2]);
+        assert_eq!(owners(&[Agent, Operator, Agent]), [Some(Operator); 2]);
+        let mut said = Said::default();
+        said.weigh(&server, Weight::Percent(100), Agent);
+        said.limit(&server, 20, Agent);
+        assert!(said.is_nothing(), "what is configured anyway");
     }
 
     #[test]

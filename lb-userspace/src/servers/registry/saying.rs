@@ -3,14 +3,15 @@
 use super::{Admin, Backend, By, Registry, Said, Server, Standing, Weight};
 
 impl Registry {
-    /// Notes what the operator or the agent wants. Whether that is a change; a server that is not in the model has none.
+    /// Notes what the operator or the agent wants. Whether that is a change, if only of who wants it; a server that is not in the
+    /// model has none.
     pub fn set_admin(&mut self, identity: u64, admin: Admin, by: By) -> bool {
         let has_changed = self.change(identity, |standing| Standing { admin, ..standing });
-        // Whoever only repeats what another one wanted does not make it its own.
-        if has_changed {
+        let owner = self.admin_by(identity);
+        if by.takes_over(owner, !has_changed) {
             self.say(identity, |said| said.admin = by);
         }
-        has_changed
+        has_changed || self.admin_by(identity) != owner
     }
 
     /// Notes a weight in place of the configured one of that server. Whether that is a change; a server that is not in the model

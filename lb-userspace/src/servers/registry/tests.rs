@@ -171,7 +171,7 @@ fn what_was_said_survives_reload_and_goes_with_the_server_or_the_agent() {
     assert!(registry.set_weight(of_a, &a, Weight::Percent(1), By::Agent));
     assert!(registry.set_maxconn(of_b, &b, 7, By::Agent));
     assert!(registry.set_admin(of_b, Admin::Drain, By::Agent));
-    assert!(!registry.set_admin(of_b, Admin::Drain, By::Operator));
+    assert!(!registry.set_admin(of_b, Admin::Drain, By::Agent));
     assert!(!registry.set_weight(1, &a, Weight::Percent(50), By::Operator), "nobody has that identity");
     let known = |registry: &Registry| {
         let takes = [of_a, of_b].map(|identity| registry.standing(identity).takes_new());
@@ -193,6 +193,27 @@ fn what_was_said_survives_reload_and_goes_with_the_server_or_the_agent() {
     registry.update(&web(&["b"])).unwrap();
     registry.update(&model).unwrap();
     assert_eq!(registry.weights(&model.backends[0]), [10, 10], "who was gone comes back as configured");
+}
+
+#[test]
+fn what_the_operator_repeats_is_the_operators() {
+    let mut model = web(&["a"]);
+    model.backends[0].servers[0].agent = Some(Agent::default());
+    let a = model.backends[0].servers[0].identity("web");
+    let mut registry = Registry::default();
+    registry.update(&model).unwrap();
+    for (by, is_change, owner) in [
+        (By::Agent, true, By::Agent),
+        (By::Agent, false, By::Agent),
+        (By::Operator, true, By::Operator),
+        (By::Agent, false, By::Operator),
+    ] {
+        assert_eq!(registry.set_admin(a, Admin::Drain, by), is_change);
+        assert_eq!(registry.admin_by(a), owner);
+    }
+    model.backends[0].servers[0].agent = None;
+    registry.update(&model).unwrap();
+    assert_eq!(registry.standing(a).admin, Admin::Drain);
 }
 
 #[test]
