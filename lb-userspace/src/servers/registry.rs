@@ -223,8 +223,9 @@ impl Registry {
         self.change(identity, |standing| Standing { health, ..standing })
     }
 
-    /// Servers that are known by their names may be elsewhere in `next`: what the operator wants of them goes with them, what the
-    /// checks found of a machine says nothing of another. To be told before the [update](Self::update) with `next`.
+    /// Servers that are known by their names may be elsewhere in `next`: what the operator wants of them goes with them. What the
+    /// checks found of a machine says nothing of another, nor does the agent beside it; but one that has an address of its own is
+    /// the same agent still. To be told before the [update](Self::update) with `next`.
     pub fn follow(&mut self, before: &Model, next: &Model) {
         for backend in &next.backends {
             let Some(known) = before.backend(&backend.name) else { continue };
@@ -234,17 +235,25 @@ impl Registry {
                 let was =
                     known.get(&*server.name).filter(|was| was.host.as_ref().is_some_and(|was| was.name == host.name));
                 let Some(was) = was.filter(|was| was.address != server.address) else { continue };
+                let agents = was.agent().zip(server.agent());
+                let is_same_agent = agents.is_some_and(|(was, agent)| {
+                    agent.address.is_some() && (was.address, was.port) == (agent.address, agent.port)
+                });
                 let (was, identity) = (was.identity(&backend.name), server.identity(&backend.name));
                 if let Some(standing) = self.standings.get(&was).copied() {
                     // Of the machine there nothing is known yet; but one that was down stays so until it is probed, or its agent
                     // says otherwise.
                     let health = match standing.health {
-                        Health::AgentDown if server.agent().is_some() => Health::AgentDown,
+                        Health::AgentDown if is_same_agent => Health::AgentDown,
                         Health::Down | Health::Pending | Health::AgentDown => Health::Pending,
                         Health::Unknown | Health::Up | Health::Stopping | Health::Unresolved => Health::Unresolved,
                     };
-                    self.standings.insert(identity, Standing { health, ..standing });
-                    self.said.extend(self.said.get(&was).copied().map(|said| (identity, said)));
+                    let is_wanted = is_same_agent || self.admin_by(was) == By::Operator;
+                    let admin = if is_wanted { standing.admin } else { Admin::Ready };
+                    self.standings.insert(identity, Standing { admin, health, ..standing });
+                    let said = self.said.get(&was).copied();
+                    let said = said.map(|said| if is_same_agent { said } else { said.by_operator() });
+                    self.said.extend(said.map(|said| (identity, said)));
                 }
             }
         }

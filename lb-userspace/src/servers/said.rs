@@ -132,16 +132,27 @@ impl Said {
     /// `balance` knows a server with its full share or not at all, it is one of these or nothing.
     #[must_use]
     pub(super) fn with(self, server: &Server, balance: &Balance) -> Self {
-        let has_agent = server.agent().is_some();
-        let stays = |by: By| by == By::Operator || has_agent;
+        let Self { weight: said, maxconn: limit, admin, .. } =
+            if server.agent().is_some() { self } else { self.by_operator() };
         let (weight, maxconn) = configured(server);
         let is_same_weight = |said| weight == self.configured.0 || matches!(said, Weight::Percent(_));
         let may_be = |said: Weight| said.may_be(server, balance);
         Self {
-            weight: self.weight.filter(|(said, by)| stays(*by) && is_same_weight(*said) && may_be(*said)),
-            maxconn: self.maxconn.filter(|(_, by)| stays(*by) && maxconn == self.configured.1),
-            admin: if has_agent { self.admin } else { By::Operator },
+            weight: said.filter(|(said, _)| is_same_weight(*said) && may_be(*said)),
+            maxconn: limit.filter(|_| maxconn == self.configured.1),
+            admin,
             configured: (weight, maxconn),
+        }
+    }
+
+    /// What is left of it without the agent's words.
+    #[must_use]
+    pub(super) fn by_operator(self) -> Self {
+        Self {
+            weight: self.weight.filter(|(_, by)| *by == By::Operator),
+            maxconn: self.maxconn.filter(|(_, by)| *by == By::Operator),
+            admin: By::Operator,
+            ..self
         }
     }
 

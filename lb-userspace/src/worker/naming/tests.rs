@@ -2,10 +2,10 @@
 
 use super::*;
 use crate::{
-    model::{Family, Host},
+    model::{Agent, Family, Host},
     plan::testing::{backend, model, server},
     resolver::{Failure, Found},
-    servers::{Admin, By, Health, Registry},
+    servers::{Admin, By, Health, Registry, Weight},
 };
 use lb_common::ServerEntry;
 use std::{future::Future, net::SocketAddr};
@@ -167,6 +167,49 @@ async fn what_the_operator_wants_goes_with_the_server_and_so_does_that_it_was_do
             assert_eq!((standing.admin, standing.health), (Admin::Maint, health));
             registry.set_health(of(&next), Health::Down);
             before = next;
+        }
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_an_agent_said_stays_with_the_machine_unless_the_agent_is_somewhere_else() {
+    local(async {
+        for (address, admins, weights, health) in [
+            (None, [Admin::Ready, Admin::Maint], [100, 3], Health::Pending),
+            (Some([192, 0, 2, 1].into()), [Admin::Drain, Admin::Maint], [50, 3], Health::AgentDown),
+        ] {
+            let (mut naming, _answers) = Naming::new();
+            let (mut model, now) = (of(&["a", "b"]), Instant::now());
+            for server in &mut model.backends[0].servers {
+                (server.weight, server.agent) = (100, Some(Agent { address, port: 9, ..Agent::default() }));
+            }
+            naming.ask(&model, None, now);
+            for name in ["a", "b"] {
+                naming.record(answered(name, &[1]), now);
+            }
+            let (before, chosen) = naming.addressed(&model, now);
+            naming.given(chosen, now);
+            let of = |model: &Model, index: usize| model.backends[0].servers[index].identity("web");
+            let mut registry = Registry::default();
+            registry.update(&before).expect("room");
+            let servers = &before.backends[0].servers;
+            let [a, b] = [0, 1].map(|index| of(&before, index));
+            registry.set_admin(a, Admin::Drain, By::Agent);
+            registry.set_weight(a, &servers[0], Weight::Percent(50), By::Agent);
+            registry.set_health(a, Health::AgentDown);
+            registry.set_admin(b, Admin::Maint, By::Operator);
+            registry.set_weight(b, &servers[1], Weight::Absolute(3), By::Operator);
+            for name in ["a", "b"] {
+                naming.record(answered(name, &[2]), now);
+            }
+            let (next, _) = naming.addressed(&model, now);
+            registry.follow(&before, &next);
+            registry.update(&next).expect("room");
+            let standings = [0, 1].map(|index| registry.standing(of(&next, index)));
+            assert_eq!(standings.map(|standing| standing.admin), admins);
+            assert_eq!(standings[0].health, health);
+            assert_eq!(registry.weights(&next.backends[0]), weights);
         }
     })
     .await;
