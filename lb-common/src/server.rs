@@ -20,7 +20,7 @@ pub struct ServerEntry {
     pub next_hop: u16,
     /// A [`ServerState`]: the one byte that the packet path reads. Written at once when a verdict falls.
     pub state: u8,
-    /// Administrative state, for the daemon's memory only: 0 ready, 1 drain, 2 maint.
+    /// Administrative state, for the daemon's memory only: 0 ready, 1 drain, 2 maint; others, and bits, are the daemon's.
     pub admin: u8,
     /// Health, for the daemon's memory only: 0 not yet known, 1 up, 2 down; others are the daemon's.
     pub health: u8,

@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     model::{Backend, DownFlows, Model, Server, backend},
-    servers::{Registry, Reserve, Stand, Standing, stands, state::IsBackup},
+    servers::{By, Registry, Reserve, Stand, Standing, stands, state::IsBackup},
 };
 use lb_common::{Be16, Family as _, Forward, RingId, ServerEntry, ServerId, ServerState, Slot, V4, V6};
 use std::{collections::BTreeMap, mem, net::IpAddr, sync::Arc};
@@ -184,7 +184,7 @@ impl Known {
         next_hops: &NextHops,
     ) -> impl Iterator<Item = (ServerId, ServerEntry)> {
         self.members().zip(self.stands(registry)).filter_map(|((server, identity), stand)| {
-            let standing = (registry.standing(identity), stand.state);
+            let standing = (registry.standing(identity), registry.admin_by(identity), stand.state);
             let row = entry(backend.forward, (server, identity), standing, next_hops);
             Some((registry.server_id(identity)?, row))
         })
@@ -261,7 +261,7 @@ fn slots(owners: &Owners, ids: &[ServerId]) -> Slots {
 fn entry(
     forward: Forward,
     (server, identity): (&Server, u64),
-    (standing, state): (Standing, ServerState),
+    (standing, by, state): (Standing, By, ServerState),
     next_hops: &NextHops,
 ) -> ServerEntry {
     let address = server.address.ip();
@@ -271,7 +271,7 @@ fn entry(
         port: Be16::new(if forward.translates() && !server.keeps_port { server.address.port() } else { 0 }),
         next_hop: next_hops.get(&address).copied().unwrap_or(0),
         state: state as u8,
-        admin: standing.admin as u8,
+        admin: standing.admin.to_byte(by),
         health: standing.health as u8,
         family: if address.is_ipv4() { V4::VERSION } else { V6::VERSION },
     }

@@ -91,7 +91,8 @@ impl Registry {
     pub fn take_over(&self, tables: &Tables) -> Self {
         let mut adopted = Self::adopt(tables);
         adopted.standings.extend(&self.standings);
-        adopted.said.clone_from(&self.said);
+        adopted.said.retain(|identity, _| !self.standings.contains_key(identity));
+        adopted.said.extend(&self.said);
         adopted.quorums.clone_from(&self.quorums);
         adopted
     }
@@ -99,13 +100,15 @@ impl Registry {
     /// As [`adopt`](Self::adopt), with this many rows for servers, rings and VIPs (row 0 of each is unused).
     pub(crate) fn with_rows(tables: &Tables, rows: [u32; 3], vip_entries: u32) -> Self {
         let [servers, rings, vips] = rows;
+        let said =
+            tables.servers.values().map(|entry| (entry.identity, Said::of_admin(Admin::from_byte(entry.admin).1)));
         Self {
             servers: Ids { rests: true, ..Ids::adopt(servers_of(tables), servers) },
             rings: Ids::adopt(tables.rings.iter().map(|(id, ring)| (ring.identity, *id)), rings),
             vips: Ids::adopt(tables.counted_vips().into_iter().map(|(id, key)| (key, id)), vips),
             pools: Pools::adopt(tables),
             standings: tables.servers.values().map(|entry| (entry.identity, Standing::from_entry(entry))).collect(),
-            said: BTreeMap::new(),
+            said: said.filter(|(_, said)| !said.is_nothing()).collect(),
             quorums: Quorums::default(),
             vip_entries: vip_entries as usize,
         }

@@ -145,6 +145,11 @@ impl Said {
         }
     }
 
+    /// Nothing but who wants the administrative state.
+    pub(super) fn of_admin(admin: By) -> Self {
+        Self { admin, ..Self::default() }
+    }
+
     /// What is left of it without the agent's words.
     #[must_use]
     pub(super) fn by_operator(self) -> Self {

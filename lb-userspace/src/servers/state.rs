@@ -1,9 +1,13 @@
 //! The standing of a server: what the operator wants × what the checks found. Pure.
 
+use super::By;
 use crate::model::{Backend, Failover, OnEmpty};
 use lb_common::{ServerEntry, ServerState};
 use serde::{Deserialize, Serialize};
 use std::fmt;
+
+/// In the byte of a row: the server's agent wants it.
+const BY_AGENT: u8 = 0x80;
 
 /// What the operator wants of a server: `sluice server ready|drain|maint`.
 #[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
@@ -16,6 +20,26 @@ pub enum Admin {
     Drain = 1,
     /// It is out for maintenance: no traffic at all.
     Maint = 2,
+}
+
+impl Admin {
+    /// What a row remembers, with who wants it.
+    pub fn to_byte(self, by: By) -> u8 {
+        match by {
+            By::Operator => self as u8,
+            By::Agent => self as u8 | BY_AGENT,
+        }
+    }
+
+    /// What a row remembers; anything unknown is `Ready`.
+    pub fn from_byte(byte: u8) -> (Self, By) {
+        let admin = match byte & !BY_AGENT {
+            1 => Self::Drain,
+            2 => Self::Maint,
+            _ => Self::Ready,
+        };
+        (admin, if byte & BY_AGENT == 0 { By::Operator } else { By::Agent })
+    }
 }
 
 impl fmt::Display for Admin {
@@ -107,11 +131,7 @@ impl Standing {
 
     /// What the maps remember of a server after a restart of the daemon.
     pub fn from_entry(entry: &ServerEntry) -> Self {
-        let admin = match entry.admin {
-            1 => Admin::Drain,
-            2 => Admin::Maint,
-            _ => Admin::Ready,
-        };
+        let (admin, _) = Admin::from_byte(entry.admin);
         let health = match entry.health {
             1 => Health::Up,
             2 => Health::Down,

@@ -196,6 +196,33 @@ fn what_was_said_survives_reload_and_goes_with_the_server_or_the_agent() {
 }
 
 #[test]
+fn a_restart_knows_who_wants_an_administrative_state() {
+    let mut model = web(&["a", "b"]);
+    model.backends[0].servers.iter_mut().for_each(|server| server.agent = Some(Agent::default()));
+    let [a, b] = [0, 1].map(|index| model.backends[0].servers[index].identity("web"));
+    let mut registry = Registry::default();
+    registry.update(&model).unwrap();
+    registry.set_admin(a, Admin::Maint, By::Agent);
+    registry.set_admin(b, Admin::Drain, By::Operator);
+    let tables = desired(&model, &registry, &BTreeMap::new());
+    let known = |registry: &Registry| [a, b].map(|it| (registry.standing(it).admin, registry.admin_by(it)));
+    let expected = [(Admin::Maint, By::Agent), (Admin::Drain, By::Operator)];
+    let mut restarted = Registry::adopt(&tables);
+    restarted.update(&model).unwrap();
+    assert_eq!(known(&restarted), expected);
+    let mut before = Registry::default();
+    before.update(&model).unwrap();
+    before.set_admin(a, Admin::Maint, By::Operator);
+    let mut after = before.take_over(&tables);
+    after.update(&model).unwrap();
+    let expected = [(Admin::Maint, By::Operator), (Admin::Ready, By::Operator)];
+    assert_eq!(known(&after), expected, "who ran without the maps knows better");
+    model.backends[0].servers.iter_mut().for_each(|server| server.agent = None);
+    restarted.update(&model).unwrap();
+    assert_eq!(known(&restarted), [(Admin::Ready, By::Operator), (Admin::Drain, By::Operator)]);
+}
+
+#[test]
 fn what_the_operator_repeats_is_the_operators() {
     let mut model = web(&["a"]);
     model.backends[0].servers[0].agent = Some(Agent::default());
