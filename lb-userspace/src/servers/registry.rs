@@ -160,16 +160,7 @@ impl Registry {
         self.keep_said(&servers);
         for (identity, _, server) in servers.iter().filter(|(.., server)| server.is_resolved()) {
             if let Some(tracked) = server.track.as_ref().and_then(|tracked| model.identity(tracked)) {
-                // Of itself an address is known.
-                let health = match self.standing(tracked).health {
-                    Health::Unresolved => Health::Down,
-                    known @ (Health::Unknown
-                    | Health::Up
-                    | Health::Down
-                    | Health::Stopping
-                    | Health::Pending
-                    | Health::AgentDown) => known,
-                };
+                let health = self.standing(tracked).health.as_tracked();
                 self.set_health(*identity, health);
             }
         }

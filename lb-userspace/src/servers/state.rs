@@ -84,6 +84,17 @@ impl Health {
     }
 }
 
+impl Health {
+    /// What one is that tracks a server of which that is known: of itself an address is known, and it has no agent.
+    #[must_use]
+    pub fn as_tracked(self) -> Self {
+        match self {
+            Self::Unresolved | Self::AgentDown => Self::Down,
+            Self::Unknown | Self::Up | Self::Down | Self::Stopping | Self::Pending => self,
+        }
+    }
+}
+
 impl fmt::Display for Health {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {

@@ -297,10 +297,11 @@ impl Running {
     fn change_health(&mut self, transitions: &[Transition], touched: &BTreeSet<&str>) {
         let mut changed = Vec::new();
         for transition in transitions {
-            let own = (transition.identity, transition.name.clone());
-            let trackers = self.verdicts.trackers(transition.identity).iter().cloned();
-            for (identity, name) in iter::once(own).chain(trackers) {
-                if self.halves.registry.set_health(identity, transition.to) {
+            let own = (transition.identity, transition.name.clone(), transition.to);
+            let trackers = self.verdicts.trackers(transition.identity).iter();
+            let trackers = trackers.map(|(identity, name)| (*identity, name.clone(), transition.to.as_tracked()));
+            for (identity, name, health) in iter::once(own).chain(trackers) {
+                if self.halves.registry.set_health(identity, health) {
                     changed.push((name, transition));
                 }
             }

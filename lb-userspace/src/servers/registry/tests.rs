@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::{
-    model::{Agent, Check},
+    model::{Agent, Check, ServerName},
     plan::{
         desired,
         testing::{backend, bind, model, server, servers},
@@ -220,6 +220,24 @@ fn a_restart_knows_who_wants_an_administrative_state() {
     model.backends[0].servers.iter_mut().for_each(|server| server.agent = None);
     restarted.update(&model).unwrap();
     assert_eq!(known(&restarted), [(Admin::Ready, By::Operator), (Admin::Drain, By::Operator)]);
+}
+
+#[test]
+fn who_tracked_a_server_that_its_agent_took_down_has_nothing_of_its_own_agent_yet() {
+    let mut model = web(&["a", "b"]);
+    model.backends[0].check = None;
+    model.backends[0].servers[0].agent = Some(Agent::default());
+    model.backends[0].servers[1].track = Some(ServerName { backend: "web".to_owned(), server: "a".to_owned() });
+    let [a, b] = [0, 1].map(|index| model.backends[0].servers[index].identity("web"));
+    let mut registry = Registry::default();
+    registry.update(&model).unwrap();
+    registry.set_health(a, Health::AgentDown);
+    registry.update(&model).unwrap();
+    assert_eq!(registry.standing(b).health, Health::Down);
+    let server = &mut model.backends[0].servers[1];
+    (server.track, server.agent) = (None, Some(Agent::default()));
+    registry.update(&model).unwrap();
+    assert_eq!([a, b].map(|it| registry.standing(it).health), [Health::AgentDown, Health::Unknown]);
 }
 
 #[test]
