@@ -239,6 +239,11 @@ impl Verdicts {
         Some(Record { last: last.as_ref(), failures: *failures, downs: *downs, health: counter.as_ref()?.health() })
     }
 
+    /// What the checks found of a server, whatever its agent says; `None`: it is not checked.
+    pub fn checked(&self, identity: u64) -> Option<Health> {
+        self.servers.get(&identity).filter(|judged| judged.counter.is_some()).map(|judged| judged.checked)
+    }
+
     /// What is known of a server's agent.
     pub fn agent(&self, identity: u64) -> Option<AgentRecord<'_>> {
         let Said { is_down, last, silences } = self.servers.get(&identity)?.agent.as_ref()?;

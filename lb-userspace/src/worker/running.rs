@@ -131,6 +131,7 @@ impl Running {
     fn state_for(&self, model: &Model, known: Registry) -> Result<(Registry, Arc<Live>), RegistryError> {
         let mut registry = known;
         registry.follow(&self.halves.model, model);
+        registry.end_words(model, |identity| self.verdicts.checked(identity));
         registry.update(model)?;
         Ok((registry, Arc::new(self.halves.live.for_model(model))))
     }

@@ -266,6 +266,7 @@ fn an_agent_that_is_gone_has_no_say() {
     let (checked, asked) = (model(1, 1), with_agent(model(1, 1)));
     let mut verdicts = verdicts(&asked, Up);
     assert_eq!(hear(&mut verdicts, &asked, &[Some("down")]), [Some(AgentDown)]);
+    assert_eq!(verdicts.checked(identity(&asked, 0)), Some(Up), "which counts again once the agent is gone");
     verdicts.update(&checked, |_| Down);
     assert_eq!(record(&mut verdicts, &checked, &[OK]), [Some(Up)], "the next probe decides");
     assert!(verdicts.agent(identity(&checked, 0)).is_none());

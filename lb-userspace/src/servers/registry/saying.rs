@@ -1,6 +1,6 @@
 //! What is said of servers at run time, by the operator and by agents: administrative states, weights and limits.
 
-use super::{Admin, Backend, By, Registry, Said, Server, Standing, Weight};
+use super::{Admin, Backend, By, Health, Model, Registry, Said, Server, Standing, Weight};
 
 impl Registry {
     /// Notes what the operator or the agent wants. Whether that is a change, if only of who wants it; a server that is not in the
@@ -30,6 +30,21 @@ impl Registry {
         let before = self.maxconn(identity, server.limits.maxconn);
         self.say(identity, |said| said.limit(server, maxconn, by));
         before != self.maxconn(identity, server.limits.maxconn)
+    }
+
+    /// Ends what agents said of the health of servers that have none any more in `next`: they are what checks found, where that is
+    /// known. To be told before the [update](Self::update) with `next`.
+    pub fn end_words(&mut self, next: &Model, checked: impl Fn(u64) -> Option<Health>) {
+        for backend in &next.backends {
+            for server in backend.servers.iter().filter(|server| server.agent().is_none()) {
+                let identity = server.identity(&backend.name);
+                if self.standing(identity).health == Health::AgentDown
+                    && let Some(health) = checked(identity)
+                {
+                    self.set_health(identity, health);
+                }
+            }
+        }
     }
 
     /// The weight that a server has now, from the one that is configured: 0 to 256.

@@ -282,6 +282,10 @@ fn an_agents_word_about_health_stays_as_long_as_the_agent() {
             assert!(!registry.standing(a).keeps_existing());
         }
         model.backends[0].servers[0].agent = None;
+        let mut judged = registry.clone();
+        judged.end_words(&model, |_| is_checked.then_some(Health::Up));
+        judged.update(&model).unwrap();
+        assert_eq!(judged.standing(a).health, if is_checked { Health::Up } else { expected }, "as it was checked");
         registry.update(&model).unwrap();
         assert_eq!(registry.standing(a).health, expected);
     }

@@ -108,10 +108,13 @@ async fn words_change_shares_and_cookies_bring_clients_through_where_they_may() 
             life.load(BTreeMap::new());
             assert_eq!(life.share(30, NEW).await, 20);
             // Without an agent, its words are gone.
+            life.hears(&speaker, Some("20% down")).await;
+            assert_eq!(life.standing(), "down (agent)");
             let mut model = Model::clone(&life.model);
             (model.backends[0].servers[1].weight, model.backends[0].servers[1].agent) = (10, None);
             life.model = Arc::new(model);
             life.load(BTreeMap::new());
+            assert_eq!(life.standing(), "up", "as its checks found it");
             assert_eq!(life.share(30, NEW).await, 15);
         })
         .await;
