@@ -7,7 +7,7 @@ use lb_tests::packet::{Frame, flags::RST};
 use std::net::SocketAddr;
 
 pub(crate) fn cases(net: &'static Net) -> Vec<Case> {
-    [nat(net), back(net), direct(net)].into_iter().flatten().collect()
+    [nat(net), again(net), back(net), direct(net)].into_iter().flatten().collect()
 }
 
 fn nat(net: &'static Net) -> Vec<Case> {
@@ -49,17 +49,6 @@ fn nat(net: &'static Net) -> Vec<Case> {
             .with(|tables| know(tables, net, 2))
             .with(|tables| set_state(tables, net, 2, ServerState::Drain))
             .notes(&[Note::HalfOpen]),
-        forward(net, "track: and its segments follow that SYN", &data, 1)
-            .with(|tables| know(tables, net, 2))
-            .with(|tables| set_state(tables, net, 2, ServerState::Drain))
-            .after(syn.bytes())
-            .notes(&[Note::Connected]),
-        forward(net, "track: then it is the only connection with these ports", &data, 1)
-            .with(|tables| know(tables, net, 2))
-            .with(|tables| set_state(tables, net, 2, ServerState::Drain))
-            .after(syn.bytes())
-            .after(data.bytes())
-            .notes(&[]),
         forward(net, "track: a connection leaves a server that is down", &data, 1)
             .with(|tables| know(tables, net, 2))
             .with(|tables| set_state(tables, net, 2, ServerState::Down))
@@ -70,6 +59,26 @@ fn nat(net: &'static Net) -> Vec<Case> {
             .notes(&[]),
         net.stops("track: no fragment", datagram.fragment(0, true).bytes(), Stop::Fragment)
             .with(flag(net.nat, TRACK_FULL)),
+    ]
+}
+
+/// The ports of a connection are used again, and its server takes no new one.
+fn again(net: &'static Net) -> Vec<Case> {
+    let (syn, data) = (net.tcp(net.nat).syn(), net.tcp(net.nat));
+    let drained = move |tables: &mut MemoryTables| {
+        know(tables, net, 2);
+        set_state(tables, net, 2, ServerState::Drain);
+    };
+    vec![
+        forward(net, "track: segments follow a SYN that left a draining server", &data, 1)
+            .with(drained)
+            .after(syn.bytes())
+            .notes(&[Note::Connected]),
+        forward(net, "track: then it is the only connection with these ports", &data, 1)
+            .with(drained)
+            .after(syn.bytes())
+            .after(data.bytes())
+            .notes(&[]),
     ]
 }
 
