@@ -55,7 +55,7 @@ counted! {
         UnknownPort = 7, "unknown_port", "dropped: to a VIP's address, but no frontend has that port";
         Fragment = 8, "fragment", "dropped: a fragment, and the frontend takes none";
         FragmentUnknown = 9, "fragment_unknown", "dropped: a later fragment whose first one was not seen before it";
-        NoServer = 10, "no_server", "dropped: no server of the backend is up";
+        NoServer = 10, "no_server", "dropped: no server of the backend is up, or none that was tried before its ring followed";
         NoNextHop = 11, "no_next_hop", "dropped: the next machine's Ethernet address is not known, or its interface is gone";
         NoRoute = 12, "no_route", "dropped: no route to the client of a reply";
         NoSource = 13, "no_source", "dropped: no address of ours for the tunnel's outer header";
@@ -69,8 +69,8 @@ counted! {
         Answered = 21, "answered", "answered here: ping of a VIP";
         ToldTooBig = 22, "told_too_big", "answered here: the sender was told that its packet is larger than the next link takes";
         Withdrawn = 23, "withdrawn", "dropped: opens a connection to a VIP that is withdrawn, because its backend has lost its quorum";
-        ServerDown = 24, "server_down", "dropped: of a connection whose server is down (on_marked_down): a reset, which nothing answers, or a SYN that could not be tracked beside those";
-        Refused = 25, "refused", "answered here: refused, because no server of the backend is up (on_empty = \"reset\")";
+        ServerDown = 24, "server_down", "dropped: of a connection whose server is down (on_marked_down): one that must not be answered, such as a reset or an ICMP error, or a SYN that could not be tracked beside those";
+        Refused = 25, "refused", "answered here: refused by a reset or an ICMP error, because no server of the backend is up (on_empty = \"reset\")";
         Reset = 26, "reset", "answered here: a connection was reset, because its server is down (on_marked_down = \"shutdown-sessions\")";
     }
 }

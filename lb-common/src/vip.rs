@@ -92,9 +92,9 @@ pub mod flags {
     pub const WITHDRAWN: u16 = 1 << 9;
     /// VIP: `on_empty = "reset"`, what no server of the backend takes is refused.
     pub const REFUSES: u16 = 1 << 10;
-    /// VIP: `on_marked_down = "keep"`, connections stay with a server that is down.
+    /// VIP: `on_marked_down = "keep"`, connections of TCP stay with a server that is down.
     pub const KEEPS: u16 = 1 << 11;
-    /// VIP: `on_marked_down = "shutdown-sessions"`, connections to a server that is down are reset.
+    /// VIP: `on_marked_down = "shutdown-sessions"`, connections of TCP to a server that is down are reset.
     pub const RESETS: u16 = 1 << 12;
 }
 
