@@ -39,26 +39,28 @@ impl Watch {
         self.due = Some(now + INTERVAL);
         let Some(counters) = counters else { return Vec::new() };
         let mut before = mem::take(&mut self.servers);
-        let mut failed = Vec::new();
+        let (mut failed, mut unread) = (Vec::new(), None);
         for (backend, server, observe) in observed(&halves.model) {
             let identity = server.identity(&backend.name);
             let Some(id) = halves.registry.server_id(identity) else { continue };
             if !halves.registry.standing(identity).keeps_existing() {
                 continue;
             }
-            let counted = match counters.servers([id]) {
-                Ok(counted) => counted.get(&id).copied().unwrap_or_default(),
+            let answers = self.servers.entry(identity).or_insert_with(|| before.remove(&identity).unwrap_or_default());
+            let times = match counters.servers([id]) {
+                Ok(counted) => answers.look(counted.get(&id).copied().unwrap_or_default(), observe.error_limit),
+                // What was known stands until it can be read again.
                 Err(error) => {
-                    error!(error = &error as &dyn std::error::Error, "cannot read what servers answer");
-                    continue;
+                    unread = Some(error);
+                    0
                 }
             };
-            let mut answers = before.remove(&identity).unwrap_or_default();
-            let times = answers.look(counted, observe.error_limit);
-            self.servers.insert(identity, answers);
             if times > 0 {
                 failed.push((identity, times));
             }
+        }
+        if let Some(error) = unread {
+            error!(error = &error as &dyn std::error::Error, "cannot read what servers answer");
         }
         failed
     }
