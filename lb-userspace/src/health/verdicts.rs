@@ -173,6 +173,11 @@ impl Verdicts {
         judged.settle(*identity, || words, *finished_at)
     }
 
+    /// The count of a server's probes, to which failures of its traffic may add. `None`: it is not checked.
+    pub fn counter(&self, identity: u64) -> Option<RiseFall> {
+        self.servers.get(&identity)?.counter
+    }
+
     /// Takes into account that the traffic of a server failed as often as its check allows. What would leave too few
     /// servers of the backend up is left to probes, of which the next comes early; so is what would leave nobody to take new
     /// traffic, which `spared` says.

@@ -263,12 +263,16 @@ impl Running {
     /// Looks at what servers of the kernel half answer, and takes into account that some fail.
     fn watch(&mut self, now: Instant) {
         for (identity, times) in self.watch.look(&self.halves, self.counters.as_ref(), now) {
-            // As often as failed probes may be wanted, at most, and no longer than it is up.
+            // As often as failed probes may be wanted, at most, and no longer than it is up and that changes something.
             for _ in 0..times.min(MOST_FAILURES) {
+                let before = self.verdicts.counter(identity);
                 if !self.halves.registry.standing(identity).keeps_existing() {
                     break;
                 }
                 self.observed(identity);
+                if self.verdicts.counter(identity) == before {
+                    break;
+                }
             }
         }
     }
