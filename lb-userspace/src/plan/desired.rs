@@ -10,7 +10,7 @@ use super::{
     transition::{self, Change, Moment, Transitions},
 };
 use crate::{
-    model::{Backend, DownFlows, Model, Server, backend},
+    model::{Affinity, Backend, DownFlows, Model, Server, backend},
     servers::{By, Registry, Reserve, Stand, Standing, stands, state::IsBackup},
 };
 use lb_common::{Be16, Family as _, Forward, RingId, ServerEntry, ServerId, ServerState, Slot, V4, V6};
@@ -147,7 +147,9 @@ impl Planner {
             let mut chain = model.with_fallbacks(index).filter_map(|(_, backend)| owners.get(&backend.name));
             let (owners, takers) = chain.find(|(_, takers)| !takers.is_empty()).unwrap_or(own);
             let is_disturbed = takers.iter().any(|id| servers.is_down(*id));
-            let (transition, clings) = (backend.transition, backend.failover.flows != DownFlows::Move);
+            let transition = backend.transition;
+            // By the client alone all flows move, as the packet path cannot tell which of them the server had.
+            let clings = backend.failover.flows != DownFlows::Move && backend.affinity == Affinity::None;
             let change = Change { ring, identity, transition, moment, servers, is_disturbed, clings };
             let slots = self.transitions.next(&change, current.get(&ring), owners);
             rings.insert(ring, Ring { identity, slots });

@@ -186,7 +186,9 @@ pub(super) struct Change<'a> {
     pub(super) servers: &'a Servers,
     /// Whether a server that takes new flows is, or will be, down in the maps.
     pub(super) is_disturbed: bool,
-    /// Whether flows of a server that is down stay with it, or are reset: none of them goes along the chain.
+    /// Whether connections to a server that is down stay with it, or are reset: none of them goes along the chain. Of datagrams,
+    /// and of flows that go by their addresses, this is said too, though they do: those that the table refused lose their
+    /// server a second time when the one that was down returns. Else connections would lose theirs, which were to keep it.
     pub(super) clings: bool,
 }
 
@@ -195,8 +197,8 @@ impl Change<'_> {
     ///
     /// Flows that the table does not know belong to `previous`, also while it is down: those that sent a packet meanwhile went
     /// along the chain and into the table, and the silent ones find it again when it returns. But where the table refused
-    /// some, they went along the chain as well, and there they stay, if any go along it. If nobody is left who holds flows of the slot, it is the
-    /// new owner's at once.
+    /// some, they went along the chain as well, and there they stay, unless connections cling to their server. If nobody is
+    /// left who holds flows of the slot, it is the new owner's at once.
     fn slot(&self, at: usize, old: Slot, past: Past, owner: ServerId, before: &Slots) -> Slot {
         let previous = if past.over { old.current() } else { old.previous };
         let holder =
