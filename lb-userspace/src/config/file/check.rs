@@ -77,9 +77,9 @@ table! {
         init_state: InitState,
         /// Failures of the traffic itself that count against a server, as HAProxy's `observe`. `layer4`: connections to it that
         /// fail; `layer7`: these, and responses of `http` frontends that are none, come late, or have a status of 500, 502 to
-        /// 504, or above 505. `l4` frontends count what servers answer to SYNs (`layer4`; forward = "nat" or "fullnat"): a reset
-        /// is a failure, and so is a SYN of one second that nothing answers until the end of the next; a SYN with ACK forgives
-        /// all failures before it. Default: none.
+        /// 504, or above 505. `l4` frontends count what servers answer to SYNs (`layer4`; forward = "nat" or "fullnat", binds of
+        /// TCP have one port each): a reset is a failure, and so is a SYN of one second that nothing answers until the end of
+        /// the next; a SYN with ACK forgives all failures before it. Default: none.
         observe: Layer,
         /// How many of them in a row do what `on_error` says, 1 to 1000000. Default: 10, as HAProxy.
         error_limit: i64,

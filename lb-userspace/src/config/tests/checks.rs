@@ -140,7 +140,36 @@ server = [{{ name = "a", address = "10.0.0.1:53" }}]
     assert_eq!(observe.expect("it observes").layer, Layer::Connections);
     assert_errors(&text("direct", "layer4").replace(":53\" }", "\" }"), UNSEEN);
     assert_errors(&text("nat", "layer7"), NO_REQUESTS);
+    let binds = |bind: &str| text("nat", "layer4").replace("bind = \"192.0.2.1:53\"", &format!("bind = {bind}"));
+    assert_errors(&binds(r#"["192.0.2.1:53", "192.0.2.1:80-81"]"#).replace(":53\" }", "\" }"), MANY_PORTS);
+    assert_errors(&binds(r#"{ address = "192.0.2.1:53", protocol = "udp" }"#), DATAGRAMS);
+    model(&binds(r#"{ address = "192.0.2.1:53", protocol = ["udp", "tcp"] }"#));
+    model(&binds(r#"["192.0.2.1:53", { address = "192.0.2.1:53", protocol = "udp" }]"#));
 }
+
+const MANY_PORTS: &str = r#"error: `observe` would take clients that try closed ports of backend `a` for failures of its servers
+  --> sluice.toml:10:35
+   |
+ 6 | bind = ["192.0.2.1:53", "192.0.2.1:80-81"]
+   |                         ----------------- l4 frontend `dns` takes more than one port
+...
+10 | check = { type = "tcp", observe = "layer4" }
+   |                                   ^^^^^^^^
+   |
+   = help: bind the ports that servers listen on one by one, or leave it to probes
+"#;
+
+const DATAGRAMS: &str = r#"error: `observe` sees nothing of backend `a`: nothing answers datagrams for certain
+  --> sluice.toml:10:35
+   |
+ 7 | default_backend = "a"
+   |                   --- used by l4 frontend `dns` for UDP alone
+...
+10 | check = { type = "tcp", observe = "layer4" }
+   |                                   ^^^^^^^^
+   |
+   = help: leave it to probes
+"#;
 
 const UNSEEN: &str = r#"error: `observe` sees nothing of backend `a`: by `direct` replies go past the balancer
   --> sluice.toml:10:35

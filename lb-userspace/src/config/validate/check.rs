@@ -20,17 +20,18 @@ use crate::{
         acl::Known,
         bundle::Bundle,
         error::Diagnostic,
-        file::{Backend as TypedBackend, Check as Typed, CheckKeys, Mode, OwnKeys},
+        file::{Backend as TypedBackend, Bind, Check as Typed, CheckKeys, Mode, OwnKeys},
         read::Knob,
         source::At,
         text::Text,
         units::show_duration,
     },
     model::{
-        Backend, Check, CheckKind, Secret,
+        Backend, Check, CheckKind, Ports, Secret,
         check::{Layer, Login, Observe, Reach, Spoken},
     },
 };
+use lb_common::Protocol;
 use std::{ops::RangeInclusive, time::Duration};
 
 pub(super) fn check(
@@ -134,21 +135,49 @@ pub(super) fn refuse_programs<'a>(checks: impl Iterator<Item = &'a Typed>, out: 
     }
 }
 
-/// Of traffic that goes through the kernel half alone `observe` sees what servers answer to SYNs, and that only where it passes.
+/// Of traffic that goes through the kernel half `observe` sees what servers answer to SYNs, and that only where it passes.
 pub(super) fn refuse_unseen(typed: &TypedBackend, uses: &[&Use<'_>], backend: &Backend, out: &mut Vec<Diagnostic>) {
     let observe = typed.check.given().and_then(|check| check.value.keys.observe.given());
-    let only = uses.iter().all(|used| used.mode == Some(Mode::L4));
-    let (Some(observe), Some(l4), true) = (observe, uses.first(), only) else { return };
-    if observe.value == Layer::Requests {
+    let kernel = || uses.iter().filter(|used| used.mode == Some(Mode::L4));
+    let (Some(observe), Some(l4)) = (observe, kernel().next()) else { return };
+    let only = kernel().count() == uses.len();
+    let binds = || kernel().flat_map(|used| used.binds.iter().map(move |bind| (used.frontend, &bind.value.0)));
+    let tcp = || binds().filter(|(_, bind)| bind.serves(Protocol::Tcp));
+    if only && observe.value == Layer::Requests {
         out.push(without_meaning("observe = \"layer7\"", observe.span, l4));
     }
     if !backend.forward.translates() {
-        let way = backend.forward.word();
+        if only {
+            let way = backend.forward.word();
+            let message = format!(
+                "`observe` sees nothing of backend `{}`: by `{way}` replies go past the balancer",
+                backend.name
+            );
+            let error = Diagnostic::error(observe.span, message);
+            let error = error.related(l4.span, format!("used by l4 frontend `{}` here", l4.frontend));
+            out.push(error.help("forward = \"nat\" or \"fullnat\" if they pass here; else leave it to probes"));
+        }
+        return;
+    }
+    if only && tcp().next().is_none() {
         let message =
-            format!("`observe` sees nothing of backend `{}`: by `{way}` replies go past the balancer", backend.name);
+            format!("`observe` sees nothing of backend `{}`: nothing answers datagrams for certain", backend.name);
         let error = Diagnostic::error(observe.span, message);
-        let error = error.related(l4.span, format!("used by l4 frontend `{}` here", l4.frontend));
-        out.push(error.help("forward = \"nat\" or \"fullnat\" if they pass here; else leave it to probes"));
+        let error = error.related(l4.span, format!("used by l4 frontend `{}` for UDP alone", l4.frontend));
+        out.push(error.help("leave it to probes"));
+    }
+    let many = |(frontend, bind): (_, &Bind)| {
+        let At { value: address, span } = bind.address.given()?;
+        (!matches!(address.ports, Ports::One(_))).then_some((frontend, *span))
+    };
+    if let Some((frontend, span)) = tcp().find_map(many) {
+        let message = format!(
+            "`observe` would take clients that try closed ports of backend `{}` for failures of its servers",
+            backend.name
+        );
+        let error = Diagnostic::error(observe.span, message);
+        let error = error.related(span, format!("l4 frontend `{frontend}` takes more than one port"));
+        out.push(error.help("bind the ports that servers listen on one by one, or leave it to probes"));
     }
 }
 
