@@ -141,8 +141,6 @@ pub fn step<F: Layer3>(packet: &mut impl Packet, tables: &impl Tables<F>, step: 
         Step::Fast => return straight(packet, tables, offset).into(),
         Step::Icmp => return cold::icmp::look(packet, tables),
         Step::TooBig(mtu) => return cold::too_big::tell(packet, tables, offset, mtu).into(),
-        Step::Refuse => return cold::refuse::refuse(packet, tables, offset).into(),
-        Step::Reset => return cold::refuse::reset::<F>(packet, offset).into(),
         Step::Look => return cold::look::look(packet, tables, offset),
         Step::Enter => tables.kept(|entrance| enter(packet, tables, offset, entrance).into()),
         Step::Connected => tables.kept(|known| connected(packet, tables, offset, known).into()),
@@ -155,6 +153,8 @@ pub fn step<F: Layer3>(packet: &mut impl Packet, tables: &impl Tables<F>, step: 
         Step::Make => tables.kept(|kept| cold::connection::make(tables, kept)),
         Step::Clamp => tables.kept(|kept| cold::deliver::clamp(packet, tables, kept)),
         Step::Send => tables.kept(|kept| cold::deliver::send(packet, tables, kept)),
+        Step::Refuse => tables.kept(|kept| cold::refuse::refuse(packet, tables, offset, kept).into()),
+        Step::Reset => tables.kept(|kept: &mut Kept<F>| cold::refuse::reset(packet, offset, kept).into()),
     };
     kept.unwrap_or_else(|| Stop::BadTables.into())
 }

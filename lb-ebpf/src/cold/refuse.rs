@@ -7,9 +7,10 @@ use crate::{
     Packet, Tables,
     checksum::Change,
     parse::{
-        self, Ip, Layer3,
+        Ip, Layer3,
         l4::{ACK, FIN, RST, SYN, Tcp},
     },
+    path::Kept,
 };
 use lb_common::{
     Be16, Be32, Family, Protocol, Stop, V4,
@@ -23,13 +24,10 @@ const QUOTE6: usize = 40 + 8;
 const HEADER: usize = size_of::<Tcp>();
 
 /// No server of the backend is up.
-///
-/// The header is read once more. What was kept of it the verifier of Linux 6.1 no longer knows bounds of, however often they are
-/// tested: the compiler keeps copies from before the test.
 #[inline(always)]
-pub fn refuse<F: Layer3>(packet: &mut impl Packet, tables: &impl Tables<F>, offset: usize) -> Stop {
-    let Ok(ip) = parse::ip::<F>(packet, offset) else { return Stop::NoServer };
-    if ip.protocol == Protocol::Tcp.number() {
+pub fn refuse<F: Layer3>(packet: &mut impl Packet, tables: &impl Tables<F>, offset: usize, kept: &Kept<F>) -> Stop {
+    let ip = kept.ip.placed(offset);
+    if kept.l4.ends.protocol == Protocol::Tcp {
         return if answer(packet, &ip).is_some() { Stop::Refused } else { Stop::NoServer };
     }
     match unreachable(packet, tables, &ip) {
@@ -41,9 +39,8 @@ pub fn refuse<F: Layer3>(packet: &mut impl Packet, tables: &impl Tables<F>, offs
 
 /// The server of the connection is down.
 #[inline(always)]
-pub fn reset<F: Layer3>(packet: &mut impl Packet, offset: usize) -> Stop {
-    let Ok(ip) = parse::ip::<F>(packet, offset) else { return Stop::ServerDown };
-    if answer(packet, &ip).is_some() { Stop::Reset } else { Stop::ServerDown }
+pub fn reset<F: Layer3>(packet: &mut impl Packet, offset: usize, kept: &Kept<F>) -> Stop {
+    if answer(packet, &kept.ip.placed(offset)).is_some() { Stop::Reset } else { Stop::ServerDown }
 }
 
 /// Turns a segment into its reset. `None`: it is one, or none that can be answered.
