@@ -56,6 +56,7 @@ impl<F: Family> Ip<F> {
     /// The same header, of a packet that begins at `offset`: as [`bounded`](Self::bounded), for steps that do so much that the
     /// compiler keeps copies of the numbers from before that test, of which the verifiers of older kernels know nothing.
     #[inline(always)]
+    #[must_use]
     pub fn placed(&self, offset: usize) -> Self {
         Self { offset, l4_offset: black_box(self.l4_offset) & (2 * FARTHEST - 1), ..*self }
     }
