@@ -71,10 +71,8 @@ pub enum Step {
     Clamp,
     /// Its sender is told that it is too big.
     TooBig(u16),
-    /// It is refused, because no server takes it.
+    /// It is answered by a refusal: no server takes it, or the one of its connection is down.
     Refuse,
-    /// Its connection is reset, because its server is down.
-    Reset,
 }
 
 /// The order of the steps.
@@ -125,7 +123,12 @@ pub fn steps(mut step: impl FnMut(Step) -> Packed) -> Result<Verdict, Stop> {
     } else if outcome.is(Early::Refuse) {
         outcome = step(Step::Refuse);
     } else if outcome.is(Early::Reset) {
-        outcome = step(Step::Reset);
+        // The same answer, for another reason: as a step of its own the verifier would go all its ways once more.
+        outcome = match step(Step::Refuse) {
+            refused if refused == Stop::Refused.into() => Stop::Reset.into(),
+            silent if silent == Stop::NoServer.into() => Stop::ServerDown.into(),
+            other => other,
+        };
     }
     outcome.end()
 }
@@ -154,7 +157,6 @@ pub fn step<F: Layer3>(packet: &mut impl Packet, tables: &impl Tables<F>, step: 
         Step::Clamp => tables.kept(|kept| cold::deliver::clamp(packet, tables, kept)),
         Step::Send => tables.kept(|kept| cold::deliver::send(packet, tables, kept)),
         Step::Refuse => tables.kept(|kept| cold::refuse::refuse(packet, tables, offset, kept).into()),
-        Step::Reset => tables.kept(|kept: &mut Kept<F>| cold::refuse::reset(packet, offset, kept).into()),
     };
     kept.unwrap_or_else(|| Stop::BadTables.into())
 }

@@ -23,7 +23,7 @@ const QUOTE6: usize = 40 + 8;
 /// Bytes of a segment's header at least.
 const HEADER: usize = size_of::<Tcp>();
 
-/// No server of the backend is up.
+/// No server of the backend is up, or that of the connection is down.
 #[inline(always)]
 pub fn refuse<F: Layer3>(packet: &mut impl Packet, tables: &impl Tables<F>, offset: usize, kept: &Kept<F>) -> Stop {
     let ip = kept.ip.placed(offset);
@@ -35,12 +35,6 @@ pub fn refuse<F: Layer3>(packet: &mut impl Packet, tables: &impl Tables<F>, offs
         Some(false) => Stop::NoRoom,
         None => Stop::NoServer,
     }
-}
-
-/// The server of the connection is down.
-#[inline(always)]
-pub fn reset<F: Layer3>(packet: &mut impl Packet, offset: usize, kept: &Kept<F>) -> Stop {
-    if answer(packet, &kept.ip.placed(offset)).is_some() { Stop::Reset } else { Stop::ServerDown }
 }
 
 /// Turns a segment into its reset. `None`: it is one, or none that can be answered.

@@ -75,7 +75,6 @@ family_steps!(V4, run_v4, {
     Clamp = clamp4 true,
     Send = send4 true,
     Refuse = refuse4 true,
-    Reset = reset4 true,
 }, too_big4);
 family_steps!(V6, run_v6, {
     Fast = fast6 false,
@@ -93,5 +92,4 @@ family_steps!(V6, run_v6, {
     Clamp = clamp6 true,
     Send = send6 true,
     Refuse = refuse6 true,
-    Reset = reset6 true,
 }, too_big6);
