@@ -24,6 +24,8 @@ fn empty(way: Way, backend: &str) -> Result<(Scene, Flows)> {
     for server in TWO {
         scene.sluice.command(&["server", "maint", &format!("echo/{server}")])?;
     }
+    // Until the ring says that nobody is there, packets are dropped.
+    scene.sluice.wait_shares("echo", SOON, |shares| TWO.iter().all(|server| !shares.contains_key(*server)))?;
     Ok((scene, flows))
 }
 
