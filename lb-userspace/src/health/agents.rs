@@ -2,7 +2,8 @@
 
 use super::{
     AgentOutcome, Code, Finding, agent,
-    checker::{Checker, first_delay},
+    checker::Checker,
+    tasks::{Aim, Tasks},
 };
 use crate::{
     l7::panics,
@@ -10,9 +11,7 @@ use crate::{
 };
 use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
 use tokio::{
-    runtime::Handle,
     sync::mpsc,
-    task::AbortHandle,
     time::{Instant, sleep_until},
 };
 use tracing::error;
@@ -35,20 +34,10 @@ pub struct Heard {
 /// The asking tasks. Dropped with their thread.
 #[derive(Debug)]
 pub struct Agents {
-    tasks: BTreeMap<u64, Asking>,
-    /// Tasks that were begun.
-    begun: u64,
-    runtime: Handle,
+    tasks: Tasks<Target, ()>,
+    /// Of whom they ask, by identity.
+    places: BTreeMap<u64, Place>,
     heard: mpsc::Sender<Heard>,
-}
-
-/// The task that asks one server's agent.
-#[derive(Debug)]
-struct Asking {
-    number: u64,
-    target: Target,
-    task: AbortHandle,
-    place: Place,
 }
 
 /// A server by its places: that of its backend in the model, and its own there.
@@ -70,49 +59,42 @@ struct Target {
 impl Agents {
     /// Will ask on the thread of that checker, and tell `heard`.
     pub fn new(checker: &Checker, heard: mpsc::Sender<Heard>) -> Self {
-        Self { tasks: BTreeMap::new(), begun: 0, runtime: checker.runtime().clone(), heard }
+        Self { tasks: Tasks::new(checker.runtime().clone()), places: BTreeMap::new(), heard }
     }
 
     /// Asks the agents of that model from now on. One that did not change is asked on undisturbed.
     pub fn change_to(&mut self, model: &Model) {
-        let mut old = std::mem::take(&mut self.tasks);
-        let wanted: Vec<_> = targets(model).collect();
-        let count = wanted.len();
-        for (position, (identity, place, target)) in wanted.into_iter().enumerate() {
-            let asking = match old.remove(&identity) {
-                Some(known) if known.target == target && !known.task.is_finished() => Asking { place, ..known },
-                changed => {
-                    if let Some(changed) = changed {
-                        changed.task.abort();
-                    }
-                    self.begun += 1;
-                    let delay = first_delay(target.agent.interval, position, count);
-                    let (Target { address, agent }, heard) = (target.clone(), self.heard.clone());
-                    let of = (identity, self.begun);
-                    let asking = async move {
-                        let ask = |deadline| agent::ask(address, agent.send.as_bytes(), deadline);
-                        ask_forever(of, (address, &agent), ask, delay, heard).await;
-                    };
-                    Asking { number: self.begun, target, task: self.runtime.spawn(asking).abort_handle(), place }
-                }
-            };
-            self.tasks.insert(identity, asking);
-        }
-        for gone in old.into_values() {
-            gone.task.abort();
-        }
+        let (places, wanted): (_, Vec<_>) =
+            targets(model).map(|(of, place, target)| ((of, place), (of, target))).unzip();
+        self.places = places;
+        self.tasks.change_to(
+            wanted,
+            |target| target,
+            |of, delay, Target { address, agent }| {
+                let heard = self.heard.clone();
+                let asking = async move {
+                    let ask = |deadline| agent::ask(address, agent.send.as_bytes(), deadline);
+                    ask_forever(of, (address, &agent), ask, delay, heard).await;
+                };
+                (asking, ())
+            },
+        );
     }
 
     /// Which server of the model that is; `None`: the task that heard it asks no more.
     pub fn place(&self, heard: &Heard) -> Option<Place> {
-        self.tasks.get(&heard.identity).filter(|asking| asking.number == heard.task).map(|asking| asking.place)
+        self.places.get(&heard.identity).filter(|_| self.tasks.is_current(heard.identity, heard.task)).copied()
     }
 
     /// Asks nobody any more.
     pub fn stop(&mut self) {
-        for asking in std::mem::take(&mut self.tasks).into_values() {
-            asking.task.abort();
-        }
+        self.tasks.stop();
+    }
+}
+
+impl Aim for Target {
+    fn interval(&self) -> Duration {
+        self.agent.interval
     }
 }
 

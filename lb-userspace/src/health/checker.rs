@@ -5,6 +5,7 @@ use super::{
     exec::{self, Asked, Means},
     probe::{Prober, Target},
     rise_fall::Pace,
+    tasks::{Aim, Tasks},
     wire::Wire,
 };
 use crate::{
@@ -17,7 +18,7 @@ use crate::{
 };
 use std::{
     collections::{
-        BTreeMap, HashMap,
+        HashMap,
         hash_map::Entry::{Occupied, Vacant},
     },
     io,
@@ -30,15 +31,10 @@ use std::{
 use tokio::{
     runtime::{self, Handle},
     sync::{mpsc, oneshot, watch},
-    task::AbortHandle,
     time::{Instant, sleep_until},
 };
 use tracing::error;
 
-/// First probes of a new configuration are spread over this much time and over so much more for each server, or over the
-/// interval if that is shorter.
-const SPREAD: Duration = Duration::from_secs(1);
-const SPREAD_EACH: Duration = Duration::from_micros(400);
 /// The interval of a server that is down is shortened or lengthened by up to this part.
 const JITTER: f64 = 0.1;
 /// Programs that may wait until the runner has been asked for them.
@@ -47,24 +43,13 @@ const JOBS: usize = 256;
 /// The probing tasks, on a thread of their own: whatever else the process has to do, probes keep their time. Dropped, they end.
 #[derive(Debug)]
 pub struct Checker {
-    tasks: BTreeMap<u64, Probing>,
-    /// Tasks that were begun.
-    begun: u64,
+    /// Each is told how soon its next probe is wanted.
+    tasks: Tasks<Target, watch::Sender<Pace>>,
     connectors: Connectors,
-    runtime: Handle,
     /// The way to what runs programs.
     runner: watch::Sender<Option<mpsc::Sender<Asked>>>,
     /// Ends the thread.
     _end: oneshot::Sender<()>,
-}
-
-/// The task that probes one server.
-#[derive(Debug)]
-struct Probing {
-    number: u64,
-    target: Target,
-    task: AbortHandle,
-    pace: watch::Sender<Pace>,
 }
 
 impl Checker {
@@ -77,10 +62,8 @@ impl Checker {
             runtime.block_on(end).unwrap_or_default();
         })?;
         Ok(Self {
-            tasks: BTreeMap::new(),
-            begun: 0,
+            tasks: Tasks::new(handle),
             connectors: Connectors::default(),
-            runtime: handle,
             runner: watch::Sender::new(None),
             _end: sender,
         })
@@ -90,7 +73,7 @@ impl Checker {
     /// answers then.
     pub fn take_runner(&self, line: OwnedFd) {
         let (way, asked) = mpsc::channel(JOBS);
-        self.runtime.spawn(exec::converse(line, asked));
+        self.runtime().spawn(exec::converse(line, asked));
         self.runner.send_replace(Some(way));
     }
 
@@ -98,33 +81,19 @@ impl Checker {
     /// undisturbed.
     pub fn change_to(&mut self, Probers { wanted, connectors }: Probers, outcomes: &mpsc::Sender<Outcome>) {
         self.connectors = connectors;
-        let mut old = std::mem::take(&mut self.tasks);
-        let count = wanted.len();
-        for (position, (identity, prober)) in wanted.into_iter().enumerate() {
-            let probing = match old.remove(&identity) {
-                Some(known) if known.target == prober.target && !known.task.is_finished() => known,
-                changed => {
-                    if let Some(changed) = changed {
-                        changed.task.abort();
-                    }
-                    let target = prober.target.clone();
-                    let (pace, paced) = watch::channel(Pace::default());
-                    self.begun += 1;
-                    let (number, delay) = (self.begun, first_delay(target.check.interval, position, count));
-                    let (aim, prober) = ((target.address, target.check.clone()), Arc::new(prober));
-                    let probe = move || {
-                        let prober = Arc::clone(&prober);
-                        async move { prober.probe().await }
-                    };
-                    let probing = probe_forever((identity, number), aim, probe, delay, paced, outcomes.clone());
-                    Probing { number, target, task: self.runtime.spawn(probing).abort_handle(), pace }
-                }
-            };
-            self.tasks.insert(identity, probing);
-        }
-        for gone in old.into_values() {
-            gone.task.abort();
-        }
+        self.tasks.change_to(
+            wanted,
+            |prober| &prober.target,
+            |of, delay, prober| {
+                let (pace, paced) = watch::channel(Pace::default());
+                let (aim, prober) = ((prober.target.address, prober.target.check.clone()), Arc::new(prober));
+                let probe = move || {
+                    let prober = Arc::clone(&prober);
+                    async move { prober.probe().await }
+                };
+                (probe_forever(of, aim, probe, delay, paced, outcomes.clone()), pace)
+            },
+        );
     }
 
     /// What TLS is spoken by, for the [`Probers`] that come next.
@@ -134,33 +103,31 @@ impl Checker {
 
     /// Whether the task that an outcome is of still probes that server.
     pub fn is_current(&self, outcome: &Outcome) -> bool {
-        self.tasks.get(&outcome.identity).is_some_and(|probing| probing.number == outcome.task)
+        self.tasks.is_current(outcome.identity, outcome.task)
     }
 
     /// Says how soon the next probe of a server is wanted.
     pub fn set_pace(&self, identity: u64, pace: Pace) {
-        if let Some(probing) = self.tasks.get(&identity) {
-            probing.pace.send_if_modified(|known| std::mem::replace(known, pace) != pace);
+        if let Some(told) = self.tasks.known(identity) {
+            told.send_if_modified(|known| std::mem::replace(known, pace) != pace);
         }
     }
 
     /// The thread of the probes.
     pub(super) fn runtime(&self) -> &Handle {
-        &self.runtime
+        self.tasks.runtime()
     }
 
     /// Ends all probes.
     pub fn stop(&mut self) {
-        for probing in std::mem::take(&mut self.tasks).into_values() {
-            probing.task.abort();
-        }
+        self.tasks.stop();
     }
 }
 
-/// How long the first of `count` probes at that interval waits which has that position.
-pub(super) fn first_delay(interval: Duration, position: usize, count: usize) -> Duration {
-    let [position, count] = [position, count.max(1)].map(|number| u32::try_from(number).unwrap_or(u32::MAX));
-    (SPREAD + SPREAD_EACH.saturating_mul(count)).min(interval) / count * position
+impl Aim for Target {
+    fn interval(&self) -> Duration {
+        self.check.interval
+    }
 }
 
 /// How the checked servers of a configuration are probed.

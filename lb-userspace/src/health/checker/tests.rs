@@ -11,6 +11,7 @@ use crate::{
 };
 use lb_common::Forward;
 use std::{
+    collections::BTreeMap,
     io::{Read, Write},
     net::{SocketAddr, TcpListener},
     sync::atomic::{AtomicU32, Ordering::Relaxed},
@@ -135,11 +136,11 @@ async fn a_reload_leaves_unchanged_probes_alone_and_ends_those_of_servers_that_a
         let (outcomes, mut received) = mpsc::channel(64);
         let mut checker = Checker::start().unwrap();
         checker.change_to(Probers::new(&before, &Connectors::default()).unwrap(), &outcomes);
-        let task = |checker: &Checker| checker.tasks[&before.backends[0].servers[0].identity("b")].task.id();
+        let task = |checker: &Checker| checker.tasks.all()[&before.backends[0].servers[0].identity("b")].handle.id();
         let first = task(&checker);
         checker.change_to(Probers::new(&after, &Connectors::default()).unwrap(), &outcomes);
         assert_eq!(task(&checker), first);
-        assert_eq!(checker.tasks.len(), 1);
+        assert_eq!(checker.tasks.all().len(), 1);
         while received.try_recv().is_ok() {}
         let gone = before.backends[0].servers[1].identity("b");
         for _ in 0..3 {
