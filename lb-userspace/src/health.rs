@@ -5,6 +5,7 @@
 
 pub mod rise_fall;
 pub mod verdicts;
+mod tasks;
 pub mod checker;
 pub mod finding;
 pub mod probe;

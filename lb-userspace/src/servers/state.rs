@@ -82,9 +82,7 @@ impl Health {
             Self::Down | Self::Pending | Self::Unresolved | Self::AgentDown => false,
         }
     }
-}
 
-impl Health {
     /// What one is that tracks a server of which that is known: of itself an address is known, and it has no agent.
     #[must_use]
     pub fn as_tracked(self) -> Self {
