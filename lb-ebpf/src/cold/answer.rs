@@ -56,8 +56,8 @@ pub(super) fn icmp<F: Layer3>(
     Some(true)
 }
 
-/// Turns the packet into a segment of TCP for its sender, without options and payload, whose checksum is still zero. It is no
-/// longer than the packet was. `None`: nothing is changed.
+/// Turns the packet into this segment of TCP for its sender, which has no options, no payload and no checksum yet. It is no longer
+/// than the packet was. `None`: nothing is changed.
 #[inline(always)]
 pub(super) fn tcp<F: Layer3>(packet: &mut impl Packet, ip: &Ip<F>, segment: Tcp) -> Option<()> {
     let link = Link::to_answer(packet, ip)?;
