@@ -29,6 +29,13 @@ impl Flows {
         client.run(|| (0..count).map(|_| Flow::open(address)).collect::<Result<_>>().map(Self))?
     }
 
+    /// The same where some may fail to open: those that did, and how many did not.
+    pub fn open_some(client: &Namespace, address: SocketAddr, count: usize) -> Result<(Self, usize)> {
+        let opened = client.run(|| (0..count).filter_map(|_| Flow::open(address).ok()).collect::<Vec<_>>())?;
+        let failed = count - opened.len();
+        Ok((Self(opened), failed))
+    }
+
     /// How many there are.
     pub fn len(&self) -> usize {
         self.0.len()
