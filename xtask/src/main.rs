@@ -35,6 +35,8 @@ Usage: cargo xtask COMMAND
   demo         build the daemon and show it at work in network namespaces; arguments go to the demo
   bench        measure the daemon and the kernel object as they ship: `bench kernel`, `bench e2e`,
                `bench proxy`; arguments go to the bench
+  soak         mixed traffic, reloads and failures for a long time (--minutes N), and whether memory, descriptors, maps or
+               pins grow meanwhile
   fuzz         fuzz the packet path on the host (packets) and the codec of HTTP/1 (http1): [TARGET] [--seconds N];
                --keep puts what was found into the corpus; needs a C++ compiler beside any Rust
 ";
@@ -62,7 +64,7 @@ fn dispatch() -> Result<ExitCode> {
         "tidy" => tidy::tidy(&places)?,
         "boot" => return kernels::boot(&places, &rest),
         "test" => return test::test(&places, &rest),
-        "demo" => demo::demo(&places, &rest)?,
+        "demo" | "soak" => demo::show(&places, &command, &rest)?,
         "bench" => bench::bench(&places, &rest)?,
         "fuzz" => fuzz::fuzz(&places, &rest)?,
         "" | "help" | "--help" | "-h" => print!("{HELP}"),

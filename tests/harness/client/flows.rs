@@ -69,14 +69,10 @@ impl Flows {
 
     /// Sends something on every connection and wants it back: the error counts the broken ones, by server.
     pub fn exchange(&mut self, message: &str) -> Result<()> {
-        let sent: Vec<_> = self.0.iter_mut().map(|flow| flow.send(message)).collect();
-        let deadline = Instant::now() + PATIENCE;
         let mut broken = BTreeMap::<_, (usize, String)>::new();
-        for (flow, sent) in self.0.iter_mut().zip(sent) {
-            // All of them wait at the same time: a thousand silent flows cost no more patience than one.
-            let left = deadline.saturating_duration_since(Instant::now()).max(Duration::from_millis(1));
-            flow.stream.set_read_timeout(Some(left))?;
-            if let Err(error) = sent.and_then(|()| flow.receive(message)) {
+        let results = talk(&mut self.0, message)?;
+        for (flow, result) in self.0.iter().zip(results) {
+            if let Err(error) = result {
                 let entry = broken.entry(flow.seen.server.clone()).or_default();
                 *entry = (entry.0 + 1, format!("{error:#}"));
             }
@@ -88,6 +84,27 @@ impl Flows {
         );
         Ok(())
     }
+
+    /// The same, and lets go of the broken ones: what was the matter with each.
+    pub fn exchange_some(&mut self, message: &str) -> Result<Vec<anyhow::Error>> {
+        let mut results = talk(&mut self.0, message)?.into_iter();
+        let mut broken = Vec::new();
+        self.0.retain(|_| results.next().and_then(Result::err).map(|error| broken.push(error)).is_none());
+        Ok(broken)
+    }
+}
+
+/// Says something on each of them, and then listens to each.
+fn talk(flows: &mut [Flow], message: &str) -> Result<Vec<Result<()>>> {
+    let sent: Vec<_> = flows.iter_mut().map(|flow| flow.send(message)).collect();
+    let deadline = Instant::now() + PATIENCE;
+    let received = flows.iter_mut().zip(sent).map(|(flow, sent)| {
+        // All of them wait at the same time: a thousand silent flows cost no more patience than one.
+        let left = deadline.saturating_duration_since(Instant::now()).max(Duration::from_millis(1));
+        flow.stream.set_read_timeout(Some(left))?;
+        Ok(sent.and_then(|()| flow.receive(message)))
+    });
+    received.collect()
 }
 
 impl Flow {

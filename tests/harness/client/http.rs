@@ -33,7 +33,7 @@ impl Connection {
     }
 
     /// Connects from wherever the calling thread is.
-    pub(super) fn connect(address: SocketAddr) -> Result<Self> {
+    pub fn connect(address: SocketAddr) -> Result<Self> {
         let stream = TcpStream::connect_timeout(&address, PATIENCE).context("connecting")?;
         stream.set_nodelay(true)?;
         stream.set_read_timeout(Some(PATIENCE))?;
