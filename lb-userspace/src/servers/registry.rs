@@ -23,7 +23,8 @@ use std::{
 
 /// Kernel ids and standings. What exists keeps its id; an id that was freed is given out again as late as possible, so
 /// that counters and observers of the old owner have had time to go. That of a server *rests* first, until nothing is
-/// remembered of its flows.
+/// remembered of its flows. Rings are the exception: each that was ever given out has a map in the kernel, of 128 KiB,
+/// which the next one uses again.
 #[derive(Clone, Debug)]
 pub struct Registry {
     servers: Ids<u64>,
@@ -103,8 +104,8 @@ impl Registry {
         let said =
             tables.servers.values().map(|entry| (entry.identity, Said::of_admin(Admin::from_byte(entry.admin).1)));
         Self {
-            servers: Ids { rests: true, ..Ids::adopt(servers_of(tables), servers) },
-            rings: Ids::adopt(tables.rings.iter().map(|(id, ring)| (ring.identity, *id)), rings),
+            servers: Ids { reuse: Reuse::WhenReleased, ..Ids::adopt(servers_of(tables), servers) },
+            rings: Ids::adopt(tables.rings.iter().map(|(id, ring)| (ring.identity, *id)), rings).lowest_first(),
             vips: Ids::adopt(tables.counted_vips().into_iter().map(|(id, key)| (key, id)), vips),
             pools: Pools::adopt(tables),
             standings: tables.servers.values().map(|entry| (entry.identity, Standing::from_entry(entry))).collect(),
@@ -332,8 +333,18 @@ struct Ids<K> {
     free: VecDeque<u16>,
     /// Freed, and not to be given out again before somebody says so.
     resting: Vec<u16>,
-    /// Whether ids rest when they are freed.
-    rests: bool,
+    reuse: Reuse,
+}
+
+/// When an id that was freed is given out again.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Reuse {
+    /// After all others.
+    Late,
+    /// After all others, and not before it was released.
+    WhenReleased,
+    /// The lowest that is free comes first.
+    Soon,
 }
 
 impl<K: Copy + Ord> Ids<K> {
@@ -344,7 +355,12 @@ impl<K: Copy + Ord> Ids<K> {
         let last = taken.last().copied().unwrap_or(0);
         let ids = (1..=u16::MAX).take_while(|id| u32::from(*id) < rows).filter(|id| !taken.contains(id));
         let (above, below): (VecDeque<_>, VecDeque<_>) = ids.partition(|id| *id > last);
-        Self { used, free: above.into_iter().chain(below).collect(), resting: Vec::new(), rests: false }
+        Self { used, free: above.into_iter().chain(below).collect(), resting: Vec::new(), reuse: Reuse::Late }
+    }
+
+    fn lowest_first(mut self) -> Self {
+        self.free.make_contiguous().sort_unstable();
+        Self { reuse: Reuse::Soon, ..self }
     }
 
     fn room(&self) -> usize {
@@ -367,10 +383,13 @@ impl<K: Copy + Ord> Ids<K> {
                 self.used.insert(*key, id);
             }
         }
-        if self.rests {
-            self.resting.extend(freed);
-        } else {
-            self.free.extend(freed);
+        match self.reuse {
+            Reuse::WhenReleased => self.resting.extend(freed),
+            Reuse::Late => self.free.extend(freed),
+            Reuse::Soon => {
+                self.free.extend(freed);
+                self.free.make_contiguous().sort_unstable();
+            }
         }
     }
 }

@@ -107,6 +107,24 @@ fn the_kernel_has_room_for_all_rows_but_row_0() {
 }
 
 #[test]
+fn backends_that_come_and_go_take_the_rings_of_those_before_them() {
+    let mut registry = Registry::default();
+    for turn in 0..20 {
+        let name = format!("backend {turn}");
+        let stays = (bind("192.0.2.1:80", Protocol::Tcp), "stays");
+        let goes = (bind("192.0.2.2:80", Protocol::Tcp), name.as_str());
+        let both = model(vec![backend("stays", servers(1)), backend(&name, servers(1))], vec![stays, goes]);
+        registry.update(&both).unwrap();
+        let ring = |name: &str| registry.ring_id(backend::identity(name)).unwrap();
+        // A ring that was freed in the same change is another backend's only in the next one.
+        assert!(ring("stays") <= 3 && ring(&name) <= 3, "turn {turn}: {} and {}", ring("stays"), ring(&name));
+        if turn % 5 == 0 {
+            registry = Registry::adopt(&desired(&both, &registry, &BTreeMap::new()));
+        }
+    }
+}
+
+#[test]
 fn standings_survive_reload_and_restart() {
     let model = web(&["a", "b", "c"]);
     let [a, b, c] = ["a", "b", "c"].map(|name| server(name, "10.0.0.1:80").identity("web"));
