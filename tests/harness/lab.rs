@@ -28,6 +28,7 @@ use crate::{
     process,
     reaper::{self, Reaper},
     tools,
+    turn::Turn,
 };
 use addresses::SERVERS;
 use anyhow::{Context, Result, ensure};
@@ -86,23 +87,34 @@ pub struct Lab {
     name: String,
     directory: PathBuf,
     reaper: Reaper,
+    /// Last, because whose turn is next finds nothing of this lab.
+    _turn: Turn,
 }
 
 impl Lab {
-    /// Lays out a lab of this process's own. Several may live side by side.
+    /// Lays out a lab, and has the [turn](crate::turn) alone for as long as it stands.
     pub fn new() -> Result<Self> {
+        Self::of_this_process(Turn::alone())
+    }
+
+    /// Lays out one that may stand beside others: for what measures no time.
+    pub fn beside_others() -> Result<Self> {
+        Self::of_this_process(Turn::beside_others())
+    }
+
+    fn of_this_process(turn: Turn) -> Result<Self> {
         static SERIAL: AtomicU32 = AtomicU32::new(0);
         reaper::remove_abandoned()?;
-        Self::named(&format!("sluice-{}-{}", std::process::id(), SERIAL.fetch_add(1, Ordering::Relaxed)))
+        Self::named(&format!("sluice-{}-{}", std::process::id(), SERIAL.fetch_add(1, Ordering::Relaxed)), turn)
     }
 
     /// Lays out the lab that is easy to find again: [`KEPT`].
     pub fn to_keep() -> Result<Self> {
         reaper::remove(KEPT)?;
-        Self::named(KEPT)
+        Self::named(KEPT, Turn::alone())
     }
 
-    fn named(name: &str) -> Result<Self> {
+    fn named(name: &str, turn: Turn) -> Result<Self> {
         raise_descriptor_limit()?;
         mount_bpf()?;
         // From here on everything is removed whatever happens: the reaper is the first to come.
@@ -121,6 +133,7 @@ impl Lab {
             name: name.to_owned(),
             directory,
             reaper,
+            _turn: turn,
         };
         lab.connect()?;
         Ok(lab)

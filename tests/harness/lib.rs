@@ -8,6 +8,7 @@ pub mod dns;
 pub mod lab;
 pub mod netns;
 pub mod reaper;
+pub mod turn;
 pub mod tools;
 
 pub mod process;

@@ -41,7 +41,7 @@ fn holds(sluice: &Sluice, path: &Path) -> Result<bool> {
 
 #[test]
 fn a_log_is_handed_to_every_worker_and_opened_again_when_it_was_renamed() -> Result<()> {
-    let lab = Lab::new()?;
+    let lab = Lab::beside_others()?;
     let log = lab.directory().join("access.log");
     let sluice = Sluice::start(&lab, &config(&lab, &log)?)?;
     wait::until("the log at the start", SOON, || Ok(holds(&sluice, &log)?.then_some(())))?;

@@ -1,12 +1,13 @@
 //! The benches, shortly: not for the figures, but so that all that they compare goes on answering.
 
 use anyhow::{Context, Result, ensure};
-use lb_tests::binary;
+use lb_tests::{binary, turn::Turn};
 use serde_json::Value;
 use std::process::Command;
 
 /// One round of a bench, and what it measured.
 fn one_round(bench: &str) -> Result<Value> {
+    let _turn = Turn::alone();
     let mut command = Command::new(env!("CARGO_BIN_EXE_bench"));
     command.args([bench, "--rounds=1", "--seconds=1", "--json=-"]).env("SLUICE_BIN", binary()?);
     let output = command.output()?;

@@ -45,7 +45,7 @@ fn body(pem: &str) -> String {
 
 #[test]
 fn changed_certificates_are_served_within_two_seconds_and_broken_ones_are_not() -> Result<()> {
-    let lab = Lab::new()?;
+    let lab = Lab::beside_others()?;
     let _nginx = Nginx::start(lab.machine("web1")?, lab.directory(), &[SITE])?;
     let certs = lab.directory().join("certs");
     fs::create_dir_all(&certs)?;

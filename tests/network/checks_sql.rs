@@ -101,7 +101,7 @@ fn certificate(lab: &Lab) -> Result<(String, String, String)> {
 /// The port of a server is open and its users log in, but the check's cannot.
 #[test]
 fn a_login_that_is_refused_leaves_ring_and_proxy_alike() -> Result<()> {
-    let lab = Lab::new()?;
+    let lab = Lab::beside_others()?;
     let names = ["web1", "web2"];
     let start = |name| MariaDb::start(lab.machine(name)?, lab.directory());
     let [first, second] = [start(names[0])?, start(names[1])?];

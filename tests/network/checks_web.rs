@@ -268,7 +268,7 @@ fn turn(servers: &mut Servers, (from, to): (State, State), machine: &Machine, di
 
 #[test]
 fn checks_of_web_servers_find_what_they_are_to_in_every_state() -> Result<()> {
-    let lab = Lab::new()?;
+    let lab = Lab::beside_others()?;
     let (machine, directory) = (lab.machine(SERVER)?, lab.directory());
     for name in ["state", "clear", "h2", "tls", "expired"] {
         fs::create_dir_all(directory.join(name))?;

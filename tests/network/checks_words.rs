@@ -224,7 +224,7 @@ fn complain_not(services: &BTreeMap<String, Service>) -> Result<()> {
 
 #[test]
 fn each_check_finds_its_server_well_refused_hung_gone_mute_and_back() -> Result<()> {
-    let lab = Lab::new()?;
+    let lab = Lab::beside_others()?;
     let machine = lab.machine("web1")?;
     fs::write(lab.directory().join("right"), PASSWORD)?;
     fs::write(lab.directory().join("wrong"), "wr0ng")?;

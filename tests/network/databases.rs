@@ -65,7 +65,7 @@ fn the_least_busy(lab: &Lab, sluice: &Sluice, port: u16, ask: impl Fn() -> Resul
 
 #[test]
 fn postgresql_takes_logins_queries_and_megabytes() -> Result<()> {
-    let lab = Lab::new()?;
+    let lab = Lab::beside_others()?;
     let start = |name| Postgres::start(lab.machine(name)?, lab.directory());
     let [first, _second] = [start(SERVERS[0])?, start(SERVERS[1])?];
     let sluice = Sluice::start(&lab, &adapted(EXAMPLE, &[QUICK])?)?;
@@ -100,7 +100,7 @@ fn postgresql_takes_logins_queries_and_megabytes() -> Result<()> {
 
 #[test]
 fn mariadb_takes_logins_queries_and_megabytes_and_may_be_told_who_the_client_is() -> Result<()> {
-    let lab = Lab::new()?;
+    let lab = Lab::beside_others()?;
     let start = |name| MariaDb::start(lab.machine(name)?, lab.directory());
     let [first, _second] = [start(SERVERS[0])?, start(SERVERS[1])?];
     let sluice = Sluice::start(&lab, &adapted(EXAMPLE, &[QUICK])?)?;

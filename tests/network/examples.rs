@@ -56,7 +56,7 @@ fn names<const COUNT: usize>(names: [&str; COUNT]) -> BTreeSet<String> {
 #[test]
 fn web_asks_the_application_itself_and_has_a_backup() -> Result<()> {
     const SITE: Listen = Listen { site: "app", port: 8080, keep_alive: true };
-    let lab = Lab::new()?;
+    let lab = Lab::beside_others()?;
     let start = |name| Nginx::start(lab.machine(name)?, lab.directory(), &[SITE]);
     let (first, second, _backup) = (start("web1")?, start("web2")?, start(BACKUP)?);
     let sluice = Sluice::start(&lab, &adapted(include_str!("../../lb-userspace/examples/web.toml"), &[QUICK])?)?;
@@ -92,7 +92,7 @@ fn web_asks_the_application_itself_and_has_a_backup() -> Result<()> {
 #[test]
 fn routing_decides_by_host_and_path_behind_tls() -> Result<()> {
     let site = |site, port| Listen { site, port, keep_alive: true };
-    let lab = Lab::new()?;
+    let lab = Lab::beside_others()?;
     let start = |name, sites: &[Listen]| Nginx::start(lab.machine(name)?, lab.directory(), sites);
     let _servers = [
         start("web1", &[site("web", 8080), site("api", 8081)])?,
@@ -148,7 +148,7 @@ fn tls_passthrough_leaves_all_bytes_to_the_servers() -> Result<()> {
     const LENGTH: usize = 4_000_000;
     const URL: &str = "https://www.example.com/";
     let site = |port| Listen { site: "tls", port, keep_alive: true };
-    let lab = Lab::new()?;
+    let lab = Lab::beside_others()?;
     let large = lab.directory().join("large");
     fs::write(&large, noise(LENGTH))?;
     let (mut servers, mut believed) = (Vec::new(), String::new());
@@ -213,7 +213,7 @@ fn tls_passthrough_leaves_all_bytes_to_the_servers() -> Result<()> {
 #[test]
 fn reload_goes_on_with_everything_and_a_server_that_is_gone_costs_no_request() -> Result<()> {
     const SITE: Listen = Listen { site: "web", port: 8080, keep_alive: true };
-    let lab = Lab::new()?;
+    let lab = Lab::beside_others()?;
     let start = |name| Nginx::start(lab.machine(name)?, lab.directory(), &[SITE]);
     let (first, _second) = (start("web1")?, start("web2")?);
     let config = adapted(include_str!("../../lb-userspace/examples/reload.toml"), &[])?;

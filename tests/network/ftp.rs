@@ -31,7 +31,7 @@ const CLIENTS: u8 = 12;
 
 #[test]
 fn control_and_transfers_of_a_client_meet_at_one_server() -> Result<()> {
-    let lab = Lab::new()?;
+    let lab = Lab::beside_others()?;
     let machines = WEBS.iter().map(|name| lab.machine(name)).collect::<Result<Vec<_>>>()?;
     let _ends = machines.iter().map(|machine| TunnelEnd::open(&lab, machine, GUE_PORT)).collect::<Result<Vec<_>>>()?;
     let clients = [lab.add_clients(Family::V4, CLIENTS)?, lab.add_clients(Family::V6, CLIENTS)?];

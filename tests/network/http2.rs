@@ -41,7 +41,7 @@ check = {{ type = "http", path = "/", interval = "100ms" }}
 
 #[test]
 fn grpc_and_nghttp_have_all_that_they_need() -> Result<()> {
-    let lab = Lab::new()?;
+    let lab = Lab::beside_others()?;
     let (certificate, with_key) = made("www.example.com")?;
     let trusted = lab.directory().join("trusted.crt");
     fs::write(&trusted, certificate)?;

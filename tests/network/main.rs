@@ -1,7 +1,7 @@
 //! Scenarios on a real network of namespaces, with the real daemon. Each lays out a lab of its own.
 //!
-//! They measure time and fill this computer's two ends of every cable, so they run one after the other:
-//! `cargo test -p lb-tests --features network --test network -- --test-threads=1 --nocapture`.
+//! Most measure time and fill this computer's cores, and run alone; those that wait more than they work run beside each other
+//! ([`lb_tests::turn`]): `cargo test -p lb-tests --features network --test network -- --test-threads=2 --nocapture`.
 //! With `SLUICE_LONG=1` those that have a long form run it: more changes of rings, longer floods, both families.
 #![expect(clippy::print_stdout, reason = "measured times are part of the result")]
 

@@ -125,7 +125,7 @@ fn under_traffic<T>(lab: &Lab, by: &[&str], work: impl FnOnce() -> Result<T>) ->
 
 #[test]
 fn where_a_name_leads_is_followed_within_its_time_and_no_client_notices() -> Result<()> {
-    let lab = Lab::new()?;
+    let lab = Lab::beside_others()?;
     let (_origins, dns) = (Origins::start(&lab)?, start_dns(&lab, "web1")?);
     let sluice = Sluice::start(&lab, &config(&lab, "")?)?;
     ensure!(met(&lab)? == ["web1"; 3], "it is known before anything is served");
@@ -158,7 +158,7 @@ fn where_a_name_leads_is_followed_within_its_time_and_no_client_notices() -> Res
 
 #[test]
 fn a_name_server_that_hangs_or_dies_changes_nothing_and_neither_does_a_restart_then() -> Result<()> {
-    let lab = Lab::new()?;
+    let lab = Lab::beside_others()?;
     let (_origins, dns) = (Origins::start(&lab)?, start_dns(&lab, "web1")?);
     let mut sluice = Sluice::start(&lab, &format!("on_stop = \"keep\"\n{}", config(&lab, "")?))?;
     sluice.command(&["server", "drain", "echo/s"])?;
@@ -208,7 +208,7 @@ fn wait_for_problem(sluice: &Sluice, problem: &str) -> Result<()> {
 
 #[test]
 fn the_worker_after_one_that_died_knows_where_a_name_led_although_nobody_answers() -> Result<()> {
-    let lab = Lab::new()?;
+    let lab = Lab::beside_others()?;
     let (_origins, dns) = (Origins::start(&lab)?, start_dns(&lab, "web1")?);
     let config = config(&lab, "")?;
     // Without a frontend of the kernel half there are no maps that remember.
@@ -228,7 +228,7 @@ fn the_worker_after_one_that_died_knows_where_a_name_led_although_nobody_answers
 
 #[test]
 fn without_an_address_a_server_is_down_and_the_daemon_runs() -> Result<()> {
-    let lab = Lab::new()?;
+    let lab = Lab::beside_others()?;
     let origins = Origins::start(&lab)?;
     let sluice = Sluice::start(&lab, &config(&lab, "")?)?;
     for server in servers(&sluice)? {
@@ -250,7 +250,7 @@ fn without_an_address_a_server_is_down_and_the_daemon_runs() -> Result<()> {
 
 #[test]
 fn servers_of_one_name_share_its_addresses() -> Result<()> {
-    let lab = Lab::new()?;
+    let lab = Lab::beside_others()?;
     let _origins = Origins::start(&lab)?;
     let ips = ["web1", "web2"].map(|name| lab.machine(name).map(|machine| IpAddr::from(machine.address)));
     let records = ips.into_iter().map(|ip| Ok(("web", ip?))).collect::<Result<Vec<_>>>()?;
@@ -286,7 +286,7 @@ fn wait_for_lie(sluice: &Sluice, problem: &str) -> Result<()> {
 
 #[test]
 fn a_name_server_that_lies_changes_nothing() -> Result<()> {
-    let lab = Lab::new()?;
+    let lab = Lab::beside_others()?;
     let (_origins, liar) = (Origins::start(&lab)?, Liar::start(&lab)?);
     let sluice = Sluice::start(&lab, &config(&lab, "resolve_prefer = \"ipv4\"")?)?;
     ensure!(met(&lab)? == ["web1"; 3]);

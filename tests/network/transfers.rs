@@ -24,7 +24,7 @@ const LENGTH: usize = 3_000_000;
 
 #[test]
 fn passive_ftp_lists_reads_and_writes_at_one_server_a_client() -> Result<()> {
-    let lab = Lab::new()?;
+    let lab = Lab::beside_others()?;
     let range = format!("{}-{}", TRANSFERS.start(), TRANSFERS.end());
     for family in Family::BOTH {
         let (clients, vip) = (lab.add_clients(family, CLIENTS)?, family.nat_vip());
@@ -84,7 +84,7 @@ fn transfer(lab: &Lab, vip: IpAddr, client: IpAddr, file: &str, servers: &[Ftp; 
 
 #[test]
 fn ssh_runs_commands_and_scp_copies_files_both_ways() -> Result<()> {
-    let lab = Lab::new()?;
+    let lab = Lab::beside_others()?;
     let keys = Keys::make(lab.directory())?;
     let start = |name| Ssh::start(lab.machine(name)?, &keys, lab.directory());
     let servers = [start(SERVERS[0])?, start(SERVERS[1])?];

@@ -31,7 +31,7 @@ fn a_wrong_command_line_is_a_usage_error() -> Result<()> {
 
 #[test]
 fn without_privileges_the_daemon_says_which_it_needs() -> Result<()> {
-    let lab = Lab::new()?;
+    let lab = Lab::beside_others()?;
     let config = lab.directory().join("sluice.toml");
     fs::write(&config, complete(&lab, &crate::scene::config(&lab, "nat", &WEBS)?))?;
     let mut command = lab.balancer.command("setpriv");

@@ -132,7 +132,7 @@ fn execute(group: Group, rest: &[String]) -> Result<Outcome> {
         command.arg("--show-output"); // or a test's reason to give up would be lost
     }
     if group == Group::Network {
-        command.arg("--test-threads=1"); // the machine's cores and its namespaces are shared
+        command.arg("--test-threads=2"); // those that need the machine for themselves wait for their turn
     }
     if matches!(group, Group::Other(_)) {
         command.args(kernels::arguments());

@@ -18,7 +18,7 @@ const DENIED: &str = "L7STS refused login, error 1045 (28000): \"Access denied f
 
 #[test]
 fn a_check_of_mariadb_asks_what_it_is_told_to() -> Result<()> {
-    let lab = Lab::new()?;
+    let lab = Lab::beside_others()?;
     let machine = lab.machine("web1")?;
     let (certified, key, tls) = certificate(&lab)?;
     let file = |name: &str, pem: &str| {
@@ -62,7 +62,7 @@ fn a_check_of_mariadb_asks_what_it_is_told_to() -> Result<()> {
 
 #[test]
 fn a_check_of_mariadb_follows_it_through_all_that_may_happen() -> Result<()> {
-    let lab = Lab::new()?;
+    let lab = Lab::beside_others()?;
     let machine = lab.machine("web1")?;
     let server = MariaDb::start(machine, lab.directory())?;
     let [right, _] = passwords(&lab)?;
@@ -104,7 +104,7 @@ fn a_check_of_mariadb_follows_it_through_all_that_may_happen() -> Result<()> {
 /// It refuses a host of which ten connections broke off in a row; the control shows that it does.
 #[test]
 fn a_thousand_checks_leave_no_trace_in_mariadbs_counts() -> Result<()> {
-    let lab = Lab::new()?;
+    let lab = Lab::beside_others()?;
     let machine = lab.machine("web1")?;
     let server = MariaDb::start_with(machine, lab.directory(), &["--max-connect-errors=10"])?;
     let [right, _] = passwords(&lab)?;

@@ -53,7 +53,7 @@ const MORE: [&str; 5] =
 #[test]
 fn the_logins_of_mysql_8_are_known_in_every_way() -> Result<()> {
     const DENIED: &str = "L7STS refused login, error 1045 (28000): \"Access denied for user ";
-    let lab = Lab::new()?;
+    let lab = Lab::beside_others()?;
     let machine = lab.machine("web1")?;
     let (certified, key, tls) = certificate(&lab)?;
     let server = Mysql8::start(machine, lab.directory(), &format!("{certified}{key}"))?;

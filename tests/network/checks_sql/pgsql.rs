@@ -34,7 +34,7 @@ fn make_users(on: &Machine) -> Result<()> {
 
 #[test]
 fn a_check_of_postgresql_asks_what_it_is_told_to() -> Result<()> {
-    let lab = Lab::new()?;
+    let lab = Lab::beside_others()?;
     let machine = lab.machine("web1")?;
     let server = Postgres::start(machine, lab.directory())?;
     make_users(machine)?;
@@ -91,7 +91,7 @@ fn a_check_of_postgresql_asks_what_it_is_told_to() -> Result<()> {
 
 #[test]
 fn a_check_of_postgresql_follows_it_through_all_that_may_happen() -> Result<()> {
-    let lab = Lab::new()?;
+    let lab = Lab::beside_others()?;
     let (machine, other) = (lab.machine("web1")?, lab.machine("web2")?);
     let server = Postgres::start(machine, lab.directory())?;
     let standby = Postgres::follow(other, lab.directory(), machine)?;
