@@ -12,7 +12,9 @@ pub mod limits;
 pub mod listeners;
 pub mod lock;
 pub mod log_files;
+pub mod notify;
 pub mod process;
+mod pulse;
 mod runner;
 mod reload;
 mod signals;
@@ -29,7 +31,9 @@ use configuration::Configuration;
 use kernel::{Kernel, undo};
 use listeners::Listeners;
 use lock::Lock;
+use notify::Notify;
 use process::{Heard, Worker};
+use pulse::Pulse;
 use runner::Runner;
 use signals::{Signals, Word};
 use std::{
@@ -103,6 +107,8 @@ struct Supervisor {
     /// Reloads that the worker has asked for and that are not answered yet.
     reloads_asked: usize,
     watch: Watch,
+    notify: Notify,
+    pulse: Pulse,
     /// Where servers are that are known by their names: the worker's own memory, kept for the next one.
     addresses: Option<OwnedFd>,
     _lock: Lock,
@@ -121,12 +127,14 @@ enum Cue {
     Certificates,
     /// The runner of checks has ended, or another one is due.
     Runner,
+    /// It is time to ask whether the worker lives.
+    Beat,
 }
 
 impl Supervisor {
     /// Opens all that the configuration needs. The kernel half comes late: what fails before it leaves no trace there.
     async fn open(options: Options, configuration: Configuration) -> anyhow::Result<Self> {
-        let global = &configuration.model.global;
+        let (global, notify) = (&configuration.model.global, Notify::from_environment());
         let lock = Lock::beside(&global.control_socket)?;
         complain(&preflight::read::report(&configuration.model).await);
         let listeners = Listeners::default().open_missing(&configuration.model)?;
@@ -154,6 +162,8 @@ impl Supervisor {
             runner,
             reloads_asked: 0,
             watch: Watch::default(),
+            pulse: Pulse::new(notify.watchdog()),
+            notify,
             addresses: None,
             _lock: lock,
         })
@@ -167,6 +177,8 @@ impl Supervisor {
             equipped = self.equip_worker() => equipped?,
         }
         info!(pid = std::process::id(), worker = self.worker.pid(), "running");
+        self.notify.ready(&self.summary());
+        let notify = self.notify.clone();
         let mut pause = RESTART_PAUSE;
         loop {
             // Whoever asked while the last reload ran may have a newer file in mind.
@@ -183,6 +195,7 @@ impl Supervisor {
                     },
                     () = interfaces_changed(&mut self.kernel) => Cue::Interfaces,
                     () = self.runner.changed() => Cue::Runner,
+                    () = self.pulse.due() => Cue::Beat,
                     () = self.watch.changed(&self.options.config, &self.configuration.bundle) => Cue::Certificates,
                 }
             };
@@ -190,6 +203,7 @@ impl Supervisor {
                 biased;
                 () = signals.stop() => return Ok(()),
                 () = self.act(cue, &mut pause) => {}
+                () = notify.one_step() => self.give_up("takes nothing any more").await,
             }
         }
     }
@@ -203,6 +217,7 @@ impl Supervisor {
                 Err(error) => error!(error = format!("{error:#}"), "cannot open access logs again; the old ones go on"),
             },
             Cue::Runner => self.runner.renew(&self.worker).await,
+            Cue::Beat => self.beat().await,
             Cue::Interfaces => {
                 if let Err(error) = self.worker.send(&ToWorker::Interfaces(self.interfaces()), &[]).await {
                     warn!(%error, "cannot tell the worker how the interfaces are");
@@ -274,6 +289,7 @@ impl Supervisor {
             (ToSupervisor::Watch { .. } | ToSupervisor::CreateRings(_), None) => bail!("there is no kernel half"),
             (ToSupervisor::Addresses, _) => self.addresses = descriptors.pop(),
             (ToSupervisor::Reload, _) => self.reloads_asked += 1,
+            (ToSupervisor::Pong { number, up, servers }, _) => self.lives(number, up, servers),
             // Of a configuration that was given up.
             (ToSupervisor::Configured { .. }, _) => {}
         }
@@ -292,6 +308,7 @@ impl Supervisor {
         let equipped = match spawn(&self.options, &self.started) {
             Ok(worker) => {
                 self.worker = worker;
+                self.begin_pulse();
                 self.equip_worker().await
             }
             Err(error) => Err(error),
@@ -327,12 +344,15 @@ impl Supervisor {
     /// Drains the worker, then leaves behind in the kernel what `on_stop` says. Told again to stop: at once.
     async fn stop(mut self, signals: &mut Signals) {
         let Global { stop_timeout, on_stop, .. } = self.configuration.model.global;
+        let patience = stop_timeout.saturating_add(STOP_GRACE);
+        self.notify.stopping(patience + STOP_GRACE);
         info!(within = ?stop_timeout, ?on_stop, "stopping");
         if let Err(error) = self.worker.send(&ToWorker::Stop { within: stop_timeout }, &[]).await {
             warn!(%error, "cannot tell the worker to stop");
         }
         tokio::select! {
-            () = self.worker.ended(stop_timeout.saturating_add(STOP_GRACE)) => {}
+            () = self.worker.ended(patience) => {}
+            () = self.notify.keep_alive(patience + STOP_GRACE) => {}
             () = signals.stop() => {
                 warn!("told again to stop: what is still open is cut");
                 self.worker.kill().await;

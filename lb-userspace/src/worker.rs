@@ -258,9 +258,16 @@ impl Worker {
                     answer(waits, Answer::Ok(serde_json::to_value(&report)?));
                 }
             }
+            ToWorker::Ping { number, count } => self.pong(number, count).await?,
             ToWorker::Stop { .. } => {}
         }
         Ok(())
+    }
+
+    /// Says that this loop turns.
+    async fn pong(&self, number: u64, count: bool) -> anyhow::Result<()> {
+        let (up, servers) = self.running.as_ref().filter(|_| count).map_or((0, 0), Running::count_servers);
+        self.tell(&ToSupervisor::Pong { number, up, servers }).await
     }
 
     /// Has programs that check servers run by another runner from now on.

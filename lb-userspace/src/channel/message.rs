@@ -62,6 +62,13 @@ pub enum ToWorker {
     /// How a reload that was asked for by [`ToSupervisor::Reload`] ended; descriptor: a memory file with a
     /// [`ReloadReport`].
     Reloaded,
+    /// Say that you live, by [`ToSupervisor::Pong`].
+    Ping {
+        /// For the answer.
+        number: u64,
+        /// Servers are to be counted: somebody reads the numbers.
+        count: bool,
+    },
     /// Drain and exit.
     Stop {
         /// Connections that are then still open are cut.
@@ -89,6 +96,15 @@ pub enum ToSupervisor {
     /// Keep this for the worker that comes after this one, unread; descriptor: a memory file with the addresses that servers
     /// which are known by their names have.
     Addresses,
+    /// The answer to a [`ToWorker::Ping`]: the worker's loop turns.
+    Pong {
+        /// That of the question.
+        number: u64,
+        /// Servers that can serve, if they are counted.
+        up: usize,
+        /// All servers, if they are counted.
+        servers: usize,
+    },
     /// Read the configuration again; answered by one [`ToWorker::Reloaded`], in the order of asking.
     Reload,
 }

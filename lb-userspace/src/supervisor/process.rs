@@ -1,5 +1,6 @@
 //! The worker as the supervisor sees it: a process without rights, or, for development, a thread.
 
+use super::notify;
 use crate::{
     channel::{Channel, ChannelError, DESCRIPTOR_LIMIT, ToSupervisor, ToWorker},
     worker::{self, privileges::Identity},
@@ -47,6 +48,7 @@ impl Worker {
         let (ours, theirs) = Channel::pair()?;
         let mut command = Command::new("/proc/self/exe");
         command.arg0("sluice").arg("worker").stdin(Stdio::from(theirs));
+        notify::keep_from(&mut command);
         if let Some(Identity { uid, gid }) = identity {
             command.args(["--uid", &uid.to_string(), "--gid", &gid.to_string()]);
         }

@@ -21,6 +21,7 @@ impl Supervisor {
     /// Reads the configuration again, takes it up, whole or not at all, and tells those who have asked until now.
     pub(super) async fn reload(&mut self) {
         let asked = mem::take(&mut self.reloads_asked);
+        self.notify.reloading();
         let report = match self.try_reload().await {
             Ok(warnings) => ReloadReport { done: true, report: warnings },
             Err(error) => ReloadReport { done: false, report: format!("{error:#}") },
@@ -34,6 +35,8 @@ impl Supervisor {
                 "configuration refused; the one before goes on"
             );
         }
+        // Before those who asked have an answer: then the service manager has seen the end as well.
+        self.notify.ready(&self.summary());
         for _ in 0..asked {
             self.answer_reload(&report).await;
         }

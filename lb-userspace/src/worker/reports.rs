@@ -47,6 +47,18 @@ impl Running {
         }
     }
 
+    /// Servers that can serve, and all.
+    pub(super) fn count_servers(&self) -> (usize, usize) {
+        let Halves { model, registry, .. } = &self.halves;
+        let identities = model
+            .backends
+            .iter()
+            .flat_map(|backend| backend.servers.iter().map(|server| server.identity(&backend.name)));
+        identities.fold((0, 0), |(up, all), identity| {
+            (up + usize::from(registry.standing(identity).health.serves()), all + 1)
+        })
+    }
+
     /// Whether these frontends are ready to be sent traffic; all, if there are none of these.
     pub(super) fn ready(&self, asked: &[String]) -> Ready {
         let frontends = &self.halves.model.frontends;
