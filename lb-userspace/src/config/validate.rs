@@ -127,10 +127,10 @@ fn model(file: &File, bundle: &Bundle, wanted: &mut BTreeSet<String>, out: &mut 
     wanted.extend(known.wanted.into_inner());
     quorum::quorums(&frontends, &mut model, out);
     kernel::check(file, &frontends, &backends, &names, out);
-    // With other errors this would often be their consequence.
-    if frontends.is_empty() && !out.iter().any(Diagnostic::is_error) {
+    // With other errors this would often be their consequence. Who writes an empty table means it.
+    if file.frontend.value().is_none() && !out.iter().any(Diagnostic::is_error) {
         let error = Diagnostic::error(Span::default(), "no frontend: nothing would be served");
-        out.push(error.help("begin with `[frontend.NAME]`, `mode`, `bind` and `default_backend`"));
+        out.push(error.help("begin with `[frontend.NAME]`, `mode`, `bind` and `default_backend`; an empty `[frontend]` says that this is meant"));
     }
     model
 }

@@ -155,9 +155,15 @@ fn an_empty_file_serves_nothing() {
 1 |
   | ^
   |
-  = help: begin with `[frontend.NAME]`, `mode`, `bind` and `default_backend`
+  = help: begin with `[frontend.NAME]`, `mode`, `bind` and `default_backend`; an empty `[frontend]` says that this is meant
 ";
     assert_errors(text, expected);
+}
+
+#[test]
+fn an_empty_table_of_frontends_is_meant() {
+    assert!(parse("[frontend]\n").expect("nothing is wrong").frontends.is_empty());
+    parse(include_str!("../../../package/sluice.toml")).expect("what is installed is right");
 }
 
 #[test]
