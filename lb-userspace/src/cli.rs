@@ -4,6 +4,7 @@ mod check;
 mod client;
 mod detach;
 mod flows;
+mod manual;
 mod maps;
 mod ready;
 mod ring;
@@ -132,6 +133,15 @@ enum Verb {
         #[command(flatten)]
         pins: Pins,
     },
+    /// Write man pages and completions of shells below a directory, for a package
+    #[command(hide = true)]
+    Manual {
+        /// Where: `man` and `completions` are made there
+        directory: PathBuf,
+        /// The date of the pages
+        #[arg(long, value_name = "YYYY-MM-DD")]
+        date: String,
+    },
     /// What `run` starts for the part that faces the network
     #[command(hide = true)]
     Worker {
@@ -202,6 +212,7 @@ fn parse_duration(text: &str) -> Result<Duration, String> {
 pub fn main() -> ExitCode {
     let done = match Arguments::parse().verb {
         Verb::Run { config, single_process } => run::run(config.config, single_process),
+        Verb::Manual { directory, date } => manual::run(&directory, &date),
         Verb::Worker { uid, gid } => run::worker(uid.zip(gid)),
         Verb::Runner { uid, gid } => run::runner(uid.zip(gid)),
         Verb::Check { config, short, host } => check::run(&config.config, short, host),
