@@ -14,6 +14,7 @@ mod test;
 mod demo;
 mod bench;
 mod fuzz;
+mod package;
 
 use std::env;
 use std::process::ExitCode;
@@ -37,6 +38,8 @@ Usage: cargo xtask COMMAND
                `bench proxy`; arguments go to the bench
   soak         mixed traffic, reloads and failures for a long time (--minutes N), and whether memory, descriptors, maps or
                pins grow meanwhile
+  package      build the Debian package and print where it is; --debug: of a debug build, --binary FILE: of this one;
+               --version V, --to DIRECTORY; SOURCE_DATE_EPOCH: its time, default: that of the last commit
   fuzz         fuzz the packet path on the host (packets) and the codec of HTTP/1 (http1): [TARGET] [--seconds N];
                --keep puts what was found into the corpus; needs a C++ compiler beside any Rust
 ";
@@ -66,6 +69,7 @@ fn dispatch() -> Result<ExitCode> {
         "test" => return test::test(&places, &rest),
         "demo" | "soak" => demo::show(&places, &command, &rest)?,
         "bench" => bench::bench(&places, &rest)?,
+        "package" => package::package(&places, &rest)?,
         "fuzz" => fuzz::fuzz(&places, &rest)?,
         "" | "help" | "--help" | "-h" => print!("{HELP}"),
         unknown => {

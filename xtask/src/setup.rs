@@ -20,7 +20,7 @@ struct Tool {
     purpose: &'static str,
 }
 
-const TOOLS: [Tool; 25] = [
+const TOOLS: [Tool; 29] = [
     Tool { program: "cc", package: "gcc libc6-dev", purpose: "build" },
     Tool { program: "ip", package: "iproute2", purpose: "network tests" },
     Tool { program: "ethtool", package: "ethtool", purpose: "network tests" },
@@ -42,6 +42,10 @@ const TOOLS: [Tool; 25] = [
     Tool { program: CRYPTOGRAPHY, package: "python3-cryptography", purpose: "network tests" },
     Tool { program: "haproxy", package: "haproxy", purpose: "comparisons" },
     Tool { program: "keepalived", package: "keepalived", purpose: "network tests" },
+    Tool { program: "systemd-analyze", package: "systemd", purpose: "network tests" },
+    Tool { program: "dpkg-shlibdeps", package: "dpkg-dev", purpose: "network tests" },
+    Tool { program: "logrotate", package: "logrotate", purpose: "network tests" },
+    Tool { program: "mandoc", package: "mandoc", purpose: "network tests" },
     Tool { program: "nft", package: "nftables", purpose: "benchmarks" },
     Tool { program: "wrk", package: "wrk", purpose: "benchmarks" },
     Tool { program: "h2load", package: "nghttp2-client", purpose: "benchmarks" },
@@ -57,6 +61,14 @@ const EMULATION: [Tool; 3] = [
 
 /// What only `fuzz` needs: libFuzzer is C++.
 const FUZZING: [Tool; 1] = [Tool { program: "c++", package: "g++", purpose: "fuzzing" }];
+
+/// What only `package` needs.
+const PACKAGING: [Tool; 4] = [
+    Tool { program: "dpkg-deb", package: "dpkg", purpose: "packages" },
+    Tool { program: "dpkg-shlibdeps", package: "dpkg-dev", purpose: "packages" },
+    Tool { program: "strip", package: "binutils", purpose: "packages" },
+    Tool { program: "gzip", package: "gzip", purpose: "packages" },
+];
 
 /// What apt installs for the kernel object where no compiler serves.
 const COMPILER_PACKAGES: [&str; 3] = ["rustc-web", "cargo-web", "rust-web-src"];
@@ -143,6 +155,11 @@ pub(crate) fn prepare_emulation() -> Result<()> {
 /// Makes the machine ready to fuzz.
 pub(crate) fn prepare_fuzzing() -> Result<()> {
     prepare_with(&FUZZING)
+}
+
+/// Makes the machine ready to make packages.
+pub(crate) fn prepare_packaging() -> Result<()> {
+    prepare_with(&PACKAGING)
 }
 
 fn prepare_with(tools: &[Tool]) -> Result<()> {
