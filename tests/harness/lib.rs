@@ -17,6 +17,7 @@ pub mod wait;
 pub mod origin;
 pub mod sluice;
 pub mod keepalived;
+pub mod machine;
 pub mod client;
 pub mod watch;
 pub mod tunnel;
@@ -37,7 +38,7 @@ pub fn binary() -> Result<PathBuf> {
 /// A program of this workspace in the target directory of the running one.
 ///
 /// Tests run from `target/<profile>/deps`, programs from `target/<profile>`.
-fn built(program: &str) -> Result<PathBuf> {
+pub fn built(program: &str) -> Result<PathBuf> {
     let own = std::env::current_exe()?;
     own.ancestors()
         .skip(1)

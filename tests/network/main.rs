@@ -36,6 +36,7 @@ mod restart;
 mod device;
 mod stop;
 mod capabilities;
+mod package;
 mod verbs;
 mod certificates;
 mod names;
