@@ -12,7 +12,7 @@ use lb_common::{RingId, maps::SCHEMA};
 use rustix::fs::statfs;
 use std::{
     fs, io,
-    os::unix::fs::DirBuilderExt as _,
+    os::unix::fs::{DirBuilderExt as _, MetadataExt as _},
     path::{Path, PathBuf},
 };
 
@@ -31,6 +31,26 @@ pub enum PinsError {
     /// A directory cannot be made, read or removed.
     #[error("cannot use the pin directory {0}")]
     Directory(PathBuf, #[source] io::Error),
+    /// Whoever made the link decides what is there.
+    #[error(
+        "the pin directory {0} is no directory but a link or a file; remove it, or name another `[global] pin_dir`"
+    )]
+    NoDirectory(PathBuf),
+    /// Whoever may write there puts maps and programs of theirs in the place of ours.
+    #[error(
+        "the pin directory {path} is not ours alone: it belongs to user {owner} and has mode {mode:04o}, and must belong to \
+         user {own} and have mode 0700; if what is in it may go, remove it, or else name another `[global] pin_dir`"
+    )]
+    Shared {
+        /// The directory.
+        path: PathBuf,
+        /// Whose it is.
+        owner: u32,
+        /// What others may do there.
+        mode: u32,
+        /// Who we are.
+        own: u32,
+    },
 }
 
 impl Pins {
@@ -92,12 +112,13 @@ impl Pins {
         Ok(self.entries(&self.root)?.into_iter().filter(|path| is_schema(path) && *path != ours).collect())
     }
 
-    /// Makes the directories, readable by root alone.
+    /// Makes the directories, for ourselves alone; those that are there must be so.
     pub fn prepare(&self) -> Result<(), PinsError> {
         self.require_bpf()?;
         for path in [&self.root, &self.maps(), &self.rings(), &self.links()] {
             let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(path);
             made.map_err(|error| PinsError::Directory(path.clone(), error))?;
+            require_own(path)?;
         }
         Ok(())
     }
@@ -161,6 +182,16 @@ impl Pins {
     }
 }
 
+fn require_own(path: &Path) -> Result<(), PinsError> {
+    let found = fs::symlink_metadata(path).map_err(|error| PinsError::Directory(path.to_owned(), error))?;
+    let (owner, mode, own) = (found.uid(), found.mode() & 0o7777, rustix::process::geteuid().as_raw());
+    match (found.is_dir(), owner == own && mode & 0o077 == 0) {
+        (false, _) => Err(PinsError::NoDirectory(path.to_owned())),
+        (true, false) => Err(PinsError::Shared { path: path.to_owned(), owner, mode, own }),
+        (true, true) => Ok(()),
+    }
+}
+
 fn open(path: &Path, wanted: Shape) -> Result<MapData, MapUnusable> {
     let name = path.display().to_string();
     checked(&name, wanted, MapData::from_pin(path).map_err(|error| unusable(&name, error))?)
@@ -177,6 +208,27 @@ mod tests {
             error,
             "/tmp/no-bpf-here/sluice is not on a BPF file system; mount one: mount -t bpf bpf /sys/fs/bpf"
         );
+    }
+
+    #[test]
+    fn what_others_made_or_may_change_is_refused() {
+        use std::os::unix::fs::{PermissionsExt as _, symlink};
+        let directory = tempfile::tempdir().unwrap();
+        let (path, link) = (directory.path().join("pins"), directory.path().join("link"));
+        fs::create_dir(&path).unwrap();
+        let with = |mode| {
+            fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+            require_own(&path)
+        };
+        with(0o700).unwrap();
+        for mode in [0o750, 0o707, 0o1777] {
+            let error = with(mode).unwrap_err();
+            assert!(matches!(&error, PinsError::Shared { mode: found, .. } if *found == mode), "{error}");
+            assert!(error.to_string().contains(&format!("has mode {mode:04o}, and must")), "{error}");
+        }
+        with(0o700).unwrap();
+        symlink(&path, &link).unwrap();
+        assert!(matches!(require_own(&link), Err(PinsError::NoDirectory(_))));
     }
 
     #[test]
