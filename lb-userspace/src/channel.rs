@@ -24,6 +24,7 @@ use std::{
     os::fd::{AsFd, BorrowedFd, OwnedFd},
 };
 use tokio::{io::Interest, net::UnixStream};
+use zeroize::Zeroizing;
 
 /// Longest message in bytes; far below the default send buffer, so that a message never half fits.
 pub const MESSAGE_LIMIT: usize = 64 << 10;
@@ -143,9 +144,33 @@ fn receive_packet(socket: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<(usiz
 pub fn to_memory_file<T: Serialize>(value: &T) -> io::Result<OwnedFd> {
     let file = rustix::fs::memfd_create("sluice", MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING)?;
     let mut file = File::from(file);
-    file.write_all(&serde_json::to_vec(value)?)?;
+    file.write_all(&serialized(value)?)?;
     rustix::fs::fcntl_add_seals(&file, SEALS)?;
     Ok(file.into())
+}
+
+/// A value as JSON, of which nothing stays behind: keys may be in it. So the length comes first, because a buffer that grows
+/// leaves copies.
+fn serialized<T: Serialize>(value: &T) -> serde_json::Result<Zeroizing<Vec<u8>>> {
+    let mut length = Length(0);
+    serde_json::to_writer(&mut length, value)?;
+    let mut bytes = Zeroizing::new(Vec::with_capacity(length.0));
+    serde_json::to_writer(&mut *bytes, value)?;
+    Ok(bytes)
+}
+
+/// Counts what is written to it.
+struct Length(usize);
+
+impl Write for Length {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0 += bytes.len();
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 /// Reads back what [`to_memory_file`] wrote, if it is that and at most `limit` bytes: anything else could keep the reader
@@ -153,11 +178,12 @@ pub fn to_memory_file<T: Serialize>(value: &T) -> io::Result<OwnedFd> {
 pub fn from_memory_file<T: DeserializeOwned>(file: OwnedFd, limit: u64) -> io::Result<T> {
     let sealed = rustix::fs::fcntl_get_seals(&file).is_ok_and(|seals| seals.contains(SEALS));
     let mut file = File::from(file);
-    if !sealed || file.metadata()?.len() > limit {
+    let length = file.metadata()?.len();
+    if !sealed || length > limit {
         return Err(io::Error::new(io::ErrorKind::InvalidData, "not a sealed memory file of the size that is allowed"));
     }
     file.rewind()?;
-    let mut text = String::new();
+    let mut text = Zeroizing::new(String::with_capacity(usize::try_from(length).unwrap_or_default()));
     file.read_to_string(&mut text)?;
     Ok(serde_json::from_str(&text)?)
 }

@@ -14,6 +14,7 @@ pub mod bundle;
 pub mod file;
 pub mod units;
 
+mod disk;
 mod source;
 mod suggest;
 mod text;

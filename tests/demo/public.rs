@@ -5,6 +5,7 @@ use lb_tests::{
     client,
     lab::{Lab, PROXY_VIP},
     netns::Namespace,
+    secret,
 };
 use std::{
     fmt::Write,
@@ -70,7 +71,7 @@ pub(crate) fn make_certificate(lab: &Path) -> Result<PathBuf> {
     let (trusted, directory) = (lab.join("trusted.pem"), lab.join("certificates"));
     fs::create_dir_all(&directory)?;
     fs::write(&trusted, made.cert.pem())?;
-    fs::write(directory.join("example.com.pem"), made.cert.pem() + &made.signing_key.serialize_pem())?;
+    secret::keep(&directory.join("example.com.pem"), made.cert.pem() + &made.signing_key.serialize_pem())?;
     Ok(trusted)
 }
 

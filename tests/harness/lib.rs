@@ -12,6 +12,7 @@ pub mod turn;
 pub mod tools;
 
 pub mod process;
+pub mod secret;
 pub mod wait;
 
 pub mod origin;

@@ -5,7 +5,7 @@ use anyhow::{Context, Result, ensure};
 use lb_tests::{
     lab::{Lab, PROXY_VIP},
     origin::{Listen, Nginx},
-    process,
+    process, secret,
     sluice::Sluice,
     wait,
 };
@@ -51,7 +51,7 @@ fn changed_certificates_are_served_within_two_seconds_and_broken_ones_are_not() 
     fs::create_dir_all(&certs)?;
     let ((first, first_file), (second, second_file)) = (made("a.test")?, made("a.test")?);
     let file = certs.join("a.pem");
-    fs::write(&file, &first_file)?;
+    secret::keep(&file, &first_file)?;
     let config = format!(
         r#"
 [frontend.web]
@@ -67,7 +67,7 @@ check = {FAST_CHECK}
     wait::until("the first certificate", SOON, || Ok((served(&lab)? == body(&first)).then_some(())))?;
     // As certbot and others do: a new file moved over the old one.
     let beside = certs.join(".new");
-    fs::write(&beside, &second_file)?;
+    secret::keep(&beside, &second_file)?;
     fs::rename(&beside, &file)?;
     wait::until("the second certificate", RENEWED, || Ok((served(&lab)? == body(&second)).then_some(())))?;
     fs::write(&file, "broken")?;

@@ -10,6 +10,7 @@ use lb_tests::{
     client::sql,
     lab::{Lab, Machine, NAT_VIP, PROXY_VIP},
     origin::MariaDb,
+    secret,
     sluice::Sluice,
     wait,
 };
@@ -83,7 +84,7 @@ fn verdict(sluice: &Sluice, backend: &str, to: &str, words: &str) -> Result<()> 
 fn passwords(lab: &Lab) -> Result<[String; 2]> {
     let written = |name: &str, password: &str| {
         let path = lab.directory().join(name);
-        fs::write(&path, format!("{password}\n"))?;
+        secret::keep(&path, format!("{password}\n"))?;
         anyhow::Ok(format!("password_file = \"{}\"", path.display()))
     };
     Ok([written("right", sql::PASSWORD)?, written("wrong", "another")?])

@@ -8,13 +8,14 @@ use lb_tests::{
         Service,
         service::{self, NAME, PASSWORD, Program, USER, USER_DN},
     },
+    secret,
     sluice::Sluice,
     wait,
 };
 use std::{
     collections::{BTreeMap, BTreeSet},
     fmt::Write as _,
-    fs, io,
+    io,
     net::TcpListener,
     thread,
     time::Duration,
@@ -226,8 +227,8 @@ fn complain_not(services: &BTreeMap<String, Service>) -> Result<()> {
 fn each_check_finds_its_server_well_refused_hung_gone_mute_and_back() -> Result<()> {
     let lab = Lab::beside_others()?;
     let machine = lab.machine("web1")?;
-    fs::write(lab.directory().join("right"), PASSWORD)?;
-    fs::write(lab.directory().join("wrong"), "wr0ng")?;
+    secret::keep(&lab.directory().join("right"), PASSWORD)?;
+    secret::keep(&lab.directory().join("wrong"), "wr0ng")?;
     ensure!((USER, USER_DN, NAME) == ("probe", "cn=probe,dc=test", "www.test"), "the table has them");
     service::certificate(lab.directory())?;
     let start = |program| Service::start(program, machine, lab.directory());

@@ -9,7 +9,7 @@ use lb_tests::{
         Listen, Nginx,
         nginx::{self, More},
     },
-    process,
+    process, secret,
     sluice::Sluice,
     wait,
 };
@@ -104,7 +104,7 @@ fn routing_decides_by_host_and_path_behind_tls() -> Result<()> {
     let mut believed = String::new();
     for host in hosts {
         let (certificate, with_key) = made(host)?;
-        fs::write(certs.join(format!("{host}.pem")), with_key)?;
+        secret::keep(&certs.join(format!("{host}.pem")), with_key)?;
         believed += &certificate;
     }
     let authorities = lab.directory().join("believed.pem");

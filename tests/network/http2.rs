@@ -6,7 +6,7 @@ use lb_tests::{
     client::grpc::grpc,
     lab::{Lab, PROXY_VIP},
     origin::{Grpc, Listen, Nginx},
-    process,
+    process, secret,
     sluice::Sluice,
     wait,
 };
@@ -45,7 +45,7 @@ fn grpc_and_nghttp_have_all_that_they_need() -> Result<()> {
     let (certificate, with_key) = made("www.example.com")?;
     let trusted = lab.directory().join("trusted.crt");
     fs::write(&trusted, certificate)?;
-    fs::write(lab.directory().join("certs.pem"), with_key)?;
+    secret::keep(&lab.directory().join("certs.pem"), with_key)?;
     let start = |name| Grpc::start(lab.machine(name)?, 50_051, lab.directory());
     let [first, _second] = [start(SERVERS[0])?, start(SERVERS[1])?];
     let site = Listen { site: "web", port: 8080, keep_alive: true };

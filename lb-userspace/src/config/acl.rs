@@ -12,7 +12,7 @@ pub(crate) mod patterns;
 mod words;
 
 use super::{error::Diagnostic, source::Span, suggest::did_you_mean, text::Text};
-use crate::model::{BackendIndex, acl::Acl, userlist::Userlist};
+use crate::model::{BackendIndex, Secret, acl::Acl, userlist::Userlist};
 use std::{
     cell::RefCell,
     collections::{BTreeMap, BTreeSet},
@@ -27,7 +27,7 @@ pub(crate) struct Known<'a> {
     pub(crate) frontends: Vec<&'a str>,
     pub(crate) userlists: BTreeMap<&'a str, Arc<Userlist>>,
     /// Files as they are named, and what is in them, or why it cannot be read.
-    pub(crate) files: &'a BTreeMap<String, Result<String, String>>,
+    pub(crate) files: &'a BTreeMap<String, Result<Secret, String>>,
     /// The files that were asked for, and are not among these: whoever may read files reads them.
     pub(crate) wanted: RefCell<BTreeSet<String>>,
     /// The backends that were asked what they have in hand; `None`: whichever a request goes to.
@@ -65,7 +65,7 @@ impl Known<'_> {
     /// What a file has.
     pub(crate) fn file(&self, name: &str, span: Span) -> Result<&str, Diagnostic> {
         match self.files.get(name) {
-            Some(Ok(text)) => Ok(text),
+            Some(Ok(text)) => Ok(text.reveal()),
             Some(Err(why)) => Err(Diagnostic::error(span, format!("cannot read `{name}`: {why}"))),
             None => {
                 self.wanted.borrow_mut().insert(name.to_owned());

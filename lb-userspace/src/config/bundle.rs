@@ -2,22 +2,22 @@
 //! gets it as JSON and loads it again.
 
 use super::{
-    document,
+    disk, document,
     file::{Check, File, OwnKeys},
     read::{Knob, OneOrMany},
     text, validate,
 };
-use rustix::fs::OFlags;
+use crate::model::Secret;
 use serde::{Deserialize, Serialize};
 use std::{
     collections::BTreeMap,
-    fmt, fs,
-    io::{self, Read},
-    os::unix::fs::{OpenOptionsExt, PermissionsExt as _},
+    fmt, fs, io,
+    os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
     thread,
 };
 use thiserror::Error;
+use zeroize::Zeroize as _;
 
 /// All inputs of a configuration. `Debug` shows no certificate, no key and no value of the environment.
 #[derive(Clone, Default, Deserialize, Eq, PartialEq, Serialize)]
@@ -25,12 +25,12 @@ pub struct Bundle {
     /// The TOML files, in the order they are merged.
     pub files: Vec<ConfigFile>,
     /// The variables that the files name and the environment has.
-    pub environment: BTreeMap<String, String>,
+    pub environment: BTreeMap<String, Secret>,
     /// What the files name as certificates, as typed (with `${NAME}` replaced) → the PEM files found there, or why not.
     pub certificates: BTreeMap<String, Result<Vec<PemFile>, String>>,
-    /// What ACLs, maps and answers name as files → what is in them, or why they cannot be read.
+    /// What ACLs, maps, answers and checks name as files → what is in them, or why they cannot be read.
     #[serde(default)]
-    pub texts: BTreeMap<String, Result<String, String>>,
+    pub texts: BTreeMap<String, Result<Secret, String>>,
     /// What is named as error files → what is in them, or why they cannot be read.
     #[serde(default)]
     pub error_files: BTreeMap<String, Result<Vec<u8>, String>>,
@@ -47,8 +47,8 @@ pub struct Bundle {
     pub cpus: usize,
 }
 
-/// One TOML file.
-#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+/// One TOML file. `Debug` shows its path alone.
+#[derive(Clone, Deserialize, Eq, PartialEq, Serialize)]
 pub struct ConfigFile {
     /// For messages.
     pub path: String,
@@ -62,7 +62,7 @@ pub struct PemFile {
     /// Where it was read from.
     pub path: String,
     /// Its content, followed by that of FILE.key if there is one.
-    pub pem: String,
+    pub pem: Secret,
     /// The content of FILE.ocsp, if there is one.
     pub staple: Option<Vec<u8>>,
 }
@@ -105,7 +105,7 @@ pub fn collect(path: &Path) -> Result<Bundle, CollectError> {
         return Err(CollectError::NoFiles { path: path.to_owned() });
     }
     let read = |path: PathBuf| {
-        let text = read_text(&path).map_err(failed(&path))?;
+        let text = disk::text(&path).map_err(failed(&path))?;
         Ok(ConfigFile { path: path.display().to_string(), text })
     };
     let files = paths.into_iter().map(read).collect::<Result<Vec<_>, _>>()?;
@@ -117,19 +117,22 @@ pub fn collect(path: &Path) -> Result<Bundle, CollectError> {
         .into_iter()
         .map(|named| (named.to_owned(), certificates(&certificate_path(directory, named))))
         .collect();
+    let passwords = named_passwords(&file);
     bundle.texts = validate::wanted_texts(&file, &bundle)
         .into_iter()
         .map(|named| {
             let path = directory.join(&named);
-            let text = read_text(&path).map_err(|error| format!("{}: {error}", path.display()));
+            let is_secret = passwords.contains(&named.as_str());
+            let read = if is_secret { disk::secret(&path) } else { disk::text(&path).map(Secret::new) };
+            let text = read.map_err(|error| format!("{}: {error}", path.display()));
             (named, text)
         })
         .collect();
     let commands = named_commands(&file).into_iter();
     bundle.commands = commands.filter_map(|named| Some((named.to_owned(), command(Path::new(named))?))).collect();
     if validate::has_host_names(&file) {
-        bundle.resolv_conf = read_text(Path::new(RESOLV_CONF)).ok();
-        bundle.hosts = read_text(Path::new(HOSTS)).ok();
+        bundle.resolv_conf = disk::text(Path::new(RESOLV_CONF)).ok();
+        bundle.hosts = disk::text(Path::new(HOSTS)).ok();
     }
     let named = named_error_files(&file).into_iter();
     bundle.error_files = named.map(|named| (named.to_owned(), error_file(&directory.join(named)))).collect();
@@ -155,11 +158,11 @@ fn certificate_path(directory: &Path, named: &str) -> PathBuf {
 }
 
 /// The variables that the files name, as far as they are set.
-fn environment(files: &[ConfigFile]) -> BTreeMap<String, String> {
+fn environment(files: &[ConfigFile]) -> BTreeMap<String, Secret> {
     let names = files.iter().flat_map(|file| text::names(&file.text));
     names
         .filter(|name| !name.is_empty())
-        .filter_map(|name| Some((name.to_owned(), std::env::var(name).ok()?)))
+        .filter_map(|name| Some((name.to_owned(), Secret::new(std::env::var(name).ok()?))))
         .collect()
 }
 
@@ -193,14 +196,30 @@ fn named_error_files(file: &File) -> Vec<&str> {
     tables.flat_map(|table| &table.0).map(|(_, text)| text.value.as_str()).collect()
 }
 
+/// The files that have passwords.
+fn named_passwords(file: &File) -> Vec<&str> {
+    let passwords = checks(file).filter_map(|check| match &check.own {
+        Some(OwnKeys::Redis(own)) => own.password_file.value(),
+        Some(OwnKeys::Ftp(own)) => own.password_file.value(),
+        Some(OwnKeys::Ldap(own)) => own.password_file.value(),
+        Some(OwnKeys::Mysql(own)) => own.password_file.value(),
+        Some(OwnKeys::Pgsql(own)) => own.password_file.value(),
+        Some(_) | None => None,
+    });
+    passwords.map(|password| password.value.as_str()).collect()
+}
+
 /// The programs that check servers.
 fn named_commands(file: &File) -> Vec<&str> {
-    let checks = file.backend.value().into_iter().flat_map(|named| &named.0).filter_map(|(_, it)| it.check.value());
-    let commands = checks.filter_map(|check| match &check.own {
+    let commands = checks(file).filter_map(|check| match &check.own {
         Some(OwnKeys::Exec(own)) => own.command.value(),
         Some(_) | None => None,
     });
     commands.map(|command| command.value.as_str()).filter(|command| command.starts_with('/')).collect()
+}
+
+fn checks(file: &File) -> impl Iterator<Item = &Check> {
+    file.backend.value().into_iter().flat_map(|named| &named.0).filter_map(|(_, it)| it.check.value())
 }
 
 /// Whether somebody may run what is there; `None`: one would have to be somebody else to know.
@@ -218,7 +237,7 @@ fn error_file(path: &Path) -> Result<Vec<u8>, String> {
     if path == Path::new("/dev/null") {
         return Ok(Vec::new());
     }
-    let bytes = read_bytes(path).map_err(|error| format!("{}: {error}", path.display()))?;
+    let bytes = disk::bytes(path).map_err(|error| format!("{}: {error}", path.display()))?;
     if bytes.len() > MAX_ERROR_FILE {
         return Err(format!("{}: larger than 64 KiB", path.display()));
     }
@@ -242,15 +261,15 @@ fn certificates(path: &Path) -> Result<Vec<PemFile>, String> {
 }
 
 fn pem_file(path: &Path) -> io::Result<PemFile> {
-    let mut pem = read_text(path)?;
+    let mut pem = disk::pem(path)?;
     let mut key = path.as_os_str().to_owned();
     key.push(".key");
     if fs::exists(&key)? {
-        pem = pem + "\n" + &read_text(Path::new(&key))?;
+        pem = Secret::new([pem.reveal(), disk::pem(Path::new(&key))?.reveal()].join("\n"));
     }
     let mut staple = path.as_os_str().to_owned();
     staple.push(".ocsp");
-    let staple = if fs::exists(&staple)? { Some(read_bytes(Path::new(&staple))?) } else { None };
+    let staple = if fs::exists(&staple)? { Some(disk::bytes(Path::new(&staple))?) } else { None };
     Ok(PemFile { path: path.display().to_string(), pem, staple })
 }
 
@@ -268,24 +287,17 @@ fn visible_files(directory: &Path) -> io::Result<Vec<PathBuf>> {
     Ok(paths)
 }
 
-/// Reads a regular file of bounded size: this runs with privileges, and a path may name a device, or a pipe that nobody
-/// writes to.
-fn read_bytes(path: &Path) -> io::Result<Vec<u8>> {
-    let file = fs::OpenOptions::new().read(true).custom_flags(OFlags::NONBLOCK.bits().cast_signed()).open(path)?;
-    if !file.metadata()?.is_file() {
-        return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file"));
+/// Passwords may stand in it.
+impl Drop for ConfigFile {
+    fn drop(&mut self) {
+        self.text.zeroize();
     }
-    let mut bytes = Vec::new();
-    file.take(MAX_FILE + 1).read_to_end(&mut bytes)?;
-    if bytes.len() as u64 > MAX_FILE {
-        return Err(io::Error::new(io::ErrorKind::FileTooLarge, "larger than 16 MiB"));
-    }
-    Ok(bytes)
 }
 
-fn read_text(path: &Path) -> io::Result<String> {
-    String::from_utf8(read_bytes(path)?)
-        .map_err(|_error| io::Error::new(io::ErrorKind::InvalidData, "stream did not contain valid UTF-8"))
+impl fmt::Debug for ConfigFile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ConfigFile").field("path", &self.path).finish_non_exhaustive()
+    }
 }
 
 impl fmt::Debug for Bundle {
@@ -321,9 +333,6 @@ const SYSTEM_AUTHORITIES: &str = "/etc/ssl/certs/ca-certificates.crt";
 const RESOLV_CONF: &str = "/etc/resolv.conf";
 /// The names that it need not ask for.
 const HOSTS: &str = "/etc/hosts";
-
-/// No configuration and no chain comes near this.
-const MAX_FILE: u64 = 16 << 20;
 
 /// Four times HAProxy's `tune.bufsize`, which bounds such files there.
 const MAX_ERROR_FILE: usize = 64 << 10;

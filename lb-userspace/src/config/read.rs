@@ -11,6 +11,7 @@ use super::{
     text::Text,
     units::{self, UnitError},
 };
+use crate::model::Secret;
 use std::{collections::BTreeMap, time::Duration};
 use toml::{
     Spanned,
@@ -80,7 +81,7 @@ pub(crate) struct Reader<'a> {
     /// Where the text begins among all texts.
     pub(crate) base: usize,
     /// For `${NAME}`.
-    pub(crate) environment: &'a BTreeMap<String, String>,
+    pub(crate) environment: &'a BTreeMap<String, Secret>,
     /// The key being read, for messages.
     pub(crate) key: String,
     /// What was wrong so far.

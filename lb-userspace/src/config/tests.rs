@@ -26,7 +26,7 @@ mod values;
 mod vips;
 
 use super::{Bundle, ConfigFile, Diagnostics, Format, Loaded, PemFile, load, parse};
-use crate::model::Model;
+use crate::model::{Model, Secret};
 use std::collections::BTreeMap;
 
 /// `text` is refused with exactly the errors `expected`.
@@ -60,7 +60,7 @@ fn said(text: &str) -> Vec<String> {
 fn certified(text: &str, directory: &str, add: impl FnOnce(&mut Bundle)) -> Result<Loaded, Diagnostics> {
     let certified = rcgen::generate_simple_self_signed(["www.example.com".to_owned()]).expect("a certificate");
     let pem = certified.cert.pem() + &certified.signing_key.serialize_pem();
-    let file = PemFile { path: format!("{directory}/www.pem"), pem, staple: None };
+    let file = PemFile { path: format!("{directory}/www.pem"), pem: Secret::new(pem), staple: None };
     let certificates = BTreeMap::from([(directory.to_owned(), Ok(vec![file]))]);
     let files = vec![ConfigFile { path: "sluice.toml".to_owned(), text: text.to_owned() }];
     let mut bundle = Bundle { files, certificates, ..Bundle::default() };

@@ -5,6 +5,7 @@ use super::{
     read::{FromToml, Reader},
     source::Span,
 };
+use crate::model::Secret;
 use std::{collections::BTreeMap, fmt, ops::Range};
 use toml::{Spanned, de::DeValue};
 
@@ -79,7 +80,7 @@ enum EnvironmentError {
     Unclosed(Range<usize>),
 }
 
-fn replace(text: &str, environment: &BTreeMap<String, String>) -> Result<String, EnvironmentError> {
+fn replace(text: &str, environment: &BTreeMap<String, Secret>) -> Result<String, EnvironmentError> {
     let mut replaced = String::with_capacity(text.len());
     let mut rest = text;
     while let Some((before, after)) = rest.split_once("${") {
@@ -92,7 +93,8 @@ fn replace(text: &str, environment: &BTreeMap<String, String>) -> Result<String,
         replaced.push_str(before);
         let start = text.len() - after.len();
         let (name, after) = after.split_once('}').ok_or(EnvironmentError::Unclosed(start - 2..text.len()))?;
-        replaced.push_str(environment.get(name).ok_or(EnvironmentError::Unset(start..start + name.len()))?);
+        let value = environment.get(name).ok_or(EnvironmentError::Unset(start..start + name.len()))?;
+        replaced.push_str(value.reveal());
         rest = after;
     }
     Ok(replaced + rest)
@@ -104,7 +106,7 @@ mod tests {
 
     #[test]
     fn names_are_replaced_and_escapes_are_not() {
-        let environment = BTreeMap::from([("A".to_owned(), "1".to_owned()), ("B".to_owned(), "${A}".to_owned())]);
+        let environment = BTreeMap::from([("A".to_owned(), Secret::new("1")), ("B".to_owned(), Secret::new("${A}"))]);
         let replaced = |text| replace(text, &environment).ok();
         assert_eq!(replaced("x${A}y${A}").as_deref(), Some("x1y1"));
         assert_eq!(replaced("$${A}${B}$").as_deref(), Some("${A}${A}$"), "what was put in is not looked at again");

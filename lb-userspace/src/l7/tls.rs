@@ -81,7 +81,7 @@ impl Acceptor {
     pub(super) fn new(certificates: &[Certificate], tls: &BindTls, is_http: bool) -> Result<Self, Problem> {
         let provider = algorithms::provider(&tls.algorithms);
         let identity = |certificate: &Certificate| {
-            Identity::new(certificate, &provider).map_err(|error| (Some(certificate.path.clone()), error))
+            Identity::new(certificate).map_err(|error| (Some(certificate.path.clone()), error))
         };
         let identities = certificates.iter().map(identity).collect::<Result<Vec<_>, _>>()?;
         let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))

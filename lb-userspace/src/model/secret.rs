@@ -1,9 +1,13 @@
-//! Secret: what a server wants to hear and nobody else.
+//! Secret: what nobody else may see.
 
+use serde::{Deserialize, Serialize};
 use std::fmt;
+use zeroize::Zeroize as _;
 
-/// A password. It is in no log, message or answer: `Debug` shows nothing of it.
-#[derive(Clone, Default, Eq, PartialEq)]
+/// A password, a private key, or a text that may have one. It is in no log, message or answer: `Debug` shows nothing of it;
+/// and its memory is wiped once nobody needs it.
+#[derive(Clone, Default, Deserialize, Eq, Hash, PartialEq, Serialize)]
+#[serde(transparent)]
 pub struct Secret(String);
 
 impl Secret {
@@ -12,9 +16,15 @@ impl Secret {
         Self(text.into())
     }
 
-    /// What it is. Only for what is sent to the server.
+    /// What it is. Only for what is sent to the server, and for what reads keys.
     pub fn reveal(&self) -> &str {
         &self.0
+    }
+}
+
+impl Drop for Secret {
+    fn drop(&mut self) {
+        self.0.zeroize();
     }
 }
 

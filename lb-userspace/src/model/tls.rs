@@ -1,5 +1,6 @@
 //! TLS: what a bind offers to clients, and what is demanded of servers.
 
+use super::Secret;
 use std::{fmt, path::PathBuf, sync::Arc, time::Duration};
 
 /// A certificate chain with its key, as read from one PEM file. `Debug` shows the path alone.
@@ -8,7 +9,7 @@ pub struct Certificate {
     /// Where it was read from.
     pub path: PathBuf,
     /// The whole file: chain and key.
-    pub pem: String,
+    pub pem: Secret,
     /// What FILE.ocsp has: the answer of an OCSP responder (RFC 6960), in DER, that is stapled to the certificate.
     pub staple: Option<Vec<u8>>,
 }

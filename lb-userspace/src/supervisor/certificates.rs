@@ -128,7 +128,7 @@ pub(super) fn renewed(config: &Path, bundle: &Bundle) -> (Bundle, Vec<String>) {
 /// Paths of files that had a key: those must go on having one.
 fn keys(found: &Found) -> Vec<&str> {
     let files = found.values().filter_map(|files| files.as_ref().ok()).flatten();
-    files.filter(|file| file.pem.contains("PRIVATE KEY")).map(|file| file.path.as_str()).collect()
+    files.filter(|file| file.pem.reveal().contains("PRIVATE KEY")).map(|file| file.path.as_str()).collect()
 }
 
 /// The files as they are now; a bad one as it was, or not at all if it is new.
@@ -139,7 +139,7 @@ fn merge(now: Vec<PemFile>, old: &[PemFile], keys: &[&str], complaints: &mut Vec
         if before == Some(&file) || !has_keys {
             return Some(file);
         }
-        let Some(problem) = problem(&file.pem) else { return Some(file) };
+        let Some(problem) = problem(file.pem.reveal()) else { return Some(file) };
         complaints.push(format!("{}: {problem}", file.path));
         before.cloned()
     };
@@ -150,6 +150,13 @@ fn merge(now: Vec<PemFile>, old: &[PemFile], keys: &[&str], complaints: &mut Vec
 mod tests {
     use super::*;
     use crate::l7::tests::tls::pem;
+    use std::{io::Write as _, os::unix::fs::OpenOptionsExt as _};
+
+    /// As a key is kept.
+    fn write(file: &Path, text: &str) {
+        let options = fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(file);
+        options.and_then(|mut file| file.write_all(text.as_bytes())).expect("write");
+    }
 
     /// A directory of certificates with its configuration as collected.
     fn collected(directory: &Path) -> Bundle {
@@ -160,7 +167,7 @@ mod tests {
     }
 
     fn pems(bundle: &Bundle) -> Vec<String> {
-        bundle.certificates["certs"].as_ref().expect("files").iter().map(|file| file.pem.clone()).collect()
+        bundle.certificates["certs"].as_ref().expect("files").iter().map(|file| file.pem.reveal().to_owned()).collect()
     }
 
     #[test]
@@ -170,11 +177,11 @@ mod tests {
         fs::create_dir(&certs).expect("directory");
         let [first, second, third] = ["1.test", "2.test", "3.test"].map(|name| pem(&[name]));
         for (name, text) in [("1.pem", &first), ("2.pem", &second)] {
-            fs::write(certs.join(name), text).expect("write");
+            write(&certs.join(name), text);
         }
         let bundle = collected(directory.path());
         fs::write(certs.join("1.pem"), "broken").expect("write");
-        fs::write(certs.join("2.pem"), &third).expect("write");
+        write(&certs.join("2.pem"), &third);
         fs::write(certs.join("3.pem"), "new and broken").expect("write");
         let (next, complaints) = renewed(&config, &bundle);
         assert_eq!(pems(&next), [first, third]);
@@ -192,7 +199,7 @@ mod tests {
         let at = |name: &str| directory.path().join(name);
         for version in ["v1", "v2"] {
             fs::create_dir(at(version)).expect("directory");
-            fs::write(at(version).join("1.pem"), pem(&["a.test"])).expect("write");
+            write(&at(version).join("1.pem"), &pem(&["a.test"]));
         }
         std::os::unix::fs::symlink("v1", at("certs")).expect("link");
         let bundle = collected(directory.path());
@@ -204,7 +211,7 @@ mod tests {
             std::os::unix::fs::symlink("v2", at("next")).expect("link");
             fs::rename(at("next"), at("certs")).expect("rename");
         };
-        let rewrite = || fs::write(at("v2").join("1.pem"), pem(&["b.test"])).expect("write");
+        let rewrite = || write(&at("v2").join("1.pem"), &pem(&["b.test"]));
         let add_staple = || fs::write(at("v2").join("1.pem.ocsp"), "bytes").expect("write");
         let remove = || fs::remove_file(at("v2").join("1.pem.ocsp")).expect("remove");
         for change in [&exchange as &dyn Fn(), &rewrite, &add_staple, &remove] {

@@ -1,6 +1,7 @@
 //! One certificate, one cipher, one group for all. Clients offer nothing else, so no balancer can choose another.
 
 use anyhow::{Context, Result};
+use lb_tests::secret;
 use rustls::{
     ClientConfig, ClientConnection, DigitallySignedStruct, Error, SignatureScheme, StreamOwned,
     client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
@@ -40,7 +41,7 @@ impl Tls {
     pub(super) fn make(directory: &Path) -> Result<Self> {
         let made = rcgen::generate_simple_self_signed(["bench.example.com".to_owned()])?;
         let (pem, openssl) = (directory.join("bench.pem"), directory.join("openssl.cnf"));
-        fs::write(&pem, format!("{}{}", made.cert.pem(), made.signing_key.serialize_pem()))?;
+        secret::keep(&pem, format!("{}{}", made.cert.pem(), made.signing_key.serialize_pem()))?;
         fs::write(
             &openssl,
             format!(

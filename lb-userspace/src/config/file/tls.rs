@@ -15,7 +15,8 @@ table! {
     struct Tls, "`tls`" {
         /// PEM files of chain and key (the key also in FILE.key, an OCSP answer in DER to staple in FILE.ocsp), or
         /// directories of such, as HAProxy's `crt`; one or an array; relative to the configuration. Files that change are
-        /// taken up by themselves. The first is for clients that send no or an unknown name. Required.
+        /// taken up by themselves. The first is for clients that send no or an unknown name. A file with a key must belong to
+        /// root or to the daemon's user, and be closed to others (mode 0640 or less). Required.
         certificates: OneOrMany<Text>,
         /// Refuse clients that send no name, or one that no certificate has, as HAProxy's `strict-sni`. Requests whose
         /// `Host` is another name than that of the handshake then get 421. Default: false.

@@ -1,7 +1,10 @@
 //! What is read from disk, and what is never shown.
 
-use crate::config::{Bundle, ConfigFile, Format, collect, load};
-use std::{collections::BTreeMap, fs, path::Path};
+use crate::{
+    config::{Bundle, ConfigFile, Format, collect, load},
+    model::Secret,
+};
+use std::{collections::BTreeMap, fs, io::Write as _, os::unix::fs::OpenOptionsExt as _, path::Path};
 use tempfile::TempDir;
 
 /// A configuration directory with these files.
@@ -10,7 +13,9 @@ pub(super) fn directory(files: &[(&str, &str)]) -> TempDir {
     for (name, text) in files {
         let path = directory.path().join(name);
         fs::create_dir_all(path.parent().expect("a parent")).expect("a directory");
-        fs::write(path, text).expect("a file");
+        let mut file =
+            fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path).expect("a file");
+        file.write_all(text.as_bytes()).expect("written");
     }
     directory
 }
@@ -99,7 +104,7 @@ fn certificates_come_from_files_and_directories_with_the_key_inside_or_beside() 
     let certificates = &model.frontends[0].binds[0].certificates;
     let names: Vec<_> = certificates.iter().filter_map(|certificate| certificate.path.file_name()?.to_str()).collect();
     assert_eq!(names, ["one.pem", "a.crt", "b.pem"]);
-    assert!(certificates.iter().all(|certificate| certificate.pem.contains("PRIVATE KEY")));
+    assert!(certificates.iter().all(|certificate| certificate.pem.reveal().contains("PRIVATE KEY")));
 }
 
 #[test]
@@ -147,7 +152,7 @@ fn secrets_are_never_shown_and_survive_the_way_to_the_worker() {
 fn values_of_the_environment_are_not_shown_in_errors() {
     let text = WWW.replace("*:443", "${SECRET}") + WEB;
     let files = vec![ConfigFile { path: "sluice.toml".to_owned(), text }];
-    let environment = BTreeMap::from([("SECRET".to_owned(), "hunter2".to_owned())]);
+    let environment = BTreeMap::from([("SECRET".to_owned(), Secret::new("hunter2"))]);
     let bundle = Bundle { files, environment, ..Bundle::default() };
     let errors = load(&bundle).expect_err("errors").render(Format::Full);
     assert!(errors.contains("`${SECRET}`") && !errors.contains("hunter2"), "{errors}");

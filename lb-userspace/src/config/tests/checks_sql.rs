@@ -16,7 +16,7 @@ fn text(check: &str) -> String {
 /// What becomes of that check, and the warnings.
 fn kind(check: &str) -> (CheckKind, Vec<String>) {
     let files = vec![ConfigFile { path: "sluice.toml".to_owned(), text: text(check) }];
-    let texts = [("secret".to_owned(), Ok("s3cret\n".to_owned()))].into();
+    let texts = [("secret".to_owned(), Ok(Secret::new("s3cret\n")))].into();
     let loaded = load(&Bundle { files, texts, ..Bundle::default() }).expect(check);
     let warnings = loaded.warnings.iter().map(|diagnostic| diagnostic.message.clone()).collect();
     let check = loaded.model.backend("b").and_then(|backend| backend.check.clone());

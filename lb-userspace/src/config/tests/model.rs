@@ -4,7 +4,7 @@ use super::{Format, certified, model, parse};
 use crate::{
     config::{Loaded, file},
     model::{
-        Backend, Balance, Check, CheckKind, FrontendKind, HttpFrontend, Model, OnStop,
+        Backend, Balance, Check, CheckKind, FrontendKind, HttpFrontend, Model, OnStop, Secret,
         acl::{
             Acl, Condition, Expression, Fetch, Kind, Term, Test,
             expression::{Field, Side},
@@ -25,7 +25,7 @@ fn example() -> Loaded {
         let page = b"HTTP/1.0 503 Sorry\n\nback soon".to_vec();
         let files = ["errors/403.http", "errors/503.http", "/dev/null"];
         for of in ["mysql", "pgsql", "redis"] {
-            bundle.texts.insert(format!("secrets/{of}"), Ok("s3cret\n".to_owned()));
+            bundle.texts.insert(format!("secrets/{of}"), Ok(Secret::new("s3cret\n")));
         }
         bundle.error_files = files.map(|file| (file.to_owned(), Ok(page.clone()))).into();
     });

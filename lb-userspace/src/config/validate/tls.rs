@@ -149,7 +149,7 @@ fn values<T: Copy>(key: &str, knob: &Knob<OneOrMany<T>>, out: &mut Vec<Diagnosti
 /// The chains with keys that one entry names, as [`collect`](crate::config::collect) found them.
 fn certificates(source: &Text, bundle: &Bundle, out: &mut Vec<Diagnostic>) -> Vec<Certificate> {
     let files = found(source, bundle, out);
-    for (file, problem) in files.iter().filter_map(|file| Some((file, problem(&file.pem)?))) {
+    for (file, problem) in files.iter().filter_map(|file| Some((file, problem(file.pem.reveal())?))) {
         out.push(Diagnostic::error(source.span, format!("{}: {problem}", file.path)));
     }
     let certificate = |PemFile { path, pem, staple }: &PemFile| Certificate {
@@ -171,13 +171,13 @@ fn files<T: PemObject>(
     let mut all = Vec::new();
     for At { value: source, span } in not_empty(key, knob, out) {
         for file in found(source, bundle, out) {
-            let objects: Result<Vec<T>, _> = T::pem_slice_iter(file.pem.as_bytes()).collect();
+            let objects: Result<Vec<T>, _> = T::pem_slice_iter(file.pem.reveal().as_bytes()).collect();
             match objects.as_deref() {
                 Err(_) => {
                     out.push(Diagnostic::error(*span, format!("{}: not a PEM file, or a damaged one", file.path)));
                 }
                 Ok([]) => out.push(Diagnostic::error(*span, format!("{}: no {what} in it", file.path))),
-                Ok(_) => all.push(Pem { path: (&file.path).into(), pem: file.pem.clone() }),
+                Ok(_) => all.push(Pem { path: (&file.path).into(), pem: file.pem.reveal().to_owned() }),
             }
         }
     }

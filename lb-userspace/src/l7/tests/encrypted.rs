@@ -6,7 +6,7 @@ use super::{
     proxy::{Proxy, SHORT, eventually},
     tls::{connector, pem},
 };
-use crate::model::{Certificate, FrontendKind, HttpFrontend, TcpFrontend};
+use crate::model::{Certificate, FrontendKind, HttpFrontend, Secret, TcpFrontend};
 use http_body_util::{BodyExt as _, Empty, Full};
 use hyper::client::conn::http2;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
@@ -20,7 +20,7 @@ use tokio_rustls::client::TlsStream;
 
 pub(super) fn encrypted(kind: FrontendKind, origin: &Origin, pems: &[&str]) -> Proxy {
     let certificates =
-        pems.iter().map(|pem| Certificate { path: "test.pem".into(), pem: pem.to_string(), staple: None }).collect();
+        pems.iter().map(|pem| Certificate { path: "test.pem".into(), pem: Secret::new(*pem), staple: None }).collect();
     Proxy::with(kind, vec![backend("web", [origin.address])], |frontend| {
         frontend.binds[0].certificates = certificates;
     })
@@ -123,7 +123,7 @@ async fn a_client_that_offers_only_other_protocols_is_served_as_if_it_had_offere
 async fn ask_with_pauses(pings: Option<Duration>) -> hyper::Result<()> {
     let origin = Origin::named("x").await;
     let pem = pem(&["a.test"]);
-    let certificates = vec![Certificate { path: "test.pem".into(), pem: pem.clone(), staple: None }];
+    let certificates = vec![Certificate { path: "test.pem".into(), pem: Secret::new(pem.clone()), staple: None }];
     let (timeout_request, timeout_keep_alive) = (SHORT, SHORT * 4);
     let http = HttpFrontend { timeout_request, timeout_keep_alive, ..http_frontend() };
     let kind = FrontendKind::Http(http);
@@ -191,7 +191,7 @@ async fn a_relay_decrypts_too() {
 async fn a_client_that_stops_reading_is_let_go_whatever_it_speaks() {
     let origin = Origin::start(|_, _| Act::Answer(ok(&"x".repeat(30_000_000)))).await;
     let pem = pem(&["a.test"]);
-    let certificates = vec![Certificate { path: "test.pem".into(), pem: pem.clone(), staple: None }];
+    let certificates = vec![Certificate { path: "test.pem".into(), pem: Secret::new(pem.clone()), staple: None }];
     let kind = FrontendKind::Http(HttpFrontend { timeout_keep_alive: SHORT, ..http_frontend() });
     let proxy = Proxy::with(kind, vec![backend("web", [origin.address])], |frontend| {
         frontend.binds[0].certificates = certificates;
@@ -220,7 +220,7 @@ async fn a_certificate_that_cannot_be_used_is_named() {
     let proxy = encrypted(FrontendKind::Http(http_frontend()), &origin, &[]);
     let mut model = (*proxy.model).clone();
     model.frontends[0].binds[0].certificates =
-        vec![Certificate { path: "/etc/broken.pem".into(), pem: "broken".into(), staple: None }];
+        vec![Certificate { path: "/etc/broken.pem".into(), pem: Secret::new("broken"), staple: None }];
     let live = std::sync::Arc::clone(&proxy.live);
     let error = crate::l7::Snapshot::new(std::sync::Arc::new(model), live).expect_err("broken");
     assert_eq!(error.to_string(), "certificate /etc/broken.pem: no certificate in the file");

@@ -1,6 +1,6 @@
 //! Certificates for tests, and TLS as clients see it.
 
-use crate::model::{Certificate, Pem};
+use crate::model::{Certificate, Pem, Secret};
 use rcgen::{
     BasicConstraints, CertificateParams, CertificateRevocationListParams, DnType, IsCa, Issuer, KeyIdMethod, KeyPair,
     KeyUsagePurpose, RevokedCertParams, date_time_ymd,
@@ -108,5 +108,5 @@ pub(crate) fn file(pem: &str) -> Pem {
 }
 
 pub(crate) fn certificate(pem: &str) -> Certificate {
-    Certificate { path: "test.pem".into(), pem: pem.to_owned(), staple: None }
+    Certificate { path: "test.pem".into(), pem: Secret::new(pem), staple: None }
 }

@@ -4,12 +4,13 @@ use super::TlsError;
 use crate::model::Certificate;
 use rustls::{
     SignatureAlgorithm,
-    crypto::{CryptoProvider, aws_lc_rs},
+    crypto::aws_lc_rs::sign::any_supported_type,
     sign::{CertifiedKey, SigningKey},
 };
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject as _};
 use std::sync::Arc;
 use x509_parser::{extensions::GeneralName, prelude::X509Certificate};
+use zeroize::Zeroizing;
 
 /// A certificate chain, its key, and whom it is for.
 #[derive(Clone, Debug)]
@@ -22,16 +23,16 @@ pub struct Identity {
 
 impl Identity {
     /// Takes a certificate as it was read from disk, with what is stapled to it.
-    pub fn new(certificate: &Certificate, provider: &CryptoProvider) -> Result<Self, TlsError> {
-        Self::from_pem(&certificate.pem, certificate.staple.clone(), provider)
+    pub fn new(certificate: &Certificate) -> Result<Self, TlsError> {
+        Self::from_pem(certificate.pem.reveal(), certificate.staple.clone())
     }
 
     /// Reads a chain and its key from PEM text, in any order, and makes sure that they belong together.
-    fn from_pem(pem: &str, staple: Option<Vec<u8>>, provider: &CryptoProvider) -> Result<Self, TlsError> {
+    fn from_pem(pem: &str, staple: Option<Vec<u8>>) -> Result<Self, TlsError> {
         let chain = CertificateDer::pem_slice_iter(pem.as_bytes()).collect::<Result<Vec<_>, _>>()?;
         let first = chain.first().ok_or(TlsError::NoCertificate)?;
         let names = names(first)?;
-        let mut key = CertifiedKey::new(chain, key(pem, provider)?);
+        let mut key = CertifiedKey::new(chain, key(pem)?);
         key.keys_match()?;
         key.ocsp = staple;
         Ok(Self { names, key: Arc::new(key) })
@@ -43,21 +44,24 @@ impl Identity {
     }
 }
 
-fn key(pem: &str, provider: &CryptoProvider) -> Result<Arc<dyn SigningKey>, TlsError> {
-    Ok(provider.key_provider.load_private_key(PrivateKeyDer::from_pem_slice(pem.as_bytes())?)?)
+/// The private key in a PEM text. What is left of it here is wiped, which those do not who take keys by value.
+fn key(pem: &str) -> Result<Arc<dyn SigningKey>, TlsError> {
+    let der = Zeroizing::new(PrivateKeyDer::from_pem_slice(pem.as_bytes())?);
+    Ok(any_supported_type(&der)?)
 }
 
 /// What is wrong with a chain and its key, found before anything depends on it. Never quotes them, and so never shows the
 /// parser's own errors, which may.
 pub(crate) fn problem(pem: &str) -> Option<&'static str> {
     let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem.as_bytes()).collect();
-    let keys: Result<Vec<_>, _> = PrivateKeyDer::pem_slice_iter(pem.as_bytes()).collect();
+    let keys: Result<Vec<_>, _> =
+        PrivateKeyDer::pem_slice_iter(pem.as_bytes()).map(|key| key.map(Zeroizing::new)).collect();
     let problem = match (chain, keys) {
         (Err(_), _) | (_, Err(_)) => "not a PEM file, or a damaged one",
         (Ok(chain), _) if chain.is_empty() => "no certificate in it",
         (_, Ok(keys)) if keys.is_empty() => "no private key in it, nor beside it in a file of the same name and .key",
         (_, Ok(keys)) if keys.len() > 1 => "more than one private key in it",
-        (Ok(_), Ok(_)) => match Identity::from_pem(pem, None, &aws_lc_rs::default_provider()) {
+        (Ok(_), Ok(_)) => match Identity::from_pem(pem, None) {
             Ok(_) => return None,
             Err(TlsError::Certificate(_)) => "not a certificate (X.509)",
             Err(TlsError::Refused(rustls::Error::InconsistentKeys(_))) => "the private key is of another certificate",

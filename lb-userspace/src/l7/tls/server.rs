@@ -1,7 +1,11 @@
 //! TLS to servers: whom we believe, which name we ask for, and who we are.
 
-use super::{Problem, TlsError, algorithms, certificates::names, objects, revocations, roots};
-use crate::model::{Algorithms, Certificate, Pem, ServerTls};
+use super::{
+    Problem, algorithms,
+    certificates::{Identity, names},
+    revocations, roots,
+};
+use crate::model::{Algorithms, Pem, ServerTls};
 use rustls::{
     CertificateError, ClientConfig, DigitallySignedStruct, Error, SignatureScheme,
     client::{
@@ -9,8 +13,9 @@ use rustls::{
         danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
     },
     crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature},
+    sign::SingleCertAndKey,
 };
-use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime, pem::PemObject as _};
+use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
 use std::{fmt, io, net::IpAddr, sync::Arc, time::Duration};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_rustls::{TlsConnector, client::TlsStream};
@@ -86,8 +91,8 @@ impl Connector {
             None => builder.with_no_client_auth(),
             Some(own) => {
                 let failed = |error| (Some(own.path.clone()), error);
-                let (chain, key) = chain_and_key(own)?;
-                builder.with_client_auth_cert(chain, key).map_err(|error| failed(TlsError::Refused(error)))?
+                let own = Identity::new(own).map_err(failed)?;
+                builder.with_client_cert_resolver(Arc::new(SingleCertAndKey::from(own.key)))
             }
         };
         config.alpn_protocols = tls.alpn.iter().map(|protocol| protocol.as_bytes().to_vec()).collect();
@@ -149,12 +154,6 @@ fn verifier(
         .with_crls(revocations(revoked)?)
         .allow_unknown_revocation_status();
     builder.build().map_err(|error| (revoked.first().map(|pem| pem.path.clone()), error.into()))
-}
-
-fn chain_and_key(own: &Certificate) -> Result<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>), Problem> {
-    let key = PrivateKeyDer::from_pem_slice(own.pem.as_bytes())
-        .map_err(|error| (Some(own.path.clone()), TlsError::Pem(error)))?;
-    Ok((objects(&Pem { path: own.path.clone(), pem: own.pem.clone() })?, key))
 }
 
 /// Believes any certificate; only that the server has its key is still verified.

@@ -65,17 +65,17 @@ mod tests {
     use crate::{
         l7::{
             tests::tls::{pem, pem_with_key},
-            tls::{algorithms, problem},
+            tls::problem,
         },
-        model::{Algorithms, Certificate},
+        model::{Certificate, Secret},
     };
 
     const ECDSA: SignatureScheme = SignatureScheme::ECDSA_NISTP256_SHA256;
     const RSA: SignatureScheme = SignatureScheme::RSA_PSS_SHA256;
 
     fn identity(pem: &str) -> Identity {
-        let certificate = Certificate { pem: pem.to_owned(), ..Certificate::default() };
-        Identity::new(&certificate, &algorithms::provider(&Algorithms::default())).expect("certificate")
+        let certificate = Certificate { pem: Secret::new(pem), ..Certificate::default() };
+        Identity::new(&certificate).expect("certificate")
     }
 
     #[test]
