@@ -25,6 +25,7 @@ pub(super) fn run(config: PathBuf, single_process: bool) -> anyhow::Result<ExitC
 /// The worker: standard input is its line to the supervisor.
 pub(super) fn worker(identity: Option<(u32, u32)>) -> anyhow::Result<ExitCode> {
     let line = without_rights(identity).context("the worker cannot give up its rights")?;
+    privileges::confine_worker();
     worker::run(line).context("the worker failed")?;
     Ok(ExitCode::SUCCESS)
 }
@@ -32,6 +33,7 @@ pub(super) fn worker(identity: Option<(u32, u32)>) -> anyhow::Result<ExitCode> {
 /// The runner: likewise.
 pub(super) fn runner(identity: Option<(u32, u32)>) -> anyhow::Result<ExitCode> {
     let line = without_rights(identity).context("the runner of checks cannot give up its rights")?;
+    privileges::confine_runner();
     runner::run(line, identity.is_some()).context("the runner of checks failed")?;
     Ok(ExitCode::SUCCESS)
 }
@@ -42,6 +44,7 @@ fn without_rights(identity: Option<(u32, u32)>) -> io::Result<OwnedFd> {
         Some((uid, gid)) => privileges::drop_all(Identity { uid, gid })?,
         None => privileges::give_up_capabilities()?,
     }
+    privileges::keep_memory_private()?;
     start_log();
     io::stdin().as_fd().try_clone_to_owned()
 }

@@ -1,7 +1,14 @@
-//! Gives up every right for good. The first thing a worker does, before it reads a single byte from anyone.
+//! Gives up every right for good. The first thing a worker does, before it reads a single byte from anyone; the runner of
+//! checks does the same, as far as it can and still start programs.
+//!
+//! All of it must be done while the process has a single thread: rights belong to threads, and later threads inherit these.
 
+mod calls;
+mod files;
+
+use crate::l7;
 use rustix::{
-    process::{Gid, Uid},
+    process::{DumpableBehavior, Gid, Resource, Rlimit, Uid, set_dumpable_behavior, setrlimit},
     thread::{CapabilitySet, CapabilitySets},
 };
 use std::io;
@@ -17,8 +24,6 @@ pub struct Identity {
 
 /// Becomes `identity`, without any capability and without a way to get one back: the bounding set is empty and
 /// `no_new_privs` is set.
-///
-/// Must be called while the process has a single thread: rights belong to threads, and later threads inherit these.
 pub fn drop_all(identity: Identity) -> io::Result<()> {
     for capability in 0..u64::BITS {
         // The kernel answers EINVAL behind the last capability that it knows.
@@ -42,4 +47,25 @@ pub fn give_up_capabilities() -> io::Result<()> {
     rustix::thread::set_capabilities(None, CapabilitySets { effective: none, permitted: none, inheritable: none })?;
     rustix::thread::set_no_new_privs(true)?;
     Ok(())
+}
+
+/// Nobody reads the memory of this process, where keys and passwords are: it leaves no core file, and nobody of the same user
+/// can trace it. Starting a program ends the latter, and changing the user may.
+pub fn keep_memory_private() -> io::Result<()> {
+    setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) })?;
+    set_dumpable_behavior(DumpableBehavior::NotDumpable)?;
+    Ok(())
+}
+
+/// Leaves the worker what it needs: the descriptors that it has and is given, the network, and memory. What the kernel cannot
+/// do of it is said in the log, which must be there.
+pub fn confine_worker() {
+    l7::log::read_zone();
+    files::close();
+    calls::keep_to_those_of_the_worker(std::process::id());
+}
+
+/// Leaves the runner and the programs that it starts what checks may need.
+pub fn confine_runner() {
+    calls::refuse_those_of_no_check();
 }

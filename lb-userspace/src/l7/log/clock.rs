@@ -163,6 +163,11 @@ fn zone(line: &mut Vec<u8>, offset: i64, colon: bool) {
     padded(line, minutes % 60, 2);
 }
 
+/// Reads the time zone of the host, which the C library does once: before it may no longer open files.
+pub(crate) fn read_zone() {
+    local_offset(0);
+}
+
 /// Seconds that local time is ahead of UTC at that second.
 fn local_offset(second: i64) -> i64 {
     let mut parts = std::mem::MaybeUninit::<libc::tm>::zeroed();
