@@ -15,6 +15,7 @@ pub mod log_files;
 pub mod notify;
 pub mod process;
 mod pulse;
+mod rights;
 mod runner;
 mod reload;
 mod signals;
@@ -24,6 +25,7 @@ use crate::{
     channel::{ToSupervisor, ToWorker, from_memory_file, message::Interface, to_memory_file},
     model::{Global, OnStop},
     preflight,
+    worker::privileges,
 };
 use anyhow::{Context, anyhow, bail};
 use certificates::Watch;
@@ -73,6 +75,10 @@ const WATCH_LIMIT: u64 = 4 << 20;
 
 /// Runs the daemon until it is told to stop.
 pub fn run(options: Options) -> anyhow::Result<ExitCode> {
+    rights::keep_needed().context("cannot give up the capabilities that are not needed")?;
+    if !options.single_process {
+        privileges::keep_memory_private().context("cannot keep the memory to ourselves")?;
+    }
     let configuration = Configuration::read(&options)?;
     complain(&configuration.warnings);
     limits::raise_open_files(&configuration.model);

@@ -162,7 +162,7 @@ fn an_empty_file_serves_nothing() {
 
 #[test]
 fn an_empty_table_of_frontends_is_meant() {
-    assert!(parse("[frontend]\n").expect("nothing is wrong").frontends.is_empty());
+    assert!(parse("[frontend]\n").expect("nothing is wrong").model.frontends.is_empty());
     parse(include_str!("../../../package/sluice.toml")).expect("what is installed is right");
 }
 
