@@ -11,6 +11,7 @@ mod ring;
 mod run;
 mod server;
 mod status;
+mod upgrade;
 
 use crate::{
     admin::flows::Filter,
@@ -35,13 +36,16 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Verb {
-    /// Run the daemon until it is told to stop (SIGTERM, SIGINT); SIGHUP reloads
+    /// Run the daemon until it is told to stop (SIGTERM, SIGINT); SIGHUP reloads, SIGUSR2 upgrades
     Run {
         #[command(flatten)]
         config: Config,
         /// Run the part that faces the network as a thread, with all rights: for development
         #[arg(long)]
         single_process: bool,
+        /// Take over from the daemon at the other end of standard input
+        #[arg(long, hide = true)]
+        take_over: bool,
     },
     /// Check a configuration and show all its errors at once
     Check {
@@ -56,6 +60,22 @@ enum Verb {
     },
     /// Take up the changed configuration, whole or not at all
     Reload {
+        #[command(flatten)]
+        daemon: Daemon,
+    },
+    /// Have another binary take over, without a connection refused or a packet lost
+    ///
+    /// It starts with the configuration as it is on disk. If it does not get ready, the running one goes on as before. Connections
+    /// that are open stay with the old process, until they end, or for `hard_stop_after`. SIGUSR2 does the same.
+    ///
+    /// Exit status: 0: it has taken over; 1: the running one goes on, and the reason is printed.
+    Upgrade {
+        /// The new binary: an absolute path. Default: what is now where the running one was started from
+        #[arg(long, value_name = "PATH")]
+        binary: Option<PathBuf>,
+        /// Go on even if the new binary needs other maps into which flows cannot be carried over
+        #[arg(long)]
+        drop_flows: bool,
         #[command(flatten)]
         daemon: Daemon,
     },
@@ -211,12 +231,13 @@ fn parse_duration(text: &str) -> Result<Duration, String> {
 /// Runs what the command line asks for.
 pub fn main() -> ExitCode {
     let done = match Arguments::parse().verb {
-        Verb::Run { config, single_process } => run::run(config.config, single_process),
+        Verb::Run { config, single_process, take_over } => run::run(config.config, single_process, take_over),
         Verb::Manual { directory, date } => manual::run(&directory, &date),
         Verb::Worker { uid, gid } => run::worker(uid.zip(gid)),
         Verb::Runner { uid, gid } => run::runner(uid.zip(gid)),
         Verb::Check { config, short, host } => check::run(&config.config, short, host),
         Verb::Reload { daemon } => server::reload(&daemon),
+        Verb::Upgrade { binary, drop_flows, daemon } => upgrade::run(&daemon, binary, drop_flows),
         Verb::Status { daemon } => status::run(&daemon),
         Verb::Ready { frontends, timeout, daemon } => Ok(ready::run(&daemon, frontends, timeout)),
         Verb::Maps { daemon, pins } => maps::run(&daemon, &pins.pins),

@@ -18,6 +18,7 @@ pub mod lookup;
 pub mod maps;
 pub mod counters;
 pub mod flows;
+pub mod carry;
 pub mod routing;
 mod batch;
 mod keys;

@@ -20,7 +20,7 @@ pub use gate::{Entry, Gate, Place, Refusal, Slot};
 pub use live::{BackendLive, Live, ServerLive};
 pub use observed::Seen;
 pub use quorums::{Proven, Quorums};
-pub use registry::{Registry, RegistryError, Rows};
+pub use registry::{Registry, RegistryError, Remembered, Rows};
 pub use room::Room;
 pub use said::{By, Weight};
 pub use slowstart::{Rising, Throttle};

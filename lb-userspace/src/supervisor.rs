@@ -7,6 +7,7 @@
 pub mod account;
 mod certificates;
 mod configuration;
+mod ending;
 pub mod kernel;
 pub mod limits;
 pub mod listeners;
@@ -19,11 +20,12 @@ mod rights;
 mod runner;
 mod reload;
 mod signals;
+pub mod upgrade;
 
 use crate::{
     admin,
     channel::{ToSupervisor, ToWorker, from_memory_file, message::Interface, to_memory_file},
-    model::{Global, OnStop},
+    model::Global,
     preflight,
     worker::privileges,
 };
@@ -39,6 +41,7 @@ use pulse::Pulse;
 use runner::Runner;
 use signals::{Signals, Word};
 use std::{
+    collections::VecDeque,
     io::{self, Write},
     net::{SocketAddr, TcpListener},
     os::{
@@ -51,6 +54,7 @@ use std::{
 };
 use tokio::time::timeout;
 use tracing::{error, info, warn};
+use upgrade::Wanted;
 
 /// How the daemon was asked to run.
 #[derive(Clone, Debug)]
@@ -59,6 +63,10 @@ pub struct Options {
     pub config: PathBuf,
     /// Run the worker as a thread of this process, with all its rights: for development.
     pub single_process: bool,
+    /// The file that this program was started from.
+    pub binary: PathBuf,
+    /// Take over from the binary at the other end of standard input, which has started us.
+    pub take_over: bool,
 }
 
 /// A worker must take up a configuration within this time.
@@ -79,20 +87,32 @@ pub fn run(options: Options) -> anyhow::Result<ExitCode> {
     if !options.single_process {
         privileges::keep_memory_private().context("cannot keep the memory to ourselves")?;
     }
-    let configuration = Configuration::read(&options)?;
-    complain(&configuration.warnings);
-    limits::raise_open_files(&configuration.model);
-    complain(&limits::report(&configuration.model));
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     tokio::task::LocalSet::new().block_on(&runtime, async {
         let mut signals = Signals::listen()?;
-        let mut supervisor = Supervisor::open(options, configuration).await?;
-        match supervisor.work(&mut signals).await {
-            Ok(()) => supervisor.stop(&mut signals).await,
-            Err(error) => {
-                supervisor.abandon().await;
-                return Err(error);
+        let (mut supervisor, goes_on) = if options.take_over {
+            (Supervisor::take_over(options).await?, true)
+        } else {
+            let configuration = Configuration::read(&options)?;
+            complain(&configuration.warnings);
+            limits::raise_open_files(&configuration.model);
+            complain(&limits::report(&configuration.model));
+            let mut supervisor = Supervisor::open(options, configuration).await?;
+            match supervisor.begin(&mut signals).await {
+                Ok(goes_on) => (supervisor, goes_on),
+                Err(error) => {
+                    supervisor.abandon().await;
+                    return Err(error);
+                }
             }
+        };
+        if goes_on {
+            supervisor.work(&mut signals).await;
+        }
+        if supervisor.has_successor() {
+            supervisor.retire(&mut signals).await;
+        } else {
+            supervisor.stop(&mut signals).await;
         }
         Ok(ExitCode::SUCCESS)
     })
@@ -112,12 +132,18 @@ struct Supervisor {
     runner: Runner,
     /// Reloads that the worker has asked for and that are not answered yet.
     reloads_asked: usize,
+    /// Upgrades that the worker has asked for.
+    upgrades_asked: VecDeque<Wanted>,
+    /// The worker and the kernel half hold still, so that another binary can take over.
+    is_held: bool,
+    /// Another binary has taken over. It has no use for these addresses.
+    successor: Option<Vec<SocketAddr>>,
     watch: Watch,
     notify: Notify,
     pulse: Pulse,
     /// Where servers are that are known by their names: the worker's own memory, kept for the next one.
     addresses: Option<OwnedFd>,
-    _lock: Lock,
+    lock: Lock,
 }
 
 /// What there is to do.
@@ -125,6 +151,8 @@ enum Cue {
     Worker(Heard),
     /// Asked for by a signal, or by the worker before.
     Reload,
+    /// Another binary is to take over.
+    Upgrade(Wanted),
     /// The files of access logs were renamed.
     ReopenLogs,
     /// The program runs on other interfaces, or differently.
@@ -167,36 +195,46 @@ impl Supervisor {
             worker,
             runner,
             reloads_asked: 0,
+            upgrades_asked: VecDeque::new(),
+            is_held: false,
+            successor: None,
             watch: Watch::default(),
             pulse: Pulse::new(notify.watchdog()),
             notify,
             addresses: None,
-            _lock: lock,
+            lock,
         })
     }
 
-    /// Gets the worker going, and serves until told to stop. That word is heard in the midst of everything.
-    async fn work(&mut self, signals: &mut Signals) -> anyhow::Result<()> {
+    /// Gets the worker going. `false`: told to stop before that.
+    async fn begin(&mut self, signals: &mut Signals) -> anyhow::Result<bool> {
         tokio::select! {
             biased;
-            () = signals.stop() => return Ok(()),
-            equipped = self.equip_worker() => equipped?,
+            () = signals.stop() => Ok(false),
+            equipped = self.begin_worker() => equipped.map(|()| true),
         }
+    }
+
+    /// Serves until told to stop, or until another binary has taken over. The word to stop is heard in the midst of everything.
+    async fn work(&mut self, signals: &mut Signals) {
         info!(pid = std::process::id(), worker = self.worker.pid(), "running");
         self.notify.ready(&self.summary());
         let notify = self.notify.clone();
         let mut pause = RESTART_PAUSE;
-        loop {
+        while !self.has_successor() {
             // Whoever asked while the last reload ran may have a newer file in mind.
             let cue = if self.reloads_asked > 0 {
                 Cue::Reload
+            } else if let Some(wanted) = self.upgrades_asked.pop_front() {
+                Cue::Upgrade(wanted)
             } else {
                 tokio::select! {
                     biased;
                     heard = self.worker.hear() => Cue::Worker(heard),
                     word = signals.next() => match word {
-                        Word::Stop => return Ok(()),
+                        Word::Stop => return,
                         Word::Reload => Cue::Reload,
+                        Word::Upgrade => Cue::Upgrade(Wanted::default()),
                         Word::ReopenLogs => Cue::ReopenLogs,
                     },
                     () = interfaces_changed(&mut self.kernel) => Cue::Interfaces,
@@ -207,7 +245,7 @@ impl Supervisor {
             };
             tokio::select! {
                 biased;
-                () = signals.stop() => return Ok(()),
+                () = signals.stop() => return,
                 () = self.act(cue, &mut pause) => {}
                 () = notify.one_step() => self.give_up("takes nothing any more").await,
             }
@@ -217,6 +255,7 @@ impl Supervisor {
     async fn act(&mut self, cue: Cue, pause: &mut Duration) {
         match cue {
             Cue::Reload => self.reload().await,
+            Cue::Upgrade(wanted) => self.upgrade(wanted).await,
             Cue::Certificates => self.renew_certificates().await,
             Cue::ReopenLogs => match self.send_log_files(&self.configuration, true).await {
                 Ok(()) => info!("access logs opened again"),
@@ -238,16 +277,27 @@ impl Supervisor {
         }
     }
 
-    /// Gives a new worker all it needs, and the configuration last.
-    async fn equip_worker(&mut self) -> anyhow::Result<()> {
-        self.send_kernel().await?;
-        self.worker.send_listeners(self.listeners.iter()).await?;
-        self.send_log_files(&self.configuration, false).await?;
+    /// Gives a new worker all it needs.
+    async fn begin_worker(&mut self) -> anyhow::Result<()> {
+        self.open_doors().await?;
+        self.equip_worker().await
+    }
+
+    /// Lets a worker answer operators and scrapers.
+    async fn open_doors(&self) -> anyhow::Result<()> {
         let owner = rustix::process::geteuid().as_raw();
         self.worker.send(&ToWorker::ControlSocket { owner }, &[self.control.as_fd()]).await?;
         if let Some(metrics) = &self.metrics {
             self.worker.send(&ToWorker::MetricsSocket, &[metrics.as_fd()]).await?;
         }
+        Ok(())
+    }
+
+    /// Gives a new worker all that it serves with, and the configuration last.
+    async fn equip_worker(&mut self) -> anyhow::Result<()> {
+        self.send_kernel().await?;
+        self.worker.send_listeners(self.listeners.iter()).await?;
+        self.send_log_files(&self.configuration, false).await?;
         if let Some(addresses) = &self.addresses {
             self.worker.send(&ToWorker::Addresses, &[addresses.as_fd()]).await?;
         }
@@ -296,8 +346,11 @@ impl Supervisor {
             (ToSupervisor::Addresses, _) => self.addresses = descriptors.pop(),
             (ToSupervisor::Reload, _) => self.reloads_asked += 1,
             (ToSupervisor::Pong { number, up, servers }, _) => self.lives(number, up, servers),
-            // Of a configuration that was given up.
-            (ToSupervisor::Configured { .. }, _) => {}
+            (ToSupervisor::Upgrade { binary, drop_flows }, _) => {
+                self.upgrades_asked.push_back(Wanted { binary, drop_flows, is_answered: true });
+            }
+            // Of a configuration, or an upgrade, that was given up.
+            (ToSupervisor::Configured { .. } | ToSupervisor::Held, _) => {}
         }
         Ok(())
     }
@@ -311,11 +364,12 @@ impl Supervisor {
         tokio::time::sleep(*pause).await;
         *pause = (*pause * 2).min(RESTART_PAUSE_MAX);
         self.reloads_asked = 0; // Who asked has lost the connection.
+        self.upgrades_asked.clear();
         let equipped = match spawn(&self.options, &self.started) {
             Ok(worker) => {
                 self.worker = worker;
                 self.begin_pulse();
-                self.equip_worker().await
+                self.begin_worker().await
             }
             Err(error) => Err(error),
         };
@@ -345,46 +399,6 @@ impl Supervisor {
             self.worker.send(&ToWorker::RingMap { ring }, &[map]).await?;
         }
         Ok(())
-    }
-
-    /// Drains the worker, then leaves behind in the kernel what `on_stop` says. Told again to stop: at once.
-    async fn stop(mut self, signals: &mut Signals) {
-        let Global { stop_timeout, on_stop, .. } = self.configuration.model.global;
-        let patience = stop_timeout.saturating_add(STOP_GRACE);
-        self.notify.stopping(patience + STOP_GRACE);
-        info!(within = ?stop_timeout, ?on_stop, "stopping");
-        if let Err(error) = self.worker.send(&ToWorker::Stop { within: stop_timeout }, &[]).await {
-            warn!(%error, "cannot tell the worker to stop");
-        }
-        tokio::select! {
-            () = self.worker.ended(patience) => {}
-            () = self.notify.keep_alive(patience + STOP_GRACE) => {}
-            () = signals.stop() => {
-                warn!("told again to stop: what is still open is cut");
-                self.worker.kill().await;
-            }
-        }
-        self.runner.stop().await;
-        self.remove_control_socket();
-        let Some(kernel) = self.kernel else { return };
-        if let Err(error) = kernel.stop(on_stop == OnStop::Keep).await {
-            error!(error = format!("{error:#}"), "cannot leave the kernel as asked");
-        }
-    }
-
-    /// Ends a daemon that never ran.
-    async fn abandon(mut self) {
-        self.worker.kill().await;
-        self.runner.stop().await;
-        self.remove_control_socket();
-        undo(self.kernel).await;
-    }
-
-    fn remove_control_socket(&self) {
-        let path = &self.started.control_socket;
-        if let Err(error) = std::fs::remove_file(path) {
-            warn!(%error, path = %path.display(), "cannot remove the control socket");
-        }
     }
 }
 

@@ -7,9 +7,11 @@
 pub mod privileges;
 mod changes;
 mod given;
+mod leaving;
 mod naming;
 mod running;
 pub mod halves;
+pub mod state;
 mod scans;
 mod watch;
 pub mod reports;
@@ -31,6 +33,7 @@ use given::Given;
 use naming::Naming;
 use running::{Running, Source};
 use scans::Counted;
+use state::State;
 use std::{
     collections::VecDeque,
     io, iter, mem,
@@ -40,7 +43,6 @@ use std::{
         unix::net::UnixListener,
     },
     path::PathBuf,
-    time::Duration,
 };
 use tokio::{
     signal::unix::{SignalKind, signal},
@@ -48,7 +50,7 @@ use tokio::{
     task::AbortHandle,
     time::Instant,
 };
-use tracing::{debug, info, warn};
+use tracing::{debug, warn};
 
 /// Outcomes and requests that may wait for the loop.
 const WAITING: usize = 1_024;
@@ -56,17 +58,19 @@ const WAITING: usize = 1_024;
 /// Longest list of addresses in bytes that a worker takes from the one before it.
 const ADDRESSES_LIMIT: u64 = 64 << 20;
 
-/// How long the lines of the last requests may take to their targets.
-const LAST_LINES: Duration = Duration::from_secs(1);
-
 /// Runs a worker on the line to its supervisor, until told to stop or left alone.
 pub fn run(line: OwnedFd) -> anyhow::Result<()> {
     l7::panics::log_places_only();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     tokio::task::LocalSet::new().block_on(&runtime, async {
         // Who signals a whole process group or a whole service means the supervisor, and we hear of it by the line.
-        let unheard =
-            [SignalKind::hangup(), SignalKind::user_defined1(), SignalKind::interrupt(), SignalKind::terminate()];
+        let unheard = [
+            SignalKind::hangup(),
+            SignalKind::user_defined1(),
+            SignalKind::user_defined2(),
+            SignalKind::interrupt(),
+            SignalKind::terminate(),
+        ];
         let _unheard = unheard.into_iter().map(signal).collect::<io::Result<Vec<_>>>()?;
         Worker::new(Channel::new(line)?).serve().await
     })
@@ -78,8 +82,12 @@ struct Worker {
     given: Given,
     /// A configuration that waits for the addresses of its servers.
     waiting: Option<Waiting>,
+    /// What the worker of another binary knew, until the first configuration.
+    state: Option<State>,
     /// From the first configuration on.
     running: Option<Running>,
+    /// Another binary is about to take over: what comes waits, and no map is written.
+    is_held: bool,
     naming: Naming,
     /// The line to what runs programs that check servers, until there is a checker.
     runner: Option<OwnedFd>,
@@ -100,6 +108,8 @@ struct Worker {
     requests_in: mpsc::Receiver<Asked>,
     /// In the order of asking.
     reload_waits: VecDeque<oneshot::Sender<Answer>>,
+    /// The same.
+    upgrade_waits: VecDeque<oneshot::Sender<Answer>>,
     /// What listens for operators and scrapers.
     doors: Vec<AbortHandle>,
 }
@@ -116,7 +126,9 @@ impl Worker {
             channel,
             given: Given::default(),
             waiting: None,
+            state: None,
             running: None,
+            is_held: false,
             naming,
             runner: None,
             watched: 0,
@@ -132,32 +144,36 @@ impl Worker {
             requests,
             requests_in,
             reload_waits: VecDeque::new(),
+            upgrade_waits: VecDeque::new(),
             doors: Vec::new(),
         }
     }
 
     async fn serve(mut self) -> anyhow::Result<()> {
         loop {
-            let due = self.running.as_ref().and_then(Running::due);
+            let acts = !self.is_held;
+            let acting = self.running.as_ref().filter(|_| acts);
+            let due = acting.and_then(Running::due);
             let patience = self.waiting.as_ref().map(|waiting| waiting.until);
-            let names = self.running.as_ref().and_then(|_| self.naming.due());
-            let scan = self.running.as_ref().and_then(|running| running.scans.as_ref()?.due(&running.halves));
+            let names = acting.and_then(|_| self.naming.due());
+            let scan = acting.and_then(|running| running.scans.as_ref()?.due(&running.halves));
             tokio::select! {
                 biased;
                 // First: once the supervisor is gone no map may be written any more.
                 message = self.channel.receive() => match message? {
                     None => return self.drain(None, "the supervisor is gone").await,
                     Some((ToWorker::Stop { within }, _)) => return self.drain(Some(within), "told to stop").await,
+                    Some((ToWorker::Retire { within }, descriptors)) => return self.retire(within, descriptors).await,
                     Some((message, descriptors)) => self.told(message, descriptors).await?,
                 },
-                Some(outcome) = self.outcomes_in.recv() => self.probed(outcome),
-                Some(heard) = self.heard_in.recv() => self.listen(heard),
-                Some(server) = self.observed_in.recv() => {
+                Some(outcome) = self.outcomes_in.recv(), if acts => self.probed(outcome),
+                Some(heard) = self.heard_in.recv(), if acts => self.listen(heard),
+                Some(server) = self.observed_in.recv(), if acts => {
                     if let Some(running) = &mut self.running {
                         running.observed(server);
                     }
                 }
-                Some(answered) = self.answers_in.recv() => {
+                Some(answered) = self.answers_in.recv(), if acts || self.waiting.is_some() => {
                     self.naming.record(answered, Instant::now());
                     self.take_up_if_ready().await?;
                 }
@@ -172,7 +188,7 @@ impl Worker {
                         running.do_what_is_due(Instant::now());
                     }
                 }
-                Some(counted) = self.counted_in.recv() => {
+                Some(counted) = self.counted_in.recv(), if acts => {
                     if let Some(Running { scans: Some(scans), halves, .. }) = &mut self.running {
                         scans.take(halves, counted);
                     }
@@ -184,7 +200,9 @@ impl Worker {
                 }
                 Some(asked) = self.requests_in.recv() => self.asked(asked).await?,
             }
-            self.confirm().await?;
+            if !self.is_held {
+                self.confirm().await?;
+            }
         }
     }
 
@@ -211,11 +229,11 @@ impl Worker {
             ToWorker::RingMap { ring } => {
                 let map = descriptors.pop().context("a ring without its map")?;
                 match &mut self.running {
-                    Some(running) => {
+                    Some(running) if !self.is_held => {
                         running.halves.add_ring(ring, map)?;
                         running.halves.rebuild(Instant::now());
                     }
-                    None => self.given.rings.push((ring, map)),
+                    Some(_) | None => self.given.rings.push((ring, map)),
                 }
             }
             ToWorker::Listeners { address } => {
@@ -259,7 +277,17 @@ impl Worker {
                 }
             }
             ToWorker::Ping { number, count } => self.pong(number, count).await?,
-            ToWorker::Stop { .. } => {}
+            ToWorker::State => {
+                self.state = Some(from_memory_file(descriptors.pop().context("no state")?, u64::MAX)?);
+            }
+            ToWorker::Hold => self.hold().await?,
+            ToWorker::Upgraded => {
+                let report: ReloadReport = from_memory_file(descriptors.pop().context("no report")?, u64::MAX)?;
+                if let Some(waits) = self.upgrade_waits.pop_front() {
+                    answer(waits, Answer::Ok(serde_json::to_value(&report)?));
+                }
+            }
+            ToWorker::Stop { .. } | ToWorker::Retire { .. } => {}
         }
         Ok(())
     }
@@ -357,6 +385,10 @@ impl Worker {
             answer(waits, reports::starting(&request)?);
             return Ok(());
         };
+        if self.is_held && request.changes_something() {
+            answer(waits, Answer::Error("an upgrade is under way; ask again in a moment".to_owned()));
+            return Ok(());
+        }
         if let (Request::Status | Request::Metrics, Some(scans)) = (&request, &mut running.scans) {
             scans.ask(&running.halves.model);
         }
@@ -368,30 +400,15 @@ impl Worker {
                 self.reload_waits.push_back(waits);
                 self.tell(&ToSupervisor::Reload).await?;
             }
+            Request::Upgrade { binary, drop_flows } => {
+                self.upgrade_waits.push_back(waits);
+                self.tell(&ToSupervisor::Upgrade { binary, drop_flows }).await?;
+            }
             Request::Server { backend, server, admin } => answer(waits, running.set_admin(&backend, &server, admin)),
             Request::Weight { backend, server, weight } => {
                 answer(waits, running.set_weight(&backend, &server, weight));
             }
         }
-        Ok(())
-    }
-
-    /// Serves what is open, takes nothing new, writes no map any more: a daemon after us may own them already.
-    async fn drain(mut self, within: Option<Duration>, why: &str) -> anyhow::Result<()> {
-        drop(self.requests_in); // Whoever asks is told that we stop.
-        if within.is_none() {
-            self.doors.iter().for_each(AbortHandle::abort); // The daemon after us needs their addresses.
-        }
-        self.naming.stop();
-        let Some(mut running) = self.running else { return Ok(()) };
-        running.checker.stop();
-        running.agents.stop();
-        let within = within.unwrap_or(running.halves.model.global.stop_timeout);
-        let open = running.threads.connections();
-        info!(?within, open, why, "draining");
-        running.threads.drain(within).await;
-        running.sinks.close(LAST_LINES).await;
-        debug!("drained");
         Ok(())
     }
 }

@@ -33,6 +33,7 @@ mod agents;
 mod flood;
 mod reload;
 mod restart;
+mod upgrade;
 mod device;
 mod stop;
 mod capabilities;

@@ -2,6 +2,7 @@
 
 use crate::servers::{Admin, Weight};
 use serde::{Deserialize, Serialize};
+use std::path::PathBuf;
 
 /// Longest request in bytes.
 pub const REQUEST_LIMIT: u64 = 64 << 10;
@@ -22,6 +23,13 @@ pub enum Request {
     Metrics,
     /// Read the configuration again; answered by a [`ReloadReport`](crate::channel::message::ReloadReport).
     Reload,
+    /// Have another binary take over; answered by a [`ReloadReport`](crate::channel::message::ReloadReport).
+    Upgrade {
+        /// Which; absolute. `None`: what is now where the running one was started from.
+        binary: Option<PathBuf>,
+        /// Go on where flows cannot be carried into maps of another schema.
+        drop_flows: bool,
+    },
     /// Change the administrative state of a server; answered by a sentence.
     Server {
         /// The backend's name.
@@ -47,7 +55,7 @@ impl Request {
     pub fn changes_something(&self) -> bool {
         match self {
             Self::Status | Self::Ready { .. } | Self::Metrics => false,
-            Self::Reload | Self::Server { .. } | Self::Weight { .. } => true,
+            Self::Reload | Self::Upgrade { .. } | Self::Server { .. } | Self::Weight { .. } => true,
         }
     }
 }

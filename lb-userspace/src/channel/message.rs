@@ -69,10 +69,25 @@ pub enum ToWorker {
         /// Servers are to be counted: somebody reads the numbers.
         count: bool,
     },
+    /// What the worker of another binary knew; descriptor: what that has sent by [`ToSupervisor::Held`]. Comes before the first
+    /// configuration.
+    State,
+    /// Judge and write nothing from now on, until the next configuration: another binary is about to take over. Answered by
+    /// [`ToSupervisor::Held`].
+    Hold,
+    /// How an upgrade that was asked for by [`ToSupervisor::Upgrade`] ended; descriptor: a memory file with a
+    /// [`ReloadReport`].
+    Upgraded,
     /// Drain and exit.
     Stop {
         /// Connections that are then still open are cut.
         within: Duration,
+    },
+    /// Drain and exit, and accept nothing any more: the worker of another binary has the same sockets. Descriptor: a memory file
+    /// with the addresses that it does not have; what waits there is accepted.
+    Retire {
+        /// Connections that are then still open are cut. `None`: never.
+        within: Option<Duration>,
     },
 }
 
@@ -107,6 +122,15 @@ pub enum ToSupervisor {
     },
     /// Read the configuration again; answered by one [`ToWorker::Reloaded`], in the order of asking.
     Reload,
+    /// Have another binary take over; answered by one [`ToWorker::Upgraded`], in the order of asking.
+    Upgrade {
+        /// Which. `None`: what is now where the running one was started from.
+        binary: Option<PathBuf>,
+        /// Go on where flows cannot be carried into maps of another schema.
+        drop_flows: bool,
+    },
+    /// Nothing is judged or written any more. Descriptor: a memory file with the [`State`](crate::worker::state::State).
+    Held,
 }
 
 /// How the kernel half runs on an interface.

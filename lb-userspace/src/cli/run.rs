@@ -2,7 +2,7 @@
 
 use crate::{
     runner,
-    supervisor::{self, Options},
+    supervisor::{self, Options, upgrade},
     worker::{
         self,
         privileges::{self, Identity},
@@ -17,9 +17,10 @@ use std::{
 };
 use tracing_subscriber::EnvFilter;
 
-pub(super) fn run(config: PathBuf, single_process: bool) -> anyhow::Result<ExitCode> {
+pub(super) fn run(config: PathBuf, single_process: bool, take_over: bool) -> anyhow::Result<ExitCode> {
     start_log();
-    supervisor::run(Options { config, single_process })
+    let binary = upgrade::started_from().context("cannot find out which program this is")?;
+    supervisor::run(Options { config, single_process, binary, take_over })
 }
 
 /// The worker: standard input is its line to the supervisor.

@@ -86,8 +86,11 @@ table! {
         /// What a stop leaves behind in the kernel: `detach` (nothing) or `keep` (packets go on being forwarded).
         /// Default: `detach`.
         on_stop: OnStop,
-        /// How long connections may go on after a stop was asked for, as HAProxy's `hard-stop-after`. Default: 30s.
+        /// How long connections may go on after a stop was asked for. Default: 30s.
         stop_timeout: Duration,
+        /// How long connections may go on in the old process after another binary has taken over (`sluice upgrade`), as HAProxy's
+        /// `hard-stop-after`. Default: until they end by themselves.
+        hard_stop_after: Duration,
         /// Where `/metrics` is served, without TLS: an address that clients do not reach. Default: nowhere.
         metrics: SocketAddr,
         /// How long the kernel half remembers a TCP flow that is silent, 1s to 7d. It remembers flows of slots that change

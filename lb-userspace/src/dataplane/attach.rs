@@ -141,6 +141,11 @@ pub fn keep(
     }
 }
 
+/// The numbers of these interfaces.
+pub fn numbers(interfaces: &[String]) -> Result<Vec<u32>, AttachError> {
+    interfaces.iter().map(|interface| Ok(look_at(interface)?.ifindex)).collect()
+}
+
 /// Detaches from every interface that is not among `interfaces`: those that the configuration no longer names.
 pub fn detach_others(pins: &Pins, interfaces: &[String]) -> Result<Vec<String>, PinsError> {
     let others: Vec<_> = pins.linked()?.into_iter().filter(|linked| !interfaces.contains(linked)).collect();

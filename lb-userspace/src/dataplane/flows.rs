@@ -38,15 +38,15 @@ pub struct Timeouts {
 /// The tables of both families, through descriptors of their own, so that another thread can read them.
 #[derive(Debug)]
 pub struct FlowTables {
-    v4: FamilyTables,
-    v6: FamilyTables,
+    pub(super) v4: FamilyTables,
+    pub(super) v6: FamilyTables,
 }
 
 #[derive(Debug)]
-struct FamilyTables {
-    flows: OwnedFd,
-    connections: OwnedFd,
-    half_open: OwnedFd,
+pub(super) struct FamilyTables {
+    pub(super) flows: OwnedFd,
+    pub(super) connections: OwnedFd,
+    pub(super) half_open: OwnedFd,
 }
 
 /// A flow as it is remembered.

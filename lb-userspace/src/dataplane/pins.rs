@@ -20,6 +20,8 @@ use std::{
 #[derive(Clone, Debug)]
 pub struct Pins {
     root: PathBuf,
+    /// Where the maps are, if not where those of this schema are.
+    elsewhere: Option<PathBuf>,
 }
 
 /// Why nothing can be pinned.
@@ -56,12 +58,18 @@ pub enum PinsError {
 impl Pins {
     /// Pins below `root`: `[global] pin_dir`.
     pub fn new(root: impl Into<PathBuf>) -> Self {
-        Self { root: root.into() }
+        Self { root: root.into(), elsewhere: None }
+    }
+
+    /// The same, with the maps of another schema, as far as they look as ours do.
+    #[must_use]
+    pub fn with_maps(&self, directory: &Path) -> Self {
+        Self { root: self.root.clone(), elsewhere: Some(directory.to_owned()) }
     }
 
     /// Where the maps of this schema are.
     pub fn maps(&self) -> PathBuf {
-        self.root.join(format!("v{SCHEMA:016x}"))
+        self.elsewhere.clone().unwrap_or_else(|| self.root.join(format!("v{SCHEMA:016x}")))
     }
 
     /// Where the map of that name is.

@@ -141,6 +141,18 @@ impl Routing {
         self.send(Command::Attached(interfaces))
     }
 
+    /// Writes no map from now on, and hears nothing of the packet path, until [`go_on`](Self::go_on): another process does.
+    pub async fn hold(&self) -> Result<(), RoutingError> {
+        let (answer, answered) = oneshot::channel();
+        self.send(Command::Hold { answer })?;
+        answered.await.map_err(|_closed| RoutingError::Ended)
+    }
+
+    /// Goes on after [`hold`](Self::hold), whatever has become of the maps meanwhile; `maps` are the same, opened again.
+    pub fn go_on(&self, maps: impl RowWriter + 'static) -> Result<(), RoutingError> {
+        self.send(Command::GoOn(Box::new(maps)))
+    }
+
     /// Waits until the maps are as the network is, for the first time.
     pub async fn synced(&self) -> Result<(), RoutingError> {
         let mut status = self.status.clone();

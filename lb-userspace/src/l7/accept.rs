@@ -36,7 +36,7 @@ pub(super) struct Listening {
     pub(super) socket: Option<u64>,
     last: Last,
     retire: CancellationToken,
-    _stop: DropGuard,
+    stop: DropGuard,
     accepting: JoinHandle<()>,
 }
 
@@ -52,6 +52,12 @@ impl Listening {
     /// Accepts what already waits in the socket, then ends; waited for or not.
     pub(super) fn retire(self) -> JoinHandle<()> {
         self.retire.cancel();
+        self.accepting
+    }
+
+    /// Ends and leaves what waits in the socket to another process that has it; waited for or not.
+    pub(super) fn leave(self) -> JoinHandle<()> {
+        drop(self.stop);
         self.accepting
     }
 }
@@ -87,7 +93,7 @@ pub(super) fn listen(thread: &Rc<Thread>, bound: BoundListener) -> io::Result<Li
         socket,
         last,
         retire,
-        _stop: stop.drop_guard(),
+        stop: stop.drop_guard(),
         accepting,
     })
 }

@@ -14,7 +14,7 @@ use arc_swap::ArcSwapOption;
 use rustix::process::{Resource, getrlimit};
 use std::{
     cell::RefCell,
-    collections::HashSet,
+    collections::{BTreeSet, HashSet},
     io,
     net::{SocketAddr, TcpListener},
     ops::Deref,
@@ -64,8 +64,17 @@ struct Handle {
 enum Command {
     /// The snapshot has changed; these listeners are new.
     Apply(Vec<BoundListener>),
-    /// End within that time and tell how many connections had to be cut.
-    Drain(Duration, oneshot::Sender<usize>),
+    /// End within that time and tell how many connections had to be cut. What waits in sockets is accepted first where these
+    /// say so.
+    Drain(Duration, Closing, oneshot::Sender<usize>),
+}
+
+/// Which listening sockets are closed for good, so that what waits in them must be accepted.
+#[derive(Clone)]
+enum Closing {
+    All,
+    /// Others go on elsewhere.
+    Only(Arc<BTreeSet<SocketAddr>>),
 }
 
 impl Threads {
@@ -110,10 +119,20 @@ impl Threads {
     /// end with `Connection: close`, closes idle connections, waits until all are gone or `timeout` is over, and ends the
     /// threads. Returns how many connections were cut.
     pub async fn drain(self, timeout: Duration) -> usize {
+        self.end(timeout, &Closing::All).await
+    }
+
+    /// As [`drain`](Self::drain), but the sockets go on in another process, which accepts what waits in them; but for those of
+    /// the addresses that are `gone`. `None`: waits for as long as it takes.
+    pub async fn retire(self, within: Option<Duration>, gone: BTreeSet<SocketAddr>) -> usize {
+        self.end(within.unwrap_or(Duration::MAX), &Closing::Only(Arc::new(gone))).await
+    }
+
+    async fn end(self, timeout: Duration, closing: &Closing) -> usize {
         let mut answers = Vec::with_capacity(self.threads.len());
         for handle in &self.threads {
             let (tell, told) = oneshot::channel();
-            drop(handle.commands.send(Command::Drain(timeout, tell)));
+            drop(handle.commands.send(Command::Drain(timeout, closing.clone(), tell)));
             answers.push(told);
         }
         let mut cut = 0;
@@ -214,8 +233,13 @@ async fn run(thread: Rc<Thread>, mut commands: mpsc::UnboundedReceiver<Command>)
             command = commands.recv() => match command {
                 None => return,
                 Some(Command::Apply(new)) => apply(&thread, &mut listening, new),
-                Some(Command::Drain(timeout, tell)) => {
-                    let retiring: Vec<_> = listening.drain(..).map(Listening::retire).collect();
+                Some(Command::Drain(timeout, closing, tell)) => {
+                    let closes = |listening: &Listening| match &closing {
+                        Closing::All => true,
+                        Closing::Only(gone) => gone.contains(&listening.address),
+                    };
+                    let end = |it: Listening| if closes(&it) { it.retire() } else { it.leave() };
+                    let retiring: Vec<_> = listening.drain(..).map(end).collect();
                     for accepting in retiring {
                         accepting.await.unwrap_or_default(); // One that panicked accepts nothing any more.
                     }

@@ -6,7 +6,7 @@ pub mod facts;
 pub(crate) mod hello;
 pub mod server;
 pub mod sni;
-mod tickets;
+pub mod tickets;
 
 pub(crate) use certificates::problem;
 

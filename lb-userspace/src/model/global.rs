@@ -28,6 +28,8 @@ pub struct Global {
     pub on_stop: OnStop,
     /// How long connections may go on after a stop was asked for. Default: 30 s.
     pub stop_timeout: Duration,
+    /// How long they may go on after another binary has taken over. Default: for ever.
+    pub hard_stop_after: Option<Duration>,
     /// Where `/metrics` is served, without TLS. Default: nowhere.
     pub metrics: Option<SocketAddr>,
     /// How long an idle TCP flow is remembered by the kernel half. Default: 1 h.
@@ -52,6 +54,7 @@ impl fmt::Debug for Global {
             max_connections,
             on_stop,
             stop_timeout,
+            hard_stop_after,
             metrics,
             flow_timeout_tcp,
             flow_timeout_udp,
@@ -68,6 +71,7 @@ impl fmt::Debug for Global {
             .field("max_connections", max_connections)
             .field("on_stop", on_stop)
             .field("stop_timeout", stop_timeout)
+            .field("hard_stop_after", hard_stop_after)
             .field("metrics", metrics)
             .field("flow_timeout_tcp", flow_timeout_tcp)
             .field("flow_timeout_udp", flow_timeout_udp)

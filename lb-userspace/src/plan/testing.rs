@@ -99,6 +99,7 @@ pub(crate) fn model(mut backends: Vec<Backend>, frontends: Vec<(Bind, &str)>) ->
         max_connections: None,
         on_stop: OnStop::Detach,
         stop_timeout: Duration::from_secs(30),
+        hard_stop_after: None,
         metrics: None,
         flow_timeout_tcp: Duration::from_hours(1),
         flow_timeout_udp: Duration::from_mins(3),

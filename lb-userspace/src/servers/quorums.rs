@@ -2,13 +2,14 @@
 //! by name. A daemon that starts knows nothing of before and goes by the quorum itself.
 
 use crate::model::{Backend, Frontend, Model};
+use serde::{Deserialize, Serialize};
 use std::{
     collections::{BTreeMap, BTreeSet, btree_map::Entry},
     iter, mem,
 };
 
 /// Which frontends have their quorum.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
 pub struct Quorums(BTreeMap<String, bool>);
 
 impl Quorums {
@@ -48,7 +49,7 @@ impl Quorums {
 
 /// Which frontends have had their quorum of servers that were checked, since this process began. What is only believed of servers,
 /// by the configuration or from before, gives no frontend the hysteresis.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
 pub struct Proven(BTreeSet<String>);
 
 impl Proven {

@@ -296,7 +296,10 @@ impl Default for Registry {
     }
 }
 
+mod remembered;
 mod saying;
+
+pub use remembered::Remembered;
 
 fn servers_of(tables: &Tables) -> impl Iterator<Item = (u64, ServerId)> {
     tables.servers.iter().map(|(id, entry)| (entry.identity, *id))

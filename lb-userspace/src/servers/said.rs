@@ -76,7 +76,7 @@ impl fmt::Display for Weight {
 }
 
 /// Who said something.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
 pub enum By {
     /// The operator, by the command line.
     #[default]
@@ -94,7 +94,7 @@ impl By {
 }
 
 /// What was said of one server.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
 pub(super) struct Said {
     weight: Option<(Weight, By)>,
     maxconn: Option<(u32, By)>,

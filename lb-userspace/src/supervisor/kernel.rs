@@ -1,6 +1,9 @@
 //! The kernel half as the supervisor holds it: loaded, attached, pinned, and kept on top of the host's network.
 
+mod handover;
 mod keeper;
+
+pub(super) use handover::Prepared;
 
 use super::lock::Lock;
 use crate::{
@@ -19,6 +22,7 @@ use crate::{
     model::{Global, Model},
 };
 use anyhow::Context;
+use handover::{Fresh, Held};
 use keeper::Keeper;
 use lb_common::RingId;
 use std::{collections::BTreeMap, net::IpAddr, os::fd::OwnedFd, time::Duration};
@@ -33,8 +37,19 @@ pub(super) struct Kernel {
     pins: Pins,
     rings: RingMaps,
     routing: Routing,
-    keeper: Keeper,
-    _lock: Lock,
+    program: Program,
+    lock: Lock,
+    fresh: Fresh,
+}
+
+/// The program on its interfaces.
+enum Program {
+    /// It is looked after.
+    Kept(Keeper),
+    /// Another binary takes over, or is about to hand over.
+    Held(Held),
+    /// Between the two.
+    Gone,
 }
 
 /// The kernel half of `model`, if it needs one.
@@ -62,7 +77,10 @@ impl Kernel {
         let loaded = load(object, &pins, frozen)?;
         let adopted = loaded.adopted;
         match Self::attach_and_follow(loaded, &pins, global).await {
-            Ok((keeper, routing, rings)) => Ok(Self { pins, rings, routing, keeper, _lock: lock }),
+            Ok((keeper, routing, rings)) => {
+                let (program, fresh) = (Program::Kept(keeper), Fresh::default());
+                Ok(Self { pins, rings, routing, program, lock, fresh })
+            }
             Err(error) => {
                 if !adopted {
                     attach::detach(&pins)?; // Nothing of ours was there before, and nothing stays.
@@ -89,7 +107,8 @@ impl Kernel {
         let routing = Routing::start(RoutingMaps::open(pins)?, Events::open(pins)?, &devices, &servers)?;
         timeout(SYNC_TIMEOUT, routing.synced()).await.context("the network could not be read in time")??;
         let rings = RingMaps::open(pins)?;
-        Ok((Keeper::start(loaded, pins.clone(), routing.clone(), attached), routing, rings))
+        let attachments = attached.into_iter().map(|attached| (attached.interface.clone(), Ok(attached))).collect();
+        Ok((Keeper::start(loaded, pins.clone(), routing.clone(), attachments), routing, rings))
     }
 
     /// What the worker gets.
@@ -109,20 +128,34 @@ impl Kernel {
 
     /// Where the program runs.
     pub(super) fn interfaces(&self) -> Vec<Interface> {
-        self.keeper.interfaces()
+        match &self.program {
+            Program::Kept(keeper) => keeper.interfaces(),
+            Program::Held(held) => keeper::interfaces(held.attachments()),
+            Program::Gone => Vec::new(),
+        }
     }
 
     /// Waits until [`interfaces`](Self::interfaces) has something new to say.
     pub(super) async fn interfaces_changed(&mut self) {
-        self.keeper.changed().await;
+        match &mut self.program {
+            Program::Kept(keeper) => keeper.changed().await,
+            Program::Held(_) | Program::Gone => std::future::pending().await,
+        }
     }
 
     /// Ends; what is in the kernel stays, or goes.
-    pub(super) async fn stop(self, keep: bool) -> anyhow::Result<()> {
+    pub(super) async fn stop(mut self, keep: bool) -> anyhow::Result<()> {
         if keep {
+            if let Program::Held(held) = &self.program {
+                // An upgrade was cut off.
+                let interfaces: Vec<_> = held.attachments().iter().map(|(name, _)| name.clone()).collect();
+                self.go_on(&interfaces)?;
+            }
             return Ok(()); // Dropping the handle leaves neighbours alive, and forwarding needs them.
         }
-        self.keeper.stop().await;
+        if let Program::Kept(keeper) = &mut self.program {
+            keeper.let_go().await;
+        }
         self.routing.stop().await?;
         let detached = attach::detach(&self.pins)?;
         info!(interfaces = ?detached.interfaces, "detached");

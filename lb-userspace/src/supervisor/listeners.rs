@@ -39,6 +39,30 @@ impl Listeners {
         Ok(Self { open: open.collect::<Result<_, _>>()? })
     }
 
+    /// Those of another process that `model` names, with as many more as it has threads more, and what it needs beyond them; and the
+    /// addresses of those that it does not name, which are closed here.
+    pub fn with(
+        mut self,
+        inherited: BTreeMap<SocketAddr, Vec<TcpListener>>,
+        model: &Model,
+    ) -> Result<(Self, Vec<SocketAddr>), ListenError> {
+        let (wanted, mut gone) = (addresses(model), Vec::new());
+        for (address, mut sockets) in inherited {
+            if !wanted.contains(&address) {
+                gone.push(address);
+                continue;
+            }
+            let missing = model.global.threads.saturating_sub(sockets.len());
+            // None of them is closed, however few threads there are: what waits in it would be reset.
+            let opened = l7::bind(address, missing).map_err(|source| ListenError { address, source })?;
+            sockets.extend(opened);
+            self.open.insert(address, sockets);
+        }
+        let opened = self.open_missing(model)?;
+        self.keep(opened, model);
+        Ok((self, gone))
+    }
+
     /// Takes what was opened and closes what `model` no longer names.
     pub fn keep(&mut self, opened: Self, model: &Model) {
         let wanted = addresses(model);
@@ -116,6 +140,22 @@ mod tests {
         let listeners = Listeners::default().open_missing(&before).unwrap();
         assert_eq!(listeners.moved(&before, &after).map(|(address, _)| address).collect::<Vec<_>>(), [moved]);
         assert_eq!(listeners.moved(&before, &before).count(), 0);
+    }
+
+    #[test]
+    fn inherited_sockets_go_on_as_they_are_and_threads_that_have_none_get_one() {
+        let (kept, gone, new) = (free(), free(), free());
+        let mut before = model_of(&[kept, gone]);
+        before.global.threads = 1;
+        let inherited = Listeners::default().open_missing(&before).unwrap();
+        let first = descriptors(&inherited, kept);
+        let (listeners, left) = Listeners::default().with(inherited.open, &model_of(&[kept, new])).unwrap();
+        assert_eq!(left, [gone]);
+        let now = descriptors(&listeners, kept);
+        assert_eq!((now.len(), &now[..1]), (2, &first[..]));
+        assert_eq!(descriptors(&listeners, new).len(), 2);
+        let (listeners, _) = Listeners::default().with(listeners.open, &before).unwrap();
+        assert_eq!(descriptors(&listeners, kept), now, "two for one thread");
     }
 
     #[test]

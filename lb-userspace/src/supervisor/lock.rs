@@ -5,16 +5,28 @@ use anyhow::{Context, bail};
 use rustix::{fs::FlockOperation, io::Errno};
 use std::{
     fs::{File, OpenOptions},
+    os::fd::{AsFd, BorrowedFd, OwnedFd},
     path::Path,
 };
 
 /// Held as long as the daemon lives.
 #[derive(Debug)]
 pub struct Lock {
-    _file: File,
+    file: File,
+}
+
+impl AsFd for Lock {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.file.as_fd()
+    }
 }
 
 impl Lock {
+    /// A lock that the binary before us has taken: it belongs to the open file, whoever holds that.
+    pub fn inherited(file: OwnedFd) -> Self {
+        Self { file: file.into() }
+    }
+
     /// Takes the lock beside `control_socket`, or says that a daemon has it.
     pub fn beside(control_socket: &Path) -> anyhow::Result<Self> {
         let path = control_socket.with_extension("lock");
@@ -37,7 +49,7 @@ impl Lock {
 
     fn take(file: File, taken: impl Fn() -> String) -> anyhow::Result<Self> {
         match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => Ok(Self { _file: file }),
+            Ok(()) => Ok(Self { file }),
             Err(Errno::WOULDBLOCK) => bail!(taken()),
             Err(error) => Err(error).context("cannot lock"),
         }
@@ -64,6 +76,17 @@ mod tests {
         let first = Lock::on(directory.path()).unwrap();
         assert!(Lock::on(directory.path()).unwrap_err().to_string().contains("is running"));
         drop(first);
+        Lock::on(directory.path()).unwrap();
+    }
+
+    #[test]
+    fn a_lock_that_is_handed_over_is_held_without_a_gap_until_the_last_holder_is_gone() {
+        let directory = tempfile::tempdir().unwrap();
+        let first = Lock::on(directory.path()).unwrap();
+        let second = Lock::inherited(first.as_fd().try_clone_to_owned().unwrap());
+        drop(first);
+        assert!(Lock::on(directory.path()).is_err());
+        drop(second);
         Lock::on(directory.path()).unwrap();
     }
 

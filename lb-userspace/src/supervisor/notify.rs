@@ -164,11 +164,6 @@ impl Notify {
     }
 }
 
-/// Says that another process is the daemon from now on, as [`Notify::main_pid`].
-pub fn main_pid(process: u32) {
-    Notify::from_environment().main_pid(process);
-}
-
 /// The variables that a process which is not the daemon must not inherit.
 pub const VARIABLES: [&str; 3] = [SOCKET, WATCHDOG, WATCHDOG_PROCESS];
 

@@ -4,10 +4,11 @@
 use std::io;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-/// SIGHUP reloads; SIGUSR1 opens the files of access logs again; SIGTERM and SIGINT stop.
+/// SIGHUP reloads; SIGUSR1 opens the files of access logs again; SIGUSR2 upgrades; SIGTERM and SIGINT stop.
 pub(super) struct Signals {
     hangup: Signal,
     user1: Signal,
+    user2: Signal,
     interrupt: Signal,
     terminate: Signal,
 }
@@ -21,6 +22,8 @@ pub(super) enum Word {
     Reload,
     /// To open the files of access logs again.
     ReopenLogs,
+    /// To hand over to the binary that is where we were started from, as HAProxy's master does on that signal.
+    Upgrade,
 }
 
 impl Signals {
@@ -29,6 +32,7 @@ impl Signals {
         Ok(Self {
             hangup: signal(SignalKind::hangup())?,
             user1: signal(SignalKind::user_defined1())?,
+            user2: signal(SignalKind::user_defined2())?,
             interrupt: signal(SignalKind::interrupt())?,
             terminate: signal(SignalKind::terminate())?,
         })
@@ -50,6 +54,7 @@ impl Signals {
             _ = self.interrupt.recv() => Word::Stop,
             _ = self.hangup.recv() => Word::Reload,
             _ = self.user1.recv() => Word::ReopenLogs,
+            _ = self.user2.recv() => Word::Upgrade,
         }
     }
 }

@@ -82,7 +82,11 @@ impl Worker {
             none => {
                 // What the operator wants of servers follows them from where they were.
                 let before = Arc::new(self.naming.before(&configured));
-                none.insert(Running::first(&before, self.observed.clone(), self.heard.clone())?)
+                let mut running = Running::first(&before, self.observed.clone(), self.heard.clone())?;
+                if let Some(state) = self.state.take() {
+                    running.recall(state);
+                }
+                none.insert(running)
             }
         };
         if let Some(line) = self.runner.take() {
@@ -94,6 +98,7 @@ impl Worker {
             running.scans = Some(Scans::new(flows));
             running.halves.adopt(writer, tables);
         }
+        self.is_held = false; // What was written meanwhile is known now.
         running.unconfirmed = Some(source.generation);
         running.source = source;
         running.change_to(&model, next, listeners, &self.outcomes);

@@ -191,9 +191,12 @@ pub(super) fn starting(request: &Request) -> serde_json::Result<Answer> {
     let not_ready = || Ready { reasons: vec![WHY.to_owned()], ..Ready::default() };
     Ok(match request {
         Request::Ready { .. } => Answer::Ok(serde_json::to_value(not_ready())?),
-        Request::Status | Request::Metrics | Request::Reload | Request::Server { .. } | Request::Weight { .. } => {
-            Answer::Error(WHY.to_owned())
-        }
+        Request::Status
+        | Request::Metrics
+        | Request::Reload
+        | Request::Upgrade { .. }
+        | Request::Server { .. }
+        | Request::Weight { .. } => Answer::Error(WHY.to_owned()),
     })
 }
 

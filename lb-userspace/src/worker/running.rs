@@ -65,6 +65,8 @@ pub(super) struct Running {
     pub(super) verdicts: Verdicts,
     /// Which frontends have had their quorum of servers that were checked.
     pub(super) proven: Proven,
+    /// Servers that the worker of another binary has probed, from which this one has taken over.
+    pub(super) probed: BTreeSet<u64>,
     pub(super) threads: l7::Threads,
     /// Where access logs go.
     pub(super) sinks: Sinks,
@@ -94,6 +96,7 @@ impl Running {
             configured: Arc::clone(model),
             verdicts: Verdicts::default(),
             proven: Proven::default(),
+            probed: BTreeSet::new(),
             agents: Agents::new(&checker, heard),
             checker,
             threads: l7::Threads::start(model.global.threads)?,
@@ -209,9 +212,14 @@ impl Running {
                 Some(tracked) => model.identity(tracked),
                 None => Some(server.identity(&backend.name)),
             };
-            let was_probed = || self.verdicts.known(judged?)?.last;
-            !is_checked || (standing.health == Health::Up && was_probed().is_some())
+            let was_probed = || judged.is_some_and(|judged| self.was_probed(judged));
+            !is_checked || (standing.health == Health::Up && was_probed())
         })
+    }
+
+    /// Whether a server was probed, since this process or the one from which it took over began.
+    pub(super) fn was_probed(&self, identity: u64) -> bool {
+        self.probed.contains(&identity) || self.verdicts.known(identity).is_some_and(|known| known.last.is_some())
     }
 
     /// Takes into account what agents said, or that they were silent: both halves get all of it at once.

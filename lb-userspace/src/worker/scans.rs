@@ -80,6 +80,11 @@ impl Scans {
         self.asked.is_some_and(|until| now < until)
     }
 
+    /// Whether one is under way.
+    pub(super) fn is_running(&self) -> bool {
+        self.is_running
+    }
+
     /// Begins a scan; `counted` gets what it finds.
     pub(super) fn begin(&mut self, halves: &mut Halves, counted: &mpsc::Sender<Counted>) {
         let begun = Instant::now();

@@ -139,6 +139,7 @@ fn what_is_left_out_has_the_documented_default() {
     let global = &model.global;
     assert_eq!((global.hash_key, global.threads, global.on_stop), ([0, 0], 1, OnStop::Detach));
     assert_eq!((global.stop_timeout, global.metrics), (Duration::from_secs(30), None));
+    assert_eq!(global.hard_stop_after, None);
     assert_eq!(global.control_socket.to_str(), Some("/run/sluice/sluice.sock"));
     assert_eq!(global.pin_dir.to_str(), Some("/sys/fs/bpf/sluice"));
     let b = backend(&model, "b");

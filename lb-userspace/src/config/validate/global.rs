@@ -37,6 +37,12 @@ pub(super) fn global(typed: Option<&Typed>, cpus: usize, out: &mut Vec<Diagnosti
             STOP_TIMEOUT,
             out,
         ),
+        hard_stop_after: range::optional(
+            [&typed.hard_stop_after, &Knob::Absent],
+            "hard_stop_after",
+            Duration::ZERO..=range::LONGEST,
+            out,
+        ),
         metrics: typed.metrics.value().copied(),
         flow_timeout_tcp: flow_timeout(&typed.flow_timeout_tcp, "flow_timeout_tcp", FLOW_TIMEOUT_TCP, out),
         flow_timeout_udp: flow_timeout(&typed.flow_timeout_udp, "flow_timeout_udp", FLOW_TIMEOUT_UDP, out),

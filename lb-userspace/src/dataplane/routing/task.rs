@@ -30,12 +30,15 @@ const REREAD_SHARE: u32 = 10;
 const ASK_SHARE: u32 = 10;
 
 /// What the supervisor wants of the task.
-#[derive(Debug)]
 pub(super) enum Command {
     /// See [`Routing::watch`](super::Routing::watch).
     Watch { servers: BTreeSet<IpAddr>, answer: oneshot::Sender<BTreeMap<IpAddr, u16>> },
     /// See [`Routing::attached`](super::Routing::attached).
     Attached(BTreeSet<u32>),
+    /// See [`Routing::hold`](super::Routing::hold).
+    Hold { answer: oneshot::Sender<()> },
+    /// See [`Routing::go_on`](super::Routing::go_on).
+    GoOn(Box<dyn RowWriter>),
     /// See [`Routing::stop`](super::Routing::stop).
     Stop { answer: oneshot::Sender<()> },
 }
@@ -105,6 +108,7 @@ impl Task {
     /// Until told to stop, or until nobody holds the other end of `commands`.
     pub(super) async fn run(mut self, mut commands: mpsc::UnboundedReceiver<Command>) {
         let mut retry = Instant::now() + RETRY;
+        let mut is_held = false;
         loop {
             let due = self.due != Due::default();
             tokio::select! {
@@ -115,17 +119,25 @@ impl Task {
                         self.table.attach(interfaces);
                         self.follow().await;
                     }
+                    Some(Command::Hold { answer }) => {
+                        is_held = true;
+                        answer.send(()).unwrap_or_default(); // Nobody waits for it any more.
+                    }
+                    Some(Command::GoOn(maps)) => {
+                        (self.maps, self.due, self.not_before) = (maps, Due::ALL, Instant::now());
+                        is_held = false;
+                    }
                     Some(Command::Stop { answer }) => return self.stop(answer).await,
                     None => return,
                 },
-                () = sleep_until(self.not_before), if due => self.catch_up().await,
-                heard = self.netlink.listen(), if !self.due.reconnect => {
+                () = sleep_until(self.not_before), if due && !is_held => self.catch_up().await,
+                heard = self.netlink.listen(), if !self.due.reconnect && !is_held => {
                     if self.hear_all(heard) {
                         self.follow().await;
                     }
                 }
-                addresses = self.events.unresolved() => self.ask(addresses).await,
-                () = sleep_until(retry) => {
+                addresses = self.events.unresolved(), if !is_held => self.ask(addresses).await,
+                () = sleep_until(retry), if !is_held => {
                     retry = Instant::now() + RETRY;
                     self.follow().await;
                     self.complain();

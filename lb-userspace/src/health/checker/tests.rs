@@ -62,6 +62,7 @@ fn model(check: Check, addresses: &[SocketAddr]) -> Model {
         threads: 1,
         on_stop: OnStop::Detach,
         stop_timeout: Duration::from_secs(1),
+        hard_stop_after: None,
         metrics: None,
         flow_timeout_tcp: Duration::from_hours(1),
         flow_timeout_udp: Duration::from_mins(3),

@@ -25,6 +25,7 @@ pub(crate) fn model(frontends: Vec<Frontend>, backends: Vec<Backend>) -> Model {
         max_connections: None,
         on_stop: OnStop::Detach,
         stop_timeout: LONG,
+        hard_stop_after: None,
         metrics: None,
         flow_timeout_tcp: Duration::from_hours(1),
         flow_timeout_udp: Duration::from_mins(3),

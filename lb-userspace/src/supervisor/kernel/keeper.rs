@@ -12,7 +12,7 @@ use crate::{
 };
 use std::time::Duration;
 use tokio::{
-    sync::watch,
+    sync::{oneshot, watch},
     task::{JoinHandle, spawn_local},
     time::sleep,
 };
@@ -22,26 +22,29 @@ use tracing::{error, info, warn};
 const RETRY: Duration = Duration::from_secs(1);
 
 /// The interfaces of the configuration, and how the program runs there or why it does not.
-type Attachments = Vec<(String, Result<Attached, String>)>;
+pub(super) type Attachments = Vec<(String, Result<Attached, String>)>;
 
 /// The handle of the task that keeps. Dropped, the task ends, and all stays as it is.
 pub(super) struct Keeper {
     attachments: watch::Receiver<Attachments>,
-    task: JoinHandle<()>,
+    /// Dropped, it ends the task, which gives the program back.
+    stop: Option<oneshot::Sender<()>>,
+    task: JoinHandle<Loaded>,
 }
 
 impl Keeper {
-    /// Starts to keep the program where it was attached.
-    pub(super) fn start(loaded: Loaded, pins: Pins, routing: Routing, attached: Vec<Attached>) -> Self {
-        attached.iter().for_each(announce);
-        let attachments = attached.into_iter().map(|attached| (attached.interface.clone(), Ok(attached))).collect();
+    /// Starts to keep the program where it was attached, or should be.
+    pub(super) fn start(loaded: Loaded, pins: Pins, routing: Routing, attachments: Attachments) -> Self {
+        attachments.iter().filter_map(|(_, attached)| attached.as_ref().ok()).for_each(announce);
         let (report, attachments) = watch::channel(attachments);
-        Self { attachments, task: spawn_local(Task { loaded, pins, routing, report }.run()) }
+        let (stop, stopped) = oneshot::channel();
+        let task = spawn_local(Task { loaded, pins, routing, report }.run(stopped));
+        Self { attachments, stop: Some(stop), task }
     }
 
     /// Where the program runs.
     pub(super) fn interfaces(&self) -> Vec<Interface> {
-        self.attachments.borrow().iter().map(|(name, attached)| interface(name, attached)).collect()
+        interfaces(&self.attachments.borrow())
     }
 
     /// Waits until [`interfaces`](Self::interfaces) are others than when this was last waited for.
@@ -51,10 +54,11 @@ impl Keeper {
         }
     }
 
-    /// Ends the task, so that what is detached from now on stays so.
-    pub(super) async fn stop(mut self) {
-        self.task.abort();
-        _ = (&mut self.task).await;
+    /// Ends the task, so that what is detached from now on stays so. The program, and where it runs.
+    pub(super) async fn let_go(&mut self) -> Option<(Loaded, Attachments)> {
+        drop(self.stop.take()?);
+        let loaded = (&mut self.task).await.ok()?;
+        Some((loaded, self.attachments.borrow().clone()))
     }
 }
 
@@ -72,10 +76,11 @@ struct Task {
 }
 
 impl Task {
-    async fn run(mut self) {
+    async fn run(mut self, mut stopped: oneshot::Receiver<()>) -> Loaded {
         loop {
             let is_off = self.report.borrow().iter().any(|(_, attached)| attached.is_err());
             tokio::select! {
+                _ = &mut stopped => return self.loaded,
                 () = self.routing.links_changed() => {}
                 () = sleep(RETRY), if is_off => {}
             }
@@ -119,6 +124,11 @@ fn announce(Attached { interface, mode, adopted, .. }: &Attached) {
              more"
         ),
     }
+}
+
+/// As status reports show them.
+pub(super) fn interfaces(attachments: &Attachments) -> Vec<Interface> {
+    attachments.iter().map(|(name, attached)| interface(name, attached)).collect()
 }
 
 fn interface(name: &str, attached: &Result<Attached, String>) -> Interface {

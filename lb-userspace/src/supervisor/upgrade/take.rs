@@ -1,0 +1,230 @@
+//! The new side: takes over from the binary that started us.
+
+use super::message::{Greeting, Report, ToNew, ToOld};
+use crate::{
+    channel::{Channel, ChannelError, ToWorker, to_memory_file},
+    model::Global,
+    preflight,
+    supervisor::{
+        Configuration, Options, Supervisor, bind_metrics,
+        certificates::Watch,
+        complain,
+        kernel::{Kernel, Prepared},
+        limits,
+        listeners::Listeners,
+        lock::Lock,
+        notify::Notify,
+        open_control,
+        pulse::Pulse,
+        runner::Runner,
+        spawn,
+    },
+};
+use anyhow::{Context, bail};
+use std::{
+    collections::{BTreeMap, VecDeque},
+    fs, io,
+    net::{SocketAddr, TcpListener},
+    os::{
+        fd::{AsFd, OwnedFd},
+        unix::net::UnixListener,
+    },
+    path::PathBuf,
+    time::Duration,
+};
+use tracing::{info, warn};
+
+/// How long connections may go on that the worker of a failed upgrade has accepted.
+const FAILED: Duration = Duration::from_secs(2);
+
+/// What the old binary hands over.
+#[derive(Default)]
+pub(in crate::supervisor) struct Inherited {
+    listeners: BTreeMap<SocketAddr, Vec<TcpListener>>,
+    control: Option<(PathBuf, UnixListener, Lock)>,
+    metrics: Option<(SocketAddr, TcpListener)>,
+    kernel: Option<(PathBuf, Lock)>,
+    addresses: Option<OwnedFd>,
+}
+
+impl Supervisor {
+    /// Takes over from the binary that has started us, which waits at the other end of standard input. Afterwards all is ours.
+    pub(in crate::supervisor) async fn take_over(options: Options) -> anyhow::Result<Self> {
+        let line = Channel::new(io::stdin().as_fd().try_clone_to_owned()?)?;
+        let heard = line.receive::<Greeting>().await.context("`--take-over` is not for people")?;
+        let (greeting, _) = heard.context("there is nobody to take over from")?;
+        let reply = greeting.reply();
+        line.send(&reply, &[]).await?;
+        if let Some(why) = reply.refused {
+            bail!(why);
+        }
+        info!(from = greeting.version, "taking over");
+        match Self::take(&line, options, &greeting).await {
+            Ok(supervisor) => Ok(supervisor),
+            Err(error) => {
+                let why = format!("{error:#}");
+                line.send(&ToOld::Failed { why }, &[]).await.unwrap_or_default();
+                Err(error)
+            }
+        }
+    }
+
+    async fn take(line: &Channel, options: Options, greeting: &Greeting) -> anyhow::Result<Self> {
+        let inherited = Inherited::receive(line).await?;
+        let was_at = inherited.control.as_ref().map(|(path, ..)| path.clone());
+        let (mut supervisor, prepared, report) = Self::prepare(options, inherited, greeting).await?;
+        line.send(&ToOld::Prepared, &[]).await?;
+        let taken = supervisor.take_up_all(line, prepared, report).await;
+        if let Err(error) = taken {
+            supervisor.let_go().await;
+            return Err(error);
+        }
+        // Whoever handed over may have died since: then it is ours all the more.
+        match line.receive::<ToNew>().await {
+            Ok(Some((ToNew::Yours, _)) | None) => {}
+            Ok(Some(_)) | Err(_) => warn!("the old binary ends without a word"),
+        }
+        if let Some(kernel) = &mut supervisor.kernel {
+            kernel.clear_up(&supervisor.started.interfaces);
+        }
+        if let Some(path) = was_at.filter(|path| *path != supervisor.started.control_socket)
+            && let Err(error) = fs::remove_file(&path)
+        {
+            warn!(%error, path = %path.display(), "cannot remove the old control socket");
+        }
+        Ok(supervisor)
+    }
+
+    /// All that can fail and changes nothing.
+    async fn prepare(
+        options: Options,
+        inherited: Inherited,
+        greeting: &Greeting,
+    ) -> anyhow::Result<(Self, Option<Prepared>, Report)> {
+        let configuration = Configuration::read(&options).context("the configuration on disk is refused")?;
+        let (model, global) = (&configuration.model, &configuration.model.global);
+        limits::raise_open_files(model);
+        let warnings = configuration.warnings.clone() + &limits::report(model) + &preflight::read::report(model).await;
+        complain(&warnings);
+        let Inherited { listeners, control, metrics, kernel, addresses } = inherited;
+        let (listeners, gone) = Listeners::default().with(listeners, model)?;
+        let (control, lock) = match control {
+            Some((path, control, lock)) if path == global.control_socket => (control, lock),
+            Some(_) | None => {
+                let lock = Lock::beside(&global.control_socket)?;
+                (open_control(global)?, lock)
+            }
+        };
+        let metrics = match (metrics, global.metrics) {
+            (Some((before, metrics)), Some(address)) if before == address => Some(metrics),
+            (_, address) => address.map(bind_metrics).transpose()?,
+        };
+        let mut runner = Runner::default();
+        runner.follow(&[model], global, None).await?;
+        let prepared = prepare_kernel(&configuration, kernel, greeting)?;
+        let worker = spawn(&options, global)?;
+        let notify = Notify::from_environment();
+        let supervisor = Self {
+            options,
+            started: global.clone(),
+            generation: greeting.generation + 1,
+            kernel: None,
+            listeners,
+            control,
+            metrics,
+            worker,
+            runner,
+            reloads_asked: 0,
+            upgrades_asked: VecDeque::new(),
+            is_held: false,
+            successor: None,
+            watch: Watch::default(),
+            pulse: Pulse::new(notify.watchdog()),
+            notify,
+            addresses,
+            lock,
+            configuration,
+        };
+        Ok((supervisor, prepared, Report { warnings, gone }))
+    }
+
+    /// Takes the old one's place, once it has let go.
+    async fn take_up_all(&mut self, line: &Channel, prepared: Option<Prepared>, report: Report) -> anyhow::Result<()> {
+        let state = match line.receive().await? {
+            Some((ToNew::Take, descriptors)) => {
+                descriptors.into_iter().next().context("nothing is known of servers")?
+            }
+            Some(_) => bail!("the old binary spoke out of turn"),
+            None => bail!("the old binary has gone before it let go"),
+        };
+        if let Some(prepared) = prepared {
+            self.kernel = Some(prepared.follow(&self.started.interfaces).await?);
+        }
+        self.worker.send(&ToWorker::State, &[state.as_fd()]).await?;
+        self.equip_worker().await?;
+        if let Some(kernel) = &mut self.kernel {
+            kernel.attach(&self.started.interfaces)?;
+            let interfaces = Kernel::interfaces(kernel);
+            self.worker.send(&ToWorker::Interfaces(interfaces), &[]).await?;
+        }
+        self.open_doors().await?;
+        match line.send(&ToOld::Ready, &[to_memory_file(&report)?.as_fd()]).await {
+            Err(error) if !error.is_end() => Err(error.into()),
+            Ok(()) | Err(_) => Ok(()),
+        }
+    }
+
+    /// Ends what was prepared, or half taken: the old one goes on, and has all of it.
+    async fn let_go(mut self) {
+        let stopped: Result<(), ChannelError> = self.worker.send(&ToWorker::Stop { within: FAILED }, &[]).await;
+        stopped.unwrap_or_default();
+        self.worker.ended(FAILED * 2).await;
+        self.runner.stop().await;
+    }
+}
+
+/// The kernel half, loaded: that which runs, or the first one.
+fn prepare_kernel(
+    configuration: &Configuration,
+    running: Option<(PathBuf, Lock)>,
+    greeting: &Greeting,
+) -> anyhow::Result<Option<Prepared>> {
+    let global: &Global = &configuration.model.global;
+    let lock = match running {
+        Some((pin_dir, _)) if pin_dir != global.pin_dir => bail!(
+            "`[global] pin_dir` is {} now, and what runs is pinned below {}: that changes only by a restart",
+            global.pin_dir.display(),
+            pin_dir.display()
+        ),
+        Some((_, lock)) => Some(lock),
+        None if configuration.model.needs_kernel() => None,
+        None => return Ok(None),
+    };
+    let may_carry = !greeting.has_other_rows();
+    Prepared::load(global, lock, may_carry, greeting.drop_flows).map(Some)
+}
+
+impl Inherited {
+    async fn receive(line: &Channel) -> anyhow::Result<Self> {
+        let mut inherited = Self::default();
+        loop {
+            let heard = line.receive().await.context("what the old binary hands over cannot be read")?;
+            let (message, descriptors) = heard.context("the old binary has gone")?;
+            let mut descriptors = descriptors.into_iter();
+            let mut next = || descriptors.next().context("the old binary hands over too few descriptors");
+            match message {
+                ToNew::ControlSocket { path } => {
+                    inherited.control = Some((path, UnixListener::from(next()?), Lock::inherited(next()?)));
+                }
+                ToNew::MetricsSocket { address } => inherited.metrics = Some((address, TcpListener::from(next()?))),
+                ToNew::Kernel { pin_dir } => inherited.kernel = Some((pin_dir, Lock::inherited(next()?))),
+                ToNew::Addresses => inherited.addresses = Some(next()?),
+                ToNew::Listeners { address } => {
+                    inherited.listeners.entry(address).or_default().extend(descriptors.map(TcpListener::from));
+                }
+                ToNew::Prepare => return Ok(inherited),
+                ToNew::Take | ToNew::Yours => bail!("the old binary spoke out of turn"),
+            }
+        }
+    }
+}

@@ -1,0 +1,83 @@
+//! How a worker ends, or makes way for that of another binary.
+
+use super::{Worker, running::Running};
+use crate::channel::{ToSupervisor, from_memory_file, to_memory_file};
+use anyhow::Context;
+use std::{
+    collections::BTreeSet,
+    net::SocketAddr,
+    os::fd::{AsFd, OwnedFd},
+    time::Duration,
+};
+use tokio::{
+    task::AbortHandle,
+    time::{Instant, timeout_at},
+};
+use tracing::{debug, info};
+
+/// How long the lines of the last requests may take to their targets.
+const LAST_LINES: Duration = Duration::from_secs(1);
+/// How long operators are answered whose questions came just before another binary took over.
+const LAST_QUESTIONS: Duration = Duration::from_millis(100);
+
+impl Worker {
+    /// Judges and writes nothing from now on, and tells what is known. A configuration ends it.
+    pub(super) async fn hold(&mut self) -> anyhow::Result<()> {
+        self.is_held = true;
+        if let Some(Running { scans: Some(scans), halves, .. }) = &mut self.running
+            && scans.is_running()
+            && let Some(counted) = self.counted_in.recv().await
+        {
+            scans.take(halves, counted); // It has forgotten flows until now.
+        }
+        let state = self.running.as_ref().map(Running::state).unwrap_or_default();
+        self.send(&ToSupervisor::Held, &[to_memory_file(&state)?.as_fd()]).await
+    }
+
+    /// Serves what is open, takes nothing new, writes no map any more: a daemon after us may own them already.
+    pub(super) async fn drain(mut self, within: Option<Duration>, why: &str) -> anyhow::Result<()> {
+        if within.is_none() {
+            self.doors.iter().for_each(AbortHandle::abort); // The daemon after us needs their addresses.
+        }
+        let Some(running) = self.take_leave() else { return Ok(()) };
+        let within = within.unwrap_or(running.halves.model.global.stop_timeout);
+        info!(?within, open = running.threads.connections(), why, "draining");
+        running.threads.drain(within).await;
+        running.sinks.close(LAST_LINES).await;
+        debug!("drained");
+        Ok(())
+    }
+
+    /// Serves what is open, and leaves the listening sockets to the worker of another binary, but for those that it does not have.
+    pub(super) async fn retire(
+        mut self,
+        within: Option<Duration>,
+        mut descriptors: Vec<OwnedFd>,
+    ) -> anyhow::Result<()> {
+        self.doors.iter().for_each(AbortHandle::abort);
+        let until = Instant::now() + LAST_QUESTIONS;
+        while let Ok(Some(asked)) = timeout_at(until, self.requests_in.recv()).await {
+            self.asked(asked).await?;
+        }
+        let gone: BTreeSet<SocketAddr> = from_memory_file(descriptors.pop().context("no addresses")?, u64::MAX)?;
+        let Some(running) = self.take_leave() else { return Ok(()) };
+        info!(?within, open = running.threads.connections(), "retiring: another binary has taken over");
+        running.threads.retire(within, gone).await;
+        running.sinks.close(LAST_LINES).await;
+        debug!("retired");
+        Ok(())
+    }
+
+    /// Asks, judges and answers nothing any more; whoever asks is told that we stop.
+    fn take_leave(&mut self) -> Option<Running> {
+        self.requests_in.close();
+        while self.requests_in.try_recv().is_ok() {}
+        self.reload_waits.clear();
+        self.upgrade_waits.clear();
+        self.naming.stop();
+        let mut running = self.running.take()?;
+        running.checker.stop();
+        running.agents.stop();
+        Some(running)
+    }
+}

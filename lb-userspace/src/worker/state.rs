@@ -1,0 +1,55 @@
+//! What a worker leaves to that of another binary: all that is known of servers and stands neither in the configuration nor in
+//! the kernel's maps, and the keys of TLS sessions. Counts of probes in a row, counters of the proxy and the places of servers
+//! that rise slowly begin anew.
+
+use super::running::Running;
+use crate::{
+    admin::status::Failover,
+    l7::tls::tickets,
+    model::Server,
+    servers::{Proven, Registry, Remembered},
+};
+use serde::{Deserialize, Serialize};
+use std::collections::{BTreeSet, VecDeque};
+
+/// It travels as a memory file between processes of one machine, and supervisors pass it on unread.
+#[derive(Debug, Default, Deserialize, Serialize)]
+#[serde(default)]
+pub struct State {
+    /// How servers stand, and what was said of them.
+    servers: Remembered,
+    /// Servers that were probed, by their identity.
+    probed: BTreeSet<u64>,
+    /// Frontends that have had their quorum of servers that were checked.
+    proven: Proven,
+    /// The last changes of health.
+    failovers: VecDeque<Failover>,
+    /// What sessions are resumed by.
+    tickets: Vec<tickets::Kept>,
+}
+
+impl Running {
+    /// What the next worker should know.
+    pub(super) fn state(&self) -> State {
+        let model = &self.halves.model;
+        let identities = model.backends.iter().flat_map(|backend| {
+            let identity = |server: &Server| server.identity(&backend.name);
+            backend.servers.iter().map(identity)
+        });
+        State {
+            servers: self.halves.registry.remembered(),
+            probed: identities.filter(|identity| self.was_probed(*identity)).collect(),
+            proven: self.proven.clone(),
+            failovers: self.failovers.clone(),
+            tickets: tickets::kept(),
+        }
+    }
+
+    /// Goes on with what another worker knew; to be called before the first configuration.
+    pub(super) fn recall(&mut self, state: State) {
+        let State { servers, probed, proven, failovers, tickets } = state;
+        self.halves.registry = Registry::remembering(servers);
+        (self.probed, self.proven, self.failovers) = (probed, proven, failovers);
+        tickets::recall(tickets);
+    }
+}
