@@ -9,3 +9,4 @@ pub mod ring;
 pub mod flows;
 pub mod kernel;
 pub mod metrics;
+pub mod plan;

@@ -204,7 +204,7 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let file = to_memory_file(&vec!["x"; 100_000]).unwrap();
         one.send(&ToSupervisor::CreateRings(vec![7]), &[]).await.unwrap();
-        one.send(&ToSupervisor::Reload, &[file.as_fd(), listener.as_fd()]).await.unwrap();
+        one.send(&ToSupervisor::Reload { only: None }, &[file.as_fd(), listener.as_fd()]).await.unwrap();
         drop(one);
         let (first, none) = other.receive::<ToSupervisor>().await.unwrap().unwrap();
         assert!(matches!(first, ToSupervisor::CreateRings(rings) if rings == [7]) && none.is_empty());
@@ -214,7 +214,7 @@ mod tests {
         let text: Vec<String> = from_memory_file(descriptors.pop().unwrap(), 1 << 20).unwrap();
         assert_eq!(text.len(), 100_000);
         assert!(other.receive::<ToSupervisor>().await.unwrap().is_none());
-        assert!(other.send(&ToSupervisor::Reload, &[]).await.unwrap_err().is_end());
+        assert!(other.send(&ToSupervisor::Reload { only: None }, &[]).await.unwrap_err().is_end());
     }
 
     #[tokio::test]

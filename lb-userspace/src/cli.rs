@@ -6,6 +6,7 @@ mod detach;
 mod flows;
 mod manual;
 mod maps;
+mod plan;
 mod ready;
 mod ring;
 mod run;
@@ -15,6 +16,7 @@ mod upgrade;
 
 use crate::{
     admin::flows::Filter,
+    channel::message::Part,
     config::{Diagnostics, Format, units},
     servers::{Admin, Weight},
 };
@@ -60,6 +62,10 @@ enum Verb {
     },
     /// Take up the changed configuration, whole or not at all
     Reload {
+        /// Only what changed of these files; the text of the configuration is not read again. A bad one is named and refused, the
+        /// others are taken up
+        #[arg(long, value_enum, value_name = "WHAT")]
+        only: Option<Part>,
         #[command(flatten)]
         daemon: Daemon,
     },
@@ -78,6 +84,24 @@ enum Verb {
         drop_flows: bool,
         #[command(flatten)]
         daemon: Daemon,
+    },
+    /// Show what a reload would change, without doing it
+    ///
+    /// Compares a configuration with the one that runs: keys, files, addresses that are listened on, and what the kernel holds.
+    /// What is removed is shown with the flows and connections that it has, and how long it may drain.
+    ///
+    /// Exit status: 0: it could be reloaded; 1: it could not, or the daemon cannot be asked. With --exit-code 2: it could, and
+    /// something would change.
+    Plan {
+        #[command(flatten)]
+        config: Config,
+        /// Exit with 2 if something would change
+        #[arg(long)]
+        exit_code: bool,
+        #[command(flatten)]
+        daemon: Daemon,
+        #[command(flatten)]
+        pins: Pins,
     },
     /// Show how the daemon, its backends and servers stand
     Status {
@@ -236,7 +260,8 @@ pub fn main() -> ExitCode {
         Verb::Worker { uid, gid } => run::worker(uid.zip(gid)),
         Verb::Runner { uid, gid } => run::runner(uid.zip(gid)),
         Verb::Check { config, short, host } => check::run(&config.config, short, host),
-        Verb::Reload { daemon } => server::reload(&daemon),
+        Verb::Reload { only, daemon } => server::reload(&daemon, only),
+        Verb::Plan { config, exit_code, daemon, pins } => plan::run(&daemon, &config.config, &pins.pins, exit_code),
         Verb::Upgrade { binary, drop_flows, daemon } => upgrade::run(&daemon, binary, drop_flows),
         Verb::Status { daemon } => status::run(&daemon),
         Verb::Ready { frontends, timeout, daemon } => Ok(ready::run(&daemon, frontends, timeout)),

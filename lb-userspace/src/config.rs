@@ -12,6 +12,7 @@
 pub mod error;
 pub mod bundle;
 pub mod file;
+pub mod outline;
 pub mod units;
 
 mod disk;
@@ -28,7 +29,7 @@ mod validate;
 mod tests;
 
 pub use bundle::{Bundle, CollectError, ConfigFile, PemFile, collect};
-pub(crate) use bundle::{certificate_paths, collect_certificates};
+pub(crate) use bundle::{certificate_paths, collect_certificates, collect_files};
 pub use error::{Diagnostic, Diagnostics, Format, Severity};
 pub use read::KnobDoc;
 pub use source::{Position, Span};

@@ -6,6 +6,7 @@ pub mod census;
 pub mod transition;
 pub mod desired;
 pub mod diff;
+pub mod preview;
 
 pub use census::{Census, Connections};
 pub use desired::{Planner, desired};

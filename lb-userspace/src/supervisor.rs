@@ -19,12 +19,17 @@ mod pulse;
 mod rights;
 mod runner;
 mod reload;
+mod renewal;
 mod signals;
 pub mod upgrade;
 
 use crate::{
     admin,
-    channel::{ToSupervisor, ToWorker, from_memory_file, message::Interface, to_memory_file},
+    channel::{
+        ToSupervisor, ToWorker, from_memory_file,
+        message::{Interface, Part},
+        to_memory_file,
+    },
     model::Global,
     preflight,
     worker::privileges,
@@ -130,8 +135,8 @@ struct Supervisor {
     metrics: Option<TcpListener>,
     worker: Worker,
     runner: Runner,
-    /// Reloads that the worker has asked for and that are not answered yet.
-    reloads_asked: usize,
+    /// Reloads that the worker has asked for and that are not answered yet, in the order of asking.
+    reloads_asked: VecDeque<Option<Part>>,
     /// Upgrades that the worker has asked for.
     upgrades_asked: VecDeque<Wanted>,
     /// The worker and the kernel half hold still, so that another binary can take over.
@@ -194,7 +199,7 @@ impl Supervisor {
             metrics,
             worker,
             runner,
-            reloads_asked: 0,
+            reloads_asked: VecDeque::new(),
             upgrades_asked: VecDeque::new(),
             is_held: false,
             successor: None,
@@ -223,7 +228,7 @@ impl Supervisor {
         let mut pause = RESTART_PAUSE;
         while !self.has_successor() {
             // Whoever asked while the last reload ran may have a newer file in mind.
-            let cue = if self.reloads_asked > 0 {
+            let cue = if self.reloads_asked.front().is_some() {
                 Cue::Reload
             } else if let Some(wanted) = self.upgrades_asked.pop_front() {
                 Cue::Upgrade(wanted)
@@ -256,7 +261,7 @@ impl Supervisor {
         match cue {
             Cue::Reload => self.reload().await,
             Cue::Upgrade(wanted) => self.upgrade(wanted).await,
-            Cue::Certificates => self.renew_certificates().await,
+            Cue::Certificates => drop(self.renew(Part::Certificates).await),
             Cue::ReopenLogs => match self.send_log_files(&self.configuration, true).await {
                 Ok(()) => info!("access logs opened again"),
                 Err(error) => error!(error = format!("{error:#}"), "cannot open access logs again; the old ones go on"),
@@ -344,7 +349,7 @@ impl Supervisor {
             }
             (ToSupervisor::Watch { .. } | ToSupervisor::CreateRings(_), None) => bail!("there is no kernel half"),
             (ToSupervisor::Addresses, _) => self.addresses = descriptors.pop(),
-            (ToSupervisor::Reload, _) => self.reloads_asked += 1,
+            (ToSupervisor::Reload { only }, _) => self.reloads_asked.push_back(only),
             (ToSupervisor::Pong { number, up, servers }, _) => self.lives(number, up, servers),
             (ToSupervisor::Upgrade { binary, drop_flows }, _) => {
                 self.upgrades_asked.push_back(Wanted { binary, drop_flows, is_answered: true });
@@ -363,7 +368,7 @@ impl Supervisor {
         error!(how, pause = ?*pause, "the worker is gone; packets go on, connections wait for the next worker");
         tokio::time::sleep(*pause).await;
         *pause = (*pause * 2).min(RESTART_PAUSE_MAX);
-        self.reloads_asked = 0; // Who asked has lost the connection.
+        self.reloads_asked.clear(); // Who asked has lost the connection.
         self.upgrades_asked.clear();
         let equipped = match spawn(&self.options, &self.started) {
             Ok(worker) => {

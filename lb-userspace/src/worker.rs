@@ -72,7 +72,7 @@ pub fn run(line: OwnedFd) -> anyhow::Result<()> {
             SignalKind::terminate(),
         ];
         let _unheard = unheard.into_iter().map(signal).collect::<io::Result<Vec<_>>>()?;
-        Worker::new(Channel::new(line)?).serve().await
+        Box::pin(Worker::new(Channel::new(line)?).serve()).await
     })
 }
 
@@ -168,11 +168,7 @@ impl Worker {
                 },
                 Some(outcome) = self.outcomes_in.recv(), if acts => self.probed(outcome),
                 Some(heard) = self.heard_in.recv(), if acts => self.listen(heard),
-                Some(server) = self.observed_in.recv(), if acts => {
-                    if let Some(running) = &mut self.running {
-                        running.observed(server);
-                    }
-                }
+                Some(server) = self.observed_in.recv(), if acts => self.running.iter_mut().for_each(|it| it.observed(server)),
                 Some(answered) = self.answers_in.recv(), if acts || self.waiting.is_some() => {
                     self.naming.record(answered, Instant::now());
                     self.take_up_if_ready().await?;
@@ -366,7 +362,8 @@ impl Worker {
         if !running.halves.settled() {
             return Ok(());
         }
-        let (confirmed, has_moved) = (running.unconfirmed.take(), mem::take(&mut running.has_moved));
+        let has_moved = mem::take(&mut running.has_moved) | running.halves.have_left();
+        let confirmed = running.unconfirmed.take();
         running.confirmed = confirmed.unwrap_or(running.confirmed);
         if running.counters.is_some() && (confirmed.is_some() || has_moved) {
             let addresses = running.halves.needed_next_hops();
@@ -396,10 +393,11 @@ impl Worker {
             Request::Status => answer(waits, Answer::Ok(serde_json::to_value(running.status(&self.naming))?)),
             Request::Ready { frontends } => answer(waits, Answer::Ok(serde_json::to_value(running.ready(&frontends))?)),
             Request::Metrics => answer(waits, running.metrics(&self.naming)),
-            Request::Reload => {
+            Request::Reload { only } => {
                 self.reload_waits.push_back(waits);
-                self.tell(&ToSupervisor::Reload).await?;
+                self.tell(&ToSupervisor::Reload { only }).await?;
             }
+            Request::Outline => answer(waits, Answer::Ok(serde_json::to_value(&running.outline)?)),
             Request::Upgrade { binary, drop_flows } => {
                 self.upgrade_waits.push_back(waits);
                 self.tell(&ToSupervisor::Upgrade { binary, drop_flows }).await?;

@@ -12,12 +12,14 @@ pub mod ssh;
 pub mod sql;
 pub mod grpc;
 pub mod flood;
+pub mod websocket;
 
 pub use curl::curl;
 pub use flows::Flows;
 pub use http::{Answer, Connection};
 pub use load::{Exchange, Load};
 pub use seen::Seen;
+pub use websocket::WebSocket;
 
 use std::time::Duration;
 

@@ -14,6 +14,7 @@ pub mod mysql8;
 pub mod postgres;
 pub mod ssh;
 pub mod service;
+pub mod websocket;
 mod unprivileged;
 
 pub use agent::Agent;

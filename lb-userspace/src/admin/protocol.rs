@@ -1,6 +1,9 @@
 //! What the command line asks over the control socket: one line of JSON each way, one request a connection.
 
-use crate::servers::{Admin, Weight};
+use crate::{
+    channel::message::Part,
+    servers::{Admin, Weight},
+};
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 
@@ -21,8 +24,13 @@ pub enum Request {
     },
     /// Everything that is counted; answered by the text that a scraper reads.
     Metrics,
-    /// Read the configuration again; answered by a [`ReloadReport`](crate::channel::message::ReloadReport).
-    Reload,
+    /// Read the configuration again, or only a part of what it names; answered by a
+    /// [`ReloadReport`](crate::channel::message::ReloadReport).
+    Reload {
+        /// `None`: all of it.
+        #[serde(default)]
+        only: Option<Part>,
+    },
     /// Have another binary take over; answered by a [`ReloadReport`](crate::channel::message::ReloadReport).
     Upgrade {
         /// Which; absolute. `None`: what is now where the running one was started from.
@@ -30,6 +38,8 @@ pub enum Request {
         /// Go on where flows cannot be carried into maps of another schema.
         drop_flows: bool,
     },
+    /// The configuration that runs; answered by an [`Outline`](crate::config::outline::Outline).
+    Outline,
     /// Change the administrative state of a server; answered by a sentence.
     Server {
         /// The backend's name.
@@ -51,11 +61,13 @@ pub enum Request {
 }
 
 impl Request {
-    /// Whether only the owner of the daemon may ask this.
+    /// Whether only the owner of the daemon may ask this: because it changes something, or tells of the configuration.
     pub fn changes_something(&self) -> bool {
         match self {
             Self::Status | Self::Ready { .. } | Self::Metrics => false,
-            Self::Reload | Self::Upgrade { .. } | Self::Server { .. } | Self::Weight { .. } => true,
+            Self::Outline | Self::Reload { .. } | Self::Upgrade { .. } | Self::Server { .. } | Self::Weight { .. } => {
+                true
+            }
         }
     }
 }

@@ -160,7 +160,7 @@ mod tests {
 
     #[test]
     fn only_root_and_the_owner_change_something() {
-        let asks = |owner, uid| permitted(&Request::Reload, uid, owner);
+        let asks = |owner, uid| permitted(&Request::Reload { only: None }, uid, owner);
         assert!(asks(7, 7) && asks(7, 0) && asks(0, 0));
         assert!(!asks(7, 8) && !asks(0, 8));
         let server = Request::Server { backend: String::new(), server: String::new(), admin: Admin::Maint };

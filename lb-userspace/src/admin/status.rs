@@ -35,6 +35,26 @@ pub struct Status {
     pub failovers: Vec<Failover>,
     /// Where access logs go.
     pub logs: Vec<LogStatus>,
+    /// What reloads have removed and has flows or connections still.
+    #[serde(default)]
+    pub leaving: Vec<LeavingStatus>,
+}
+
+/// A frontend or server that a reload has removed, or moved to another address, and that has flows or connections still.
+#[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+pub struct LeavingStatus {
+    /// A frontend's name; a server's as BACKEND/NAME, or nothing if nobody knows it any more, as after a restart.
+    pub name: String,
+    /// `frontend` or `server`.
+    pub kind: String,
+    /// A server's address.
+    pub address: Option<String>,
+    /// Connections of the proxy open now.
+    pub connections: u64,
+    /// Flows that the kernel half remembers one by one, as of the last look; those of slots that it just loses come as they send.
+    pub flows: u64,
+    /// Seconds after which what is left will be cut.
+    pub within: u64,
 }
 
 /// Changes of health that are remembered.

@@ -120,8 +120,12 @@ pub enum ToSupervisor {
         /// All servers, if they are counted.
         servers: usize,
     },
-    /// Read the configuration again; answered by one [`ToWorker::Reloaded`], in the order of asking.
-    Reload,
+    /// Read the configuration again, or only a part of what it names; answered by one [`ToWorker::Reloaded`], in the order of
+    /// asking.
+    Reload {
+        /// `None`: all of it.
+        only: Option<Part>,
+    },
     /// Have another binary take over; answered by one [`ToWorker::Upgraded`], in the order of asking.
     Upgrade {
         /// Which. `None`: what is now where the running one was started from.
@@ -131,6 +135,16 @@ pub enum ToSupervisor {
     },
     /// Nothing is judged or written any more. Descriptor: a memory file with the [`State`](crate::worker::state::State).
     Held,
+}
+
+/// What can be read again without the configuration itself.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum Part {
+    /// Certificates with their keys and staples, authorities, revocation lists
+    Certificates,
+    /// What ACLs, maps, answers and error pages are read from
+    Files,
 }
 
 /// How the kernel half runs on an interface.

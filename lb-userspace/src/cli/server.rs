@@ -1,7 +1,11 @@
 //! `sluice server` and `sluice reload`: the verbs that change something.
 
 use super::{Daemon, Wish, client::ask, complain, print};
-use crate::{admin::protocol::Request, channel::message::ReloadReport, servers::Weight};
+use crate::{
+    admin::protocol::Request,
+    channel::message::{Part, ReloadReport},
+    servers::Weight,
+};
 use anyhow::{Context, bail};
 use std::process::ExitCode;
 
@@ -19,13 +23,17 @@ pub(super) fn run(daemon: &Daemon, server: &str, wish: Wish, weight: Option<Weig
     Ok(ExitCode::SUCCESS)
 }
 
-pub(super) fn reload(daemon: &Daemon) -> anyhow::Result<ExitCode> {
-    let report: ReloadReport = ask(&daemon.socket, &Request::Reload)?;
+pub(super) fn reload(daemon: &Daemon, only: Option<Part>) -> anyhow::Result<ExitCode> {
+    let report: ReloadReport = ask(&daemon.socket, &Request::Reload { only })?;
     if daemon.json {
         print(&serde_json::to_string_pretty(&report)?)?;
     } else {
         complain(&report.report);
-        print(if report.done { "reloaded" } else { "not reloaded: the configuration before goes on" })?;
+        print(match (only, report.done) {
+            (_, true) => "reloaded",
+            (None, false) => "not reloaded: the configuration before goes on",
+            (Some(_), false) => "not all reloaded: of what is named above, what was before goes on",
+        })?;
     }
     Ok(if report.done { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

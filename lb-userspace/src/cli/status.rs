@@ -3,10 +3,11 @@
 use super::{Daemon, client::ask, print};
 use crate::admin::{
     protocol::Request,
-    status::{AgentStatus, Failover, FrontendStatus, LogStatus, ServerStatus, Status, TableStatus},
+    status::{AgentStatus, Failover, FrontendStatus, LeavingStatus, LogStatus, ServerStatus, Status, TableStatus},
 };
+use crate::config::units::show_duration;
 use comfy_table::{CellAlignment, Table, presets::NOTHING};
-use std::{fmt::Write, process::ExitCode};
+use std::{fmt::Write, process::ExitCode, time::Duration};
 
 pub(super) fn run(daemon: &Daemon) -> anyhow::Result<ExitCode> {
     let status: Status = ask(&daemon.socket, &Request::Status)?;
@@ -46,6 +47,7 @@ fn render(status: &Status) -> String {
         tables,
         failovers,
         logs,
+        leaving,
     } = status;
     let most = if *max_connections > 0 { format!(" of {max_connections}") } else { String::new() };
     let mut text = format!(
@@ -76,6 +78,9 @@ fn render(status: &Status) -> String {
         }
     }
     _ = writeln!(text, "\n{}", lines(&rows).trim_end());
+    if !leaving.is_empty() {
+        _ = writeln!(text, "\n{}", lines(&leaving_rows(leaving)).trim_end());
+    }
     if !failovers.is_empty() {
         text.push('\n');
     }
@@ -86,6 +91,18 @@ fn render(status: &Status) -> String {
         );
     }
     text
+}
+
+/// What reloads have removed and has something left.
+fn leaving_rows(leaving: &[LeavingStatus]) -> Table {
+    let mut rows = table(["LEAVING", "ADDRESS", "OPEN", "FLOWS", "AT MOST"], &["OPEN", "FLOWS", "AT MOST"]);
+    rows.add_rows(leaving.iter().map(|it| {
+        let name = if it.name.is_empty() { "(of a daemon before)" } else { &it.name };
+        let address = it.address.clone().unwrap_or_default();
+        let within = show_duration(Duration::from_secs(it.within));
+        [format!("{} {name}", it.kind), address, it.connections.to_string(), it.flows.to_string(), within]
+    }));
+    rows
 }
 
 fn frontend_rows(frontends: &[FrontendStatus]) -> String {
@@ -252,7 +269,6 @@ mod tests {
             pid: 7,
             worker_pid: 8,
             generation: 2,
-            ring_rebuilds: 5,
             interfaces: interfaces(),
             frontends: frontends(),
             backends: vec![BackendStatus {
@@ -273,6 +289,7 @@ mod tests {
             tables: tables(),
             logs: logs(),
             failovers: failovers(),
+            ..Status::default()
         };
         let expected = "\
 sluice 1.2.3, supervisor 7, worker 8, configuration 2, 3 of 50 connections

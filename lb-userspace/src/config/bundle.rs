@@ -121,10 +121,7 @@ pub fn collect(path: &Path) -> Result<Bundle, CollectError> {
     bundle.texts = validate::wanted_texts(&file, &bundle)
         .into_iter()
         .map(|named| {
-            let path = directory.join(&named);
-            let is_secret = passwords.contains(&named.as_str());
-            let read = if is_secret { disk::secret(&path) } else { disk::text(&path).map(Secret::new) };
-            let text = read.map_err(|error| format!("{}: {error}", path.display()));
+            let text = text_file(&directory.join(&named), passwords.contains(&named.as_str()));
             (named, text)
         })
         .collect();
@@ -137,6 +134,18 @@ pub fn collect(path: &Path) -> Result<Bundle, CollectError> {
     let named = named_error_files(&file).into_iter();
     bundle.error_files = named.map(|named| (named.to_owned(), error_file(&directory.join(named)))).collect();
     Ok(bundle)
+}
+
+/// Reads again what `bundle`, which was collected from `config`, has of other files than certificates: a bundle of nothing else.
+pub(crate) fn collect_files(config: &Path, bundle: &Bundle) -> Bundle {
+    let directory = if config.is_dir() { config } else { config.parent().unwrap_or(config) };
+    let file = document::read(bundle).map(|(file, _)| file).unwrap_or_default();
+    let passwords = named_passwords(&file);
+    let text = |named: &String| text_file(&directory.join(named), passwords.contains(&named.as_str()));
+    let texts = bundle.texts.keys().map(|named| (named.clone(), text(named))).collect();
+    let error_files =
+        bundle.error_files.keys().map(|named| (named.clone(), error_file(&directory.join(named)))).collect();
+    Bundle { texts, error_files, ..Bundle::default() }
 }
 
 /// Reads again what `bundle`, which was collected from `config`, has of certificates.
@@ -231,6 +240,12 @@ fn command(path: &Path) -> Option<Result<(), String>> {
         Err(error) if error.kind() == io::ErrorKind::PermissionDenied => return None,
         Err(error) => Err(error.to_string()),
     })
+}
+
+/// What nobody else may read, if it `is_secret`.
+fn text_file(path: &Path, is_secret: bool) -> Result<Secret, String> {
+    let read = if is_secret { disk::secret(path) } else { disk::text(path).map(Secret::new) };
+    read.map_err(|error| format!("{}: {error}", path.display()))
 }
 
 fn error_file(path: &Path) -> Result<Vec<u8>, String> {

@@ -116,6 +116,8 @@ table! {
         timeout_http_keep_alive: Duration,
         /// See `frontend`.
         timeout_client_fin: Duration,
+        /// See `frontend` and `backend`.
+        drain_timeout: Duration,
         /// See `frontend`.
         timeout_tarpit: Duration,
         /// See `backend`.

@@ -144,7 +144,15 @@ impl Door {
         let newest = self.thread.snapshot().and_then(|snapshot| Held::at(snapshot, self.address));
         let Some(held) = newest.or_else(|| self.last.borrow().clone()) else { return };
         let (thread, address) = (Rc::clone(&self.thread), self.address);
-        let serving = connection(thread, (held, seats), address, stream, peer);
+        let live = held.frontend().map(|frontend| Arc::clone(&frontend.live));
+        let serving = async move {
+            let Some(live) = live else { return };
+            tokio::select! {
+                biased;
+                () = connection(Rc::clone(&thread), (held, seats), address, stream, peer) => {}
+                () = thread.over(&live.over) => tracing::debug!(%peer, "cut: its frontend is gone"),
+            }
+        };
         self.thread.connections.spawn_local(panics::contain(Rc::clone(&self.frontend), serving));
     }
 }

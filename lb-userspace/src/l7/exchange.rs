@@ -227,7 +227,7 @@ impl Exchange<'_> {
                 live.counts.of(self.told.client.thread.index).total.increment();
             }
             let change = |response: &mut Response| self.change(response, server);
-            let talk = self.talk(another, &change, timer);
+            let talk = self.talk(server, another, &change, timer);
             let talked = async {
                 match reached {
                     Reached::Http1(connection) => {
@@ -295,6 +295,7 @@ impl Exchange<'_> {
 
     fn talk<'t>(
         &'t self,
+        server: usize,
         another: &'t dyn Fn(RetryOn) -> bool,
         change: &'t Change<'t>,
         timer: &'t mut Timer,
@@ -312,6 +313,7 @@ impl Exchange<'_> {
             length: self.length,
             patience,
             timeout_tunnel: self.backend.timeout_tunnel,
+            server: self.backend.live.servers.get(server).map(|live| &**live),
             change,
             tale: self.told.tale,
             another,

@@ -129,8 +129,9 @@ async fn serve(
         client_fin: frontend.timeout_client_fin,
         server_fin: backend.timeout_server_fin,
     };
-    let live = backend.live.servers.get(slot.server).filter(|_| backend.failover.cuts());
-    let mut cut = pin!(OptionFuture::from(live.map(|live| live.is_cut())));
+    let live = backend.live.servers.get(slot.server);
+    let mut cut = pin!(OptionFuture::from(live.filter(|_| backend.failover.cuts()).map(|live| live.is_cut())));
+    let mut over = pin!(OptionFuture::from(live.map(|live| client.thread.over(&live.over))));
     // It may have gone down while it was being reached.
     if backend.failover.cut_down && !backend.live.available.load().keeps(slot.server) {
         return (Cause::Down, Phase::Connect);
@@ -138,6 +139,9 @@ async fn serve(
     let cause = poll_fn(|cx| {
         if let Poll::Ready(Some(())) = cut.as_mut().poll(cx) {
             return Poll::Ready(Cause::Down);
+        }
+        if let Poll::Ready(Some(())) = over.as_mut().poll(cx) {
+            return Poll::Ready(Cause::Killed);
         }
         let (up_is_over, down_is_over) = match (advance(&mut up, cx), advance(&mut down, cx)) {
             (Ok(up), Ok(down)) => (up, down),

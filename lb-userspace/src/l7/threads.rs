@@ -10,6 +10,7 @@ use super::{
     seats::Seats,
     snapshot::Snapshot,
 };
+use crate::servers::live::Over;
 use arc_swap::ArcSwapOption;
 use rustix::process::{Resource, getrlimit};
 use std::{
@@ -25,7 +26,7 @@ use std::{
 };
 use tokio::{
     runtime,
-    sync::{mpsc, oneshot},
+    sync::{Notify, mpsc, oneshot},
     task::LocalSet,
     time,
 };
@@ -64,6 +65,8 @@ struct Handle {
 enum Command {
     /// The snapshot has changed; these listeners are new.
     Apply(Vec<BoundListener>),
+    /// The time of a removed frontend or server is over.
+    Over,
     /// End within that time and tell how many connections had to be cut. What waits in sockets is accepted first where these
     /// say so.
     Drain(Duration, Closing, oneshot::Sender<usize>),
@@ -102,6 +105,13 @@ impl Threads {
         for (handle, share) in self.threads.iter().zip(shares) {
             // A thread that has ended needs no configuration.
             drop(handle.commands.send(Command::Apply(share)));
+        }
+    }
+
+    /// Cuts what connections have left of removed frontends and servers whose [time is over](crate::servers::live::Over).
+    pub fn cut_what_is_over(&self) {
+        for handle in &self.threads {
+            drop(handle.commands.send(Command::Over));
         }
     }
 
@@ -164,6 +174,7 @@ impl Handle {
                 connections: tracker,
                 background: TaskTracker::new(),
                 drain: CancellationToken::new(),
+                over: Notify::new(),
                 seats: Seats::default(),
             });
             LocalSet::new().block_on(&runtime, run(thread, receiver));
@@ -204,11 +215,24 @@ pub(super) struct Thread {
     pub(super) background: TaskTracker,
     /// Cancelled once a drain begins.
     pub(super) drain: CancellationToken,
+    /// Wakes whoever may be of a removed frontend or server whose time is over.
+    over: Notify,
     /// What connections of clients take of the room there is.
     pub(super) seats: Seats,
 }
 
 impl Thread {
+    /// Ends once the time of a frontend or server is over that a reload has removed.
+    pub(super) async fn over(&self, over: &Over) {
+        loop {
+            let woken = self.over.notified();
+            if over.is_over() {
+                return;
+            }
+            woken.await;
+        }
+    }
+
     /// The snapshot of now.
     pub(super) fn snapshot(&self) -> Option<Rc<Loaded>> {
         let shared = self.shared.load();
@@ -233,6 +257,7 @@ async fn run(thread: Rc<Thread>, mut commands: mpsc::UnboundedReceiver<Command>)
             command = commands.recv() => match command {
                 None => return,
                 Some(Command::Apply(new)) => apply(&thread, &mut listening, new),
+                Some(Command::Over) => thread.over.notify_waiters(),
                 Some(Command::Drain(timeout, closing, tell)) => {
                     let closes = |listening: &Listening| match &closing {
                         Closing::All => true,

@@ -43,6 +43,8 @@ pub struct Backend {
     pub track: Track,
     /// How long a slot of the ring changes hands: flows that send a packet within it stay with their server. Default: 5 min.
     pub transition: Duration,
+    /// Longest time that a removed server goes on with what it has. Default: 1 h.
+    pub drain_timeout: Duration,
     /// Longest wait for a connection to a server. Default: 5 s.
     pub timeout_connect: Duration,
     /// Longest silence of a server. Default: 60 s.

@@ -29,6 +29,8 @@ pub struct Frontend {
     pub timeout_client: Duration,
     /// The same where its server has ended its half of a tunnel. Default: as before.
     pub timeout_client_fin: Option<Duration>,
+    /// Longest time that its connections go on once a reload has removed it. Default: 1 h.
+    pub drain_timeout: Duration,
     /// Most connections open at once (`tcp`, `http`); more wait in the kernel. Default: 0, any number.
     pub maxconn: u32,
     /// Answers in place of ours (`http`), until a backend was chosen.

@@ -1,5 +1,6 @@
 //! Census: who has live flows. Counted by the worker's scan of the flow table, asked by the planner. Pure.
 
+use super::Ring;
 use lb_common::{RingId, SLOTS, ServerId};
 use std::collections::BTreeMap;
 
@@ -62,6 +63,17 @@ impl Census {
     /// Whether a live flow belongs to that slot.
     pub fn has(&self, ring: RingId, slot: usize) -> bool {
         self.slots.get(&ring).and_then(|slots| slots.get(slot)).is_some_and(|flows| *flows > 0)
+    }
+
+    /// Slots of which live flows are known by rings that are not among these: whatever ring has their VIP now, its slots of
+    /// these numbers have them.
+    pub fn strays(&self, rings: &BTreeMap<RingId, Ring>) -> Option<Box<[bool]>> {
+        let mut strays = None;
+        for flows in self.slots.iter().filter(|(ring, _)| !rings.contains_key(ring)).map(|(_, flows)| flows) {
+            let strays = strays.get_or_insert_with(|| vec![false; SLOTS].into_boxed_slice());
+            strays.iter_mut().zip(flows).for_each(|(stray, flows)| *stray |= *flows > 0);
+        }
+        strays
     }
 
     /// What is remembered of that server.

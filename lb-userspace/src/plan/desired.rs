@@ -1,5 +1,6 @@
 //! What the kernel should hold: configuration × standings × next hops → tables. Same inputs, same tables.
 
+mod leaving;
 pub mod returns;
 pub mod vips;
 
@@ -10,10 +11,10 @@ use super::{
     transition::{self, Change, Moment, Transitions},
 };
 use crate::{
-    model::{Affinity, Backend, DownFlows, Model, Server, backend},
+    model::{Affinity, Backend, DownFlows, Endpoint, Model, Server, backend},
     servers::{By, Registry, Reserve, Stand, Standing, stands, state::IsBackup},
 };
-use lb_common::{Be16, Family as _, Forward, RingId, ServerEntry, ServerId, ServerState, Slot, V4, V6};
+use lb_common::{Be16, Family as _, Forward, RingId, ServerEntry, ServerId, ServerState, Slot, V4, V6, Vip};
 use std::{collections::BTreeMap, mem, net::IpAddr, sync::Arc};
 
 /// Rows in `NEXT_HOPS`, by the address of the server that is reached there.
@@ -67,14 +68,18 @@ impl Planner {
         moment: Moment<'_>,
     ) -> Tables {
         self.learn(model);
-        let servers = self.server_rows(model, registry, next_hops);
+        let mut servers = self.server_rows(model, registry, next_hops);
+        leaving::add_rows(&mut servers, &current.servers, registry, next_hops);
         let stands = transition::Servers::new(&current.servers, &servers);
+        let vips = vips::rows(model, registry);
+        let mut returns = returns::rows(model, registry, |backend, index| self.server_id(backend, index, registry));
+        leaving::add_returns(&mut returns, &current.returns, registry, &vips);
         Tables {
-            rings: self.rings(model, registry, &current.rings, &stands, moment),
+            rings: self.rings(model, registry, (current, &vips), &stands, moment),
             servers,
             sources: registry.sources(),
-            vips: vips::rows(model, registry),
-            returns: returns::rows(model, registry, |backend, index| self.server_id(backend, index, registry)),
+            vips,
+            returns,
         }
     }
 
@@ -129,7 +134,7 @@ impl Planner {
         &mut self,
         model: &Model,
         registry: &Registry,
-        current: &BTreeMap<RingId, Ring>,
+        (current, vips): (&Tables, &BTreeMap<Endpoint, Vip>),
         servers: &transition::Servers,
         moment: Moment<'_>,
     ) -> BTreeMap<RingId, Ring> {
@@ -138,6 +143,9 @@ impl Planner {
             Some((backend.name.clone(), (known.owners(registry), known.takers().collect::<Vec<_>>())))
         };
         let owners: BTreeMap<_, _> = model.kernel_backends().filter_map(of_backend).collect();
+        let heirs = leaving::heirs(current, vips);
+        let strays = moment.census.and_then(|(census, _)| census.strays(&current.rings));
+        let strays = strays.as_deref();
         let mut rings = BTreeMap::new();
         for (index, backend) in model.backends.iter().enumerate() {
             let identity = backend::identity(&backend.name);
@@ -150,8 +158,11 @@ impl Planner {
             let transition = backend.transition;
             // By the client alone all flows move, as the packet path cannot tell which of them the server had.
             let clings = backend.failover.flows != DownFlows::Move && backend.affinity == Affinity::None;
-            let change = Change { ring, identity, transition, moment, servers, is_disturbed, clings };
-            let slots = self.transitions.next(&change, current.get(&ring), owners);
+            let change = Change { ring, identity, transition, moment, servers, is_disturbed, strays, clings };
+            let before = current.rings.get(&ring).filter(|before| before.identity == identity);
+            let before =
+                before.cloned().or_else(|| heirs.get(&ring).map(|slots| Ring { identity, slots: Arc::clone(slots) }));
+            let slots = self.transitions.next(&change, before.as_ref(), owners);
             rings.insert(ring, Ring { identity, slots });
         }
         self.transitions.retain(&rings);

@@ -189,9 +189,12 @@ impl<'a> Change<'a> {
         let [could, can] = [(self.before, backends[0]), (self.after, backends[1])]
             .map(|(world, backend)| backend.map(|backend| world.available(backend)).unwrap_or_default());
         let members: BTreeSet<_> = backends.into_iter().flatten().flat_map(identities).collect();
+        // A frontend may have had another backend.
+        let before: BTreeSet<_> =
+            self.before.model.backends.iter().flat_map(identities).chain(members.clone()).collect();
         for server in ring.slots.iter().map(|slot| slot.previous).collect::<BTreeSet<_>>() {
             let row = tables.servers.get(&server).map(|row| row.identity);
-            assert!(server == 0 || row.is_some_and(|row| members.contains(&row)), "flows belong to stranger {server}");
+            assert!(server == 0 || row.is_some_and(|row| before.contains(&row)), "flows belong to stranger {server}");
         }
         for server in self.named(&ring.slots) {
             if server == 0 {

@@ -153,7 +153,9 @@ impl Transitions {
             } else {
                 is_quiet
             };
-            if is_quiet && counted.is_some_and(|(census, begun)| *since < begun && !census.has(change.ring, at)) {
+            let has_stray = || change.strays.is_some_and(|strays| strays.get(at).copied().unwrap_or_default());
+            let has_none = |census: &Census| !census.has(change.ring, at) && !has_stray();
+            if is_quiet && counted.is_some_and(|(census, begun)| *since < begun && has_none(census)) {
                 new = Slot::of(new.current());
             }
             if !goes_on {
@@ -186,6 +188,8 @@ pub(super) struct Change<'a> {
     pub(super) servers: &'a Servers,
     /// Whether a server that takes new flows is, or will be, down in the maps.
     pub(super) is_disturbed: bool,
+    /// Slots that may have live flows whose ring is gone.
+    pub(super) strays: Option<&'a [bool]>,
     /// Whether connections to a server that is down stay with it, or are reset: none of them goes along the chain. Of datagrams,
     /// and of flows that go by their addresses, this is said too, though they do: those that the table refused lose their
     /// server a second time when the one that was down returns. Else connections would lose theirs, which were to keep it.

@@ -1,6 +1,6 @@
 //! Counters of the serving threads. Each thread has its own cache line; reading adds them up.
 
-use super::Room;
+use super::{Room, live::Over};
 use std::sync::{
     Arc,
     atomic::{AtomicU64, Ordering::Relaxed},
@@ -87,12 +87,14 @@ pub struct FrontendLive {
     pub counts: Sharded<FrontendCounts>,
     /// Its `maxconn`.
     pub room: Arc<Room>,
+    /// Whether a reload has removed it, and its time is over.
+    pub over: Over,
 }
 
 impl FrontendLive {
     /// For that many threads.
     pub fn new(threads: usize) -> Self {
-        Self { counts: Sharded::new(threads), room: Arc::default() }
+        Self { counts: Sharded::new(threads), room: Arc::default(), over: Over::default() }
     }
 
     /// Connections open now.

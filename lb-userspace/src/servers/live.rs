@@ -25,6 +25,8 @@ pub struct Live {
     backends: BTreeMap<String, Arc<BackendLive>>,
     /// For connections of clients of all frontends.
     pub room: Arc<Room>,
+    /// Frontends and servers that are gone and may have connections.
+    removed: Vec<Removed>,
     /// Who is told of servers whose traffic fails.
     tell: Option<mpsc::Sender<u64>>,
 }
@@ -44,16 +46,19 @@ impl Live {
         let threads = model.global.threads;
         let backend = |backend: &Backend| {
             let old = self.backends.get(&backend.name).map(Arc::as_ref);
-            (backend.name.clone(), Arc::new(BackendLive::new(backend, old, (threads, self.tell.as_ref()))))
+            let mut live = BackendLive::new(backend, old, (threads, self.tell.as_ref()));
+            live.servers.iter_mut().for_each(|server| self.give_back(server));
+            (backend.name.clone(), Arc::new(live))
         };
         let frontend = |name: &String| {
-            let known = self.frontends.get(name).map(Arc::clone);
+            let known = self.frontends.get(name).or_else(|| self.removed_frontend(name)).map(Arc::clone);
             (name.clone(), known.unwrap_or_else(|| Arc::new(FrontendLive::new(threads))))
         };
         Self {
             frontends: model.frontends.iter().map(|it| frontend(&it.name)).collect(),
             backends: model.backends.iter().map(backend).collect(),
             room: Arc::clone(&self.room),
+            removed: Vec::new(),
             tell: self.tell.clone(),
         }
     }
@@ -188,6 +193,8 @@ pub struct ServerLive {
     pub(super) errors: Padded<AtomicU32>,
     /// Tells connections to it that they are cut, if they ask.
     cut: Notify,
+    /// Whether a reload has removed it, and its time is over.
+    pub over: Over,
 }
 
 impl ServerLive {
@@ -198,6 +205,7 @@ impl ServerLive {
             load: Padded::default(),
             errors: Padded::default(),
             cut: Notify::new(),
+            over: Over::default(),
         }
     }
 
@@ -218,6 +226,10 @@ impl ServerLive {
         self.cut.notify_waiters();
     }
 }
+
+mod removed;
+
+pub use removed::{Over, Removed, RemovedWhat};
 
 #[cfg(test)]
 mod tests {

@@ -2,7 +2,8 @@
 //! the maps.
 
 use super::{
-    Admin, By, Health, Quorums, Reserve, Stand, Standing, Weight, pools::Pools, said::Said, stands, state::IsBackup,
+    Admin, By, Health, Leaving, Quorums, Reserve, Stand, Standing, Weight, pools::Pools, said::Said, stands,
+    state::IsBackup,
 };
 use crate::{
     model::{Backend, Endpoint, Frontend, Model, Server, backend},
@@ -18,7 +19,7 @@ use lb_common::{
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
     fmt,
-    net::IpAddr,
+    net::{IpAddr, SocketAddr},
 };
 
 /// Kernel ids and standings. What exists keeps its id; an id that was freed is given out again as late as possible, so
@@ -34,6 +35,10 @@ pub struct Registry {
     standings: BTreeMap<u64, Standing>,
     /// What was said of servers at run time, of those of whom something was.
     said: BTreeMap<u64, Said>,
+    /// Servers of the kernel half that are gone, or about to go, and may have flows, by identity.
+    leaving: BTreeMap<u64, Leaving>,
+    /// Where servers are that were found in the maps, until the first model.
+    found: BTreeMap<u64, SocketAddr>,
     quorums: Quorums,
     /// Entries of `VIPS4`, and as many again of `VIPS6`: VIPs and the address entries beside them.
     vip_entries: usize,
@@ -110,6 +115,8 @@ impl Registry {
             pools: Pools::adopt(tables),
             standings: tables.servers.values().map(|entry| (entry.identity, Standing::from_entry(entry))).collect(),
             said: said.filter(|(_, said)| !said.is_nothing()).collect(),
+            leaving: BTreeMap::new(),
+            found: leaving::found(tables),
             quorums: Quorums::default(),
             vip_entries: vip_entries as usize,
         }
@@ -117,7 +124,8 @@ impl Registry {
 
     /// Gives an id to everything of `model` that has none and frees the ids of what is gone. Standings stay, but a
     /// server that is no longer checked counts as up, one of which no address is known as down, and one that tracks another as
-    /// what that is. After an error nothing has changed.
+    /// what that is. Those that [leave](Self::follow) keep their ids as long as there is room for them. After an error nothing has
+    /// changed.
     pub fn update(&mut self, model: &Model) -> Result<(), RegistryError> {
         let servers = servers_by_name(model);
         let server_ids: Vec<_> = servers.iter().map(|(identity, ..)| *identity).collect();
@@ -137,12 +145,14 @@ impl Registry {
             return Err(RegistryError { rows, wanted, room });
         }
 
-        self.servers.assign(&server_ids);
+        let leaving = self.still_leaving(&server_ids);
+        self.servers.assign(&[server_ids.as_slice(), &leaving].concat());
         self.rings.assign(&ring_ids);
         self.vips.assign(&vip_ids);
         self.pools.assign(pools, MAX_SOURCES as usize);
         let standing = |(identity, backend, server): &(u64, &Backend, &Server)| {
-            let known = self.standings.get(identity).copied();
+            let left = || self.leaving.get(identity).map(|leaving| leaving.standing);
+            let known = self.standings.get(identity).copied().or_else(left);
             let known_health = known.map(|known| known.health).filter(|health| *health != Health::Unresolved);
             let has_agent = server.agent().is_some();
             let health = match (server.check(backend), known_health) {
@@ -158,6 +168,7 @@ impl Registry {
             (*identity, self.said_still((*identity, backend, server), standing))
         };
         self.standings = servers.iter().map(standing).collect();
+        self.forget_returned(model);
         self.keep_said(&servers);
         for (identity, _, server) in servers.iter().filter(|(.., server)| server.is_resolved()) {
             if let Some(tracked) = server.track.as_ref().and_then(|tracked| model.identity(tracked)) {
@@ -221,7 +232,10 @@ impl Registry {
     /// Servers that are known by their names may be elsewhere in `next`: what the operator wants of them goes with them. What the
     /// checks found of a machine says nothing of another, nor does the agent beside it; but one that has an address of its own is
     /// the same agent still. To be told before the [update](Self::update) with `next`.
+    ///
+    /// Those of the kernel half that it no longer has in `next` leave: they keep their rows for the flows that they have.
     pub fn follow(&mut self, before: &Model, next: &Model) {
+        self.part(before, next);
         for backend in &next.backends {
             let Some(known) = before.backend(&backend.name) else { continue };
             let known: BTreeMap<_, _> = known.servers.iter().map(|server| (&*server.name, server)).collect();
@@ -297,6 +311,7 @@ impl Default for Registry {
 }
 
 mod remembered;
+mod leaving;
 mod saying;
 
 pub use remembered::Remembered;

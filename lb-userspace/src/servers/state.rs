@@ -9,6 +9,9 @@ use std::fmt;
 /// In the byte of a row: the server's agent wants it.
 const BY_AGENT: u8 = 0x80;
 
+/// In the place of an administrative state: the server is in no configuration any more, and keeps the flows that it has.
+pub const LEAVES: u8 = 3;
+
 /// What the operator wants of a server: `sluice server ready|drain|maint`.
 #[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "lowercase")]

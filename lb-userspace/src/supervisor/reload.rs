@@ -2,7 +2,7 @@
 
 use super::{
     Supervisor,
-    certificates::{self, Watch},
+    certificates::Watch,
     configuration::{Configuration, needs_restart},
     kernel::{self, undo},
     limits,
@@ -13,15 +13,30 @@ use crate::{
     model::Global,
     preflight,
 };
-use std::{mem, os::fd::AsFd};
-use tokio::task;
+use std::os::fd::AsFd;
 use tracing::{error, info, warn};
 
 impl Supervisor {
-    /// Reads the configuration again, takes it up, whole or not at all, and tells those who have asked until now.
+    /// Does what was asked for first, once for all who ask for the same next; else, what a signal asks for: reads the whole
+    /// configuration again.
     pub(super) async fn reload(&mut self) {
-        let asked = mem::take(&mut self.reloads_asked);
+        let only = self.reloads_asked.front().copied().flatten();
+        let asked = self.reloads_asked.iter().take_while(|asked| **asked == only).count();
+        self.reloads_asked.drain(..asked);
         self.notify.reloading();
+        let report = match only {
+            None => self.reload_all().await,
+            Some(part) => self.renew(part).await,
+        };
+        // Before those who asked have an answer: then the service manager has seen the end as well.
+        self.notify.ready(&self.summary());
+        for _ in 0..asked {
+            self.answer_reload(&report).await;
+        }
+    }
+
+    /// Reads the configuration again, and takes it up, whole or not at all.
+    async fn reload_all(&mut self) -> ReloadReport {
         let report = match self.try_reload().await {
             Ok(warnings) => ReloadReport { done: true, report: warnings },
             Err(error) => ReloadReport { done: false, report: format!("{error:#}") },
@@ -35,40 +50,7 @@ impl Supervisor {
                 "configuration refused; the one before goes on"
             );
         }
-        // Before those who asked have an answer: then the service manager has seen the end as well.
-        self.notify.ready(&self.summary());
-        for _ in 0..asked {
-            self.answer_reload(&report).await;
-        }
-    }
-
-    /// Takes up what changed of the certificates, and of nothing else.
-    pub(super) async fn renew_certificates(&mut self) {
-        let (config, bundle) = (self.options.config.clone(), self.configuration.bundle.clone());
-        let read = task::spawn_blocking(move || {
-            let (bundle, complaints) = certificates::renewed(&config, &bundle);
-            (Configuration::of(bundle), complaints)
-        });
-        let Ok((next, complaints)) = read.await else { return };
-        for complaint in complaints {
-            error!(complaint, "a certificate cannot be used; the one before goes on");
-        }
-        let taken = match next {
-            Ok(next) if next.bundle == self.configuration.bundle => return,
-            Ok(next) => self.take_up(&next, &Listeners::default(), false).await.map(|()| next),
-            Err(error) => return error!(error = format!("{error:#}"), "changed certificates refused"),
-        };
-        match taken {
-            Ok(next) => {
-                self.generation += 1;
-                self.configuration = next;
-                info!(generation = self.generation, "changed certificates taken up");
-            }
-            Err(error) => {
-                error!(error = format!("{error:#}"), "changed certificates refused; those before go on");
-                self.take_back(false).await;
-            }
-        }
+        report
     }
 
     async fn try_reload(&mut self) -> anyhow::Result<String> {
@@ -101,7 +83,12 @@ impl Supervisor {
 
     /// Hands another configuration to the worker, with what it needs beyond what the worker has. A socket that is another
     /// frontend's now it gets again.
-    async fn take_up(&mut self, next: &Configuration, opened: &Listeners, kernel_is_new: bool) -> anyhow::Result<()> {
+    pub(super) async fn take_up(
+        &mut self,
+        next: &Configuration,
+        opened: &Listeners,
+        kernel_is_new: bool,
+    ) -> anyhow::Result<()> {
         let bundle = to_memory_file(&next.bundle)?;
         if kernel_is_new {
             self.send_kernel().await?;
@@ -115,7 +102,7 @@ impl Supervisor {
     }
 
     /// After a reload that failed the worker may have gone half the way: it gets the configuration that goes on.
-    async fn take_back(&mut self, kernel_is_new: bool) {
+    pub(super) async fn take_back(&mut self, kernel_is_new: bool) {
         let again = async {
             self.worker.send_listeners(self.listeners.iter()).await?;
             let bundle = to_memory_file(&self.configuration.bundle)?;

@@ -1,8 +1,11 @@
 //! The signals that the supervisor listens to, from its first moment on: none is lost, and none kills it half way
 //! through a start.
 
-use std::io;
-use tokio::signal::unix::{Signal, SignalKind, signal};
+use std::{io, mem, time::Duration};
+use tokio::{
+    signal::unix::{Signal, SignalKind, signal},
+    time::{Instant, sleep_until},
+};
 
 /// SIGHUP reloads; SIGUSR1 opens the files of access logs again; SIGUSR2 upgrades; SIGTERM and SIGINT stop.
 pub(super) struct Signals {
@@ -11,7 +14,14 @@ pub(super) struct Signals {
     user2: Signal,
     interrupt: Signal,
     terminate: Signal,
+    /// The last word was to reload.
+    told_to_reload: bool,
+    /// No reload is asked for before that.
+    rested: Instant,
 }
+
+/// Pause after a reload before signals ask for another one: less than four a second, whatever comes.
+const REST: Duration = Duration::from_millis(250);
 
 /// What a signal asks for.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -35,6 +45,8 @@ impl Signals {
             user2: signal(SignalKind::user_defined2())?,
             interrupt: signal(SignalKind::interrupt())?,
             terminate: signal(SignalKind::terminate())?,
+            told_to_reload: false,
+            rested: Instant::now(),
         })
     }
 
@@ -46,15 +58,26 @@ impl Signals {
         }
     }
 
-    /// Waits for the next word; stopping comes first.
+    /// Waits for the next word, once what the last one asked for is done; stopping comes first. However often a reload is asked
+    /// for while one runs, and within [`REST`] of its end, that is one more.
     pub(super) async fn next(&mut self) -> Word {
+        if mem::take(&mut self.told_to_reload) {
+            self.rested = Instant::now() + REST;
+        }
+        let reload = async {
+            sleep_until(self.rested).await;
+            self.hangup.recv().await
+        };
         tokio::select! {
             biased;
             _ = self.terminate.recv() => Word::Stop,
             _ = self.interrupt.recv() => Word::Stop,
-            _ = self.hangup.recv() => Word::Reload,
             _ = self.user1.recv() => Word::ReopenLogs,
             _ = self.user2.recv() => Word::Upgrade,
+            _ = reload => {
+                self.told_to_reload = true;
+                Word::Reload
+            }
         }
     }
 }

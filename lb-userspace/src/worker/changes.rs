@@ -8,7 +8,10 @@ use super::{
 };
 use crate::{
     channel::{ToSupervisor, from_memory_file, to_memory_file},
-    config::{self, Bundle, Format},
+    config::{
+        self, Bundle, Format,
+        outline::{Outline, outline},
+    },
     dataplane::handed::WorkerMaps,
     model::Model,
 };
@@ -29,6 +32,7 @@ use tracing::error;
 pub(super) struct Waiting {
     source: Source,
     model: Arc<Model>,
+    outline: Outline,
     found: Option<Found>,
     listeners: BTreeMap<SocketAddr, Vec<TcpListener>>,
     log_files: BTreeMap<PathBuf, OwnedFd>,
@@ -48,6 +52,7 @@ impl Worker {
         let loaded =
             config::load(&bundle).map_err(|diagnostics| anyhow!("{}", diagnostics.render(Format::default())))?;
         let model = Arc::new(loaded.model);
+        let outline = outline(&bundle, &format!("{:032x}", fastrand::u128(..)));
         let found = if maps.is_empty() { None } else { Some(Found::read(&WorkerMaps::from_named(maps, rings))?) };
         let now = Instant::now();
         self.naming.ask(&model, self.running.as_ref().map(|running| &*running.configured), now);
@@ -55,7 +60,7 @@ impl Worker {
             self.naming.remember(&model, &found.tables);
         }
         let until = now + model.resolvers.timeout_retry.min(PATIENCE);
-        Ok(Waiting { source, model, found, listeners, log_files, until })
+        Ok(Waiting { source, model, outline, found, listeners, log_files, until })
     }
 
     /// Takes up the configuration that waits, once the addresses of its servers are known or have been waited for.
@@ -74,7 +79,7 @@ impl Worker {
 
     /// Takes up a configuration: first all that can fail, on the side; then the change, which cannot.
     async fn configure(&mut self, waiting: Waiting) -> anyhow::Result<()> {
-        let Waiting { source, model: configured, found, listeners, log_files, .. } = waiting;
+        let Waiting { source, model: configured, outline, found, listeners, log_files, .. } = waiting;
         let now = Instant::now();
         let (model, chosen) = self.naming.addressed(&configured, now);
         let running = match &mut self.running {
@@ -102,7 +107,7 @@ impl Worker {
         running.unconfirmed = Some(source.generation);
         running.source = source;
         running.change_to(&model, next, listeners, &self.outcomes);
-        running.configured = configured;
+        (running.configured, running.outline) = (configured, outline);
         self.naming.ask(&running.configured, None, now);
         self.naming.given(chosen, now);
         let rings = running.halves.missing_rings().collect::<Vec<_>>();

@@ -49,6 +49,8 @@ pub struct Halves {
     rebuilds: u64,
     due: Option<Instant>,
     settled: bool,
+    /// Whether servers have left since somebody asked.
+    have_left: bool,
 }
 
 impl Halves {
@@ -70,6 +72,7 @@ impl Halves {
             rebuilds: 0,
             due: None,
             settled: false,
+            have_left: false,
         }
     }
 
@@ -83,6 +86,7 @@ impl Halves {
     pub fn configure(&mut self, model: Arc<Model>, registry: Registry, live: Arc<Live>, now: Instant) {
         (self.model, self.registry, self.live, self.settled) = (model, registry, live, false);
         let since = self.since(now);
+        self.registry.begin_leaving(since);
         self.rising.configure(&self.model, |identity| self.registry.standing(identity), since);
         let model = Arc::clone(&self.model);
         for backend in &model.backends {
@@ -139,7 +143,8 @@ impl Halves {
         // While something is missing the supervisor was asked for it, and its answer calls.
         let ends = self.planner.transitions().due().filter(|_| self.settled).map(|end| self.epoch + end);
         let ends = ends.map(|end| self.rebuilt.map_or(end, |rebuilt| end.max(rebuilt + QUIET)));
-        self.due.into_iter().chain(ends).min()
+        let left = self.registry.leaving_until().filter(|_| self.settled).map(|until| self.epoch + until);
+        [self.due, ends, left].into_iter().flatten().min()
     }
 
     /// Whether both halves have what is configured.
@@ -160,6 +165,7 @@ impl Halves {
             return; // The supervisor was asked, and its answer calls this again.
         }
         self.note_refused(now);
+        self.end_of_time(now);
         let census = self.census.as_ref().map(|(census, begun)| (census, self.since(*begun)));
         let moment = Moment { now: self.since(now), census };
         let wanted = self.planner.desired(&self.model, &self.registry, &self.next_hops, &self.current, moment);
@@ -202,8 +208,9 @@ impl Halves {
     /// The flow table was counted, and what was remembered of the servers that had the rows `forgotten` is gone.
     pub fn counted(&mut self, census: Census, begun: Instant, forgotten: &BTreeSet<ServerId>, now: Instant) {
         self.registry.release(forgotten);
+        let have_left = self.see_who_has_left(&census, begun);
         self.census = Some((census, begun));
-        if self.settled && self.in_transition() {
+        if self.settled && (have_left || self.in_transition()) {
             let soon = self.rebuilt.map_or(now, |rebuilt| now.max(rebuilt + QUIET));
             self.due.get_or_insert(soon);
         }
@@ -240,6 +247,7 @@ impl Halves {
             let rows = self.current.servers.values().filter(|row| row.next_hop != 0);
             addresses.extend(rows.map(|row| row.addr.ip()));
         }
+        addresses.extend(self.registry.leaving().map(|(.., leaving)| leaving.address.ip()));
         addresses.into_iter().collect()
     }
 
@@ -357,6 +365,8 @@ fn cut(backend: &Backend, stands: &[Stand], had_others: bool) -> impl Iterator<I
     servers()
         .map(move |(server, stand)| (cut_down && !stand.state.forwards()) || (cut_backups && is_back && server.backup))
 }
+
+mod leaving;
 
 #[cfg(test)]
 mod keeping;

@@ -8,8 +8,8 @@ use crate::{
         protocol::{Answer, Request},
         ready::{FrontendReady, Ready},
         status::{
-            AgentStatus, BackendStatus, BindStatus, CheckStatus, FrontendStatus, HostStatus, LogStatus, ServerStatus,
-            Status, TableStatus,
+            AgentStatus, BackendStatus, BindStatus, CheckStatus, FrontendStatus, HostStatus, LeavingStatus, LogStatus,
+            ServerStatus, Status, TableStatus,
         },
     },
     health::{
@@ -18,8 +18,11 @@ use crate::{
     },
     l7::log::SinkReport,
     model::{Backend, Frontend, Model, QuorumDown, Server, backend},
-    plan::{Census, Connections},
-    servers::{Admin, By, Throttle},
+    plan::{Census, Connections, census::Held},
+    servers::{
+        Admin, By, Leaving, Throttle,
+        live::{Removed, RemovedWhat},
+    },
 };
 use lb_common::maps::{MAX_CONNECTIONS4, MAX_CONNECTIONS6, MAX_FLOWS4, MAX_FLOWS6, MAX_HALF_OPEN};
 use std::collections::BTreeMap;
@@ -44,6 +47,7 @@ impl Running {
             tables: self.halves.census().map(|(census, _)| table_status(census)).unwrap_or_default(),
             failovers: self.failovers.iter().cloned().collect(),
             logs: self.sinks.report().into_iter().map(log_status).collect(),
+            leaving: self.leaving(Instant::now()),
         }
     }
 
@@ -57,6 +61,34 @@ impl Running {
         identities.fold((0, 0), |(up, all), identity| {
             (up + usize::from(registry.standing(identity).health.serves()), all + 1)
         })
+    }
+
+    /// What reloads have removed and has something left.
+    fn leaving(&self, now: Instant) -> Vec<LeavingStatus> {
+        let mut all: BTreeMap<(String, Option<String>), LeavingStatus> = BTreeMap::new();
+        for Removed { what, until, .. } in self.halves.live.removed() {
+            let (kind, name, address) = match what {
+                RemovedWhat::Frontend { name, .. } => ("frontend", name.clone(), None),
+                RemovedWhat::Server { backend, name, address, .. } => {
+                    ("server", format!("{backend}/{name}"), Some(address.clone()))
+                }
+            };
+            let within = until.saturating_duration_since(now).as_secs();
+            let (kind, connections) = (kind.to_owned(), what.connections());
+            let status = LeavingStatus { name, kind, address, connections, flows: 0, within };
+            all.insert((status.name.clone(), status.address.clone()), status);
+        }
+        for (_, id, leaving) in self.halves.registry.leaving() {
+            let Leaving { backend, server, address, until, .. } = leaving;
+            let name = if server.is_empty() { String::new() } else { format!("{backend}/{server}") };
+            let address = Some(address.to_string());
+            let held = self.halves.census().map_or_else(Held::default, |(census, _)| census.held_by(id));
+            let entry = all.entry((name.clone(), address.clone())).or_default();
+            (entry.name, entry.kind, entry.address) = (name, "server".to_owned(), address);
+            entry.flows = u64::from(held.flows) + u64::from(held.connections);
+            entry.within = entry.within.max(self.halves.leaves_within(*until, now).as_secs());
+        }
+        all.into_values().collect()
     }
 
     /// Whether these frontends are ready to be sent traffic; all, if there are none of these.
@@ -192,8 +224,9 @@ pub(super) fn starting(request: &Request) -> serde_json::Result<Answer> {
     Ok(match request {
         Request::Ready { .. } => Answer::Ok(serde_json::to_value(not_ready())?),
         Request::Status
+        | Request::Outline
         | Request::Metrics
-        | Request::Reload
+        | Request::Reload { .. }
         | Request::Upgrade { .. }
         | Request::Server { .. }
         | Request::Weight { .. } => Answer::Error(WHY.to_owned()),

@@ -7,12 +7,16 @@ use super::{given::bound, halves::Halves, scans::Scans, watch::Watch};
 use crate::{
     admin::{self, metrics, status::Failover},
     channel::message::Interface,
+    config::outline::Outline,
     dataplane::{counters::KernelCounters, memory::MemoryMaps},
     health::{Agents, Checker, Heard, Outcome, Probers, Transition, Verdicts, agents::Place},
     l7::{self, log::Sinks},
     model::{Backend, Model, ServerName},
     plan::Tables,
-    servers::{Health, Live, Proven, Registry, RegistryError},
+    servers::{
+        Health, Live, Proven, Registry, RegistryError,
+        live::{Removed, RemovedWhat},
+    },
 };
 use anyhow::Context as _;
 use prometheus_client::metrics::histogram::Histogram;
@@ -26,7 +30,7 @@ use std::{
     time::{Duration, UNIX_EPOCH},
 };
 use tokio::{sync::mpsc, time::Instant};
-use tracing::info;
+use tracing::{info, warn};
 
 /// More failed probes than this no check waits for (`fall`).
 const MOST_FAILURES: u64 = 1_000;
@@ -52,6 +56,8 @@ pub(super) struct Running {
     pub(super) source: Source,
     /// As configured: of servers that are known by their names, no address is known here.
     pub(super) configured: Arc<Model>,
+    /// The same as its keys and values.
+    pub(super) outline: Outline,
     /// Both, with the addresses of all servers.
     pub(super) halves: Halves,
     /// `None` without kernel frontends.
@@ -94,6 +100,7 @@ impl Running {
         Ok(Self {
             source: Source::default(),
             configured: Arc::clone(model),
+            outline: Outline::default(),
             verdicts: Verdicts::default(),
             proven: Proven::default(),
             probed: BTreeSet::new(),
@@ -136,7 +143,9 @@ impl Running {
         registry.follow(&self.halves.model, model);
         registry.end_words(model, |identity| self.verdicts.checked(identity));
         registry.update(model)?;
-        Ok((registry, Arc::new(self.halves.live.for_model(model))))
+        let (before, now) = (&self.halves.model, Instant::now());
+        let live = self.halves.live.for_model(model).removing(&self.halves.live, (before, model), now);
+        Ok((registry, Arc::new(live)))
     }
 
     /// All of a change that cannot fail.
@@ -251,7 +260,10 @@ impl Running {
 
     /// When [`do_what_is_due`](Self::do_what_is_due) wants to be called next.
     pub(super) fn due(&self) -> Option<Instant> {
-        [self.halves.due(), self.halves.rises(), self.watch.due()].into_iter().flatten().min()
+        [self.halves.due(), self.halves.rises(), self.watch.due(), self.halves.live.over_at()]
+            .into_iter()
+            .flatten()
+            .min()
     }
 
     /// Rings that wait are rebuilt, servers that rise take a step, answers are looked at.
@@ -266,6 +278,25 @@ impl Running {
         if is_due(self.watch.due()) {
             self.watch(now);
         }
+        if is_due(self.halves.live.over_at()) {
+            self.cut_what_is_over(now);
+        }
+    }
+
+    /// Cuts connections of frontends and servers that a reload removed too long ago.
+    fn cut_what_is_over(&self, now: Instant) {
+        for Removed { what, .. } in self.halves.live.end_of_time(now) {
+            let connections = what.connections();
+            match what {
+                RemovedWhat::Frontend { name, .. } => {
+                    warn!(frontend = name, connections, "the time of a removed frontend is over: cut");
+                }
+                RemovedWhat::Server { backend, name, .. } => {
+                    warn!(backend, server = name, connections, "the time of a removed server is over: cut");
+                }
+            }
+        }
+        self.threads.cut_what_is_over();
     }
 
     /// Looks at what servers of the kernel half answer, and takes into account that some fail.

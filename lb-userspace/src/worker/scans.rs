@@ -66,6 +66,7 @@ impl Scans {
             && (self.is_asked(Instant::now())
                 || halves.in_transition()
                 || halves.registry.resting().next().is_some()
+                || halves.leaving().is_some()
                 || halves.census().is_none_or(|(census, _)| census.flows != [0, 0])
                 || self.draining.iter().any(|server| !server.is_drained));
         is_wanted.then(|| self.begun.map_or_else(Instant::now, |begun| begun + INTERVAL))
@@ -93,7 +94,9 @@ impl Scans {
         let timeouts =
             Timeouts { tcp: halves.model.global.flow_timeout_tcp, udp: halves.model.global.flow_timeout_udp };
         let forgotten = halves.resting(begun);
-        let connections = self.is_asked(begun) || self.draining.iter().any(|server| server.is_tracked);
+        let connections = self.is_asked(begun)
+            || self.draining.iter().any(|server| server.is_tracked)
+            || halves.leaving() == Some(true);
         let unnamed = self.draining.iter().filter(|server| !server.is_named(halves));
         let unnamed = unnamed.map(|server| server.id).collect();
         (self.is_running, self.begun) = (true, Some(begun));

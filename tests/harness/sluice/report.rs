@@ -24,6 +24,38 @@ pub struct Status {
     pub backends: Vec<BackendStatus>,
     /// The changes of health so far, oldest first.
     pub failovers: Vec<Failover>,
+    /// Where clients connect.
+    #[serde(default)]
+    pub frontends: Vec<FrontendStatus>,
+    /// What reloads have removed and has something left.
+    #[serde(default)]
+    pub leaving: Vec<Leaving>,
+}
+
+/// A frontend in the status.
+#[derive(Clone, Debug, Deserialize)]
+pub struct FrontendStatus {
+    /// Its name.
+    pub name: String,
+    /// Most connections that it may have.
+    pub maxconn: usize,
+}
+
+/// What a reload has removed and has something left.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Leaving {
+    /// BACKEND/NAME of a server; nothing if nobody knows it any more.
+    pub name: String,
+    /// `frontend` or `server`.
+    pub kind: String,
+    /// Where a server is.
+    pub address: Option<String>,
+    /// Connections of the proxy.
+    pub connections: u64,
+    /// Flows that the kernel half remembers.
+    pub flows: u64,
+    /// Seconds that it may take.
+    pub within: u64,
 }
 
 /// A device with the program.
@@ -63,6 +95,8 @@ pub struct ServerStatus {
     pub address: String,
     /// Whether it takes new traffic.
     pub available: bool,
+    /// Connections or requests of the proxy ever sent there.
+    pub total: u64,
     /// How it stands with its host name, if it is known by one.
     pub host: Option<HostStatus>,
 }

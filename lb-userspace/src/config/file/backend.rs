@@ -58,6 +58,9 @@ table! {
         /// How long a slot of the ring changes hands when servers come, go or drain, 1s to 24h: flows that send a packet
         /// within that time stay with their server. Default: 5m.
         transition: Duration,
+        /// How long a server that a reload removes, or that moves to another address, may go on with what it has, 1s to 7d:
+        /// until its last flow, connection and exchange are over it gets nothing new; then what is left is cut. Default: 1h.
+        drain_timeout: Duration,
         /// What its servers speak to `http` frontends: `h1`, or `h2`, also in clear text as gRPC servers do; HAProxy's `proto`
         /// of a server. Default: `h1`.
         proto: Proto,

@@ -79,6 +79,9 @@ table! {
         /// Longest silence of a client whose server has ended its half of a connection that only carries bytes (`tcp`, `http`),
         /// HAProxy's `timeout client-fin`. Default: as while both halves were open.
         timeout_client_fin: Duration,
+        /// How long its connections may go on once a reload has removed it, 1s to 7d (`tcp`, `http`): those of `http` end after the
+        /// exchange that runs, and what is left then, tunnels too, is cut. Default: 1h.
+        drain_timeout: Duration,
         /// How long `tarpit` holds a client (`http`), HAProxy's `timeout tarpit`. Default: the `timeout_connect` of the default
         /// backend, else 5s.
         timeout_tarpit: Duration,

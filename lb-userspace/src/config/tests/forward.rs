@@ -68,9 +68,13 @@ error: `source` has no meaning with forward = "nat"
 
 #[test]
 fn values_out_of_bounds_are_errors() {
-    let backend = "forward = \"gue\"\ngue_port = 0\ntransition = \"25h\"\ntrack = \"some\"";
-    let expected =
-        ["`gue_port` must be from 1 to 65535", "`transition` must be from 1s to 1d", "`some` is not a way to track"];
+    let backend = "forward = \"gue\"\ngue_port = 0\ntransition = \"25h\"\ndrain_timeout = \"0s\"\ntrack = \"some\"";
+    let expected = [
+        "`gue_port` must be from 1 to 65535",
+        "`transition` must be from 1s to 1d",
+        "`drain_timeout` must be from 1s to 7d",
+        "`some` is not a way to track",
+    ];
     assert_eq!(said(&of_one_vip(&format!("{backend}\n{SERVER}"))), expected);
 }
 

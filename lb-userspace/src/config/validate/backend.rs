@@ -50,6 +50,7 @@ pub(super) fn backend(
     let server = [&typed.timeout_server, &defaults.timeout_server];
     let tunnel = [&typed.timeout_tunnel, &defaults.timeout_tunnel];
     let server_fin = [&typed.timeout_server_fin, &defaults.timeout_server_fin];
+    let drain = [&typed.drain_timeout, &defaults.drain_timeout];
     let backend = Backend {
         name: name.value.clone(),
         balance,
@@ -69,6 +70,7 @@ pub(super) fn backend(
         affinity,
         track: typed.track.value().copied().unwrap_or_default(),
         transition: range::duration([&typed.transition, &Knob::Absent], "transition", TRANSITIONS, TRANSITION, out),
+        drain_timeout: range::duration(drain, "drain_timeout", range::DRAIN, range::DRAIN_DEFAULT, out),
         timeout_connect: range::duration(connect, "timeout_connect", range::TIMEOUT, TIMEOUT_CONNECT, out),
         timeout_tunnel: range::optional(tunnel, "timeout_tunnel", range::TIMEOUT, out),
         timeout_server_fin: range::optional(server_fin, "timeout_server_fin", range::TIMEOUT, out),

@@ -63,6 +63,7 @@ pub(super) fn frontend(
     let monitor_fails = reading.stated(&typed.monitor_fail);
     reading.warn_of_unused();
     let client = [&typed.timeout_client, &defaults.timeout_client];
+    let drain = [&typed.drain_timeout, &defaults.drain_timeout];
     let client_fin = [&typed.timeout_client_fin, &defaults.timeout_client_fin];
     Frontend {
         name: name.value.clone(),
@@ -86,6 +87,7 @@ pub(super) fn frontend(
         admission: connection,
         log: log::logging(typed, mode, defaults, out),
         timeout_client: range::duration(client, "timeout_client", range::TIMEOUT, TIMEOUT, out),
+        drain_timeout: range::duration(drain, "drain_timeout", range::DRAIN, range::DRAIN_DEFAULT, out),
         timeout_client_fin: range::optional(client_fin, "timeout_client_fin", range::TIMEOUT, out),
         maxconn: maxconn(typed, mode, defaults, out),
         errors: match mode {
@@ -169,6 +171,7 @@ fn refuse_knobs_of_other_modes(typed: &Typed, mode: Mode, out: &mut Vec<Diagnost
         ("errorfile", span(&typed.errorfile), http),
         ("timeout_client", span(&typed.timeout_client), tcp_and_http),
         ("timeout_client_fin", span(&typed.timeout_client_fin), tcp_and_http),
+        ("drain_timeout", span(&typed.drain_timeout), tcp_and_http),
         ("timeout_tarpit", span(&typed.timeout_tarpit), http),
         ("timeout_http_request", span(&typed.timeout_http_request), http),
         ("timeout_http_keep_alive", span(&typed.timeout_http_keep_alive), http),

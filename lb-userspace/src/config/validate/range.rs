@@ -57,6 +57,12 @@ pub(super) fn optional(
     knobs.iter().any(|knob| knob.given().is_some()).then(|| duration(knobs, key, range, default, out))
 }
 
+/// How long what is removed may drain.
+pub(super) const DRAIN: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_hours(7 * 24);
+
+/// The same where nothing is said: as long as an idle flow is remembered.
+pub(super) const DRAIN_DEFAULT: Duration = Duration::from_hours(1);
+
 /// More than any host has descriptors for.
 pub(super) const MOST_CONNECTIONS: u32 = 10_000_000;
 

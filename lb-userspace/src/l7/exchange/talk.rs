@@ -11,9 +11,11 @@ use crate::l7::{
     tale::Tale,
     timer::{Patience, Timer, after, earlier, silence},
 };
-use crate::model::RetryOn;
+use crate::{model::RetryOn, servers::ServerLive};
+use futures_util::future::OptionFuture;
 use std::{
-    future::poll_fn,
+    future::{Future as _, poll_fn},
+    pin::pin,
     rc::Rc,
     task::{Context, Poll},
     time::Duration,
@@ -30,6 +32,8 @@ pub(super) struct Talk<'a> {
     pub(super) length: Length,
     pub(super) patience: Patience,
     pub(super) timeout_tunnel: Option<Duration>,
+    /// The server.
+    pub(super) server: Option<&'a ServerLive>,
     /// Makes of the server's answer that of the client.
     pub(super) change: &'a Change<'a>,
     pub(super) tale: &'a Tale,
@@ -152,7 +156,11 @@ impl Talk<'_> {
             A::tunnel(&mut up.pump.sink);
             up.pump.restart();
         }
-        if let Err(cause) = self.bodies(&mut up, &mut down, tunnel).await {
+        let (thread, server) = (Rc::clone(&self.client.thread), self.server.filter(|_| tunnel));
+        // A tunnel may be silent for long; what else goes on and on looks by itself.
+        let mut over = pin!(OptionFuture::from(server.map(|server| thread.over(&server.over))));
+        let is_over = |cx: &mut Context<'_>| matches!(over.as_mut().poll(cx), Poll::Ready(Some(())));
+        if let Err(cause) = self.bodies(&mut up, &mut down, tunnel, is_over).await {
             if let Some(cause) = cause {
                 self.tale.ended_by(cause, Phase::Data);
             }
@@ -219,8 +227,12 @@ impl Talk<'_> {
         up: &mut Up<B, K>,
         down: &mut Pump<S, D>,
         tunnel: bool,
+        mut is_over: impl FnMut(&mut Context<'_>) -> bool,
     ) -> Result<(), Option<Cause>> {
         poll_fn(|cx| {
+            if is_over(cx) || self.server.is_some_and(|server| server.over.is_over()) {
+                return Poll::Ready(Err(Some(Cause::Killed)));
+            }
             up.poll(cx).map_err(|why| Some(why.letters().0))?;
             if !tunnel && up.pump.is_done() && up.pump.source.poll_gone(cx).is_ready() {
                 return Poll::Ready(Err(Some(Cause::Client)));

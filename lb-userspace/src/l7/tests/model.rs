@@ -87,6 +87,7 @@ pub(crate) fn frontend(name: &str, address: SocketAddr, kind: FrontendKind) -> F
         log: Logging::default(),
         timeout_client: LONG,
         timeout_client_fin: None,
+        drain_timeout: Duration::from_hours(1),
         maxconn: 0,
         errors: crate::model::ErrorFiles::default(),
         quorum: crate::model::Quorum::default(),

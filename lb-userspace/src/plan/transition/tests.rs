@@ -57,6 +57,7 @@ impl One {
         Arc::make_mut(&mut owners).fill(Slot::of(owner));
         let census = census.map(|(census, begun)| (census, Duration::from_secs(begun)));
         let change = Change {
+            strays: None,
             ring: RING,
             identity: IDENTITY,
             transition: seconds(LENGTH),

@@ -1,5 +1,7 @@
 //! Ids stay, standings survive, and a full map is an error that changes nothing.
 
+mod leaving;
+
 use super::*;
 use crate::{
     model::{Agent, Check, ServerName},

@@ -134,7 +134,7 @@ impl Supervisor {
             metrics,
             worker,
             runner,
-            reloads_asked: 0,
+            reloads_asked: VecDeque::new(),
             upgrades_asked: VecDeque::new(),
             is_held: false,
             successor: None,

@@ -8,6 +8,7 @@ use crate::{
     dataplane::memory::MemoryMaps,
     model::{DownFlows, Failover, Server},
     plan::{
+        Connections,
         testing::{backend, bind, model, server},
         transition,
     },
@@ -24,6 +25,8 @@ use std::{cell::RefCell, rc::Rc};
 
 const TRANSITION: Duration = Duration::from_mins(1);
 const BUDGET: u32 = 20_000;
+/// Longer than any history.
+const DRAIN: Duration = Duration::from_hours(24);
 
 /// What may happen.
 #[derive(Clone, Debug)]
@@ -36,6 +39,8 @@ enum Step {
     Weight(usize, u16),
     /// Which servers there are, by weight; 0: it is not configured.
     Servers([u16; 6]),
+    /// One gets another address.
+    Move(usize),
     Restart,
     Pass(u16),
     Scan,
@@ -51,6 +56,7 @@ fn any_step() -> impl Strategy<Value = Step> {
         3 => (0_usize..8, 0_u8..3).prop_map(|(server, admin)| Step::Admin(server, admin)),
         2 => (0_usize..8, 0_u16..30).prop_map(|(server, tenths)| Step::Weight(server, tenths * 10)),
         2 => proptest::array::uniform6(0_u16..4).prop_map(Step::Servers),
+        2 => (0_usize..6).prop_map(Step::Move),
         1 => Just(Step::Restart),
         4 => (0_u16..900).prop_map(Step::Pass),
         2 => Just(Step::Scan),
@@ -64,6 +70,8 @@ struct History {
     halves: Halves,
     /// Of the backend, and of the one that it falls back to.
     servers: [Vec<Server>; 2],
+    /// How often each of the first six has moved.
+    moves: [u8; 6],
     choice: DownFlows,
 }
 
@@ -85,7 +93,7 @@ impl History {
         let world = World::new(seed, flags);
         let world = Shared(Rc::new(RefCell::new(world)));
         let halves = Halves::new(Box::new(MemoryMaps::default()), Arc::new(model(vec![], vec![])));
-        let mut history = Self { world, halves, servers: [Vec::new(), Vec::new()], choice };
+        let mut history = Self { world, halves, servers: [Vec::new(), Vec::new()], moves: [0; 6], choice };
         history.start([1; 6]);
         history
     }
@@ -105,9 +113,10 @@ impl History {
 
     fn configure(&mut self, weights: [u16; 6]) {
         let named = (1..).zip(weights).filter(|(_, weight)| *weight > 0);
-        let one = |(number, weight): (u8, u16)| Server {
-            weight,
-            ..server(&format!("s{number}"), &format!("10.0.0.{number}:80"))
+        let moves = self.moves;
+        let one = |(number, weight): (u8, u16)| {
+            let place = moves.get(usize::from(number) - 1).copied().unwrap_or_default();
+            Server { weight, ..server(&format!("s{number}"), &format!("10.0.{place}.{number}:80")) }
         };
         let mut servers: Vec<_> = named.map(one).collect();
         if servers.is_empty() {
@@ -117,20 +126,16 @@ impl History {
         let [mut web, mut spare] = [0, 1].map(|index| backend(NAMES[index], self.servers[index].clone()));
         (web.transition, spare.transition) = (TRANSITION, TRANSITION);
         web.failover = Failover { fallback: Some(1), flows: self.choice, ..Failover::default() };
-        self.world.0.borrow_mut().configured = self.identities().collect();
+        (web.drain_timeout, spare.drain_timeout) = (DRAIN, DRAIN);
         let model = Arc::new(model(vec![web, spare], vec![(bind("192.0.2.10:80", Protocol::Tcp), "web")]));
         let mut registry = self.halves.registry.clone();
+        registry.follow(&self.halves.model, &model);
         registry.update(&model).unwrap();
         let live = Arc::new(self.halves.live.for_model(&model));
         self.halves.configure(model, registry, live, self.now());
         self.halves.set_next_hops((1..).zip(self.halves.needed_next_hops()).map(|(row, hop)| (hop, row)).collect());
         self.halves.rebuild(self.now());
         assert!(self.halves.settled());
-    }
-
-    fn identities(&self) -> impl Iterator<Item = u64> {
-        let both = self.servers.iter().zip(NAMES);
-        both.flat_map(|(servers, name)| servers.iter().map(move |server| server.identity(name)))
     }
 
     /// The first six are of the backend, the others of the one that it falls back to.
@@ -187,6 +192,7 @@ impl History {
         for flow in world.path.v4.flows.borrow().values() {
             census.count_flow(flow.ring, flow.slot, flow.server);
         }
+        census.connections = Some(Connections::default());
         (census, world.now, resting)
     }
 
@@ -211,6 +217,10 @@ impl History {
                 });
             }
             Step::Servers(weights) => self.configure(weights),
+            Step::Move(server) => {
+                self.moves[server] = self.moves[server].wrapping_add(1);
+                self.configure(self.weights());
+            }
             Step::Restart => {
                 let weights = self.weights();
                 self.start(weights);
@@ -301,7 +311,33 @@ fn all_transitions_end_and_a_drained_server_is_left_with_nothing() {
     history.pass(Duration::from_secs(2));
     history.step(&Step::Scan);
     history.pass(Duration::from_secs(1));
-    assert!(!history.halves.in_transition() && history.count().0 == Census::default());
+    let (mut census, ..) = history.count();
+    census.connections = None;
+    assert!(!history.halves.in_transition() && census == Census::default());
+}
+
+#[test]
+fn a_removed_server_keeps_its_flows_until_the_last_has_ended_or_its_time_is_over() {
+    for ends in [true, false] {
+        let mut history = History::new(13);
+        history.world.0.borrow_mut().traffic(2_000);
+        let removed = history.servers[0][0].identity("web");
+        let has_row = |history: &History| history.halves.tables().servers.values().any(|row| row.identity == removed);
+        history.step(&Step::Servers([0, 1, 1, 1, 1, 1]));
+        history.pass(TRANSITION * 2);
+        history.step(&Step::Scan);
+        let flows = history.world.0.borrow().servers().into_iter().filter(|server| *server == removed).count();
+        assert!(flows > 10 && has_row(&history) && !history.halves.have_left(), "{flows}");
+        if ends {
+            history.world.0.borrow_mut().open.clear();
+            history.pass(Duration::from_secs(2));
+            history.step(&Step::Scan);
+        } else {
+            history.pass_with(DRAIN, |world| world.open.clear());
+        }
+        history.pass(Duration::from_secs(1));
+        assert!(!has_row(&history) && history.halves.have_left() && history.halves.leaving().is_none());
+    }
 }
 
 #[test]

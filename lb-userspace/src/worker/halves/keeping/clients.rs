@@ -46,8 +46,6 @@ pub(super) struct World {
     pub(super) now: Instant,
     /// Flows that clients have open.
     pub(super) open: BTreeMap<FlowKey4, Open>,
-    /// Servers of the configuration, by identity.
-    pub(super) configured: BTreeSet<u64>,
     /// Those of the VIP.
     flags: u16,
     clients: u32,
@@ -65,7 +63,6 @@ impl World {
             path: MemoryTables::default(),
             now: Instant::now(),
             open: BTreeMap::new(),
-            configured: BTreeSet::new(),
             flags,
             clients: 0,
             random: fastrand::Rng::with_seed(seed),
@@ -132,7 +129,6 @@ impl World {
         let living: BTreeSet<_> = (self.path.servers.values())
             .filter(|row| self.flags & KEEPS != 0 || ServerState::from_byte(row.state).forwards())
             .map(|row| row.identity)
-            .filter(|identity| self.configured.contains(identity))
             .collect();
         self.open.retain(|_, open| living.contains(&open.server));
         if self.path.rings.is_empty() {
