@@ -2,13 +2,14 @@
 
 use crate::world::{World, run};
 use anyhow::{Context as _, Result, ensure};
+use aya::programs::{Xdp, XdpMode, links::FdLink};
 use lb_userspace::dataplane::{
     attach::{AttachError, Attached, Detached, Mode, attach, detach, detach_others, keep},
-    load::{Frozen, load},
+    load::{Frozen, load, verify},
     object::object,
     pins::Pins,
 };
-use std::fs;
+use std::{fs, path::Path};
 
 fn names(names: &[&str]) -> Vec<String> {
     names.iter().map(ToString::to_string).collect()
@@ -64,10 +65,56 @@ fn another_program_is_named_and_nothing_is_left_half_attached() -> Result<()> {
     );
     let said = error.map(|error| error.to_string()).unwrap_or_default();
     let wanted = format!("interface far already runs the XDP program sluice (id {foreign_id})");
-    ensure!(said.contains(&wanted) && said.contains("ip link set dev far xdp off"), "{said}");
+    ensure!(said.contains(&wanted) && said.contains("another `pin_dir`"), "{said}");
     ensure!(world.pins.linked()?.is_empty() && shown("outside")? == 0);
     let error = attach(&mut world.load()?, &world.pins, &names(&["nowhere"])).err();
     ensure!(matches!(error, Some(AttachError::NoInterface(_))), "{error:?}");
+    Ok(())
+}
+
+/// Somebody else's program on an interface, whose link is pinned there, if anywhere. The link goes with what is returned.
+fn foreign(interface: &str, pin: Option<&Path>) -> Result<(aya::Ebpf, u32)> {
+    let mut object = aya::Ebpf::load(lb_tests::tools::object()?)?;
+    let program: &mut Xdp = object.program_mut("pass").context("no program")?.try_into()?;
+    verify(program)?;
+    let id = program.info()?.id();
+    let link = program.attach(interface, XdpMode::Driver)?;
+    if let Some(pin) = pin {
+        FdLink::try_from(program.take_link(link)?)?.pin(pin)?;
+    }
+    Ok((object, id))
+}
+
+#[test]
+fn a_program_of_somebody_else_is_named_and_stays() -> Result<()> {
+    let world = World::enter()?;
+    let (_there, id) = foreign("outside", None)?;
+    let said = attach(&mut world.load()?, &world.pins, &names(&["outside"])).err().context("attached")?.to_string();
+    let wanted = format!("interface outside already runs the XDP program pass (id {id})");
+    ensure!(said.contains(&wanted) && said.contains("ip link set dev outside xdp off"), "{said}");
+    ensure!(shown("outside")? == id);
+    Ok(())
+}
+
+#[test]
+fn what_is_pinned_among_our_links_and_is_not_ours_is_named_and_stays() -> Result<()> {
+    let world = World::enter()?;
+    world.pins.prepare()?;
+    let link = world.pins.link("outside");
+    let (_there, id) = foreign("outside", Some(&link))?;
+    let error = attach(&mut world.load()?, &world.pins, &names(&["outside"])).err();
+    ensure!(
+        matches!(&error, Some(AttachError::Foreign { program, name, .. }) if *program == id && name == "pass"),
+        "{error:?}"
+    );
+    let said = error.map(|error| error.to_string()).unwrap_or_default();
+    ensure!(said.contains(&format!("{} is a link of the XDP program pass (id {id})", link.display())), "{said}");
+    ensure!(detach(&world.pins)?.interfaces.is_empty() && link.exists() && shown("outside")? == id);
+
+    let other = world.pins.link("far");
+    run(&format!("bpftool map create {} type array key 4 value 4 entries 1 name other", other.display()))?;
+    let said = attach(&mut world.load()?, &world.pins, &names(&["far"])).err().context("attached")?.to_string();
+    ensure!(said == format!("{} is not a link of Sluice; remove it", other.display()), "{said}");
     Ok(())
 }
 

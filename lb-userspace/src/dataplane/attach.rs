@@ -6,13 +6,13 @@
 mod installed;
 
 use super::{
-    load::{LoadError, Loaded, missing_privilege},
+    load::{LoadError, Loaded, PROGRAM, missing_privilege},
     pins::{Pins, PinsError},
 };
 use aya::{
     programs::{
         ProgramError, Xdp, XdpError, XdpMode,
-        links::{FdLink, LinkError, PinnedLink},
+        links::{FdLink, LinkError, LinkType, PinnedLink},
         loaded_programs,
         xdp::XdpLink,
     },
@@ -64,9 +64,7 @@ pub enum AttachError {
     #[error("there is no network interface {0}")]
     NoInterface(String),
     /// Someone else's program is there. An interface runs one.
-    #[error(
-        "interface {interface} already runs the XDP program {name} (id {program}), and it runs one; stop what put it there, or take it off: ip link set dev {interface} xdp off"
-    )]
+    #[error("interface {interface} already runs the XDP program {name} (id {program}), and it runs one; {}", vacate(.interface, .name))]
     Occupied {
         /// The interface.
         interface: String,
@@ -87,6 +85,16 @@ pub enum AttachError {
     /// Something else is pinned in the link's place.
     #[error("{0} is not a link of Sluice; remove it")]
     NotOurs(PathBuf, #[source] LinkError),
+    /// The link that is pinned there is somebody else's.
+    #[error("{link} is a link of the XDP program {name} (id {program}), which is not ours; remove it")]
+    Foreign {
+        /// Where it is pinned.
+        link: PathBuf,
+        /// The kernel's id of its program.
+        program: u32,
+        /// The name of that.
+        name: String,
+    },
     /// The kernel cannot be asked about the interface.
     #[error("cannot look at interface {0}")]
     Look(String, #[source] io::Error),
@@ -96,6 +104,16 @@ pub enum AttachError {
     /// The program is not loaded.
     #[error(transparent)]
     Load(#[from] LoadError),
+}
+
+/// How an interface becomes free that runs the program of that name.
+fn vacate(interface: &str, name: &str) -> String {
+    if name == PROGRAM {
+        "a daemon with another `pin_dir` put it there: stop that, or take off what it left: sluice detach --pins DIRECTORY"
+            .to_owned()
+    } else {
+        format!("stop what put it there, or take it off: ip link set dev {interface} xdp off")
+    }
 }
 
 /// Attaches the program to all `interfaces`, or to no further one than before.
@@ -148,7 +166,16 @@ pub fn numbers(interfaces: &[String]) -> Result<Vec<u32>, AttachError> {
 
 /// Detaches from every interface that is not among `interfaces`: those that the configuration no longer names.
 pub fn detach_others(pins: &Pins, interfaces: &[String]) -> Result<Vec<String>, PinsError> {
-    let others: Vec<_> = pins.linked()?.into_iter().filter(|linked| !interfaces.contains(linked)).collect();
+    let is_foreign = |interface: &String| {
+        let link = PinnedLink::from_pin(pins.link(interface)).map(FdLink::from);
+        let found = link.ok().as_ref().and_then(foreign);
+        if let Some((id, name)) = &found {
+            tracing::warn!(link = %pins.link(interface).display(), id, name, "the link of another program is left alone");
+        }
+        found.is_some()
+    };
+    let mut others = pins.linked()?;
+    others.retain(|linked| !interfaces.contains(linked) && !is_foreign(linked));
     others.iter().try_for_each(|interface| unlink(pins, interface))?;
     Ok(others)
 }
@@ -192,7 +219,11 @@ fn adopt(program: &mut Xdp, id: u32, pins: &Pins, interface: &str) -> Result<boo
         }
         Err(error) => return Err(AttachError::NotOurs(path, error)),
     };
-    let link = XdpLink::try_from(FdLink::from(pinned)).map_err(|error| AttachError::NotOurs(path, error))?;
+    let link = FdLink::from(pinned);
+    if let Some((program, name)) = foreign(&link) {
+        return Err(AttachError::Foreign { link: path, program, name });
+    }
+    let link = XdpLink::try_from(link).map_err(|error| AttachError::NotOurs(path, error))?;
     match program.attach_to_link(link) {
         Ok(link) => drop(program.take_link(link)), // the pin keeps it
         // The interface that the link was made for is gone.
@@ -208,6 +239,13 @@ fn adopt(program: &mut Xdp, id: u32, pins: &Pins, interface: &str) -> Result<boo
     // The interface of the link goes by another name now.
     unlink(pins, interface)?;
     Ok(false)
+}
+
+/// The program of a link, if it is known to be none of ours. Without CAP_SYS_ADMIN nobody knows.
+fn foreign(link: &FdLink) -> Option<(u32, String)> {
+    let id = link.info().ok().filter(|info| info.link_type().is_ok_and(|kind| kind == LinkType::Xdp))?.program_id();
+    let name = known_name(id)?;
+    (name != PROGRAM).then_some((id, name))
 }
 
 /// Attaches in the driver, or else in the stack, and pins the link.
@@ -267,8 +305,12 @@ fn look_at(interface: &str) -> Result<Interface, AttachError> {
 
 /// The name of a program; without CAP_SYS_ADMIN it cannot be known.
 fn program_name(id: u32) -> String {
+    known_name(id).unwrap_or_else(|| "(name unknown)".to_owned())
+}
+
+fn known_name(id: u32) -> Option<String> {
     let found = loaded_programs().flatten().find(|program| program.id() == id);
-    found.and_then(|program| program.name_as_str().map(str::to_owned)).unwrap_or_else(|| "(name unknown)".to_owned())
+    found.and_then(|program| program.name_as_str().map(str::to_owned))
 }
 
 fn refused(interface: &str, error: ProgramError) -> AttachError {

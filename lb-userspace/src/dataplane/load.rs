@@ -3,18 +3,24 @@
 use super::{
     object::NoObject,
     pins::{Pins, PinsError},
-    shape::MapUnusable,
+    raw::Raw,
+    shape::{MapUnusable, typed, unusable},
 };
 use aya::{
     Ebpf, EbpfError, EbpfLoader,
+    maps::{Array, MapData},
     programs::{ProgramError, Xdp},
 };
-use lb_common::{hash::HashKey, maps::names};
+use lb_common::{
+    RingHead,
+    hash::HashKey,
+    maps::{RING_HEADS, names},
+};
 use rustix::thread::{CapabilitySet, capabilities};
 use std::{error::Error, io, path::PathBuf, thread, time::Duration};
 
 /// The name of the XDP program in the object.
-const PROGRAM: &str = "sluice";
+pub(super) const PROGRAM: &str = "sluice";
 /// The names of [`Frozen`] among the object's read-only data.
 const HASH_KEY: &str = "HASH_KEY";
 const TRACK_BUDGET: &str = "TRACK_BUDGET";
@@ -118,7 +124,20 @@ pub fn load(object: &[u8], pins: &Pins, frozen: Frozen) -> Result<Loaded, LoadEr
         return Err(NoObject.into());
     }
     pins.prepare()?;
-    let adopted = check_pinned(pins)?;
+    let adopted = match found(pins)? {
+        Found::Nothing => false,
+        Found::Whole => true,
+        Found::Part { missing } => {
+            tracing::warn!(
+                missing = missing.join(", "),
+                below = %pins.maps().display(),
+                "not all maps are pinned that belong together: all are made anew, and nothing is remembered of flows"
+            );
+            pins.remove(&[pins.maps()])?;
+            pins.prepare()?;
+            false
+        }
+    };
     let loaded = load_pinned(object, pins, frozen, adopted);
     if loaded.is_err() && !adopted {
         pins.remove(&[pins.maps()])?; // Nobody uses what a load that failed has pinned.
@@ -161,16 +180,44 @@ fn repeat<E>(mut load: impl FnMut() -> Result<(), E>, disturbed: impl Fn(&E) -> 
     load()
 }
 
-/// Opens every map that is pinned already. Whether there was one.
-fn check_pinned(pins: &Pins) -> Result<bool, LoadError> {
-    let mut any = false;
-    for name in names() {
-        if pins.map(name).exists() {
-            pins.open(name)?;
-            any = true;
+/// What is pinned already.
+#[derive(Debug, Eq, PartialEq)]
+enum Found {
+    Nothing,
+    /// All that belongs together.
+    Whole,
+    /// A daemon was killed when it had pinned some of it, or somebody removed some. What is there says nothing without the rest.
+    Part {
+        missing: Vec<String>,
+    },
+}
+
+/// Opens every map that is pinned already: none may look otherwise than it must.
+fn found(pins: &Pins) -> Result<Found, LoadError> {
+    let (there, missing): (Vec<_>, Vec<_>) = names().partition(|name| pins.map(name).exists());
+    there.iter().try_for_each(|name| pins.open(name).map(drop))?;
+    if there.is_empty() {
+        return Ok(if pins.ringed()?.is_empty() { Found::Nothing } else { Found::Part { missing: own(&missing) } });
+    }
+    let missing = if missing.is_empty() { rings_without_map(pins)? } else { own(&missing) };
+    Ok(if missing.is_empty() { Found::Whole } else { Found::Part { missing } })
+}
+
+fn own(names: &[&str]) -> Vec<String> {
+    names.iter().map(|name| (*name).to_owned()).collect()
+}
+
+/// Rings that have a backend, but no map that is pinned.
+fn rings_without_map(pins: &Pins) -> Result<Vec<String>, LoadError> {
+    let heads: Array<MapData, Raw<RingHead>> = typed(RING_HEADS, pins.open(RING_HEADS)?)?;
+    let mut missing = Vec::new();
+    for (ring, head) in (0..).zip(heads.iter()) {
+        let Raw(head) = head.map_err(|error| unusable(RING_HEADS, error))?;
+        if head.identity != 0 && !pins.ring(ring).exists() {
+            missing.push(format!("ring {ring}"));
         }
     }
-    Ok(any)
+    Ok(missing)
 }
 
 fn object_error(error: EbpfError) -> LoadError {

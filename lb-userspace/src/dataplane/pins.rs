@@ -16,6 +16,9 @@ use std::{
     path::{Path, PathBuf},
 };
 
+/// What the name of a directory ends with whose pins are being removed.
+const GONE: &str = "_gone";
+
 /// The directory of the pins.
 #[derive(Clone, Debug)]
 pub struct Pins {
@@ -142,10 +145,24 @@ impl Pins {
     }
 
     /// Removes directories that [`stale`](Self::stale) found, once nothing is attached that uses what is in them.
+    ///
+    /// Each goes by its name first, and at once: whoever is killed in between leaves no maps of which some are missing, but
+    /// something stale.
     pub fn remove(&self, directories: &[PathBuf]) -> Result<(), PinsError> {
-        let remove =
-            |path: &PathBuf| fs::remove_dir_all(path).map_err(|error| PinsError::Directory(path.clone(), error));
-        directories.iter().try_for_each(remove)
+        let remove = |path: &PathBuf| {
+            let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+            if name.ends_with(GONE) {
+                return fs::remove_dir_all(path);
+            }
+            let gone = path.with_file_name(format!("{name}{GONE}"));
+            if gone.exists() {
+                fs::remove_dir_all(&gone)?;
+            }
+            fs::rename(path, &gone)?;
+            fs::remove_dir_all(&gone)
+        };
+        let named = |path: &PathBuf| remove(path).map_err(|error| PinsError::Directory(path.clone(), error));
+        directories.iter().try_for_each(named)
     }
 
     /// Removes the directories that are of no use without pins in them. Where a foreign file lies, it stays.
@@ -242,6 +259,22 @@ mod tests {
     #[test]
     fn a_vlan_interface_has_a_name_that_a_bpf_file_system_takes() {
         assert_eq!(Pins::new("/p").link("eth0.7"), Path::new("/p/links/eth0:7"));
+    }
+
+    #[test]
+    fn what_is_being_removed_is_stale_and_no_directory_of_maps_any_more() {
+        let root = tempfile::tempdir().unwrap();
+        let pins = Pins::new(root.path());
+        let gone = root.path().join(format!("v{SCHEMA:016x}_gone"));
+        for path in [pins.rings(), gone.clone()] {
+            fs::create_dir_all(path).unwrap();
+        }
+        assert_eq!(pins.stale().unwrap(), [gone.clone()]);
+        pins.remove(&[pins.maps()]).unwrap();
+        assert!(!pins.maps().exists() && !gone.exists());
+        fs::create_dir_all(&gone).unwrap();
+        pins.remove(&pins.stale().unwrap()).unwrap();
+        assert!(!gone.exists());
     }
 
     #[test]
