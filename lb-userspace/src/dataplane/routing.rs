@@ -95,6 +95,26 @@ pub async fn reread() -> Result<Reread, RoutingError> {
     netlink.reread().await.map_err(|error| RoutingError::Netlink(io::Error::other(error)))
 }
 
+/// Has the kernel treat those neighbours as any others again that it keeps alive for a daemon which has ended without a word:
+/// the machines by which `servers` are reached, and the gateways. Returns how many these were. Needs a tokio runtime.
+pub async fn release(servers: impl IntoIterator<Item = IpAddr>) -> Result<usize, RoutingError> {
+    let failed = |error| RoutingError::Netlink(io::Error::other(error));
+    let netlink = netlink::Netlink::connect().map_err(RoutingError::Netlink)?;
+    let servers = servers.into_iter().map(|address| (address, 0)).collect();
+    let mut table = RoutingTable::new([], &servers, &BTreeMap::new());
+    table.network.replace_neighbours(netlink.neighbours().await.map_err(failed)?);
+    let Reread { links, addresses, routes } = netlink.reread().await.map_err(failed)?;
+    table.network.reread(links, addresses, routes);
+    let mut released = 0;
+    for on in table.desired().managed {
+        if table.network.is_managed(on) {
+            netlink.manage(on, false).await.map_err(failed)?;
+            released += 1;
+        }
+    }
+    Ok(released)
+}
+
 impl Routing {
     /// Starts to follow the network of the calling thread's namespace, on the current tokio runtime, and to have the
     /// neighbours asked for that `events` names.
