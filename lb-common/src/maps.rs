@@ -1,7 +1,7 @@
 //! The maps: names, capacities, and a hash of it all that names the directory they are pinned in.
 
 use crate::{
-    Be128, Counters, NextHop, RingHead, Route4Key, Route6Key, SLOTS, ServerEntry, Slot, Unresolved,
+    Be128, Counters, Heartbeat, NextHop, RingHead, Route4Key, Route6Key, SLOTS, ServerEntry, Slot, Unresolved,
     bucket::{self, Bucket},
     flow::{Connection4, Connection6, Flow, FlowKey4, FlowKey6, Fragment4, Fragment6, FragmentKey4, FragmentKey6},
     hash::name_hash,
@@ -11,7 +11,7 @@ use crate::{
 use crate::{Endpoint4, Endpoint6, Return4, Return6, Vip};
 
 /// Raised by hand when the meaning of a row changes while its size stays.
-pub const ABI_VERSION: u64 = 4;
+pub const ABI_VERSION: u64 = 5;
 
 /// VIPs and address entries of one family.
 pub const MAX_VIPS: u32 = 4_096;
@@ -70,6 +70,8 @@ pub const RETURNS4: &str = "RETURNS4";
 pub const RETURNS6: &str = "RETURNS6";
 /// ARRAY → [`Be128`]: the addresses of source pools. Written by the planner.
 pub const SOURCES: &str = "SOURCES";
+/// ARRAY, one row: the [`Heartbeat`] of the daemon. Written by the worker.
+pub const HEARTBEAT: &str = "HEARTBEAT";
 /// HASH [`FlowKey4`] → [`Flow`]. Filled by the packet path, expired by the planner.
 pub const FLOWS4: &str = "FLOWS4";
 /// HASH [`FlowKey6`] → [`Flow`].
@@ -119,7 +121,7 @@ pub const EVENTS: &str = "EVENTS";
 
 /// Every map of keys and values: name, bytes of a key, bytes of a value, entries. Of a lookup table these are lines: as many in
 /// each half as there may be entries, so that at most half of all places are taken.
-pub const ALL: [(&str, usize, usize, u32); 30] = [
+pub const ALL: [(&str, usize, usize, u32); 31] = [
     (LIVE_HALVES, 4, 4, row::LIVE),
     (VIPS4, 4, size_of::<VipLine4>(), 2 * MAX_VIPS),
     (VIPS6, 4, size_of::<VipLine6>(), 2 * MAX_VIPS),
@@ -129,6 +131,7 @@ pub const ALL: [(&str, usize, usize, u32); 30] = [
     (RETURNS4, 4, size_of::<ReturnLine4>(), 2 * MAX_SERVERS),
     (RETURNS6, 4, size_of::<ReturnLine6>(), 2 * MAX_SERVERS),
     (SOURCES, 4, size_of::<Be128>(), MAX_SOURCES),
+    (HEARTBEAT, 4, size_of::<Heartbeat>(), 1),
     (FLOWS4, size_of::<FlowKey4>(), size_of::<Flow>(), MAX_FLOWS4),
     (FLOWS6, size_of::<FlowKey6>(), size_of::<Flow>(), MAX_FLOWS6),
     (CONNECTIONS4, size_of::<FlowKey4>(), size_of::<Connection4>(), MAX_CONNECTIONS4),

@@ -68,7 +68,7 @@ counted! {
         BadTables = 20, "bad_tables", "dropped: the maps contradict each other; please report this";
         Answered = 21, "answered", "answered here: ping of a VIP";
         ToldTooBig = 22, "told_too_big", "answered here: the sender was told that its packet is larger than the next link takes";
-        Withdrawn = 23, "withdrawn", "dropped: opens a connection to a VIP that is withdrawn, because its backend has lost its quorum";
+        Withdrawn = 23, "withdrawn", "dropped: opens a connection to a VIP that is withdrawn, because its backend has lost its quorum or the daemon is dead";
         ServerDown = 24, "server_down", "dropped: of a connection whose server is down (on_marked_down): one that must not be answered, such as a reset or an ICMP error, or a SYN that could not be tracked beside those";
         Refused = 25, "refused", "answered here: refused by a reset or an ICMP error, because no server of the backend is up (on_empty = \"reset\")";
         Reset = 26, "reset", "answered here: a connection was reset, because its server is down (on_marked_down = \"shutdown-sessions\")";

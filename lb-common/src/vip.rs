@@ -66,6 +66,12 @@ impl Vip {
     pub const fn has(&self, flags: u16) -> bool {
         self.flags & flags == flags
     }
+
+    /// Whether one of these flags is set.
+    #[inline(always)]
+    pub const fn has_any(&self, flags: u16) -> bool {
+        self.flags & flags != 0
+    }
 }
 
 /// Switches of a VIP or of an address entry, off by default.
@@ -96,6 +102,8 @@ pub mod flags {
     pub const KEEPS: u16 = 1 << 11;
     /// VIP: `on_marked_down = "shutdown-sessions"`, connections of TCP to a server that is down are reset.
     pub const RESETS: u16 = 1 << 12;
+    /// VIP: `daemon_down = "withdraw"`, what opens a TCP connection is dropped while the daemon is [dead](crate::Heartbeat).
+    pub const NEEDS_DAEMON: u16 = 1 << 13;
 }
 
 /// How a packet reaches the server.

@@ -17,7 +17,7 @@ use crate::{
 };
 use lb_common::{
     Be16, Ends, Forward, Protocol, ServerId, Stop, V4, V6, Vip,
-    vip::flags::{TRACK_FULL, WITHDRAWN},
+    vip::flags::{NEEDS_DAEMON, TRACK_FULL, WITHDRAWN},
 };
 
 /// One packet, from wire to wire. A packet that ends in a [`Stop`] is as it came, unless it was answered.
@@ -208,7 +208,7 @@ fn straight<F: Layer3>(packet: &mut impl Packet, tables: &impl Tables<F>, offset
 fn forward<F: Layer3>(packet: &mut impl Packet, tables: &impl Tables<F>, ip: &Ip<F>, l4: &L4<F>, vip: &Vip) -> Outcome {
     let mode = Forward::from_byte(vip.forward).ok_or(Stop::BadTables)?;
     let ttl = transmit::ttl(ip)?;
-    let limited = l4.agrees && (vip.mss != 0 || vip.has(WITHDRAWN));
+    let limited = l4.agrees && (vip.mss != 0 || vip.has_any(WITHDRAWN | NEEDS_DAEMON));
     if vip.has(TRACK_FULL) || mode == Forward::FullNat {
         return Err(if mode.is_tunnel() { Early::Look.into() } else { by_connection(tables, l4, For::Vip, vip) });
     }

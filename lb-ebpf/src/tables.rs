@@ -3,8 +3,8 @@
 //! Rows are described in `lb_common`; `None` means that there is no such row. Rows of arrays that nobody wrote are zero.
 
 use lb_common::{
-    Be128, Bucket, Counters, Family, Flow, NextHop, Note, RingHead, RingId, SLOTS, ServerEntry, ServerId, Slot, Stop,
-    Vip, VipId, flow::ConnectionRow, hash::HashKey,
+    Be128, Bucket, Counters, Family, Flow, Heartbeat, NextHop, Note, RingHead, RingId, SLOTS, ServerEntry, ServerId,
+    Slot, Stop, Vip, VipId, flow::ConnectionRow, hash::HashKey,
 };
 
 /// The maps of both families.
@@ -29,6 +29,9 @@ pub trait Shared {
 
     /// ARRAY `SOURCES`.
     fn source(&self, row: u32) -> Option<Be128>;
+
+    /// ARRAY `HEARTBEAT`.
+    fn heartbeat(&self) -> Heartbeat;
 
     /// ARRAY `NEXT_HOPS`.
     fn next_hop(&self, row: u32) -> Option<&NextHop>;

@@ -14,8 +14,8 @@ use core::{
     fmt,
 };
 use lb_common::{
-    Be128, Bucket, Counters, End, Family, Flow, NextHop, Note, RingHead, RingId, SLOTS, ServerEntry, ServerId, Slot,
-    Stop, V4, V6, Vip, VipId,
+    Be128, Bucket, Counters, End, Family, Flow, Heartbeat, NextHop, Note, RingHead, RingId, SLOTS, ServerEntry,
+    ServerId, Slot, Stop, V4, V6, Vip, VipId,
     bucket::BUCKETS,
     flow::{ConnectionRow, REFRESH},
     hash::HashKey,
@@ -130,6 +130,8 @@ pub struct MemoryTables {
     pub servers: BTreeMap<ServerId, ServerEntry>,
     /// `SOURCES`.
     pub sources: BTreeMap<u32, Be128>,
+    /// `HEARTBEAT`.
+    pub heartbeat: Heartbeat,
     /// `NEXT_HOPS`.
     pub next_hops: BTreeMap<u32, NextHop>,
     /// `DEVICES`.
@@ -155,6 +157,7 @@ impl Default for MemoryTables {
             rings: BTreeMap::new(),
             servers: BTreeMap::new(),
             sources: BTreeMap::new(),
+            heartbeat: Heartbeat::default(),
             next_hops: BTreeMap::new(),
             devices: BTreeSet::new(),
             max_flows: usize::MAX,
@@ -210,6 +213,10 @@ impl Shared for MemoryTables {
 
     fn source(&self, row: u32) -> Option<Be128> {
         (row < MAX_SOURCES).then(|| self.sources.get(&row).copied().unwrap_or_default())
+    }
+
+    fn heartbeat(&self) -> Heartbeat {
+        self.heartbeat
     }
 
     fn next_hop(&self, row: u32) -> Option<&NextHop> {

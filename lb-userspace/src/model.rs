@@ -38,7 +38,9 @@ pub use cookie::Cookie;
 pub use endpoint::Endpoint;
 pub use error_file::{ErrorFile, ErrorFiles};
 pub use failover::{DownFlows, Failover, OnEmpty};
-pub use frontend::{Bind, Fragments, Frontend, FrontendKind, HeaderCase, HttpFrontend, L4Frontend, Ping, TcpFrontend};
+pub use frontend::{
+    Bind, DaemonDown, Fragments, Frontend, FrontendKind, HeaderCase, HttpFrontend, L4Frontend, Ping, TcpFrontend,
+};
 pub use global::{Global, OnStop};
 pub use host::{Family, Host, host_name};
 pub use ports::Ports;

@@ -400,6 +400,7 @@ impl Supervisor {
         let (names, descriptors): (Vec<_>, Vec<_>) = maps.named().unzip();
         let names = names.into_iter().map(str::to_owned).collect();
         self.worker.send(&ToWorker::Maps(names), &descriptors).await?;
+        self.worker.send(&ToWorker::Writing, &[kernel.writing().await?.as_fd()]).await?;
         for (ring, map) in maps.rings() {
             self.worker.send(&ToWorker::RingMap { ring }, &[map]).await?;
         }

@@ -9,6 +9,7 @@ mod changes;
 mod given;
 mod leaving;
 mod naming;
+mod pulse;
 mod running;
 pub mod halves;
 pub mod state;
@@ -222,6 +223,7 @@ impl Worker {
     async fn told(&mut self, message: ToWorker, mut descriptors: Vec<OwnedFd>) -> anyhow::Result<()> {
         match message {
             ToWorker::Maps(names) => self.given.maps = names.into_iter().zip(descriptors).collect(),
+            ToWorker::Writing => self.given.writing = descriptors.pop(),
             ToWorker::RingMap { ring } => {
                 let map = descriptors.pop().context("a ring without its map")?;
                 match &mut self.running {

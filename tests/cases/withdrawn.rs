@@ -1,22 +1,35 @@
-//! A VIP that is withdrawn: nothing new, and all that is there goes on.
+//! A VIP that is withdrawn: nothing new, and all that is there goes on. So it is with one that does not take what is new without
+//! a daemon.
 
 use super::{Case, world::*};
 use lb_common::{
-    Stop,
-    vip::flags::{TRACK_FULL, WITHDRAWN},
+    Heartbeat, Stop,
+    vip::flags::{NEEDS_DAEMON, TRACK_FULL, WITHDRAWN},
 };
+use lb_ebpf::testing::MemoryTables;
 use lb_tests::packet::{Extension, Frame};
 use std::net::SocketAddr;
 
 pub(crate) fn cases(net: &'static Net) -> Vec<Case> {
-    [dropped(net), goes_on(net)].into_iter().flatten().collect()
+    let ways: [(&str, Withdraw); 2] = [
+        ("withdrawn", |tables, vip| flag(vip, WITHDRAWN)(tables)),
+        ("without a daemon", |tables, vip| {
+            flag(vip, NEEDS_DAEMON)(tables);
+            tables.heartbeat = DEAD;
+        }),
+    ];
+    let cases = ways.into_iter().flat_map(|way| [dropped(net, way), goes_on(net, way)]);
+    cases.chain([needs_no_daemon(net)]).flatten().collect()
 }
 
+/// Withdraws a VIP.
+type Withdraw = fn(&mut MemoryTables, SocketAddr);
+
 /// What opens a connection.
-fn dropped(net: &'static Net) -> Vec<Case> {
+fn dropped(net: &'static Net, (why, withdraw): (&str, Withdraw)) -> Vec<Case> {
     let stops = |name: &str, vip: SocketAddr, input: &Frame| {
-        let name = format!("withdrawn: {name}");
-        net.stops(&name, input.bytes(), Stop::Withdrawn).with(flag(vip, WITHDRAWN)).notes(&[])
+        let name = format!("{why}: {name}");
+        net.stops(&name, input.bytes(), Stop::Withdrawn).with(|tables| withdraw(tables, vip)).notes(&[])
     };
     let syn = |vip| net.tcp(vip).syn();
     let vips = [
@@ -43,11 +56,11 @@ fn dropped(net: &'static Net) -> Vec<Case> {
 }
 
 /// What does not.
-fn goes_on(net: &'static Net) -> Vec<Case> {
+fn goes_on(net: &'static Net, (why, withdraw): (&str, Withdraw)) -> Vec<Case> {
     let (to_nat, to_direct) = (net.tcp(net.nat), net.tcp(net.direct));
     let reply = answers(Frame::tcp(net.servers[1], net.client).syn_ack(), 1);
     let sends = |name: &str, vip: SocketAddr, input: &Frame, output: &Frame| {
-        net.sends(&format!("withdrawn: {name}"), input, output).with(flag(vip, WITHDRAWN))
+        net.sends(&format!("{why}: {name}"), input, output).with(|tables| withdraw(tables, vip))
     };
     vec![
         sends("a segment, nat", net.nat, &to_nat, &leaves_for(to_nat.clone(), 1).to(net.servers[1])),
@@ -56,5 +69,19 @@ fn goes_on(net: &'static Net) -> Vec<Case> {
         // Nothing says that it is the first one.
         sends("a datagram", net.direct, &net.udp(net.direct), &leaves_for(net.udp(net.direct), 1)),
         sends("another VIP of that backend", net.direct, &to_nat, &leaves_for(to_nat.clone(), 1).to(net.servers[1])),
+    ]
+}
+
+/// A daemon that lives is enough, and so is one that nobody expects to say so.
+fn needs_no_daemon(net: &'static Net) -> Vec<Case> {
+    let syn = net.tcp(net.direct).syn();
+    let sends = |name: &str, flags, heartbeat| {
+        let case = net.sends(name, &syn, &leaves_for(syn.clone(), 1)).with(flag(net.direct, flags));
+        case.with(|tables| tables.heartbeat = heartbeat)
+    };
+    vec![
+        sends("a SYN while the daemon lives", NEEDS_DAEMON, ALIVE),
+        sends("a SYN whose VIP goes on without a daemon", 0, DEAD),
+        sends("a SYN before any daemon", NEEDS_DAEMON, Heartbeat::default()),
     ]
 }

@@ -23,7 +23,7 @@ use crate::{
 use lb_common::{
     Be16, Ends, Forward, Note, Protocol, ServerEntry, ServerId, ServerState, Stop, Vip,
     flow::{BACK, CLOSING, ConnectionRow, REFRESH, seconds},
-    vip::flags::{FRAGMENTS_TRACK, REFUSES, RESETS, TRACK_FULL},
+    vip::flags::{FRAGMENTS_TRACK, NEEDS_DAEMON, REFUSES, RESETS, TRACK_FULL, WITHDRAWN},
 };
 
 /// Whether the connections of a VIP are tracked one by one.
@@ -32,10 +32,20 @@ fn is_tracked(vip: &Vip) -> bool {
     vip.has(TRACK_FULL) || vip.forward == Forward::FullNat as u8
 }
 
+/// Whether a VIP takes nothing new. To be asked only of what opens a connection.
+#[inline(always)]
+fn is_withdrawn<F: Layer3>(tables: &impl Tables<F>, vip: &Vip) -> bool {
+    vip.has(WITHDRAWN) || (vip.has(NEEDS_DAEMON) && tables.heartbeat().is_dead(tables.now()))
+}
+
 /// By the tables of connections, from a client to a VIP.
 #[inline(always)]
 pub fn known<F: Layer3>(tables: &impl Tables<F>, kept: &mut Kept<F>) -> Packed {
     let (l4, vip) = (&kept.l4, &kept.vip);
+    // Not refused: a SYN that is sent again finds whoever has the VIP by then.
+    if l4.opens && is_withdrawn(tables, vip) {
+        return Stop::Withdrawn.into();
+    }
     if !is_tracked(vip) {
         return Early::ByRing.into();
     }

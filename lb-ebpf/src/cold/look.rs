@@ -8,7 +8,7 @@ use crate::{
     path::Kept,
     vip::{self, For},
 };
-use lb_common::{Be16, Ends, Protocol, Stop, Vip, vip::flags::WITHDRAWN};
+use lb_common::{Be16, Ends, Protocol, Stop, Vip};
 
 /// Looks at a packet and keeps what is known of it. What comes next depends on what it is.
 #[inline(always)]
@@ -29,10 +29,6 @@ fn try_look<F: Layer3>(packet: &impl Packet, tables: &impl Tables<F>, offset: us
     let l4 = if ip.part == Part::Later { portless(&ip, protocol) } else { parse::l4(packet, &ip, protocol)? };
     let (next, whom, vip) = if ip.part == Part::Whole {
         let (whom, vip) = vip::find(tables, &l4.ends)?;
-        // Not refused: a SYN that is sent again finds whoever has the VIP by then.
-        if l4.opens && vip.has(WITHDRAWN) {
-            return Err(Stop::Withdrawn);
-        }
         (if whom == For::Vip { Early::Kept } else { Early::Answer }, whom, vip)
     } else {
         (Early::Fragment, For::Other, Vip::default())

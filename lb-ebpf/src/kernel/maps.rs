@@ -11,8 +11,8 @@ use aya_ebpf::{
 };
 use lb_common::{
     Be16, Be32, Be128, Bucket, Connection4, Connection6, Counters, Family, Flow, FlowKey4, FlowKey6, Fragment4,
-    Fragment6, FragmentKey4, FragmentKey6, NextHop, Note, RingHead, RingId, SLOTS, ServerEntry, ServerId, Slot, Stop,
-    Unresolved, V4, V6, Vip, VipId,
+    Fragment6, FragmentKey4, FragmentKey6, Heartbeat, NextHop, Note, RingHead, RingId, SLOTS, ServerEntry, ServerId,
+    Slot, Stop, Unresolved, V4, V6, Vip, VipId,
     bucket::BUCKETS as MAX_BUCKETS,
     flow::{ConnectionRow, REFRESH},
     hash::HashKey,
@@ -44,6 +44,8 @@ static RETURNS4: Array<ReturnLine4, { 2 * MAX_SERVERS as usize }> = Array::new()
 static RETURNS6: Array<ReturnLine6, { 2 * MAX_SERVERS as usize }> = Array::new();
 #[btf_map]
 static SOURCES: Array<Be128, { MAX_SOURCES as usize }> = Array::new();
+#[btf_map]
+static HEARTBEAT: Array<Heartbeat, 1> = Array::new();
 #[btf_map]
 static FLOWS4: HashMap<FlowKey4, Flow, { MAX_FLOWS4 as usize }> = HashMap::new();
 #[btf_map]
@@ -135,6 +137,11 @@ impl Shared for Maps {
     #[inline(always)]
     fn source(&self, row: u32) -> Option<Be128> {
         SOURCES.get(row).copied()
+    }
+
+    #[inline(always)]
+    fn heartbeat(&self) -> Heartbeat {
+        HEARTBEAT.get(0).copied().unwrap_or_default()
     }
 
     #[inline(always)]

@@ -2,20 +2,22 @@
 
 use super::{names::Names, ring::RingReport, status::Status};
 use crate::{
-    dataplane::counters::Totals,
+    dataplane::{counters::Totals, heartbeat::Pulse},
     model::{Endpoint, Ports, frontend::shown},
     plan::Tables,
 };
 use lb_common::{
     Counters, Forward, Note, ServerState, Stop, Vip, VipId,
-    vip::flags::{FRAGMENTS_ONLY, WITHDRAWN},
+    vip::flags::{FRAGMENTS_ONLY, NEEDS_DAEMON, WITHDRAWN},
 };
 use serde::Serialize;
-use std::{collections::BTreeMap, net::SocketAddr};
+use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
 
 /// The kernel's maps in words.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct KernelReport {
+    /// When a daemon was alive last.
+    pub heartbeat: HeartbeatReport,
     /// VIPs, by address.
     pub vips: Vec<VipReport>,
     /// Servers, by row.
@@ -26,6 +28,24 @@ pub struct KernelReport {
     pub stops: Vec<CountedReport>,
     /// What else happened to packets; all of it, also what never did.
     pub notes: Vec<CountedReport>,
+}
+
+/// When a daemon was alive last.
+#[derive(Clone, Copy, Debug, Default, Serialize)]
+pub struct HeartbeatReport {
+    /// Milliseconds since then, without those in which the machine slept; `None`: there was none yet.
+    pub age_ms: Option<u64>,
+    /// For how many milliseconds it may be silent.
+    pub timeout_ms: u64,
+    /// Whether the packet path takes it for dead.
+    pub dead: bool,
+}
+
+impl From<Pulse> for HeartbeatReport {
+    fn from(pulse: Pulse) -> Self {
+        let millis = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+        Self { age_ms: pulse.age.map(millis), timeout_ms: millis(pulse.timeout), dead: pulse.is_dead() }
+    }
 }
 
 /// A VIP.
@@ -43,7 +63,7 @@ pub struct VipReport {
     pub backend: Option<String>,
     /// Row of the backend's ring.
     pub ring: u16,
-    /// What opens a TCP connection is dropped, because the frontend has lost its quorum.
+    /// What opens a TCP connection is dropped, because the frontend has lost its quorum or the daemon is dead.
     pub withdrawn: bool,
     /// What was forwarded.
     #[serde(flatten)]
@@ -109,14 +129,14 @@ impl From<Counters> for CountersReport {
 
 impl KernelReport {
     /// Puts rows, counts and the daemon's names together; without a daemon there are numbers in place of names.
-    pub fn new(tables: &Tables, totals: &Totals, status: Option<&Status>) -> Self {
+    pub fn new(tables: &Tables, totals: &Totals, pulse: Pulse, status: Option<&Status>) -> Self {
         let names = Names::new(status);
         let counters = |totals: &BTreeMap<u16, Counters>, id: u16| totals.get(&id).copied().unwrap_or_default().into();
         let vips = vips(tables).into_iter().map(|(address, protocol, vip)| VipReport {
             frontend: names.frontends.get(&(address.clone(), protocol.clone())).cloned(),
             backend: tables.rings.get(&vip.ring).and_then(|ring| names.backends.get(&ring.identity)).cloned(),
             ring: vip.ring,
-            withdrawn: vip.has(WITHDRAWN),
+            withdrawn: vip.has(WITHDRAWN) || (vip.has(NEEDS_DAEMON) && pulse.is_dead()),
             forward: Forward::from_byte(vip.forward).map_or("unknown", Forward::word),
             counters: counters(&totals.vips, vip.id),
             address,
@@ -143,6 +163,7 @@ impl KernelReport {
             packets: packets.copied().unwrap_or_default(),
         };
         Self {
+            heartbeat: pulse.into(),
             vips: vips.collect(),
             servers: servers.collect(),
             rings: rings.collect(),
@@ -185,6 +206,21 @@ mod tests {
     use lb_common::Protocol;
 
     #[test]
+    fn a_vip_that_needs_a_daemon_is_withdrawn_once_that_is_dead() {
+        let key = Endpoint::new("192.0.2.10".parse().unwrap(), 80, Protocol::Tcp);
+        let row = Vip { id: 1, forward: Forward::Nat as u8, flags: NEEDS_DAEMON, ..Vip::default() };
+        let tables = Tables { vips: [(key, row)].into(), ..Tables::default() };
+        let report = |age| {
+            let pulse = Pulse { age: Some(Duration::from_secs(age)), timeout: Duration::from_secs(10) };
+            KernelReport::new(&tables, &Totals::default(), pulse, None)
+        };
+        let (living, dead) = (report(1), report(11));
+        assert!(!living.heartbeat.dead && !living.vips[0].withdrawn);
+        assert!(dead.heartbeat.dead && dead.vips[0].withdrawn);
+        assert_eq!((dead.heartbeat.age_ms, dead.heartbeat.timeout_ms), (Some(11_000), 10_000));
+    }
+
+    #[test]
     fn the_ports_of_a_range_are_one_vip_and_rows_for_fragments_are_none() {
         let mut tables = Tables::default();
         let mut put = |address: &str, port, id, flags| {
@@ -196,7 +232,7 @@ mod tests {
         put("192.0.2.10", 0, 9, FRAGMENTS_ONLY);
         (5_000..5_010).for_each(|port| put("192.0.2.10", port, 3, 0));
         put("2001:db8::80", 0, 4, 0);
-        let report = KernelReport::new(&tables, &Totals::default(), None);
+        let report = KernelReport::new(&tables, &Totals::default(), Pulse::default(), None);
         let shown: Vec<_> = report.vips.iter().map(|vip| (vip.address.as_str(), vip.protocol.as_str())).collect();
         assert_eq!(shown, [("192.0.2.10:53", "udp"), ("192.0.2.10:5000-5009", "udp"), ("[2001:db8::80]:*", "udp")]);
     }

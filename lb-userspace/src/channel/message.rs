@@ -9,6 +9,8 @@ use std::{net::SocketAddr, path::PathBuf, time::Duration};
 pub enum ToWorker {
     /// The planner's maps and the counters; descriptors: as named.
     Maps(Vec<String>),
+    /// The right to write those maps, which nobody else has while this is open; one descriptor.
+    Writing,
     /// The two halves of a ring; one descriptor.
     RingMap {
         /// Which.

@@ -8,14 +8,14 @@ use super::{
 };
 use crate::{
     admin::{
-        kernel::{CountersReport, KernelReport},
+        kernel::{CountersReport, HeartbeatReport, KernelReport},
         protocol::Request,
         status::Status,
     },
-    dataplane::{counters::KernelCounters, maps::KernelMaps, pins::Pins, writer::MapWriter},
+    dataplane::{counters::KernelCounters, heartbeat::HeartbeatMap, maps::KernelMaps, pins::Pins, writer::MapWriter},
 };
 use anyhow::{Context, bail};
-use std::{fmt::Write, path::Path, process::ExitCode};
+use std::{fmt::Write, path::Path, process::ExitCode, time::Duration};
 
 /// Heads of columns that are numbers.
 const COUNTERS: [&str; 5] = ["CONNECTIONS", "PACKETS", "BYTES", "BACK PACKETS", "BACK BYTES"];
@@ -25,7 +25,8 @@ pub(super) fn run(daemon: &Daemon, pins: &Path) -> anyhow::Result<ExitCode> {
     let tables = KernelMaps::open(&pins)?.read()?;
     let totals = KernelCounters::open(&pins)?.totals(&tables)?;
     let status: Option<Status> = ask(&daemon.socket, &Request::Status).ok();
-    let report = KernelReport::new(&tables, &totals, status.as_ref());
+    let pulse = HeartbeatMap::open(&pins)?.read().context("cannot read the heartbeat")?;
+    let report = KernelReport::new(&tables, &totals, pulse, status.as_ref());
     print(&if daemon.json { serde_json::to_string_pretty(&report)? } else { render(&report, status.is_some()) })?;
     Ok(ExitCode::SUCCESS)
 }
@@ -50,6 +51,11 @@ pub(super) fn unless_named(named: bool) -> String {
 
 fn render(report: &KernelReport, named: bool) -> String {
     let mut text = unless_named(named);
+    if let HeartbeatReport { age_ms: Some(age), timeout_ms, dead } = report.heartbeat {
+        let dead = if dead { "; the daemon is dead" } else { "" };
+        let seconds = |millis: u64| Duration::from_millis(millis).as_secs_f64();
+        _ = writeln!(text, "heartbeat {:.1} s ago, of {} s allowed{dead}\n", seconds(age), seconds(timeout_ms));
+    }
     let unknown = || "?".to_owned();
     let mut rows = table(
         ["VIP", "FRONTEND", "FORWARD", "BACKEND", "CONNECTIONS", "PACKETS", "BYTES", "BACK PACKETS", "BACK BYTES"],
@@ -111,6 +117,7 @@ mod tests {
         let counters = CountersReport { packets: 1_234, bytes: 99_999, connections: 7, ..CountersReport::default() };
         let share = ShareReport { server: "web1".to_owned(), slots: 7, share: 0.5, leaving: 0 };
         KernelReport {
+            heartbeat: HeartbeatReport { age_ms: Some(420), timeout_ms: 10_000, dead: false },
             vips: vec![VipReport {
                 frontend: Some("shop".to_owned()),
                 address: "192.0.2.10:80".to_owned(),
@@ -156,6 +163,7 @@ mod tests {
             assert_eq!(ends(head, "CONNECTIONS"), ends(row, " 7"), "{shown}");
             assert_eq!(ends(head, "BYTES"), ends(row, "99999"), "{shown}");
         }
+        assert!(shown.starts_with("heartbeat 0.4 s ago, of 10 s allowed\n\n"), "{shown}");
         assert!(shown.contains("\nRING web, digest 0123\n"), "{shown}");
         let counted = "\n REASON   PACKETS  MEANING\n no_ring        3  nothing there\n\
                        \n ALSO     PACKETS  MEANING\n tracked       12  remembered\n";
@@ -167,8 +175,10 @@ mod tests {
         let mut report = report();
         report.vips[0].backend = None;
         report.vips[0].withdrawn = true;
+        report.heartbeat = HeartbeatReport { age_ms: Some(61_240), timeout_ms: 10_000, dead: true };
         let shown = render(&report, false);
         assert!(shown.starts_with("no daemon runs that knows the names"), "{shown}");
+        assert!(shown.contains("\nheartbeat 61.2 s ago, of 10 s allowed; the daemon is dead\n"), "{shown}");
         assert!(shown.contains(" #1 ") && shown.contains(" ? "), "{shown}");
         assert!(shown.contains(" 192.0.2.10:80/tcp (withdrawn) "), "{shown}");
     }

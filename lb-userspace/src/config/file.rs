@@ -102,6 +102,9 @@ table! {
         /// 1 to 1000000: so that a flood cannot fill the table. Flows beyond it stay with the server that the slot had
         /// before. Default: 20000.
         track_budget: i64,
+        /// Silence of the daemon, 3s to 1h, after which the kernel half takes it for dead (see `daemon_down` of a frontend). It
+        /// says once a second that it lives; time in which the machine sleeps does not count. Default: 10s.
+        heartbeat_timeout: Duration,
     }
 }
 

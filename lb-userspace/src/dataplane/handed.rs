@@ -9,8 +9,8 @@ use aya::maps::MapData;
 use lb_common::{
     RingId,
     maps::{
-        CONNECTIONS4, CONNECTIONS6, FLOWS4, FLOWS6, HALF_OPEN4, HALF_OPEN6, LIVE_HALVES, NOTE_COUNTERS, RETURNS4,
-        RETURNS6, RING_HEADS, SERVER_COUNTERS, SERVERS, SOURCES, STOP_COUNTERS, VIP_COUNTERS, VIPS4, VIPS6,
+        CONNECTIONS4, CONNECTIONS6, FLOWS4, FLOWS6, HALF_OPEN4, HALF_OPEN6, HEARTBEAT, LIVE_HALVES, NOTE_COUNTERS,
+        RETURNS4, RETURNS6, RING_HEADS, SERVER_COUNTERS, SERVERS, SOURCES, STOP_COUNTERS, VIP_COUNTERS, VIPS4, VIPS6,
     },
 };
 use std::{
@@ -18,8 +18,8 @@ use std::{
     os::fd::{AsFd, BorrowedFd, OwnedFd},
 };
 
-/// What the worker writes: the planner's maps. What it reads and expires: flows. What it reads: counters.
-const NAMES: [&str; 18] = [
+/// What the worker writes: the planner's maps and the heartbeat. What it reads and expires: flows. What it reads: counters.
+const NAMES: [&str; 19] = [
     LIVE_HALVES,
     VIPS4,
     VIPS6,
@@ -28,6 +28,7 @@ const NAMES: [&str; 18] = [
     RETURNS4,
     RETURNS6,
     SOURCES,
+    HEARTBEAT,
     FLOWS4,
     FLOWS6,
     CONNECTIONS4,

@@ -6,8 +6,8 @@ use lb_common::{
     SLOTS, Slot,
     maps::{
         ALL, BUFFERS, CONNECTIONS4, CONNECTIONS6, DEVICES, FLOWS4, FLOWS6, FRAGMENTS4, FRAGMENTS6, HALF_OPEN4,
-        HALF_OPEN6, LIVE_HALVES, LOCAL_HALVES, LOCAL4, LOCAL6, NEXT_HOPS, RETURNS4, RETURNS6, RING_HEADS, RINGS,
-        ROUTES4, ROUTES6, SERVERS, SOURCES, VIPS4, VIPS6,
+        HALF_OPEN6, HEARTBEAT, LIVE_HALVES, LOCAL_HALVES, LOCAL4, LOCAL6, NEXT_HOPS, RETURNS4, RETURNS6, RING_HEADS,
+        RINGS, ROUTES4, ROUTES6, SERVERS, SOURCES, VIPS4, VIPS6,
     },
     slots::HALVES,
 };
@@ -39,8 +39,8 @@ impl Shape {
         let (_, key, value, entries) = ALL.into_iter().find(|map| map.0 == name)?;
         let kind = match name {
             RINGS => MapType::ArrayOfMaps,
-            RING_HEADS | SERVERS | NEXT_HOPS | SOURCES | LIVE_HALVES | LOCAL_HALVES | VIPS4 | VIPS6 | RETURNS4
-            | RETURNS6 | LOCAL4 | LOCAL6 => MapType::Array,
+            RING_HEADS | SERVERS | NEXT_HOPS | SOURCES | HEARTBEAT | LIVE_HALVES | LOCAL_HALVES | VIPS4 | VIPS6
+            | RETURNS4 | RETURNS6 | LOCAL4 | LOCAL6 => MapType::Array,
             FLOWS4 | FLOWS6 => MapType::Hash,
             CONNECTIONS4 | CONNECTIONS6 | HALF_OPEN4 | HALF_OPEN6 | FRAGMENTS4 | FRAGMENTS6 => MapType::LruHash,
             ROUTES4 | ROUTES6 => MapType::LpmTrie,

@@ -96,6 +96,8 @@ pub struct L4Frontend {
     pub fragments: Fragments,
     /// What becomes of echo requests to the VIP's address. Default: always answered.
     pub ping: Ping,
+    /// What becomes of new traffic without a daemon. Default: it is forwarded.
+    pub daemon_down: DaemonDown,
     /// Largest TCP segment that connections may agree on, in bytes; 0: as it is. Default: 0.
     pub mss: u16,
 }
@@ -103,7 +105,13 @@ pub struct L4Frontend {
 impl L4Frontend {
     /// With all defaults.
     pub fn of(backend: BackendIndex) -> Self {
-        Self { backend, fragments: Fragments::default(), ping: Ping::default(), mss: 0 }
+        Self {
+            backend,
+            fragments: Fragments::default(),
+            ping: Ping::default(),
+            daemon_down: DaemonDown::default(),
+            mss: 0,
+        }
     }
 }
 
@@ -129,6 +137,16 @@ pub enum Ping {
     Up,
     /// They are left to the host.
     Host,
+}
+
+/// `daemon_down`: what becomes of new traffic while no daemon lives.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum DaemonDown {
+    /// It goes where the last daemon left it.
+    #[default]
+    Forward,
+    /// What opens a TCP connection is dropped.
+    Withdraw,
 }
 
 /// How names of header fields are written in HTTP/1.

@@ -38,6 +38,8 @@ pub struct Global {
     pub flow_timeout_udp: Duration,
     /// Flows that the kernel half may begin to remember, each second and on each CPU. Default: 20,000.
     pub track_budget: u32,
+    /// Silence after which the kernel half takes the daemon for dead. Default: 10 s.
+    pub heartbeat_timeout: Duration,
 }
 
 impl fmt::Debug for Global {
@@ -59,6 +61,7 @@ impl fmt::Debug for Global {
             flow_timeout_tcp,
             flow_timeout_udp,
             track_budget,
+            heartbeat_timeout,
         } = self;
         f.debug_struct("Global")
             .field("interfaces", interfaces)
@@ -76,6 +79,7 @@ impl fmt::Debug for Global {
             .field("flow_timeout_tcp", flow_timeout_tcp)
             .field("flow_timeout_udp", flow_timeout_udp)
             .field("track_budget", track_budget)
+            .field("heartbeat_timeout", heartbeat_timeout)
             .finish_non_exhaustive()
     }
 }

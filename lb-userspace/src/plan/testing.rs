@@ -106,6 +106,7 @@ pub(crate) fn model(mut backends: Vec<Backend>, frontends: Vec<(Bind, &str)>) ->
         flow_timeout_tcp: Duration::from_hours(1),
         flow_timeout_udp: Duration::from_mins(3),
         track_budget: 20_000,
+        heartbeat_timeout: Duration::from_secs(10),
     };
     Model { global, resolvers: Resolvers::default(), frontends, backends }
 }

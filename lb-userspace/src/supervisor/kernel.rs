@@ -5,7 +5,7 @@ mod keeper;
 
 pub(super) use handover::Prepared;
 
-use super::lock::Lock;
+use super::lock::{self, Lock};
 use crate::{
     channel::message::Interface,
     dataplane::{
@@ -75,7 +75,8 @@ impl Kernel {
         let lock = Lock::on(pins.root())?;
         let frozen = Frozen { hash_key: global.hash_key, track_budget: global.track_budget };
         let loaded = load(object, &pins, frozen)?;
-        let adopted = loaded.adopted;
+        // What an earlier daemon left may be of another schema, and forwards on.
+        let adopted = loaded.adopted || !pins.linked()?.is_empty();
         match Self::attach_and_follow(loaded, &pins, global).await {
             Ok((keeper, routing, rings)) => {
                 let (program, fresh) = (Program::Kept(keeper), Fresh::default());
@@ -114,6 +115,11 @@ impl Kernel {
     /// What the worker gets.
     pub(super) fn worker_maps(&self) -> anyhow::Result<WorkerMaps> {
         Ok(WorkerMaps::open(&self.pins, &self.rings)?)
+    }
+
+    /// The right to write the worker's maps, once whoever had it before has let go of it.
+    pub(super) async fn writing(&self) -> anyhow::Result<OwnedFd> {
+        lock::writing(&self.pins.maps()).await
     }
 
     /// The map of a ring, made if need be.

@@ -1,5 +1,5 @@
-//! One daemon a control socket, and one a pin directory: locks that the kernel releases with the process, however it
-//! ends.
+//! One daemon a control socket, one a pin directory, and one worker that writes the maps: locks that the kernel releases with
+//! the process, however it ends.
 
 use anyhow::{Context, bail};
 use rustix::{fs::FlockOperation, io::Errno};
@@ -7,7 +7,9 @@ use std::{
     fs::{File, OpenOptions},
     os::fd::{AsFd, BorrowedFd, OwnedFd},
     path::Path,
+    time::Duration,
 };
+use tokio::time::{sleep, timeout};
 
 /// Held as long as the daemon lives.
 #[derive(Debug)]
@@ -56,6 +58,35 @@ impl Lock {
     }
 }
 
+/// How long the worker of a daemon before us may take to notice that it is alone. It does so before anything else; one that is
+/// in the middle of a change ends that first.
+const NOTICED: Duration = Duration::from_secs(10);
+/// From one try to the next.
+const PAUSE: Duration = Duration::from_millis(10);
+
+/// The right to write the maps that are pinned in `directory`: one worker has it, for as long as a descriptor of it is open, and
+/// the next one gets it once that has ended or drains. It outlives the supervisor, as the lock on all pins does not.
+pub async fn writing(directory: &Path) -> anyhow::Result<OwnedFd> {
+    let file = File::open(directory).with_context(|| format!("cannot open {}", directory.display()))?;
+    let tries = async {
+        loop {
+            match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
+                Err(Errno::WOULDBLOCK) => sleep(PAUSE).await,
+                other => return other,
+            }
+        }
+    };
+    match timeout(NOTICED, tries).await {
+        Ok(locked) => locked.context("cannot lock")?,
+        Err(_) => bail!(
+            "the worker of a daemon before this one still has the right to write the maps below {}, and does not give it back; \
+             end that process (`sluice worker`)",
+            directory.display()
+        ),
+    }
+    Ok(file.into())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -77,6 +108,30 @@ mod tests {
         assert!(Lock::on(directory.path()).unwrap_err().to_string().contains("is running"));
         drop(first);
         Lock::on(directory.path()).unwrap();
+    }
+
+    #[tokio::test]
+    async fn the_right_to_write_is_had_by_one_and_waited_for_by_the_next() {
+        let directory = tempfile::tempdir().unwrap();
+        let first = writing(directory.path()).await.unwrap();
+        let handed_over = first.try_clone().unwrap();
+        drop(first);
+        let next = tokio::spawn({
+            let path = directory.path().to_owned();
+            async move { writing(&path).await }
+        });
+        sleep(5 * PAUSE).await;
+        assert!(!next.is_finished(), "whom it was handed to has it still");
+        drop(handed_over);
+        next.await.unwrap().unwrap();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_does_not_give_the_right_to_write_back_is_named() {
+        let directory = tempfile::tempdir().unwrap();
+        let _first = writing(directory.path()).await.unwrap();
+        let error = writing(directory.path()).await.unwrap_err().to_string();
+        assert!(error.contains("still has the right to write") && error.contains("sluice worker"), "{error}");
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use super::{
     Worker,
     given::{Found, Given},
+    pulse::Beats,
     running::{Running, Source},
     scans::Scans,
 };
@@ -15,7 +16,7 @@ use crate::{
     dataplane::handed::WorkerMaps,
     model::Model,
 };
-use anyhow::anyhow;
+use anyhow::{Context as _, anyhow};
 use std::{
     collections::BTreeMap,
     mem,
@@ -47,13 +48,18 @@ impl Worker {
     /// Reads a configuration, and asks for the addresses that it needs.
     pub(super) fn prepare(&mut self, source: Source, file: OwnedFd) -> anyhow::Result<Waiting> {
         // What was given for a configuration that is refused goes with it.
-        let Given { maps, rings, listeners, log_files } = mem::take(&mut self.given);
+        let Given { maps, rings, writing, listeners, log_files } = mem::take(&mut self.given);
         let bundle: Bundle = from_memory_file(file, u64::MAX)?;
         let loaded =
             config::load(&bundle).map_err(|diagnostics| anyhow!("{}", diagnostics.render(Format::default())))?;
         let model = Arc::new(loaded.model);
         let outline = outline(&bundle, &format!("{:032x}", fastrand::u128(..)));
-        let found = if maps.is_empty() { None } else { Some(Found::read(&WorkerMaps::from_named(maps, rings))?) };
+        let found = if maps.is_empty() {
+            None
+        } else {
+            let writing = writing.context("maps without the right to write them")?;
+            Some(Found::read(&WorkerMaps::from_named(maps, rings), writing)?)
+        };
         let now = Instant::now();
         self.naming.ask(&model, self.running.as_ref().map(|running| &*running.configured), now);
         if let Some(found) = &found {
@@ -98,10 +104,12 @@ impl Worker {
             running.checker.take_runner(line);
         }
         let next = running.prepare(&model, found.as_ref().map(|found| &found.tables), log_files)?;
-        if let Some(Found { writer, tables, counters, flows }) = found {
+        if let Some(Found { writer, tables, counters, flows, heartbeat, writing }) = found {
             running.counters = Some(counters);
-            running.scans = Some(Scans::new(flows));
+            running.scans = Some(Scans::new(flows, Arc::clone(&writing)));
+            running.beats = Some(Beats::new(heartbeat));
             running.halves.adopt(writer, tables);
+            running.writing = Some(writing);
         }
         self.is_held = false; // What was written meanwhile is known now.
         running.unconfirmed = Some(source.generation);

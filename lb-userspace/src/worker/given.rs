@@ -1,7 +1,10 @@
 //! What the supervisor hands over for the configuration that comes next.
 
 use crate::{
-    dataplane::{counters::KernelCounters, flows::FlowTables, handed::WorkerMaps, maps::KernelMaps, writer::MapWriter},
+    dataplane::{
+        counters::KernelCounters, flows::FlowTables, handed::WorkerMaps, heartbeat::HeartbeatMap, maps::KernelMaps,
+        writer::MapWriter,
+    },
     l7::BoundListener,
     model::Model,
     plan::Tables,
@@ -13,6 +16,7 @@ use std::{
     net::{SocketAddr, TcpListener},
     os::fd::OwnedFd,
     path::PathBuf,
+    sync::Arc,
 };
 
 /// Gathered until the configuration itself comes.
@@ -20,6 +24,8 @@ use std::{
 pub(super) struct Given {
     pub(super) maps: BTreeMap<String, OwnedFd>,
     pub(super) rings: Vec<(RingId, OwnedFd)>,
+    /// The right to write the maps.
+    pub(super) writing: Option<OwnedFd>,
     pub(super) listeners: BTreeMap<SocketAddr, Vec<TcpListener>>,
     /// Files of access logs.
     pub(super) log_files: BTreeMap<PathBuf, OwnedFd>,
@@ -31,10 +37,13 @@ pub(super) struct Found {
     pub(super) tables: Tables,
     pub(super) counters: KernelCounters,
     pub(super) flows: FlowTables,
+    pub(super) heartbeat: HeartbeatMap,
+    /// The right to write all this. Whoever writes has it, and who has let go of it writes no more.
+    pub(super) writing: Arc<OwnedFd>,
 }
 
 impl Found {
-    pub(super) fn read(maps: &WorkerMaps) -> anyhow::Result<Self> {
+    pub(super) fn read(maps: &WorkerMaps, writing: OwnedFd) -> anyhow::Result<Self> {
         let mut writer = KernelMaps::open(maps)?;
         let counters = KernelCounters::open(maps)?;
         let tables = writer.read().context("cannot read the kernel's maps")?;
@@ -42,7 +51,8 @@ impl Found {
         // A daemon before us may have freed the rows of servers without looking at their flows any more.
         let forgotten = flows.forget(|server| !tables.servers.contains_key(&server));
         forgotten.context("cannot look at the flows that the kernel half remembers")?;
-        Ok(Self { writer: Box::new(writer), tables, counters, flows })
+        let heartbeat = HeartbeatMap::open(maps)?;
+        Ok(Self { writer: Box::new(writer), tables, counters, flows, heartbeat, writing: Arc::new(writing) })
     }
 }
 

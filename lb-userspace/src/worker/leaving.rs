@@ -31,6 +31,7 @@ impl Worker {
             scans.take(halves, counted); // It has forgotten flows until now.
         }
         let state = self.running.as_ref().map(Running::state).unwrap_or_default();
+        self.running.iter_mut().for_each(Running::let_go_of_maps);
         self.send(&ToSupervisor::Held, &[to_memory_file(&state)?.as_fd()]).await
     }
 
@@ -76,6 +77,7 @@ impl Worker {
         self.upgrade_waits.clear();
         self.naming.stop();
         let mut running = self.running.take()?;
+        running.let_go_of_maps();
         running.checker.stop();
         running.agents.stop();
         Some(running)

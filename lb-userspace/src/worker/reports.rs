@@ -12,6 +12,7 @@ use crate::{
             ServerStatus, Status, TableStatus,
         },
     },
+    dataplane::heartbeat::Pulse,
     health::{
         Report,
         verdicts::{AgentRecord, Record},
@@ -121,7 +122,10 @@ impl Running {
     pub(super) fn metrics(&self, naming: &Naming) -> Answer {
         let status = self.status(naming);
         let kernel = match self.counters.as_ref().map(|counters| counters.totals(self.halves.tables())).transpose() {
-            Ok(totals) => totals.map(|totals| KernelReport::new(self.halves.tables(), &totals, Some(&status))),
+            // Who answers here lives.
+            Ok(totals) => {
+                totals.map(|totals| KernelReport::new(self.halves.tables(), &totals, Pulse::default(), Some(&status)))
+            }
             Err(error) => return Answer::Error(format!("cannot read the kernel's counters: {error}")),
         };
         Answer::Ok(serde_json::Value::String(metrics::text(status, kernel, &self.probe_to_map)))

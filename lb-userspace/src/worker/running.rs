@@ -3,7 +3,7 @@
 
 mod wishes;
 
-use super::{given::bound, halves::Halves, scans::Scans, watch::Watch};
+use super::{given::bound, halves::Halves, pulse::Beats, scans::Scans, watch::Watch};
 use crate::{
     admin::{self, metrics, status::Failover},
     channel::message::Interface,
@@ -64,6 +64,10 @@ pub(super) struct Running {
     pub(super) counters: Option<KernelCounters>,
     /// `None` without kernel frontends.
     pub(super) scans: Option<Scans>,
+    /// `None` without kernel frontends.
+    pub(super) beats: Option<Beats>,
+    /// The right to write the kernel's maps; `None` without kernel frontends.
+    pub(super) writing: Option<Arc<OwnedFd>>,
     /// What servers of the kernel half answer.
     pub(super) watch: Watch,
     pub(super) checker: Checker,
@@ -111,6 +115,8 @@ impl Running {
             halves,
             counters: None,
             scans: None,
+            beats: None,
+            writing: None,
             watch: Watch::default(),
             failovers: VecDeque::new(),
             probe_to_map: metrics::latencies(),
@@ -167,6 +173,12 @@ impl Running {
         self.sinks = sinks;
         self.checker.change_to(probers, outcomes);
         self.agents.change_to(model);
+    }
+
+    /// Writes no map any more, and lets others do so.
+    pub(super) fn let_go_of_maps(&mut self) {
+        self.halves.adopt(Box::new(MemoryMaps::default()), Tables::default());
+        (self.scans, self.beats, self.writing) = (None, None, None);
     }
 
     /// Servers are at other addresses, which is all that `model` differs in from the one that is served. After an error nothing
@@ -260,15 +272,19 @@ impl Running {
 
     /// When [`do_what_is_due`](Self::do_what_is_due) wants to be called next.
     pub(super) fn due(&self) -> Option<Instant> {
-        [self.halves.due(), self.halves.rises(), self.watch.due(), self.halves.live.over_at()]
+        let beat = self.beats.as_ref().map(Beats::due);
+        [self.halves.due(), self.halves.rises(), self.watch.due(), self.halves.live.over_at(), beat]
             .into_iter()
             .flatten()
             .min()
     }
 
-    /// Rings that wait are rebuilt, servers that rise take a step, answers are looked at.
+    /// The heartbeat; rings that wait are rebuilt, servers that rise take a step, answers are looked at.
     pub(super) fn do_what_is_due(&mut self, now: Instant) {
         let is_due = |due: Option<Instant>| due.is_some_and(|due| due <= now);
+        if let Some(beats) = self.beats.as_mut().filter(|beats| is_due(Some(beats.due()))) {
+            beats.beat(self.halves.model.global.heartbeat_timeout, now);
+        }
         if is_due(self.halves.due()) {
             self.halves.rebuild(now);
         }

@@ -8,7 +8,7 @@ use crate::{
     servers::Admin,
 };
 use lb_common::{Forward, RingId, ServerId};
-use std::{collections::BTreeSet, io, sync::Arc, time::Duration};
+use std::{collections::BTreeSet, io, os::fd::OwnedFd, sync::Arc, time::Duration};
 use tokio::{sync::mpsc, time::Instant};
 use tracing::{error, info};
 
@@ -22,6 +22,8 @@ const INTEREST: Duration = Duration::from_mins(2);
 /// What there is to look at, and what was seen.
 pub(super) struct Scans {
     tables: Arc<FlowTables>,
+    /// The right to write them, for as long as a scan takes.
+    writing: Arc<OwnedFd>,
     is_running: bool,
     begun: Option<Instant>,
     /// Until when connections are counted, because somebody asks for them now and then.
@@ -56,8 +58,8 @@ pub(super) struct Counted {
 }
 
 impl Scans {
-    pub(super) fn new(tables: FlowTables) -> Self {
-        Self { tables: Arc::new(tables), is_running: false, begun: None, asked: None, draining: Vec::new() }
+    pub(super) fn new(tables: FlowTables, writing: Arc<OwnedFd>) -> Self {
+        Self { tables: Arc::new(tables), writing, is_running: false, begun: None, asked: None, draining: Vec::new() }
     }
 
     /// When the next scan is due. `None`: never, as there is nothing to look at.
@@ -90,7 +92,7 @@ impl Scans {
     pub(super) fn begin(&mut self, halves: &mut Halves, counted: &mpsc::Sender<Counted>) {
         let begun = Instant::now();
         halves.note_refused(begun);
-        let (tables, counted) = (Arc::clone(&self.tables), counted.clone());
+        let (tables, writing, counted) = (Arc::clone(&self.tables), Arc::clone(&self.writing), counted.clone());
         let timeouts =
             Timeouts { tcp: halves.model.global.flow_timeout_tcp, udp: halves.model.global.flow_timeout_udp };
         let forgotten = halves.resting(begun);
@@ -102,6 +104,7 @@ impl Scans {
         (self.is_running, self.begun) = (true, Some(begun));
         tokio::task::spawn_blocking(move || {
             let census = tables.scan(timeouts, &forgotten, connections);
+            drop(writing);
             // A worker that ends does not wait for it.
             _ = counted.blocking_send(Counted { census, begun, forgotten, unnamed });
         });

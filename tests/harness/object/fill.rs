@@ -14,8 +14,8 @@ use lb_common::{
     Bucket, Counters, Family,
     maps::{
         BUCKETS, CONNECTIONS4, CONNECTIONS6, DEVICES, FLOWS4, FLOWS6, FRAGMENTS4, FRAGMENTS6, HALF_OPEN4, HALF_OPEN6,
-        MAX_STOPS, NEXT_HOPS, NOTE_COUNTERS, RING_HEADS, RINGS, ROUTES4, ROUTES6, SERVER_COUNTERS, SERVERS, SOURCES,
-        STOP_COUNTERS, VIP_COUNTERS,
+        HEARTBEAT, MAX_STOPS, NEXT_HOPS, NOTE_COUNTERS, RING_HEADS, RINGS, ROUTES4, ROUTES6, SERVER_COUNTERS, SERVERS,
+        SOURCES, STOP_COUNTERS, VIP_COUNTERS,
     },
     slots::HALVES,
 };
@@ -65,6 +65,8 @@ impl Loaded {
         fill_array(self.map_mut(SERVERS)?, &old.servers, &tables.servers)?;
         fill_array(self.map_mut(SOURCES)?, &old.sources, &tables.sources)?;
         fill_array(self.map_mut(NEXT_HOPS)?, &old.next_hops, &tables.next_hops)?;
+        let heartbeat = |tables: &MemoryTables| BTreeMap::from([(0_u32, tables.heartbeat)]);
+        fill_array(self.map_mut(HEARTBEAT)?, &heartbeat(&old), &heartbeat(tables))?;
         let heads = |tables: &MemoryTables| tables.rings.iter().map(|(id, ring)| (*id, ring.head)).collect();
         fill_array(self.map_mut(RING_HEADS)?, &heads(&old), &heads(tables))?;
         self.fill_rings(&old, tables)

@@ -7,7 +7,8 @@ use crate::{
     worlds,
 };
 use lb_common::{
-    Counters, End, Forward, NextHop, ServerEntry, ServerId, ServerState, Stop, V4, V6, VipId, vip::flags::KEEPS,
+    Counters, End, Forward, NextHop, ServerEntry, ServerId, ServerState, Stop, V4, V6, VipId,
+    vip::flags::{KEEPS, NEEDS_DAEMON, WITHDRAWN},
 };
 use lb_ebpf::{
     Tables, Verdict,
@@ -192,6 +193,9 @@ impl Passage<'_> {
         if !worlds::members(net, ring).contains(&id) {
             return Some("packets go to servers of the VIP's own backend");
         }
+        if self.is_withdrawn(net, vip) {
+            return Some("a VIP that is withdrawn takes no new connection");
+        }
         let state = ServerState::from_byte(server.state);
         let may = state.forwards() || (state == ServerState::Down && self.stays(net, vip));
         if !may {
@@ -218,6 +222,15 @@ impl Passage<'_> {
         let mut rows = tables.v4.vips.values().chain(tables.v6.vips.values());
         let is_tcp = (vip - net.vip_id(0)).is_multiple_of(2);
         is_tcp && !oracle::opens(input) && rows.any(|row| row.id == vip && row.has(KEEPS))
+    }
+
+    /// Whether the packet opens a connection to a VIP that is withdrawn, by whichever row of it.
+    fn is_withdrawn(&self, net: &Net, vip: VipId) -> bool {
+        let Self { tables, input, .. } = self;
+        let is_dead = tables.heartbeat.is_dead(tables.now.get());
+        let mut rows = tables.v4.vips.values().chain(tables.v6.vips.values()).filter(|row| row.id == vip);
+        let is_tcp = (vip - net.vip_id(0)).is_multiple_of(2);
+        is_tcp && oracle::opens(input) && rows.all(|row| row.has(WITHDRAWN) || (is_dead && row.has(NEEDS_DAEMON)))
     }
 
     /// To the client from the VIP; what routers say keeps their name.

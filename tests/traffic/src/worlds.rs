@@ -5,25 +5,25 @@
 use crate::{
     random::Random,
     world::{
-        INSIDE, NET4, NET6, Net, OUTSIDE, ROUTER, at_port, copy_vip, flag_address, no_sources, own, remove_vip,
-        ring_of_slots, route, set_address, set_hop, set_returns, set_state, set_vip, tables, two_armed,
+        ALIVE, DEAD, INSIDE, NET4, NET6, Net, OUTSIDE, ROUTER, at_port, copy_vip, flag_address, no_sources, own,
+        remove_vip, ring_of_slots, route, set_address, set_hop, set_returns, set_state, set_vip, tables, two_armed,
     },
 };
 use lb_common::{
-    RingId, ServerId, ServerState, Slot, Tag,
+    Heartbeat, RingId, ServerId, ServerState, Slot, Tag,
     hash::mix,
     returns::ReturnRow,
     vip::flags::{
-        AFFINITY, ANY_PORT, FRAGMENTS_HASH, FRAGMENTS_ONLY, FRAGMENTS_TRACK, KEEPS, PING, PING_DROP, POOL, REFUSES,
-        RESETS, TRACK_FULL, WITHDRAWN,
+        AFFINITY, ANY_PORT, FRAGMENTS_HASH, FRAGMENTS_ONLY, FRAGMENTS_TRACK, KEEPS, NEEDS_DAEMON, PING, PING_DROP,
+        POOL, REFUSES, RESETS, TRACK_FULL, WITHDRAWN,
     },
 };
 use lb_ebpf::testing::MemoryTables;
 use std::net::SocketAddr;
 
 /// What may be otherwise.
-const ASPECTS: [fn(&mut Random, &mut MemoryTables); 9] =
-    [states, states, slots, slots, next_hop, next_hop, vip, address, replies];
+const ASPECTS: [fn(&mut Random, &mut MemoryTables); 10] =
+    [states, states, slots, slots, next_hop, next_hop, vip, address, replies, heartbeat];
 
 /// Tables, and what is frozen in them: with room and a budget for all flows, or not.
 pub fn random(random: &mut Random) -> MemoryTables {
@@ -156,7 +156,15 @@ fn vip(random: &mut Random, tables: &mut MemoryTables) {
             flags |= flag;
         }
     }
-    let (mss, withdrawn) = random.pick(&[(0, 0), (0, WITHDRAWN), (1_300, 0), (536, 0), (88, WITHDRAWN)]);
+    let (mss, withdrawn) = random.pick(&[
+        (0, 0),
+        (0, WITHDRAWN),
+        (0, NEEDS_DAEMON),
+        (1_300, 0),
+        (1_300, NEEDS_DAEMON),
+        (536, 0),
+        (88, WITHDRAWN),
+    ]);
     flags |= random.pick(&[0, 0, KEEPS, KEEPS, RESETS, RESETS, KEEPS | RESETS]) | random.pick(&[0, REFUSES]);
     let (sources, exact) = (1 + random.below(2), random.pick(&[true, false]));
     set_vip(tables, vip, |row| {
@@ -173,6 +181,11 @@ fn vip(random: &mut Random, tables: &mut MemoryTables) {
     } else {
         remove_vip(tables, any_port);
     }
+}
+
+/// Of a daemon that lives, of one that is dead, and of one that nobody misses.
+fn heartbeat(random: &mut Random, tables: &mut MemoryTables) {
+    tables.heartbeat = random.pick(&[ALIVE, ALIVE, DEAD, Heartbeat::default()]);
 }
 
 fn address(random: &mut Random, tables: &mut MemoryTables) {

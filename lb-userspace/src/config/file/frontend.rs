@@ -7,7 +7,7 @@ use crate::{
         source::At,
         text::Text,
     },
-    model::{Fragments, HeaderCase, Ping, QuorumDown},
+    model::{DaemonDown, Fragments, HeaderCase, Ping, QuorumDown},
 };
 use std::time::Duration;
 
@@ -104,6 +104,10 @@ table! {
         /// VIP is silent, as if it had moved: what opens a TCP connection is dropped, and so are echo requests, but with
         /// `ping = "host"`. What is open goes on, and so does UDP, where nothing says what is new. Default: `serve`.
         quorum_down: QuorumDown,
+        /// What becomes of new traffic while no daemon lives (`l4`; `heartbeat_timeout` says since when): `forward`: it goes where
+        /// the last daemon left it; `withdraw`: what opens a TCP connection is dropped, as by `quorum_down`, so that clients try
+        /// again elsewhere. What is open goes on, and so do UDP and the answers to pings. Default: `forward`.
+        daemon_down: DaemonDown,
         /// Largest segment in bytes that TCP connections may agree on (`l4`), 88 to 9000, as HAProxy's `mss` of a bind.
         /// Written into what clients say, and into what servers say whose replies pass here (`nat`, `fullnat`): how much
         /// clients may send to servers that answer by themselves, these say (Linux: `advmss` of a route). Default: what

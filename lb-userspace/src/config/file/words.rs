@@ -3,8 +3,8 @@
 use crate::{
     config::read::Word,
     model::{
-        CIPHERS, CIPHERSUITES, CURVES, Cipher, CipherSuite, Curve, Family, Fragments, HeaderCase, OnEmpty, OnStop,
-        Ping, Proto, QuorumDown, RetryOn, Reuse, SendProxy, TlsVersion, Track, acl::expression::Moment,
+        CIPHERS, CIPHERSUITES, CURVES, Cipher, CipherSuite, Curve, DaemonDown, Family, Fragments, HeaderCase, OnEmpty,
+        OnStop, Ping, Proto, QuorumDown, RetryOn, Reuse, SendProxy, TlsVersion, Track, acl::expression::Moment,
     },
 };
 use lb_common::{Forward, Protocol};
@@ -113,6 +113,11 @@ impl Word for Ping {
 impl Word for QuorumDown {
     const WHAT: &'static str = "what becomes of traffic without a quorum";
     const WORDS: &'static [(&'static str, Self)] = &[("serve", Self::Serve), ("withdraw", Self::Withdraw)];
+}
+
+impl Word for DaemonDown {
+    const WHAT: &'static str = "what becomes of traffic without a daemon";
+    const WORDS: &'static [(&'static str, Self)] = &[("forward", Self::Forward), ("withdraw", Self::Withdraw)];
 }
 
 impl Word for OnStop {

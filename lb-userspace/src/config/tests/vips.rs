@@ -1,7 +1,7 @@
 //! VIPs: their ports and protocols, and what frontends of one address must agree on.
 
 use super::{assert_errors, l4, model, said};
-use crate::model::{Fragments, FrontendKind, L4Frontend, Model, Ping, Ports};
+use crate::model::{DaemonDown, Fragments, FrontendKind, L4Frontend, Model, Ping, Ports};
 use lb_common::Protocol;
 use std::time::Duration;
 
@@ -246,6 +246,32 @@ fn a_check_needs_a_port_where_nobody_has_one() {
     assert_eq!(said(&text("\"192.0.2.10:*\"", "10.0.0.1", "")), ["this check needs a `port`"]);
     assert!(said(&text("\"192.0.2.10:*\"", "10.0.0.1", ", port = 22")).is_empty());
     assert!(said(&text("[\"192.0.2.10:*\", \"192.0.2.10:22\"]", "10.0.0.1", "")).is_empty());
+}
+
+#[test]
+fn what_becomes_of_a_vip_without_a_daemon_can_be_said() {
+    let text = |global: &str, mode: &str, frontend: &str| {
+        format!(
+            "[global]\ninterfaces = \"eth0\"\n{global}\n[frontend.a]\nmode = \"{mode}\"\nbind = \"192.0.2.10:80\"\n\
+             default_backend = \"b\"\n{frontend}\n[backend.b]\nforward = \"direct\"\n\
+             server = [{{ name = \"s\", address = \"10.0.0.1\" }}]\n"
+        )
+    };
+    let of = |frontend: &str| kind(&model(&text("", "l4", frontend))).daemon_down;
+    assert_eq!((of(""), of("daemon_down = \"forward\"")), (DaemonDown::Forward, DaemonDown::Forward));
+    assert_eq!(of("daemon_down = \"withdraw\""), DaemonDown::Withdraw);
+    assert_eq!(
+        said(&text("", "l4", "daemon_down = \"serve\"")),
+        ["`serve` is not what becomes of traffic without a daemon"]
+    );
+    let timeout = |global: &str| model(&text(global, "l4", "")).global.heartbeat_timeout;
+    assert_eq!((timeout(""), timeout("heartbeat_timeout = \"3s\"")), (Duration::from_secs(10), Duration::from_secs(3)));
+    for wrong in ["2s", "0s", "2h"] {
+        let wrong = format!("heartbeat_timeout = \"{wrong}\"");
+        assert_eq!(said(&text(&wrong, "l4", "")), ["`heartbeat_timeout` must be from 3s to 1h"]);
+    }
+    let said = said(&text("", "tcp", "daemon_down = \"withdraw\"").replace("forward = \"direct\"\n", ""));
+    assert_eq!(said, ["`daemon_down` has no meaning in mode `tcp`"]);
 }
 
 #[test]

@@ -121,6 +121,7 @@ fn l4(typed: &Typed, backend: BackendIndex, out: &mut Vec<Diagnostic>) -> L4Fron
         backend,
         fragments: typed.fragments.value().copied().unwrap_or_default(),
         ping: typed.ping.value().copied().unwrap_or_default(),
+        daemon_down: typed.daemon_down.value().copied().unwrap_or_default(),
         mss: typed.mss.given().map_or(0, |_| range::number(&typed.mss, "mss", MSS, 0, out)),
     }
 }
@@ -179,6 +180,7 @@ fn refuse_knobs_of_other_modes(typed: &Typed, mode: Mode, out: &mut Vec<Diagnost
         ("ping", span(&typed.ping), l4),
         ("mss", span(&typed.mss), l4),
         ("quorum_down", span(&typed.quorum_down), l4),
+        ("daemon_down", span(&typed.daemon_down), l4),
     ];
     for (key, span, modes) in knobs {
         let Some(span) = span.filter(|_| !modes.contains(&mode)) else { continue };

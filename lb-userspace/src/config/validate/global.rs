@@ -47,6 +47,13 @@ pub(super) fn global(typed: Option<&Typed>, cpus: usize, out: &mut Vec<Diagnosti
         flow_timeout_tcp: flow_timeout(&typed.flow_timeout_tcp, "flow_timeout_tcp", FLOW_TIMEOUT_TCP, out),
         flow_timeout_udp: flow_timeout(&typed.flow_timeout_udp, "flow_timeout_udp", FLOW_TIMEOUT_UDP, out),
         track_budget: range::number(&typed.track_budget, "track_budget", TRACK_BUDGETS, TRACK_BUDGET, out),
+        heartbeat_timeout: range::duration(
+            [&typed.heartbeat_timeout, &Knob::Absent],
+            "heartbeat_timeout",
+            HEARTBEAT_TIMEOUTS,
+            HEARTBEAT_TIMEOUT,
+            out,
+        ),
     }
     .with_threads(cpus)
 }
@@ -130,4 +137,7 @@ const FLOW_TIMEOUT_UDP: Duration = Duration::from_mins(3);
 /// The table of flows is not searched more than once a second, and forgets nobody who comes back within a week.
 const FLOW_TIMEOUTS: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_hours(7 * 24);
 const TRACK_BUDGET: u32 = 20_000;
+const HEARTBEAT_TIMEOUT: Duration = Duration::from_secs(10);
+/// It beats once a second, and a busy machine may be late.
+const HEARTBEAT_TIMEOUTS: RangeInclusive<Duration> = Duration::from_secs(3)..=Duration::from_hours(1);
 const TRACK_BUDGETS: RangeInclusive<u32> = 1..=1_000_000;

@@ -67,6 +67,7 @@ fn model(check: Check, addresses: &[SocketAddr]) -> Model {
         flow_timeout_tcp: Duration::from_hours(1),
         flow_timeout_udp: Duration::from_mins(3),
         track_budget: 20_000,
+        heartbeat_timeout: Duration::from_secs(10),
     };
     Model { global, resolvers: Resolvers::default(), frontends: Vec::new(), backends: vec![backend] }
 }

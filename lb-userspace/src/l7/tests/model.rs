@@ -30,6 +30,7 @@ pub(crate) fn model(frontends: Vec<Frontend>, backends: Vec<Backend>) -> Model {
         flow_timeout_tcp: Duration::from_hours(1),
         flow_timeout_udp: Duration::from_mins(3),
         track_budget: 20_000,
+        heartbeat_timeout: Duration::from_secs(10),
     };
     Model { global, resolvers: Resolvers::default(), frontends, backends }
 }

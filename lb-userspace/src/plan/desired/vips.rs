@@ -2,7 +2,8 @@
 
 use crate::{
     model::{
-        Affinity, Backend, DownFlows, Endpoint, Fragments, KernelVip, Model, OnEmpty, Ping, QuorumDown, Track, backend,
+        Affinity, Backend, DaemonDown, DownFlows, Endpoint, Fragments, KernelVip, Model, OnEmpty, Ping, QuorumDown,
+        Track, backend,
     },
     servers::Registry,
 };
@@ -86,7 +87,8 @@ fn row(id: VipId, ring: RingId, vip: &KernelVip, backend: &Backend, registry: &R
         DownFlows::Keep => flags::KEEPS,
         DownFlows::Reset => flags::RESETS,
     };
-    row.flags = fragments | affinity | track | empty | down;
+    let daemon = if vip.frontend.daemon_down == DaemonDown::Withdraw { flags::NEEDS_DAEMON } else { 0 };
+    row.flags = fragments | affinity | track | empty | down | daemon;
     row
 }
 

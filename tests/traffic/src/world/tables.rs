@@ -3,8 +3,8 @@
 use super::{BALANCER_MAC, INSIDE, NET4, NET6, Net, OUTSIDE, ROUTER, ROUTER_MAC, SERVER_MACS, UNRESOLVED, addr, port};
 use crate::oracle::GUE_PORT;
 use lb_common::{
-    Be16, Be32, Be128, Family, Forward, Mac, NextHop, Protocol, Return4, Return6, RingHead, RingId, ServerEntry,
-    ServerId, ServerState, Slot, V4, V6, Vip, hash::HashKey, returns::ReturnRow, vip::flags,
+    Be16, Be32, Be128, Family, Forward, Heartbeat, Mac, NextHop, Protocol, Return4, Return6, RingHead, RingId,
+    ServerEntry, ServerId, ServerState, Slot, V4, V6, Vip, hash::HashKey, returns::ReturnRow, vip::flags,
 };
 use lb_ebpf::testing::{MemoryFamily, MemoryRing, MemoryTables};
 use std::{
@@ -14,6 +14,11 @@ use std::{
 
 /// The key that all tables hash flows with.
 pub const HASH_KEY: HashKey = [0x0123_4567_89ab_cdef, 0xfedc_ba98_7654_3210];
+
+/// Of a daemon that lives, whatever the clock says.
+pub const ALIVE: Heartbeat = Heartbeat { beat: u64::MAX, patience: 1 };
+/// Of one that has been dead for as long as the machine runs.
+pub const DEAD: Heartbeat = Heartbeat { beat: 1, patience: 1 };
 
 thread_local! {
     static TABLES: MemoryTables = build();

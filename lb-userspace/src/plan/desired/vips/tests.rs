@@ -2,8 +2,8 @@
 
 use crate::{
     model::{
-        Affinity, Backend, Bind, DownFlows, Endpoint, Failover, Fragments, FrontendKind, L4Frontend, Model, OnEmpty,
-        Ping, Ports, Quorum, QuorumDown, Track, backend,
+        Affinity, Backend, Bind, DaemonDown, DownFlows, Endpoint, Failover, Fragments, FrontendKind, L4Frontend, Model,
+        OnEmpty, Ping, Ports, Quorum, QuorumDown, Track, backend,
     },
     plan::{
         Tables, desired,
@@ -113,6 +113,15 @@ fn what_becomes_of_packets_without_a_server_is_a_flag_of_the_vip() {
     assert_eq!(asks(OnEmpty::Error, DownFlows::Move), 0);
     assert_eq!(asks(OnEmpty::FailOpen, DownFlows::Keep), flags::KEEPS);
     assert_eq!(asks(OnEmpty::Reset, DownFlows::Reset), flags::REFUSES | flags::RESETS);
+}
+
+#[test]
+fn a_vip_that_takes_nothing_new_without_a_daemon_says_so() {
+    let mut model = web(web_of(Forward::Nat), &[HTTP]);
+    let asks = |model: &Model| tables(model).vips[&key("192.0.2.1:80")].flags;
+    assert_eq!(asks(&model) & flags::NEEDS_DAEMON, 0);
+    l4(&mut model, 0).daemon_down = DaemonDown::Withdraw;
+    assert_eq!(asks(&model) & flags::NEEDS_DAEMON, flags::NEEDS_DAEMON);
 }
 
 #[test]
