@@ -362,7 +362,12 @@ impl Worker {
     async fn confirm(&mut self) -> anyhow::Result<()> {
         let Some(running) = &mut self.running else { return Ok(()) };
         if !running.halves.settled() {
-            return Ok(());
+            // What cannot be written is taken back. Where there is nothing to go back to, it is tried again.
+            let is_new = |generation: &mut u64| *generation > running.confirmed && running.confirmed > 0;
+            let Some(failure) = running.halves.failure() else { return Ok(()) };
+            let Some(generation) = running.unconfirmed.take_if(is_new) else { return Ok(()) };
+            let error = format!("the kernel half cannot take it up: {failure}");
+            return self.refuse(generation, error).await;
         }
         let has_moved = mem::take(&mut running.has_moved) | running.halves.have_left();
         let confirmed = running.unconfirmed.take();

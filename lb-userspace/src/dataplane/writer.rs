@@ -22,6 +22,14 @@ pub trait MapWriter {
     fn add_ring(&mut self, ring: RingId, map: OwnedFd) -> Result<(), WriteError>;
 }
 
+impl WriteError {
+    /// It and what caused it, in one line.
+    pub fn chain(&self) -> String {
+        let cause = std::error::Error::source(self).map(|cause| format!(": {cause}")).unwrap_or_default();
+        format!("{self}{cause}")
+    }
+}
+
 /// A write that the kernel refused.
 #[derive(Debug, thiserror::Error)]
 pub enum WriteError {

@@ -51,6 +51,8 @@ pub struct Halves {
     settled: bool,
     /// Whether servers have left since somebody asked.
     have_left: bool,
+    /// Why the last write failed, until all has been written.
+    failure: Option<String>,
 }
 
 impl Halves {
@@ -73,6 +75,7 @@ impl Halves {
             due: None,
             settled: false,
             have_left: false,
+            failure: None,
         }
     }
 
@@ -85,6 +88,7 @@ impl Halves {
     /// finds the rings and next hops that it needs.
     pub fn configure(&mut self, model: Arc<Model>, registry: Registry, live: Arc<Live>, now: Instant) {
         (self.model, self.registry, self.live, self.settled) = (model, registry, live, false);
+        self.failure = None;
         let since = self.since(now);
         self.registry.begin_leaving(since);
         self.rising.configure(&self.model, |identity| self.registry.standing(identity), since);
@@ -150,6 +154,11 @@ impl Halves {
     /// Whether both halves have what is configured.
     pub fn settled(&self) -> bool {
         self.settled
+    }
+
+    /// Why the kernel's maps cannot be what they should be, if they cannot be written.
+    pub fn failure(&self) -> Option<&str> {
+        self.failure.as_deref()
     }
 
     /// What the maps hold.
@@ -331,6 +340,7 @@ impl Halves {
                     self.removed = Some(now);
                 }
                 self.current = wanted;
+                self.failure = None;
                 true
             }
             Err(error) => {
@@ -343,6 +353,7 @@ impl Halves {
     /// Nobody knows what was written.
     fn write_failed(&mut self, error: &WriteError, now: Instant) {
         (self.rebuilt, self.removed) = (Some(now), Some(now));
+        self.failure = Some(error.chain());
         error!(error = error as &dyn std::error::Error, "cannot write the kernel's maps; trying again");
         self.due = Some(now + RETRY);
     }

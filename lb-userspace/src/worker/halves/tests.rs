@@ -1,5 +1,6 @@
 //! Over maps in memory, whose writes a test can count, refuse, and look at.
 
+mod failing;
 mod rising;
 
 use super::*;
