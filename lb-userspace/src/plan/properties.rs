@@ -328,3 +328,38 @@ proptest! {
         prop_assert!(plan(&world) == plan(&turned));
     }
 }
+
+proptest! {
+    // Each looks at every write of a change.
+    #![proptest_config(ProptestConfig::with_cases(3))]
+
+    #[test]
+    fn a_daemon_that_dies_after_any_write_leaves_one_generation_or_the_other_a_vip(
+        first in any_world(), second in any_world(), back: bool,
+    ) {
+        let worlds = [first.clone(), second.clone()];
+        let mut registry = tight(&worlds, &Tables::default());
+        let (mut planner, mut before) = (Planner::default(), MemoryMaps::default());
+        first.enter(&mut registry);
+        before.apply(&diff(&Tables::default(), &first.plan(&mut planner, &registry, &Tables::default()))).unwrap();
+        second.enter(&mut registry);
+        let writes = diff(&before.tables(), &second.plan(&mut planner, &registry, &before.tables()));
+        let mut change = Change::new(&first, &second);
+        for done in 0..=writes.len() {
+            let mut maps = before.clone();
+            maps.apply(&writes[..done]).unwrap();
+            change.check(&maps.tables());
+            // The next daemon knows nothing but what it reads, and has the old configuration or the new one.
+            let next = if back { &first } else { &second };
+            let left = maps.tables();
+            let mut registry = tight(&worlds, &left);
+            next.enter(&mut registry);
+            let wanted = next.plan(&mut Planner::default(), &registry, &left);
+            for write in diff(&left, &wanted) {
+                maps.apply(&[write]).unwrap();
+                change.check(&maps.tables());
+            }
+            prop_assert!(maps.tables() == wanted, "after {} writes", done);
+        }
+    }
+}

@@ -2,6 +2,7 @@
 //! maps in memory, in which the packet path itself chooses the server of each packet.
 
 mod clients;
+mod crashing;
 
 use super::*;
 use crate::{
@@ -42,6 +43,9 @@ enum Step {
     /// One gets another address.
     Move(usize),
     Restart,
+    /// The daemon dies within the step that comes next, after so many writes, and the one after it has the configuration of before
+    /// that step, or of after it.
+    Crash(u8, bool),
     Pass(u16),
     Scan,
     /// A scan that was begun before the step that comes next.
@@ -58,6 +62,7 @@ fn any_step() -> impl Strategy<Value = Step> {
         2 => proptest::array::uniform6(0_u16..4).prop_map(Step::Servers),
         2 => (0_usize..6).prop_map(Step::Move),
         1 => Just(Step::Restart),
+        2 => (0_u8..24, any::<bool>()).prop_map(|(writes, new)| Step::Crash(writes, new)),
         4 => (0_u16..900).prop_map(Step::Pass),
         2 => Just(Step::Scan),
         2 => Just(Step::SlowScan),
@@ -135,7 +140,7 @@ impl History {
         self.halves.configure(model, registry, live, self.now());
         self.halves.set_next_hops((1..).zip(self.halves.needed_next_hops()).map(|(row, hop)| (hop, row)).collect());
         self.halves.rebuild(self.now());
-        assert!(self.halves.settled());
+        assert!(self.halves.settled() || self.world.0.borrow().writes_left.is_some());
     }
 
     /// The first six are of the backend, the others of the one that it falls back to.
@@ -225,6 +230,7 @@ impl History {
                 let weights = self.weights();
                 self.start(weights);
             }
+            Step::Crash(..) => {}
             Step::Pass(tenths) => self.pass(Duration::from_millis(100) * tenths.into()),
             Step::Scan | Step::SlowScan => {
                 let counted = self.count();
@@ -249,12 +255,26 @@ impl History {
     fn run(&mut self, steps: &[Step]) {
         self.world.0.borrow_mut().traffic(200);
         let mut slow = None;
+        let mut crash = None;
         for step in steps {
-            if matches!(step, Step::SlowScan) {
-                slow = Some(self.count());
-                continue;
+            match *step {
+                Step::SlowScan => {
+                    slow = Some(self.count());
+                    continue;
+                }
+                Step::Crash(writes, new) => {
+                    crash = Some((writes.into(), new));
+                    continue;
+                }
+                _ => {}
             }
-            self.step(step);
+            match crash.take() {
+                Some((writes, new)) => {
+                    self.crash(step, writes, new);
+                    slow = None; // Who counted is dead.
+                }
+                None => self.step(step),
+            }
             if let Some(counted) = slow.take() {
                 self.counted(counted);
             }

@@ -19,6 +19,7 @@ use lb_ebpf::{
 use std::{
     cell::RefCell,
     collections::{BTreeMap, BTreeSet},
+    io,
     net::Ipv4Addr,
     os::fd::OwnedFd,
     rc::Rc,
@@ -46,6 +47,8 @@ pub(super) struct World {
     pub(super) now: Instant,
     /// Flows that clients have open.
     pub(super) open: BTreeMap<FlowKey4, Open>,
+    /// Writes that succeed until the daemon dies; `None`: it lives on.
+    pub(super) writes_left: Option<usize>,
     /// Those of the VIP.
     flags: u16,
     clients: u32,
@@ -63,6 +66,7 @@ impl World {
             path: MemoryTables::default(),
             now: Instant::now(),
             open: BTreeMap::new(),
+            writes_left: None,
             flags,
             clients: 0,
             random: fastrand::Rng::with_seed(seed),
@@ -71,6 +75,10 @@ impl World {
 
     /// One write of the daemon.
     fn write(&mut self, write: &Write) -> Result<(), WriteError> {
+        if let Some(left) = &mut self.writes_left {
+            let dead = || WriteError::Server(0, io::Error::other("the daemon is dead"));
+            *left = left.checked_sub(1).ok_or_else(dead)?;
+        }
         if let Write::ForgetFlows(id) = write {
             self.path.v4.flows.borrow_mut().retain(|_, flow| flow.server != *id);
         }
