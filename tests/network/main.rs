@@ -37,6 +37,7 @@ mod removed;
 mod planned;
 mod restart;
 mod upgrade;
+mod crash;
 mod device;
 mod stop;
 mod capabilities;
