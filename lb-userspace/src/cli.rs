@@ -48,6 +48,9 @@ enum Verb {
         /// Take over from the daemon at the other end of standard input
         #[arg(long, hide = true)]
         take_over: bool,
+        /// Undo everything and end with exit status 3, unless `sluice confirm` comes within this time after the start
+        #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
+        confirm: Option<Duration>,
     },
     /// Check a configuration and show all its errors at once
     Check {
@@ -64,8 +67,19 @@ enum Verb {
     Reload {
         /// Only what changed of these files; the text of the configuration is not read again. A bad one is named and refused, the
         /// others are taken up
-        #[arg(long, value_enum, value_name = "WHAT")]
+        #[arg(long, value_enum, value_name = "WHAT", conflicts_with = "confirm")]
         only: Option<Part>,
+        /// Go back to the configuration that was confirmed last, unless `sluice confirm` comes within this time
+        ///
+        /// Another reload meanwhile does not confirm. A daemon that dies meanwhile, and is started again, begins with the
+        /// configuration that was confirmed last.
+        #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
+        confirm: Option<Duration>,
+        #[command(flatten)]
+        daemon: Daemon,
+    },
+    /// Say that what `run --confirm` or `reload --confirm` has begun works, and stays
+    Confirm {
         #[command(flatten)]
         daemon: Daemon,
     },
@@ -255,12 +269,15 @@ fn parse_duration(text: &str) -> Result<Duration, String> {
 /// Runs what the command line asks for.
 pub fn main() -> ExitCode {
     let done = match Arguments::parse().verb {
-        Verb::Run { config, single_process, take_over } => run::run(config.config, single_process, take_over),
+        Verb::Run { config: Config { config }, single_process, take_over, confirm } => {
+            run::run(config, single_process, take_over, confirm)
+        }
         Verb::Manual { directory, date } => manual::run(&directory, &date),
         Verb::Worker { uid, gid } => run::worker(uid.zip(gid)),
         Verb::Runner { uid, gid } => run::runner(uid.zip(gid)),
         Verb::Check { config, short, host } => check::run(&config.config, short, host),
-        Verb::Reload { only, daemon } => server::reload(&daemon, only),
+        Verb::Reload { only, confirm, daemon } => server::reload(&daemon, only, confirm),
+        Verb::Confirm { daemon } => server::confirm(&daemon),
         Verb::Plan { config, exit_code, daemon, pins } => plan::run(&daemon, &config.config, &pins.pins, exit_code),
         Verb::Upgrade { binary, drop_flows, daemon } => upgrade::run(&daemon, binary, drop_flows),
         Verb::Status { daemon } => status::run(&daemon),

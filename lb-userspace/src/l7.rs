@@ -15,6 +15,8 @@ pub mod threads;
 mod accept;
 mod client;
 mod seats;
+mod scarce;
+pub mod memory;
 pub(crate) mod proxy_protocol;
 pub mod panics;
 pub mod tls;

@@ -21,6 +21,7 @@ mod runner;
 mod reload;
 mod renewal;
 mod signals;
+pub mod trial;
 pub mod upgrade;
 
 use crate::{
@@ -59,6 +60,7 @@ use std::{
 };
 use tokio::time::timeout;
 use tracing::{error, info, warn};
+use trial::{Trial, UNCONFIRMED, Unconfirmed};
 use upgrade::Wanted;
 
 /// How the daemon was asked to run.
@@ -72,6 +74,8 @@ pub struct Options {
     pub binary: PathBuf,
     /// Take over from the binary at the other end of standard input, which has started us.
     pub take_over: bool,
+    /// Undo all of it and end, unless somebody confirms within this time that it works.
+    pub confirm: Option<Duration>,
 }
 
 /// A worker must take up a configuration within this time.
@@ -99,6 +103,7 @@ pub fn run(options: Options) -> anyhow::Result<ExitCode> {
             (Supervisor::take_over(options).await?, true)
         } else {
             let configuration = Configuration::read(&options)?;
+            let configuration = trial::recall(&configuration.model.global).unwrap_or(configuration);
             complain(&configuration.warnings);
             limits::raise_open_files(&configuration.model);
             complain(&limits::report(&configuration.model));
@@ -111,8 +116,10 @@ pub fn run(options: Options) -> anyhow::Result<ExitCode> {
                 }
             }
         };
-        if goes_on {
-            supervisor.work(&mut signals).await;
+        if goes_on && let Err(unconfirmed) = supervisor.work(&mut signals).await {
+            complain(&format!("error: {unconfirmed}: everything is undone\n"));
+            supervisor.withdraw(&mut signals).await;
+            return Ok(ExitCode::from(UNCONFIRMED));
         }
         if supervisor.has_successor() {
             supervisor.retire(&mut signals).await;
@@ -143,6 +150,10 @@ struct Supervisor {
     is_held: bool,
     /// Another binary has taken over. It has no use for these addresses.
     successor: Option<Vec<SocketAddr>>,
+    /// How long what the next reload takes up is on trial, if that is asked for.
+    trial_asked: Option<Duration>,
+    /// That of the configuration that runs.
+    trial: Option<Trial>,
     watch: Watch,
     notify: Notify,
     pulse: Pulse,
@@ -168,6 +179,8 @@ enum Cue {
     Runner,
     /// It is time to ask whether the worker lives.
     Beat,
+    /// The configuration on trial was not confirmed.
+    Unconfirmed,
 }
 
 impl Supervisor {
@@ -203,6 +216,8 @@ impl Supervisor {
             upgrades_asked: VecDeque::new(),
             is_held: false,
             successor: None,
+            trial_asked: None,
+            trial: None,
             watch: Watch::default(),
             pulse: Pulse::new(notify.watchdog()),
             notify,
@@ -221,10 +236,11 @@ impl Supervisor {
     }
 
     /// Serves until told to stop, or until another binary has taken over. The word to stop is heard in the midst of everything.
-    async fn work(&mut self, signals: &mut Signals) {
+    async fn work(&mut self, signals: &mut Signals) -> Result<(), Unconfirmed> {
         info!(pid = std::process::id(), worker = self.worker.pid(), "running");
         self.notify.ready(&self.summary());
         let notify = self.notify.clone();
+        self.trial = self.options.confirm.map(Trial::of_start);
         let mut pause = RESTART_PAUSE;
         while !self.has_successor() {
             // Whoever asked while the last reload ran may have a newer file in mind.
@@ -237,11 +253,12 @@ impl Supervisor {
                     biased;
                     heard = self.worker.hear() => Cue::Worker(heard),
                     word = signals.next() => match word {
-                        Word::Stop => return,
+                        Word::Stop => return Ok(()),
                         Word::Reload => Cue::Reload,
                         Word::Upgrade => Cue::Upgrade(Wanted::default()),
                         Word::ReopenLogs => Cue::ReopenLogs,
                     },
+                    () = Trial::over(self.trial.as_ref()) => Cue::Unconfirmed,
                     () = interfaces_changed(&mut self.kernel) => Cue::Interfaces,
                     () = self.runner.changed() => Cue::Runner,
                     () = self.pulse.due() => Cue::Beat,
@@ -250,15 +267,17 @@ impl Supervisor {
             };
             tokio::select! {
                 biased;
-                () = signals.stop() => return,
-                () = self.act(cue, &mut pause) => {}
+                () = signals.stop() => return Ok(()),
+                acted = self.act(cue, &mut pause) => acted?,
                 () = notify.one_step() => self.give_up("takes nothing any more").await,
             }
         }
+        Ok(())
     }
 
-    async fn act(&mut self, cue: Cue, pause: &mut Duration) {
+    async fn act(&mut self, cue: Cue, pause: &mut Duration) -> Result<(), Unconfirmed> {
         match cue {
+            Cue::Unconfirmed => return self.end_trial().await,
             Cue::Reload => self.reload().await,
             Cue::Upgrade(wanted) => self.upgrade(wanted).await,
             Cue::Certificates => drop(self.renew(Part::Certificates).await),
@@ -280,6 +299,7 @@ impl Supervisor {
                 }
             }
         }
+        Ok(())
     }
 
     /// Gives a new worker all it needs.
@@ -350,6 +370,11 @@ impl Supervisor {
             (ToSupervisor::Watch { .. } | ToSupervisor::CreateRings(_), None) => bail!("there is no kernel half"),
             (ToSupervisor::Addresses, _) => self.addresses = descriptors.pop(),
             (ToSupervisor::Reload { only }, _) => self.reloads_asked.push_back(only),
+            (ToSupervisor::Try { within }, _) => {
+                self.reloads_asked.push_back(None);
+                self.trial_asked = self.trial_asked.into_iter().chain([within]).min();
+            }
+            (ToSupervisor::Confirm, _) => self.confirm_trial().await?,
             (ToSupervisor::Pong { number, up, servers }, _) => self.lives(number, up, servers),
             (ToSupervisor::Upgrade { binary, drop_flows }, _) => {
                 self.upgrades_asked.push_back(Wanted { binary, drop_flows, is_answered: true });
@@ -370,6 +395,7 @@ impl Supervisor {
         *pause = (*pause * 2).min(RESTART_PAUSE_MAX);
         self.reloads_asked.clear(); // Who asked has lost the connection.
         self.upgrades_asked.clear();
+        self.trial_asked = None;
         let equipped = match spawn(&self.options, &self.started) {
             Ok(worker) => {
                 self.worker = worker;

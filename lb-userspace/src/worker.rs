@@ -25,7 +25,7 @@ use crate::{
     },
     channel::{Channel, ChannelError, ToSupervisor, ToWorker, from_memory_file, message::ReloadReport, to_memory_file},
     health::{Heard, Outcome},
-    l7,
+    l7::{self, memory::Gauge},
     resolver::Answered,
 };
 use anyhow::Context;
@@ -43,7 +43,6 @@ use std::{
         fd::{AsFd, BorrowedFd, OwnedFd},
         unix::net::UnixListener,
     },
-    path::PathBuf,
 };
 use tokio::{
     signal::unix::{SignalKind, signal},
@@ -51,16 +50,13 @@ use tokio::{
     task::AbortHandle,
     time::Instant,
 };
-use tracing::{debug, warn};
+use tracing::debug;
 
 /// Outcomes and requests that may wait for the loop.
 const WAITING: usize = 1_024;
 
-/// Longest list of addresses in bytes that a worker takes from the one before it.
-const ADDRESSES_LIMIT: u64 = 64 << 20;
-
 /// Runs a worker on the line to its supervisor, until told to stop or left alone.
-pub fn run(line: OwnedFd) -> anyhow::Result<()> {
+pub fn run(line: OwnedFd, gauge: Gauge) -> anyhow::Result<()> {
     l7::panics::log_places_only();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     tokio::task::LocalSet::new().block_on(&runtime, async {
@@ -73,7 +69,7 @@ pub fn run(line: OwnedFd) -> anyhow::Result<()> {
             SignalKind::terminate(),
         ];
         let _unheard = unheard.into_iter().map(signal).collect::<io::Result<Vec<_>>>()?;
-        Box::pin(Worker::new(Channel::new(line)?).serve()).await
+        Box::pin(Worker { gauge: Some(gauge), ..Worker::new(Channel::new(line)?) }.serve()).await
     })
 }
 
@@ -92,6 +88,8 @@ struct Worker {
     naming: Naming,
     /// The line to what runs programs that check servers, until there is a checker.
     runner: Option<OwnedFd>,
+    /// How far the memory is used, until it is looked at.
+    gauge: Option<Gauge>,
     /// The number of the last question for next hops.
     watched: u64,
     answers_in: mpsc::Receiver<Answered>,
@@ -111,6 +109,8 @@ struct Worker {
     reload_waits: VecDeque<oneshot::Sender<Answer>>,
     /// The same.
     upgrade_waits: VecDeque<oneshot::Sender<Answer>>,
+    /// Likewise, of those who confirm.
+    confirm_waits: VecDeque<oneshot::Sender<Answer>>,
     /// What listens for operators and scrapers.
     doors: Vec<AbortHandle>,
 }
@@ -132,6 +132,7 @@ impl Worker {
             is_held: false,
             naming,
             runner: None,
+            gauge: None,
             watched: 0,
             answers_in,
             outcomes,
@@ -146,6 +147,7 @@ impl Worker {
             requests_in,
             reload_waits: VecDeque::new(),
             upgrade_waits: VecDeque::new(),
+            confirm_waits: VecDeque::new(),
             doors: Vec::new(),
         }
     }
@@ -285,6 +287,11 @@ impl Worker {
                     answer(waits, Answer::Ok(serde_json::to_value(&report)?));
                 }
             }
+            ToWorker::Confirmed { was_on_trial } => {
+                if let Some(waits) = self.confirm_waits.pop_front() {
+                    answer(waits, reports::confirmed(was_on_trial));
+                }
+            }
             ToWorker::Stop { .. } | ToWorker::Retire { .. } => {}
         }
         Ok(())
@@ -294,22 +301,6 @@ impl Worker {
     async fn pong(&self, number: u64, count: bool) -> anyhow::Result<()> {
         let (up, servers) = self.running.as_ref().filter(|_| count).map_or((0, 0), Running::count_servers);
         self.tell(&ToSupervisor::Pong { number, up, servers }).await
-    }
-
-    /// Has programs that check servers run by another runner from now on.
-    fn take_runner(&mut self, line: OwnedFd) {
-        match &self.running {
-            Some(running) => running.checker.take_runner(line),
-            None => self.runner = Some(line),
-        }
-    }
-
-    /// Takes up where servers were, whatever the worker before this one has written there.
-    fn recall_addresses(&mut self, file: OwnedFd) {
-        match from_memory_file(file, ADDRESSES_LIMIT) {
-            Ok(known) => self.naming.recall(known),
-            Err(error) => warn!(%error, "cannot read where servers were"),
-        }
     }
 
     /// Takes up where servers' packets go; if that leaves one without, the configuration that asked for it is refused.
@@ -327,14 +318,6 @@ impl Worker {
             None => {}
         }
         Ok(())
-    }
-
-    /// Takes up files of access logs, at once if they were opened `again`, else with the next configuration.
-    fn take_log_files(&mut self, files: impl Iterator<Item = (PathBuf, OwnedFd)>, again: bool) {
-        match &self.running {
-            Some(running) if again => running.sinks.reopen(files.collect()),
-            Some(_) | None => self.given.log_files.extend(files),
-        }
     }
 
     async fn refuse(&self, generation: u64, error: String) -> anyhow::Result<()> {
@@ -408,6 +391,14 @@ impl Worker {
             Request::Upgrade { binary, drop_flows } => {
                 self.upgrade_waits.push_back(waits);
                 self.tell(&ToSupervisor::Upgrade { binary, drop_flows }).await?;
+            }
+            Request::Try { within } => {
+                self.reload_waits.push_back(waits);
+                self.tell(&ToSupervisor::Try { within }).await?;
+            }
+            Request::Confirm => {
+                self.confirm_waits.push_back(waits);
+                self.tell(&ToSupervisor::Confirm).await?;
             }
             Request::Server { backend, server, admin } => answer(waits, running.set_admin(&backend, &server, admin)),
             Request::Weight { backend, server, weight } => {

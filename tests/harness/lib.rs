@@ -15,6 +15,7 @@ pub mod process;
 pub mod secret;
 pub mod wait;
 
+pub mod mutate;
 pub mod origin;
 pub mod sluice;
 pub mod keepalived;

@@ -18,14 +18,26 @@ use rustix::{
 use serde::de::DeserializeOwned;
 use std::{
     collections::BTreeMap,
+    ffi::OsStr,
     fs,
     path::{Path, PathBuf},
-    process::{Command, Output},
+    process::{Command, ExitStatus, Output},
     time::Duration,
 };
 
 /// Longest wait for the daemon to be ready, or to be gone.
 const START: Duration = Duration::from_secs(15);
+
+/// How a daemon is started, where that is not as always.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Manner<'a> {
+    /// A program, and what it is told, that becomes the daemon: `["prlimit", "--nofile=256"]`.
+    pub through: &'a [&'a str],
+    /// More arguments of `sluice run`.
+    pub arguments: &'a [&'a str],
+    /// The configuration is one file of a directory, which may have others: see [`Sluice::config`].
+    pub in_directory: bool,
+}
 
 /// A daemon in the balancer's namespace.
 #[derive(Debug)]
@@ -53,6 +65,28 @@ impl Sluice {
         command.arg("run").arg("--config").arg(&path);
         let process = Process::spawn("sluice", &mut command, directory)?;
         let mut sluice = Self { process, config: path, socket, pins: pins.clone() };
+        sluice.wait_ready()?;
+        Ok(sluice)
+    }
+
+    /// As [`start`](Self::start), in that manner.
+    pub fn start_as(lab: &Lab, config: &str, manner: Manner<'_>) -> Result<Self> {
+        let (directory, socket) = (lab.directory(), lab.directory().join("sluice.sock"));
+        let (path, named) = if manner.in_directory {
+            let named = directory.join("conf.d");
+            fs::create_dir_all(&named)?;
+            (named.join("00-first.toml"), named)
+        } else {
+            let path = directory.join("sluice.toml");
+            (path.clone(), path)
+        };
+        fs::write(&path, complete(lab, config))?;
+        let program = binary()?;
+        let mut words = manner.through.iter().map(OsStr::new).chain([program.as_os_str()]);
+        let mut command = lab.balancer.command(words.next().context("a program")?);
+        command.args(words).arg("run").arg("--config").arg(named).args(manner.arguments);
+        let process = Process::spawn("sluice", &mut command, directory)?;
+        let mut sluice = Self { process, config: path, socket, pins: lab.pins() };
         sluice.wait_ready()?;
         Ok(sluice)
     }
@@ -112,6 +146,11 @@ impl Sluice {
         let status = self.process.wait(START)?;
         ensure!(status.success(), "the daemon ended with {status}:\n{}", self.log());
         Ok(())
+    }
+
+    /// Waits until it ends by itself; how it ended.
+    pub fn wait(&mut self, limit: Duration) -> Result<ExitStatus> {
+        self.process.wait(limit)
     }
 
     /// Lets it run on after the end of this program.

@@ -20,7 +20,7 @@ struct Tool {
     purpose: &'static str,
 }
 
-const TOOLS: [Tool; 29] = [
+const TOOLS: [Tool; 30] = [
     Tool { program: "cc", package: "gcc libc6-dev", purpose: "build" },
     Tool { program: "ip", package: "iproute2", purpose: "network tests" },
     Tool { program: "ethtool", package: "ethtool", purpose: "network tests" },
@@ -46,6 +46,7 @@ const TOOLS: [Tool; 29] = [
     Tool { program: "dpkg-shlibdeps", package: "dpkg-dev", purpose: "network tests" },
     Tool { program: "logrotate", package: "logrotate", purpose: "network tests" },
     Tool { program: "mandoc", package: "mandoc", purpose: "network tests" },
+    Tool { program: "faketime", package: "faketime", purpose: "network tests" },
     Tool { program: "nft", package: "nftables", purpose: "benchmarks" },
     Tool { program: "wrk", package: "wrk", purpose: "benchmarks" },
     Tool { program: "h2load", package: "nghttp2-client", purpose: "benchmarks" },

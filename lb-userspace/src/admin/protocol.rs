@@ -5,7 +5,7 @@ use crate::{
     servers::{Admin, Weight},
 };
 use serde::{Deserialize, Serialize};
-use std::path::PathBuf;
+use std::{path::PathBuf, time::Duration};
 
 /// Longest request in bytes.
 pub const REQUEST_LIMIT: u64 = 64 << 10;
@@ -40,6 +40,14 @@ pub enum Request {
     },
     /// The configuration that runs; answered by an [`Outline`](crate::config::outline::Outline).
     Outline,
+    /// Read the configuration again, but go back to what was confirmed last unless it is confirmed in time; answered by a
+    /// [`ReloadReport`](crate::channel::message::ReloadReport).
+    Try {
+        /// From the moment when it has been taken up.
+        within: Duration,
+    },
+    /// What is on trial works; answered by a sentence.
+    Confirm,
     /// Change the administrative state of a server; answered by a sentence.
     Server {
         /// The backend's name.
@@ -65,9 +73,13 @@ impl Request {
     pub fn changes_something(&self) -> bool {
         match self {
             Self::Status | Self::Ready { .. } | Self::Metrics => false,
-            Self::Outline | Self::Reload { .. } | Self::Upgrade { .. } | Self::Server { .. } | Self::Weight { .. } => {
-                true
-            }
+            Self::Outline
+            | Self::Reload { .. }
+            | Self::Try { .. }
+            | Self::Confirm
+            | Self::Upgrade { .. }
+            | Self::Server { .. }
+            | Self::Weight { .. } => true,
         }
     }
 }

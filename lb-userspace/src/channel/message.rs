@@ -80,6 +80,11 @@ pub enum ToWorker {
     /// How an upgrade that was asked for by [`ToSupervisor::Upgrade`] ended; descriptor: a memory file with a
     /// [`ReloadReport`].
     Upgraded,
+    /// The answer to a [`ToSupervisor::Confirm`].
+    Confirmed {
+        /// Whether there was anything to confirm.
+        was_on_trial: bool,
+    },
     /// Drain and exit.
     Stop {
         /// Connections that are then still open are cut.
@@ -128,6 +133,14 @@ pub enum ToSupervisor {
         /// `None`: all of it.
         only: Option<Part>,
     },
+    /// Read all of the configuration again, but go back to what was confirmed last unless a [`Confirm`](Self::Confirm) comes in
+    /// time; answered as a [`Reload`](Self::Reload).
+    Try {
+        /// From the moment when it has been taken up.
+        within: Duration,
+    },
+    /// What is on trial works; answered by one [`ToWorker::Confirmed`], in the order of asking.
+    Confirm,
     /// Have another binary take over; answered by one [`ToWorker::Upgraded`], in the order of asking.
     Upgrade {
         /// Which. `None`: what is now where the running one was started from.

@@ -1,6 +1,7 @@
 //! `sluice run`, and the worker and the runner that it starts.
 
 use crate::{
+    l7::memory::Gauge,
     runner,
     supervisor::{self, Options, upgrade},
     worker::{
@@ -14,20 +15,27 @@ use std::{
     os::fd::{AsFd, OwnedFd},
     path::PathBuf,
     process::ExitCode,
+    time::Duration,
 };
 use tracing_subscriber::EnvFilter;
 
-pub(super) fn run(config: PathBuf, single_process: bool, take_over: bool) -> anyhow::Result<ExitCode> {
+pub(super) fn run(
+    config: PathBuf,
+    single_process: bool,
+    take_over: bool,
+    confirm: Option<Duration>,
+) -> anyhow::Result<ExitCode> {
     start_log();
     let binary = upgrade::started_from().context("cannot find out which program this is")?;
-    supervisor::run(Options { config, single_process, binary, take_over })
+    supervisor::run(Options { config, single_process, binary, take_over, confirm })
 }
 
 /// The worker: standard input is its line to the supervisor.
 pub(super) fn worker(identity: Option<(u32, u32)>) -> anyhow::Result<ExitCode> {
     let line = without_rights(identity).context("the worker cannot give up its rights")?;
+    let gauge = Gauge::open(); // From now on it cannot open a file.
     privileges::confine_worker();
-    worker::run(line).context("the worker failed")?;
+    worker::run(line, gauge).context("the worker failed")?;
     Ok(ExitCode::SUCCESS)
 }
 

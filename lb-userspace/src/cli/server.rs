@@ -1,13 +1,14 @@
-//! `sluice server` and `sluice reload`: the verbs that change something.
+//! `sluice server`, `sluice reload` and `sluice confirm`: the verbs that change something.
 
 use super::{Daemon, Wish, client::ask, complain, print};
 use crate::{
     admin::protocol::Request,
     channel::message::{Part, ReloadReport},
+    config::units::show_duration,
     servers::Weight,
 };
 use anyhow::{Context, bail};
-use std::process::ExitCode;
+use std::{process::ExitCode, time::Duration};
 
 pub(super) fn run(daemon: &Daemon, server: &str, wish: Wish, weight: Option<Weight>) -> anyhow::Result<ExitCode> {
     let (backend, server) = server.split_once('/').context("a server is named BACKEND/NAME")?;
@@ -23,17 +24,29 @@ pub(super) fn run(daemon: &Daemon, server: &str, wish: Wish, weight: Option<Weig
     Ok(ExitCode::SUCCESS)
 }
 
-pub(super) fn reload(daemon: &Daemon, only: Option<Part>) -> anyhow::Result<ExitCode> {
-    let report: ReloadReport = ask(&daemon.socket, &Request::Reload { only })?;
+/// `only`: a part of it; `confirm`: how long all of it is on trial.
+pub(super) fn reload(daemon: &Daemon, only: Option<Part>, confirm: Option<Duration>) -> anyhow::Result<ExitCode> {
+    let request = confirm.map_or(Request::Reload { only }, |within| Request::Try { within });
+    let report: ReloadReport = ask(&daemon.socket, &request)?;
     if daemon.json {
         print(&serde_json::to_string_pretty(&report)?)?;
     } else {
         complain(&report.report);
+        let done = match confirm.map(show_duration) {
+            Some(within) => format!("reloaded: unless `sluice confirm` comes within {within}, it is undone"),
+            None => "reloaded".to_owned(),
+        };
         print(match (only, report.done) {
-            (_, true) => "reloaded",
+            (_, true) => &done,
             (None, false) => "not reloaded: the configuration before goes on",
             (Some(_), false) => "not all reloaded: of what is named above, what was before goes on",
         })?;
     }
     Ok(if report.done { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+pub(super) fn confirm(daemon: &Daemon) -> anyhow::Result<ExitCode> {
+    let done: String = ask(&daemon.socket, &Request::Confirm)?;
+    print(&if daemon.json { serde_json::to_string(&done)? } else { done })?;
+    Ok(ExitCode::SUCCESS)
 }

@@ -78,6 +78,16 @@ pub enum CollectError {
         /// Why.
         source: io::Error,
     },
+    /// A file of the configuration is no text.
+    #[error("{path}:{line}:{column}: not valid UTF-8")]
+    NotText {
+        /// The file.
+        path: PathBuf,
+        /// The line of the first byte that is wrong, from 1.
+        line: usize,
+        /// Its column, from 1, in characters.
+        column: usize,
+    },
     /// A directory without configuration.
     #[error("{path} has no file whose name ends in .toml")]
     NoFiles {
@@ -105,7 +115,8 @@ pub fn collect(path: &Path) -> Result<Bundle, CollectError> {
         return Err(CollectError::NoFiles { path: path.to_owned() });
     }
     let read = |path: PathBuf| {
-        let text = disk::text(&path).map_err(failed(&path))?;
+        let text = String::from_utf8(disk::bytes(&path).map_err(failed(&path))?);
+        let text = text.map_err(|wrong| not_text(&path, wrong.as_bytes(), wrong.utf8_error().valid_up_to()))?;
         Ok(ConfigFile { path: path.display().to_string(), text })
     };
     let files = paths.into_iter().map(read).collect::<Result<Vec<_>, _>>()?;
@@ -164,6 +175,17 @@ pub(crate) fn certificate_paths(config: &Path, bundle: &Bundle) -> Vec<PathBuf> 
 /// Where a name of the configuration leads.
 fn certificate_path(directory: &Path, named: &str) -> PathBuf {
     if named == SYSTEM { PathBuf::from(SYSTEM_AUTHORITIES) } else { directory.join(named) }
+}
+
+/// That `bytes` are text only up to there.
+fn not_text(path: &Path, bytes: &[u8], valid: usize) -> CollectError {
+    let before = String::from_utf8_lossy(bytes.get(..valid).unwrap_or_default());
+    let line = before.rsplit('\n').next().unwrap_or_default();
+    CollectError::NotText {
+        path: path.to_owned(),
+        line: before.matches('\n').count() + 1,
+        column: line.chars().count() + 1,
+    }
 }
 
 /// The variables that the files name, as far as they are set.
@@ -288,13 +310,14 @@ fn pem_file(path: &Path) -> io::Result<PemFile> {
     Ok(PemFile { path: path.display().to_string(), pem, staple })
 }
 
-/// The files of a directory in the order of their names, without hidden ones and without directories.
+/// The files of a directory in the order of their names, without hidden ones and without directories. What cannot be looked at,
+/// as a link to nothing, counts as a file: that it cannot be read should not go unnoticed.
 fn visible_files(directory: &Path) -> io::Result<Vec<PathBuf>> {
     let mut paths = Vec::new();
     for entry in fs::read_dir(directory)? {
         let entry = entry?;
         let hidden = entry.file_name().as_encoded_bytes().starts_with(b".");
-        if !hidden && fs::metadata(entry.path()).is_ok_and(|metadata| !metadata.is_dir()) {
+        if !hidden && !fs::metadata(entry.path()).is_ok_and(|metadata| metadata.is_dir()) {
             paths.push(entry.path());
         }
     }

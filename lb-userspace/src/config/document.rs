@@ -5,7 +5,7 @@ use super::{
     error::Diagnostic,
     file::File,
     read::{FromToml, Reader},
-    source::{Sources, Span},
+    source::{Sources, Span, line_of, line_starts},
 };
 use std::collections::BTreeSet;
 use toml::{
@@ -44,12 +44,11 @@ pub(crate) fn read(bundle: &Bundle) -> Result<(File, Vec<Diagnostic>), Vec<Diagn
 
 /// One error a line: what else the parser stumbles over there is a consequence.
 fn syntax_errors(errors: &[Error], base: usize, text: &str) -> Vec<Diagnostic> {
-    let mut lines = BTreeSet::new();
+    let (starts, mut lines) = (line_starts(text), BTreeSet::new());
     let mut found = Vec::new();
     for error in errors {
         let range = error.span().unwrap_or(text.len()..text.len());
-        let before = text.get(..range.start).unwrap_or(text);
-        if lines.insert(before.matches('\n').count()) {
+        if lines.insert(line_of(&starts, range.start)) {
             let span = Span { start: base + range.start, end: base + range.end };
             found.push(Diagnostic::error(span, format!("not valid TOML: {}", error.message())));
         }

@@ -4,8 +4,14 @@ use super::{
     bundle::Bundle,
     source::{Position, Source, Sources, Span},
 };
-use annotate_snippets::{Annotation, AnnotationKind, Group, Level, Renderer, Snippet, normalize_untrusted_str};
+use annotate_snippets::{AnnotationKind, Group, Level, Origin, Renderer, Snippet, normalize_untrusted_str};
 use std::{error::Error, fmt};
+
+/// Errors that are shown; of the others only how many there are. Nobody reads more, and a file that was spoiled as a whole
+/// can have a hundred thousand.
+const MOST_SHOWN: usize = 200;
+/// Longest lines in bytes that are shown.
+const MOST_TEXT: usize = 16 << 10;
 
 /// One error or warning.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -123,10 +129,21 @@ impl Diagnostics {
             Format::Colour => self.snippet(diagnostic, &Renderer::styled()),
             Format::Short => self.line(diagnostic),
         };
-        let rendered: Vec<_> = self.list.iter().map(one).collect();
+        let mut rendered: Vec<_> = self.list.iter().take(MOST_SHOWN).map(one).collect();
+        let more = self.list.len().saturating_sub(MOST_SHOWN);
+        if more > 0 {
+            rendered.push(self.rest(more));
+        }
         let between = if format == Format::Short { "\n" } else { "\n\n" };
         let end = if rendered.is_empty() { "" } else { "\n" };
         rendered.join(between) + end
+    }
+
+    /// That there are so many more, and where they begin.
+    fn rest(&self, more: usize) -> String {
+        let place = self.list.get(MOST_SHOWN).and_then(|next| self.place(next));
+        let place = place.map_or_else(String::new, |(path, at)| format!("{path}:{}:{}: ", at.line, at.column));
+        format!("{place}error: and {more} more")
     }
 
     fn line(&self, diagnostic: &Diagnostic) -> String {
@@ -154,23 +171,18 @@ impl Diagnostics {
         let related =
             diagnostic.related.as_deref().and_then(|(span, label)| Some((self.sources.of(*span)?, *span, label)));
         if let Some(source) = first {
-            let mut snippet = snippet(source).annotation(annotation(
-                source,
-                AnnotationKind::Primary,
-                diagnostic.span,
-                &diagnostic.label,
-            ));
+            let mut marks = vec![(AnnotationKind::Primary, diagnostic.span, diagnostic.label.as_str())];
             if let Some((at, span, label)) = related
                 && at.base == source.base
             {
-                snippet = snippet.annotation(annotation(at, AnnotationKind::Context, span, label));
+                marks.push((AnnotationKind::Context, span, label));
             }
-            group = group.element(snippet);
+            group = shown_in(group, source, &marks);
         }
         if let Some((at, span, label)) = related
             && first.is_none_or(|source| source.base != at.base)
         {
-            group = group.element(snippet(at).annotation(annotation(at, AnnotationKind::Context, span, label)));
+            group = shown_in(group, at, &[(AnnotationKind::Context, span, label)]);
         }
         if let Some(help) = &diagnostic.help {
             group = group.element(Level::HELP.message(shown(help)));
@@ -179,13 +191,21 @@ impl Diagnostics {
     }
 }
 
-fn snippet(source: &Source) -> Snippet<'_, Annotation<'_>> {
-    Snippet::source(&source.text).path(&source.path).fold(true)
-}
-
-fn annotation<'a>(source: &Source, kind: AnnotationKind, span: Span, label: &str) -> Annotation<'a> {
-    let label = (!label.is_empty()).then(|| shown(label));
-    kind.span(source.range(span)).label(label)
+/// The lines of `source` with these marks: where, and what to say there. Of lines that nobody could read, only the place.
+fn shown_in<'a>(group: Group<'a>, source: &'a Source, marks: &[(AnnotationKind, Span, &str)]) -> Group<'a> {
+    let ranges: Vec<_> = marks.iter().map(|(_, span, _)| source.range(*span)).collect();
+    let (text, start, line) = source.lines_of(&ranges);
+    if text.len() > MOST_TEXT {
+        let Some((_, span, _)) = marks.first() else { return group };
+        let Position { line, column } = source.position(*span);
+        return group.element(Origin::path(source.path.as_str()).line(line).char_column(column));
+    }
+    let mut snippet = Snippet::source(text).line_start(line).path(&source.path).fold(true);
+    for ((kind, _, label), range) in marks.iter().zip(ranges) {
+        let label = (!label.is_empty()).then(|| shown(label));
+        snippet = snippet.annotation(kind.span(range.start - start..range.end - start).label(label));
+    }
+    group.element(snippet)
 }
 
 /// Text without what could steer a terminal or break a line: it may quote the configuration.

@@ -11,6 +11,7 @@ mod frontend;
 mod log;
 mod resolvers;
 mod rule;
+mod size;
 mod tls;
 mod words;
 
@@ -28,6 +29,7 @@ pub(crate) use frontend::Frontend;
 pub(crate) use log::{Capture, CaptureForm, FramingWord, Log, LogForm, LogSkip, UniqueId, UniqueIdForm};
 pub(crate) use resolvers::Resolvers;
 pub(crate) use rule::{Auth, NameValue, Redirect, Replace, ReplacePath, Return, Rule, User, Userlist};
+pub(crate) use size::Size;
 pub(crate) use tls::{ServerTls, Tls};
 pub(crate) use words::{Marked, MarkedUp, Mode, ResolveOpts, RetryWord, ServerVerify, Verify};
 
@@ -83,6 +85,11 @@ table! {
         /// is accepted, and clients wait in the kernel until one ends. HAProxy's global `maxconn`. Each needs two descriptors:
         /// where fewer are allowed, what fits is taken. Default: what the descriptors allow.
         max_connections: i64,
+        /// Memory that the part of the daemon that faces the network may use, from 64MiB on. At nine tenths of it, and of what the
+        /// daemon's cgroup may use (`MemoryMax=`), clients wait in the kernel, those that have nothing under way are sent away,
+        /// and unused connections to servers are closed; at eight tenths all is as before. HAProxy's `-m` lets allocations fail
+        /// instead. Default: what the cgroup allows, if it has a limit.
+        max_memory: Size,
         /// What a stop leaves behind in the kernel: `detach` (nothing) or `keep` (packets go on being forwarded).
         /// Default: `detach`.
         on_stop: OnStop,

@@ -43,13 +43,26 @@ pub(crate) struct Source {
     pub(crate) text: String,
     /// Where the text begins among all texts.
     pub(crate) base: usize,
+    /// Where its lines begin, but for the first.
+    lines: Vec<usize>,
+}
+
+/// Where the lines of a text begin, but for the first.
+pub(crate) fn line_starts(text: &str) -> Vec<usize> {
+    text.bytes().enumerate().filter(|(_, byte)| *byte == b'\n').map(|(at, _)| at + 1).collect()
+}
+
+/// The number of the line, from 0, that has the byte `at`.
+pub(crate) fn line_of(starts: &[usize], at: usize) -> usize {
+    starts.partition_point(|start| *start <= at)
 }
 
 impl Sources {
     pub(crate) fn new(files: &[ConfigFile]) -> Self {
         let mut base = 0;
         let files = files.iter().map(|file| {
-            let source = Source { path: file.path.clone(), text: mask_secrets(&file.text), base };
+            let text = mask_secrets(&file.text);
+            let source = Source { path: file.path.clone(), lines: line_starts(&text), text, base };
             // One byte between two texts: an error at the very end of one is not at the start of the next.
             base += file.text.len() + 1;
             source
@@ -76,10 +89,24 @@ impl Source {
 
     /// Where `span` begins, for people.
     pub(crate) fn position(&self, span: Span) -> Position {
-        let before = self.text.get(..self.range(span).start).unwrap_or_default();
-        let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
-        let column = before.get(line_start..).unwrap_or_default().chars().count() + 1;
-        Position { line: before.matches('\n').count() + 1, column }
+        let at = self.range(span).start;
+        let line = line_of(&self.lines, at);
+        let column = self.text.get(self.line_start(line)..at).unwrap_or_default().chars().count() + 1;
+        Position { line: line + 1, column }
+    }
+
+    /// The lines that have something of these ranges, where they begin, and the number of the first, from 1.
+    pub(crate) fn lines_of(&self, ranges: &[Range<usize>]) -> (&str, usize, usize) {
+        let first = ranges.iter().map(|range| range.start).min().unwrap_or_default();
+        let last = ranges.iter().map(|range| range.end).max().unwrap_or_default();
+        let first = line_of(&self.lines, first);
+        let (start, end) = (self.line_start(first), self.lines.get(line_of(&self.lines, last)));
+        let text = self.text.get(start..end.copied().unwrap_or(self.text.len()));
+        (text.unwrap_or_default(), start, first + 1)
+    }
+
+    fn line_start(&self, line: usize) -> usize {
+        line.checked_sub(1).and_then(|before| self.lines.get(before).copied()).unwrap_or(0)
     }
 }
 

@@ -1,9 +1,10 @@
 //! The checker: one task a checked server, which probes it at its interval, on a thread that does nothing else.
 
 use super::{
-    Code, Finding, Outcome, Report,
+    Code, Finding, Meaning, Outcome, Report,
     exec::{self, Asked, Means},
     probe::{Prober, Target},
+    pulse::Pulse,
     rise_fall::Pace,
     tasks::{Aim, Tasks},
     wire::Wire,
@@ -31,12 +32,15 @@ use std::{
 use tokio::{
     runtime::{self, Handle},
     sync::{mpsc, oneshot, watch},
+    task::AbortHandle,
     time::{Instant, sleep_until},
 };
 use tracing::error;
 
 /// The interval of a server that is down is shortened or lengthened by up to this part.
 const JITTER: f64 = 0.1;
+/// A probe that says nothing, because this process did not run, is repeated within this time.
+const AGAIN: Duration = Duration::from_millis(100);
 /// Programs that may wait until the runner has been asked for them.
 const JOBS: usize = 256;
 
@@ -46,6 +50,10 @@ pub struct Checker {
     /// Each is told how soon its next probe is wanted.
     tasks: Tasks<Target, watch::Sender<Pace>>,
     connectors: Connectors,
+    /// Whether the thread runs when it should.
+    pulse: Arc<Pulse>,
+    /// What looks after that, while there is anybody to probe.
+    beating: Option<AbortHandle>,
     /// The way to what runs programs.
     runner: watch::Sender<Option<mpsc::Sender<Asked>>>,
     /// Ends the thread.
@@ -64,6 +72,8 @@ impl Checker {
         Ok(Self {
             tasks: Tasks::new(handle),
             connectors: Connectors::default(),
+            pulse: Arc::new(Pulse::new()),
+            beating: None,
             runner: watch::Sender::new(None),
             _end: sender,
         })
@@ -81,6 +91,8 @@ impl Checker {
     /// undisturbed.
     pub fn change_to(&mut self, Probers { wanted, connectors }: Probers, outcomes: &mpsc::Sender<Outcome>) {
         self.connectors = connectors;
+        self.beat(!wanted.is_empty());
+        let pulse = &self.pulse;
         self.tasks.change_to(
             wanted,
             |prober| &prober.target,
@@ -91,9 +103,25 @@ impl Checker {
                     let prober = Arc::clone(&prober);
                     async move { prober.probe().await }
                 };
-                (probe_forever(of, aim, probe, delay, paced, outcomes.clone()), pace)
+                (probe_forever(of, aim, (probe, Arc::clone(pulse)), delay, paced, outcomes.clone()), pace)
             },
         );
+    }
+
+    /// Looks whether the thread runs when it should, or not any more.
+    fn beat(&mut self, wanted: bool) {
+        if !wanted {
+            self.rest();
+        } else if self.beating.is_none() {
+            let pulse = Arc::clone(&self.pulse);
+            self.beating = Some(self.runtime().spawn(async move { pulse.beat().await }).abort_handle());
+        }
+    }
+
+    fn rest(&mut self) {
+        if let Some(beating) = self.beating.take() {
+            beating.abort();
+        }
     }
 
     /// What TLS is spoken by, for the [`Probers`] that come next.
@@ -121,6 +149,7 @@ impl Checker {
     /// Ends all probes.
     pub fn stop(&mut self) {
         self.tasks.stop();
+        self.rest();
     }
 }
 
@@ -198,7 +227,7 @@ impl Probers {
 async fn probe_forever<F: Future<Output = (Finding, Option<Wire>)>>(
     (identity, task): (u64, u64),
     (address, check): (SocketAddr, Check),
-    probe: impl Fn() -> F,
+    (probe, pulse): (impl Fn() -> F, Arc<Pulse>),
     delay: Duration,
     mut pace: watch::Receiver<Pace>,
     outcomes: mpsc::Sender<Outcome>,
@@ -206,12 +235,17 @@ async fn probe_forever<F: Future<Output = (Finding, Option<Wire>)>>(
     let mut due = Instant::now() + delay;
     loop {
         sleep_until(due).await;
-        let begun = Instant::now();
+        let begun = pulse.begin();
         let (finding, wire) = panics::caught(probe()).await.unwrap_or_else(|| {
             error!(%address, "a panic ended a probe; it says nothing of the server, which goes on being probed");
             (Finding::new(Code::SocketError, "a panic ended the probe"), None)
         });
         let finished_at = Instant::now();
+        if finding.code.meaning() == Meaning::Failed && pulse.spoiled(begun, check.timeout, finished_at) {
+            due = finished_at + AGAIN.min(check.interval).mul_f64(fastrand::f64());
+            continue;
+        }
+        let begun = begun.at;
         let report = Report { finding, took: finished_at - begun };
         if outcomes.send(Outcome { identity, task, report, finished_at }).await.is_err() {
             return; // Nobody judges any more.

@@ -16,6 +16,7 @@ use bytes::BytesMut;
 use std::{
     fmt, io,
     net::{IpAddr, SocketAddr},
+    os::fd::RawFd,
     time::Duration,
 };
 use tokio::{
@@ -62,7 +63,7 @@ impl fmt::Debug for Wire {
 
 /// Opens a connection before `deadline`, and says who we are if the server wants to hear that.
 pub(super) async fn connect(address: SocketAddr, send_proxy: Option<SendProxy>, deadline: Instant) -> Step<TcpStream> {
-    match timeout_at(deadline, connect::connect(address, send_proxy, None)).await {
+    match timeout_at(deadline, connect::connect(address, send_proxy, None, RawFd::MAX)).await {
         Ok(connected) => connected.map_err(|error| Finding::failed(&error, Code::L4Connection)),
         Err(_elapsed) => Err(Finding::new(Code::L4Timeout, "")),
     }

@@ -4,7 +4,7 @@ use super::{
     balance::Flow,
     client::{Client, Held, Seen},
     io::Io,
-    panics, proxy_protocol, rules,
+    panics, proxy_protocol, rules, scarce,
     seats::{Seat, Shares},
     serve, tcp,
     threads::{BoundListener, Loaded, Thread},
@@ -24,8 +24,7 @@ use tokio::{
 };
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-/// Pause after an error of `accept` that is ours, such as too many open files: trying again at once would only burn
-/// time that closing connections needs.
+/// Pause after an error of `accept` that is ours, such as too little memory: trying again at once would only burn time.
 const PAUSE: Duration = Duration::from_millis(50);
 
 /// A running accept loop; dropped, it ends.
@@ -111,15 +110,26 @@ impl Door {
     /// Accepts whom there is room for; the others wait in the socket. Who waits for room that has nobody to let in passes it on.
     async fn accept(&self, listener: &TcpListener) {
         loop {
+            self.thread.wait_for_memory().await;
             let seats = self.seats.enter().await;
             match poll_fn(|cx| Poll::Ready(listener.poll_accept(cx))).await {
-                Poll::Ready(Ok((stream, peer))) => self.enter(stream, peer, seats),
+                Poll::Ready(Ok((stream, peer))) => {
+                    let was_last = self.thread.scarce.is_last(&stream);
+                    self.enter(stream, peer, seats);
+                    if was_last {
+                        self.thread.wait_for_descriptors(listener).await;
+                    }
+                }
                 Poll::Pending => {
                     drop(seats);
                     woken().await;
                 }
                 // The client has gone while it waited.
                 Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::ConnectionAborted => {}
+                Poll::Ready(Err(error)) if scarce::is_lack(&error) => {
+                    drop(seats);
+                    self.thread.wait_for_descriptors(listener).await;
+                }
                 Poll::Ready(Err(error)) => {
                     drop(seats);
                     tracing::warn!(frontend = &*self.frontend, address = %self.address, %error, "cannot accept");

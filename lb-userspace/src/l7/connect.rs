@@ -3,7 +3,7 @@
 use super::{
     balance::{Flow, Tried},
     io::Io,
-    proxy_protocol,
+    proxy_protocol, scarce,
     snapshot::BackendRoute,
     threads::Thread,
     timer::{Timer, after},
@@ -14,11 +14,13 @@ use crate::{
     model::{SendProxy, Sni},
     servers::{Entry, Place, Refusal, Seen, ServerLive, Slot},
 };
+use rustix::io::Errno;
 use socket2::SockRef;
 use std::{
     future::poll_fn,
     io,
     net::SocketAddr,
+    os::fd::{AsRawFd as _, RawFd},
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
@@ -26,7 +28,7 @@ use std::{
 };
 use tokio::{
     io::AsyncWriteExt as _,
-    net::TcpStream,
+    net::{TcpSocket, TcpStream},
     time::{self, Instant},
 };
 
@@ -57,7 +59,14 @@ pub(super) async fn open(
     let counts = live.counts.of(thread.index);
     let tls = backend.tls.get(server).and_then(Option::as_ref);
     let attempt = async {
-        let stream = connect(address, backend.send_proxy, Some((flow.client, flow.local))).await?;
+        let client = Some((flow.client, flow.local));
+        let stream = match connect(address, backend.send_proxy, client, thread.scarce.ceiling()).await {
+            Err(error) if scarce::is_lack(&error) => {
+                thread.spare_descriptors();
+                connect(address, backend.send_proxy, client, thread.scarce.ceiling()).await?
+            }
+            connected => connected?,
+        };
         let Some((connector, sni)) = tls else { return Ok(Io::Tcp(stream)) };
         let name = match sni {
             Sni::Host => host,
@@ -66,7 +75,8 @@ pub(super) async fn open(
         let stream = Box::pin(connector.connect(stream, name, address.ip())).await.map_err(io::Error::other)?;
         Ok(Io::Tls(Box::new(stream.into())))
     };
-    let attempt = time::timeout(backend.timeout_connect, attempt).await;
+    let deadline = Instant::now() + backend.timeout_connect;
+    let attempt = time::timeout_at(deadline, attempt).await;
     match attempt.unwrap_or_else(|_elapsed| Err(io::ErrorKind::TimedOut.into())) {
         Ok(io) => {
             counts.opened.increment();
@@ -76,13 +86,19 @@ pub(super) async fn open(
         Err(error) => {
             counts.connect_errors.increment();
             let by_host = matches!(tls, Some((_, Sni::Host)));
-            if !(health::is_ours(&error) || by_host && is_about_name(&error)) {
+            if !(health::is_ours(&error) || by_host && is_about_name(&error) || is_late(deadline)) {
                 backend.live.saw(server, Seen::NotConnected);
             }
             tracing::debug!(server = %address, %error, "cannot connect");
             Err(error)
         }
     }
+}
+
+/// Whether this thread did not run when `deadline` was over: what failed then says nothing of the server.
+fn is_late(deadline: Instant) -> bool {
+    const SLACK: Duration = Duration::from_millis(50);
+    Instant::now() > deadline + SLACK
 }
 
 /// Whether a server has no certificate for the name that it was asked for.
@@ -92,13 +108,18 @@ fn is_about_name(error: &io::Error) -> bool {
 }
 
 /// Opens a connection to `address`, and says who the client is if the server wants to hear that: its address and the one that it
-/// connected to; `None`: we speak for ourselves.
+/// connected to; `None`: we speak for ourselves. Descriptors from the number `ceiling` on are not for it.
 pub(crate) async fn connect(
     address: SocketAddr,
     send_proxy: Option<SendProxy>,
     client: Option<(SocketAddr, SocketAddr)>,
+    ceiling: RawFd,
 ) -> io::Result<TcpStream> {
-    let mut stream = TcpStream::connect(address).await?;
+    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+    if socket.as_raw_fd() >= ceiling {
+        return Err(Errno::MFILE.into());
+    }
+    let mut stream = socket.connect(address).await?;
     stream.set_nodelay(true)?;
     if let Some(version) = send_proxy {
         stream.write_all(&proxy_protocol::header(version, client)?).await?;

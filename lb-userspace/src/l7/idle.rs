@@ -51,6 +51,11 @@ impl<T> Idle<T> {
         (now < until).then_some(connection)
     }
 
+    /// Closes all of them.
+    pub(super) fn clear(&mut self) {
+        self.kept.clear();
+    }
+
     /// Closes what is too old.
     pub(super) fn sweep(&mut self, now: Instant) {
         self.kept.retain(|_, connections| {

@@ -5,6 +5,7 @@ pub(crate) mod tls;
 mod aborted;
 mod overload;
 mod plain;
+mod pressed;
 mod pressure;
 mod proxy;
 mod proxied;

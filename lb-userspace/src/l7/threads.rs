@@ -5,8 +5,10 @@ use super::{
     ask::{http1::Connection, http2::Connections},
     idle::Idle,
     log::Pen,
+    memory::{Gauge, Watch},
     own::Owners,
     panics,
+    scarce::Scarce,
     seats::Seats,
     snapshot::Snapshot,
 };
@@ -14,7 +16,7 @@ use crate::servers::live::Over;
 use arc_swap::ArcSwapOption;
 use rustix::process::{Resource, getrlimit};
 use std::{
-    cell::RefCell,
+    cell::{Cell, RefCell},
     collections::{BTreeSet, HashSet},
     io,
     net::{SocketAddr, TcpListener},
@@ -53,6 +55,8 @@ pub struct BoundListener {
 pub struct Threads {
     snapshot: Arc<ArcSwapOption<Snapshot>>,
     threads: Vec<Handle>,
+    /// `None`: nobody looks how far the memory is used.
+    memory: Option<Watch>,
 }
 
 #[derive(Debug)]
@@ -62,9 +66,13 @@ struct Handle {
     thread: JoinHandle<()>,
 }
 
-enum Command {
+/// What a serving thread is told.
+#[derive(Debug)]
+pub(super) enum Command {
     /// The snapshot has changed; these listeners are new.
     Apply(Vec<BoundListener>),
+    /// Memory is short, or not any more.
+    Press(bool),
     /// The time of a removed frontend or server is over.
     Over,
     /// End within that time and tell how many connections had to be cut. What waits in sockets is accepted first where these
@@ -73,8 +81,8 @@ enum Command {
 }
 
 /// Which listening sockets are closed for good, so that what waits in them must be accepted.
-#[derive(Clone)]
-enum Closing {
+#[derive(Clone, Debug)]
+pub(super) enum Closing {
     All,
     /// Others go on elsewhere.
     Only(Arc<BTreeSet<SocketAddr>>),
@@ -85,7 +93,22 @@ impl Threads {
     pub fn start(threads: usize) -> io::Result<Self> {
         let snapshot = Arc::new(ArcSwapOption::empty());
         let threads = (0..threads.max(1)).map(|index| Handle::start(index, &snapshot)).collect::<io::Result<_>>()?;
-        Ok(Self { snapshot, threads })
+        Ok(Self { snapshot, threads, memory: None })
+    }
+
+    /// Has clients wait while memory is short, from the next configuration on.
+    pub fn measure_by(&mut self, gauge: Gauge) -> io::Result<()> {
+        let threads = self.threads.iter().map(|handle| (handle.commands.downgrade(), handle.connections.clone()));
+        self.memory = Some(Watch::start(gauge, threads.collect())?);
+        Ok(())
+    }
+
+    /// Says that memory is short, or not any more.
+    #[cfg(test)]
+    pub fn press(&self, short: bool) {
+        for handle in &self.threads {
+            drop(handle.commands.send(Command::Press(short)));
+        }
     }
 
     /// Serves another configuration from now on. Running exchanges finish with the one that they began with. Listeners
@@ -95,6 +118,9 @@ impl Threads {
         let (model, live) = (Arc::clone(snapshot.model()), Arc::clone(snapshot.live()));
         self.snapshot.store(Some(snapshot));
         live.limit(&model, model.most_connections(open_files));
+        if let Some(memory) = &self.memory {
+            memory.limit(model.global.max_memory);
+        }
         let mut shares: Vec<Vec<_>> = self.threads.iter().map(|_| Vec::new()).collect();
         let count = shares.len().max(1);
         for listener in listeners {
@@ -163,6 +189,7 @@ impl Handle {
         let (commands, receiver) = mpsc::unbounded_channel();
         let (snapshot, tracker) = (Arc::clone(snapshot), connections.clone());
         let run = move || {
+            let drain = CancellationToken::new();
             let thread = Rc::new(Thread {
                 index,
                 shared: snapshot,
@@ -173,9 +200,13 @@ impl Handle {
                 pen: RefCell::new(Pen::new(index)),
                 connections: tracker,
                 background: TaskTracker::new(),
-                drain: CancellationToken::new(),
+                shed: RefCell::new(drain.child_token()),
+                drain,
+                pressed: Cell::new(false),
+                eased: Notify::new(),
                 over: Notify::new(),
                 seats: Seats::default(),
+                scarce: Scarce::new(),
             });
             LocalSet::new().block_on(&runtime, run(thread, receiver));
         };
@@ -217,8 +248,16 @@ pub(super) struct Thread {
     pub(super) drain: CancellationToken,
     /// Wakes whoever may be of a removed frontend or server whose time is over.
     over: Notify,
+    /// Cancelled, for the clients of now, once those that have nothing under way are sent away.
+    pub(super) shed: RefCell<CancellationToken>,
+    /// Memory is short.
+    pub(super) pressed: Cell<bool>,
+    /// It is not any more.
+    pub(super) eased: Notify,
     /// What connections of clients take of the room there is.
     pub(super) seats: Seats,
+    /// Whether descriptors run out.
+    pub(super) scarce: Scarce,
 }
 
 impl Thread {
@@ -257,6 +296,7 @@ async fn run(thread: Rc<Thread>, mut commands: mpsc::UnboundedReceiver<Command>)
             command = commands.recv() => match command {
                 None => return,
                 Some(Command::Apply(new)) => apply(&thread, &mut listening, new),
+                Some(Command::Press(short)) => thread.press(short),
                 Some(Command::Over) => thread.over.notify_waiters(),
                 Some(Command::Drain(timeout, closing, tell)) => {
                     let closes = |listening: &Listening| match &closing {

@@ -17,6 +17,16 @@ const A_RING: u64 = 2;
 /// What else: the kernel's maps, logs, control socket and metrics with those that ask there.
 const ELSE: u64 = 96;
 
+/// The last descriptors are not for connections: checks, operators and reloads have them when traffic has taken all others.
+/// So many, or an eighth where few are allowed.
+const RESERVE: u64 = 32;
+
+/// The number from which on descriptors are not for connections, where so many are allowed. The kernel gives the lowest that is
+/// free, so one that has a number this high says that all others are taken.
+pub fn reserved_from(allowed: u64) -> u64 {
+    allowed.saturating_sub(RESERVE.min(allowed / 8))
+}
+
 impl Model {
     /// Descriptors that are needed beside those of connections.
     fn own_descriptors(&self) -> u64 {
@@ -46,7 +56,13 @@ impl Model {
 
 #[cfg(test)]
 mod tests {
+    use super::reserved_from;
     use crate::{config::parse, model::Ports};
+
+    #[test]
+    fn the_last_descriptors_are_kept_and_not_too_many() {
+        assert_eq!([64, 256, 1_024, 1 << 20].map(reserved_from), [56, 224, 992, (1 << 20) - 32]);
+    }
 
     #[test]
     fn half_of_the_descriptors_are_for_clients_less_what_is_needed_otherwise() {

@@ -24,6 +24,8 @@ pub struct Global {
     pub threads: usize,
     /// Most connections of clients open at once, over all `tcp` and `http` frontends. Default: what the descriptors allow.
     pub max_connections: Option<u32>,
+    /// Memory that the worker may use, in bytes. Default: what its cgroup allows.
+    pub max_memory: Option<u64>,
     /// What a stop leaves behind. Default: detach.
     pub on_stop: OnStop,
     /// How long connections may go on after a stop was asked for. Default: 30 s.
@@ -54,6 +56,7 @@ impl fmt::Debug for Global {
             pin_dir,
             threads,
             max_connections,
+            max_memory,
             on_stop,
             stop_timeout,
             hard_stop_after,
@@ -72,6 +75,7 @@ impl fmt::Debug for Global {
             .field("pin_dir", pin_dir)
             .field("threads", threads)
             .field("max_connections", max_connections)
+            .field("max_memory", max_memory)
             .field("on_stop", on_stop)
             .field("stop_timeout", stop_timeout)
             .field("hard_stop_after", hard_stop_after)

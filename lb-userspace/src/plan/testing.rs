@@ -99,6 +99,7 @@ pub(crate) fn model(mut backends: Vec<Backend>, frontends: Vec<(Bind, &str)>) ->
         pin_dir: "/sys/fs/bpf/sluice".into(),
         threads: 1,
         max_connections: None,
+        max_memory: None,
         on_stop: OnStop::Detach,
         stop_timeout: Duration::from_secs(30),
         hard_stop_after: None,

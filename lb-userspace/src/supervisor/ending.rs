@@ -1,6 +1,6 @@
-//! How a daemon ends: told to stop, or before it ever ran.
+//! How a daemon ends, and what stays in the kernel: told to stop, not confirmed, or before it ever ran.
 
-use super::{STOP_GRACE, Supervisor, kernel::undo, signals::Signals};
+use super::{STOP_GRACE, Supervisor, kernel::undo, signals::Signals, trial};
 use crate::{
     channel::ToWorker,
     model::{Global, OnStop},
@@ -26,11 +26,22 @@ impl Supervisor {
             }
         }
         self.runner.stop().await;
+        trial::forget(&self.started);
         self.remove_control_socket();
         let Some(kernel) = self.kernel else { return };
         if let Err(error) = kernel.stop(on_stop == OnStop::Keep).await {
             error!(error = format!("{error:#}"), "cannot leave the kernel as asked");
         }
+    }
+
+    /// Gives the host back at once, then ends.
+    pub(super) async fn withdraw(mut self, signals: &mut Signals) {
+        if let Some(kernel) = self.kernel.take()
+            && let Err(error) = kernel.stop(false).await
+        {
+            error!(error = format!("{error:#}"), "cannot take the program out of the kernel");
+        }
+        self.stop(signals).await;
     }
 
     /// Ends a daemon that never ran.

@@ -3,6 +3,7 @@
 use super::notify;
 use crate::{
     channel::{Channel, ChannelError, DESCRIPTOR_LIMIT, ToSupervisor, ToWorker},
+    l7::memory::Gauge,
     worker::{self, privileges::Identity},
 };
 use anyhow::Context;
@@ -65,7 +66,7 @@ impl Worker {
         let (alive, ended) = oneshot::channel();
         std::thread::Builder::new().name("worker".to_owned()).spawn(move || {
             let _alive = alive;
-            if let Err(error) = worker::run(theirs) {
+            if let Err(error) = worker::run(theirs, Gauge::open()) {
                 warn!(error = format!("{error:#}"), "the worker failed");
             }
         })?;

@@ -13,7 +13,7 @@ use crate::{
     model::Global,
     preflight,
 };
-use std::os::fd::AsFd;
+use std::{mem, os::fd::AsFd, time::Duration};
 use tracing::{error, info, warn};
 
 impl Supervisor {
@@ -25,7 +25,10 @@ impl Supervisor {
         self.reloads_asked.drain(..asked);
         self.notify.reloading();
         let report = match only {
-            None => self.reload_all().await,
+            None => {
+                let within = self.trial_asked.take();
+                self.reload_all(within).await
+            }
             Some(part) => self.renew(part).await,
         };
         // Before those who asked have an answer: then the service manager has seen the end as well.
@@ -35,9 +38,9 @@ impl Supervisor {
         }
     }
 
-    /// Reads the configuration again, and takes it up, whole or not at all.
-    async fn reload_all(&mut self) -> ReloadReport {
-        let report = match self.try_reload().await {
+    /// Reads the configuration again, and takes it up, whole or not at all; `within`: for how long it is on trial.
+    async fn reload_all(&mut self, within: Option<Duration>) -> ReloadReport {
+        let report = match self.try_reload(within).await {
             Ok(warnings) => ReloadReport { done: true, report: warnings },
             Err(error) => ReloadReport { done: false, report: format!("{error:#}") },
         };
@@ -53,19 +56,43 @@ impl Supervisor {
         report
     }
 
-    async fn try_reload(&mut self) -> anyhow::Result<String> {
+    async fn try_reload(&mut self, within: Option<Duration>) -> anyhow::Result<String> {
         let configuration = Configuration::read(&self.options)?;
         let wanted = &configuration.model.global;
         let report = configuration.warnings.clone()
             + &needs_restart(&self.started, wanted, self.kernel.is_some())
             + &limits::report(&configuration.model)
             + &preflight::read::report(&configuration.model).await;
+        let had_kernel = self.kernel.is_some();
+        let before = self.switch_to(configuration).await.map_err(|(_refused, why)| why)?;
+        self.begin_trial(within, before, !had_kernel && self.kernel.is_some());
+        Ok(report)
+    }
+
+    /// Takes up that configuration, whole or not at all; the one before, or what was refused and why.
+    pub(super) async fn switch_to(
+        &mut self,
+        configuration: Configuration,
+    ) -> Result<Configuration, (Configuration, anyhow::Error)> {
+        match self.try_to_switch(&configuration).await {
+            Err(why) => Err((configuration, why)),
+            Ok(()) => {
+                let before = mem::replace(&mut self.configuration, configuration);
+                self.watch = Watch::default();
+                self.follow_checks().await;
+                Ok(before)
+            }
+        }
+    }
+
+    async fn try_to_switch(&mut self, configuration: &Configuration) -> anyhow::Result<()> {
+        let wanted = &configuration.model.global;
         let opened = self.listeners.open_missing(&configuration.model)?;
         let is_new = self.kernel.is_none() && configuration.model.needs_kernel();
         if is_new {
             self.kernel = kernel::start(&configuration.model).await?;
         }
-        if let Err(error) = self.take_up(&configuration, &opened, is_new).await {
+        if let Err(error) = self.take_up(configuration, &opened, is_new).await {
             self.take_back(is_new).await;
             return Err(error);
         }
@@ -75,10 +102,7 @@ impl Supervisor {
         }
         self.generation += 1;
         self.listeners.keep(opened, &configuration.model);
-        self.configuration = configuration;
-        self.watch = Watch::default();
-        self.follow_checks().await;
-        Ok(report)
+        Ok(())
     }
 
     /// Hands another configuration to the worker, with what it needs beyond what the worker has. A socket that is another

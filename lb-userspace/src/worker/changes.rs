@@ -97,6 +97,9 @@ impl Worker {
                 if let Some(state) = self.state.take() {
                     running.recall(state);
                 }
+                if let Some(gauge) = self.gauge.take() {
+                    running.threads.measure_by(gauge)?;
+                }
                 none.insert(running)
             }
         };

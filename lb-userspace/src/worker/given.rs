@@ -1,6 +1,8 @@
 //! What the supervisor hands over for the configuration that comes next.
 
+use super::Worker;
 use crate::{
+    channel::from_memory_file,
     dataplane::{
         counters::KernelCounters, flows::FlowTables, handed::WorkerMaps, heartbeat::HeartbeatMap, maps::KernelMaps,
         writer::MapWriter,
@@ -18,6 +20,10 @@ use std::{
     path::PathBuf,
     sync::Arc,
 };
+use tracing::warn;
+
+/// Longest list of addresses in bytes that a worker takes from the one before it.
+const ADDRESSES_LIMIT: u64 = 64 << 20;
 
 /// Gathered until the configuration itself comes.
 #[derive(Default)]
@@ -69,4 +75,30 @@ pub(super) fn bound(model: &Model, listeners: BTreeMap<SocketAddr, Vec<TcpListen
         }));
     }
     bound
+}
+
+impl Worker {
+    /// Has programs that check servers run by another runner from now on.
+    pub(super) fn take_runner(&mut self, line: OwnedFd) {
+        match &self.running {
+            Some(running) => running.checker.take_runner(line),
+            None => self.runner = Some(line),
+        }
+    }
+
+    /// Takes up where servers were, whatever the worker before this one has written there.
+    pub(super) fn recall_addresses(&mut self, file: OwnedFd) {
+        match from_memory_file(file, ADDRESSES_LIMIT) {
+            Ok(known) => self.naming.recall(known),
+            Err(error) => warn!(%error, "cannot read where servers were"),
+        }
+    }
+
+    /// Takes up files of access logs, at once if they were opened `again`, else with the next configuration.
+    pub(super) fn take_log_files(&mut self, files: impl Iterator<Item = (PathBuf, OwnedFd)>, again: bool) {
+        match &self.running {
+            Some(running) if again => running.sinks.reopen(files.collect()),
+            Some(_) | None => self.given.log_files.extend(files),
+        }
+    }
 }

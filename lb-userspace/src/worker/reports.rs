@@ -231,10 +231,21 @@ pub(super) fn starting(request: &Request) -> serde_json::Result<Answer> {
         | Request::Outline
         | Request::Metrics
         | Request::Reload { .. }
+        | Request::Try { .. }
+        | Request::Confirm
         | Request::Upgrade { .. }
         | Request::Server { .. }
         | Request::Weight { .. } => Answer::Error(WHY.to_owned()),
     })
+}
+
+/// What somebody is told who has confirmed a configuration.
+pub(super) fn confirmed(was_on_trial: bool) -> Answer {
+    if was_on_trial {
+        Answer::Ok("confirmed: the configuration stays".into())
+    } else {
+        Answer::Error("nothing is on trial: what runs was confirmed already, or has gone back".to_owned())
+    }
 }
 
 /// Where a server is, as far as that is known.

@@ -30,6 +30,8 @@ pub struct Status {
     /// What reloads have removed and has something left.
     #[serde(default)]
     pub leaving: Vec<Leaving>,
+    /// The targets of access logs.
+    pub logs: Vec<LogStatus>,
 }
 
 /// A frontend in the status.
@@ -56,6 +58,17 @@ pub struct Leaving {
     pub flows: u64,
     /// Seconds that it may take.
     pub within: u64,
+}
+
+/// A target of access logs.
+#[derive(Clone, Debug, Deserialize)]
+pub struct LogStatus {
+    /// Lines that it took.
+    pub written: u64,
+    /// Lines that were lost.
+    pub lost: u64,
+    /// Whether the last attempt to write failed.
+    pub failing: bool,
 }
 
 /// A device with the program.

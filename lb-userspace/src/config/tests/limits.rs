@@ -42,3 +42,14 @@ fn the_kernel_half_has_none() {
     );
     assert_eq!(said(&text), ["`maxconn` has no meaning in mode `l4`"]);
 }
+
+#[test]
+fn a_limit_of_memory_has_a_unit_and_is_enough() {
+    let text = |memory: &str| format!("[global]\nmax_memory = {memory}\n");
+    let taken = |text: &str| model(text).global.max_memory;
+    assert_eq!((taken(""), taken(&text("\"64MiB\""))), (None, Some(64 << 20)));
+    assert_eq!(said(&text("\"63MiB\"")), ["`max_memory` must be at least 64MiB"]);
+    assert_eq!(said(&text("512")), ["a size needs a unit"]);
+    assert_eq!(said(&text("\"512\"")), ["a size needs a unit"]);
+    assert_eq!(said(&text("\"2 pints\"")), ["`2 pints` is not a size: unknown unit"]);
+}

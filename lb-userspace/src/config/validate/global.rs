@@ -4,7 +4,7 @@ use super::range;
 use crate::{
     config::{
         error::Diagnostic,
-        file::Global as Typed,
+        file::{Global as Typed, Size},
         read::{Knob, OneOrMany},
         text::Text,
     },
@@ -29,6 +29,7 @@ pub(super) fn global(typed: Option<&Typed>, cpus: usize, out: &mut Vec<Diagnosti
             .max_connections
             .given()
             .map(|_| range::number(&typed.max_connections, "max_connections", 1..=range::MOST_CONNECTIONS, 1, out)),
+        max_memory: max_memory(&typed.max_memory, out),
         on_stop: typed.on_stop.value().copied().unwrap_or_default(),
         stop_timeout: range::duration(
             [&typed.stop_timeout, &Knob::Absent],
@@ -63,6 +64,16 @@ impl Global {
     fn with_threads(self, cpus: usize) -> Self {
         Self { threads: if self.threads == 0 { cpus.max(1) } else { self.threads }, ..self }
     }
+}
+
+/// With less it could serve nobody.
+fn max_memory(knob: &Knob<Size>, out: &mut Vec<Diagnostic>) -> Option<u64> {
+    let typed = knob.given()?;
+    let Size(bytes) = typed.value;
+    if bytes < LEAST_MEMORY {
+        out.push(Diagnostic::error(typed.span, "`max_memory` must be at least 64MiB"));
+    }
+    Some(bytes)
 }
 
 fn flow_timeout(knob: &Knob<Duration>, key: &str, default: Duration, out: &mut Vec<Diagnostic>) -> Duration {
@@ -131,6 +142,7 @@ fn path(knob: &Knob<Text>, key: &str, default: &str, out: &mut Vec<Diagnostic>) 
     PathBuf::from(&text.value)
 }
 
+const LEAST_MEMORY: u64 = 64 << 20;
 const STOP_TIMEOUT: Duration = Duration::from_secs(30);
 const FLOW_TIMEOUT_TCP: Duration = Duration::from_hours(1);
 const FLOW_TIMEOUT_UDP: Duration = Duration::from_mins(3);

@@ -59,6 +59,7 @@ fn model(check: Check, addresses: &[SocketAddr]) -> Model {
         control_socket: "unused".into(),
         pin_dir: "unused".into(),
         max_connections: None,
+        max_memory: None,
         threads: 1,
         on_stop: OnStop::Detach,
         stop_timeout: Duration::from_secs(1),
@@ -164,7 +165,9 @@ async fn a_panic_ends_one_probe_and_says_nothing_of_the_server() {
             (Finding::new(Code::L4Ok, ""), None)
         }
     };
-    let probing = probe_forever((7, 1), (refused(), check(CheckKind::Tcp)), probe, Duration::ZERO, paced, outcomes);
+    let aim = (refused(), check(CheckKind::Tcp));
+    let probe = (probe, Arc::new(Pulse::new()));
+    let probing = probe_forever((7, 1), aim, probe, Duration::ZERO, paced, outcomes);
     let watching = async {
         let mut found = Vec::new();
         while found.len() < 3 {
@@ -204,4 +207,46 @@ async fn tls_that_stays_as_it_is_is_spoken_by_what_spoke_it_before() {
     assert!(Arc::ptr_eq(&first, &used(&at("192.0.2.2:1", "a.test"))), "another address");
     assert!(!Arc::ptr_eq(&first, &used(&at("192.0.2.2:1", "b.test"))));
     assert!(!Arc::ptr_eq(&first, &used(&at("192.0.2.2:1", "a.test"))), "what nobody used was forgotten");
+}
+
+/// A server that keeps each probe waiting, and a thread that does not run meanwhile.
+#[tokio::test]
+async fn a_server_is_not_blamed_for_time_in_which_the_thread_of_the_probes_did_not_run() {
+    let slow = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = slow.local_addr().unwrap();
+    thread::spawn(move || {
+        for stream in slow.incoming() {
+            let mut stream = stream.unwrap();
+            thread::spawn(move || {
+                let mut request = [0; 512];
+                // What gives up early is answered in vain.
+                if stream.read(&mut request).is_ok_and(|length| length > 0) {
+                    thread::sleep(Duration::from_millis(20));
+                    stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n").unwrap_or_default();
+                }
+            });
+        }
+    });
+    let (outcomes, mut received) = mpsc::channel(64);
+    let mut checker = Checker::start().unwrap();
+    checker.change_to(Probers::new(&model(http(), &[address, refused()]), &Connectors::default()).unwrap(), &outcomes);
+    // Probes of 200 ms at most, on a thread that again and again stands still for longer.
+    let standing = checker.runtime().spawn(async {
+        for _ in 0..10 {
+            thread::sleep(Duration::from_millis(300));
+            tokio::time::sleep(Duration::from_millis(40)).await;
+        }
+    });
+    let identity = model(http(), &[address]).backends[0].servers[0].identity("b");
+    let (mut passed, mut refusals) = (0, 0);
+    while !standing.is_finished() || passed == 0 || refusals == 0 {
+        let outcome = timeout(Duration::from_secs(5), received.recv()).await.unwrap().unwrap();
+        match outcome.report.finding.code.meaning() {
+            Meaning::Passed => passed += 1,
+            meaning => {
+                assert_ne!(outcome.identity, identity, "{meaning:?}: {}", outcome.report);
+                refusals += 1;
+            }
+        }
+    }
 }

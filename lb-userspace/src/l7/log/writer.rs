@@ -10,16 +10,22 @@ use std::{
     thread::{self, JoinHandle},
     time::Duration,
 };
+use tokio::time::Instant;
 use tracing::{info, warn};
 
 /// Pause before a target that failed is tried again; doubles up to [`PAUSE_MAX`].
 const PAUSE: Duration = Duration::from_millis(100);
 const PAUSE_MAX: Duration = Duration::from_secs(5);
 
+/// A target that fails again sooner than that after a warning is not warned of again.
+const QUIET: Duration = Duration::from_secs(10);
+
 /// Starts the writer of `sink`. It ends once the sink is closed.
 pub(super) fn start(sink: Arc<Sink>, outlet: Outlet) -> io::Result<JoinHandle<()>> {
     let name = "access log".to_owned();
-    thread::Builder::new().name(name).spawn(move || Writer { sink: &sink, outlet, reported: sink.lost.value() }.run())
+    thread::Builder::new()
+        .name(name)
+        .spawn(move || Writer { sink: &sink, outlet, reported: sink.lost.value(), warned: None }.run())
 }
 
 struct Writer<'a> {
@@ -27,6 +33,8 @@ struct Writer<'a> {
     outlet: Outlet,
     /// How many lost lines the target was told of.
     reported: u64,
+    /// When it was last said that the target fails.
+    warned: Option<Instant>,
 }
 
 impl Writer<'_> {
@@ -62,11 +70,14 @@ impl Writer<'_> {
             self.sink.lost.add((refused + progress.unheard - before.unheard) as u64);
             let written = progress.messages - before.messages - refused;
             if written > 0 && self.sink.wrote(written) {
-                info!(target = %self.sink.target, "access log goes on");
+                if !self.is_quiet() {
+                    info!(target = %self.sink.target, "access log goes on");
+                }
                 pause = PAUSE;
             }
             let Err(error) = outcome else { continue };
-            if !self.sink.failing.swap(true, Relaxed) {
+            if !self.sink.failing.swap(true, Relaxed) && !self.is_quiet() {
+                self.warned = Some(Instant::now());
                 warn!(target = %self.sink.target, %error, "access log is not taken; lines wait, then are lost");
             }
             if self.sink.is_closing() {
@@ -76,6 +87,11 @@ impl Writer<'_> {
             thread::park_timeout(pause);
             pause = (pause * 2).min(PAUSE_MAX);
         }
+    }
+
+    /// Whether a warning is young: a disk that is nearly full fails again and again.
+    fn is_quiet(&self) -> bool {
+        self.warned.is_some_and(|warned| warned.elapsed() < QUIET)
     }
 
     /// A line in the log itself, so that whoever reads it knows of the gap.

@@ -61,9 +61,10 @@ pub(in crate::l7) async fn serve(client: Rc<Client>, io: Io, terms: Terms) {
     };
     let mut is_first = true;
     let thread = Rc::clone(&client.thread);
-    let mut drain = pin!(thread.drain.cancelled());
+    let shed = thread.shed.borrow().clone();
+    let mut drain = pin!(shed.cancelled());
     loop {
-        let head = connection.next_head(&client, &terms, is_first, drain.as_mut()).await;
+        let head = connection.next_head(&terms, is_first, drain.as_mut()).await;
         is_first = false;
         match head {
             Next::Request(head, first_byte) => {
@@ -115,7 +116,6 @@ enum Next {
 impl Connection {
     async fn next_head(
         &mut self,
-        client: &Client,
         terms: &Terms,
         is_first: bool,
         mut drain: std::pin::Pin<&mut impl Future<Output = ()>>,
@@ -125,7 +125,7 @@ impl Connection {
         let (began, limits, mut seen) = (Instant::now(), Limits::default(), 0);
         // A connection owes its first request from the start.
         let mut head_since = (is_first || !self.reader.input.is_empty()).then_some(began);
-        let mut draining = client.thread.drain.is_cancelled();
+        let mut draining = false;
         poll_fn(|cx| {
             loop {
                 // What is no request is told at once; what is not complete is looked at again when it may be.

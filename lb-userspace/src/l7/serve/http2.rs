@@ -119,7 +119,8 @@ struct Serving {
 impl Serving {
     async fn run(mut self) {
         let client = Rc::clone(&self.client);
-        let mut drain = pin!(client.thread.drain.cancelled());
+        let shed = client.thread.shed.borrow().clone();
+        let mut drain = pin!(shed.cancelled());
         let (mut timer, mut closing) = (Timer::default(), false);
         // A connection owes its first request from the start.
         let (mut idle_since, mut patience) = (Instant::now(), self.terms.request);

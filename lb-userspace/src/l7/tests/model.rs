@@ -23,6 +23,7 @@ pub(crate) fn model(frontends: Vec<Frontend>, backends: Vec<Backend>) -> Model {
         pin_dir: "/nowhere".into(),
         threads: 2,
         max_connections: None,
+        max_memory: None,
         on_stop: OnStop::Detach,
         stop_timeout: LONG,
         hard_stop_after: None,

@@ -138,6 +138,8 @@ impl Supervisor {
             upgrades_asked: VecDeque::new(),
             is_held: false,
             successor: None,
+            trial_asked: None,
+            trial: None,
             watch: Watch::default(),
             pulse: Pulse::new(notify.watchdog()),
             notify,

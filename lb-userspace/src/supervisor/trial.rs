@@ -1,0 +1,216 @@
+//! Trial: a configuration that goes unless somebody says that it works, as with Junos' `commit confirmed`. An operator who has
+//! locked himself out of the host by it gets the host back.
+//!
+//! What there is to go back to is always what was confirmed last: reloads meanwhile do not confirm, whoever asks for them. It
+//! is kept in a file beside the control socket as well: a daemon that is started again, because the one before died, begins
+//! with it, and not with what stands in the files of the configuration. That file goes once the configuration is confirmed,
+//! once another one is taken up for good, and when the daemon is told to stop.
+
+use super::{Supervisor, configuration::Configuration};
+use crate::{
+    channel::ToWorker,
+    config::{Bundle, units::show_duration},
+    model::Global,
+};
+use std::{
+    fs::{self, OpenOptions},
+    io::{self, Write as _},
+    os::unix::fs::OpenOptionsExt as _,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+use tokio::time::{Instant, sleep_until};
+use tracing::{error, info, warn};
+
+/// Exit status of a daemon whose start was not confirmed: it must not be started again by itself.
+pub const UNCONFIRMED: u8 = 3;
+/// From one attempt to go back to the next, if one fails.
+const AGAIN: Duration = Duration::from_secs(5);
+
+/// A configuration on trial.
+pub(super) struct Trial {
+    until: Instant,
+    within: Duration,
+    /// What was confirmed last. `None`: nothing was, and the daemon ends.
+    back: Option<Box<Configuration>>,
+    /// The kernel half has come with it, and goes with it.
+    brought_kernel: bool,
+}
+
+impl Trial {
+    /// Of a daemon that starts.
+    pub(super) fn of_start(within: Duration) -> Self {
+        Self { until: Instant::now() + within, within, back: None, brought_kernel: false }
+    }
+
+    /// Waits until it is over; never, if there is none.
+    pub(super) async fn over(trial: Option<&Self>) {
+        match trial {
+            Some(trial) => sleep_until(trial.until).await,
+            None => std::future::pending().await,
+        }
+    }
+}
+
+/// That nobody confirmed the start of the daemon.
+#[derive(Debug, thiserror::Error)]
+#[error("nobody has confirmed the start within {}", show_duration(*.0))]
+pub(super) struct Unconfirmed(pub(super) Duration);
+
+impl Supervisor {
+    /// A configuration took the place of `before`: for as long as it is on trial, or for good.
+    pub(super) fn begin_trial(&mut self, within: Option<Duration>, before: Configuration, brought_kernel: bool) {
+        let running = self.trial.take();
+        let Some((until, within)) = within
+            .map(|within| (Instant::now() + within, within))
+            .or(running.as_ref().map(|trial| (trial.until, trial.within)))
+        else {
+            return forget(&self.started);
+        };
+        let trial = running.unwrap_or_else(|| {
+            remember(&self.started, &before.bundle);
+            Trial { until, within, back: Some(Box::new(before)), brought_kernel: false }
+        });
+        let brought_kernel = trial.brought_kernel || brought_kernel;
+        info!(within = show_duration(within), "the configuration is on trial until `sluice confirm`");
+        self.trial = Some(Trial { until, within, brought_kernel, ..trial });
+    }
+
+    /// Somebody says that the configuration works.
+    pub(super) async fn confirm_trial(&mut self) -> anyhow::Result<()> {
+        let was_on_trial = self.trial.take().is_some();
+        if was_on_trial {
+            forget(&self.started);
+            info!(generation = self.generation, "the configuration is confirmed");
+        }
+        Ok(self.worker.send(&ToWorker::Confirmed { was_on_trial }, &[]).await?)
+    }
+
+    /// Nobody has said that the configuration works. An error: nor has anybody of the one before.
+    pub(super) async fn end_trial(&mut self) -> Result<(), Unconfirmed> {
+        let Some(trial) = self.trial.take() else { return Ok(()) };
+        let Some(back) = trial.back else { return Err(Unconfirmed(trial.within)) };
+        error!(within = show_duration(trial.within), "nobody has confirmed the configuration: going back");
+        match self.go_back(*back, trial.brought_kernel).await {
+            Ok(()) => error!(
+                generation = self.generation,
+                "the configuration that was confirmed last runs again; the files still have the other one"
+            ),
+            Err((back, why)) => {
+                error!(error = format!("{why:#}"), again_in = ?AGAIN, "cannot go back");
+                let (until, back) = (Instant::now() + AGAIN, Some(Box::new(back)));
+                self.trial = Some(Trial { until, back, ..trial });
+            }
+        }
+        Ok(())
+    }
+
+    async fn go_back(
+        &mut self,
+        back: Configuration,
+        brought_kernel: bool,
+    ) -> Result<(), (Configuration, anyhow::Error)> {
+        match self.switch_to(back).await {
+            Ok(_before) => {
+                if brought_kernel {
+                    super::undo(self.kernel.take()).await;
+                }
+                Ok(())
+            }
+            Err(failed) => Err(failed),
+        }
+    }
+}
+
+/// What a daemon that died has kept to begin with, if it had a configuration on trial.
+pub(super) fn recall(global: &Global) -> Option<Configuration> {
+    let path = place(global);
+    let bytes = match fs::read(&path) {
+        Ok(bytes) => bytes,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return None,
+        Err(error) => {
+            error!(%error, path = %path.display(), "cannot read what was confirmed last");
+            return None;
+        }
+    };
+    let bundle = serde_json::from_slice::<Bundle>(&bytes).map_err(anyhow::Error::from);
+    match bundle.and_then(Configuration::of) {
+        Ok(confirmed) => {
+            warn!(
+                path = %path.display(),
+                "a daemon has died while a configuration was on trial: beginning with the one that was confirmed last; \
+                 `sluice reload` takes up the files"
+            );
+            Some(confirmed)
+        }
+        Err(error) => {
+            error!(error = format!("{error:#}"), path = %path.display(), "what was confirmed last is of no use");
+            None
+        }
+    }
+}
+
+/// Nothing is on trial any more.
+pub(super) fn forget(global: &Global) {
+    let path = place(global);
+    if let Err(error) = fs::remove_file(&path)
+        && error.kind() != io::ErrorKind::NotFound
+    {
+        error!(%error, path = %path.display(), "cannot remove what was confirmed last");
+    }
+}
+
+fn remember(global: &Global, bundle: &Bundle) {
+    let path = place(global);
+    if let Err(error) = write(&path, bundle) {
+        error!(%error, path = %path.display(), "cannot keep what was confirmed last: a daemon that dies begins with the files");
+    }
+}
+
+/// Whole or not at all, and for nobody else to read: it has keys.
+fn write(path: &Path, bundle: &Bundle) -> io::Result<()> {
+    let new = path.with_extension("confirmed-new");
+    let gone = fs::remove_file(&new);
+    gone.or_else(|error| if error.kind() == io::ErrorKind::NotFound { Ok(()) } else { Err(error) })?;
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&new)?;
+    file.write_all(&serde_json::to_vec(bundle)?)?;
+    file.sync_all()?;
+    fs::rename(&new, path)
+}
+
+fn place(global: &Global) -> PathBuf {
+    global.control_socket.with_extension("confirmed")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::ConfigFile;
+    use std::os::unix::fs::PermissionsExt as _;
+
+    fn bundle(server: &str) -> Bundle {
+        let text = format!("[backend.b]\nserver = [{{ name = \"{server}\", address = \"10.0.0.1:80\" }}]\n");
+        Bundle { files: vec![ConfigFile { path: "a.toml".to_owned(), text }], cpus: 1, ..Bundle::default() }
+    }
+
+    #[test]
+    fn what_was_confirmed_last_outlives_the_daemon_for_nobody_else_to_read() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let mut global = Configuration::of(bundle("s")).expect("a configuration").model.global;
+        global.control_socket = directory.path().join("sluice.sock");
+        assert!(recall(&global).is_none());
+        for server in ["first", "second"] {
+            remember(&global, &bundle(server));
+            let recalled = recall(&global).expect("a configuration");
+            assert_eq!(recalled.bundle, bundle(server));
+        }
+        let mode = fs::metadata(place(&global)).expect("a file").permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
+        assert_eq!(fs::read_dir(directory.path()).expect("a directory").count(), 1, "nothing is left behind");
+        fs::write(place(&global), "half of").expect("written");
+        assert!(recall(&global).is_none());
+        forget(&global);
+        forget(&global);
+        assert!(recall(&global).is_none());
+    }
+}
