@@ -69,7 +69,8 @@ pub fn run(line: OwnedFd, gauge: Gauge) -> anyhow::Result<()> {
             SignalKind::terminate(),
         ];
         let _unheard = unheard.into_iter().map(signal).collect::<io::Result<Vec<_>>>()?;
-        Box::pin(Worker { gauge: Some(gauge), ..Worker::new(Channel::new(line)?) }.serve()).await
+        let worker = Worker { gauge: Some(gauge), ..Worker::new(Channel::new(line)?) };
+        Box::pin(worker.serve()).await
     })
 }
 
@@ -287,11 +288,7 @@ impl Worker {
                     answer(waits, Answer::Ok(serde_json::to_value(&report)?));
                 }
             }
-            ToWorker::Confirmed { was_on_trial } => {
-                if let Some(waits) = self.confirm_waits.pop_front() {
-                    answer(waits, reports::confirmed(was_on_trial));
-                }
-            }
+            ToWorker::Confirmed { was_on_trial } => self.confirmed(was_on_trial),
             ToWorker::Stop { .. } | ToWorker::Retire { .. } => {}
         }
         Ok(())

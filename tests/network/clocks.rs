@@ -47,7 +47,6 @@ default_backend = "web"
 log = "file:{}"
 [backend.web]
 check = {FAST_CHECK}
-slowstart = "10s"
 {}"#,
         log.display(),
         lab.servers("web", &WEBS, 8080)?

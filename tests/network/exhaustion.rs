@@ -59,7 +59,7 @@ fn clients(client: &Namespace, count: usize, bytes: &[u8]) -> Result<Vec<TcpStre
             let mut stream = TcpStream::connect_timeout(&address(), SOON)?;
             // One that is sent away at once cannot be written to.
             drop(stream.write_all(bytes));
-            stream.set_read_timeout(Some(Duration::from_millis(20)))?;
+            stream.set_read_timeout(Some(Duration::from_millis(1)))?;
             Ok(stream)
         };
         (0..count).map(open).collect()

@@ -10,6 +10,8 @@ use std::{error::Error, fmt};
 /// Errors that are shown; of the others only how many there are. Nobody reads more, and a file that was spoiled as a whole
 /// can have a hundred thousand.
 const MOST_SHOWN: usize = 200;
+/// Longest message in bytes: the longest of ours lists all keys of a table.
+const MOST_WORDS: usize = 4 << 10;
 /// Longest lines in bytes that are shown.
 const MOST_TEXT: usize = 16 << 10;
 
@@ -210,7 +212,9 @@ fn shown_in<'a>(group: Group<'a>, source: &'a Source, marks: &[(AnnotationKind, 
 
 /// Text without what could steer a terminal or break a line: it may quote the configuration.
 fn shown(text: &str) -> String {
-    normalize_untrusted_str(text).replace('\n', "␊")
+    let cut = text.get(..text.floor_char_boundary(MOST_WORDS)).unwrap_or_default();
+    let more = if cut.len() < text.len() { "…" } else { "" };
+    normalize_untrusted_str(cut).replace('\n', "␊") + more
 }
 
 impl fmt::Display for Diagnostics {

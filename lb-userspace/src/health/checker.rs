@@ -134,6 +134,11 @@ impl Checker {
         self.tasks.is_current(outcome.identity, outcome.task)
     }
 
+    /// Whether this process did not run for a while until a moment ago: then nothing that it found says anything.
+    pub fn was_stalled(&self, now: Instant) -> bool {
+        self.beating.is_some() && self.pulse.was_stalled(now)
+    }
+
     /// Says how soon the next probe of a server is wanted.
     pub fn set_pace(&self, identity: u64, pace: Pace) {
         if let Some(told) = self.tasks.known(identity) {

@@ -14,6 +14,9 @@ const BEAT: Duration = Duration::from_millis(50);
 const SLACK: Duration = Duration::from_millis(25);
 /// A failure is void if more than this part of the probe's time was lost: one in four.
 const PART: u32 = 4;
+/// Whoever did not run for so long finds requests over their time as well, and for a while after it.
+const STALL: Duration = Duration::from_millis(500);
+const AFTERMATH: Duration = Duration::from_secs(1);
 /// At most one warning in this time.
 const QUIET: Duration = Duration::from_secs(10);
 
@@ -25,7 +28,18 @@ pub(super) struct Pulse(Mutex<Beats>);
 struct Beats {
     last: Instant,
     lost: Duration,
+    /// The end of the last stall.
+    stalled: Option<Instant>,
     warned: Option<Instant>,
+}
+
+impl Beats {
+    fn warn(&mut self, lost: Duration, now: Instant) {
+        if self.warned.is_none_or(|warned| now.saturating_duration_since(warned) > QUIET) {
+            self.warned = Some(now);
+            warn!(?lost, "the checks got no CPU; failures that they found meanwhile do not count");
+        }
+    }
 }
 
 /// A probe that runs.
@@ -38,7 +52,7 @@ pub(super) struct Begun {
 impl Pulse {
     /// Of a thread that runs.
     pub(super) fn new() -> Self {
-        Self(Mutex::new(Beats { last: Instant::now(), lost: Duration::ZERO, warned: None }))
+        Self(Mutex::new(Beats { last: Instant::now(), lost: Duration::ZERO, stalled: None, warned: None }))
     }
 
     /// Beats, for as long as it is polled, on the thread that it is about.
@@ -68,7 +82,18 @@ impl Pulse {
         let late = took.saturating_sub(timeout);
         let late = if late > SLACK { late } else { Duration::ZERO };
         let lost = self.lost(now).saturating_sub(begun.lost).max(late);
-        lost.saturating_mul(PART) > took
+        let is_void = lost.saturating_mul(PART) > took;
+        if is_void {
+            self.0.lock().unwrap_or_else(PoisonError::into_inner).warn(lost, now);
+        }
+        is_void
+    }
+
+    /// Whether the process did not run for a while until a moment ago: what its traffic fails with says nothing.
+    pub(super) fn was_stalled(&self, now: Instant) -> bool {
+        self.lost(now);
+        let stalled = self.0.lock().unwrap_or_else(PoisonError::into_inner).stalled;
+        stalled.is_some_and(|stalled| now.saturating_duration_since(stalled) < AFTERMATH)
     }
 
     /// All that was lost until `now`. Looking is a beat as well.
@@ -79,9 +104,9 @@ impl Pulse {
         if gap > BEAT + SLACK {
             let lost = gap.saturating_sub(BEAT);
             beats.lost = beats.lost.saturating_add(lost);
-            if beats.warned.is_none_or(|warned| now.saturating_duration_since(warned) > QUIET) {
-                beats.warned = Some(now);
-                warn!(?lost, "the checks got no CPU; failures that they found meanwhile do not count");
+            if lost > STALL {
+                beats.stalled = Some(now);
+                beats.warn(lost, now);
             }
         }
         beats.lost
@@ -123,5 +148,13 @@ mod tests {
 
         let begun = pulse.begin();
         assert!(!pulse.spoiled(begun, TIMEOUT, Instant::now()), "what was lost before is not this probe's");
+
+        assert!(pulse.was_stalled(Instant::now()));
+        ran(AFTERMATH).await;
+        assert!(!pulse.was_stalled(Instant::now()));
+        after(STALL / 2).await;
+        assert!(!pulse.was_stalled(Instant::now()), "that is no stall");
+        after(STALL * 2).await;
+        assert!(pulse.was_stalled(Instant::now()), "seen by whoever looks first");
     }
 }

@@ -54,7 +54,7 @@ pub struct BoundListener {
 #[derive(Debug)]
 pub struct Threads {
     snapshot: Arc<ArcSwapOption<Snapshot>>,
-    threads: Vec<Handle>,
+    serving: Vec<Handle>,
     /// `None`: nobody looks how far the memory is used.
     memory: Option<Watch>,
 }
@@ -92,13 +92,13 @@ impl Threads {
     /// Starts `threads` threads that serve nothing yet. At least one. Errors: no thread or no runtime to be had.
     pub fn start(threads: usize) -> io::Result<Self> {
         let snapshot = Arc::new(ArcSwapOption::empty());
-        let threads = (0..threads.max(1)).map(|index| Handle::start(index, &snapshot)).collect::<io::Result<_>>()?;
-        Ok(Self { snapshot, threads, memory: None })
+        let serving = (0..threads.max(1)).map(|index| Handle::start(index, &snapshot)).collect::<io::Result<_>>()?;
+        Ok(Self { snapshot, serving, memory: None })
     }
 
     /// Has clients wait while memory is short, from the next configuration on.
     pub fn measure_by(&mut self, gauge: Gauge) -> io::Result<()> {
-        let threads = self.threads.iter().map(|handle| (handle.commands.downgrade(), handle.connections.clone()));
+        let threads = self.serving.iter().map(|handle| (handle.commands.downgrade(), handle.connections.clone()));
         self.memory = Some(Watch::start(gauge, threads.collect())?);
         Ok(())
     }
@@ -106,7 +106,7 @@ impl Threads {
     /// Says that memory is short, or not any more.
     #[cfg(test)]
     pub fn press(&self, short: bool) {
-        for handle in &self.threads {
+        for handle in &self.serving {
             drop(handle.commands.send(Command::Press(short)));
         }
     }
@@ -121,14 +121,14 @@ impl Threads {
         if let Some(memory) = &self.memory {
             memory.limit(model.global.max_memory);
         }
-        let mut shares: Vec<Vec<_>> = self.threads.iter().map(|_| Vec::new()).collect();
+        let mut shares: Vec<Vec<_>> = self.serving.iter().map(|_| Vec::new()).collect();
         let count = shares.len().max(1);
         for listener in listeners {
             if let Some(share) = shares.get_mut(listener.thread % count) {
                 share.push(listener);
             }
         }
-        for (handle, share) in self.threads.iter().zip(shares) {
+        for (handle, share) in self.serving.iter().zip(shares) {
             // A thread that has ended needs no configuration.
             drop(handle.commands.send(Command::Apply(share)));
         }
@@ -148,7 +148,7 @@ impl Threads {
 
     /// Connections of clients that are open now.
     pub fn connections(&self) -> usize {
-        self.threads.iter().map(|handle| handle.connections.len()).sum()
+        self.serving.iter().map(|handle| handle.connections.len()).sum()
     }
 
     /// Accepts what waits in the sockets, which would be reset with them, and nothing after it, lets running exchanges
@@ -165,14 +165,14 @@ impl Threads {
     }
 
     async fn end(self, timeout: Duration, closing: &Closing) -> usize {
-        let mut answers = Vec::with_capacity(self.threads.len());
-        for handle in &self.threads {
+        let mut answers = Vec::with_capacity(self.serving.len());
+        for handle in &self.serving {
             let (tell, told) = oneshot::channel();
             drop(handle.commands.send(Command::Drain(timeout, closing.clone(), tell)));
             answers.push(told);
         }
         let mut cut = 0;
-        for (handle, answer) in self.threads.into_iter().zip(answers) {
+        for (handle, answer) in self.serving.into_iter().zip(answers) {
             cut += answer.await.unwrap_or(0);
             if handle.thread.join().is_err() {
                 tracing::error!("a serving thread had panicked");

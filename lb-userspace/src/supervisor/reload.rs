@@ -74,15 +74,13 @@ impl Supervisor {
         &mut self,
         configuration: Configuration,
     ) -> Result<Configuration, (Configuration, anyhow::Error)> {
-        match self.try_to_switch(&configuration).await {
-            Err(why) => Err((configuration, why)),
-            Ok(()) => {
-                let before = mem::replace(&mut self.configuration, configuration);
-                self.watch = Watch::default();
-                self.follow_checks().await;
-                Ok(before)
-            }
+        if let Err(why) = self.try_to_switch(&configuration).await {
+            return Err((configuration, why));
         }
+        let before = mem::replace(&mut self.configuration, configuration);
+        self.watch = Watch::default();
+        self.follow_checks().await;
+        Ok(before)
     }
 
     async fn try_to_switch(&mut self, configuration: &Configuration) -> anyhow::Result<()> {

@@ -63,7 +63,7 @@ impl Supervisor {
         let running = self.trial.take();
         let Some((until, within)) = within
             .map(|within| (Instant::now() + within, within))
-            .or(running.as_ref().map(|trial| (trial.until, trial.within)))
+            .or_else(|| running.as_ref().map(|trial| (trial.until, trial.within)))
         else {
             return forget(&self.started);
         };

@@ -1,9 +1,10 @@
 //! What the worker serves changes: another configuration, or other addresses of its servers.
 
 use super::{
-    Worker,
+    Worker, answer,
     given::{Found, Given},
     pulse::Beats,
+    reports,
     running::{Running, Source},
     scans::Scans,
 };
@@ -146,6 +147,13 @@ impl Worker {
         self.naming.given(chosen, now);
         self.hand_over_addresses().await?;
         self.follow_addresses().await
+    }
+
+    /// Somebody said that what is on trial works, and the supervisor has heard it.
+    pub(super) fn confirmed(&mut self, was_on_trial: bool) {
+        if let Some(waits) = self.confirm_waits.pop_front() {
+            answer(waits, reports::confirmed(was_on_trial));
+        }
     }
 
     /// Has the supervisor keep where servers are for the worker after this one, if names lead there.

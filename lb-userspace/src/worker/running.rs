@@ -262,8 +262,11 @@ impl Running {
         self.change_health(&transitions, &touched);
     }
 
-    /// Takes into account that the traffic of a server failed too often.
+    /// Takes into account that the traffic of a server failed too often, unless that may be our own fault.
     pub(super) fn observed(&mut self, identity: u64) {
+        if self.checker.was_stalled(Instant::now()) {
+            return;
+        }
         let spared = self.verdicts.concerned(identity).all(|backend| self.can_spare_one(backend));
         let transition = self.verdicts.observed(identity, spared, Instant::now());
         self.checker.set_pace(identity, self.verdicts.pace(identity));
