@@ -9,7 +9,10 @@ use lb_userspace::dataplane::{
     pins::Pins,
     rings::RingMaps,
 };
-use std::fs;
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
 
 #[test]
 fn all_maps_are_pinned_and_the_next_daemon_adopts_them() -> Result<()> {
@@ -91,9 +94,9 @@ fn a_removal_that_was_broken_off_is_ended_by_the_next_daemon() -> Result<()> {
     gone.push("_gone");
     fs::rename(world.pins.maps(), &gone)?;
     let loaded = world.load()?;
-    ensure!(!loaded.adopted && loaded.stale == [std::path::PathBuf::from(&gone)], "{:?}", loaded.stale);
+    ensure!(!loaded.adopted && loaded.stale == [PathBuf::from(&gone)], "{:?}", loaded.stale);
     world.pins.remove(&loaded.stale)?;
-    ensure!(!std::path::Path::new(&gone).exists() && world.load()?.adopted);
+    ensure!(!Path::new(&gone).exists() && world.load()?.adopted);
     Ok(())
 }
 

@@ -60,7 +60,6 @@ enum Deed {
     Ready,
     Weigh,
     Fail,
-    Return,
 }
 
 /// Which servers, VIPs and weights there are. Whatever it is, `web1` and `web2` are servers of `echo`.
@@ -167,7 +166,6 @@ fn whatever_is_killed_at_whatever_moment_nothing_is_torn_and_all_comes_back() ->
                 Deed::Ready,
                 Deed::Weigh,
                 Deed::Fail,
-                Deed::Return,
             ],
         )?;
         let victim = any_of(&mut random, &[Victim::Supervisor, Victim::Worker, Victim::Worker, Victim::Runner])?;
@@ -209,17 +207,15 @@ fn one(
     if let Deed::Reload(which) = deed {
         scene.sluice.write_config(&scene.lab, &config(&scene.lab, which)?)?;
     }
-    match deed {
-        Deed::Fail if scene.echoes.contains_key("web3") => scene.kill_echo("web3")?,
-        Deed::Return if !scene.echoes.contains_key("web3") => scene.start_echo("web3")?,
-        _ => {}
+    if matches!(deed, Deed::Fail) {
+        scene.kill_echo("web3")?;
     }
     let verb: &[&str] = match deed {
         Deed::Reload(_) => &["reload"],
         Deed::Drain => &["server", "drain", "echo/web3"],
         Deed::Ready => &["server", "ready", "echo/web3"],
         Deed::Weigh => &["server", "weight", "echo/web3", "50%"],
-        Deed::Nothing | Deed::Fail | Deed::Return => &["status"],
+        Deed::Nothing | Deed::Fail => &["status"],
     };
     let sluice = &scene.sluice;
     thread::scope(|scope| {

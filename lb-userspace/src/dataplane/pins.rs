@@ -269,7 +269,7 @@ mod tests {
         for path in [pins.rings(), gone.clone()] {
             fs::create_dir_all(path).unwrap();
         }
-        assert_eq!(pins.stale().unwrap(), [gone.clone()]);
+        assert_eq!(pins.stale().unwrap(), std::slice::from_ref(&gone));
         pins.remove(&[pins.maps()]).unwrap();
         assert!(!pins.maps().exists() && !gone.exists());
         fs::create_dir_all(&gone).unwrap();

@@ -136,7 +136,7 @@ impl Threads {
 
     /// Cuts what connections have left of removed frontends and servers whose [time is over](crate::servers::live::Over).
     pub fn cut_what_is_over(&self) {
-        for handle in &self.threads {
+        for handle in &self.serving {
             drop(handle.commands.send(Command::Over));
         }
     }

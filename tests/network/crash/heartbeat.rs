@@ -9,7 +9,7 @@ use lb_tests::{
 };
 use rustix::process::{Signal, kill_process};
 use std::{
-    net::{SocketAddr, TcpStream},
+    net::{Ipv4Addr, SocketAddr, TcpStream},
     thread,
     time::Duration,
 };
@@ -24,7 +24,8 @@ const TIMEOUT: Duration = Duration::from_secs(3);
 /// Beats come once a second, and what is silent is seen to be so within this time.
 const NOTICED: Duration = Duration::from_secs(3);
 
-const CAREFUL: (std::net::Ipv4Addr, u16) = (NAT_VIP, 7008);
+/// Of the VIP that needs a daemon.
+const CAREFUL: (Ipv4Addr, u16) = (NAT_VIP, 7008);
 
 fn config(lab: &Lab) -> Result<String> {
     let more = More { global: "on_stop = \"keep\"\nheartbeat_timeout = \"3s\"\n", ..More::default() };

@@ -257,16 +257,13 @@ impl History {
         let mut slow = None;
         let mut crash = None;
         for step in steps {
-            match *step {
-                Step::SlowScan => {
-                    slow = Some(self.count());
-                    continue;
-                }
-                Step::Crash(writes, new) => {
-                    crash = Some((writes.into(), new));
-                    continue;
-                }
-                _ => {}
+            if matches!(step, Step::SlowScan) {
+                slow = Some(self.count());
+                continue;
+            }
+            if let Step::Crash(writes, new) = *step {
+                crash = Some((writes.into(), new));
+                continue;
             }
             match crash.take() {
                 Some((writes, new)) => {
