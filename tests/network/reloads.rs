@@ -50,9 +50,8 @@ mode = "http"
 bind = [{{ address = "{PROXY_VIP}:80" }}, {{ address = "{PROXY_VIP}:443", tls = {{ certificates = "certs" }} }}]
 maxconn = {}
 default_backend = "web"
-[[frontend.web.rule]]
-if = "path /socket"
-use = "sockets"
+acl.socket = "path /socket"
+rule = [{{ if = "socket", use = "sockets" }}]
 [backend.web]
 balance = "roundrobin"
 check = {FAST_CHECK}

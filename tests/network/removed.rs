@@ -65,10 +65,9 @@ fn flows_of_a_server_that_is_removed_go_on_also_without_the_daemon_and_not_for_e
         );
 
         // It comes back, and goes for a short time.
-        for (servers, bound) in
-            [(&WEBS[..], long), (&["web1", "web3"], more("transition = \"2s\"\ndrain_timeout = \"4s\""))]
-        {
-            let config = scene::config_of(&scene.lab, way, servers, bound)?;
+        let short = more("transition = \"2s\"\ndrain_timeout = \"4s\"");
+        for servers in [&WEBS[..], &["web1", "web3"]] {
+            let config = scene::config_of(&scene.lab, way, servers, short)?;
             scene.sluice.write_config(&scene.lab, &config)?;
             scene.sluice.command(&["reload"])?;
             speak(&mut flows, Duration::from_secs(1), "after it came back")?;
@@ -112,7 +111,7 @@ fn proxied(lab: &Lab, more: bool) -> Result<String> {
         "[frontend.sockets]\nmode = \"http\"\nbind = \"{PROXY_VIP}:8000\"\ndefault_backend = \"sockets\"\n\
          drain_timeout = \"3s\"\n[backend.sockets]\n{servers}\n"
     );
-    let rule = if more { "[[frontend.web.rule]]\nif = \"path /socket\"\nuse = \"other\"\n" } else { "" };
+    let rule = if more { "acl.socket = \"path /socket\"\nrule = [{ if = \"socket\", use = \"other\" }]\n" } else { "" };
     let other = format!("[backend.other]\ndrain_timeout = \"3s\"\n{}", lab.servers("other", &["web1"], SOCKETS)?);
     Ok(format!(
         "[defaults]\ntimeout_tunnel = \"1h\"\n[frontend.web]\nmode = \"http\"\nbind = \"{PROXY_VIP}:80\"\n\
