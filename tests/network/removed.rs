@@ -109,10 +109,13 @@ fn proxied(lab: &Lab, more: bool) -> Result<String> {
     let (web, check) = (lab.servers("web", if more { &["web1", "web2"] } else { &["web2"] }, 8080)?, FAST_CHECK);
     let frontend = format!(
         "[frontend.sockets]\nmode = \"http\"\nbind = \"{PROXY_VIP}:8000\"\ndefault_backend = \"sockets\"\n\
-         drain_timeout = \"3s\"\n[backend.sockets]\n{servers}\n"
+         drain_timeout = \"3s\"\n[backend.sockets]\ncheck = {check}\n{servers}\n"
     );
     let rule = if more { "acl.socket = \"path /socket\"\nrule = [{ if = \"socket\", use = \"other\" }]\n" } else { "" };
-    let other = format!("[backend.other]\ndrain_timeout = \"3s\"\n{}", lab.servers("other", &["web1"], SOCKETS)?);
+    let other = format!(
+        "[backend.other]\ncheck = {check}\ndrain_timeout = \"3s\"\n{}",
+        lab.servers("other", &["web1"], SOCKETS)?
+    );
     Ok(format!(
         "[defaults]\ntimeout_tunnel = \"1h\"\n[frontend.web]\nmode = \"http\"\nbind = \"{PROXY_VIP}:80\"\n\
          default_backend = \"web\"\n{rule}[backend.web]\ncheck = {check}\n{web}\n{}",
