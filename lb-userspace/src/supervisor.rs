@@ -33,7 +33,6 @@ use crate::{
     },
     model::Global,
     preflight,
-    worker::privileges,
 };
 use anyhow::{Context, anyhow, bail};
 use certificates::Watch;
@@ -92,10 +91,7 @@ const WATCH_LIMIT: u64 = 4 << 20;
 
 /// Runs the daemon until it is told to stop.
 pub fn run(options: Options) -> anyhow::Result<ExitCode> {
-    rights::keep_needed().context("cannot give up the capabilities that are not needed")?;
-    if !options.single_process {
-        privileges::keep_memory_private().context("cannot keep the memory to ourselves")?;
-    }
+    rights::confine(&options)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     tokio::task::LocalSet::new().block_on(&runtime, async {
         let mut signals = Signals::listen()?;

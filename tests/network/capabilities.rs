@@ -22,22 +22,27 @@ fn every_thread_of_the_worker_is_without_capabilities_while_it_writes_health_cha
 
 /// Looks at each thread of a process; returns how many there are.
 pub(crate) fn is_unprivileged(process: Pid) -> Result<usize> {
-    let mut threads = 0;
-    for entry in fs::read_dir(format!("/proc/{}/task", process.as_raw_nonzero()))? {
-        let path = entry?.path().join("status");
-        let status = fs::read_to_string(&path)?;
-        let field = |name: &str| -> Result<&str> {
-            let line = status.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
-            line.map(str::trim).with_context(|| format!("no {name} in {}", path.display()))
-        };
+    let tasks = tasks(process)?;
+    for status in &tasks {
         for set in ["CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb"] {
-            ensure!(field(set)?.bytes().all(|digit| digit == b'0'), "{set} of {} is {}", path.display(), field(set)?);
+            ensure!(field(status, set)?.bytes().all(|digit| digit == b'0'), "{set} of\n{status}");
         }
-        ensure!(field("NoNewPrivs")? == "1", "{} may gain privileges", path.display());
+        ensure!(field(status, "NoNewPrivs")? == "1", "may gain privileges:\n{status}");
         for ids in ["Uid", "Gid"] {
-            ensure!(field(ids)?.split_whitespace().all(|id| id != "0"), "{ids} of {}: {}", path.display(), field(ids)?);
+            ensure!(field(status, ids)?.split_whitespace().all(|id| id != "0"), "{ids} of\n{status}");
         }
-        threads += 1;
     }
-    Ok(threads)
+    Ok(tasks.len())
+}
+
+/// What the kernel says of each thread of a process.
+pub(crate) fn tasks(process: Pid) -> Result<Vec<String>> {
+    let tasks = fs::read_dir(format!("/proc/{}/task", process.as_raw_nonzero()))?;
+    tasks.map(|task| Ok(fs::read_to_string(task?.path().join("status"))?)).collect()
+}
+
+/// A field of that.
+pub(crate) fn field<'a>(status: &'a str, name: &str) -> Result<&'a str> {
+    let value = status.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
+    value.map(str::trim).with_context(|| format!("no {name} in\n{status}"))
 }

@@ -47,6 +47,7 @@ mod device;
 mod stop;
 mod capabilities;
 mod package;
+mod privileges;
 mod verbs;
 mod certificates;
 mod names;

@@ -17,6 +17,12 @@ use lb_common::{
 };
 use std::{collections::BTreeMap, io};
 
+/// Reads how many CPUs there may be, which a thread that looks at counters does once: before it may no longer open files. If it
+/// cannot, opening the counters says so.
+pub(crate) fn read_cpus() {
+    drop(nr_cpus());
+}
+
 /// The counters in the kernel.
 pub struct KernelCounters {
     vips: PerCpuArray<MapData, Raw<Counters>>,

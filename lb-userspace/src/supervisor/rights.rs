@@ -1,5 +1,8 @@
 //! The capabilities that the supervisor keeps: those that it uses, and no other, neither for itself nor for what it starts.
 
+use super::Options;
+use crate::worker::privileges;
+use anyhow::Context as _;
 use rustix::{
     io::Errno,
     thread::{CapabilitySet, CapabilitySets, capabilities, remove_capability_from_bounding_set, set_capabilities},
@@ -17,8 +20,17 @@ const NEEDED: CapabilitySet = CapabilitySet::BPF // load the kernel half, make m
     .union(CapabilitySet::KILL) // then they can still be killed
     .union(CapabilitySet::DAC_OVERRIDE); // append to logs that logrotate has made for somebody else
 
-/// Gives up all others, for good. Must be called while the process has a single thread.
-pub(super) fn keep_needed() -> io::Result<()> {
+/// Gives up all others, for good, and keeps the memory private, but for development. Must be called while the process has a
+/// single thread.
+pub(super) fn confine(options: &Options) -> anyhow::Result<()> {
+    keep_needed().context("cannot give up the capabilities that are not needed")?;
+    if !options.single_process {
+        privileges::keep_memory_private().context("cannot keep the memory private")?;
+    }
+    Ok(())
+}
+
+fn keep_needed() -> io::Result<()> {
     let CapabilitySets { effective, permitted, inheritable } = capabilities(None)?;
     // Who may not change the bounding set is not root, and gets nothing out of it.
     if effective.contains(CapabilitySet::SETPCAP) {

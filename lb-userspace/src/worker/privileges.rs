@@ -6,7 +6,7 @@
 mod calls;
 mod files;
 
-use crate::l7;
+use crate::{dataplane::counters, l7};
 use rustix::{
     process::{DumpableBehavior, Gid, Resource, Rlimit, Uid, set_dumpable_behavior, setrlimit},
     thread::{CapabilitySet, CapabilitySets},
@@ -58,9 +58,10 @@ pub fn keep_memory_private() -> io::Result<()> {
 }
 
 /// Leaves the worker what it needs: the descriptors that it has and is given, the network, and memory. What the kernel cannot
-/// do of it is said in the log, which must be there.
+/// do of it is said in the log, which must be there. What is read once and then known is read before, for this thread.
 pub fn confine_worker() {
     l7::log::read_zone();
+    counters::read_cpus();
     files::close();
     calls::keep_to_those_of_the_worker(std::process::id());
 }
