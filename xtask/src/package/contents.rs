@@ -132,8 +132,9 @@ impl Tree {
         for script in SCRIPTS {
             self.copy(&Path::new(SOURCES).join(script), &format!("DEBIAN/{script}"))?;
         }
-        let conffiles: Vec<_> = FILES.iter().map(|(_, to)| to).filter(|to| to.starts_with("etc/")).collect();
-        self.write("DEBIAN/conffiles", &conffiles.iter().map(|to| format!("/{to}\n")).collect::<String>())?;
+        let conffiles = FILES.iter().map(|(_, to)| to).filter(|to| to.starts_with("etc/"));
+        let conffiles: Vec<_> = conffiles.map(|to| format!("/{to}\n")).collect();
+        self.write("DEBIAN/conffiles", &conffiles.concat())?;
         let (mut sums, mut kilobytes) = (String::new(), 0);
         for file in files(&self.root)? {
             kilobytes += fs::metadata(self.root.join(&file))?.len().div_ceil(1_024);
@@ -186,10 +187,10 @@ fn copyright() -> Result<String> {
     let text = fs::read_to_string("LICENSE")?;
     // Debian has the Apache License once, for all.
     let own = text.split(RULE).filter(|part| !part.trim_start().starts_with("Apache License"));
-    let license: String = own
-        .flat_map(str::lines)
-        .map(|line| if line.is_empty() { " .\n".to_owned() } else { format!(" {line}\n") })
-        .collect();
+    let lines = own.flat_map(str::lines);
+    let license: Vec<_> =
+        lines.map(|line| if line.is_empty() { " .\n".to_owned() } else { format!(" {line}\n") }).collect();
+    let license = license.concat();
     Ok(format!(
         "Format: https://www.debian.org/doc/packaging-manuals/copyright-format/1.0/\nUpstream-Name: \
          Sluice\n\nFiles: *\nCopyright: The authors of Sluice\nLicense: Expat or Apache-2.0\n{license} .\n On Debian \

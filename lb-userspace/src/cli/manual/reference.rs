@@ -49,12 +49,11 @@ fn depth(lines: &[&str]) -> i32 {
         for letter in line.chars() {
             match (quote, letter) {
                 (Some(open), letter) if open == letter => quote = None,
-                (Some(_), _) => {}
                 (None, '"' | '\'') => quote = Some(letter),
                 (None, '#') => break,
                 (None, '[' | '{') => depth += 1,
                 (None, ']' | '}') => depth -= 1,
-                (None, _) => {}
+                (Some(_) | None, _) => {}
             }
         }
         quote = None;
