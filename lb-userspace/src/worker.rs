@@ -165,9 +165,13 @@ impl Worker {
                 biased;
                 // First: once the supervisor is gone no map may be written any more.
                 message = self.channel.receive() => match message? {
-                    None => return self.drain(None, "the supervisor is gone").await,
-                    Some((ToWorker::Stop { within }, _)) => return self.drain(Some(within), "told to stop").await,
-                    Some((ToWorker::Retire { within }, descriptors)) => return self.retire(within, descriptors).await,
+                    None => return Box::pin(self.drain(None, "the supervisor is gone")).await,
+                    Some((ToWorker::Stop { within }, _)) => {
+                        return Box::pin(self.drain(Some(within), "told to stop")).await;
+                    }
+                    Some((ToWorker::Retire { within }, descriptors)) => {
+                        return Box::pin(self.retire(within, descriptors)).await;
+                    }
                     Some((message, descriptors)) => self.told(message, descriptors).await?,
                 },
                 Some(outcome) = self.outcomes_in.recv(), if acts => self.probed(outcome),
@@ -271,23 +275,13 @@ impl Worker {
             ToWorker::NextHops { number } if number != self.watched => {} // An older question; the last one is under way.
             ToWorker::NextHops { .. } => self.take_next_hops(descriptors.pop().context("no next hops")?).await?,
             ToWorker::Addresses => self.recall_addresses(descriptors.pop().context("no addresses")?),
-            ToWorker::Reloaded => {
-                let report: ReloadReport = from_memory_file(descriptors.pop().context("no report")?, u64::MAX)?;
-                if let Some(waits) = self.reload_waits.pop_front() {
-                    answer(waits, Answer::Ok(serde_json::to_value(&report)?));
-                }
-            }
+            ToWorker::Reloaded => report(&mut self.reload_waits, descriptors)?,
             ToWorker::Ping { number, count } => self.pong(number, count).await?,
             ToWorker::State => {
                 self.state = Some(from_memory_file(descriptors.pop().context("no state")?, u64::MAX)?);
             }
             ToWorker::Hold => self.hold().await?,
-            ToWorker::Upgraded => {
-                let report: ReloadReport = from_memory_file(descriptors.pop().context("no report")?, u64::MAX)?;
-                if let Some(waits) = self.upgrade_waits.pop_front() {
-                    answer(waits, Answer::Ok(serde_json::to_value(&report)?));
-                }
-            }
+            ToWorker::Upgraded => report(&mut self.upgrade_waits, descriptors)?,
             ToWorker::Confirmed { was_on_trial } => self.confirmed(was_on_trial),
             ToWorker::Stop { .. } | ToWorker::Retire { .. } => {}
         }
@@ -409,6 +403,15 @@ impl Worker {
 /// The first one, and what has come meanwhile, so that many cost little more than one.
 fn taken_along<T>(first: T, others: &mut mpsc::Receiver<T>) -> Vec<T> {
     iter::once(first).chain(iter::from_fn(|| others.try_recv().ok()).take(WAITING)).collect()
+}
+
+/// Gives the first of those who wait what the supervisor reports.
+fn report(waits: &mut VecDeque<oneshot::Sender<Answer>>, mut descriptors: Vec<OwnedFd>) -> anyhow::Result<()> {
+    let report: ReloadReport = from_memory_file(descriptors.pop().context("no report")?, u64::MAX)?;
+    if let Some(waits) = waits.pop_front() {
+        answer(waits, Answer::Ok(serde_json::to_value(&report)?));
+    }
+    Ok(())
 }
 
 fn answer(waits: oneshot::Sender<Answer>, answer: Answer) {

@@ -17,10 +17,11 @@ use lb_tests::{
     wait,
 };
 use std::{
+    ffi::OsStr,
     fs,
     net::SocketAddr,
     panic::resume_unwind,
-    path::Path,
+    path::{Path, PathBuf},
     sync::atomic::{AtomicBool, Ordering},
     thread,
     time::Duration,
@@ -85,6 +86,16 @@ impl Setting {
     fn processes(&self) -> Result<usize> {
         let pids = process::run(std::process::Command::new("ip").args(["netns", "pids", self.lab.balancer.name()]))?;
         Ok(pids.lines().count())
+    }
+
+    /// Makes the maps look as if another version had made them. Where they are now.
+    fn grow_old(&self) -> Result<PathBuf> {
+        let paths = fs::read_dir(self.lab.pins())?.map(|entry| Ok(entry?.path())).collect::<Result<Vec<_>>>()?;
+        let is_schema = |name: &OsStr| name.to_string_lossy().starts_with('v');
+        let maps = paths.iter().find(|path| path.file_name().is_some_and(is_schema));
+        let old = self.lab.pins().join("v00000000000000ff");
+        fs::rename(maps.context("no maps")?, &old)?;
+        Ok(old)
     }
 
     /// Waits until all but the newest supervisor and worker are gone.
@@ -228,14 +239,14 @@ fn forwarded_datagrams(sluice: &Sluice) -> Result<u64> {
 }
 
 #[test]
-fn what_is_known_of_servers_and_sessions_goes_on() -> Result<()> {
+fn what_is_known_of_servers_and_tickets_goes_on() -> Result<()> {
     let setting = Setting::start()?;
     let sluice = &setting.sluice;
-    let session = setting.lab.directory().join("session");
+    let ticket = setting.lab.directory().join("ticket");
     let resume = |how: &str| {
         let script = format!(
             "openssl s_client -tls1_2 -connect {PROXY_VIP}:443 -servername a.test {how} {} </dev/null 2>&1",
-            session.display()
+            ticket.display()
         );
         process::run(setting.lab.client.command("sh").args(["-c", &script]))
     };
@@ -293,11 +304,7 @@ fn flows_are_carried_into_maps_of_another_schema() -> Result<()> {
     }
     let remembered = sluice.flows()?.found;
     ensure!(remembered > 0, "no flow is remembered: this shows nothing");
-    // As if the running daemon were of another version.
-    let maps = fs::read_dir(setting.lab.pins())?.map(|entry| Ok(entry?.path())).collect::<Result<Vec<_>>>()?;
-    let maps = maps.iter().find(|path| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with('v')));
-    let old = setting.lab.pins().join("v00000000000000ff");
-    fs::rename(maps.context("no maps")?, &old)?;
+    let old = setting.grow_old()?;
     let stream = Stream::start(&setting.lab.client, vip(), 1_000);
     let upgraded = setting.upgrade();
     let sent = stream.stop()?;
@@ -307,5 +314,26 @@ fn flows_are_carried_into_maps_of_another_schema() -> Result<()> {
     forwarded.exchange("with the other maps")?;
     let after = sluice.flows()?.found;
     ensure!(after >= remembered, "{remembered} flows were remembered, now {after}");
+    setting.over()
+}
+
+#[test]
+fn flows_that_cannot_be_carried_are_dropped_only_if_asked() -> Result<()> {
+    let setting = Setting::start()?;
+    let sluice = &setting.sluice;
+    let mut forwarded = setting.forwarded(60)?;
+    let before = sluice.status()?;
+    fs::remove_file(setting.grow_old()?.join("CONNECTIONS6"))?;
+    let output = sluice.cli(&["upgrade"])?;
+    let said = complaint(&output);
+    ensure!(output.status.code() == Some(1) && said.contains("flows cannot be carried over"), "{said}");
+    ensure!(said.contains("--drop-flows") && said.contains("CONNECTIONS6"), "{said}");
+    ensure!(sluice.status()?.pid == before.pid);
+    forwarded.exchange("after the refusal")?;
+    sluice.command(&["upgrade", "--drop-flows"])?;
+    wait::until("the new daemon", SOON, || Ok((sluice.status()?.pid != before.pid).then_some(())))?;
+    // None of their slots has changed hands.
+    forwarded.exchange("with other maps, which know of no flow")?;
+    ensure!(setting.forwarded(30)?.by_server().keys().eq(WEBS));
     setting.over()
 }

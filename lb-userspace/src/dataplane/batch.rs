@@ -12,8 +12,6 @@ use std::{
 const LOOKUP: i32 = 24;
 const UPDATE: i32 = 26;
 const DELETE: i32 = 27;
-/// `BPF_NOEXIST`: an entry that is there stays as it is.
-const NEW_ONLY: u64 = 1;
 /// Entries of the first try; more where a bucket of the map holds more.
 const AT_ONCE: usize = 4_096;
 
@@ -69,32 +67,21 @@ pub(super) fn each<K: Pod, V: Pod>(map: BorrowedFd<'_>, mut see: impl FnMut(K, V
     }
 }
 
-/// Inserts entries; one whose key is there already stays as it is. How many were inserted. A hash map that is full takes no more,
-/// which is an error.
-pub(super) fn insert<K: Pod, V: Pod>(map: BorrowedFd<'_>, entries: &[(K, V)]) -> io::Result<usize> {
-    let (keys, values): (Vec<K>, Vec<V>) = entries.iter().copied().unzip();
-    let (mut begun, mut inserted) = (0, 0);
-    while let (Some(keys @ [_, ..]), Some(values)) = (keys.get(begun..), values.get(begun..)) {
-        let mut attributes = Attributes {
-            keys: keys.as_ptr() as u64,
-            values: values.as_ptr() as u64,
-            count: u32::try_from(keys.len()).unwrap_or(u32::MAX),
-            map: number(map)?,
-            element_flags: NEW_ONLY,
-            ..Attributes::zeroed()
-        };
-        // SAFETY: there are `count` keys and values of the sizes that `Shape` has checked, and they live until the call is over.
-        let done = unsafe { call(UPDATE, &mut attributes) };
-        let count = attributes.count as usize;
-        inserted += count;
-        match done {
-            Ok(()) => return Ok(inserted),
-            // This one is there.
-            Err(error) if error.raw_os_error() == Some(libc::EEXIST) => begun += count + 1,
-            Err(error) => return Err(error),
-        }
+/// Inserts entries, in place of those that are there under the same keys. A hash map that is full takes no more, which is an error.
+pub(super) fn insert<K: Pod, V: Pod>(map: BorrowedFd<'_>, entries: &[(K, V)]) -> io::Result<()> {
+    if entries.is_empty() {
+        return Ok(());
     }
-    Ok(inserted)
+    let (keys, values): (Vec<K>, Vec<V>) = entries.iter().copied().unzip();
+    let mut attributes = Attributes {
+        keys: keys.as_ptr() as u64,
+        values: values.as_ptr() as u64,
+        count: u32::try_from(keys.len()).unwrap_or(u32::MAX),
+        map: number(map)?,
+        ..Attributes::zeroed()
+    };
+    // SAFETY: there are `count` keys and values of the sizes that `Shape` has checked, and they live until the call is over.
+    unsafe { call(UPDATE, &mut attributes) }
 }
 
 /// Removes these entries; one that is not there any more is passed over.

@@ -17,6 +17,7 @@ use crate::plan::{self, Tables};
 use bytemuck::Pod;
 use lb_common::{Family, Flow, V4, V6};
 use std::{
+    collections::BTreeSet,
     io,
     os::fd::{AsFd as _, BorrowedFd},
     path::Path,
@@ -81,8 +82,15 @@ fn copy_family<F: Family>(from: &FamilyTables, to: &FamilyTables) -> io::Result<
     Ok(flows + connections + half_open)
 }
 
-fn copy<K: Pod, V: Pod>(from: BorrowedFd<'_>, to: BorrowedFd<'_>) -> io::Result<usize> {
-    let mut entries = Vec::new();
-    batch::each(from, |key: K, value: V| entries.push((key, value)))?;
-    batch::insert(to, &entries)
+/// Copies the entries that are not there yet: what the packet path has written since is newer.
+fn copy<K: Ord + Pod, V: Pod>(from: BorrowedFd<'_>, to: BorrowedFd<'_>) -> io::Result<usize> {
+    let (mut known, mut entries) = (BTreeSet::new(), Vec::new());
+    batch::each(to, |key: K, _: V| known.extend([key]))?;
+    batch::each(from, |key: K, value: V| {
+        if !known.contains(&key) {
+            entries.push((key, value));
+        }
+    })?;
+    batch::insert(to, &entries)?;
+    Ok(entries.len())
 }

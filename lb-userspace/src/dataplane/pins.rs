@@ -72,7 +72,12 @@ impl Pins {
 
     /// Where the maps of this schema are.
     pub fn maps(&self) -> PathBuf {
-        self.elsewhere.clone().unwrap_or_else(|| self.root.join(format!("v{SCHEMA:016x}")))
+        self.elsewhere.clone().unwrap_or_else(|| self.of_schema(SCHEMA))
+    }
+
+    /// Where the maps of a schema are.
+    pub fn of_schema(&self, schema: u64) -> PathBuf {
+        self.root.join(format!("v{schema:016x}"))
     }
 
     /// Where the map of that name is.

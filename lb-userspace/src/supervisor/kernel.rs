@@ -3,7 +3,7 @@
 mod handover;
 mod keeper;
 
-pub(super) use handover::Prepared;
+pub(super) use handover::{Prepared, Running};
 
 use super::lock::{self, Lock};
 use crate::{
@@ -47,7 +47,7 @@ enum Program {
     /// It is looked after.
     Kept(Keeper),
     /// Another binary takes over, or is about to hand over.
-    Held(Held),
+    Held(Box<Held>),
     /// Between the two.
     Gone,
 }

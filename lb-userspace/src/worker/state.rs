@@ -1,5 +1,5 @@
 //! What a worker leaves to that of another binary: all that is known of servers and stands neither in the configuration nor in
-//! the kernel's maps, and the keys of TLS sessions. Counts of probes in a row, counters of the proxy and the places of servers
+//! the kernel's maps, and the keys of TLS tickets. Counts of probes in a row, counters of the proxy and the places of servers
 //! that rise slowly begin anew.
 
 use super::running::Running;
@@ -24,7 +24,7 @@ pub struct State {
     proven: Proven,
     /// The last changes of health.
     failovers: VecDeque<Failover>,
-    /// What sessions are resumed by.
+    /// What clients resume by.
     tickets: Vec<tickets::Kept>,
 }
 

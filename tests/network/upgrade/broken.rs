@@ -13,6 +13,7 @@ use lb_tests::{
 };
 use rustix::process::{Pid, Signal, kill_process};
 use std::{fs, os::unix::fs::PermissionsExt, path::PathBuf, process::Command, thread, time::Duration};
+use tokio::time::Instant;
 
 /// A script in the place of the new binary.
 fn script(lab: &Lab, name: &str, text: &str, mode: u32) -> Result<PathBuf> {
@@ -72,6 +73,17 @@ fn what_fails_before_it_is_ready_leaves_the_old_one_serving_and_says_why() -> Re
     setting.over()
 }
 
+/// Moments of an upgrade, mostly towards its end, when things happen: in percent of the time that one takes.
+const MOMENTS: [u32; 9] = [0, 30, 60, 75, 85, 90, 95, 100, 110];
+
+/// How long an upgrade takes here and now.
+fn duration(setting: &Setting) -> Result<Duration> {
+    let begun = Instant::now();
+    setting.upgrade()?;
+    setting.wait_alone()?;
+    Ok(begun.elapsed())
+}
+
 /// The new supervisor, once there is one.
 fn successor(setting: &Setting) -> Result<Pid> {
     wait::until("the new binary", SOON, || {
@@ -89,21 +101,22 @@ fn the_old_one_goes_on_when_the_new_one_is_killed_in_the_midst() -> Result<()> {
     let setting = Setting::start()?;
     let sluice = &setting.sluice;
     let mut forwarded = setting.forwarded(50)?;
+    let whole = duration(&setting)?;
     let before = sluice.status()?;
     let mut failed = 0;
-    for delay in [0, 100, 250, 400, 550, 700].map(Duration::from_millis) {
+    for delay in MOMENTS.map(|percent| whole * percent / 100) {
         let output = thread::scope(|scope| {
             let upgrading = scope.spawn(|| sluice.cli(&["upgrade"]));
             let new = successor(&setting)?;
             thread::sleep(delay);
             // It may have taken over by now, and then it is the daemon.
-            if sluice.status()?.pid == before.pid {
+            if !upgrading.is_finished() {
                 kill_process(new, Signal::KILL).unwrap_or_default();
             }
             upgrading.join().ok().context("panicked")?
         })?;
         if output.status.success() {
-            println!("after {delay:?} it had taken over");
+            println!("after {delay:?} it had taken over; {failed} times it had not");
             break;
         }
         failed += 1;
@@ -126,7 +139,8 @@ fn the_old_one_goes_on_when_the_new_one_is_killed_in_the_midst() -> Result<()> {
 fn when_the_old_one_is_killed_in_the_midst_one_generation_is_left_in_the_kernel() -> Result<()> {
     let mut setting = Setting::start()?;
     let mut forwarded = setting.forwarded(50)?;
-    for delay in [0, 200, 400, 600, 800].map(Duration::from_millis) {
+    let whole = duration(&setting)?;
+    for delay in MOMENTS.map(|percent| whole * percent / 100) {
         let before = setting.sluice.status()?;
         let old = Pid::from_raw(before.pid).context("no supervisor")?;
         thread::scope(|scope| {

@@ -10,6 +10,8 @@ use crate::{
     model::FrontendKind,
 };
 use std::{
+    collections::BTreeSet,
+    net::SocketAddr,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering::SeqCst},
@@ -63,6 +65,42 @@ async fn a_drain_answers_what_waits_to_be_accepted() {
         assert!(read_to_end(&mut client).await.ends_with("done"));
     }
     assert_eq!(drain.await.expect("drained"), 0);
+}
+
+/// Clients that have asked something and wait.
+fn asking(address: SocketAddr) -> Vec<std::net::TcpStream> {
+    let ask = |_| {
+        let mut client = std::net::TcpStream::connect(address).expect("connected");
+        std::io::Write::write_all(&mut client, b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+            .expect("write");
+        client
+    };
+    (0..32).map(ask).collect()
+}
+
+#[tokio::test]
+async fn who_retires_leaves_sockets_that_another_has_and_empties_those_that_nobody_has() {
+    let origin = Origin::named("served").await;
+    let web = || vec![backend("web", [origin.address])];
+    for is_gone in [false, true] {
+        let sockets = bind("127.0.0.1:0".parse().expect("address"), 1).expect("bind");
+        let address = sockets[0].local_addr().expect("address");
+        let copies: Vec<_> = sockets.iter().map(|socket| socket.try_clone().expect("a copy")).collect();
+        let old = Proxy::on(vec![sockets], FrontendKind::Http(http_frontend()), web(), |_| ());
+        let mut clients = if is_gone { asking(address) } else { Vec::new() };
+        let gone = BTreeSet::from_iter(is_gone.then_some(address));
+        assert_eq!(old.threads.retire(Some(Duration::from_secs(5)), gone).await, 0);
+        let next = (!is_gone).then(|| {
+            clients = asking(address);
+            Proxy::on(vec![copies], FrontendKind::Http(http_frontend()), web(), |_| ())
+        });
+        for client in clients {
+            client.set_nonblocking(true).expect("a socket");
+            let mut client = tokio::net::TcpStream::from_std(client).expect("a socket");
+            assert!(read_to_end(&mut client).await.contains("served"), "{is_gone}");
+        }
+        drop(next);
+    }
 }
 
 #[tokio::test]

@@ -86,7 +86,7 @@ fn demand(clients: Option<&Clients>) -> Demand {
             context.update(pem.as_bytes());
         }
     };
-    if let Some(Clients { authorities, revoked, required, .. }) = clients {
+    if let Some(Clients { authorities, revoked, required }) = clients {
         add(authorities);
         add(revoked);
         context.update(&[u8::from(*required)]);

@@ -21,7 +21,7 @@ use crate::{
     supervisor::lock::Lock,
 };
 use anyhow::{Context, bail};
-use std::path::PathBuf;
+use std::path::Path;
 use tokio::time::timeout;
 use tracing::{error, info, warn};
 
@@ -40,6 +40,17 @@ pub(in crate::supervisor) struct Prepared {
     lock: Lock,
     carry: Option<Carry>,
     fresh: Fresh,
+}
+
+/// What the binary that runs says of its maps.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::supervisor) struct Running {
+    /// Their schema.
+    pub(in crate::supervisor) schema: u64,
+    /// Rows of them mean what ours do, whatever the schema.
+    pub(in crate::supervisor) may_carry: bool,
+    /// Flows that cannot be carried may be dropped.
+    pub(in crate::supervisor) drop_flows: bool,
 }
 
 /// Maps that nobody used before us. Dropped before it is [settled](Self::settle), they go.
@@ -64,26 +75,24 @@ impl Drop for Fresh {
 
 impl Prepared {
     /// Loads the program and, if it needs others than are there, its maps. `lock`: that of the kernel half that runs.
-    /// `may_carry`: rows of maps of another schema mean what ours do.
-    pub(in crate::supervisor) fn load(
-        global: &Global,
-        lock: Option<Lock>,
-        may_carry: bool,
-        drop_flows: bool,
-    ) -> anyhow::Result<Self> {
+    pub(in crate::supervisor) fn load(global: &Global, lock: Option<Lock>, running: &Running) -> anyhow::Result<Self> {
+        let Running { schema, may_carry, drop_flows } = *running;
         let object = object()?;
         let pins = Pins::new(&global.pin_dir);
+        let theirs = pins.of_schema(schema);
+        if lock.is_some() && theirs != pins.maps() && pins.maps().exists() {
+            pins.remove(&[pins.maps()])?; // Of an upgrade that was cut off; those who run do not use them.
+        }
         pins.prepare()?;
         let lock = lock.map_or_else(|| Lock::on(pins.root()), Ok)?;
         let loaded = load(object, &pins, Frozen { hash_key: global.hash_key, track_budget: global.track_budget })?;
         let fresh = Fresh((!loaded.adopted).then(|| pins.clone()));
-        let carry = match loaded.stale.as_slice() {
-            _ if loaded.adopted => None,
-            [] => None,
-            [directory] if may_carry => carry(&pins, directory, drop_flows)?,
-            _ if drop_flows => None,
-            [_] => bail!("{UNABLE}: their rows mean something else; {HELP}"),
-            _ => bail!("{UNABLE}: there are maps of several other versions; {HELP}"),
+        let stale = if loaded.adopted { &[] } else { loaded.stale.as_slice() };
+        let carry = match stale.iter().find(|directory| **directory == theirs).or(stale.first()) {
+            None => None,
+            Some(directory) if may_carry => carry(&pins, directory, drop_flows)?,
+            Some(_) if drop_flows => None,
+            Some(_) => bail!("{UNABLE}: their rows mean something else; {HELP}"),
         };
         Ok(Self { loaded, pins, lock, carry, fresh })
     }
@@ -101,7 +110,7 @@ impl Prepared {
         let devices = attach::numbers(interfaces)?;
         let routing = Routing::start(RoutingMaps::open(&pins)?, Events::open(&pins)?, &devices, &servers)?;
         timeout(SYNC_TIMEOUT, routing.synced()).await.context("the network could not be read in time")??;
-        let program = Program::Held(Held { loaded, attachments: Vec::new(), carry });
+        let program = Program::Held(Box::new(Held { loaded, attachments: Vec::new(), carry }));
         Ok(Kernel { pins, rings, routing, program, lock, fresh })
     }
 }
@@ -112,7 +121,7 @@ const UNABLE: &str = "flows cannot be carried over into the maps of this version
 const HELP: &str =
     "`sluice upgrade --drop-flows` goes on without them, and connections whose slots have moved may break";
 
-fn carry(pins: &Pins, directory: &PathBuf, drop_flows: bool) -> anyhow::Result<Option<Carry>> {
+fn carry(pins: &Pins, directory: &Path, drop_flows: bool) -> anyhow::Result<Option<Carry>> {
     match Carry::open(pins, directory) {
         Ok(carry) => Ok(Some(carry)),
         Err(error) if drop_flows => {
@@ -134,7 +143,7 @@ impl Kernel {
         self.routing.hold().await?;
         if let Program::Kept(keeper) = &mut self.program {
             let (loaded, attachments) = keeper.let_go().await.context("nobody looks after the program")?;
-            self.program = Program::Held(Held { loaded, attachments, carry: None });
+            self.program = Program::Held(Box::new(Held { loaded, attachments, carry: None }));
         }
         Ok(())
     }
@@ -142,7 +151,7 @@ impl Kernel {
     /// Goes on after [`hold`](Self::hold): the program is where it was before, whoever has replaced it meanwhile.
     pub(in crate::supervisor) fn go_on(&mut self, interfaces: &[String]) -> anyhow::Result<()> {
         if let Program::Held(held) = &mut self.program {
-            let Held { loaded, attachments, .. } = held;
+            let Held { loaded, attachments, .. } = &mut **held;
             for (name, attached) in attachments.iter_mut().filter(|(_, attached)| attached.is_ok()) {
                 let again = attach::attach(loaded, &self.pins, std::slice::from_ref(name));
                 match again.map(|mut again| again.pop()) {
@@ -160,7 +169,8 @@ impl Kernel {
 
     /// Puts the program in the place of the old one, in place where that runs, and looks after it from now on.
     pub(in crate::supervisor) fn attach(&mut self, interfaces: &[String]) -> anyhow::Result<()> {
-        let Program::Held(Held { loaded, attachments, carry }) = &mut self.program else { return Ok(()) };
+        let Program::Held(held) = &mut self.program else { return Ok(()) };
+        let Held { loaded, attachments, carry } = &mut **held;
         let attached = attach::attach(loaded, &self.pins, interfaces)?;
         self.routing.attached(attached.iter().map(|attached| attached.ifindex).collect())?;
         *attachments = attached.into_iter().map(|attached| (attached.interface.clone(), Ok(attached))).collect();
@@ -189,7 +199,8 @@ impl Kernel {
     /// Has the program looked after.
     fn keep(&mut self) {
         self.program = match std::mem::replace(&mut self.program, Program::Gone) {
-            Program::Held(Held { loaded, attachments, .. }) => {
+            Program::Held(held) => {
+                let Held { loaded, attachments, .. } = *held;
                 Program::Kept(Keeper::start(loaded, self.pins.clone(), self.routing.clone(), attachments))
             }
             other @ (Program::Kept(_) | Program::Gone) => other,

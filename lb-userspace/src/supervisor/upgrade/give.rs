@@ -21,7 +21,7 @@ use std::{
 };
 use tokio::{
     process::{Child, Command},
-    time::{sleep, timeout},
+    time::{Instant, sleep, timeout},
 };
 use tracing::{error, info, warn};
 
@@ -81,11 +81,13 @@ impl Supervisor {
         successor.greet(&Greeting::new(self.generation, drop_flows)).await?;
         self.give(successor).await?;
         let (ToOld::Prepared, _) = self.hear_of(successor).await? else { bail!("the new binary spoke out of turn") };
+        let held = Instant::now();
         let state = self.hold().await?;
         successor.send(&ToNew::Take, &[state.as_fd()]).await?;
         let (ToOld::Ready, Some(report)) = self.hear_of(successor).await? else {
             bail!("the new binary spoke out of turn")
         };
+        info!(held = ?held.elapsed(), "verdicts have waited for the new binary");
         let report = from_memory_file(report, REPORT_LIMIT).context("the report of the new binary cannot be read")?;
         // Before it says a word itself: only the main process is believed.
         self.notify.main_pid(successor.pid);

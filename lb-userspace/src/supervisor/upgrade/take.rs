@@ -9,7 +9,7 @@ use crate::{
         Configuration, Options, Supervisor, bind_metrics,
         certificates::Watch,
         complain,
-        kernel::{Kernel, Prepared},
+        kernel::{Kernel, Prepared, Running},
         limits,
         listeners::Listeners,
         lock::Lock,
@@ -80,9 +80,8 @@ impl Supervisor {
             return Err(error);
         }
         // Whoever handed over may have died since: then it is ours all the more.
-        match line.receive::<ToNew>().await {
-            Ok(Some((ToNew::Yours, _)) | None) => {}
-            Ok(Some(_)) | Err(_) => warn!("the old binary ends without a word"),
+        if !matches!(line.receive().await, Ok(Some((ToNew::Yours, _)) | None)) {
+            warn!("the old binary ends without a word");
         }
         if let Some(kernel) = &mut supervisor.kernel {
             kernel.clear_up(&supervisor.started.interfaces);
@@ -202,8 +201,9 @@ fn prepare_kernel(
         None if configuration.model.needs_kernel() => None,
         None => return Ok(None),
     };
-    let may_carry = !greeting.has_other_rows();
-    Prepared::load(global, lock, may_carry, greeting.drop_flows).map(Some)
+    let Greeting { schema, drop_flows, .. } = *greeting;
+    let running = Running { schema, may_carry: !greeting.has_other_rows(), drop_flows };
+    Prepared::load(global, lock, &running).map(Some)
 }
 
 impl Inherited {
