@@ -13,7 +13,7 @@ use std::{
 };
 
 /// Longest wait for systemd to come up.
-const BOOT: Duration = Duration::from_secs(60);
+const BOOT: Duration = Duration::from_mins(1);
 
 /// `$1`: a directory to work in; `$2`: the name of the machine. A cgroup of its own comes first, so that nothing that systemd
 /// makes is left elsewhere.

@@ -128,11 +128,15 @@ impl Mutation {
 
     /// Changes a value, a key or a header, if there is one of the kind that is looked for.
     fn values(self, text: &str, random: &mut Random) -> String {
-        let suits = |line: &&str| match self {
-            Self::LostHeader => line.starts_with('['),
-            Self::HugeNumber | Self::UnknownUnit => is_pair(line) && line.contains(|one: char| one.is_ascii_digit()),
-            Self::SwapAddresses => line.contains("address"),
-            _ => is_pair(line),
+        let needs_number = [Self::HugeNumber, Self::UnknownUnit].contains(&self);
+        let suits = |line: &&str| {
+            if self == Self::LostHeader {
+                line.starts_with('[')
+            } else if self == Self::SwapAddresses {
+                line.contains("address")
+            } else {
+                is_pair(line) && (!needs_number || line.contains(|one: char| one.is_ascii_digit()))
+            }
         };
         let chosen: Vec<_> = text.lines().filter(suits).collect();
         if chosen.is_empty() {
@@ -154,7 +158,18 @@ impl Mutation {
             Self::OpenString => format!("{key}= \"{}", value.trim().trim_matches('"')),
             Self::LostHeader => String::new(),
             Self::LongLine => format!("{key}= \"{}\"", "x".repeat(1 << 20)),
-            _ => format!("{key}={foreign}"),
+            Self::Truncate
+            | Self::DuplicateLine
+            | Self::DeleteLine
+            | Self::SwapLines
+            | Self::FlipBytes
+            | Self::Nul
+            | Self::InvalidUtf8
+            | Self::ForeignValue
+            | Self::SwapAddresses
+            | Self::Hundredfold
+            | Self::Empty
+            | Self::Garbage => format!("{key}={foreign}"),
         };
         let mut whole = String::with_capacity(text.len() + spoiled.len());
         let (mut is_done, mut is_swapped) = (false, self != Self::SwapAddresses);
@@ -229,7 +244,8 @@ mod tests {
         let path = directory.path().join("sluice.toml");
         let (examples, mut random) = (examples(), Random::new(1));
         let (mut taken, mut refused, mut slowest) = (0, 0, Duration::ZERO);
-        for round in 0..2_000 {
+        let rounds = if std::env::var_os("SLUICE_LONG").is_some() { 2_000 } else { 400 };
+        for round in 0..rounds {
             let mutation = Mutation::ALL[round % Mutation::ALL.len()];
             let (name, text) = &examples[round / Mutation::ALL.len() % examples.len()];
             // A hundred times the reference is for optimised builds.
@@ -263,7 +279,7 @@ mod tests {
                 }
             }
         }
-        assert!(taken > 100 && refused > 1_000, "{taken} taken, {refused} refused");
+        assert!(taken > rounds / 20 && refused > rounds / 2, "{taken} taken, {refused} refused");
         println!("{taken} taken, {refused} refused, the slowest within {slowest:?}");
     }
 }

@@ -20,7 +20,9 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use std::{
     collections::{BTreeMap, BTreeSet},
-    env, fs,
+    env,
+    fmt::Write as _,
+    fs,
     panic::resume_unwind,
     process::Command,
     thread,
@@ -65,26 +67,28 @@ enum Deed {
 /// Which servers, VIPs and weights there are. Whatever it is, `web1` and `web2` are servers of `echo`.
 fn config(lab: &Lab, which: usize) -> Result<String> {
     let (check, script) = (scene::FAST_CHECK, "/bin/true");
-    let servers: &[&str] = if which % 2 == 0 { &WEBS } else { &["web1", "web2"] };
+    let servers: &[&str] = if which.is_multiple_of(2) { &WEBS } else { &["web1", "web2"] };
     let mut text = "on_stop = \"keep\"\nstop_timeout = \"2s\"\nexec_checks = true\nexec_user = \"daemon\"\n".to_owned();
     text += &scene::config(lab, "nat", servers)?;
     if which >= 2 {
         text = text.replacen("name = \"web1\"\n", "name = \"web1\"\nweight = 3\n", 1);
     }
-    text += &format!(
+    write!(
+        text,
         "[frontend.web]\nmode = \"http\"\nbind = \"{PROXY_VIP}:80\"\ndefault_backend = \"web\"\n\
          [backend.web]\nbalance = \"roundrobin\"\ncheck = {check}\n{}\
          [frontend.other]\nmode = \"tcp\"\nbind = \"{PROXY_VIP}:81\"\ndefault_backend = \"other\"\n\
          [backend.other]\ncheck = {{ type = \"exec\", command = \"{script}\", interval = \"200ms\" }}\n{}",
         lab.servers("web", &["web1"], 8080)?,
         lab.servers("other", &["web1"], 8080)?
-    );
-    if which % 3 == 0 {
-        text += &format!(
+    )?;
+    if which.is_multiple_of(3) {
+        write!(
+            text,
             "[frontend.more]\nmode = \"l4\"\nbind = \"{NAT_VIP}:80\"\ndefault_backend = \"more\"\n\
              [backend.more]\nbalance = \"maglev\"\nforward = \"nat\"\ncheck = {check}\n{}",
             lab.servers("more", &["web1"], 8080)?
-        );
+        )?;
     }
     Ok(text)
 }

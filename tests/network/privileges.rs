@@ -84,7 +84,7 @@ user = [{{ name = "u", insecure_password = "{PASSWORD}-too" }}]
         pem.lines().filter(|line| !line.starts_with("-----") && line.len() > 20).map(|line| line.as_bytes().to_vec());
     // Of the DER form the middle, where the private number is; the end is the public one.
     let inside = der.get(36..60).context("a key")?.to_vec();
-    let hex = inside.iter().map(|byte| format!("{byte:02x}")).collect::<String>().into_bytes();
+    let hex: Vec<u8> = inside.iter().flat_map(|byte| format!("{byte:02x}").into_bytes()).collect();
     let hidden = lines.chain([inside, hex, PASSWORD.as_bytes().to_vec()]).collect();
     Ok((more, hidden))
 }

@@ -29,75 +29,94 @@ pub(crate) const SITE: Listen = Listen { site: "web", port: 8080, keep_alive: tr
 const WEBS: [&str; 3] = ["web1", "web2", "web3"];
 const SOCKETS: u16 = 9001;
 
-/// The configuration after so many reloads: an `http`, an `l4` and a `tcp` frontend that are always there, and beside them others,
-/// and backends, servers, weights and limits that are not the same twice.
-pub(crate) fn config(lab: &Lab, round: usize) -> Result<String> {
-    let weighed = |backend: &str, names: &[&str]| -> Result<String> {
-        let servers = lab.servers(backend, names, 8080)?;
-        let weigh = |(number, line): (usize, &str)| match line.starts_with("name") {
-            true => format!("{line}\nweight = {}\n", 1 + (number + round) % 5),
-            false => format!("{line}\n"),
-        };
-        Ok(servers.lines().enumerate().map(weigh).collect())
-    };
-    let third = if round % 2 == 0 { 3 } else { 2 };
-    let mut text = format!(
-        r#"
+/// What is always there. `{…}` stands for what is not the same twice.
+const CONFIG: &str = r#"
 [defaults]
 timeout_tunnel = "1h"
 [frontend.web]
 mode = "http"
-bind = [{{ address = "{PROXY_VIP}:80" }}, {{ address = "{PROXY_VIP}:443", tls = {{ certificates = "certs" }} }}]
-maxconn = {}
+bind = [{ address = "{proxy}:80" }, { address = "{proxy}:443", tls = { certificates = "certs" } }]
+maxconn = {maxconn}
 default_backend = "web"
 acl.socket = "path /socket"
-rule = [{{ if = "socket", use = "sockets" }}]
+rule = [{ if = "socket", use = "sockets" }]
 [backend.web]
 balance = "roundrobin"
-check = {FAST_CHECK}
-{}
+check = {check}
+{web}
 [backend.sockets]
-check = {FAST_CHECK}
-{}
+check = {check}
+{sockets}
 [frontend.fast]
 mode = "l4"
-bind = "{NAT_VIP}:80"
+bind = "{nat}:80"
 default_backend = "fast"
 [backend.fast]
 balance = "maglev"
 forward = "nat"
 transition = "5s"
-check = {FAST_CHECK}
-{}
+check = {check}
+{fast}
 [frontend.sql]
 mode = "tcp"
-bind = "{PROXY_VIP}:5432"
+bind = "{proxy}:5432"
 default_backend = "sql"
 [backend.sql]
-check = {FAST_CHECK}
-{}
-"#,
-        10_000 + round,
-        weighed("web", &WEBS[..third])?,
-        lab.servers("sockets", &["web1"], SOCKETS)?,
-        weighed("fast", &WEBS[..third])?,
-        lab.servers("sql", &["web1"], 5432)?,
-    );
-    if round % 3 == 1 {
-        text += &format!(
-            "[frontend.more]\nmode = \"http\"\nbind = \"{PROXY_VIP}:8081\"\ndefault_backend = \"more{round}\"\n\
-             [backend.more{round}]\nbalance = \"leastconn\"\n{}",
-            lab.servers(&format!("more{round}"), &["web2"], 8080)?
-        );
-    }
-    if round % 4 == 2 {
-        text += &format!(
-            "[frontend.others]\nmode = \"l4\"\nbind = \"{NAT_VIP}:81\"\ndefault_backend = \"others\"\n\
-             [backend.others]\nbalance = \"maglev\"\nforward = \"nat\"\n{}",
-            lab.servers("others", &["web1", "web2"], 8080)?
-        );
-    }
-    Ok(text)
+check = {check}
+{sql}
+"#;
+
+/// Comes and goes.
+const MORE: &str = r#"
+[frontend.more]
+mode = "http"
+bind = "{proxy}:8081"
+default_backend = "more{round}"
+[backend.more{round}]
+balance = "leastconn"
+{more}
+"#;
+
+/// Likewise.
+const OTHERS: &str = r#"
+[frontend.others]
+mode = "l4"
+bind = "{nat}:81"
+default_backend = "others"
+[backend.others]
+balance = "maglev"
+forward = "nat"
+{others}
+"#;
+
+/// The configuration after so many reloads: an `http`, an `l4` and a `tcp` frontend that are always there, and beside them
+/// others, and backends, servers, weights and limits that are not the same twice.
+pub(crate) fn config(lab: &Lab, round: usize) -> Result<String> {
+    let webs = if round.is_multiple_of(2) { &WEBS[..] } else { &["web1", "web2"] };
+    let weighed = |backend: &str| -> Result<String> {
+        let servers = lab.servers(backend, webs, 8080)?;
+        let weigh = |(number, line): (usize, &str)| {
+            let weight = format!("weight = {}\n", 1 + (number + round) % 5);
+            format!("{line}\n{}", if line.starts_with("name") { weight } else { String::new() })
+        };
+        Ok(servers.lines().enumerate().map(weigh).collect())
+    };
+    let more = if round % 3 == 1 { MORE } else { "" };
+    let others = if round % 4 == 2 { OTHERS } else { "" };
+    let filled = [
+        ("{check}", FAST_CHECK.to_owned()),
+        ("{proxy}", PROXY_VIP.to_string()),
+        ("{nat}", NAT_VIP.to_string()),
+        ("{maxconn}", (10_000 + round).to_string()),
+        ("{round}", round.to_string()),
+        ("{web}", weighed("web")?),
+        ("{fast}", weighed("fast")?),
+        ("{sockets}", lab.servers("sockets", &["web1"], SOCKETS)?),
+        ("{sql}", lab.servers("sql", &["web1"], 5432)?),
+        ("{more}", lab.servers(&format!("more{round}"), &["web2"], 8080)?),
+        ("{others}", lab.servers("others", &["web1", "web2"], 8082)?),
+    ];
+    Ok(filled.iter().fold([CONFIG, more, others].concat(), |text, (place, value)| text.replace(place, value)))
 }
 
 /// The lab, its servers, and the daemon.
@@ -122,14 +141,14 @@ impl Scenario {
     /// Another configuration, every third time with another certificate; by verb and by signal.
     pub(crate) fn reload(&self, round: usize) -> Result<()> {
         let before = self.sluice.status()?.generation;
-        if round % 3 == 0 {
+        if round.is_multiple_of(3) {
             fs::write(self.lab.directory().join("certs/a.pem"), made("a.test")?.1)?;
         }
         self.sluice.write_config(&self.lab, &config(&self.lab, round)?)?;
-        if round % 2 == 0 {
-            self.sluice.command(&["reload"])?
+        if round.is_multiple_of(2) {
+            self.sluice.command(&["reload"])?;
         } else {
-            self.sluice.signal(Signal::HUP)?
+            self.sluice.signal(Signal::HUP)?;
         }
         wait::until("the reload", SOON, || {
             let status = self.sluice.status()?;
@@ -242,7 +261,7 @@ fn what_is_open_for_long_survives_reloads() -> Result<()> {
         open.len(),
         before.len()
     );
-    drop((logins, database));
+    drop((open, logins, database));
     scenario.sluice.stop()
 }
 
@@ -286,8 +305,12 @@ fn a_storm_of_signals_ends_with_the_last_file_and_costs_little() -> Result<()> {
     .with_context(|| sluice.log())?;
     let last = sluice.status()?.generation;
     let (reloads, most) = (last - before.generation, took.as_secs() * 4 + 4);
-    let spent: Vec<_> =
-        pids.map(used).into_iter().zip(spent).map(|(now, then)| Ok(now? - then?)).collect::<Result<_>>()?;
+    let spent: Vec<_> = pids
+        .map(used)
+        .into_iter()
+        .zip(spent)
+        .map(|(now, then)| Ok(now?.saturating_sub(then?)))
+        .collect::<Result<_>>()?;
     println!("{round} signals in {took:.1?}: {reloads} reloads, CPU of supervisor and worker {spent:.1?}");
     ensure!(reloads <= most, "{reloads} reloads in {took:?}");
     ensure!(!sluice.log().contains("configuration refused"), "{}", sluice.log());

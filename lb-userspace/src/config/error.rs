@@ -9,7 +9,7 @@ use std::{error::Error, fmt};
 
 /// Errors that are shown; of the others only how many there are. Nobody reads more, and a file that was spoiled as a whole
 /// can have a hundred thousand.
-const MOST_SHOWN: usize = 200;
+const MOST_SHOWN: usize = 1_000;
 /// Longest message in bytes: the longest of ours lists all keys of a table.
 const MOST_WORDS: usize = 4 << 10;
 /// Longest lines in bytes that are shown.

@@ -215,10 +215,10 @@ impl Pins {
 fn require_own(path: &Path) -> Result<(), PinsError> {
     let found = fs::symlink_metadata(path).map_err(|error| PinsError::Directory(path.to_owned(), error))?;
     let (owner, mode, own) = (found.uid(), found.mode() & 0o7777, rustix::process::geteuid().as_raw());
-    match (found.is_dir(), owner == own && mode & 0o077 == 0) {
+    match (found.is_dir(), owner != own || mode & 0o077 != 0) {
         (false, _) => Err(PinsError::NoDirectory(path.to_owned())),
-        (true, false) => Err(PinsError::Shared { path: path.to_owned(), owner, mode, own }),
-        (true, true) => Ok(()),
+        (true, true) => Err(PinsError::Shared { path: path.to_owned(), owner, mode, own }),
+        (true, false) => Ok(()),
     }
 }
 

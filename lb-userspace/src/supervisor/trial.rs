@@ -189,7 +189,8 @@ mod tests {
     use std::os::unix::fs::PermissionsExt as _;
 
     fn bundle(server: &str) -> Bundle {
-        let text = format!("[backend.b]\nserver = [{{ name = \"{server}\", address = \"10.0.0.1:80\" }}]\n");
+        let text =
+            format!("[frontend]\n[backend.b]\nserver = [{{ name = \"{server}\", address = \"10.0.0.1:80\" }}]\n");
         Bundle { files: vec![ConfigFile { path: "a.toml".to_owned(), text }], cpus: 1, ..Bundle::default() }
     }
 

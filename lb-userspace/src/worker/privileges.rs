@@ -62,6 +62,8 @@ pub fn keep_memory_private() -> io::Result<()> {
 pub fn confine_worker() {
     l7::log::read_zone();
     counters::read_cpus();
+    // Random numbers ask once how copies of this machine are told from it; where there is no answer they do without.
+    aws_lc_rs::rand::fill(&mut [0]).unwrap_or_default();
     files::close();
     calls::keep_to_those_of_the_worker(std::process::id());
 }

@@ -21,17 +21,19 @@ impl Traces {
             Ok(serde_json::from_str(&process::run(command.arg("-j").args(arguments))?)?)
         };
         let program = json(&["net", "show", "dev", DEVICE])?;
-        let program = program[0]["xdp"][0]["id"].as_u64().with_context(|| format!("no program: {program}"))?;
+        let program =
+            program.pointer("/0/xdp/0/id").and_then(Value::as_u64).with_context(|| format!("no program: {program}"))?;
         let shown = json(&["prog", "show", "id", &program.to_string()])?;
-        let maps = shown["map_ids"].as_array().into_iter().flatten().filter_map(Value::as_u64).collect();
-        let of_program = |link: &&Value| link["prog_id"].as_u64() == Some(program);
+        let maps =
+            shown.get("map_ids").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_u64).collect();
+        let of_program = |link: &&Value| link.get("prog_id").and_then(Value::as_u64) == Some(program);
         let links = json(&["link", "show"])?;
         let links = links.as_array().into_iter().flatten().filter(of_program);
-        Ok(Self { maps, program, links: links.filter_map(|link| link["id"].as_u64()).collect() })
+        Ok(Self { maps, program, links: links.filter_map(|link| link.get("id").and_then(Value::as_u64)).collect() })
     }
 
     /// What of it is still there. The kernel frees some of it a moment later.
-    fn left(&self) -> Result<Vec<String>> {
+    fn left(&self) -> Vec<String> {
         let of = |kind: &'static str, ids: &[u64]| -> Vec<String> {
             let is_there = |id: &&u64| {
                 let mut command = Command::new("bpftool");
@@ -39,7 +41,7 @@ impl Traces {
             };
             ids.iter().filter(is_there).map(|id| format!("{kind} {id}")).collect()
         };
-        Ok([of("map", &self.maps), of("prog", &[self.program]), of("link", &self.links)].concat())
+        [of("map", &self.maps), of("prog", &[self.program]), of("link", &self.links)].concat()
     }
 }
 
@@ -76,7 +78,7 @@ fn detach(scene: &Scene) -> Result<()> {
 
 fn is_nothing_left(scene: &Scene, traces: &Traces, before: &str) -> Result<()> {
     wait::until("the kernel to free what was detached", SOON, || {
-        let left = traces.left()?;
+        let left = traces.left();
         ensure!(left.is_empty(), "left: {left:?}");
         Ok(Some(()))
     })?;

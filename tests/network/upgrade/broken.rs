@@ -1,7 +1,7 @@
 //! Upgrades that fail, at every stage, and processes that die in their midst.
 
 use super::{GONE, Setting, config, vip};
-use crate::scene::{SOON, WEBS};
+use crate::scene::{SOON, WEBS, is_long};
 use anyhow::{Context, Result, ensure};
 use lb_tests::{
     binary,
@@ -73,8 +73,10 @@ fn what_fails_before_it_is_ready_leaves_the_old_one_serving_and_says_why() -> Re
     setting.over()
 }
 
-/// Moments of an upgrade, mostly towards its end, when things happen: in percent of the time that one takes.
-const MOMENTS: [u32; 9] = [0, 30, 60, 75, 85, 90, 95, 100, 110];
+/// Moments of an upgrade, mostly towards its end, when things happen, in percent of the time that one takes.
+fn moments() -> &'static [u32] {
+    if is_long() { &[0, 30, 60, 75, 85, 90, 95, 100, 110] } else { &[0, 70, 90] }
+}
 
 /// How long an upgrade takes here and now.
 fn duration(setting: &Setting) -> Result<Duration> {
@@ -84,15 +86,16 @@ fn duration(setting: &Setting) -> Result<Duration> {
     Ok(begun.elapsed())
 }
 
-/// The new supervisor, once there is one.
-fn successor(setting: &Setting) -> Result<Pid> {
+/// The new supervisor beside the `old` one, once there is one.
+fn successor(setting: &Setting, old: i32) -> Result<Pid> {
     wait::until("the new binary", SOON, || {
         let pids = process::run(Command::new("ip").args(["netns", "pids", setting.lab.balancer.name()]))?;
         let is_new = |pid: &&str| {
             fs::read(format!("/proc/{pid}/cmdline"))
                 .is_ok_and(|line| line.windows(11).any(|part| part == b"--take-over"))
         };
-        Ok(pids.lines().find(is_new).and_then(|pid| Pid::from_raw(pid.parse().ok()?)))
+        let new = pids.lines().filter(is_new).find_map(|pid| pid.parse().ok().filter(|pid| *pid != old));
+        Ok(new.and_then(Pid::from_raw))
     })
 }
 
@@ -104,19 +107,16 @@ fn the_old_one_goes_on_when_the_new_one_is_killed_in_the_midst() -> Result<()> {
     let whole = duration(&setting)?;
     let before = sluice.status()?;
     let mut failed = 0;
-    for delay in MOMENTS.map(|percent| whole * percent / 100) {
+    for delay in moments().iter().map(|percent| whole * *percent / 100) {
         let output = thread::scope(|scope| {
             let upgrading = scope.spawn(|| sluice.cli(&["upgrade"]));
-            let new = successor(&setting)?;
+            let new = successor(&setting, before.pid)?;
             thread::sleep(delay);
-            // It may have taken over by now, and then it is the daemon.
-            if !upgrading.is_finished() {
-                kill_process(new, Signal::KILL).unwrap_or_default();
-            }
+            kill_process(new, Signal::KILL).unwrap_or_default();
             upgrading.join().ok().context("panicked")?
         })?;
         if output.status.success() {
-            println!("after {delay:?} it had taken over; {failed} times it had not");
+            println!("after {delay:?} it had taken over, and was the daemon; {failed} times it was not");
             break;
         }
         failed += 1;
@@ -140,12 +140,12 @@ fn when_the_old_one_is_killed_in_the_midst_one_generation_is_left_in_the_kernel(
     let mut setting = Setting::start()?;
     let mut forwarded = setting.forwarded(50)?;
     let whole = duration(&setting)?;
-    for delay in MOMENTS.map(|percent| whole * percent / 100) {
+    for delay in moments().iter().map(|percent| whole * *percent / 100) {
         let before = setting.sluice.status()?;
         let old = Pid::from_raw(before.pid).context("no supervisor")?;
         thread::scope(|scope| {
             let upgrading = scope.spawn(|| setting.sluice.cli(&["upgrade"]));
-            successor(&setting)?;
+            successor(&setting, before.pid)?;
             thread::sleep(delay);
             kill_process(old, Signal::KILL).unwrap_or_default();
             upgrading.join().ok().context("panicked")?

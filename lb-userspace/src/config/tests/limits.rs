@@ -45,11 +45,11 @@ fn the_kernel_half_has_none() {
 
 #[test]
 fn a_limit_of_memory_has_a_unit_and_is_enough() {
-    let text = |memory: &str| format!("[global]\nmax_memory = {memory}\n");
-    let taken = |text: &str| model(text).global.max_memory;
-    assert_eq!((taken(""), taken(&text("\"64MiB\""))), (None, Some(64 << 20)));
-    assert_eq!(said(&text("\"63MiB\"")), ["`max_memory` must be at least 64MiB"]);
-    assert_eq!(said(&text("512")), ["a size needs a unit"]);
-    assert_eq!(said(&text("\"512\"")), ["a size needs a unit"]);
-    assert_eq!(said(&text("\"2 pints\"")), ["`2 pints` is not a size: unknown unit"]);
+    let with = |memory: &str| text(&format!("max_memory = {memory}"), "", "", "");
+    assert_eq!(model(&text("", "", "", "")).global.max_memory, None);
+    assert_eq!(model(&with("\"64MiB\"")).global.max_memory, Some(64 << 20));
+    assert_eq!(said(&with("\"63MiB\"")), ["`max_memory` must be at least 64MiB"]);
+    assert_eq!(said(&with("512")), ["a size needs a unit"]);
+    assert_eq!(said(&with("\"512\"")), ["a size needs a unit"]);
+    assert_eq!(said(&with("\"2 pints\"")), ["`2 pints` is not a size: unknown unit"]);
 }

@@ -16,11 +16,10 @@ const SLOW: &[u8] = b"GET /slow HTTP/1.1\r\nHost: a\r\n\r\n";
 
 #[tokio::test]
 async fn idle_clients_go_busy_ones_finish_and_new_ones_wait_until_there_is_memory_again() {
-    let origin = Origin::start(|_, head| match head.contains("/slow") {
-        true => Act::Later(SHORT * 4, ok("slow")),
-        false => Act::Answer(ok("fast")),
-    })
-    .await;
+    let act = |_: usize, head: &str| {
+        if head.contains("/slow") { Act::Later(SHORT * 4, ok("slow")) } else { Act::Answer(ok("fast")) }
+    };
+    let origin = Origin::start(act).await;
     let proxy = Proxy::http(http_frontend(), vec![backend("web", [origin.address])]);
     let (mut idle, mut silent, mut busy) = (proxy.connect().await, proxy.connect().await, proxy.connect().await);
     idle.write_all(REQUEST).await.unwrap();

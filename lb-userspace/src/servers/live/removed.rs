@@ -107,7 +107,7 @@ impl Live {
             for (server, live) in backend.servers.iter().zip(live).filter(|(_, live)| !stays.contains(&live.identity)) {
                 let (name, address) = (server.name.clone(), server.address.to_string());
                 let what = RemovedWhat::Server { backend: backend.name.clone(), name, address, live: Arc::clone(live) };
-                remove(what, backend.drain_timeout);
+                remove(what, next.backend(&backend.name).unwrap_or(backend).drain_timeout);
             }
         }
         self.removed = removed;

@@ -25,7 +25,8 @@ impl Registry {
                 && !leaving.contains_key(&identity)
                 && self.may_hold(identity, backend)
             {
-                leaving.insert(identity, self.leaves(identity, backend, server));
+                let within = next.backend(&backend.name).unwrap_or(backend).drain_timeout;
+                leaving.insert(identity, Leaving { within, ..self.leaves(identity, backend, server) });
             }
         }
         let known: BTreeSet<_> = everybody(before).chain(everybody(next)).collect();
@@ -59,7 +60,7 @@ impl Registry {
             backend: backend.name.clone(),
             server: server.name.clone(),
             address: server.address,
-            within: backend.drain_timeout,
+            within: WITHIN,
             until: None,
             is_tracked: backend.track == Track::Full || backend.forward == Forward::FullNat,
             standing: self.standing(identity),

@@ -88,7 +88,7 @@ impl Prepared {
         let loaded = load(object, &pins, Frozen { hash_key: global.hash_key, track_budget: global.track_budget })?;
         let fresh = Fresh((!loaded.adopted).then(|| pins.clone()));
         let stale = if loaded.adopted { &[] } else { loaded.stale.as_slice() };
-        let carry = match stale.iter().find(|directory| **directory == theirs).or(stale.first()) {
+        let carry = match stale.iter().find(|directory| **directory == theirs).or_else(|| stale.first()) {
             None => None,
             Some(directory) if may_carry => carry(&pins, directory, drop_flows)?,
             Some(_) if drop_flows => None,

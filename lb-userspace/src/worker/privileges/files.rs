@@ -22,7 +22,7 @@ pub(super) fn close() {
             warn!(?landlock, "this kernel has no Landlock: the worker is held by its user and its system calls alone");
         }
         Err(error) => {
-            warn!(%error, "Landlock cannot be used: the worker is held by its user and its system calls alone")
+            warn!(%error, "Landlock cannot be used: the worker is held by its user and its system calls alone");
         }
     }
 }
