@@ -26,7 +26,7 @@ use std::{
 };
 
 /// Longest wait for the daemon to be ready, or to be gone.
-const START: Duration = Duration::from_secs(15);
+const START: Duration = Duration::from_secs(30);
 
 /// How a daemon is started, where that is not as always.
 #[derive(Clone, Copy, Debug, Default)]

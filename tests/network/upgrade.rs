@@ -174,18 +174,7 @@ fn upgrades_lose_no_packet_no_flow_and_no_request_and_leave_nothing_behind() -> 
     let stream = Stream::start(&lab.client, vip(), rate);
     let done = AtomicBool::new(false);
     let (longest, unready) = thread::scope(|scope| {
-        // Whoever moves VIPs by it must not move them.
-        let asking = scope.spawn(|| {
-            let mut unready = Vec::new();
-            while !done.load(Ordering::Relaxed) {
-                let output = sluice.cli(&["ready"])?;
-                if !output.status.success() {
-                    unready.push(complaint(&output));
-                }
-                thread::sleep(Duration::from_millis(50));
-            }
-            Ok::<_, anyhow::Error>(unready)
-        });
+        let asking = scope.spawn(|| unready(sluice, &done));
         let mut upgrade = || {
             let mut longest = Duration::ZERO;
             for number in 0..upgrades {
@@ -205,7 +194,7 @@ fn upgrades_lose_no_packet_no_flow_and_no_request_and_leave_nothing_behind() -> 
     let sent = stream.stop()?;
     let exchanges = load.stop()?;
     let failed: Vec<_> = exchanges.iter().filter_map(|exchange| exchange.result.as_ref().err()).collect();
-    let passed = || Ok::<_, anyhow::Error>(forwarded_datagrams(sluice)?);
+    let passed = || forwarded_datagrams(sluice);
     let settled = wait::until("all datagrams to be forwarded", SOON, || Ok((passed()? == sent.sent).then_some(())));
     println!(
         "{upgrades} upgrades, the longest {longest:?}; {} datagrams, {} forwarded, {} echoed; {flows} flows; {} requests, {} failed",
@@ -231,6 +220,19 @@ fn upgrades_lose_no_packet_no_flow_and_no_request_and_leave_nothing_behind() -> 
         "descriptors: {supervisor} and {worker} before, now {after_supervisor} and {after_worker}"
     );
     setting.over()
+}
+
+/// What `sluice ready` complains about until it is done: whoever moves VIPs by it must not move them.
+fn unready(sluice: &Sluice, done: &AtomicBool) -> Result<Vec<String>> {
+    let mut unready = Vec::new();
+    while !done.load(Ordering::Relaxed) {
+        let output = sluice.cli(&["ready"])?;
+        if !output.status.success() {
+            unready.push(complaint(&output));
+        }
+        thread::sleep(Duration::from_millis(50));
+    }
+    Ok(unready)
 }
 
 fn forwarded_datagrams(sluice: &Sluice) -> Result<u64> {
