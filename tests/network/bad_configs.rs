@@ -10,7 +10,7 @@ use lb_tests::{
     lab::{Lab, NAT_VIP, PROXY_VIP},
     mutate::Mutation,
     origin::{Echo, Listen, Nginx},
-    process,
+    process, secret,
     sluice::{Manner, Sluice, Status, complaint},
 };
 use lb_tests_traffic::random::Random;
@@ -296,17 +296,17 @@ fn one_of_fifty_that_fails_opens_none_of_them() -> Result<()> {
     let certs = lab.directory().join("certs");
     fs::create_dir_all(&certs)?;
     for number in 0..50 {
-        fs::write(certs.join(format!("{number}.pem")), certificates::made(&format!("{number}.test"))?.1)?;
+        secret::keep(&certs.join(format!("{number}.pem")), certificates::made(&format!("{number}.test"))?.1)?;
     }
     let in_tls = format!("{{ address = \"{PROXY_VIP}:443\", tls = {{ certificates = \"certs\" }} }}");
     sluice.write_config(&lab, &config(&(binds(80..81) + ", " + &in_tls)))?;
     let good = fs::read(certs.join("31.pem"))?;
     let key_of_another = [certificates::made("x.test")?.0, certificates::made("31.test")?.1].concat();
     for wrong in ["", "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n", &key_of_another] {
-        fs::write(certs.join("31.pem"), wrong)?;
+        secret::keep(&certs.join("31.pem"), wrong)?;
         refused(&before, "a certificate that is none", "31.pem")?;
     }
-    fs::write(certs.join("31.pem"), good)?;
+    secret::keep(&certs.join("31.pem"), good)?;
     sluice.command(&["reload"])?;
     ensure!(opened(&lab, &sluice)?.2 > before.0.2);
     Ok(())

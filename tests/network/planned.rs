@@ -10,6 +10,7 @@ use lb_tests::{
     client::Connection,
     lab::{Lab, PROXY_VIP},
     origin::Nginx,
+    secret,
     sluice::{Sluice, complaint},
 };
 use std::fs;
@@ -24,7 +25,7 @@ fn a_plan_tells_what_the_reload_then_does() -> Result<()> {
     let shown = String::from_utf8_lossy(&output.stdout).into_owned();
     ensure!(output.status.success() && shown == "nothing would change\n", "{shown}{}", complaint(&output));
     sluice.write_config(lab, &config(lab, 1)?)?;
-    fs::write(lab.directory().join("certs/b.pem"), made("b.test")?.1)?;
+    secret::keep(&lab.directory().join("certs/b.pem"), made("b.test")?.1)?;
     let output = plan(&["--exit-code"])?;
     let shown = String::from_utf8_lossy(&output.stdout).into_owned();
     ensure!(output.status.code() == Some(2), "{shown}{}", complaint(&output));

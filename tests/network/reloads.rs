@@ -9,7 +9,7 @@ use lb_tests::{
     client::{Connection, Load, WebSocket, sql},
     lab::{Lab, NAT_VIP, PROXY_VIP},
     origin::{Listen, Nginx, Postgres, websocket},
-    process,
+    process, secret,
     sluice::{Sluice, complete},
     wait,
 };
@@ -132,7 +132,7 @@ impl Scenario {
         let nginx = WEBS.map(|name| Nginx::start(lab.machine(name)?, lab.directory(), &[SITE]));
         let nginx = nginx.into_iter().collect::<Result<_>>()?;
         fs::create_dir_all(lab.directory().join("certs"))?;
-        fs::write(lab.directory().join("certs/a.pem"), made("a.test")?.1)?;
+        secret::keep(&lab.directory().join("certs/a.pem"), made("a.test")?.1)?;
         let sluice = Sluice::start(&lab, &config(&lab, 0)?)?;
         sluice.wait_shares("fast", SOON, |shares| shares.keys().eq(WEBS))?;
         Ok(Self { sluice, lab, _nginx: nginx })
@@ -142,7 +142,7 @@ impl Scenario {
     pub(crate) fn reload(&self, round: usize) -> Result<()> {
         let before = self.sluice.status()?.generation;
         if round.is_multiple_of(3) {
-            fs::write(self.lab.directory().join("certs/a.pem"), made("a.test")?.1)?;
+            secret::keep(&self.lab.directory().join("certs/a.pem"), made("a.test")?.1)?;
         }
         self.sluice.write_config(&self.lab, &config(&self.lab, round)?)?;
         if round.is_multiple_of(2) {

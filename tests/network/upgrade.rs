@@ -12,7 +12,7 @@ use lb_tests::{
     client::{Flows, Load},
     lab::{Lab, NAT_VIP, PROXY_VIP},
     origin::{Echo, Listen, Nginx},
-    process,
+    process, secret,
     sluice::{Sluice, Status, complaint},
     wait,
 };
@@ -55,7 +55,7 @@ impl Setting {
         let echoes = WEBS.into_iter().map(|name| Echo::start(lab.machine(name)?, PORT, lab.directory()));
         let echoes = echoes.collect::<Result<_>>()?;
         let nginx = Nginx::start(lab.machine("web1")?, lab.directory(), &[SITE])?;
-        fs::write(lab.directory().join("a.pem"), made("a.test")?.1)?;
+        secret::keep(&lab.directory().join("a.pem"), made("a.test")?.1)?;
         let sluice = Sluice::start(&lab, &config(&lab)?)?;
         Ok(Self { sluice, _echoes: echoes, _nginx: nginx, lab })
     }

@@ -4,6 +4,7 @@ use anyhow::{Context, Result};
 use lb_tests::{
     lab::{Lab, NAT_VIP, PROXY_VIP},
     origin::{Echo, Listen, Nginx, service},
+    secret,
     sluice::Sluice,
 };
 use std::{collections::BTreeMap, fs, net::SocketAddr};
@@ -40,7 +41,7 @@ impl Site {
         let lab = Lab::new()?;
         service::certificate(lab.directory())?;
         let pem = |name| fs::read_to_string(lab.directory().join(name));
-        fs::write(lab.directory().join("site.pem"), pem("certificate.pem")? + &pem("key.pem")?)?;
+        secret::keep(&lab.directory().join("site.pem"), pem("certificate.pem")? + &pem("key.pem")?)?;
         let echoes = WEBS.into_iter().map(|name| Ok((name, echo(&lab, name)?))).collect::<Result<_>>()?;
         let webs = WEBS.into_iter().map(|name| Ok((name, web(&lab, name)?))).collect::<Result<_>>()?;
         let sluice = Sluice::start(&lab, &config(&lab, Variant::First)?)?;

@@ -112,7 +112,8 @@ fn vacate(interface: &str, name: &str) -> String {
         "a daemon with another `pin_dir` put it there: stop that, or take off what it left: sluice detach --pins DIRECTORY"
             .to_owned()
     } else {
-        format!("stop what put it there, or take it off: ip link set dev {interface} xdp off")
+        let other = "or, if that is a daemon with another `pin_dir`, stop that one";
+        format!("stop what put it there, or take it off: ip link set dev {interface} xdp off; {other}")
     }
 }
 
