@@ -116,15 +116,15 @@ impl FlowTables {
         Ok(census)
     }
 
-    /// Forgets all flows and connections of servers that are gone.
-    pub fn forget(&self, is_gone: impl Fn(ServerId) -> bool + Copy) -> io::Result<()> {
+    /// Forgets all flows and connections of servers that are gone; the others.
+    pub fn forget(&self, is_gone: impl Fn(ServerId) -> bool + Copy) -> io::Result<Census> {
         const NEVER: Timeouts = Timeouts { tcp: Duration::MAX, udp: Duration::MAX };
-        let nobody = &mut Census::default();
-        self.v4.expire::<V4>(NEVER, is_gone, nobody)?;
-        self.v6.expire::<V6>(NEVER, is_gone, nobody)?;
-        self.v4.count::<V4>(is_gone, nobody)?;
-        self.v6.count::<V6>(is_gone, nobody)?;
-        Ok(())
+        let mut census = Census::default();
+        self.v4.expire::<V4>(NEVER, is_gone, &mut census)?;
+        self.v6.expire::<V6>(NEVER, is_gone, &mut census)?;
+        self.v4.count::<V4>(is_gone, &mut census)?;
+        self.v6.count::<V6>(is_gone, &mut census)?;
+        Ok(census)
     }
 
     /// Shows each flow that is remembered: of translated connections the way to the server alone.

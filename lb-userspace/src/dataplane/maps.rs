@@ -139,7 +139,7 @@ impl KernelMaps {
             Write::ZeroServer(id) => self.counters.zero_server(*id).map_err(|error| WriteError::Server(*id, error)),
             Write::ZeroVip(id) => self.counters.zero_vip(*id).map_err(|error| WriteError::VipCounters(*id, error)),
             Write::ForgetFlows(id) => {
-                self.flows.forget(|server| server == *id).map_err(|error| WriteError::Server(*id, error))
+                self.flows.forget(|server| server == *id).map(drop).map_err(|error| WriteError::Server(*id, error))
             }
             Write::PutServer(id, entry) => self.put_server(*id, *entry),
             Write::RemoveServer(id) => self.put_server(*id, ServerEntry::zeroed()),

@@ -2,7 +2,7 @@
 
 use super::Ring;
 use lb_common::{RingId, SLOTS, ServerId};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// The live flows of one moment.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
@@ -63,6 +63,16 @@ impl Census {
     /// Whether a live flow belongs to that slot.
     pub fn has(&self, ring: RingId, slot: usize) -> bool {
         self.slots.get(&ring).and_then(|slots| slots.get(slot)).is_some_and(|flows| *flows > 0)
+    }
+
+    /// Whether a live flow is known by that ring.
+    pub fn names(&self, ring: RingId) -> bool {
+        self.slots.contains_key(&ring)
+    }
+
+    /// The rings that live flows are known by.
+    pub fn rings(&self) -> BTreeSet<RingId> {
+        self.slots.keys().copied().collect()
     }
 
     /// Slots of which live flows are known by rings that are not among these: whatever ring has their VIP now, its slots of

@@ -35,6 +35,7 @@ impl World {
     fn enter(&self, registry: &mut Registry) {
         let resting = registry.resting().collect();
         registry.release(&resting);
+        registry.release_rings(|_| true);
         registry.update(&self.model).unwrap();
         for (identity, standing) in &self.standings {
             registry.set_admin(*identity, standing.admin, By::Operator);

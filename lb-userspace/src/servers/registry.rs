@@ -24,8 +24,8 @@ use std::{
 
 /// Kernel ids and standings. What exists keeps its id; an id that was freed is given out again as late as possible, so
 /// that counters and observers of the old owner have had time to go. That of a server *rests* first, until nothing is
-/// remembered of its flows. Rings are the exception: each that was ever given out has a map in the kernel, of 128 KiB,
-/// which the next one uses again.
+/// remembered of its flows. So does that of a ring, which entries of the flow table name; then it is the next to be given out,
+/// as each ring that was ever used has a map in the kernel, of 128 KiB.
 #[derive(Clone, Debug)]
 pub struct Registry {
     servers: Ids<u64>,
@@ -195,8 +195,24 @@ impl Registry {
 
     /// Nothing is remembered any more of the servers that had these ids.
     pub fn release(&mut self, ids: &BTreeSet<ServerId>) {
-        let released = self.servers.resting.extract_if(.., |id| ids.contains(id));
-        self.servers.free.extend(released);
+        self.servers.release(|id| ids.contains(&id));
+    }
+
+    /// Whether there are rings that are gone, of which flows may still be remembered.
+    pub fn has_resting_rings(&self) -> bool {
+        !self.rings.resting.is_empty()
+    }
+
+    /// Rings that are gone may be given out again if that is true of them.
+    pub fn release_rings(&mut self, is_over: impl Fn(RingId) -> bool) {
+        self.rings.release(is_over);
+    }
+
+    /// Flows are remembered of these rings, so none of them is given out before it was [released](Self::release_rings).
+    pub fn rest_rings(&mut self, named: &BTreeSet<RingId>) {
+        let Ids { free, resting, .. } = &mut self.rings;
+        resting.extend(free.iter().filter(|id| named.contains(id)));
+        free.retain(|id| !named.contains(id));
     }
 
     /// The ring of the backend of that [identity](backend::identity), if an `l4` frontend of that model uses it.
@@ -361,8 +377,8 @@ enum Reuse {
     Late,
     /// After all others, and not before it was released.
     WhenReleased,
-    /// The lowest that is free comes first.
-    Soon,
+    /// When it was released, before all that are higher.
+    WhenReleasedLowestFirst,
 }
 
 impl<K: Copy + Ord> Ids<K> {
@@ -378,7 +394,15 @@ impl<K: Copy + Ord> Ids<K> {
 
     fn lowest_first(mut self) -> Self {
         self.free.make_contiguous().sort_unstable();
-        Self { reuse: Reuse::Soon, ..self }
+        Self { reuse: Reuse::WhenReleasedLowestFirst, ..self }
+    }
+
+    /// Lets go of those that rest and of which that is true.
+    fn release(&mut self, is_over: impl Fn(u16) -> bool) {
+        self.free.extend(self.resting.extract_if(.., |id| is_over(*id)));
+        if self.reuse == Reuse::WhenReleasedLowestFirst {
+            self.free.make_contiguous().sort_unstable();
+        }
     }
 
     fn room(&self) -> usize {
@@ -402,12 +426,8 @@ impl<K: Copy + Ord> Ids<K> {
             }
         }
         match self.reuse {
-            Reuse::WhenReleased => self.resting.extend(freed),
+            Reuse::WhenReleased | Reuse::WhenReleasedLowestFirst => self.resting.extend(freed),
             Reuse::Late => self.free.extend(freed),
-            Reuse::Soon => {
-                self.free.extend(freed);
-                self.free.make_contiguous().sort_unstable();
-            }
         }
     }
 }

@@ -107,8 +107,8 @@ impl Worker {
         if let Some(line) = self.runner.take() {
             running.checker.take_runner(line);
         }
-        let next = running.prepare(&model, found.as_ref().map(|found| &found.tables), log_files)?;
-        if let Some(Found { writer, tables, counters, flows, heartbeat, writing }) = found {
+        let next = running.prepare(&model, found.as_ref(), log_files)?;
+        if let Some(Found { writer, tables, counters, flows, heartbeat, writing, .. }) = found {
             running.counters = Some(counters);
             running.scans = Some(Scans::new(flows, Arc::clone(&writing)));
             running.beats = Some(Beats::new(heartbeat));

@@ -14,7 +14,7 @@ use crate::{
 use anyhow::Context;
 use lb_common::RingId;
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     net::{SocketAddr, TcpListener},
     os::fd::OwnedFd,
     path::PathBuf,
@@ -41,6 +41,8 @@ pub(super) struct Given {
 pub(super) struct Found {
     pub(super) writer: Box<dyn MapWriter>,
     pub(super) tables: Tables,
+    /// Rings that flows are known by, if nobody has them any more.
+    pub(super) rings: BTreeSet<RingId>,
     pub(super) counters: KernelCounters,
     pub(super) flows: FlowTables,
     pub(super) heartbeat: HeartbeatMap,
@@ -55,10 +57,10 @@ impl Found {
         let tables = writer.read().context("cannot read the kernel's maps")?;
         let flows = FlowTables::open(maps)?;
         // A daemon before us may have freed the rows of servers without looking at their flows any more.
-        let forgotten = flows.forget(|server| !tables.servers.contains_key(&server));
-        forgotten.context("cannot look at the flows that the kernel half remembers")?;
+        let census = flows.forget(|server| !tables.servers.contains_key(&server));
+        let rings = census.context("cannot look at the flows that the kernel half remembers")?.rings();
         let heartbeat = HeartbeatMap::open(maps)?;
-        Ok(Self { writer: Box::new(writer), tables, counters, flows, heartbeat, writing: Arc::new(writing) })
+        Ok(Self { writer: Box::new(writer), tables, rings, counters, flows, heartbeat, writing: Arc::new(writing) })
     }
 }
 

@@ -217,6 +217,10 @@ impl Halves {
     /// The flow table was counted, and what was remembered of the servers that had the rows `forgotten` is gone.
     pub fn counted(&mut self, census: Census, begun: Instant, forgotten: &BTreeSet<ServerId>, now: Instant) {
         self.registry.release(forgotten);
+        if self.removed.is_none_or(|removed| removed + SETTLES <= begun) {
+            let rings = &self.current.rings;
+            self.registry.release_rings(|ring| !rings.contains_key(&ring) && !census.names(ring));
+        }
         let have_left = self.see_who_has_left(&census, begun);
         self.census = Some((census, begun));
         if self.settled && (have_left || self.in_transition()) {
@@ -336,7 +340,7 @@ impl Halves {
                     self.rebuilt = Some(now);
                     self.rebuilds += 1;
                 }
-                if writes.iter().any(|write| matches!(write, Write::RemoveServer(_))) {
+                if writes.iter().any(|write| matches!(write, Write::RemoveServer(_) | Write::RemoveRing(_))) {
                     self.removed = Some(now);
                 }
                 self.current = wanted;

@@ -3,7 +3,13 @@
 
 mod wishes;
 
-use super::{given::bound, halves::Halves, pulse::Beats, scans::Scans, watch::Watch};
+use super::{
+    given::{Found, bound},
+    halves::Halves,
+    pulse::Beats,
+    scans::Scans,
+    watch::Watch,
+};
 use crate::{
     admin::{self, metrics, status::Failover},
     channel::message::Interface,
@@ -130,11 +136,14 @@ impl Running {
     pub(super) fn prepare(
         &self,
         model: &Arc<Model>,
-        found: Option<&Tables>,
+        found: Option<&Found>,
         log_files: BTreeMap<PathBuf, OwnedFd>,
     ) -> anyhow::Result<Next> {
         let known = &self.halves.registry;
-        let known = found.map_or_else(|| known.clone(), |tables| known.take_over(tables));
+        let mut known = found.map_or_else(|| known.clone(), |found| known.take_over(&found.tables));
+        if let Some(found) = found {
+            known.rest_rings(&found.rings);
+        }
         let (registry, live) = self.state_for(model, known)?;
         let logging = model.frontends.iter().map(|frontend| &frontend.log);
         let sinks = self.sinks.update(logging, log_files, model.global.threads)?;

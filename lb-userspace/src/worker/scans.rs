@@ -68,6 +68,7 @@ impl Scans {
             && (self.is_asked(Instant::now())
                 || halves.in_transition()
                 || halves.registry.resting().next().is_some()
+                || halves.registry.has_resting_rings()
                 || halves.leaving().is_some()
                 || halves.census().is_none_or(|(census, _)| census.flows != [0, 0])
                 || self.draining.iter().any(|server| !server.is_drained));

@@ -109,20 +109,30 @@ fn the_kernel_has_room_for_all_rows_but_row_0() {
 }
 
 #[test]
-fn backends_that_come_and_go_take_the_rings_of_those_before_them() {
+fn backends_that_come_and_go_take_the_rings_of_those_before_them_once_no_flow_names_them() {
     let mut registry = Registry::default();
-    for turn in 0..20 {
+    for turn in 0_u16..20 {
         let name = format!("backend {turn}");
         let stays = (bind("192.0.2.1:80", Protocol::Tcp), "stays");
         let goes = (bind("192.0.2.2:80", Protocol::Tcp), name.as_str());
         let both = model(vec![backend("stays", servers(1)), backend(&name, servers(1))], vec![stays, goes]);
         registry.update(&both).unwrap();
         let ring = |name: &str| registry.ring_id(backend::identity(name)).unwrap();
+        let rings = [ring("stays"), ring(&name)];
+        if turn < 5 {
+            assert_eq!(rings.iter().max(), Some(&(turn + 2)), "flows name all of them");
+            continue;
+        }
         // A ring that was freed in the same change is another backend's only in the next one.
-        assert!(ring("stays") <= 3 && ring(&name) <= 3, "turn {turn}: {} and {}", ring("stays"), ring(&name));
+        assert!(rings.iter().all(|ring| *ring <= 7), "turn {turn}: {rings:?}");
+        assert!(registry.has_resting_rings());
         if turn % 5 == 0 {
             registry = Registry::adopt(&desired(&both, &registry, &BTreeMap::new()));
+            registry.rest_rings(&[1, 3].into());
+            registry.release_rings(|ring| ring != 3);
+            assert_eq!(registry.has_resting_rings(), !rings.contains(&3));
         }
+        registry.release_rings(|_| true);
     }
 }
 
