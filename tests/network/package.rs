@@ -3,7 +3,7 @@
 
 use crate::scene::is_long;
 use anyhow::{Context, Result, ensure};
-use lb_tests::{binary, built, machine::Machine, process, wait};
+use lb_tests::{binary, built, machine::Machine, process, turn::Turn, wait};
 use std::{
     collections::BTreeSet,
     fs,
@@ -89,6 +89,7 @@ fn files(machine: &Machine) -> Result<BTreeSet<String>> {
 #[test]
 fn the_package_installs_serves_upgrades_and_leaves_nothing() -> Result<()> {
     let directory = tempfile::Builder::new().prefix("sluice-package-").tempdir()?;
+    let _turn = Turn::beside_others();
     let machine = Machine::boot(directory.path())?;
     let packages = machine.packages();
     let first = package("0.1.0~test1", &packages)?;
@@ -112,7 +113,8 @@ fn the_package_installs_serves_upgrades_and_leaves_nothing() -> Result<()> {
     logs_are_rotated(&machine)?;
 
     let before = property(&machine, "MainPID")?;
-    println!("{}", machine.run("dpkg -i /packages/sluice_0.1.0~test2_*.deb")?);
+    let said = machine.run("dpkg -i /packages/sluice_0.1.0~test2_*.deb 2>&1")?;
+    ensure!(said.contains("has taken over from the one before"), "{said}");
     wait_property(&machine, "MainPID", |pid| pid != before && pid != "0")?;
     wait_property(&machine, "ActiveState", |state| state == "active")?;
     wait::until("the next version to serve", SOON, || machine.run("curl -sf http://127.0.0.1:8080/").map(Some))?;
@@ -207,6 +209,7 @@ fn logs_are_rotated(machine: &Machine) -> Result<()> {
 #[test]
 fn what_hangs_is_noticed() -> Result<()> {
     let directory = tempfile::Builder::new().prefix("sluice-hang-").tempdir()?;
+    let _turn = Turn::beside_others();
     let machine = Machine::boot(directory.path())?;
     package("0.1.0~test1", &machine.packages())?;
     machine.run(

@@ -54,7 +54,7 @@ fn a_plan_tells_what_the_reload_then_does() -> Result<()> {
 
 #[test]
 fn files_alone_are_taken_up_and_broken_ones_are_named() -> Result<()> {
-    let lab = Lab::new()?;
+    let lab = Lab::beside_others()?;
     let _nginx = Nginx::start(lab.machine("web1")?, lab.directory(), &[SITE])?;
     let list = lab.directory().join("hosts.lst");
     fs::write(&list, "refused.test\n")?;

@@ -205,7 +205,7 @@ fn refused(lab: &Lab, config: &str) -> Result<String> {
 
 #[test]
 fn pins_and_keys_that_others_can_reach_are_refused_before_anything_starts() -> Result<()> {
-    let lab = Lab::new()?;
+    let lab = Lab::beside_others()?;
     let echo = crate::scene::config(&lab, "nat", &WEBS)?;
     let (pins, elsewhere) = (lab.pins(), lab.pins().with_file_name(format!("{}-elsewhere", lab.name())));
     let mode = |path: &Path, mode| fs::set_permissions(path, fs::Permissions::from_mode(mode));

@@ -38,7 +38,7 @@ fn refused(sluice: &Sluice, arguments: &[&str], why: &str) -> Result<()> {
 
 #[test]
 fn a_start_that_nobody_confirms_is_undone() -> Result<()> {
-    let lab = Lab::new()?;
+    let lab = Lab::beside_others()?;
     let (without, config) = (program(&lab)?, scene::config(&lab, "nat", &WEBS)?);
     let manner = Manner { arguments: &["--confirm", TRIAL], ..Manner::default() };
     // Whatever else a stop would leave behind.
@@ -127,7 +127,7 @@ struct Scene {
 
 impl Scene {
     fn start() -> Result<Self> {
-        let lab = Lab::new()?;
+        let lab = Lab::beside_others()?;
         let sluice = Sluice::start(&lab, &scene::config(&lab, "nat", &WEBS)?)?;
         let kept = Path::new(lab.directory()).join("sluice.confirmed");
         ensure!(!fs::exists(&kept)?);
