@@ -207,20 +207,27 @@ struct Successor {
     pid: u32,
     line: Channel,
     is_settled: bool,
+    /// It has said that it cannot, has let go of everything, and is about to end.
+    has_failed: bool,
 }
 
 impl Successor {
     fn start(binary: &Path, options: &Options) -> anyhow::Result<Self> {
-        let (ours, theirs) = Channel::pair()?;
         let mut command = Command::new(binary);
-        command.arg("run").arg("--config").arg(&options.config).arg("--take-over").stdin(Stdio::from(theirs));
+        command.arg("run").arg("--config").arg(&options.config).arg("--take-over");
         if options.single_process {
             command.arg("--single-process");
         }
         notify::hand_on(&mut command);
-        let child = command.spawn().with_context(|| format!("cannot start {}", binary.display()))?;
+        Self::spawn(command).with_context(|| format!("cannot start {}", binary.display()))
+    }
+
+    fn spawn(mut command: Command) -> anyhow::Result<Self> {
+        let (ours, theirs) = Channel::pair()?;
+        let line = Channel::new(ours)?;
+        let child = command.stdin(Stdio::from(theirs)).spawn()?;
         let pid = child.id().unwrap_or_default();
-        Ok(Self { child, pid, line: Channel::new(ours)?, is_settled: false })
+        Ok(Self { child, pid, line, is_settled: false, has_failed: false })
     }
 
     async fn greet(&mut self, greeting: &Greeting) -> anyhow::Result<()> {
@@ -235,7 +242,10 @@ impl Successor {
                 info!(version, protocol, "the new binary answers");
                 Ok(())
             }
-            Ok(Some((Reply { refused: Some(why), .. }, _))) => bail!(why),
+            Ok(Some((Reply { refused: Some(why), .. }, _))) => {
+                self.has_failed = true;
+                bail!(why)
+            }
             Ok(None) | Err(_) => Err(self.end_of().await),
         }
     }
@@ -250,7 +260,10 @@ impl Successor {
     /// Cancel-safe.
     async fn hear(&mut self) -> anyhow::Result<(ToOld, Option<OwnedFd>)> {
         match self.line.receive().await? {
-            Some((ToOld::Failed { why }, _)) => bail!(why),
+            Some((ToOld::Failed { why }, _)) => {
+                self.has_failed = true;
+                bail!(why)
+            }
             Some((message, descriptors)) => Ok((message, descriptors.into_iter().next())),
             None => Err(self.end_of().await),
         }
@@ -264,27 +277,50 @@ impl Successor {
         }
     }
 
-    /// Ends it, if it has not ended by itself.
+    /// Ends it, if it has not ended by itself. Its line is closed after it only: to one that lives, the end of the line may mean
+    /// that we have died and all is its own.
     async fn end(mut self) {
-        self.line.close();
-        // One that has said that it failed is about to end.
-        if timeout(ORPHAN, self.child.wait()).await.is_ok() {
-            self.is_settled = true;
-            return;
-        }
-        if let Err(error) = self.child.kill().await {
+        let patience = if self.has_failed { ORPHAN } else { Duration::ZERO };
+        let ended = timeout(patience, self.child.wait()).await.is_ok();
+        if !ended && let Err(error) = self.child.kill().await {
             warn!(%error, "cannot kill the new binary");
         }
         self.is_settled = true;
-        sleep(ORPHAN).await;
+        self.line.close();
+        if !ended {
+            sleep(ORPHAN).await;
+        }
     }
 }
 
 impl Drop for Successor {
-    /// Whoever drops the upgrade ends it.
+    /// Whoever drops the upgrade ends it, before the line is closed.
     fn drop(&mut self) {
         if !self.is_settled {
             self.child.start_kill().unwrap_or_default();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_new_binary_that_is_given_up_never_sees_the_end_of_its_line() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let (began, saw) = (directory.path().join("began"), directory.path().join("saw"));
+        let mut command = Command::new("/bin/sh");
+        command
+            .args(["-c", "touch \"$0\"; until cat 2>/dev/null; do sleep 0.01; done; touch \"$1\""])
+            .arg(&began)
+            .arg(&saw);
+        let successor = Successor::spawn(command).expect("a process");
+        while !began.exists() {
+            sleep(Duration::from_millis(5)).await;
+        }
+        successor.end().await;
+        sleep(ORPHAN).await;
+        assert!(!saw.exists(), "it was told of the end while it lived");
     }
 }

@@ -21,6 +21,7 @@ use crate::{
     },
 };
 use anyhow::{Context, bail};
+use rustix::process::{Pid, getppid};
 use std::{
     collections::{BTreeMap, VecDeque},
     fs, io,
@@ -32,10 +33,16 @@ use std::{
     path::PathBuf,
     time::Duration,
 };
+use tokio::time::{sleep, timeout};
 use tracing::{info, warn};
 
 /// How long connections may go on that the worker of a failed upgrade has accepted.
 const FAILED: Duration = Duration::from_secs(2);
+
+/// How long the death of a process may take whose line has ended.
+const DEATH: Duration = Duration::from_secs(5);
+/// From one look at it to the next.
+const LOOK: Duration = Duration::from_millis(10);
 
 /// What the old binary hands over.
 #[derive(Default)]
@@ -51,6 +58,7 @@ impl Supervisor {
     /// Takes over from the binary that has started us, which waits at the other end of standard input. Afterwards all is ours.
     pub(in crate::supervisor) async fn take_over(options: Options) -> anyhow::Result<Self> {
         let line = Channel::new(io::stdin().as_fd().try_clone_to_owned()?)?;
+        let parent = getppid(); // Before our answer, without which it goes no further: it lives.
         let heard = line.receive::<Greeting>().await.context("`--take-over` is not for people")?;
         let (greeting, _) = heard.context("there is nobody to take over from")?;
         let reply = greeting.reply();
@@ -59,7 +67,7 @@ impl Supervisor {
             bail!(why);
         }
         info!(from = greeting.version, "taking over");
-        match Self::take(&line, options, &greeting).await {
+        match Self::take(&line, parent, options, &greeting).await {
             Ok(supervisor) => Ok(supervisor),
             Err(error) => {
                 let why = format!("{error:#}");
@@ -69,19 +77,18 @@ impl Supervisor {
         }
     }
 
-    async fn take(line: &Channel, options: Options, greeting: &Greeting) -> anyhow::Result<Self> {
+    async fn take(line: &Channel, parent: Option<Pid>, options: Options, greeting: &Greeting) -> anyhow::Result<Self> {
         let inherited = Inherited::receive(line).await?;
         let was_at = inherited.control.as_ref().map(|(path, ..)| path.clone());
         let (mut supervisor, prepared, report) = Self::prepare(options, inherited, greeting).await?;
         line.send(&ToOld::Prepared, &[]).await?;
-        let taken = supervisor.take_up_all(line, prepared, report).await;
-        if let Err(error) = taken {
+        let taken = async {
+            supervisor.take_up_all(line, prepared, report).await?;
+            become_owner(line, parent).await
+        };
+        if let Err(error) = taken.await {
             supervisor.let_go().await;
             return Err(error);
-        }
-        // Whoever handed over may have died since: then it is ours all the more.
-        if !matches!(line.receive().await, Ok(Some((ToNew::Yours, _)) | None)) {
-            warn!("the old binary ends without a word");
         }
         if let Some(kernel) = &mut supervisor.kernel {
             kernel.clear_up(&supervisor.started.interfaces);
@@ -184,6 +191,30 @@ impl Supervisor {
     }
 }
 
+/// Waits until all is ours: because the old one says so, or because it is dead. One that is silent and lives goes on.
+async fn become_owner(line: &Channel, parent: Option<Pid>) -> anyhow::Result<()> {
+    match line.receive().await {
+        Ok(Some((ToNew::Yours, _))) => Ok(()),
+        Ok(Some(_)) => bail!("the old binary spoke out of turn"),
+        Ok(None) | Err(_) if has_ended(parent).await => {
+            warn!("the old binary has died after it had let go");
+            Ok(())
+        }
+        Ok(None) | Err(_) => bail!("the old binary closed the line, and goes on"),
+    }
+}
+
+/// Whether the process that has started us is dead, as is proven once we are the child of another one. The kernel closes the
+/// files of a process that dies a moment before that.
+async fn has_ended(parent: Option<Pid>) -> bool {
+    let others = async {
+        while getppid() == parent {
+            sleep(LOOK).await;
+        }
+    };
+    timeout(DEATH, others).await.is_ok()
+}
+
 /// The kernel half, loaded: that which runs, or the first one.
 fn prepare_kernel(
     configuration: &Configuration,
@@ -228,5 +259,29 @@ impl Inherited {
                 ToNew::Take | ToNew::Yours => bail!("the old binary spoke out of turn"),
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    async fn owner_after(said: Option<ToNew>, parent: Option<Pid>) -> Result<(), String> {
+        let (old, new) = Channel::pair().expect("a line");
+        let (old, new) = (Channel::new(old).expect("the old end"), Channel::new(new).expect("the new end"));
+        if let Some(said) = said {
+            old.send(&said, &[]).await.expect("sent");
+        }
+        drop(old);
+        become_owner(&new, parent).await.map_err(|error| error.to_string())
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_end_of_the_line_gives_nothing_while_the_old_binary_lives() {
+        let dead = Pid::from_raw(i32::MAX);
+        assert_eq!(owner_after(Some(ToNew::Yours), getppid()).await, Ok(()));
+        assert_eq!(owner_after(None, dead).await, Ok(()));
+        assert!(owner_after(None, getppid()).await.is_err_and(|why| why.contains("goes on")));
+        assert!(owner_after(Some(ToNew::Prepare), dead).await.is_err_and(|why| why.contains("out of turn")));
     }
 }
