@@ -32,6 +32,7 @@ use crate::{
         to_memory_file,
     },
     model::Global,
+    plan::desired::NextHops,
     preflight,
 };
 use anyhow::{Context, anyhow, bail};
@@ -363,7 +364,12 @@ impl Supervisor {
                     self.worker.send(&ToWorker::RingMap { ring }, &[map.as_fd()]).await?;
                 }
             }
-            (ToSupervisor::Watch { .. } | ToSupervisor::CreateRings(_), None) => bail!("there is no kernel half"),
+            // The worker asked before it heard that the kernel half goes.
+            (ToSupervisor::Watch { number }, None) => {
+                let next_hops = to_memory_file(&NextHops::new())?;
+                self.worker.send(&ToWorker::NextHops { number }, &[next_hops.as_fd()]).await?;
+            }
+            (ToSupervisor::CreateRings(_), None) => {}
             (ToSupervisor::Addresses, _) => self.addresses = descriptors.pop(),
             (ToSupervisor::Reload { only }, _) => self.reloads_asked.push_back(only),
             (ToSupervisor::Try { within }, _) => {
@@ -414,6 +420,17 @@ impl Supervisor {
 
     fn interfaces(&self) -> Vec<Interface> {
         self.kernel.as_ref().map_or_else(Vec::new, Kernel::interfaces)
+    }
+
+    /// Undoes the kernel half, while the worker goes on.
+    async fn drop_kernel(&mut self) {
+        if self.kernel.is_none() {
+            return;
+        }
+        if let Err(error) = self.worker.send(&ToWorker::DropKernel, &[]).await {
+            warn!(%error, "cannot tell the worker that the kernel half goes");
+        }
+        undo(self.kernel.take()).await;
     }
 
     async fn send_kernel(&self) -> anyhow::Result<()> {

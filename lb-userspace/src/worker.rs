@@ -231,6 +231,7 @@ impl Worker {
         match message {
             ToWorker::Maps(names) => self.given.maps = names.into_iter().zip(descriptors).collect(),
             ToWorker::Writing => self.given.writing = descriptors.pop(),
+            ToWorker::DropKernel => self.drop_kernel(),
             ToWorker::RingMap { ring } => {
                 let map = descriptors.pop().context("a ring without its map")?;
                 match &mut self.running {

@@ -11,6 +11,9 @@ pub enum ToWorker {
     Maps(Vec<String>),
     /// The right to write those maps, which nobody else has while this is open; one descriptor.
     Writing,
+    /// The kernel half goes: all of it that was given is let go of. Comes while a configuration runs, or is about to run, that
+    /// does without.
+    DropKernel,
     /// The two halves of a ring; one descriptor.
     RingMap {
         /// Which.

@@ -4,8 +4,7 @@ use super::{
     Supervisor,
     certificates::Watch,
     configuration::{Configuration, needs_restart},
-    kernel::{self, undo},
-    limits,
+    kernel, limits,
     listeners::Listeners,
 };
 use crate::{
@@ -125,6 +124,9 @@ impl Supervisor {
 
     /// After a reload that failed the worker may have gone half the way: it gets the configuration that goes on.
     pub(super) async fn take_back(&mut self, kernel_is_new: bool) {
+        if kernel_is_new {
+            self.drop_kernel().await;
+        }
         let again = async {
             self.worker.send_listeners(self.listeners.iter()).await?;
             let bundle = to_memory_file(&self.configuration.bundle)?;
@@ -135,9 +137,6 @@ impl Supervisor {
             self.worker.kill().await;
         }
         self.follow_checks().await;
-        if kernel_is_new {
-            undo(self.kernel.take()).await;
-        }
     }
 
     /// Has the runner of checks run what the configuration wants, and nothing of another.

@@ -113,7 +113,7 @@ impl Supervisor {
         match self.switch_to(back).await {
             Ok(_before) => {
                 if brought_kernel {
-                    super::undo(self.kernel.take()).await;
+                    self.drop_kernel().await;
                 }
                 Ok(())
             }

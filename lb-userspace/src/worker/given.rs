@@ -37,6 +37,15 @@ pub(super) struct Given {
     pub(super) log_files: BTreeMap<PathBuf, OwnedFd>,
 }
 
+impl Given {
+    /// What is not of the kernel half stays.
+    pub(super) fn drop_kernel(&mut self) {
+        self.maps.clear();
+        self.rings.clear();
+        self.writing = None;
+    }
+}
+
 /// The kernel's maps, and what a daemon before us left in them.
 pub(super) struct Found {
     pub(super) writer: Box<dyn MapWriter>,

@@ -35,6 +35,13 @@ impl Worker {
         self.send(&ToSupervisor::Held, &[to_memory_file(&state)?.as_fd()]).await
     }
 
+    /// Lets go of all that was given of the kernel half, used or not.
+    pub(super) fn drop_kernel(&mut self) {
+        self.given.drop_kernel();
+        self.waiting = None; // If it has maps, it wants a kernel half; another configuration follows.
+        self.running.iter_mut().for_each(Running::drop_kernel);
+    }
+
     /// Serves what is open, takes nothing new, writes no map any more: a daemon after us may own them already.
     pub(super) async fn drain(mut self, within: Option<Duration>, why: &str) -> anyhow::Result<()> {
         if within.is_none() {
