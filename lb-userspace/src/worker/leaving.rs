@@ -1,7 +1,10 @@
 //! How a worker ends, or makes way for that of another binary.
 
-use super::{Worker, running::Running};
-use crate::channel::{ToSupervisor, from_memory_file, to_memory_file};
+use super::{Worker, given::Given, running::Running};
+use crate::{
+    channel::{ToSupervisor, from_memory_file, to_memory_file},
+    plan::desired::NextHops,
+};
 use anyhow::Context;
 use std::{
     collections::BTreeSet,
@@ -39,7 +42,11 @@ impl Worker {
     pub(super) fn drop_kernel(&mut self) {
         self.given.drop_kernel();
         self.waiting = None; // If it has maps, it wants a kernel half; another configuration follows.
-        self.running.iter_mut().for_each(Running::drop_kernel);
+        if let Some(running) = &mut self.running {
+            running.let_go_of_maps();
+            running.counters = None;
+            running.halves.set_next_hops(NextHops::new());
+        }
     }
 
     /// Serves what is open, takes nothing new, writes no map any more: a daemon after us may own them already.
@@ -82,11 +89,61 @@ impl Worker {
         while self.requests_in.try_recv().is_ok() {}
         self.reload_waits.clear();
         self.upgrade_waits.clear();
+        self.confirm_waits.clear();
+        // They may have the right to write maps.
+        (self.waiting, self.given) = (None, Given::default());
         self.naming.stop();
         let mut running = self.running.take()?;
         running.let_go_of_maps();
         running.checker.stop();
         running.agents.stop();
         Some(running)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{channel::Channel, l7::tests::model::model, supervisor::lock::writing};
+    use std::{path::Path, sync::Arc};
+    use tokio::{sync::oneshot, task::LocalSet};
+
+    /// One that was given the right to write what is in `directory`, and one that uses it.
+    async fn worker(directory: &Path) -> Worker {
+        let (line, _) = Channel::pair().expect("a line");
+        let mut worker = Worker::new(Channel::new(line).expect("an end"));
+        let right = writing(directory).await.expect("the right to write");
+        let model = Arc::new(model(Vec::new(), Vec::new()));
+        let mut running = Running::first(&model, worker.observed.clone(), worker.heard.clone()).expect("a worker");
+        running.writing = Some(Arc::new(right.try_clone().expect("a descriptor")));
+        worker.running = Some(running);
+        worker.given.writing = Some(right);
+        worker
+    }
+
+    #[tokio::test]
+    async fn without_a_kernel_half_nothing_of_it_is_kept() {
+        let within = async {
+            let directory = tempfile::tempdir().expect("a directory");
+            let mut worker = worker(directory.path()).await;
+            worker.drop_kernel();
+            assert!(worker.running.as_ref().is_some_and(|running| running.writing.is_none()));
+            writing(directory.path()).await.expect("the right is free");
+        };
+        LocalSet::new().run_until(Box::pin(within)).await;
+    }
+
+    #[tokio::test]
+    async fn who_leaves_keeps_no_right_to_write_and_lets_nobody_wait() {
+        let within = async {
+            let directory = tempfile::tempdir().expect("a directory");
+            let mut worker = worker(directory.path()).await;
+            let (waits, answered) = oneshot::channel();
+            worker.confirm_waits.push_back(waits);
+            let running = worker.take_leave();
+            assert!(running.is_some() && answered.await.is_err());
+            writing(directory.path()).await.expect("the right is free");
+        };
+        LocalSet::new().run_until(Box::pin(within)).await;
     }
 }
