@@ -317,6 +317,7 @@ impl Supervisor {
 
     /// Gives a new worker all that it serves with, and the configuration last.
     async fn equip_worker(&mut self) -> anyhow::Result<()> {
+        self.go_on_with_kernel()?; // An upgrade that took too long was left as it was.
         self.send_kernel().await?;
         self.worker.send_listeners(self.listeners.iter()).await?;
         self.send_log_files(&self.configuration, false).await?;

@@ -160,11 +160,11 @@ impl Kernel {
                     Err(error) => *attached = Err(format!("{:#}", anyhow::Error::from(error))),
                 }
             }
-            attach::detach_others(&self.pins, interfaces)?;
-            self.pins.remove(&self.pins.stale()?)?;
-            self.keep();
         }
-        Ok(self.routing.go_on(RoutingMaps::open(&self.pins)?)?)
+        self.keep();
+        self.routing.go_on(RoutingMaps::open(&self.pins)?)?;
+        self.clear_up(interfaces); // What is left of the new one is in nobody's way.
+        Ok(())
     }
 
     /// Puts the program in the place of the old one, in place where that runs, and looks after it from now on.

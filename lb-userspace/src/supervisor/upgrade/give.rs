@@ -12,7 +12,6 @@ use crate::{
 };
 use anyhow::{Context, anyhow, bail, ensure};
 use std::{
-    mem,
     net::SocketAddr,
     os::fd::{AsFd, BorrowedFd, OwnedFd},
     path::Path,
@@ -153,13 +152,11 @@ impl Supervisor {
 
     /// Goes on after a failed upgrade, which may have gone any part of the way.
     async fn go_on(&mut self) {
-        if !mem::take(&mut self.is_held) {
+        if !self.is_held {
             return;
         }
         let again = async {
-            if let Some(kernel) = &mut self.kernel {
-                kernel.go_on(&self.started.interfaces)?;
-            }
+            self.go_on_with_kernel()?;
             self.send_kernel().await?;
             self.configure(self.generation, to_memory_file(&self.configuration.bundle)?).await
         };
@@ -167,6 +164,17 @@ impl Supervisor {
             error!(error = format!("{error:#}"), "the worker does not go on; it is started anew");
             self.worker.kill().await;
         }
+    }
+
+    /// Lets the kernel half go on, if an upgrade holds it that was given up. After an error it is held still.
+    pub(in crate::supervisor) fn go_on_with_kernel(&mut self) -> anyhow::Result<()> {
+        if self.is_held {
+            if let Some(kernel) = &mut self.kernel {
+                kernel.go_on(&self.started.interfaces).context("the kernel half does not go on")?;
+            }
+            self.is_held = false;
+        }
+        Ok(())
     }
 
     /// Whether another binary has taken over.
