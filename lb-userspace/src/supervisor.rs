@@ -100,11 +100,14 @@ pub fn run(options: Options) -> anyhow::Result<ExitCode> {
             (Supervisor::take_over(options).await?, true)
         } else {
             let configuration = Configuration::read(&options)?;
-            let configuration = trial::recall(&configuration.model.global).unwrap_or(configuration);
+            let recalled = trial::recall(&configuration.model.global.control_socket);
+            let has_gone_back = recalled.is_some();
+            let configuration = recalled.unwrap_or(configuration);
             complain(&configuration.warnings);
             limits::raise_open_files(&configuration.model);
             complain(&limits::report(&configuration.model));
             let mut supervisor = Supervisor::open(options, configuration).await?;
+            supervisor.has_gone_back = has_gone_back;
             match supervisor.begin(&mut signals).await {
                 Ok(goes_on) => (supervisor, goes_on),
                 Err(error) => {
@@ -151,6 +154,8 @@ struct Supervisor {
     trial_asked: Option<Duration>,
     /// That of the configuration that runs.
     trial: Option<Trial>,
+    /// What runs is what was confirmed last, and the files have another configuration, which nobody has confirmed.
+    has_gone_back: bool,
     watch: Watch,
     notify: Notify,
     pulse: Pulse,
@@ -215,6 +220,7 @@ impl Supervisor {
             successor: None,
             trial_asked: None,
             trial: None,
+            has_gone_back: false,
             watch: Watch::default(),
             pulse: Pulse::new(notify.watchdog()),
             notify,

@@ -26,7 +26,7 @@ impl Supervisor {
             }
         }
         self.runner.stop().await;
-        trial::forget(&self.started);
+        trial::forget(&self.started.control_socket);
         self.remove_control_socket();
         let Some(kernel) = self.kernel else { return };
         if let Err(error) = kernel.stop(on_stop == OnStop::Keep).await {

@@ -10,8 +10,8 @@ use super::{Supervisor, configuration::Configuration};
 use crate::{
     channel::ToWorker,
     config::{Bundle, units::show_duration},
-    model::Global,
 };
+use anyhow::ensure;
 use std::{
     fs::{self, OpenOptions},
     io::{self, Write as _},
@@ -65,10 +65,11 @@ impl Supervisor {
             .map(|within| (Instant::now() + within, within))
             .or_else(|| running.as_ref().map(|trial| (trial.until, trial.within)))
         else {
-            return forget(&self.started);
+            self.has_gone_back = false;
+            return forget(&self.started.control_socket);
         };
         let trial = running.unwrap_or_else(|| {
-            remember(&self.started, &before.bundle);
+            remember(&self.started.control_socket, &before.bundle);
             Trial { until, within, back: Some(Box::new(before)), brought_kernel: false }
         });
         let brought_kernel = trial.brought_kernel || brought_kernel;
@@ -76,11 +77,22 @@ impl Supervisor {
         self.trial = Some(Trial { until, within, brought_kernel, ..trial });
     }
 
+    /// Refuses what would take the files for good, as another binary does, while nobody has confirmed what they say.
+    pub(super) fn check_confirmed(&self) -> anyhow::Result<()> {
+        ensure!(self.trial.is_none(), "a configuration is on trial: `sluice confirm` comes first");
+        ensure!(
+            !self.has_gone_back,
+            "what runs is the configuration that was confirmed last, and the files have another one: `sluice reload` comes first"
+        );
+        Ok(())
+    }
+
     /// Somebody says that the configuration works.
     pub(super) async fn confirm_trial(&mut self) -> anyhow::Result<()> {
         let was_on_trial = self.trial.take().is_some();
         if was_on_trial {
-            forget(&self.started);
+            self.has_gone_back = false;
+            forget(&self.started.control_socket);
             info!(generation = self.generation, "the configuration is confirmed");
         }
         Ok(self.worker.send(&ToWorker::Confirmed { was_on_trial }, &[]).await?)
@@ -92,10 +104,13 @@ impl Supervisor {
         let Some(back) = trial.back else { return Err(Unconfirmed(trial.within)) };
         error!(within = show_duration(trial.within), "nobody has confirmed the configuration: going back");
         match self.go_back(*back, trial.brought_kernel).await {
-            Ok(()) => error!(
-                generation = self.generation,
-                "the configuration that was confirmed last runs again; the files still have the other one"
-            ),
+            Ok(()) => {
+                self.has_gone_back = true;
+                error!(
+                    generation = self.generation,
+                    "the configuration that was confirmed last runs again; the files still have the other one"
+                );
+            }
             Err((back, why)) => {
                 error!(error = format!("{why:#}"), again_in = ?AGAIN, "cannot go back");
                 let (until, back) = (Instant::now() + AGAIN, Some(Box::new(back)));
@@ -123,8 +138,8 @@ impl Supervisor {
 }
 
 /// What a daemon that died has kept to begin with, if it had a configuration on trial.
-pub(super) fn recall(global: &Global) -> Option<Configuration> {
-    let path = place(global);
+pub(super) fn recall(control_socket: &Path) -> Option<Configuration> {
+    let path = place(control_socket);
     let bytes = match fs::read(&path) {
         Ok(bytes) => bytes,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return None,
@@ -151,8 +166,8 @@ pub(super) fn recall(global: &Global) -> Option<Configuration> {
 }
 
 /// Nothing is on trial any more.
-pub(super) fn forget(global: &Global) {
-    let path = place(global);
+pub(super) fn forget(control_socket: &Path) {
+    let path = place(control_socket);
     if let Err(error) = fs::remove_file(&path)
         && error.kind() != io::ErrorKind::NotFound
     {
@@ -160,8 +175,8 @@ pub(super) fn forget(global: &Global) {
     }
 }
 
-fn remember(global: &Global, bundle: &Bundle) {
-    let path = place(global);
+fn remember(control_socket: &Path, bundle: &Bundle) {
+    let path = place(control_socket);
     if let Err(error) = write(&path, bundle) {
         error!(%error, path = %path.display(), "cannot keep what was confirmed last: a daemon that dies begins with the files");
     }
@@ -178,8 +193,8 @@ fn write(path: &Path, bundle: &Bundle) -> io::Result<()> {
     fs::rename(&new, path)
 }
 
-fn place(global: &Global) -> PathBuf {
-    global.control_socket.with_extension("confirmed")
+fn place(control_socket: &Path) -> PathBuf {
+    control_socket.with_extension("confirmed")
 }
 
 #[cfg(test)]
@@ -197,21 +212,20 @@ mod tests {
     #[test]
     fn what_was_confirmed_last_outlives_the_daemon_for_nobody_else_to_read() {
         let directory = tempfile::tempdir().expect("a directory");
-        let mut global = Configuration::of(bundle("s")).expect("a configuration").model.global;
-        global.control_socket = directory.path().join("sluice.sock");
-        assert!(recall(&global).is_none());
+        let socket = directory.path().join("sluice.sock");
+        assert!(recall(&socket).is_none());
         for server in ["first", "second"] {
-            remember(&global, &bundle(server));
-            let recalled = recall(&global).expect("a configuration");
+            remember(&socket, &bundle(server));
+            let recalled = recall(&socket).expect("a configuration");
             assert_eq!(recalled.bundle, bundle(server));
         }
-        let mode = fs::metadata(place(&global)).expect("a file").permissions().mode();
+        let mode = fs::metadata(place(&socket)).expect("a file").permissions().mode();
         assert_eq!(mode & 0o777, 0o600);
         assert_eq!(fs::read_dir(directory.path()).expect("a directory").count(), 1, "nothing is left behind");
-        fs::write(place(&global), "half of").expect("written");
-        assert!(recall(&global).is_none());
-        forget(&global);
-        forget(&global);
-        assert!(recall(&global).is_none());
+        fs::write(place(&socket), "half of").expect("written");
+        assert!(recall(&socket).is_none());
+        forget(&socket);
+        forget(&socket);
+        assert!(recall(&socket).is_none());
     }
 }

@@ -10,7 +10,7 @@ use crate::{
     },
     supervisor::{Options, STOP_GRACE, Supervisor, notify, process::Heard, signals::Signals},
 };
-use anyhow::{Context, anyhow, bail, ensure};
+use anyhow::{Context, anyhow, bail};
 use std::{
     net::SocketAddr,
     os::fd::{AsFd, BorrowedFd, OwnedFd},
@@ -57,7 +57,7 @@ impl Supervisor {
     async fn try_upgrade(&mut self, wanted: &Wanted) -> anyhow::Result<String> {
         let path = wanted.binary.as_deref().unwrap_or(&self.options.binary);
         binary::check(path)?;
-        ensure!(self.trial.is_none(), "a configuration is on trial: `sluice confirm` comes first");
+        self.check_confirmed()?;
         let mut successor = Successor::start(path, &self.options)?;
         info!(binary = %path.display(), pid = successor.pid, "upgrading");
         let handed_over = timeout(UPGRADE_TIMEOUT, self.hand_over(&mut successor, wanted.drop_flows)).await;

@@ -17,7 +17,7 @@ use crate::{
         open_control,
         pulse::Pulse,
         runner::Runner,
-        spawn,
+        spawn, trial,
     },
 };
 use anyhow::{Context, bail};
@@ -93,6 +93,9 @@ impl Supervisor {
         if let Some(kernel) = &mut supervisor.kernel {
             kernel.clear_up(&supervisor.started.interfaces);
         }
+        // What an earlier one kept is no more what was taken for good last.
+        let sockets = was_at.iter().chain([&supervisor.started.control_socket]);
+        sockets.for_each(|socket| trial::forget(socket));
         if let Some(path) = was_at.filter(|path| *path != supervisor.started.control_socket)
             && let Err(error) = fs::remove_file(&path)
         {
@@ -146,6 +149,7 @@ impl Supervisor {
             successor: None,
             trial_asked: None,
             trial: None,
+            has_gone_back: false,
             watch: Watch::default(),
             pulse: Pulse::new(notify.watchdog()),
             notify,
