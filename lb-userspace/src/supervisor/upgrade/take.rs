@@ -54,6 +54,33 @@ pub(in crate::supervisor) struct Inherited {
     addresses: Option<OwnedFd>,
 }
 
+/// What is made ready beside the supervisor itself.
+struct Preparation {
+    kernel: Option<Prepared>,
+    report: Report,
+    new_socket: NewSocket,
+}
+
+/// A control socket at another place than that of the old one. Dropped before it is [settled](Self::settle), it goes.
+#[derive(Default)]
+struct NewSocket(Option<PathBuf>);
+
+impl NewSocket {
+    fn settle(mut self) {
+        self.0 = None;
+    }
+}
+
+impl Drop for NewSocket {
+    fn drop(&mut self) {
+        if let Some(path) = self.0.take()
+            && let Err(error) = fs::remove_file(&path)
+        {
+            warn!(%error, path = %path.display(), "cannot remove the control socket that was made in vain");
+        }
+    }
+}
+
 impl Supervisor {
     /// Takes over from the binary that has started us, which waits at the other end of standard input. Afterwards all is ours.
     pub(in crate::supervisor) async fn take_over(options: Options) -> anyhow::Result<Self> {
@@ -80,7 +107,8 @@ impl Supervisor {
     async fn take(line: &Channel, parent: Option<Pid>, options: Options, greeting: &Greeting) -> anyhow::Result<Self> {
         let inherited = Inherited::receive(line).await?;
         let was_at = inherited.control.as_ref().map(|(path, ..)| path.clone());
-        let (mut supervisor, prepared, report) = Self::prepare(options, inherited, greeting).await?;
+        let (mut supervisor, Preparation { kernel: prepared, report, new_socket }) =
+            Self::prepare(options, inherited, greeting).await?;
         line.send(&ToOld::Prepared, &[]).await?;
         let taken = async {
             supervisor.take_up_all(line, prepared, report).await?;
@@ -90,6 +118,7 @@ impl Supervisor {
             supervisor.let_go().await;
             return Err(error);
         }
+        new_socket.settle();
         if let Some(kernel) = &mut supervisor.kernel {
             kernel.clear_up(&supervisor.started.interfaces);
         }
@@ -109,7 +138,7 @@ impl Supervisor {
         options: Options,
         inherited: Inherited,
         greeting: &Greeting,
-    ) -> anyhow::Result<(Self, Option<Prepared>, Report)> {
+    ) -> anyhow::Result<(Self, Preparation)> {
         let configuration = Configuration::read(&options).context("the configuration on disk is refused")?;
         let (model, global) = (&configuration.model, &configuration.model.global);
         limits::raise_open_files(model);
@@ -117,11 +146,11 @@ impl Supervisor {
         complain(&warnings);
         let Inherited { listeners, control, metrics, kernel, addresses } = inherited;
         let (listeners, gone) = Listeners::default().with(listeners, model)?;
-        let (control, lock) = match control {
-            Some((path, control, lock)) if path == global.control_socket => (control, lock),
+        let (control, lock, new_socket) = match control {
+            Some((path, control, lock)) if path == global.control_socket => (control, lock, NewSocket::default()),
             Some(_) | None => {
                 let lock = Lock::beside(&global.control_socket)?;
-                (open_control(global)?, lock)
+                (open_control(global)?, lock, NewSocket(Some(global.control_socket.clone())))
             }
         };
         let metrics = match (metrics, global.metrics) {
@@ -130,7 +159,7 @@ impl Supervisor {
         };
         let mut runner = Runner::default();
         runner.follow(&[model], global, None).await?;
-        let prepared = prepare_kernel(&configuration, kernel, greeting)?;
+        let kernel = prepare_kernel(&configuration, kernel, greeting)?;
         let worker = spawn(&options, global)?;
         let notify = Notify::from_environment();
         let supervisor = Self {
@@ -157,7 +186,7 @@ impl Supervisor {
             lock,
             configuration,
         };
-        Ok((supervisor, prepared, Report { warnings, gone }))
+        Ok((supervisor, Preparation { kernel, report: Report { warnings, gone }, new_socket }))
     }
 
     /// Takes the old one's place, once it has let go.
@@ -278,6 +307,17 @@ mod tests {
         }
         drop(old);
         become_owner(&new, parent).await.map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn a_socket_that_was_made_in_vain_goes_and_another_stays() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path().join("sluice.sock");
+        let _listener = UnixListener::bind(&path).expect("a socket");
+        NewSocket(Some(path.clone())).settle();
+        assert!(path.exists());
+        drop(NewSocket(Some(path.clone())));
+        assert!(!path.exists());
     }
 
     #[tokio::test(start_paused = true)]
