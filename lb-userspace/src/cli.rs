@@ -88,7 +88,8 @@ enum Verb {
     /// It starts with the configuration as it is on disk. If it does not get ready, the running one goes on as before. Connections
     /// that are open stay with the old process, until they end, or for `hard_stop_after`. SIGUSR2 does the same.
     ///
-    /// Exit status: 0: it has taken over; 1: the running one goes on, and the reason is printed.
+    /// Exit status: 0: it has taken over; 1: the running one goes on, and the reason is printed; 4: likewise, and it will never hand
+    /// over to this one, because it is of a version that knows no upgrade, or hands over otherwise: only a restart is left.
     Upgrade {
         /// The new binary: an absolute path. Default: what is now where the running one was started from
         #[arg(long, value_name = "PATH")]

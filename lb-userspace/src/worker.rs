@@ -23,7 +23,11 @@ use crate::{
         protocol::{Answer, Request},
         socket::Asked,
     },
-    channel::{Channel, ChannelError, ToSupervisor, ToWorker, from_memory_file, message::ReloadReport, to_memory_file},
+    channel::{
+        Channel, ChannelError, ToSupervisor, ToWorker, from_memory_file,
+        message::{ReloadReport, UpgradeReport},
+        to_memory_file,
+    },
     health::{Heard, Outcome},
     l7::{self, memory::Gauge},
     resolver::Answered,
@@ -34,6 +38,7 @@ use given::Given;
 use naming::Naming;
 use running::{Running, Source};
 use scans::Counted;
+use serde::{Serialize, de::DeserializeOwned};
 use state::State;
 use std::{
     collections::VecDeque,
@@ -269,20 +274,18 @@ impl Worker {
                 }
             }
             ToWorker::Interfaces(interfaces) => {
-                if let Some(running) = &mut self.running {
-                    running.source.interfaces = interfaces;
-                }
+                self.running.iter_mut().for_each(|running| running.source.interfaces.clone_from(&interfaces));
             }
             ToWorker::NextHops { number } if number != self.watched => {} // An older question; the last one is under way.
             ToWorker::NextHops { .. } => self.take_next_hops(descriptors.pop().context("no next hops")?).await?,
             ToWorker::Addresses => self.recall_addresses(descriptors.pop().context("no addresses")?),
-            ToWorker::Reloaded => report(&mut self.reload_waits, descriptors)?,
+            ToWorker::Reloaded => report::<ReloadReport>(&mut self.reload_waits, descriptors)?,
             ToWorker::Ping { number, count } => self.pong(number, count).await?,
             ToWorker::State => {
                 self.state = Some(from_memory_file(descriptors.pop().context("no state")?, u64::MAX)?);
             }
             ToWorker::Hold => self.hold().await?,
-            ToWorker::Upgraded => report(&mut self.upgrade_waits, descriptors)?,
+            ToWorker::Upgraded => report::<UpgradeReport>(&mut self.upgrade_waits, descriptors)?,
             ToWorker::Confirmed { was_on_trial } => self.confirmed(was_on_trial),
             ToWorker::Stop { .. } | ToWorker::Retire { .. } => {}
         }
@@ -407,8 +410,11 @@ fn taken_along<T>(first: T, others: &mut mpsc::Receiver<T>) -> Vec<T> {
 }
 
 /// Gives the first of those who wait what the supervisor reports.
-fn report(waits: &mut VecDeque<oneshot::Sender<Answer>>, mut descriptors: Vec<OwnedFd>) -> anyhow::Result<()> {
-    let report: ReloadReport = from_memory_file(descriptors.pop().context("no report")?, u64::MAX)?;
+fn report<T: DeserializeOwned + Serialize>(
+    waits: &mut VecDeque<oneshot::Sender<Answer>>,
+    mut descriptors: Vec<OwnedFd>,
+) -> anyhow::Result<()> {
+    let report: T = from_memory_file(descriptors.pop().context("no report")?, u64::MAX)?;
     if let Some(waits) = waits.pop_front() {
         answer(waits, Answer::Ok(serde_json::to_value(&report)?));
     }

@@ -31,7 +31,7 @@ pub enum Request {
         #[serde(default)]
         only: Option<Part>,
     },
-    /// Have another binary take over; answered by a [`ReloadReport`](crate::channel::message::ReloadReport).
+    /// Have another binary take over; answered by an [`UpgradeReport`](crate::channel::message::UpgradeReport).
     Upgrade {
         /// Which; absolute. `None`: what is now where the running one was started from.
         binary: Option<PathBuf>,
@@ -83,6 +83,9 @@ impl Request {
         }
     }
 }
+
+/// How an answer to what is no request of this version begins.
+pub const NO_REQUEST: &str = "not a request";
 
 /// The answer to a [`Request`].
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]

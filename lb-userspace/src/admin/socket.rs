@@ -1,6 +1,6 @@
 //! The control socket: who may ask, and one request after the other on its way to the worker's loop.
 
-use super::protocol::{Answer, REQUEST_LIMIT, Request};
+use super::protocol::{Answer, NO_REQUEST, REQUEST_LIMIT, Request};
 use std::{io, os::unix::net::UnixListener as StdListener, path::Path, time::Duration};
 use tokio::{
     io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
@@ -73,7 +73,7 @@ async fn converse(client: UnixStream, owner: u32, requests: &mpsc::Sender<Asked>
     let mut reader = BufReader::new(reader.take(REQUEST_LIMIT));
     tokio::time::timeout(SILENCE, reader.read_line(&mut line)).await??;
     let answer = match serde_json::from_str::<Request>(&line) {
-        Err(error) => Answer::Error(format!("not a request: {error}")),
+        Err(error) => Answer::Error(format!("{NO_REQUEST}: {error}")),
         Ok(request) if !permitted(&request, uid, owner) => Answer::Error(format!(
             "permission denied: only root and the user who started the daemon may do that, and you are user {uid}"
         )),

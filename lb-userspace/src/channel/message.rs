@@ -81,7 +81,7 @@ pub enum ToWorker {
     /// [`ToSupervisor::Held`].
     Hold,
     /// How an upgrade that was asked for by [`ToSupervisor::Upgrade`] ended; descriptor: a memory file with a
-    /// [`ReloadReport`].
+    /// [`UpgradeReport`].
     Upgraded,
     /// The answer to a [`ToSupervisor::Confirm`].
     Confirmed {
@@ -176,6 +176,18 @@ pub struct Interface {
     pub adopted: bool,
     /// Why `none`: the interface is gone, or someone else's program came before ours.
     pub error: Option<String>,
+}
+
+/// How an upgrade ended.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub struct UpgradeReport {
+    /// Whether the other binary has taken over.
+    pub done: bool,
+    /// Errors, or warnings, as the operator should read them.
+    pub report: String,
+    /// No upgrade leads from the one to the other: their protocols differ.
+    #[serde(default)]
+    pub never: bool,
 }
 
 /// How a reload ended.

@@ -1,16 +1,58 @@
 //! `sluice upgrade`: another binary takes over.
 
 use super::{Daemon, client::ask, complain, print};
-use crate::{admin::protocol::Request, channel::message::ReloadReport};
+use crate::{
+    admin::protocol::{NO_REQUEST, Request},
+    channel::message::UpgradeReport,
+};
 use std::{path::PathBuf, process::ExitCode};
 
+/// Exit status where only a restart is left.
+const NEVER: u8 = 4;
+
 pub(super) fn run(daemon: &Daemon, binary: Option<PathBuf>, drop_flows: bool) -> anyhow::Result<ExitCode> {
-    let report: ReloadReport = ask(&daemon.socket, &Request::Upgrade { binary, drop_flows })?;
+    let report = match ask(&daemon.socket, &Request::Upgrade { binary, drop_flows }) {
+        Err(error) if knows_no_upgrade(&error) => UpgradeReport {
+            done: false,
+            report: format!("error: the running daemon knows no upgrade: {error}"),
+            never: true,
+        },
+        answered => answered?,
+    };
     if daemon.json {
         print(&serde_json::to_string_pretty(&report)?)?;
     } else {
         complain(&report.report);
         print(if report.done { "upgraded" } else { "not upgraded: the running daemon goes on" })?;
     }
-    Ok(if report.done { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(exit_code(&report))
+}
+
+/// Whether that is what a daemon of an older version says to the request.
+fn knows_no_upgrade(error: &anyhow::Error) -> bool {
+    error.to_string().starts_with(NO_REQUEST)
+}
+
+fn exit_code(report: &UpgradeReport) -> ExitCode {
+    match report {
+        UpgradeReport { done: true, .. } => ExitCode::SUCCESS,
+        UpgradeReport { never: true, .. } => ExitCode::from(NEVER),
+        UpgradeReport { .. } => ExitCode::FAILURE,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use anyhow::anyhow;
+
+    #[test]
+    fn only_a_version_that_cannot_hand_over_has_a_status_of_its_own() {
+        assert!(knows_no_upgrade(&anyhow!("{NO_REQUEST}: unknown variant `upgrade`")));
+        assert!(!knows_no_upgrade(&anyhow!("no daemon is running")));
+        let code = |text: &str| exit_code(&serde_json::from_str(text).expect("a report"));
+        assert_eq!(code(r#"{"done": true, "report": ""}"#), ExitCode::SUCCESS);
+        assert_eq!(code(r#"{"done": false, "report": ""}"#), ExitCode::FAILURE);
+        assert_eq!(code(r#"{"done": false, "report": "", "never": true}"#), ExitCode::from(NEVER));
+    }
 }

@@ -6,7 +6,7 @@ use super::{
 };
 use crate::{
     channel::{
-        Channel, DESCRIPTOR_LIMIT, ToSupervisor, ToWorker, from_memory_file, message::ReloadReport, to_memory_file,
+        Channel, DESCRIPTOR_LIMIT, ToSupervisor, ToWorker, from_memory_file, message::UpgradeReport, to_memory_file,
     },
     supervisor::{Options, STOP_GRACE, Supervisor, notify, process::Heard, signals::Signals},
 };
@@ -34,8 +34,10 @@ impl Supervisor {
     /// changed.
     pub(in crate::supervisor) async fn upgrade(&mut self, wanted: Wanted) {
         let report = match self.try_upgrade(&wanted).await {
-            Ok(report) => ReloadReport { done: true, report },
-            Err(error) => ReloadReport { done: false, report: format!("{error:#}") },
+            Ok(report) => UpgradeReport { done: true, report, never: false },
+            Err(error) => {
+                UpgradeReport { done: false, report: format!("{error:#}"), never: error.is::<OtherProtocol>() }
+            }
         };
         if report.done {
             info!(warnings = report.report, "another binary has taken over");
@@ -209,6 +211,11 @@ impl Supervisor {
     }
 }
 
+/// Why the new binary can never take over from this one.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+struct OtherProtocol(String);
+
 /// The new binary, while it is not yet on its own.
 struct Successor {
     child: Child,
@@ -252,7 +259,7 @@ impl Successor {
             }
             Ok(Some((Reply { refused: Some(why), .. }, _))) => {
                 self.has_failed = true;
-                bail!(why)
+                Err(OtherProtocol(why).into())
             }
             Ok(None) | Err(_) => Err(self.end_of().await),
         }
