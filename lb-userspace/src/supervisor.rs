@@ -31,7 +31,7 @@ use crate::{
         message::{Interface, Part},
         to_memory_file,
     },
-    model::Global,
+    model::{Global, global::CONTROL_SOCKET},
     plan::desired::NextHops,
     preflight,
 };
@@ -54,7 +54,7 @@ use std::{
         fd::{AsFd, OwnedFd},
         unix::net::UnixListener,
     },
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::ExitCode,
     time::Duration,
 };
@@ -99,10 +99,7 @@ pub fn run(options: Options) -> anyhow::Result<ExitCode> {
         let (mut supervisor, goes_on) = if options.take_over {
             (Supervisor::take_over(options).await?, true)
         } else {
-            let configuration = Configuration::read(&options)?;
-            let recalled = trial::recall(&configuration.model.global.control_socket);
-            let has_gone_back = recalled.is_some();
-            let configuration = recalled.unwrap_or(configuration);
+            let (configuration, has_gone_back) = trial::begin_with(&options, Path::new(CONTROL_SOCKET))?;
             complain(&configuration.warnings);
             limits::raise_open_files(&configuration.model);
             complain(&limits::report(&configuration.model));
@@ -376,7 +373,6 @@ impl Supervisor {
                 let next_hops = to_memory_file(&NextHops::new())?;
                 self.worker.send(&ToWorker::NextHops { number }, &[next_hops.as_fd()]).await?;
             }
-            (ToSupervisor::CreateRings(_), None) => {}
             (ToSupervisor::Addresses, _) => self.addresses = descriptors.pop(),
             (ToSupervisor::Reload { only }, _) => self.reloads_asked.push_back(only),
             (ToSupervisor::Try { within }, _) => {
@@ -388,8 +384,8 @@ impl Supervisor {
             (ToSupervisor::Upgrade { binary, drop_flows }, _) => {
                 self.upgrades_asked.push_back(Wanted { binary, drop_flows, is_answered: true });
             }
-            // Of a configuration, or an upgrade, that was given up.
-            (ToSupervisor::Configured { .. } | ToSupervisor::Held, _) => {}
+            // Of a configuration, or an upgrade, that was given up, or of a kernel half that goes.
+            (ToSupervisor::Configured { .. } | ToSupervisor::Held, _) | (ToSupervisor::CreateRings(_), None) => {}
         }
         Ok(())
     }

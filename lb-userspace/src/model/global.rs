@@ -3,6 +3,9 @@
 use lb_common::hash::HashKey;
 use std::{fmt, net::SocketAddr, path::PathBuf, time::Duration};
 
+/// The usual place of the control socket.
+pub const CONTROL_SOCKET: &str = "/run/sluice/sluice.sock";
+
 /// What concerns the process. `Debug` keeps the hash key to itself.
 #[derive(Clone, Eq, PartialEq)]
 pub struct Global {
@@ -16,7 +19,7 @@ pub struct Global {
     pub exec_checks: bool,
     /// User of the process that runs them, not that of the worker. Default: `sluice-exec` where it exists, else `nobody`.
     pub exec_user: Option<String>,
-    /// The control socket. Default: `/run/sluice/sluice.sock`.
+    /// The control socket. Default: [`CONTROL_SOCKET`].
     pub control_socket: PathBuf,
     /// Where maps and links are pinned, a directory below a BPF file system. Default: `/sys/fs/bpf/sluice`.
     pub pin_dir: PathBuf,

@@ -6,7 +6,7 @@
 //! with it, and not with what stands in the files of the configuration. That file goes once the configuration is confirmed,
 //! once another one is taken up for good, and when the daemon is told to stop.
 
-use super::{Supervisor, configuration::Configuration};
+use super::{Options, Supervisor, configuration::Configuration};
 use crate::{
     channel::ToWorker,
     config::{Bundle, units::show_duration},
@@ -137,6 +137,28 @@ impl Supervisor {
     }
 }
 
+/// What a daemon begins with: the files, or what one that died has kept, which is told. Files that are refused do not say where
+/// that is: it is looked for beside the `usual` control socket.
+pub(super) fn begin_with(options: &Options, usual: &Path) -> anyhow::Result<(Configuration, bool)> {
+    let why = match Configuration::read(options) {
+        Ok(read) => {
+            let recalled = recall(&read.model.global.control_socket);
+            let has_gone_back = recalled.is_some();
+            return Ok((recalled.unwrap_or(read), has_gone_back));
+        }
+        Err(why) => why,
+    };
+    // That of another daemon is none of ours.
+    let is_ours = |bundle: &Bundle| bundle.files.iter().all(|file| Path::new(&file.path).starts_with(&options.config));
+    match recall(usual).filter(|recalled| is_ours(&recalled.bundle)) {
+        Some(recalled) => {
+            error!(error = format!("{why:#}"), "the files are refused; what was confirmed last runs");
+            Ok((recalled, true))
+        }
+        None => Err(why),
+    }
+}
+
 /// What a daemon that died has kept to begin with, if it had a configuration on trial.
 pub(super) fn recall(control_socket: &Path) -> Option<Configuration> {
     let path = place(control_socket);
@@ -207,6 +229,23 @@ mod tests {
         let text =
             format!("[frontend]\n[backend.b]\nserver = [{{ name = \"{server}\", address = \"10.0.0.1:80\" }}]\n");
         Bundle { files: vec![ConfigFile { path: "a.toml".to_owned(), text }], cpus: 1, ..Bundle::default() }
+    }
+
+    #[test]
+    fn files_that_are_refused_give_way_to_what_was_confirmed_last_of_the_same_files() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let (socket, config) = (directory.path().join("sluice.sock"), directory.path().join("a.toml"));
+        fs::write(&config, "nonsense").expect("written");
+        let confirm = None;
+        let options = Options { config, single_process: true, binary: PathBuf::new(), take_over: false, confirm };
+        let begun = || begin_with(&options, &socket).map(|(begun, has_gone_back)| (begun.bundle, has_gone_back));
+        assert!(begun().is_err());
+        remember(&socket, &bundle("s"));
+        assert!(begun().is_err(), "that is of other files");
+        let mut kept = bundle("s");
+        kept.files.iter_mut().for_each(|file| file.path = options.config.display().to_string());
+        remember(&socket, &kept);
+        assert_eq!(begun().ok(), Some((kept, true)));
     }
 
     #[test]

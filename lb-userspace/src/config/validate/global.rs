@@ -8,7 +8,7 @@ use crate::{
         read::{Knob, OneOrMany},
         text::Text,
     },
-    model::Global,
+    model::{Global, global::CONTROL_SOCKET},
 };
 use lb_common::hash::HashKey;
 use std::{collections::BTreeSet, ops::RangeInclusive, path::PathBuf, time::Duration};
@@ -22,7 +22,7 @@ pub(super) fn global(typed: Option<&Typed>, cpus: usize, out: &mut Vec<Diagnosti
         user: user(&typed.user, out),
         exec_checks: typed.exec_checks.or(false),
         exec_user: exec_user(typed, out),
-        control_socket: path(&typed.control_socket, "control_socket", "/run/sluice/sluice.sock", out),
+        control_socket: path(&typed.control_socket, "control_socket", CONTROL_SOCKET, out),
         pin_dir: path(&typed.pin_dir, "pin_dir", "/sys/fs/bpf/sluice", out),
         threads: range::number(&typed.threads, "threads", 1_u16..=1024, 0, out).into(),
         max_connections: typed
