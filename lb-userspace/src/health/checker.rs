@@ -4,7 +4,7 @@ use super::{
     Code, Finding, Meaning, Outcome, Report,
     exec::{self, Asked, Means},
     probe::{Prober, Target},
-    pulse::Pulse,
+    pulse::{Pulse, Voids},
     rise_fall::Pace,
     tasks::{Aim, Tasks},
     wire::Wire,
@@ -237,7 +237,7 @@ async fn probe_forever<F: Future<Output = (Finding, Option<Wire>)>>(
     mut pace: watch::Receiver<Pace>,
     outcomes: mpsc::Sender<Outcome>,
 ) {
-    let mut due = Instant::now() + delay;
+    let (mut due, mut voids) = (Instant::now() + delay, Voids::default());
     loop {
         sleep_until(due).await;
         let begun = pulse.begin();
@@ -246,7 +246,8 @@ async fn probe_forever<F: Future<Output = (Finding, Option<Wire>)>>(
             (Finding::new(Code::SocketError, "a panic ended the probe"), None)
         });
         let finished_at = Instant::now();
-        if finding.code.meaning() == Meaning::Failed && pulse.spoiled(begun, check.timeout, finished_at) {
+        let is_void = finding.code.meaning() == Meaning::Failed && pulse.spoiled(begun, check.timeout, finished_at);
+        if voids.pass_over(is_void) {
             due = finished_at + AGAIN.min(check.interval).mul_f64(fastrand::f64());
             continue;
         }

@@ -17,6 +17,10 @@ const PART: u32 = 4;
 /// Whoever did not run for so long finds requests over their time as well, and for a while after it.
 const STALL: Duration = Duration::from_millis(500);
 const AFTERMATH: Duration = Duration::from_secs(1);
+/// One stall after another excuses for so long at most: with a thread that is always late, what fails has to count some time.
+const EXCUSED: Duration = Duration::from_secs(10);
+/// So many failures of a server in a row may be void; those after them count.
+const VOID: u32 = 3;
 /// At most one warning in this time.
 const QUIET: Duration = Duration::from_secs(10);
 
@@ -30,10 +34,23 @@ struct Beats {
     lost: Duration,
     /// The end of the last stall.
     stalled: Option<Instant>,
+    /// Since when somebody is told that the process was stalled, time and again.
+    excused: Option<Instant>,
     warned: Option<Instant>,
 }
 
 impl Beats {
+    /// What was lost since the last beat.
+    fn lost_since(&self, now: Instant) -> Duration {
+        let gap = now.saturating_duration_since(self.last);
+        if gap > BEAT + SLACK { gap.saturating_sub(BEAT) } else { Duration::ZERO }
+    }
+
+    /// Whether the last stall was long ago, if there was any.
+    fn is_over(&self, now: Instant) -> bool {
+        self.stalled.is_none_or(|stalled| now.saturating_duration_since(stalled) >= AFTERMATH)
+    }
+
     fn warn(&mut self, lost: Duration, now: Instant) {
         if self.warned.is_none_or(|warned| now.saturating_duration_since(warned) > QUIET) {
             self.warned = Some(now);
@@ -52,7 +69,13 @@ pub(super) struct Begun {
 impl Pulse {
     /// Of a thread that runs.
     pub(super) fn new() -> Self {
-        Self(Mutex::new(Beats { last: Instant::now(), lost: Duration::ZERO, stalled: None, warned: None }))
+        Self(Mutex::new(Beats {
+            last: Instant::now(),
+            lost: Duration::ZERO,
+            stalled: None,
+            excused: None,
+            warned: None,
+        }))
     }
 
     /// Beats, for as long as it is polled, on the thread that it is about.
@@ -89,27 +112,43 @@ impl Pulse {
         is_void
     }
 
-    /// Whether the process did not run for a while until a moment ago: what its traffic fails with says nothing.
+    /// Whether the process did not run for a while until a moment ago: what its traffic fails with says nothing, but for what
+    /// fails after ten seconds of that. For any thread: it does not tell how the thread of the probes runs.
     pub(super) fn was_stalled(&self, now: Instant) -> bool {
-        self.lost(now);
-        let stalled = self.0.lock().unwrap_or_else(PoisonError::into_inner).stalled;
-        stalled.is_some_and(|stalled| now.saturating_duration_since(stalled) < AFTERMATH)
+        let mut beats = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if beats.lost_since(now) <= STALL && beats.is_over(now) {
+            return false;
+        }
+        let excused = *beats.excused.get_or_insert(now);
+        now.saturating_duration_since(excused) < EXCUSED
     }
 
-    /// All that was lost until `now`. Looking is a beat as well.
+    /// All that was lost until `now`. Looking is a beat as well, so only the thread of the probes may.
     fn lost(&self, now: Instant) -> Duration {
         let mut beats = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let gap = now.saturating_duration_since(beats.last);
+        let lost = beats.lost_since(now);
         beats.last = now.max(beats.last);
-        if gap > BEAT + SLACK {
-            let lost = gap.saturating_sub(BEAT);
-            beats.lost = beats.lost.saturating_add(lost);
-            if lost > STALL {
-                beats.stalled = Some(now);
-                beats.warn(lost, now);
-            }
+        beats.lost = beats.lost.saturating_add(lost);
+        if lost > STALL {
+            beats.stalled = Some(now);
+            beats.warn(lost, now);
+        } else if beats.is_over(now) {
+            beats.excused = None;
         }
         beats.lost
+    }
+}
+
+/// How many failures of a server in a row were void.
+#[derive(Debug, Default)]
+pub(super) struct Voids(u32);
+
+impl Voids {
+    /// Whether a finding is to be passed over, which says nothing or does. After three in a row that said nothing they count, until
+    /// one says something: where a probe always lacks a part of its time, a server that is dead would stay up for ever.
+    pub(super) fn pass_over(&mut self, is_void: bool) -> bool {
+        self.0 = if is_void { self.0.saturating_add(1) } else { 0 };
+        (1..=VOID).contains(&self.0)
     }
 }
 
@@ -156,5 +195,38 @@ mod tests {
         assert!(!pulse.was_stalled(Instant::now()), "that is no stall");
         after(STALL * 2).await;
         assert!(pulse.was_stalled(Instant::now()), "seen by whoever looks first");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_only_asks_does_not_hide_what_was_lost_and_stalls_do_not_excuse_for_ever() {
+        let pulse = Pulse::new();
+        let begun = pulse.begin();
+        for _ in 0..20 {
+            tokio::time::advance(BEAT).await;
+            pulse.was_stalled(Instant::now());
+        }
+        assert!(pulse.spoiled(begun, Duration::from_secs(1), Instant::now()), "the thread of the probes did not run");
+
+        let mut excused = 0;
+        for _ in 0..20 {
+            tokio::time::advance(AFTERMATH).await;
+            pulse.lost(Instant::now());
+            excused += u32::from(pulse.was_stalled(Instant::now()));
+        }
+        assert_eq!(excused, 10, "a stall each second");
+        for _ in 0..=AFTERMATH.as_millis() / BEAT.as_millis() {
+            tokio::time::advance(BEAT).await;
+            pulse.lost(Instant::now());
+        }
+        assert!(!pulse.was_stalled(Instant::now()));
+        tokio::time::advance(AFTERMATH).await;
+        assert!(pulse.was_stalled(Instant::now()), "it ran well between");
+    }
+
+    #[test]
+    fn after_three_void_failures_in_a_row_they_count() {
+        let mut voids = Voids::default();
+        let is_void = [true, true, true, true, true, false, true];
+        assert_eq!(is_void.map(|is_void| voids.pass_over(is_void)), [true, true, true, false, false, false, true]);
     }
 }
