@@ -15,7 +15,15 @@ use crate::{
     servers::FrontendLive,
 };
 use std::{
-    cell::RefCell, future::poll_fn, io, net::SocketAddr, os::fd::AsFd, rc::Rc, sync::Arc, task::Poll, time::Duration,
+    cell::RefCell,
+    future::poll_fn,
+    io,
+    net::SocketAddr,
+    os::fd::AsFd,
+    rc::Rc,
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
 };
 use tokio::{
     net::{TcpListener, TcpStream},
@@ -112,14 +120,9 @@ impl Door {
         loop {
             self.thread.wait_for_memory().await;
             let seats = self.seats.enter().await;
-            match poll_fn(|cx| Poll::Ready(listener.poll_accept(cx))).await {
-                Poll::Ready(Ok((stream, peer))) => {
-                    let was_last = self.thread.scarce.is_last(&stream);
-                    self.enter(stream, peer, seats);
-                    if was_last {
-                        self.thread.wait_for_descriptors(listener).await;
-                    }
-                }
+            let accepted = |cx: &mut Context<'_>| self.thread.scarce.accept(listener, || listener.poll_accept(cx));
+            match poll_fn(|cx| Poll::Ready(accepted(cx))).await {
+                Poll::Ready(Ok((stream, peer))) => self.enter(stream, peer, seats),
                 Poll::Pending => {
                     drop(seats);
                     woken().await;

@@ -11,14 +11,27 @@ use std::{
     sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel},
     time::Duration,
 };
-use tokio::sync::mpsc::WeakUnboundedSender;
+use tokio::{sync::mpsc::WeakUnboundedSender, time::Instant};
 use tokio_util::task::TaskTracker;
 
-/// From one look to the next.
+/// From one look to the next, while memory is short or may soon be.
 const LOOK: Duration = Duration::from_millis(100);
+/// The same while at least a fifth is free.
+const CALM: Duration = Duration::from_secs(1);
+/// Memory is short from there on, in thousandths, and is so until it is below [`ENOUGH`].
+const SHORT: u64 = 900;
+const ENOUGH: u64 = 800;
 /// So many connections of clients are served in any case: with these it is not they that fill the memory, and who sends them
 /// away serves nobody.
 const FEW: usize = 64;
+/// What it was, it stays at least for so long.
+const STAYS: Duration = Duration::from_secs(1);
+/// At most one warning in this time.
+const QUIET: Duration = Duration::from_mins(1);
+/// If for so long no connection more has gone, there is nothing left to let go: it is not clients that wait who would fill the
+/// memory, and they may wait for ever. From then on each thread lets one in at each look, and who has nothing under way is sent
+/// away again each time that this is over.
+const FRUITLESS: Duration = Duration::from_secs(10);
 /// Where groups of processes have their limits (cgroup v2).
 const GROUPS: &str = "/sys/fs/cgroup";
 
@@ -27,8 +40,32 @@ const GROUPS: &str = "/sys/fs/cgroup";
 pub struct Gauge {
     /// `/proc/self/status`.
     process: Option<File>,
-    /// Of the group of processes with the least room: what it may use, and its `memory.stat`.
-    group: Option<(u64, File)>,
+    /// Of the group of processes with the least room.
+    group: Option<Group>,
+}
+
+/// A group of processes that has a limit. It counts whether the configuration names one or not: who exceeds it is killed.
+#[derive(Debug)]
+struct Group {
+    limit: u64,
+    /// Its `memory.current`: all that it uses.
+    current: File,
+    /// Its `memory.stat`: what for. To read it is work for the kernel.
+    stat: File,
+}
+
+impl Group {
+    fn open(limit: u64, path: &Path) -> io::Result<Self> {
+        let open = |name| File::open(path.join(name));
+        Ok(Self { limit, current: open("memory.current")?, stat: open("memory.stat")? })
+    }
+
+    /// How far its memory is used, in thousandths. As long as that is little, what can be taken from it is among that.
+    fn used(&self) -> Option<u64> {
+        let part = |bytes: u64| bytes.saturating_mul(1_000) / self.limit.max(1);
+        let all = part(text(&self.current).ok()?.trim().parse().ok()?);
+        if all < ENOUGH { Some(all) } else { Some(part(held(&text(&self.stat).ok()?))) }
+    }
 }
 
 impl Gauge {
@@ -45,10 +82,7 @@ impl Gauge {
             let kib = resident(&text(status).ok()?)?;
             Some((kib << 10).saturating_mul(1_000) / limit.max(1))
         });
-        let group = self
-            .group
-            .as_ref()
-            .and_then(|(limit, stat)| Some(held(&text(stat).ok()?).saturating_mul(1_000) / (*limit).max(1)));
+        let group = self.group.as_ref().and_then(Group::used);
         process.into_iter().chain(group).max()
     }
 }
@@ -67,25 +101,78 @@ fn text(file: &File) -> io::Result<String> {
 }
 
 /// Of this process's group and those that it is in, the one that may use least, if any has a limit.
-fn tightest(groups: &str, root: &Path) -> Option<(u64, File)> {
+fn tightest(groups: &str, root: &Path) -> Option<Group> {
     let own = groups.lines().find_map(|line| line.strip_prefix("0::/"))?;
     let limit = |group: &Path| fs::read_to_string(group.join("memory.max")).ok()?.trim().parse::<u64>().ok();
     let all = root.join(own);
     let all = all.ancestors().take_while(|group| group.starts_with(root)).map(PathBuf::from);
     let (limit, group) = all.filter_map(|group| Some((limit(&group)?, group))).min()?;
-    Some((limit, File::open(group.join("memory.stat")).ok()?))
+    Group::open(limit, &group).ok()
 }
 
-/// What a group holds and cannot be taken from it, by its `memory.stat`: files that it has read are not among that.
+/// What a group holds and cannot be taken from it, by its `memory.stat`: files that it has read are not among that, nor what the
+/// kernel only keeps in case it is wanted again.
 fn held(stat: &str) -> u64 {
-    let lines = stat.lines().filter_map(|line| line.split_once(' '));
-    let held = lines.filter(|(name, _)| ["anon", "kernel", "sock", "shmem"].contains(name));
-    held.filter_map(|(_, bytes)| bytes.parse::<u64>().ok()).sum()
+    let sum = |names: &[&str]| {
+        let lines = stat.lines().filter_map(|line| line.split_once(' '));
+        let bytes = lines.filter(|(name, _)| names.contains(name)).filter_map(|(_, bytes)| bytes.parse::<u64>().ok());
+        bytes.sum::<u64>()
+    };
+    sum(&["anon", "kernel", "sock", "shmem"]).saturating_sub(sum(&["slab_reclaimable"]))
 }
 
 /// Whether memory is short, which it was or was not before, with so many connections of clients.
 fn is_short(was: bool, used: u64, connections: usize) -> bool {
-    used >= if was { 800 } else { 900 } && connections > FEW
+    let (most, few) = if was { (ENOUGH, FEW / 2) } else { (SHORT, FEW) };
+    used >= most && connections > few
+}
+
+/// What the serving threads are to do.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Press {
+    /// Let nobody in, and go of what nobody uses.
+    On,
+    /// Let one in.
+    One,
+    /// All is as usual.
+    Off,
+}
+
+/// How it stands with the memory. Pure.
+#[derive(Debug, Default)]
+struct Pressure {
+    short: bool,
+    changed: Option<Instant>,
+    /// The fewest connections since memory is short, and since when there are not fewer.
+    fewest: Option<(usize, Instant)>,
+    /// When those were sent away last that had nothing under way.
+    shed: Option<Instant>,
+}
+
+impl Pressure {
+    /// What there is to do, with that part of the memory used, and so many connections of clients.
+    fn look(&mut self, used: u64, connections: usize, now: Instant) -> Option<Press> {
+        let is_over = |since: Option<Instant>, time| since.is_none_or(|it| now.saturating_duration_since(it) >= time);
+        if is_short(self.short, used, connections) != self.short && is_over(self.changed, STAYS) {
+            (self.short, self.changed) = (!self.short, Some(now));
+            (self.fewest, self.shed) = (None, Some(now));
+            return Some(if self.short { Press::On } else { Press::Off });
+        }
+        if !self.short {
+            return None;
+        }
+        let (fewest, since) = *self.fewest.get_or_insert((connections, now));
+        if connections < fewest {
+            self.fewest = Some((connections, now));
+        } else if is_over(Some(since), FRUITLESS) {
+            if is_over(self.shed, FRUITLESS) {
+                self.shed = Some(now);
+                return Some(Press::On);
+            }
+            return Some(Press::One);
+        }
+        None
+    }
 }
 
 /// A thread that looks how far the memory is used, as long as there is a limit.
@@ -107,11 +194,11 @@ impl Watch {
 }
 
 fn watch(gauge: &Gauge, threads: &[(WeakUnboundedSender<Command>, TaskTracker)], limits: &Receiver<Option<u64>>) {
-    let (mut limit, mut short) = (None, false);
+    let (mut limit, mut used, mut pressure, mut warned) = (None, 0, Pressure::default(), None::<Instant>);
     loop {
         let is_limited = limit.is_some() || gauge.group.is_some();
-        let told = if is_limited || short {
-            limits.recv_timeout(LOOK)
+        let told = if is_limited || pressure.short {
+            limits.recv_timeout(if pressure.short || used >= ENOUGH { LOOK } else { CALM })
         } else {
             limits.recv().map_err(|_gone| RecvTimeoutError::Disconnected)
         };
@@ -120,29 +207,29 @@ fn watch(gauge: &Gauge, threads: &[(WeakUnboundedSender<Command>, TaskTracker)],
             Err(RecvTimeoutError::Disconnected) => return,
             Err(RecvTimeoutError::Timeout) => {}
         }
-        let used = gauge.used(limit).unwrap_or(0);
+        used = gauge.used(limit).unwrap_or(0);
         let connections = threads.iter().map(|(_, connections)| connections.len()).sum();
-        let now = is_short(short, used, connections);
-        if now != short {
-            short = now;
-            let used_percent = used / 10;
-            if short {
-                tracing::warn!(used_percent, connections, "memory is short: clients wait, and idle ones are sent away");
-            } else {
-                tracing::warn!(used_percent, connections, "there is memory again: clients are let in");
-            }
-            for thread in threads.iter().filter_map(|(thread, _)| thread.upgrade()) {
-                drop(thread.send(Command::Press(short))); // A thread that has ended holds no memory.
-            }
+        let (was_short, now) = (pressure.short, Instant::now());
+        let Some(press) = pressure.look(used, connections, now) else { continue };
+        let used_percent = used / 10;
+        if press == Press::Off {
+            tracing::info!(used_percent, connections, "there is memory again: clients are let in");
+        } else if !was_short && warned.is_none_or(|warned| now.saturating_duration_since(warned) >= QUIET) {
+            warned = Some(now);
+            tracing::warn!(used_percent, connections, "memory is short: clients wait, and idle ones are sent away");
+        }
+        for thread in threads.iter().filter_map(|(thread, _)| thread.upgrade()) {
+            drop(thread.send(Command::Press(press))); // A thread that has ended holds no memory.
         }
     }
 }
 
 impl Thread {
     /// Memory is short, or not any more.
-    pub(super) fn press(&self, short: bool) {
-        self.pressed.set(short);
-        if short {
+    pub(super) fn press(&self, press: Press) {
+        self.pressed.set(press != Press::Off);
+        self.lets_one_in.set(press == Press::One);
+        if press == Press::On {
             self.shed.replace(self.drain.child_token()).cancel();
             self.idle.borrow_mut().clear();
         } else {
@@ -152,7 +239,7 @@ impl Thread {
 
     /// Waits while memory is short.
     pub(super) async fn wait_for_memory(&self) {
-        while self.pressed.get() {
+        while self.pressed.get() && !self.lets_one_in.take() {
             self.eased.notified().await;
         }
     }
@@ -166,7 +253,26 @@ mod tests {
     fn memory_that_is_short_stays_so_until_there_is_enough_and_few_are_always_served() {
         assert_eq!([700, 850, 900, 2_000].map(|used| is_short(false, used, 1_000)), [false, false, true, true]);
         assert_eq!([700, 799, 800, 2_000].map(|used| is_short(true, used, 1_000)), [false, false, true, true]);
-        assert!(!is_short(true, 2_000, FEW) && !is_short(false, 2_000, FEW));
+        assert!(is_short(true, 2_000, FEW) && !is_short(true, 2_000, FEW / 2) && !is_short(false, 2_000, FEW));
+    }
+
+    #[test]
+    fn it_does_not_change_all_the_time_and_clients_do_not_wait_for_ever() {
+        let (mut pressure, start) = (Pressure::default(), Instant::now());
+        let mut look = |used, connections, ms| pressure.look(used, connections, start + Duration::from_millis(ms));
+        assert_eq!(look(899, 1_000, 0), None);
+        assert_eq!(look(950, 1_000, 100), Some(Press::On));
+        assert_eq!(look(700, 1_000, 200), None, "too soon");
+        assert_eq!(look(700, 1_000, 1_100), Some(Press::Off));
+        assert_eq!(look(950, 1_000, 1_200), None, "too soon");
+        assert_eq!(look(950, 1_000, 2_100), Some(Press::On));
+        let going = [(3_000, 800), (5_000, 600), (11_000, 100)];
+        assert_eq!(going.map(|(at, left)| look(950, left, at)), [None; 3], "connections go");
+        assert_eq!(look(950, 100, 20_900), None);
+        assert_eq!(look(950, 100, 22_000), Some(Press::On), "who is idle by now goes too");
+        assert_eq!([22_100, 22_200, 31_900].map(|at| look(950, 101, at)), [Some(Press::One); 3]);
+        assert_eq!(look(950, 101, 32_000), Some(Press::On));
+        assert_eq!(look(950, 32, 32_100), Some(Press::Off));
     }
 
     #[test]
@@ -178,13 +284,16 @@ mod tests {
         };
         put("", "memory.max", "max\n");
         put("a", "memory.max", "1000\n");
-        put("a", "memory.stat", "anon 400\nfile 5000\nkernel 100\nsock 50\n");
+        put("a", "memory.current", "900\n");
+        put("a", "memory.stat", "anon 400\nfile 5000\nkernel 130\nsock 50\nslab_reclaimable 30\n");
         put("a/b", "memory.max", "2000\n");
-        let (limit, stat) = tightest("1:cpu:/x\n0::/a/b\n", root.path()).unwrap();
-        assert_eq!((limit, held(&text(&stat).unwrap())), (1_000, 550));
+        let group = tightest("1:cpu:/x\n0::/a/b\n", root.path()).unwrap();
+        assert_eq!(group.limit, 1_000);
         assert!(tightest("0::/\n", root.path()).is_none());
-        let gauge = Gauge { process: None, group: Some((limit, stat)) };
+        let gauge = Gauge { process: None, group: Some(group) };
         assert_eq!(gauge.used(Some(1)), Some(550));
+        put("a", "memory.current", "790\n");
+        assert_eq!(gauge.used(Some(1)), Some(790), "nobody asks what for");
     }
 
     #[test]

@@ -5,10 +5,10 @@ use super::{
     ask::{http1::Connection, http2::Connections},
     idle::Idle,
     log::Pen,
-    memory::{Gauge, Watch},
+    memory::{Gauge, Press, Watch},
     own::Owners,
     panics,
-    scarce::Scarce,
+    scarce::{Near, Scarce},
     seats::Seats,
     snapshot::Snapshot,
 };
@@ -72,7 +72,7 @@ pub(super) enum Command {
     /// The snapshot has changed; these listeners are new.
     Apply(Vec<BoundListener>),
     /// Memory is short, or not any more.
-    Press(bool),
+    Press(Press),
     /// The time of a removed frontend or server is over.
     Over,
     /// End within that time and tell how many connections had to be cut. What waits in sockets is accepted first where these
@@ -92,7 +92,9 @@ impl Threads {
     /// Starts `threads` threads that serve nothing yet. At least one. Errors: no thread or no runtime to be had.
     pub fn start(threads: usize) -> io::Result<Self> {
         let snapshot = Arc::new(ArcSwapOption::empty());
-        let serving = (0..threads.max(1)).map(|index| Handle::start(index, &snapshot)).collect::<io::Result<_>>()?;
+        let near = Arc::new(Near::default());
+        let start = |index| Handle::start(index, &snapshot, &near);
+        let serving = (0..threads.max(1)).map(start).collect::<io::Result<_>>()?;
         Ok(Self { snapshot, serving, memory: None })
     }
 
@@ -107,7 +109,7 @@ impl Threads {
     #[cfg(test)]
     pub fn press(&self, short: bool) {
         for handle in &self.serving {
-            drop(handle.commands.send(Command::Press(short)));
+            drop(handle.commands.send(Command::Press(if short { Press::On } else { Press::Off })));
         }
     }
 
@@ -183,11 +185,11 @@ impl Threads {
 }
 
 impl Handle {
-    fn start(index: usize, snapshot: &Arc<ArcSwapOption<Snapshot>>) -> io::Result<Self> {
+    fn start(index: usize, snapshot: &Arc<ArcSwapOption<Snapshot>>, near: &Arc<Near>) -> io::Result<Self> {
         let runtime = runtime::Builder::new_current_thread().enable_all().build()?;
         let connections = TaskTracker::new();
         let (commands, receiver) = mpsc::unbounded_channel();
-        let (snapshot, tracker) = (Arc::clone(snapshot), connections.clone());
+        let (snapshot, near, tracker) = (Arc::clone(snapshot), Arc::clone(near), connections.clone());
         let run = move || {
             let drain = CancellationToken::new();
             let thread = Rc::new(Thread {
@@ -203,10 +205,11 @@ impl Handle {
                 shed: RefCell::new(drain.child_token()),
                 drain,
                 pressed: Cell::new(false),
+                lets_one_in: Cell::new(false),
                 eased: Notify::new(),
                 over: Notify::new(),
                 seats: Seats::default(),
-                scarce: Scarce::new(),
+                scarce: Scarce::new(near),
             });
             LocalSet::new().block_on(&runtime, run(thread, receiver));
         };
@@ -252,7 +255,9 @@ pub(super) struct Thread {
     pub(super) shed: RefCell<CancellationToken>,
     /// Memory is short.
     pub(super) pressed: Cell<bool>,
-    /// It is not any more.
+    /// One client may come in nevertheless.
+    pub(super) lets_one_in: Cell<bool>,
+    /// Memory is not short any more, or one client may come in.
     pub(super) eased: Notify,
     /// What connections of clients take of the room there is.
     pub(super) seats: Seats,
@@ -296,7 +301,7 @@ async fn run(thread: Rc<Thread>, mut commands: mpsc::UnboundedReceiver<Command>)
             command = commands.recv() => match command {
                 None => return,
                 Some(Command::Apply(new)) => apply(&thread, &mut listening, new),
-                Some(Command::Press(short)) => thread.press(short),
+                Some(Command::Press(press)) => thread.press(press),
                 Some(Command::Over) => thread.over.notify_waiters(),
                 Some(Command::Drain(timeout, closing, tell)) => {
                     let closes = |listening: &Listening| match &closing {
