@@ -92,6 +92,11 @@ pub struct Model {
 }
 
 impl Model {
+    /// The [identities](Server::identity) of all servers.
+    pub fn identities(&self) -> impl Iterator<Item = u64> {
+        self.backends.iter().flat_map(|backend| backend.servers.iter().map(|server| server.identity(&backend.name)))
+    }
+
     /// The [identity](Server::identity) of the server of these names.
     pub fn identity(&self, name: &ServerName) -> Option<u64> {
         let servers = &self.backend(&name.backend)?.servers;

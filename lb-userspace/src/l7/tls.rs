@@ -94,7 +94,7 @@ impl Acceptor {
         let names = Arc::new(Names::new(identities, tls.strict_sni));
         let mut config = builder.with_client_cert_verifier(verifier).with_cert_resolver(names);
         config.ignore_client_order = true;
-        if let Some(ticketer) = tickets::ticketer(tls.clients.as_ref()).filter(|_| tls.tickets) {
+        if let Some(ticketer) = tls.tickets.then(|| tickets::ticketer(tls.clients.as_ref())).flatten() {
             config.ticketer = ticketer;
         } else {
             config.send_tls13_tickets = 0;

@@ -15,6 +15,7 @@ use crate::{
         outline::{Outline, outline},
     },
     dataplane::handed::WorkerMaps,
+    l7::tls::tickets,
     model::Model,
 };
 use anyhow::{Context as _, anyhow};
@@ -55,7 +56,7 @@ impl Worker {
             config::load(&bundle).map_err(|diagnostics| anyhow!("{}", diagnostics.render(Format::default())))?;
         let model = Arc::new(loaded.model);
         let outline = outline(&bundle, &format!("{:032x}", fastrand::u128(..)));
-        let found = if maps.is_empty() {
+        let mut found = if maps.is_empty() {
             None
         } else {
             let writing = writing.context("maps without the right to write them")?;
@@ -63,8 +64,10 @@ impl Worker {
         };
         let now = Instant::now();
         self.naming.ask(&model, self.running.as_ref().map(|running| &*running.configured), now);
-        if let Some(found) = &found {
+        if let Some(found) = &mut found {
             self.naming.remember(&model, &found.tables);
+            // Until the configuration is taken up, which may have to wait for addresses, nobody else does.
+            found.heartbeat.beat(model.global.heartbeat_timeout + PATIENCE).context("cannot write the heartbeat")?;
         }
         let until = now + model.resolvers.timeout_retry.min(PATIENCE);
         Ok(Waiting { source, model, outline, found, listeners, log_files, until })
@@ -119,6 +122,7 @@ impl Worker {
         running.unconfirmed = Some(source.generation);
         running.source = source;
         running.change_to(&model, next, listeners, &self.outcomes);
+        tickets::taken_up();
         (running.configured, running.outline) = (configured, outline);
         self.naming.ask(&running.configured, None, now);
         self.naming.given(chosen, now);

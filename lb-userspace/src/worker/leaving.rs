@@ -23,6 +23,18 @@ const LAST_LINES: Duration = Duration::from_secs(1);
 /// How long operators are answered whose questions came just before another binary took over.
 const LAST_QUESTIONS: Duration = Duration::from_millis(100);
 
+/// For how long nobody beats at most while another binary takes over, or fails to: the supervisor waits no longer for it.
+const TAKING_OVER: Duration = Duration::from_mins(1);
+
+impl Running {
+    /// A last beat, until another worker beats, or this one again.
+    fn beat_for_long(&mut self) {
+        if let Some(beats) = &mut self.beats {
+            beats.beat(self.halves.model.global.heartbeat_timeout.max(TAKING_OVER), Instant::now());
+        }
+    }
+}
+
 impl Worker {
     /// Judges and writes nothing from now on, and tells what is known. A configuration ends it.
     pub(super) async fn hold(&mut self) -> anyhow::Result<()> {
@@ -34,6 +46,7 @@ impl Worker {
             scans.take(halves, counted); // It has forgotten flows until now.
         }
         let state = self.running.as_ref().map(Running::state).unwrap_or_default();
+        self.running.iter_mut().for_each(Running::beat_for_long);
         self.running.iter_mut().for_each(Running::let_go_of_maps);
         self.send(&ToSupervisor::Held, &[to_memory_file(&state)?.as_fd()]).await
     }

@@ -177,6 +177,10 @@ impl Running {
         self.watch.configure(model, Instant::now());
         self.verdicts.update(model, |identity| self.halves.registry.standing(identity).health);
         self.proven.update(model);
+        if !self.probed.is_empty() {
+            let members: BTreeSet<_> = model.identities().collect();
+            self.probed.retain(|identity| members.contains(identity)); // Who comes back must be probed again.
+        }
         self.prove(model, &model.backends);
         self.threads.apply(Arc::new(snapshot), bound(model, listeners));
         self.sinks = sinks;

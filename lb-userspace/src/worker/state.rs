@@ -6,7 +6,6 @@ use super::running::Running;
 use crate::{
     admin::status::Failover,
     l7::tls::tickets,
-    model::Server,
     servers::{Proven, Registry, Remembered},
 };
 use serde::{Deserialize, Serialize};
@@ -32,13 +31,9 @@ impl Running {
     /// What the next worker should know.
     pub(super) fn state(&self) -> State {
         let model = &self.halves.model;
-        let identities = model.backends.iter().flat_map(|backend| {
-            let identity = |server: &Server| server.identity(&backend.name);
-            backend.servers.iter().map(identity)
-        });
         State {
             servers: self.halves.registry.remembered(),
-            probed: identities.filter(|identity| self.was_probed(*identity)).collect(),
+            probed: model.identities().filter(|identity| self.was_probed(*identity)).collect(),
             proven: self.proven.clone(),
             failovers: self.failovers.clone(),
             tickets: tickets::kept(),

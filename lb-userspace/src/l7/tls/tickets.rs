@@ -32,7 +32,7 @@ type Demand = [u8; 32];
 
 /// The keys in use; those that no bind uses any more go with the configuration that did.
 static KEYS: LazyLock<Mutex<HashMap<Demand, Weak<Ticketer>>>> = LazyLock::new(Mutex::default);
-/// Those of the process before, until a bind uses them.
+/// Those of the process before, until a configuration is taken up: one that is refused takes none of them away.
 static RECALLED: LazyLock<Mutex<HashMap<Demand, Kept>>> = LazyLock::new(Mutex::default);
 
 /// The keys of a demand, for another process.
@@ -62,6 +62,11 @@ pub(crate) fn recall(kept: Vec<Kept>) {
     recalled.extend(kept.into_iter().map(|kept| (kept.demand, kept)));
 }
 
+/// A configuration was taken up: whoever needs keys of the process before has them.
+pub(crate) fn taken_up() {
+    RECALLED.lock().unwrap_or_else(PoisonError::into_inner).clear();
+}
+
 /// The keys for such clients. `None`: no randomness for them.
 pub(super) fn ticketer(clients: Option<&Clients>) -> Option<Arc<dyn ProducesTickets>> {
     let demand = demand(clients);
@@ -70,8 +75,7 @@ pub(super) fn ticketer(clients: Option<&Clients>) -> Option<Arc<dyn ProducesTick
     if let Some(ticketer) = keys.get(&demand).and_then(Weak::upgrade) {
         return Some(ticketer);
     }
-    let recalled = RECALLED.lock().unwrap_or_else(PoisonError::into_inner).remove(&demand);
-    let known = recalled.and_then(|kept| Keys::recalled(&kept));
+    let known = RECALLED.lock().unwrap_or_else(PoisonError::into_inner).get(&demand).and_then(Keys::recalled);
     let ticketer = Arc::new(Ticketer::new(known.or_else(|| Keys::new(period(), None))?));
     keys.insert(demand, Arc::downgrade(&ticketer));
     Some(ticketer)
@@ -241,6 +245,20 @@ mod tests {
                 assert_eq!(opened.as_deref(), opens.then_some(&b"session"[..]), "{period}");
             }
         }
+    }
+
+    #[test]
+    fn keys_of_the_process_before_stay_until_a_configuration_is_taken_up() {
+        let pem = |pem: &str| Pem { pem: pem.into(), path: "revoked".into() };
+        let clients = Clients { authorities: Vec::new(), revoked: vec![pem("of this test")], required: true };
+        let kept = ticketer_of(period()).kept(demand(Some(&clients)));
+        let ticket = Keys::recalled(&kept).expect("keys").now.seal(b"session").expect("a ticket");
+        recall(vec![kept]);
+        let opens = || ticketer(Some(&clients)).expect("keys").decrypt(&ticket).is_some();
+        assert!(opens(), "a configuration is prepared, and refused");
+        assert!(opens(), "the next one");
+        taken_up();
+        assert!(!opens(), "nobody uses them any more");
     }
 
     #[test]

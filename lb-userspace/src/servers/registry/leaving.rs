@@ -29,7 +29,7 @@ impl Registry {
                 leaving.insert(identity, Leaving { within, ..self.leaves(identity, backend, server) });
             }
         }
-        let known: BTreeSet<_> = everybody(before).chain(everybody(next)).collect();
+        let known: BTreeSet<_> = before.identities().chain(next.identities()).collect();
         for (identity, address) in std::mem::take(&mut self.found) {
             let standing = self.standing(identity);
             if !known.contains(&identity) && self.server_id(identity).is_some() {
@@ -108,7 +108,7 @@ impl Registry {
 
     /// Those have left. The ids of those that are not in the `model` rest.
     pub fn left(&mut self, identities: &BTreeSet<u64>, model: &Model) {
-        let members: BTreeSet<_> = everybody(model).collect();
+        let members: BTreeSet<_> = model.identities().collect();
         for identity in identities {
             if self.leaving.remove(identity).is_some()
                 && !members.contains(identity)
@@ -134,12 +134,6 @@ fn of_kernel(model: &Model) -> impl Iterator<Item = (u64, &Backend, &Server)> {
         let resolved = backend.servers.iter().filter(|server| server.is_resolved());
         resolved.map(move |server| (server.identity(&backend.name), backend, server))
     })
-}
-
-fn everybody(model: &Model) -> impl Iterator<Item = u64> {
-    let all =
-        |backend: &Backend| backend.servers.iter().map(|server| server.identity(&backend.name)).collect::<Vec<_>>();
-    model.backends.iter().flat_map(all)
 }
 
 /// Who was found in the maps and may have flows, with the address.
