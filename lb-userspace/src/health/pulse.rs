@@ -207,7 +207,7 @@ mod tests {
         }
         assert!(pulse.spoiled(begun, Duration::from_secs(1), Instant::now()), "the thread of the probes did not run");
 
-        let mut excused = 0;
+        let (pulse, mut excused) = (Pulse::new(), 0);
         for _ in 0..20 {
             tokio::time::advance(AFTERMATH).await;
             pulse.lost(Instant::now());
