@@ -87,8 +87,10 @@ table! {
         max_connections: i64,
         /// Memory that the part of the daemon that faces the network may use, from 64MiB on. At nine tenths of it, and of what the
         /// daemon's cgroup may use (`MemoryMax=`), clients wait in the kernel, those that have nothing under way are sent away,
-        /// and unused connections to servers are closed; at eight tenths all is as before. HAProxy's `-m` lets allocations fail
-        /// instead. Default: what the cgroup allows, if it has a limit.
+        /// and unused connections to servers are closed; at eight tenths, or with few clients left, all is as before. Where that
+        /// does not help for ten seconds, each thread lets in ten clients a second. Files that the kernel keeps in memory do not
+        /// count. HAProxy's `-m` lets allocations fail instead. Default: what the cgroup allows, if it has a limit; that always
+        /// counts.
         max_memory: Size,
         /// What a stop leaves behind in the kernel: `detach` (nothing) or `keep` (packets go on being forwarded).
         /// Default: `detach`.
