@@ -1,10 +1,11 @@
 //! Leaving: a server that a reload has removed and that goes on with what it has, for a while.
 
 use super::Standing;
+use serde::{Deserialize, Serialize};
 use std::{net::SocketAddr, time::Duration};
 
 /// A server of the kernel half that is gone from the configuration, or from its `l4` frontends, and keeps the flows that it has.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub struct Leaving {
     /// The backend's name; empty if nobody knows it any more, as after a restart.
     pub backend: String,

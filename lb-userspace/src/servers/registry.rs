@@ -92,7 +92,8 @@ impl Registry {
         Self::with_rows(tables, [MAX_SERVERS, MAX_RINGS, MAX_VIPS], MAX_VIPS)
     }
 
-    /// As [`adopt`](Self::adopt), for one that ran without the maps until now: of its servers it knows more than they.
+    /// As [`adopt`](Self::adopt), for one that ran without the maps until now: of its servers, and those that leave, it knows more
+    /// than they.
     #[must_use]
     pub fn take_over(&self, tables: &Tables) -> Self {
         let mut adopted = Self::adopt(tables);
@@ -100,6 +101,7 @@ impl Registry {
         adopted.said.retain(|identity, _| !self.standings.contains_key(identity));
         adopted.said.extend(&self.said);
         adopted.quorums.clone_from(&self.quorums);
+        adopted.leave_on(&self.leaving);
         adopted
     }
 
@@ -146,13 +148,13 @@ impl Registry {
         }
 
         let leaving = self.still_leaving(&server_ids);
+        self.forget_agents(&server_ids);
         self.servers.assign(&[server_ids.as_slice(), &leaving].concat());
         self.rings.assign(&ring_ids);
         self.vips.assign(&vip_ids);
         self.pools.assign(pools, MAX_SOURCES as usize);
         let standing = |(identity, backend, server): &(u64, &Backend, &Server)| {
-            let left = || self.leaving.get(identity).map(|leaving| leaving.standing);
-            let known = self.standings.get(identity).copied().or_else(left);
+            let known = self.standings.get(identity).copied().or_else(|| self.returning(*identity));
             let known_health = known.map(|known| known.health).filter(|health| *health != Health::Unresolved);
             let has_agent = server.agent().is_some();
             let health = match (server.check(backend), known_health) {

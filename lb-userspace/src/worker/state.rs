@@ -10,6 +10,7 @@ use crate::{
 };
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeSet, VecDeque};
+use tokio::time::Instant;
 
 /// It travels as a memory file between processes of one machine, and supervisors pass it on unread.
 #[derive(Debug, Default, Deserialize, Serialize)]
@@ -32,7 +33,7 @@ impl Running {
     pub(super) fn state(&self) -> State {
         let model = &self.halves.model;
         State {
-            servers: self.halves.registry.remembered(),
+            servers: self.halves.remembered(Instant::now()),
             probed: model.identities().filter(|identity| self.was_probed(*identity)).collect(),
             proven: self.proven.clone(),
             failovers: self.failovers.clone(),

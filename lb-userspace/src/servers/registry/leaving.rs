@@ -4,7 +4,7 @@ use super::Registry;
 use crate::{
     model::{Backend, DownFlows, Model, OnEmpty, Server, Track},
     plan::Tables,
-    servers::{Leaving, leaving::WITHIN, state::LEAVES},
+    servers::{Admin, By, Health, Leaving, Standing, leaving::WITHIN, state::LEAVES},
 };
 use lb_common::{Forward, ServerEntry, ServerId, ServerState};
 use std::{
@@ -14,7 +14,8 @@ use std::{
 };
 
 impl Registry {
-    /// Sees who leaves between `before` and `next`; who was found in the maps and is in neither leaves too.
+    /// Sees who leaves between `before` and `next`; who was found in the maps and is of the kernel half in
+    /// neither leaves too.
     pub(super) fn part(&mut self, before: &Model, next: &Model) {
         let stay: BTreeSet<_> = of_kernel(next).map(|(identity, ..)| identity).collect();
         let reached = still_reached(before, next);
@@ -29,23 +30,65 @@ impl Registry {
                 leaving.insert(identity, Leaving { within, ..self.leaves(identity, backend, server) });
             }
         }
-        let known: BTreeSet<_> = before.identities().chain(next.identities()).collect();
-        for (identity, address) in std::mem::take(&mut self.found) {
-            let standing = self.standing(identity);
-            if !known.contains(&identity) && self.server_id(identity).is_some() {
-                leaving.entry(identity).or_insert(Leaving {
-                    backend: String::new(),
-                    server: String::new(),
-                    address,
-                    within: WITHIN,
-                    until: None,
-                    is_tracked: true,
-                    standing,
-                });
+        let known: BTreeSet<_> = of_kernel(before).map(|(identity, ..)| identity).chain(stay.iter().copied()).collect();
+        let mut found = std::mem::take(&mut self.found);
+        found.retain(|identity, _| !known.contains(identity) && self.server_id(*identity).is_some());
+        // Some may be servers of the proxy half still.
+        let named = |identity| {
+            let mut all = next.backends.iter().flat_map(|backend| backend.servers.iter().map(move |it| (backend, it)));
+            all.find(|(backend, server)| server.identity(&backend.name) == identity)
+        };
+        for (identity, address) in found {
+            if leaving.contains_key(&identity) {
+                continue;
             }
+            let standing = self.standing(identity);
+            let (backend, server, within) = named(identity).map_or_else(
+                || (String::new(), String::new(), WITHIN),
+                |(backend, server)| (backend.name.clone(), server.name.clone(), backend.drain_timeout),
+            );
+            leaving.insert(
+                identity,
+                Leaving { backend, server, address, within, until: None, is_tracked: true, standing },
+            );
         }
-        leaving.retain(|identity, _| !stay.contains(identity));
         self.leaving = leaving;
+    }
+
+    /// How a server begins that comes back while it leaves: as another that is new, since nobody has looked after it meanwhile; but
+    /// one that was down stays so until it is probed. What the operator wants of it holds still.
+    pub(super) fn returning(&self, identity: u64) -> Option<Standing> {
+        let Standing { admin, health, .. } = self.leaving.get(&identity)?.standing;
+        let health = match health {
+            Health::Down | Health::Pending | Health::AgentDown => Some(Health::Pending),
+            Health::Unknown | Health::Up | Health::Stopping | Health::Unresolved => None,
+        };
+        Some(Standing { admin, health: health.unwrap_or(Health::Unresolved), weightless: false })
+    }
+
+    /// Forgets what agents said of servers that come back, before they [return](Self::returning).
+    pub(super) fn forget_agents(&mut self, servers: &[u64]) {
+        for identity in servers.iter().filter(|identity| !self.standings.contains_key(identity)) {
+            let (leaving, said) = (self.leaving.get_mut(identity), self.said.get_mut(identity));
+            let Some((leaving, said)) = leaving.zip(said) else { continue };
+            if said.admin == By::Agent {
+                leaving.standing.admin = Admin::Ready;
+            }
+            *said = said.by_operator();
+        }
+    }
+
+    /// Goes on with those of `known` that have rows still.
+    pub(super) fn leave_on(&mut self, known: &BTreeMap<u64, Leaving>) {
+        let with_rows = known.iter().filter(|(identity, _)| self.servers.id(**identity).is_some());
+        self.leaving = with_rows.map(|(identity, leaving)| (*identity, leaving.clone())).collect();
+    }
+
+    /// Those that leave, with the time that is left `now`, for another process.
+    pub(super) fn leaving_after(&self, now: Duration) -> BTreeMap<u64, Leaving> {
+        let left = |leaving: &Leaving| leaving.until.map_or(leaving.within, |until| until.saturating_sub(now));
+        let after = |leaving: &Leaving| Leaving { within: left(leaving), until: None, ..leaving.clone() };
+        self.leaving.iter().map(|(identity, leaving)| (*identity, after(leaving))).collect()
     }
 
     /// Whether flows of a server go on as it stands.
@@ -110,10 +153,11 @@ impl Registry {
     pub fn left(&mut self, identities: &BTreeSet<u64>, model: &Model) {
         let members: BTreeSet<_> = model.identities().collect();
         for identity in identities {
-            if self.leaving.remove(identity).is_some()
-                && !members.contains(identity)
-                && let Some(id) = self.servers.used.remove(identity)
-            {
+            if self.leaving.remove(identity).is_none() || members.contains(identity) {
+                continue;
+            }
+            self.said.remove(identity);
+            if let Some(id) = self.servers.used.remove(identity) {
                 self.servers.resting.push(id);
             }
         }

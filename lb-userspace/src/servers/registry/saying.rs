@@ -113,12 +113,17 @@ impl Registry {
         Standing { admin, weightless: still.weight(server.weight) == 0, ..standing }
     }
 
-    /// Forgets what was said of servers that are gone, and what a configuration changes.
+    /// Forgets what was said of servers that are gone and have left, and what a configuration changes.
     pub(super) fn keep_said(&mut self, servers: &[(u64, &Backend, &Server)]) {
         let still = |(identity, backend, server): &(u64, &Backend, &Server)| {
             Some((*identity, self.said.get(identity)?.with(server, &backend.balance)))
                 .filter(|(_, said)| !said.is_nothing())
         };
-        self.said = servers.iter().filter_map(still).collect();
+        let of_leaving = |(identity, said): (&u64, &Said)| {
+            // One that comes back is wanted as it was.
+            let has_left = self.leaving.contains_key(identity) && !self.standings.contains_key(identity);
+            has_left.then_some((*identity, *said))
+        };
+        self.said = self.said.iter().filter_map(of_leaving).chain(servers.iter().filter_map(still)).collect();
     }
 }

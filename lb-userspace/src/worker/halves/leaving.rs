@@ -1,7 +1,10 @@
 //! When servers that leave have left: once a count finds no flow of them, or their time is over.
 
 use super::{Halves, Instant, SETTLES};
-use crate::plan::{Census, census::Held};
+use crate::{
+    plan::{Census, census::Held},
+    servers::Remembered,
+};
 use lb_common::ServerId;
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -19,6 +22,11 @@ impl Halves {
     /// Whether any server leaves, and whether the tables of connections tell of one of them.
     pub fn leaving(&self) -> Option<bool> {
         self.registry.leaving().map(|(.., leaving)| leaving.is_tracked).reduce(|one, other| one || other)
+    }
+
+    /// What is known of servers `now`, for another process.
+    pub fn remembered(&self, now: Instant) -> Remembered {
+        self.registry.remembered(self.since(now))
     }
 
     /// How much longer a server may take that leaves.

@@ -98,3 +98,48 @@ fn who_moves_leaves_the_old_address_and_is_another_at_the_new_one() {
     let found: Vec<_> = registry.leaving().map(|(_, id, leaving)| (id, leaving.address.to_string())).collect();
     assert_eq!((found, ids(&registry, &before)), (vec![(2, "10.0.0.2:80".to_owned())], vec![1]));
 }
+
+#[test]
+fn who_is_found_and_only_left_the_l4_frontend_leaves_too() {
+    let both = web(&["a", "b"]);
+    let mut registry = with_servers(3);
+    registry.update(&both).unwrap();
+    let tables = desired(&both, &registry, &next_hops());
+    let mut proxied = both.clone();
+    proxied.frontends.clear();
+    let mut restarted = Registry::adopt(&tables);
+    reload(&mut restarted, &proxied, &proxied);
+    assert_eq!(names(&restarted).into_iter().collect::<BTreeSet<_>>(), ["a", "b"].into());
+    assert_eq!(ids(&restarted, &proxied), [1, 2], "they are servers of the proxy still");
+    reload(&mut restarted, &proxied, &both);
+    assert_eq!((names(&restarted).len(), ids(&restarted, &both)), (0, vec![1, 2]));
+}
+
+#[test]
+fn who_comes_back_is_wanted_as_before_but_what_checks_found_is_old() {
+    let both = web(&["a", "b", "c"]);
+    let [a, b] = [0, 1].map(|index| both.backends[0].servers[index].clone());
+    let (of_a, of_b) = (a.identity("web"), b.identity("web"));
+    for (was, expected) in [(Health::Up, None), (Health::Down, Some(Health::Pending))] {
+        let mut both = both.clone();
+        both.backends[0].failover = Failover { flows: DownFlows::Keep, ..Failover::default() };
+        let mut fresh = Registry::default();
+        fresh.update(&both).unwrap();
+        let mut registry = Registry::default();
+        registry.update(&both).unwrap();
+        registry.set_health(of_a, was);
+        registry.set_weight(of_a, &a, Weight::Absolute(3), By::Operator);
+        registry.set_admin(of_b, Admin::Drain, By::Agent);
+        registry.set_admin(of_a, Admin::Drain, By::Operator);
+        let one = Model {
+            backends: vec![Backend { servers: both.backends[0].servers[2..].to_vec(), ..both.backends[0].clone() }],
+            ..both.clone()
+        };
+        reload(&mut registry, &both, &one);
+        assert_eq!(registry.leaving().count(), 2);
+        reload(&mut registry, &one, &both);
+        let health = expected.unwrap_or_else(|| fresh.standing(of_a).health);
+        assert_eq!(registry.standing(of_a), Standing { admin: Admin::Drain, health, weightless: false });
+        assert_eq!((registry.weight(of_a, 1), registry.standing(of_b).admin), (3, Admin::Ready));
+    }
+}
