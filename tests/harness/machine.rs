@@ -9,6 +9,7 @@ use std::{
     fs,
     path::{Path, PathBuf},
     process::{Command, Output},
+    sync::atomic::{AtomicU32, Ordering},
     time::Duration,
 };
 
@@ -84,10 +85,11 @@ pub struct Machine {
 impl Machine {
     /// Boots it. Inside `/packages` is the directory that is returned by [`packages`](Self::packages).
     pub fn boot(directory: &Path) -> Result<Self> {
+        static SERIAL: AtomicU32 = AtomicU32::new(0);
         for name in ["cgroup", "memory", "root", "packages"] {
             fs::create_dir_all(directory.join(name))?;
         }
-        let name = format!("sluice-machine-{}", std::process::id());
+        let name = format!("sluice-machine-{}-{}", std::process::id(), SERIAL.fetch_add(1, Ordering::Relaxed));
         let mut command = Command::new("unshare");
         command.args(["--mount", "--propagation", "private", "sh", "-c", CGROUP, "sh"]);
         let process = Process::spawn("machine", command.arg(directory).args([&name, BOOT_SCRIPT]), directory)?;

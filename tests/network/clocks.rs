@@ -52,7 +52,12 @@ check = {FAST_CHECK}
         lab.servers("web", &WEBS, 8080)?
     );
     let config = scene::config(&lab, "nat", &WEBS)? + &web;
-    let sluice = Sluice::start_as(&lab, &config, Manner { through: &through, ..Manner::default() })?;
+    // The library reads the file again and again, which the worker may not.
+    let sluice = Sluice::start_as(
+        &lab,
+        &config,
+        Manner { through: &through, arguments: &["--single-process"], ..Manner::default() },
+    )?;
     let vip = (NAT_VIP, scene::PORT).into();
     let (mut flows, shares) = (Flows::open(&lab.client, vip, 100)?, sluice.maps()?.shares("echo")?);
     let mut kept = Connection::open(&lab.client, (PROXY_VIP, 80).into())?;

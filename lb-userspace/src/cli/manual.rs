@@ -97,7 +97,8 @@ fn page(command: Command, date: &str, more: &str) -> anyhow::Result<String> {
     if has_verbs {
         man.render_subcommands_section(&mut page)?;
     }
-    Ok(String::from_utf8(page)? + more.trim_start_matches('\n'))
+    // Before possible values it breaks the line twice, which mandoc complains about.
+    Ok(String::from_utf8(page)?.replace("\n.br\n\n.br\n", "\n.br\n") + more.trim_start_matches('\n'))
 }
 
 /// What a page says about its origin.

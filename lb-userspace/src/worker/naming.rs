@@ -8,6 +8,7 @@ use crate::{
     model::{Addressing, Model, Server, server::NOWHERE},
     plan::Tables,
     resolver::{Answered, Before, Chosen, Key, Names, Question, Tasks, Why, choice, choose, names::Known},
+    servers::state::LEAVES,
 };
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -101,8 +102,10 @@ impl Naming {
 
     /// Remembers the addresses that servers of `model` have in the kernel's maps, of the daemon or worker before this one.
     pub(super) fn remember(&mut self, model: &Model, tables: &Tables) {
+        // Who leaves is where the name led before.
+        let rows = tables.servers.values().filter(|row| row.admin != LEAVES);
         let rows: BTreeMap<u64, IpAddr> =
-            tables.servers.values().map(|row| (row.identity, row.addr.ip())).filter(|(_, ip)| *ip != NOWHERE).collect();
+            rows.map(|row| (row.identity, row.addr.ip())).filter(|(_, ip)| *ip != NOWHERE).collect();
         let ips: BTreeSet<IpAddr> = rows.values().copied().collect();
         let mut servers = named(model);
         servers.retain(|(key, _)| !self.before.given.contains_key(key));

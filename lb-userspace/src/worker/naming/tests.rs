@@ -106,6 +106,7 @@ async fn what_the_maps_hold_is_where_servers_were() {
         let servers = &model.backends[0].servers;
         let mut tables = Tables::default();
         tables.servers.insert(1, row(&servers[0], 5));
+        tables.servers.insert(3, ServerEntry { admin: LEAVES, ..row(&servers[0], 4) });
         tables.servers.insert(2, ServerEntry { identity: 99, ..row(&servers[1], 6) });
         naming.ask(&model, None, now);
         naming.remember(&model, &tables);
