@@ -9,7 +9,12 @@ use lb_tests::{
     sluice::{Manner, Sluice},
     wait,
 };
-use std::{fs, path::PathBuf, thread, time::Duration};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    thread,
+    time::Duration,
+};
 use tokio::time::Instant;
 
 const SITE: Listen = Listen { site: "web", port: 8080, keep_alive: true };
@@ -19,6 +24,23 @@ fn library() -> Result<PathBuf> {
     let triples =
         fs::read_dir("/usr/lib")?.filter_map(|entry| Some(entry.ok()?.path().join("faketime/libfaketime.so.1")));
     triples.into_iter().find(|path| path.exists()).context("missing: apt-get install faketime")
+}
+
+fn config(lab: &Lab, log: &Path) -> Result<String> {
+    let web = format!(
+        r#"
+[frontend.web]
+mode = "http"
+bind = "{PROXY_VIP}:80"
+default_backend = "web"
+log = "file:{}"
+[backend.web]
+check = {FAST_CHECK}
+{}"#,
+        log.display(),
+        lab.servers("web", &WEBS, 8080)?
+    );
+    Ok(scene::config(lab, "nat", &WEBS)? + &web)
 }
 
 #[test]
@@ -38,20 +60,7 @@ fn a_clock_that_jumps_moves_no_server_no_slot_and_no_timeout() -> Result<()> {
     let preload = format!("LD_PRELOAD={}", library()?.display());
     let file = format!("FAKETIME_TIMESTAMP_FILE={}", clock.display());
     let through = ["env", &preload, &file, "FAKETIME_DONT_FAKE_MONOTONIC=1", "FAKETIME_NO_CACHE=1"];
-    let web = format!(
-        r#"
-[frontend.web]
-mode = "http"
-bind = "{PROXY_VIP}:80"
-default_backend = "web"
-log = "file:{}"
-[backend.web]
-check = {FAST_CHECK}
-{}"#,
-        log.display(),
-        lab.servers("web", &WEBS, 8080)?
-    );
-    let config = scene::config(&lab, "nat", &WEBS)? + &web;
+    let config = config(&lab, &log)?;
     // The library reads the file again and again, which the worker may not.
     let sluice = Sluice::start_as(
         &lab,
