@@ -89,7 +89,8 @@ impl Books {
             let counted = [vip.packets, vip.connections, vip.return_packets];
             books.vip.iter_mut().zip(counted).for_each(|(sum, count)| *sum += count);
         }
-        for server in &maps.servers {
+        // Those of the way before leave, and are in drain until then.
+        for server in maps.servers.iter().filter(|server| server.state != "drain") {
             let name = server.name.clone().context("a server without a name")?;
             books.servers.insert(name, [server.packets, server.connections]);
         }
