@@ -14,10 +14,8 @@ use std::{
 use tokio::{sync::mpsc::WeakUnboundedSender, time::Instant};
 use tokio_util::task::TaskTracker;
 
-/// From one look to the next, while memory is short or may soon be.
+/// From one look to the next. A thousand clients may come in a second: whoever looks once in it comes too late.
 const LOOK: Duration = Duration::from_millis(100);
-/// The same while at least a fifth is free.
-const CALM: Duration = Duration::from_secs(1);
 /// Memory is short from there on, in thousandths, and is so until it is below [`ENOUGH`].
 const SHORT: u64 = 900;
 const ENOUGH: u64 = 800;
@@ -194,11 +192,11 @@ impl Watch {
 }
 
 fn watch(gauge: &Gauge, threads: &[(WeakUnboundedSender<Command>, TaskTracker)], limits: &Receiver<Option<u64>>) {
-    let (mut limit, mut used, mut pressure, mut warned) = (None, 0, Pressure::default(), None::<Instant>);
+    let (mut limit, mut pressure, mut warned) = (None, Pressure::default(), None::<Instant>);
     loop {
         let is_limited = limit.is_some() || gauge.group.is_some();
         let told = if is_limited || pressure.short {
-            limits.recv_timeout(if pressure.short || used >= ENOUGH { LOOK } else { CALM })
+            limits.recv_timeout(LOOK)
         } else {
             limits.recv().map_err(|_gone| RecvTimeoutError::Disconnected)
         };
@@ -207,7 +205,7 @@ fn watch(gauge: &Gauge, threads: &[(WeakUnboundedSender<Command>, TaskTracker)],
             Err(RecvTimeoutError::Disconnected) => return,
             Err(RecvTimeoutError::Timeout) => {}
         }
-        used = gauge.used(limit).unwrap_or(0);
+        let used = gauge.used(limit).unwrap_or(0);
         let connections = threads.iter().map(|(_, connections)| connections.len()).sum();
         let (was_short, now) = (pressure.short, Instant::now());
         let Some(press) = pressure.look(used, connections, now) else { continue };
