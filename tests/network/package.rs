@@ -121,7 +121,8 @@ fn the_package_installs_serves_upgrades_and_leaves_nothing() -> Result<()> {
     ensure!(machine.run("dpkg-query --show sluice")?.contains("test2"));
 
     machine.run("dpkg -r sluice")?;
-    ensure!(property(&machine, "ActiveState")? == "inactive");
+    let state = property(&machine, "ActiveState")?;
+    ensure!(state == "inactive", "{state}: {}", machine.run("journalctl -u sluice --no-pager | tail -n 40")?);
     ensure!(!machine.run("ip -details link show cable")?.contains("prog/xdp"), "the program is still attached");
     machine.run("test ! -e /usr/sbin/sluice && test ! -e /sys/fs/bpf/sluice && test -e /etc/sluice/sluice.toml")?;
     machine.run("dpkg -P sluice")?;
