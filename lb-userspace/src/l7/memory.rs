@@ -14,15 +14,15 @@ use std::{
 use tokio::{sync::mpsc::WeakUnboundedSender, time::Instant};
 use tokio_util::task::TaskTracker;
 
-/// From one look to the next. A thousand clients may come in a second: whoever looks once in it comes too late.
-const LOOK: Duration = Duration::from_millis(100);
+/// From one look to the next. Some ten thousand clients may come in a second: whoever looks seldom comes too late.
+const LOOK: Duration = Duration::from_millis(20);
 /// Memory is short from there on, in thousandths, and is so until it is below [`ENOUGH`].
 const SHORT: u64 = 900;
 const ENOUGH: u64 = 800;
 /// So many connections of clients are served in any case: with these it is not they that fill the memory, and who sends them
 /// away serves nobody.
 const FEW: usize = 64;
-/// What it was, it stays at least for so long.
+/// Once short, it stays so at least for so long.
 const STAYS: Duration = Duration::from_secs(1);
 /// At most one warning in this time.
 const QUIET: Duration = Duration::from_mins(1);
@@ -151,7 +151,8 @@ impl Pressure {
     /// What there is to do, with that part of the memory used, and so many connections of clients.
     fn look(&mut self, used: u64, connections: usize, now: Instant) -> Option<Press> {
         let is_over = |since: Option<Instant>, time| since.is_none_or(|it| now.saturating_duration_since(it) >= time);
-        if is_short(self.short, used, connections) != self.short && is_over(self.changed, STAYS) {
+        let may_change = !self.short || is_over(self.changed, STAYS);
+        if is_short(self.short, used, connections) != self.short && may_change {
             (self.short, self.changed) = (!self.short, Some(now));
             (self.fewest, self.shed) = (None, Some(now));
             return Some(if self.short { Press::On } else { Press::Off });
@@ -262,8 +263,8 @@ mod tests {
         assert_eq!(look(950, 1_000, 100), Some(Press::On));
         assert_eq!(look(700, 1_000, 200), None, "too soon");
         assert_eq!(look(700, 1_000, 1_100), Some(Press::Off));
-        assert_eq!(look(950, 1_000, 1_200), None, "too soon");
-        assert_eq!(look(950, 1_000, 2_100), Some(Press::On));
+        assert_eq!(look(950, 1_000, 1_200), Some(Press::On), "what is short is so at once");
+        assert_eq!(look(950, 1_000, 2_100), None);
         let going = [(3_000, 800), (5_000, 600), (11_000, 100)];
         assert_eq!(going.map(|(at, left)| look(950, left, at)), [None; 3], "connections go");
         assert_eq!(look(950, 100, 20_900), None);
