@@ -10,7 +10,8 @@ use lb_userspace::dataplane::{
     rings::RingMaps,
 };
 use std::{
-    fs,
+    fs::{self, DirBuilder},
+    os::unix::fs::DirBuilderExt as _,
     path::{Path, PathBuf},
 };
 
@@ -104,7 +105,7 @@ fn a_removal_that_was_broken_off_is_ended_by_the_next_daemon() -> Result<()> {
 fn maps_of_another_schema_are_reported_and_removed_when_told() -> Result<()> {
     let world = World::enter()?;
     let old = world.pins.root().join("v00000000000000ff");
-    fs::create_dir_all(&old)?;
+    DirBuilder::new().recursive(true).mode(0o700).create(&old)?;
     run(&format!("bpftool map create {}/{SERVERS} type array key 4 value 16 entries 8 name old", old.display()))?;
     let loaded = world.load()?;
     ensure!(loaded.stale == [old.clone()] && !loaded.adopted, "{:?}", loaded.stale);
