@@ -6,7 +6,7 @@
 pub mod rise_fall;
 pub mod verdicts;
 mod tasks;
-mod pulse;
+mod stalls;
 pub mod checker;
 pub mod finding;
 pub mod probe;

@@ -161,6 +161,18 @@ struct Supervisor {
     lock: Lock,
 }
 
+/// What a supervisor begins with.
+struct Opened {
+    kernel: Option<Kernel>,
+    listeners: Listeners,
+    control: UnixListener,
+    metrics: Option<TcpListener>,
+    worker: Worker,
+    runner: Runner,
+    addresses: Option<OwnedFd>,
+    lock: Lock,
+}
+
 /// What there is to do.
 enum Cue {
     Worker(Heard),
@@ -185,7 +197,7 @@ enum Cue {
 impl Supervisor {
     /// Opens all that the configuration needs. The kernel half comes late: what fails before it leaves no trace there.
     async fn open(options: Options, configuration: Configuration) -> anyhow::Result<Self> {
-        let (global, notify) = (&configuration.model.global, Notify::from_environment());
+        let global = &configuration.model.global;
         let lock = Lock::beside(&global.control_socket)?;
         complain(&preflight::read::report(&configuration.model).await);
         let listeners = Listeners::default().open_missing(&configuration.model)?;
@@ -200,11 +212,18 @@ impl Supervisor {
                 return Err(error);
             }
         };
-        Ok(Self {
+        let opened = Opened { kernel, listeners, control, metrics, worker, runner, addresses: None, lock };
+        Ok(Self::new(options, configuration, 1, opened))
+    }
+
+    fn new(options: Options, configuration: Configuration, generation: u64, opened: Opened) -> Self {
+        let Opened { kernel, listeners, control, metrics, worker, runner, addresses, lock } = opened;
+        let notify = Notify::from_environment();
+        Self {
             options,
-            started: global.clone(),
+            started: configuration.model.global.clone(),
             configuration,
-            generation: 1,
+            generation,
             kernel,
             listeners,
             control,
@@ -221,9 +240,9 @@ impl Supervisor {
             watch: Watch::default(),
             pulse: Pulse::new(notify.watchdog()),
             notify,
-            addresses: None,
+            addresses,
             lock,
-        })
+        }
     }
 
     /// Gets the worker going. `false`: told to stop before that.

@@ -9,7 +9,7 @@ mod changes;
 mod given;
 mod leaving;
 mod naming;
-mod pulse;
+mod heartbeat;
 mod running;
 pub mod halves;
 pub mod state;

@@ -4,8 +4,8 @@ use super::{
     Code, Finding, Meaning, Outcome, Report,
     exec::{self, Asked, Means},
     probe::{Prober, Target},
-    pulse::{Pulse, Voids},
     rise_fall::Pace,
+    stalls::{Stalls, Voids},
     tasks::{Aim, Tasks},
     wire::Wire,
 };
@@ -51,7 +51,7 @@ pub struct Checker {
     tasks: Tasks<Target, watch::Sender<Pace>>,
     connectors: Connectors,
     /// Whether the thread runs when it should.
-    pulse: Arc<Pulse>,
+    stalls: Arc<Stalls>,
     /// What looks after that, while there is anybody to probe.
     beating: Option<AbortHandle>,
     /// The way to what runs programs.
@@ -72,7 +72,7 @@ impl Checker {
         Ok(Self {
             tasks: Tasks::new(handle),
             connectors: Connectors::default(),
-            pulse: Arc::new(Pulse::new()),
+            stalls: Arc::new(Stalls::new()),
             beating: None,
             runner: watch::Sender::new(None),
             _end: sender,
@@ -92,7 +92,7 @@ impl Checker {
     pub fn change_to(&mut self, Probers { wanted, connectors }: Probers, outcomes: &mpsc::Sender<Outcome>) {
         self.connectors = connectors;
         self.beat(!wanted.is_empty());
-        let pulse = &self.pulse;
+        let stalls = &self.stalls;
         self.tasks.change_to(
             wanted,
             |prober| &prober.target,
@@ -103,7 +103,7 @@ impl Checker {
                     let prober = Arc::clone(&prober);
                     async move { prober.probe().await }
                 };
-                (probe_forever(of, aim, (probe, Arc::clone(pulse)), delay, paced, outcomes.clone()), pace)
+                (probe_forever(of, aim, (probe, Arc::clone(stalls)), delay, paced, outcomes.clone()), pace)
             },
         );
     }
@@ -113,8 +113,8 @@ impl Checker {
         if !wanted {
             self.rest();
         } else if self.beating.is_none() {
-            let pulse = Arc::clone(&self.pulse);
-            self.beating = Some(self.runtime().spawn(async move { pulse.beat().await }).abort_handle());
+            let stalls = Arc::clone(&self.stalls);
+            self.beating = Some(self.runtime().spawn(async move { stalls.beat().await }).abort_handle());
         }
     }
 
@@ -136,7 +136,7 @@ impl Checker {
 
     /// Whether this process did not run for a while until a moment ago: then nothing that it found says anything.
     pub fn was_stalled(&self, now: Instant) -> bool {
-        self.beating.is_some() && self.pulse.was_stalled(now)
+        self.beating.is_some() && self.stalls.was_stalled(now)
     }
 
     /// Says how soon the next probe of a server is wanted.
@@ -232,7 +232,7 @@ impl Probers {
 async fn probe_forever<F: Future<Output = (Finding, Option<Wire>)>>(
     (identity, task): (u64, u64),
     (address, check): (SocketAddr, Check),
-    (probe, pulse): (impl Fn() -> F, Arc<Pulse>),
+    (probe, stalls): (impl Fn() -> F, Arc<Stalls>),
     delay: Duration,
     mut pace: watch::Receiver<Pace>,
     outcomes: mpsc::Sender<Outcome>,
@@ -240,13 +240,13 @@ async fn probe_forever<F: Future<Output = (Finding, Option<Wire>)>>(
     let (mut due, mut voids) = (Instant::now() + delay, Voids::default());
     loop {
         sleep_until(due).await;
-        let begun = pulse.begin();
+        let begun = stalls.begin();
         let (finding, wire) = panics::caught(probe()).await.unwrap_or_else(|| {
             error!(%address, "a panic ended a probe; it says nothing of the server, which goes on being probed");
             (Finding::new(Code::SocketError, "a panic ended the probe"), None)
         });
         let finished_at = Instant::now();
-        let is_void = finding.code.meaning() == Meaning::Failed && pulse.spoiled(begun, check.timeout, finished_at);
+        let is_void = finding.code.meaning() == Meaning::Failed && stalls.spoiled(begun, check.timeout, finished_at);
         if voids.pass_over(is_void) {
             due = finished_at + AGAIN.min(check.interval).mul_f64(fastrand::f64());
             continue;

@@ -57,6 +57,14 @@ pub(super) async fn start(model: &Model) -> anyhow::Result<Option<Kernel>> {
     if model.needs_kernel() { Kernel::load_and_attach(&model.global).await.map(Some) } else { Ok(None) }
 }
 
+/// Follows the host's network, for packets that leave through these devices, from when it has been read once.
+async fn follow_network(pins: &Pins, devices: &[u32]) -> anyhow::Result<Routing> {
+    let servers = KernelMaps::open(pins)?.read()?.servers;
+    let routing = Routing::start(RoutingMaps::open(pins)?, Events::open(pins)?, devices, &servers)?;
+    timeout(SYNC_TIMEOUT, routing.synced()).await.context("the network could not be read in time")??;
+    Ok(routing)
+}
+
 /// Takes back a kernel half that was started for nothing. What a daemon before us left goes on as it was.
 pub(super) async fn undo(kernel: Option<Kernel>) {
     let Some(kernel) = kernel else { return };
@@ -103,10 +111,8 @@ impl Kernel {
             info!(interface, "detached: the configuration no longer names it");
         }
         pins.remove(&loaded.stale)?;
-        let servers = KernelMaps::open(pins)?.read()?.servers;
         let devices: Vec<u32> = attached.iter().map(|attached| attached.ifindex).collect();
-        let routing = Routing::start(RoutingMaps::open(pins)?, Events::open(pins)?, &devices, &servers)?;
-        timeout(SYNC_TIMEOUT, routing.synced()).await.context("the network could not be read in time")??;
+        let routing = follow_network(pins, &devices).await?;
         let rings = RingMaps::open(pins)?;
         let attachments = attached.into_iter().map(|attached| (attached.interface.clone(), Ok(attached))).collect();
         Ok((Keeper::start(loaded, pins.clone(), routing.clone(), attachments), routing, rings))

@@ -2,6 +2,7 @@
 //! in a backlog survives the death of a worker.
 
 use crate::{
+    channel::DESCRIPTOR_LIMIT,
     l7,
     model::{Bind, FrontendKind, Model},
 };
@@ -9,6 +10,7 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     io,
     net::{SocketAddr, TcpListener},
+    os::fd::{AsFd, BorrowedFd},
 };
 
 /// Sockets by address, one a thread each (SO_REUSEPORT).
@@ -82,6 +84,15 @@ impl Listeners {
     pub fn iter(&self) -> impl Iterator<Item = (SocketAddr, &[TcpListener])> {
         self.open.iter().map(|(address, sockets)| (*address, sockets.as_slice()))
     }
+}
+
+/// The sockets of each address, as many as a message takes at a time.
+pub(super) fn in_messages<'a>(
+    listeners: impl Iterator<Item = (SocketAddr, &'a [TcpListener])>,
+) -> impl Iterator<Item = (SocketAddr, Vec<BorrowedFd<'a>>)> {
+    listeners.flat_map(|(address, sockets)| {
+        sockets.chunks(DESCRIPTOR_LIMIT).map(move |sockets| (address, sockets.iter().map(AsFd::as_fd).collect()))
+    })
 }
 
 fn addresses(model: &Model) -> BTreeSet<SocketAddr> {

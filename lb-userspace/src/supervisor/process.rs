@@ -1,6 +1,6 @@
 //! The worker as the supervisor sees it: a process without rights, or, for development, a thread.
 
-use super::notify;
+use super::{listeners::in_messages, notify};
 use crate::{
     channel::{Channel, ChannelError, DESCRIPTOR_LIMIT, ToSupervisor, ToWorker},
     l7::memory::Gauge,
@@ -100,11 +100,8 @@ impl Worker {
         &self,
         listeners: impl Iterator<Item = (SocketAddr, &[TcpListener])>,
     ) -> Result<(), ChannelError> {
-        for (address, sockets) in listeners {
-            for sockets in sockets.chunks(DESCRIPTOR_LIMIT) {
-                let descriptors: Vec<BorrowedFd<'_>> = sockets.iter().map(AsFd::as_fd).collect();
-                self.send(&ToWorker::Listeners { address }, &descriptors).await?;
-            }
+        for (address, descriptors) in in_messages(listeners) {
+            self.send(&ToWorker::Listeners { address }, &descriptors).await?;
         }
         Ok(())
     }

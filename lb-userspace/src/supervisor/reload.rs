@@ -12,6 +12,7 @@ use crate::{
     model::Global,
     preflight,
 };
+use serde::Serialize;
 use std::{mem, os::fd::AsFd, time::Duration};
 use tracing::{error, info, warn};
 
@@ -33,7 +34,7 @@ impl Supervisor {
         // Before those who asked have an answer: then the service manager has seen the end as well.
         self.notify.ready(&self.summary());
         for _ in 0..asked {
-            self.answer_reload(&report).await;
+            self.report(&ToWorker::Reloaded, &report).await;
         }
     }
 
@@ -82,7 +83,8 @@ impl Supervisor {
         Ok(before)
     }
 
-    async fn try_to_switch(&mut self, configuration: &Configuration) -> anyhow::Result<()> {
+    /// What of that may fail.
+    pub(super) async fn try_to_switch(&mut self, configuration: &Configuration) -> anyhow::Result<()> {
         let wanted = &configuration.model.global;
         let opened = self.listeners.open_missing(&configuration.model)?;
         let is_new = self.kernel.is_none() && configuration.model.needs_kernel();
@@ -104,12 +106,7 @@ impl Supervisor {
 
     /// Hands another configuration to the worker, with what it needs beyond what the worker has. A socket that is another
     /// frontend's now it gets again.
-    pub(super) async fn take_up(
-        &mut self,
-        next: &Configuration,
-        opened: &Listeners,
-        kernel_is_new: bool,
-    ) -> anyhow::Result<()> {
+    async fn take_up(&mut self, next: &Configuration, opened: &Listeners, kernel_is_new: bool) -> anyhow::Result<()> {
         let bundle = to_memory_file(&next.bundle)?;
         if kernel_is_new {
             self.send_kernel().await?;
@@ -123,7 +120,7 @@ impl Supervisor {
     }
 
     /// After a reload that failed the worker may have gone half the way: it gets the configuration that goes on.
-    pub(super) async fn take_back(&mut self, kernel_is_new: bool) {
+    async fn take_back(&mut self, kernel_is_new: bool) {
         if kernel_is_new {
             self.drop_kernel().await;
         }
@@ -147,13 +144,14 @@ impl Supervisor {
         }
     }
 
-    async fn answer_reload(&self, report: &ReloadReport) {
+    /// Has the worker tell who waits for it how something ended.
+    pub(super) async fn report(&self, what: &ToWorker, report: &impl Serialize) {
         let sent = async {
             let report = to_memory_file(report)?;
-            self.worker.send(&ToWorker::Reloaded, &[report.as_fd()]).await
+            self.worker.send(what, &[report.as_fd()]).await
         };
         if let Err(error) = sent.await {
-            warn!(%error, "cannot report the end of the reload");
+            warn!(%error, ?what, "cannot report an end");
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Renewal: certificates, or the files that ACLs and answers are read from, are read again without the text of the
 //! configuration, which may be half edited. A file that is bad leaves what it was before.
 
-use super::{Supervisor, certificates, configuration::Configuration, listeners::Listeners};
+use super::{Supervisor, certificates, configuration::Configuration};
 use crate::{
     channel::message::{Part, ReloadReport},
     config::{self, Bundle, collect_files},
@@ -36,7 +36,7 @@ impl Supervisor {
             Ok(next) if next.bundle == self.configuration.bundle => {
                 return ReloadReport { done: complaints.is_empty(), report };
             }
-            Ok(next) => self.take_up(&next, &Listeners::default(), false).await.map(|()| next),
+            Ok(next) => self.try_to_switch(&next).await.map(|()| next),
             Err(error) => {
                 error!(error = format!("{error:#}"), ?part, "changed files refused");
                 return ReloadReport { done: false, report: report + &format!("{error:#}") };
@@ -44,7 +44,6 @@ impl Supervisor {
         };
         match taken {
             Ok(next) => {
-                self.generation += 1;
                 self.configuration = next;
                 info!(generation = self.generation, ?part, "changed files taken up");
                 ReloadReport { done: complaints.is_empty(), report }
@@ -52,7 +51,6 @@ impl Supervisor {
             Err(error) => {
                 error!(error = format!("{error:#}"), ?part, "changed files refused; those before go on");
                 _ = writeln!(report, "error: {error:#}");
-                self.take_back(false).await;
                 ReloadReport { done: false, report }
             }
         }

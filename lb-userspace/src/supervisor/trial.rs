@@ -125,15 +125,11 @@ impl Supervisor {
         back: Configuration,
         brought_kernel: bool,
     ) -> Result<(), (Configuration, anyhow::Error)> {
-        match self.switch_to(back).await {
-            Ok(_before) => {
-                if brought_kernel {
-                    self.drop_kernel().await;
-                }
-                Ok(())
-            }
-            Err(failed) => Err(failed),
+        self.switch_to(back).await?;
+        if brought_kernel {
+            self.drop_kernel().await;
         }
+        Ok(())
     }
 }
 

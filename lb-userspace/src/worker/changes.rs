@@ -3,7 +3,7 @@
 use super::{
     Worker, answer,
     given::{Found, Given},
-    pulse::Beats,
+    heartbeat::Beats,
     reports,
     running::{Running, Source},
     scans::Scans,

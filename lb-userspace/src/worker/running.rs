@@ -6,7 +6,7 @@ mod wishes;
 use super::{
     given::{Found, bound},
     halves::Halves,
-    pulse::Beats,
+    heartbeat::Beats,
     scans::Scans,
     watch::Watch,
 };

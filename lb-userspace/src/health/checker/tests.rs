@@ -166,7 +166,7 @@ async fn a_panic_ends_one_probe_and_says_nothing_of_the_server() {
         }
     };
     let aim = (refused(), check(CheckKind::Tcp));
-    let probe = (probe, Arc::new(Pulse::new()));
+    let probe = (probe, Arc::new(Stalls::new()));
     let probing = probe_forever((7, 1), aim, probe, Duration::ZERO, paced, outcomes);
     let watching = async {
         let mut found = Vec::new();

@@ -27,23 +27,20 @@ impl Registry {
                 && self.may_hold(identity, backend)
             {
                 let within = next.backend(&backend.name).unwrap_or(backend).drain_timeout;
-                leaving.insert(identity, Leaving { within, ..self.leaves(identity, backend, server) });
+                leaving.insert(identity, self.leaves(identity, (backend, server), within));
             }
         }
         let known: BTreeSet<_> = of_kernel(before).map(|(identity, ..)| identity).chain(stay.iter().copied()).collect();
         let mut found = std::mem::take(&mut self.found);
         found.retain(|identity, _| !known.contains(identity) && self.server_id(*identity).is_some());
+        found.retain(|identity, _| !leaving.contains_key(identity));
         // Some may be servers of the proxy half still.
-        let named = |identity| {
-            let mut all = next.backends.iter().flat_map(|backend| backend.servers.iter().map(move |it| (backend, it)));
-            all.find(|(backend, server)| server.identity(&backend.name) == identity)
-        };
+        let all = next.backends.iter().flat_map(|backend| backend.servers.iter().map(move |server| (backend, server)));
+        let all = all.map(|(backend, server)| (server.identity(&backend.name), (backend, server)));
+        let named: BTreeMap<_, _> = if found.is_empty() { BTreeMap::new() } else { all.collect() };
         for (identity, address) in found {
-            if leaving.contains_key(&identity) {
-                continue;
-            }
             let standing = self.standing(identity);
-            let (backend, server, within) = named(identity).map_or_else(
+            let (backend, server, within) = named.get(&identity).map_or_else(
                 || (String::new(), String::new(), WITHIN),
                 |(backend, server)| (backend.name.clone(), server.name.clone(), backend.drain_timeout),
             );
@@ -98,12 +95,12 @@ impl Registry {
         self.standing(identity).keeps_existing() || clings
     }
 
-    fn leaves(&self, identity: u64, backend: &Backend, server: &Server) -> Leaving {
+    fn leaves(&self, identity: u64, (backend, server): (&Backend, &Server), within: Duration) -> Leaving {
         Leaving {
             backend: backend.name.clone(),
             server: server.name.clone(),
             address: server.address,
-            within: WITHIN,
+            within,
             until: None,
             is_tracked: backend.track == Track::Full || backend.forward == Forward::FullNat,
             standing: self.standing(identity),

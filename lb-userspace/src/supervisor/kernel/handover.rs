@@ -2,7 +2,7 @@
 //! in the place of the old one.
 
 use super::{
-    Kernel, Program, SYNC_TIMEOUT,
+    Kernel, Program, follow_network,
     keeper::{Attachments, Keeper},
 };
 use crate::{
@@ -10,19 +10,16 @@ use crate::{
         attach,
         carry::Carry,
         load::{Frozen, Loaded, load},
-        maps::KernelMaps,
         object::object,
         pins::Pins,
         rings::RingMaps,
-        routing::{Events, Routing, RoutingMaps},
-        writer::MapWriter,
+        routing::RoutingMaps,
     },
     model::Global,
     supervisor::lock::Lock,
 };
 use anyhow::{Context, bail};
 use std::path::Path;
-use tokio::time::timeout;
 use tracing::{error, info, warn};
 
 /// A program that is loaded, and not attached yet or no more looked after.
@@ -106,10 +103,7 @@ impl Prepared {
             let flows = carry.flows().context(UNABLE)?;
             info!(flows, "maps of another schema are carried over");
         }
-        let servers = KernelMaps::open(&pins)?.read()?.servers;
-        let devices = attach::numbers(interfaces)?;
-        let routing = Routing::start(RoutingMaps::open(&pins)?, Events::open(&pins)?, &devices, &servers)?;
-        timeout(SYNC_TIMEOUT, routing.synced()).await.context("the network could not be read in time")??;
+        let routing = follow_network(&pins, &attach::numbers(interfaces)?).await?;
         let program = Program::Held(Box::new(Held { loaded, attachments: Vec::new(), carry }));
         Ok(Kernel { pins, rings, routing, program, lock, fresh })
     }

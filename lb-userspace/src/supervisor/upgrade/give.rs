@@ -5,10 +5,8 @@ use super::{
     message::{Greeting, Reply, Report, ToNew, ToOld},
 };
 use crate::{
-    channel::{
-        Channel, DESCRIPTOR_LIMIT, ToSupervisor, ToWorker, from_memory_file, message::UpgradeReport, to_memory_file,
-    },
-    supervisor::{Options, STOP_GRACE, Supervisor, notify, process::Heard, signals::Signals},
+    channel::{Channel, ToSupervisor, ToWorker, from_memory_file, message::UpgradeReport, to_memory_file},
+    supervisor::{Options, STOP_GRACE, Supervisor, listeners::in_messages, notify, process::Heard, signals::Signals},
 };
 use anyhow::{Context, anyhow, bail};
 use std::{
@@ -45,13 +43,7 @@ impl Supervisor {
             error!(error = report.report, "no upgrade; this binary goes on");
         }
         if wanted.is_answered {
-            let sent = async {
-                let report = to_memory_file(&report)?;
-                self.worker.send(&ToWorker::Upgraded, &[report.as_fd()]).await
-            };
-            if let Err(error) = sent.await {
-                warn!(%error, "cannot report the end of the upgrade");
-            }
+            self.report(&ToWorker::Upgraded, &report).await;
         }
     }
 
@@ -99,11 +91,8 @@ impl Supervisor {
 
     /// Hands over what the new one needs before it can prepare.
     async fn give(&self, successor: &mut Successor) -> anyhow::Result<()> {
-        for (address, sockets) in self.listeners.iter() {
-            for sockets in sockets.chunks(DESCRIPTOR_LIMIT) {
-                let descriptors: Vec<BorrowedFd<'_>> = sockets.iter().map(AsFd::as_fd).collect();
-                successor.send(&ToNew::Listeners { address }, &descriptors).await?;
-            }
+        for (address, descriptors) in in_messages(self.listeners.iter()) {
+            successor.send(&ToNew::Listeners { address }, &descriptors).await?;
         }
         let path = self.started.control_socket.clone();
         successor.send(&ToNew::ControlSocket { path }, &[self.control.as_fd(), self.lock.as_fd()]).await?;

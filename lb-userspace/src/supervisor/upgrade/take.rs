@@ -6,16 +6,12 @@ use crate::{
     model::Global,
     preflight,
     supervisor::{
-        Configuration, Options, Supervisor, bind_metrics,
-        certificates::Watch,
-        complain,
+        Configuration, Opened, Options, Supervisor, bind_metrics, complain,
         kernel::{Kernel, Prepared, Running},
         limits,
         listeners::Listeners,
         lock::Lock,
-        notify::Notify,
         open_control,
-        pulse::Pulse,
         runner::Runner,
         spawn, trial,
     },
@@ -23,7 +19,7 @@ use crate::{
 use anyhow::{Context, bail};
 use rustix::process::{Pid, getppid};
 use std::{
-    collections::{BTreeMap, VecDeque},
+    collections::BTreeMap,
     fs, io,
     net::{SocketAddr, TcpListener},
     os::{
@@ -161,31 +157,9 @@ impl Supervisor {
         runner.follow(&[model], global, None).await?;
         let kernel = prepare_kernel(&configuration, kernel, greeting)?;
         let worker = spawn(&options, global)?;
-        let notify = Notify::from_environment();
-        let supervisor = Self {
-            options,
-            started: global.clone(),
-            generation: greeting.generation + 1,
-            kernel: None,
-            listeners,
-            control,
-            metrics,
-            worker,
-            runner,
-            reloads_asked: VecDeque::new(),
-            upgrades_asked: VecDeque::new(),
-            is_held: false,
-            successor: None,
-            trial_asked: None,
-            trial: None,
-            has_gone_back: false,
-            watch: Watch::default(),
-            pulse: Pulse::new(notify.watchdog()),
-            notify,
-            addresses,
-            lock,
-            configuration,
-        };
+        // The kernel half comes once the old one has let go.
+        let opened = Opened { kernel: None, listeners, control, metrics, worker, runner, addresses, lock };
+        let supervisor = Self::new(options, configuration, greeting.generation + 1, opened);
         Ok((supervisor, Preparation { kernel, report: Report { warnings, gone }, new_socket }))
     }
 

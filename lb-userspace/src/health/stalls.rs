@@ -1,4 +1,4 @@
-//! Pulse: whether the thread of the probes ran when it should have. A process that was stopped, or got no CPU, finds all its
+//! Stalls: whether the thread of the probes ran when it should have. A process that was stopped, or got no CPU, finds all its
 //! deadlines over and its connections given up: that says nothing of the servers.
 
 use std::{
@@ -26,7 +26,7 @@ const QUIET: Duration = Duration::from_secs(10);
 
 /// The time that a thread has lost.
 #[derive(Debug)]
-pub(super) struct Pulse(Mutex<Beats>);
+pub(super) struct Stalls(Mutex<Beats>);
 
 #[derive(Debug)]
 struct Beats {
@@ -66,7 +66,7 @@ pub(super) struct Begun {
     lost: Duration,
 }
 
-impl Pulse {
+impl Stalls {
     /// Of a thread that runs.
     pub(super) fn new() -> Self {
         Self(Mutex::new(Beats {
@@ -159,68 +159,68 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn only_time_in_which_the_thread_did_not_run_spoils_a_failure() {
         const TIMEOUT: Duration = Duration::from_secs(1);
-        let pulse = Pulse::new();
+        let stalls = Stalls::new();
         let after = |time| tokio::time::advance(time);
         let ran = async |time: Duration| {
             for _ in 0..time.as_millis() / BEAT.as_millis() {
                 tokio::time::advance(BEAT).await;
-                pulse.lost(Instant::now());
+                stalls.lost(Instant::now());
             }
         };
-        let begun = pulse.begin();
+        let begun = stalls.begin();
         ran(TIMEOUT).await;
-        assert!(!pulse.spoiled(begun, TIMEOUT, Instant::now()), "it ran all the time");
+        assert!(!stalls.spoiled(begun, TIMEOUT, Instant::now()), "it ran all the time");
 
-        let begun = pulse.begin();
+        let begun = stalls.begin();
         after(Duration::from_secs(10)).await;
-        assert!(pulse.spoiled(begun, TIMEOUT, Instant::now()), "it was stopped");
+        assert!(stalls.spoiled(begun, TIMEOUT, Instant::now()), "it was stopped");
 
-        let begun = pulse.begin();
+        let begun = stalls.begin();
         ran(Duration::from_millis(800)).await;
         after(Duration::from_millis(200)).await;
-        assert!(!pulse.spoiled(begun, TIMEOUT, Instant::now()), "most of the time it ran");
+        assert!(!stalls.spoiled(begun, TIMEOUT, Instant::now()), "most of the time it ran");
 
-        let begun = pulse.begin();
+        let begun = stalls.begin();
         ran(Duration::from_millis(100)).await;
         after(Duration::from_millis(900)).await;
-        assert!(pulse.spoiled(begun, TIMEOUT, Instant::now()), "most of the time it did not");
+        assert!(stalls.spoiled(begun, TIMEOUT, Instant::now()), "most of the time it did not");
 
-        let begun = pulse.begin();
-        assert!(!pulse.spoiled(begun, TIMEOUT, Instant::now()), "what was lost before is not this probe's");
+        let begun = stalls.begin();
+        assert!(!stalls.spoiled(begun, TIMEOUT, Instant::now()), "what was lost before is not this probe's");
 
-        assert!(pulse.was_stalled(Instant::now()));
+        assert!(stalls.was_stalled(Instant::now()));
         ran(AFTERMATH).await;
-        assert!(!pulse.was_stalled(Instant::now()));
+        assert!(!stalls.was_stalled(Instant::now()));
         after(STALL / 2).await;
-        assert!(!pulse.was_stalled(Instant::now()), "that is no stall");
+        assert!(!stalls.was_stalled(Instant::now()), "that is no stall");
         after(STALL * 2).await;
-        assert!(pulse.was_stalled(Instant::now()), "seen by whoever looks first");
+        assert!(stalls.was_stalled(Instant::now()), "seen by whoever looks first");
     }
 
     #[tokio::test(start_paused = true)]
     async fn who_only_asks_does_not_hide_what_was_lost_and_stalls_do_not_excuse_for_ever() {
-        let pulse = Pulse::new();
-        let begun = pulse.begin();
+        let stalls = Stalls::new();
+        let begun = stalls.begin();
         for _ in 0..20 {
             tokio::time::advance(BEAT).await;
-            pulse.was_stalled(Instant::now());
+            stalls.was_stalled(Instant::now());
         }
-        assert!(pulse.spoiled(begun, Duration::from_secs(1), Instant::now()), "the thread of the probes did not run");
+        assert!(stalls.spoiled(begun, Duration::from_secs(1), Instant::now()), "the thread of the probes did not run");
 
-        let (pulse, mut excused) = (Pulse::new(), 0);
+        let (stalls, mut excused) = (Stalls::new(), 0);
         for _ in 0..20 {
             tokio::time::advance(AFTERMATH).await;
-            pulse.lost(Instant::now());
-            excused += u32::from(pulse.was_stalled(Instant::now()));
+            stalls.lost(Instant::now());
+            excused += u32::from(stalls.was_stalled(Instant::now()));
         }
         assert_eq!(excused, 10, "a stall each second");
         for _ in 0..=AFTERMATH.as_millis() / BEAT.as_millis() {
             tokio::time::advance(BEAT).await;
-            pulse.lost(Instant::now());
+            stalls.lost(Instant::now());
         }
-        assert!(!pulse.was_stalled(Instant::now()));
+        assert!(!stalls.was_stalled(Instant::now()));
         tokio::time::advance(AFTERMATH).await;
-        assert!(pulse.was_stalled(Instant::now()), "it ran well between");
+        assert!(stalls.was_stalled(Instant::now()), "it ran well between");
     }
 
     #[test]
