@@ -41,6 +41,9 @@ const FLOWS: usize = 100;
 /// A worker or runner is there again within this time: the pause before it doubles up to five seconds while they keep dying.
 const BACK: Duration = Duration::from_secs(12);
 
+/// An upgrade takes about this time: a daemon starts, and checks all servers.
+const UPGRADE: Duration = Duration::from_millis(1_500);
+
 /// The worker of a dead supervisor has ended within this time.
 const STOP_TIMEOUT: Duration = Duration::from_secs(2);
 
@@ -58,10 +61,30 @@ enum Deed {
     Nothing,
     /// To one of the configurations of [`config`].
     Reload(usize),
+    /// To the same binary.
+    Upgrade,
     Drain,
     Ready,
     Weigh,
     Fail,
+}
+
+impl Deed {
+    fn verb(self) -> &'static [&'static str] {
+        match self {
+            Self::Reload(_) => &["reload"],
+            Self::Upgrade => &["upgrade"],
+            Self::Drain => &["server", "drain", "echo/web3"],
+            Self::Ready => &["server", "ready", "echo/web3"],
+            Self::Weigh => &["server", "weight", "echo/web3", "50%"],
+            Self::Nothing | Self::Fail => &["status"],
+        }
+    }
+
+    /// The kill comes at a random moment within this time.
+    fn lasts(self) -> Duration {
+        if matches!(self, Self::Upgrade) { UPGRADE } else { Duration::from_millis(60) }
+    }
 }
 
 /// Which servers, VIPs and weights there are. Whatever it is, `web1` and `web2` are servers of `echo`.
@@ -93,9 +116,14 @@ fn config(lab: &Lab, which: usize) -> Result<String> {
     Ok(text)
 }
 
-/// The processes of a daemon, but for its supervisor, by what they are.
-fn children(sluice: &Sluice) -> Result<BTreeMap<String, Pid>> {
-    let supervisor = sluice.supervisor().as_raw_nonzero();
+/// The supervisor that serves: after an upgrade it is none that this test started.
+fn supervisor(sluice: &Sluice) -> Result<Pid> {
+    Pid::from_raw(sluice.status()?.pid).context("no supervisor")
+}
+
+/// The processes of a supervisor by what they are.
+fn children(supervisor: Pid) -> Result<BTreeMap<String, Pid>> {
+    let supervisor = supervisor.as_raw_nonzero();
     let listed = fs::read_to_string(format!("/proc/{supervisor}/task/{supervisor}/children"))?;
     let child = |pid: &str| {
         let line = fs::read_to_string(format!("/proc/{pid}/cmdline")).ok()?;
@@ -166,6 +194,7 @@ fn whatever_is_killed_at_whatever_moment_nothing_is_torn_and_all_comes_back() ->
                 Deed::Reload(2),
                 Deed::Reload(3),
                 Deed::Reload(5),
+                Deed::Upgrade,
                 Deed::Drain,
                 Deed::Ready,
                 Deed::Weigh,
@@ -173,7 +202,7 @@ fn whatever_is_killed_at_whatever_moment_nothing_is_torn_and_all_comes_back() ->
             ],
         )?;
         let victim = any_of(&mut random, &[Victim::Supervisor, Victim::Worker, Victim::Worker, Victim::Runner])?;
-        let delay = Duration::from_micros(random.u64(..60_000));
+        let delay = deed.lasts().mul_f64(random.f64());
         let what = format!("seed {seed}, kill {kill}: {victim:?} {delay:?} into {deed:?}");
         let took =
             one(&mut scene, &mut flows, (victim, deed, delay), &vips, &mut orphan).with_context(|| what.clone())?;
@@ -202,9 +231,10 @@ fn one(
     vips: &BTreeSet<String>,
     orphan: &mut Duration,
 ) -> Result<Duration> {
-    let before = children(&scene.sluice)?;
+    let old = supervisor(&scene.sluice)?;
+    let before = children(old)?;
     let pid = match victim {
-        Victim::Supervisor => scene.sluice.supervisor(),
+        Victim::Supervisor => old,
         Victim::Worker => *before.get("worker").context("no worker")?,
         Victim::Runner => *before.get("runner").context("no runner")?,
     };
@@ -214,23 +244,21 @@ fn one(
     if matches!(deed, Deed::Fail) {
         scene.kill_echo("web3")?;
     }
-    let verb: &[&str] = match deed {
-        Deed::Reload(_) => &["reload"],
-        Deed::Drain => &["server", "drain", "echo/web3"],
-        Deed::Ready => &["server", "ready", "echo/web3"],
-        Deed::Weigh => &["server", "weight", "echo/web3", "50%"],
-        Deed::Nothing | Deed::Fail => &["status"],
-    };
     let sluice = &scene.sluice;
     thread::scope(|scope| {
         // Whoever asks a process that dies hears nothing, or that it failed.
-        scope.spawn(|| sluice.cli(verb));
+        scope.spawn(|| sluice.cli(deed.verb()));
         thread::sleep(delay);
         kill_process(pid, Signal::KILL)
     })?;
     let killed = Instant::now();
     is_whole(scene, vips)?;
     flows.exchange("after the kill")?;
+    if matches!(deed, Deed::Upgrade) {
+        go_on(scene)?;
+        is_whole(scene, vips)?;
+        return Ok(killed.elapsed());
+    }
     match victim {
         Victim::Supervisor => {
             let worker = *before.get("worker").context("no worker")?;
@@ -252,13 +280,23 @@ fn one(
         Victim::Worker | Victim::Runner => {
             let name = if matches!(victim, Victim::Worker) { "worker" } else { "runner" };
             let is_other = |there: &BTreeMap<String, Pid>| there.get(name).is_some_and(|other| *other != pid);
-            wait::until(&format!("another {name}"), BACK, || Ok(is_other(&children(&scene.sluice)?).then_some(())))?;
+            wait::until(&format!("another {name}"), BACK, || Ok(is_other(&children(old)?).then_some(())))?;
             wait::until("an answer", BACK, || scene.sluice.status().map(Some))?;
         }
     }
     let took = killed.elapsed();
     is_whole(scene, vips)?;
     Ok(took)
+}
+
+/// After a kill in an upgrade the old daemon serves, or the new one, or nobody is left and has to be started again.
+fn go_on(scene: &mut Scene) -> Result<()> {
+    let is_served = wait::until("somebody to serve, or nobody to be left", BACK, || {
+        let pids = process::run(Command::new("ip").args(["netns", "pids", scene.lab.balancer.name()]))?;
+        let serves = supervisor(&scene.sluice).is_ok_and(is_running);
+        Ok((serves || pids.is_empty()).then_some(serves))
+    })?;
+    if is_served { Ok(()) } else { scene.sluice.start_again(&scene.lab) }
 }
 
 fn is_running(process: Pid) -> bool {
@@ -287,7 +325,7 @@ fn settle(scene: &mut Scene) -> Result<()> {
         })?;
         ensure!(answer.status == 200, "{answer:?}");
     }
-    wait::until("the runner", BACK, || Ok(children(&scene.sluice)?.contains_key("runner").then_some(())))
+    wait::until("the runner", BACK, || Ok(children(supervisor(&scene.sluice)?)?.contains_key("runner").then_some(())))
 }
 
 #[test]
