@@ -18,7 +18,7 @@ mod pools;
 pub use answers::Answers;
 pub use counts::{FrontendLive, Padded, Sharded};
 pub use gate::{Entry, Gate, Place, Refusal, Slot};
-pub use leaving::Leaving;
+pub use leaving::{Leaving, LeavingVip};
 pub use live::{BackendLive, Live, ServerLive};
 pub use observed::Seen;
 pub use quorums::{Proven, Quorums};

@@ -9,7 +9,7 @@ use lb_tests::{
     sluice::Sluice,
     wait,
 };
-use std::{thread, time::Duration};
+use std::{net::TcpStream, thread, time::Duration};
 use tokio::time::Instant;
 
 const SITE: Listen = Listen { site: "web", port: 8080, keep_alive: true };
@@ -102,6 +102,53 @@ fn flows_stay_where_they_are_when_a_frontend_gets_another_backend() -> Result<()
     ensure!(Flows::open(&scene.lab.client, scene.vip, 30)?.by_server().keys().eq(["web3"]));
     flows.exchange("at the end")?;
     scene.over()
+}
+
+#[test]
+fn connections_of_a_removed_vip_go_on_also_without_the_daemon_and_not_for_ever() -> Result<()> {
+    let forwards: &[&'static str] = if is_long() { &["nat", "direct", "ipip", "fullnat"] } else { &["nat"] };
+    for forward in forwards {
+        let way = Way::within(forward, Family::V4);
+        let more = |time: &'static str| More { backend: time, ..More::default() };
+        let mut scene = Scene::of(way, &WEBS, more("drain_timeout = \"1h\""))?;
+        let mut flows = Flows::open(&scene.lab.client, scene.vip, 100)?;
+        let taken = |scene: &Scene| {
+            let connect = || TcpStream::connect_timeout(&scene.vip, Duration::from_millis(300));
+            Ok::<_, anyhow::Error>(scene.lab.client.run(connect)?.is_ok())
+        };
+        // Another frontend may be left, or none.
+        for rest in [proxied(&scene.lab, false)?, "[frontend]\n".to_owned()] {
+            scene.sluice.write_config(&scene.lab, &rest)?;
+            scene.sluice.command(&["reload"])?;
+            speak(&mut flows, Duration::from_secs(1), "after the frontend was removed")?;
+            ensure!(!taken(&scene)?, "a new connection was taken");
+            scene.sluice.kill()?;
+            speak(&mut flows, Duration::from_secs(1), "while no daemon runs")?;
+            scene.sluice.start_again(&scene.lab)?;
+            speak(&mut flows, Duration::from_secs(1), "after a new daemon has taken over")?;
+            let leaving = scene.sluice.status()?.leaving;
+            ensure!(leaving.iter().any(|it| it.kind == "vip" && it.within > 3_000), "{leaving:?}");
+            // It comes back with all that it had.
+            let again = scene::config_of(&scene.lab, way, &WEBS, more("drain_timeout = \"3s\""))?;
+            scene.sluice.write_config(&scene.lab, &again)?;
+            scene.sluice.command(&["reload"])?;
+            scene.sluice.wait_shares("echo", SOON, |shares| shares.keys().eq(WEBS))?;
+            flows.exchange("after it came back")?;
+            ensure!(taken(&scene)? && scene.sluice.status()?.leaving.is_empty());
+        }
+        scene.sluice.write_config(&scene.lab, "[frontend]\n")?;
+        scene.sluice.command(&["reload"])?;
+        flows.exchange("when it leaves for a short time")?;
+        wait::until("its time to be over", SOON, || {
+            Ok(flows.exchange("while its time runs out").is_err().then_some(()))
+        })?;
+        wait::until("all of it to be gone", SOON, || {
+            let (status, maps) = (scene.sluice.status()?, scene.sluice.maps()?);
+            Ok((status.leaving.is_empty() && maps.vips.is_empty()).then_some(()))
+        })?;
+        scene.over()?;
+    }
+    Ok(())
 }
 
 fn proxied(lab: &Lab, more: bool) -> Result<String> {

@@ -40,14 +40,14 @@ pub struct Status {
     pub leaving: Vec<LeavingStatus>,
 }
 
-/// A frontend or server that a reload has removed, or moved to another address, and that has flows or connections still.
+/// A frontend, VIP or server that a reload has removed, or moved to another address, and that has flows or connections still.
 #[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
 pub struct LeavingStatus {
-    /// A frontend's name; a server's as BACKEND/NAME, or nothing if nobody knows it any more, as after a restart.
+    /// A frontend's name, also of a VIP; a server's as BACKEND/NAME, or nothing if nobody knows it any more, as after a restart.
     pub name: String,
-    /// `frontend` or `server`.
+    /// `frontend` (of the proxy), `vip` (of an `l4` frontend) or `server`.
     pub kind: String,
-    /// A server's address.
+    /// That of a server or VIP.
     pub address: Option<String>,
     /// Connections of the proxy open now.
     pub connections: u64,

@@ -70,8 +70,10 @@ impl Planner {
         self.learn(model);
         let mut servers = self.server_rows(model, registry, next_hops);
         leaving::add_rows(&mut servers, &current.servers, registry, next_hops);
+        leaving::stay_down(&mut servers, current, (model, registry));
         let stands = transition::Servers::new(&current.servers, &servers);
-        let vips = vips::rows(model, registry);
+        let mut vips = vips::rows(model, registry);
+        leaving::add_vips(&mut vips, current, registry);
         let mut returns = returns::rows(model, registry, |backend, index| self.server_id(backend, index, registry));
         leaving::add_returns(&mut returns, &current.returns, registry, &vips);
         Tables {
@@ -143,7 +145,7 @@ impl Planner {
             Some((backend.name.clone(), (known.owners(registry), known.takers().collect::<Vec<_>>())))
         };
         let owners: BTreeMap<_, _> = model.kernel_backends().filter_map(of_backend).collect();
-        let heirs = leaving::heirs(current, vips);
+        let heirs = leaving::heirs(current, vips, registry);
         let strays = moment.census.and_then(|(census, _)| census.strays(&current.rings));
         let strays = strays.as_deref();
         let mut rings = BTreeMap::new();
@@ -166,6 +168,7 @@ impl Planner {
             rings.insert(ring, Ring { identity, slots });
         }
         self.transitions.retain(&rings);
+        leaving::add_rings(&mut rings, &current.rings, registry);
         rings
     }
 

@@ -2,8 +2,8 @@
 //! the maps.
 
 use super::{
-    Admin, By, Health, Leaving, Quorums, Reserve, Stand, Standing, Weight, pools::Pools, said::Said, stands,
-    state::IsBackup,
+    Admin, By, Health, Leaving, LeavingVip, Quorums, Reserve, Stand, Standing, Weight, pools::Pools, said::Said,
+    stands, state::IsBackup,
 };
 use crate::{
     model::{Backend, Endpoint, Frontend, Model, Server, backend},
@@ -37,8 +37,12 @@ pub struct Registry {
     said: BTreeMap<u64, Said>,
     /// Servers of the kernel half that are gone, or about to go, and may have flows, by identity.
     leaving: BTreeMap<u64, Leaving>,
+    /// VIPs that are gone and may have connections, by the [endpoint](crate::model::KernelVip::counted_as) that names them.
+    leaving_vips: BTreeMap<Endpoint, LeavingVip>,
     /// Where servers are that were found in the maps, until the first model.
     found: BTreeMap<u64, SocketAddr>,
+    /// VIPs that were found in the maps, until the first model.
+    found_vips: BTreeMap<Endpoint, LeavingVip>,
     quorums: Quorums,
     /// Entries of `VIPS4`, and as many again of `VIPS6`: VIPs and the address entries beside them.
     vip_entries: usize,
@@ -102,6 +106,7 @@ impl Registry {
         adopted.said.extend(&self.said);
         adopted.quorums.clone_from(&self.quorums);
         adopted.leave_on(&self.leaving);
+        adopted.vips_leave_on(&self.leaving_vips);
         adopted
     }
 
@@ -118,7 +123,9 @@ impl Registry {
             standings: tables.servers.values().map(|entry| (entry.identity, Standing::from_entry(entry))).collect(),
             said: said.filter(|(_, said)| !said.is_nothing()).collect(),
             leaving: BTreeMap::new(),
+            leaving_vips: BTreeMap::new(),
             found: leaving::found(tables),
+            found_vips: leaving_vips::found(tables),
             quorums: Quorums::default(),
             vip_entries: vip_entries as usize,
         }
@@ -148,10 +155,12 @@ impl Registry {
         }
 
         let leaving = self.still_leaving(&server_ids);
+        self.keep_leaving_vips(model, &ring_ids, &vip_ids);
+        let (leaving_rings, leaving_vips) = self.leaving_vips.iter().map(|(key, vip)| (vip.backend, *key)).unzip();
         self.forget_agents(&server_ids);
-        self.servers.assign(&[server_ids.as_slice(), &leaving].concat());
-        self.rings.assign(&ring_ids);
-        self.vips.assign(&vip_ids);
+        self.servers.assign(&[server_ids, leaving].concat());
+        self.rings.assign(&[ring_ids, leaving_rings].concat());
+        self.vips.assign(&[vip_ids, leaving_vips].concat());
         self.pools.assign(pools, MAX_SOURCES as usize);
         let standing = |(identity, backend, server): &(u64, &Backend, &Server)| {
             let known = self.standings.get(identity).copied().or_else(|| self.returning(*identity));
@@ -251,8 +260,9 @@ impl Registry {
     /// checks found of a machine says nothing of another, nor does the agent beside it; but one that has an address of its own is
     /// the same agent still. To be told before the [update](Self::update) with `next`.
     ///
-    /// Those of the kernel half that it no longer has in `next` leave: they keep their rows for the flows that they have.
+    /// Those of the kernel half that it no longer has in `next` leave: they keep their rows for the flows that they have. So do VIPs.
     pub fn follow(&mut self, before: &Model, next: &Model) {
+        self.part_vips(before, next);
         self.part(before, next);
         for backend in &next.backends {
             let Some(known) = before.backend(&backend.name) else { continue };
@@ -330,6 +340,7 @@ impl Default for Registry {
 
 mod remembered;
 mod leaving;
+mod leaving_vips;
 mod saying;
 
 pub use remembered::Remembered;
@@ -413,6 +424,12 @@ impl<K: Copy + Ord> Ids<K> {
 
     fn id(&self, key: K) -> Option<u16> {
         self.used.get(&key).copied()
+    }
+
+    /// Frees the ids of all others.
+    fn keep(&mut self, stays: impl Fn(&K) -> bool) {
+        let stay: Vec<_> = self.used.keys().copied().filter(stays).collect();
+        self.assign(&stay);
     }
 
     /// Frees what is not in `wanted`, then gives the rest of `wanted` ids in that order. An id freed here is given out

@@ -52,9 +52,11 @@ enum Program {
     Gone,
 }
 
-/// The kernel half of `model`, if it needs one.
+/// The kernel half of `model`, if it needs one, or if a daemon before us has left one, whose VIPs must leave.
 pub(super) async fn start(model: &Model) -> anyhow::Result<Option<Kernel>> {
-    if model.needs_kernel() { Kernel::load_and_attach(&model.global).await.map(Some) } else { Ok(None) }
+    let global = &model.global;
+    let is_left = || anyhow::Ok(!global.interfaces.is_empty() && !Pins::new(&global.pin_dir).linked()?.is_empty());
+    if model.needs_kernel() || is_left()? { Kernel::load_and_attach(global).await.map(Some) } else { Ok(None) }
 }
 
 /// Follows the host's network, for packets that leave through these devices, from when it has been read once.

@@ -89,6 +89,12 @@ impl Running {
             entry.flows = u64::from(held.flows) + u64::from(held.connections);
             entry.within = entry.within.max(self.halves.leaves_within(*until, now).as_secs());
         }
+        for (vip, leaving) in self.halves.registry.leaving_vips() {
+            let within = self.halves.leaves_within(leaving.until, now).as_secs();
+            let (name, kind, address) = (leaving.frontend.clone(), "vip".to_owned(), Some(vip.socket().to_string()));
+            let status = LeavingStatus { name, kind, address, connections: 0, flows: 0, within };
+            all.insert((status.name.clone(), status.address.clone()), status);
+        }
         all.into_values().collect()
     }
 

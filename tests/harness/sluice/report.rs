@@ -48,9 +48,9 @@ pub struct FrontendStatus {
 pub struct Leaving {
     /// BACKEND/NAME of a server; nothing if nobody knows it any more.
     pub name: String,
-    /// `frontend` or `server`.
+    /// `frontend`, `vip` or `server`.
     pub kind: String,
-    /// Where a server is.
+    /// Where a server or VIP is.
     pub address: Option<String>,
     /// Connections of the proxy.
     pub connections: u64,

@@ -60,7 +60,8 @@ table! {
         transition: Duration,
         /// How long a server that a reload removes, or that moves to another address, may go on with what it has, 1s to 7d:
         /// until its last flow, connection and exchange are over it gets nothing new; then what is left is cut. The reload that
-        /// removes it may say otherwise than the configuration before it. Default: 1h.
+        /// removes it may say otherwise than the configuration before it. Also how long the VIP of an `l4` frontend that a reload
+        /// removes forwards the connections of TCP that it has. Default: 1h.
         drain_timeout: Duration,
         /// What its servers speak to `http` frontends: `h1`, or `h2`, also in clear text as gRPC servers do; HAProxy's `proto`
         /// of a server. Default: `h1`.

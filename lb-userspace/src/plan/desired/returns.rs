@@ -38,6 +38,11 @@ pub fn keys(model: &Model) -> BTreeSet<Endpoint> {
     sources(model).map(|(source, ..)| source).collect()
 }
 
+/// The keys of a VIP's rows.
+pub fn keys_of(model: &Model, counted_as: Endpoint) -> BTreeSet<Endpoint> {
+    sources(model).filter(|(_, vip, ..)| vip.counted_as == counted_as).map(|(source, ..)| source).collect()
+}
+
 /// Where replies of `nat` servers come from, for each VIP and each of its servers. Port 0: those of all ports, for a VIP
 /// whose packets keep theirs.
 fn sources(model: &Model) -> impl Iterator<Item = (Endpoint, KernelVip, &Backend, usize)> {

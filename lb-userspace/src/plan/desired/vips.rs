@@ -28,8 +28,7 @@ pub(super) fn rows(model: &Model, registry: &Registry) -> BTreeMap<Endpoint, Vip
         let is_withdrawn = !has_quorum && frontend.quorum.down == QuorumDown::Withdraw;
         let mut row = row(id, ring, &vip, backend, registry);
         if is_withdrawn {
-            // SYNs are dropped and nothing else happens: no connection that is there is told that it is over.
-            row.flags = (row.flags | flags::WITHDRAWN) & !(flags::REFUSES | flags::RESETS);
+            row = withdrawn(row);
         }
         let is_silent = is_withdrawn || (vip.frontend.ping == Ping::Up && !has_quorum);
         addresses.entry(key.address).or_default().add(&key, vip.frontend.ping, is_silent);
@@ -67,7 +66,8 @@ fn pools(model: &Model) -> impl Iterator<Item = IpAddr> {
     full_nat.flat_map(|backend| backend.sources.iter().copied())
 }
 
-fn row(id: VipId, ring: RingId, vip: &KernelVip, backend: &Backend, registry: &Registry) -> Vip {
+/// The row of a VIP that has its quorum.
+pub fn row(id: VipId, ring: RingId, vip: &KernelVip, backend: &Backend, registry: &Registry) -> Vip {
     let mut row = Vip { id, ring, forward: backend.forward as u8, mss: vip.frontend.mss, ..Vip::default() };
     match backend.forward {
         Forward::Gue => row.gue_port = Be16::new(backend.gue_port),
@@ -90,6 +90,12 @@ fn row(id: VipId, ring: RingId, vip: &KernelVip, backend: &Backend, registry: &R
     let daemon = if vip.frontend.daemon_down == DaemonDown::Withdraw { flags::NEEDS_DAEMON } else { 0 };
     row.flags = fragments | affinity | track | empty | down | daemon;
     row
+}
+
+/// The row of a VIP that is withdrawn: SYNs are dropped and nothing else happens, so no connection that is there is told that it
+/// is over.
+pub fn withdrawn(row: Vip) -> Vip {
+    Vip { flags: (row.flags | flags::WITHDRAWN) & !(flags::REFUSES | flags::RESETS), ..row }
 }
 
 /// What the VIPs of an address ask of its entry.

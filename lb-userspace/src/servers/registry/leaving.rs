@@ -2,7 +2,7 @@
 
 use super::Registry;
 use crate::{
-    model::{Backend, DownFlows, Model, OnEmpty, Server, Track},
+    model::{Backend, DownFlows, Endpoint, KernelVip, Model, OnEmpty, Server, Track},
     plan::Tables,
     servers::{Admin, By, Health, Leaving, Standing, leaving::WITHIN, state::LEAVES},
 };
@@ -18,7 +18,7 @@ impl Registry {
     /// neither leaves too.
     pub(super) fn part(&mut self, before: &Model, next: &Model) {
         let stay: BTreeSet<_> = of_kernel(next).map(|(identity, ..)| identity).collect();
-        let reached = still_reached(before, next);
+        let reached = self.still_reached(before, next);
         let mut leaving = std::mem::take(&mut self.leaving);
         for (identity, backend, server) in of_kernel(before).filter(|(identity, ..)| !stay.contains(identity)) {
             if reached.contains(backend.name.as_str())
@@ -83,9 +83,22 @@ impl Registry {
 
     /// Those that leave, with the time that is left `now`, for another process.
     pub(super) fn leaving_after(&self, now: Duration) -> BTreeMap<u64, Leaving> {
-        let left = |leaving: &Leaving| leaving.until.map_or(leaving.within, |until| until.saturating_sub(now));
-        let after = |leaving: &Leaving| Leaving { within: left(leaving), until: None, ..leaving.clone() };
+        let after = |leaving: &Leaving| {
+            let within = time_left(leaving.until, leaving.within, now);
+            Leaving { within, until: None, ..leaving.clone() }
+        };
         self.leaving.iter().map(|(identity, leaving)| (*identity, after(leaving))).collect()
+    }
+
+    /// Backends of `before` that packets can still be of: a VIP of theirs stays, if with another backend, or leaves.
+    fn still_reached<'a>(&self, before: &'a Model, next: &Model) -> BTreeSet<&'a str> {
+        let stay = next.vips();
+        let is_reached = |(key, vip): &(Endpoint, KernelVip)| {
+            stay.contains_key(key) || self.leaving_vips.contains_key(&vip.counted_as)
+        };
+        let vips = before.vips().into_iter().filter(is_reached);
+        vips.flat_map(|(_, vip)| before.with_fallbacks(vip.frontend.backend).map(|(_, backend)| backend.name.as_str()))
+            .collect()
     }
 
     /// Whether flows of a server go on as it stands.
@@ -116,6 +129,9 @@ impl Registry {
             gone.map(|(identity, leaving)| (leaving.until.unwrap_or(Duration::MAX), *identity)).collect();
         gone.sort_unstable();
         let cut = gone.len().saturating_sub(room);
+        if cut > 0 {
+            self.leaving_vips.clear(); // Their rings may name those that go now.
+        }
         for (_, identity) in gone.drain(..cut) {
             self.leaving.remove(&identity);
         }
@@ -136,14 +152,17 @@ impl Registry {
 
     /// Says that it is `now`, for those whose time has not begun.
     pub fn begin_leaving(&mut self, now: Duration) {
-        for leaving in self.leaving.values_mut() {
-            leaving.until = leaving.until.or_else(|| Some(now.saturating_add(leaving.within)));
+        let servers = self.leaving.values_mut().map(|leaving| (&mut leaving.until, leaving.within));
+        let vips = self.leaving_vips.values_mut().map(|leaving| (&mut leaving.until, leaving.within));
+        for (until, within) in servers.chain(vips) {
+            until.get_or_insert(now.saturating_add(within));
         }
     }
 
-    /// When the first of them must have gone.
+    /// When the first of servers and VIPs must have gone.
     pub fn leaving_until(&self) -> Option<Duration> {
-        self.leaving.values().filter_map(|leaving| leaving.until).min()
+        let vips = self.leaving_vips.values().filter_map(|leaving| leaving.until);
+        self.leaving.values().filter_map(|leaving| leaving.until).chain(vips).min()
     }
 
     /// Those have left. The ids of those that are not in the `model` rest.
@@ -161,12 +180,9 @@ impl Registry {
     }
 }
 
-/// Backends of `before` that packets can still be of: a VIP of theirs stays, if with another backend.
-fn still_reached<'a>(before: &'a Model, next: &Model) -> BTreeSet<&'a str> {
-    let stay = next.vips();
-    let vips = before.vips().into_iter().filter(|(key, _)| stay.contains_key(key));
-    vips.flat_map(|(_, vip)| before.with_fallbacks(vip.frontend.backend).map(|(_, backend)| backend.name.as_str()))
-        .collect()
+/// How long what leaves may take from `now` on.
+pub(super) fn time_left(until: Option<Duration>, within: Duration, now: Duration) -> Duration {
+    until.map_or(within, |until| until.saturating_sub(now))
 }
 
 /// Servers that the kernel half sends packets to.

@@ -1,8 +1,10 @@
 //! What is known of servers, for another process that goes on with it.
 
-use super::{Leaving, Quorums, Registry, Said, Standing};
+use super::{Leaving, LeavingVip, Quorums, Registry, Said, Standing};
+use crate::model::Endpoint;
+use lb_common::Protocol;
 use serde::{Deserialize, Serialize};
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
 
 /// How servers stand, by their [identity](crate::model::Server::identity), and what was said of them at run time.
 #[derive(Clone, Debug, Default, Deserialize, Serialize)]
@@ -13,19 +15,24 @@ pub struct Remembered {
     quorums: Quorums,
     /// Those that leave, with the time that they have left.
     leaving: BTreeMap<u64, Leaving>,
+    /// VIPs of TCP that leave, likewise.
+    leaving_vips: BTreeMap<SocketAddr, LeavingVip>,
 }
 
 impl Registry {
     /// What is known of servers `now`, without the rows that they have.
     pub fn remembered(&self, now: Duration) -> Remembered {
         let (standings, said, quorums) = (self.standings.clone(), self.said.clone(), self.quorums.clone());
-        Remembered { standings, said, quorums, leaving: self.leaving_after(now) }
+        let (leaving, leaving_vips) = (self.leaving_after(now), self.vips_leaving_after(now));
+        Remembered { standings, said, quorums, leaving, leaving_vips }
     }
 
     /// One without rows that knows that.
     pub fn remembering(known: Remembered) -> Self {
-        let Remembered { standings, said, quorums, leaving } = known;
-        Self { standings, said, leaving, quorums, ..Self::default() }
+        let Remembered { standings, said, quorums, leaving, leaving_vips } = known;
+        let key = |address: SocketAddr| Endpoint::new(address.ip(), address.port(), Protocol::Tcp);
+        let leaving_vips = leaving_vips.into_iter().map(|(address, vip)| (key(address), vip)).collect();
+        Self { standings, said, leaving, leaving_vips, quorums, ..Self::default() }
     }
 }
 
@@ -39,7 +46,6 @@ mod tests {
         },
         servers::{Admin, By, Health, Weight},
     };
-    use lb_common::Protocol;
 
     #[test]
     fn what_was_said_and_found_of_servers_outlives_a_process() {

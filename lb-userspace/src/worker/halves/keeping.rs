@@ -42,6 +42,8 @@ enum Step {
     Servers([u16; 6]),
     /// One gets another address.
     Move(usize),
+    /// The frontend is configured, or is not: then its VIP leaves.
+    Frontend(bool),
     Restart,
     /// The daemon dies within the step that comes next, after so many writes, and the one after it has the configuration of before
     /// that step, or of after it.
@@ -61,6 +63,7 @@ fn any_step() -> impl Strategy<Value = Step> {
         2 => (0_usize..8, 0_u16..30).prop_map(|(server, tenths)| Step::Weight(server, tenths * 10)),
         2 => proptest::array::uniform6(0_u16..4).prop_map(Step::Servers),
         2 => (0_usize..6).prop_map(Step::Move),
+        2 => any::<bool>().prop_map(Step::Frontend),
         1 => Just(Step::Restart),
         2 => (0_u8..24, any::<bool>()).prop_map(|(writes, new)| Step::Crash(writes, new)),
         4 => (0_u16..900).prop_map(Step::Pass),
@@ -77,6 +80,7 @@ struct History {
     servers: [Vec<Server>; 2],
     /// How often each of the first six has moved.
     moves: [u8; 6],
+    has_frontend: bool,
     choice: DownFlows,
 }
 
@@ -98,7 +102,8 @@ impl History {
         let world = World::new(seed, flags);
         let world = Shared(Rc::new(RefCell::new(world)));
         let halves = Halves::new(Box::new(MemoryMaps::default()), Arc::new(model(vec![], vec![])));
-        let mut history = Self { world, halves, servers: [Vec::new(), Vec::new()], moves: [0; 6], choice };
+        let mut history =
+            Self { world, halves, servers: [Vec::new(), Vec::new()], moves: [0; 6], has_frontend: true, choice };
         history.start([1; 6]);
         history
     }
@@ -132,7 +137,8 @@ impl History {
         (web.transition, spare.transition) = (TRANSITION, TRANSITION);
         web.failover = Failover { fallback: Some(1), flows: self.choice, ..Failover::default() };
         (web.drain_timeout, spare.drain_timeout) = (DRAIN, DRAIN);
-        let model = Arc::new(model(vec![web, spare], vec![(bind("192.0.2.10:80", Protocol::Tcp), "web")]));
+        let bind = self.has_frontend.then(|| (bind("192.0.2.10:80", Protocol::Tcp), "web"));
+        let model = Arc::new(model(vec![web, spare], bind.into_iter().collect()));
         let mut registry = self.halves.registry.clone();
         registry.follow(&self.halves.model, &model);
         registry.update(&model).unwrap();
@@ -222,6 +228,10 @@ impl History {
                 });
             }
             Step::Servers(weights) => self.configure(weights),
+            Step::Frontend(is_configured) => {
+                self.has_frontend = is_configured;
+                self.configure(self.weights());
+            }
             Step::Move(server) => {
                 self.moves[server] = self.moves[server].wrapping_add(1);
                 self.configure(self.weights());
@@ -404,4 +414,27 @@ fn while_all_servers_are_out_new_flows_go_to_the_backend_that_is_fallen_back_to_
     history.step(&Step::Scan);
     history.pass(Duration::from_secs(1));
     assert!(!history.halves.in_transition());
+}
+
+#[test]
+fn a_removed_vip_keeps_its_flows_takes_no_new_ones_and_leaves_nothing_behind() {
+    for restarts in [false, true] {
+        let mut history = History::new(15);
+        history.world.0.borrow_mut().traffic(2_000);
+        history.step(&Step::Frontend(false));
+        let before = history.world.0.borrow().open.len();
+        history.step(&Step::Servers([1, 0, 3, 1, 1, 1]));
+        history.pass(TRANSITION * 2);
+        if restarts {
+            history.step(&Step::Restart);
+        }
+        let flows = history.world.0.borrow().open.len();
+        assert!(flows > 100 && flows == before, "{flows} of {before}");
+        history.world.0.borrow_mut().send_all();
+        history.pass_with(DRAIN, |world| world.open.clear());
+        history.pass(Duration::from_secs(1));
+        let tables = history.halves.tables();
+        assert!(tables.vips.is_empty() && tables.rings.is_empty(), "{:?}", tables.vips);
+        assert!(history.halves.due().is_none() && history.halves.registry.leaving_vips().next().is_none());
+    }
 }

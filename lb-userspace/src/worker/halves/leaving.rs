@@ -1,4 +1,4 @@
-//! When servers that leave have left: once a count finds no flow of them, or their time is over.
+//! When servers and VIPs that leave have left: once a count finds no flow of a server, or when their time is over.
 
 use super::{Halves, Instant, SETTLES};
 use crate::{
@@ -71,6 +71,10 @@ impl Halves {
             over.insert(identity);
         }
         self.have_gone(&over);
+        for (vip, leaving) in self.registry.vips_left(since, &self.model) {
+            let (frontend, within) = (leaving.frontend, leaving.within);
+            info!(frontend, %vip, drain_timeout = ?within, "a removed VIP has left: its time is over");
+        }
     }
 
     /// Frees the rows of servers that have left; whether there are any.

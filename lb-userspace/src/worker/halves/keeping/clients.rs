@@ -9,7 +9,7 @@ use crate::{
 };
 use lb_common::{
     Be16, Be32, Ends, Family as _, Flow, FlowKey4, Note, Protocol, RingHead, RingId, ServerId, ServerState, V4, Vip,
-    vip::flags::KEEPS,
+    vip::flags::{KEEPS, WITHDRAWN},
 };
 use lb_ebpf::{
     parse::L4,
@@ -30,7 +30,6 @@ use tokio::time::Instant;
 
 /// Every flow sends at least one packet in this time, which is less than a transition.
 const SILENCE: Duration = Duration::from_secs(50);
-const RING: RingId = 1;
 
 /// Where a flow is, and since when it is silent.
 #[derive(Clone, Copy, Debug)]
@@ -47,6 +46,8 @@ pub(super) struct World {
     pub(super) now: Instant,
     /// Flows that clients have open.
     pub(super) open: BTreeMap<FlowKey4, Open>,
+    /// The only one.
+    vip: Option<Vip>,
     /// Writes that succeed until the daemon dies; `None`: it lives on.
     pub(super) writes_left: Option<usize>,
     /// Those of the VIP.
@@ -66,6 +67,7 @@ impl World {
             path: MemoryTables::default(),
             now: Instant::now(),
             open: BTreeMap::new(),
+            vip: None,
             writes_left: None,
             flags,
             clients: 0,
@@ -83,7 +85,8 @@ impl World {
             self.path.v4.flows.borrow_mut().retain(|_, flow| flow.server != *id);
         }
         self.maps.apply(std::slice::from_ref(write))?;
-        let Tables { servers, rings, .. } = self.maps.tables();
+        let Tables { servers, rings, vips, .. } = self.maps.tables();
+        self.vip = vips.into_iter().find(|(key, _)| !key.is_address_entry()).map(|(_, vip)| vip);
         self.path.servers = servers;
         let ring = |(id, ring): (RingId, plan::Ring)| {
             let head = RingHead { identity: ring.identity, half: 0, reserved: 0 };
@@ -98,9 +101,9 @@ impl World {
         self.path.now.set(self.path.now.get() + u64::try_from(time.as_nanos()).unwrap());
     }
 
-    /// The server that a packet goes to; `None`: nobody is up.
+    /// The server that a packet goes to; `None`: nobody is up, or the VIP takes no new flow.
     fn select(&self, ends: &Ends<V4>, opens: bool) -> Option<u64> {
-        let vip = Vip { ring: RING, flags: self.flags, ..Vip::default() };
+        let vip = self.vip.filter(|vip| !opens || !vip.has(WITHDRAWN))?;
         let (signs, checksum) = (Signs { opens, ..Signs::default() }, Be16::new(0));
         let l4 = L4 { ends: *ends, checksum, opens, agrees: opens, closes: false, flags: 0, from_zero: false };
         let settled = select::settled(&self.path, &l4, &vip).expect("the tables are whole");

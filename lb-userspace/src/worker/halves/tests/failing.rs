@@ -30,13 +30,16 @@ fn take_up(halves: &mut Halves, model: Arc<Model>, now: Instant) {
 fn meaning(maps: &Shared) -> impl PartialEq + use<> {
     let tables = maps.tables();
     let name = |id: u16| tables.servers.get(&id).map(|row| (row.identity, row.addr, row.state));
-    let rings: Vec<_> = tables.rings.values().collect();
+    // A VIP that came and went again leaves.
+    let vips: Vec<_> = tables.vips.iter().filter(|(_, vip)| !vip.has(WITHDRAWN)).collect();
+    let used: BTreeSet<_> = vips.iter().map(|(_, vip)| vip.ring).collect();
+    let rings: Vec<_> = tables.rings.iter().filter(|(id, _)| used.contains(id)).map(|(_, ring)| ring).collect();
     let rings: Vec<_> = rings
         .into_iter()
         .map(|ring| (ring.identity, ring.slots.iter().map(|slot| name(slot.current())).collect::<Vec<_>>()))
         .collect();
     let vips: Vec<_> =
-        tables.vips.iter().map(|(key, vip)| (*key, tables.rings.get(&vip.ring).map(|it| it.identity))).collect();
+        vips.into_iter().map(|(key, vip)| (*key, tables.rings.get(&vip.ring).map(|it| it.identity))).collect();
     let servers = tables.servers.values().filter(|row| row.admin != LEAVES).map(|row| row.identity);
     (rings, vips, servers.collect::<BTreeSet<_>>())
 }
