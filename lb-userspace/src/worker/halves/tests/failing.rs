@@ -1,7 +1,8 @@
 //! Writes that fail in the midst of a change to another configuration.
 
 use super::*;
-use crate::{plan::testing, servers::state::LEAVES};
+use crate::{model::Endpoint, plan::testing, servers::state::LEAVES};
+use lb_common::Vip;
 
 /// As [`configured`], but for another daemon's configuration: other servers, and another VIP.
 fn other(halves: &mut Halves, now: Instant) {
@@ -31,7 +32,11 @@ fn meaning(maps: &Shared) -> impl PartialEq + use<> {
     let tables = maps.tables();
     let name = |id: u16| tables.servers.get(&id).map(|row| (row.identity, row.addr, row.state));
     // A VIP that came and went again leaves.
-    let vips: Vec<_> = tables.vips.iter().filter(|(_, vip)| !vip.has(WITHDRAWN)).collect();
+    let stays = |(key, vip): &(&Endpoint, &Vip)| !key.is_address_entry() && !vip.has(WITHDRAWN);
+    let addresses: BTreeSet<_> = tables.vips.iter().filter(stays).map(|(key, _)| key.address).collect();
+    let is_used = |entry: &(&Endpoint, &Vip)| stays(entry) || entry.0.is_address_entry();
+    let vips: Vec<_> =
+        tables.vips.iter().filter(|entry| is_used(entry) && addresses.contains(&entry.0.address)).collect();
     let used: BTreeSet<_> = vips.iter().map(|(_, vip)| vip.ring).collect();
     let rings: Vec<_> = tables.rings.iter().filter(|(id, _)| used.contains(id)).map(|(_, ring)| ring).collect();
     let rings: Vec<_> = rings
