@@ -43,6 +43,8 @@ pub struct Loaded {
     pub model: Model,
     /// What to look at all the same.
     pub warnings: Diagnostics,
+    /// What could be better, for whoever asks: `sluice check` does.
+    pub notes: Diagnostics,
 }
 
 /// From what [`collect`] read to the model. Pure: no files, no environment, no clock.
@@ -56,7 +58,9 @@ pub fn load(bundle: &Bundle) -> Result<Loaded, Diagnostics> {
         found.retain(Diagnostic::is_error);
         return Err(Diagnostics::new(bundle, found));
     }
-    Ok(Loaded { model, warnings: Diagnostics::new(bundle, found) })
+    let (notes, warnings) = found.into_iter().partition(|found| found.severity == Severity::Note);
+    let [warnings, notes] = [warnings, notes].map(|list| Diagnostics::new(bundle, list));
+    Ok(Loaded { model, warnings, notes })
 }
 
 /// [`load`] of one text with an empty environment, one CPU and no certificate.

@@ -21,6 +21,7 @@ pub(super) fn run(path: &Path, short: bool, host: bool) -> anyhow::Result<ExitCo
     };
     Registry::default().update(&loaded.model)?;
     complain(&loaded.warnings.render(format));
+    complain(&loaded.notes.render(format));
     if host {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         complain(&runtime.block_on(preflight::read::report(&loaded.model)));

@@ -20,7 +20,7 @@ use std::{fmt::Write, net::SocketAddr, path::Path, process::ExitCode};
 
 pub(super) fn run(daemon: &Daemon, config: &Path, pins: &Path, exit_code: bool) -> anyhow::Result<ExitCode> {
     let bundle = config::collect(config)?;
-    let config::Loaded { mut model, warnings } = config::load(&bundle)?;
+    let config::Loaded { mut model, warnings, .. } = config::load(&bundle)?;
     let old: Outline = ask(&daemon.socket, &Request::Outline)?;
     let status: Status = ask(&daemon.socket, &Request::Status)?;
     complain(&warnings.render(format_for_people()));

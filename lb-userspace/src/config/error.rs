@@ -40,6 +40,8 @@ pub enum Severity {
     Error,
     /// It does not, but look at it.
     Warning,
+    /// It does not, and is as it was meant; but whoever reads it, or depends on it, would be better off otherwise.
+    Note,
 }
 
 /// How diagnostics are shown.
@@ -61,6 +63,10 @@ impl Diagnostic {
 
     pub(crate) fn warning(span: Span, message: impl Into<String>) -> Self {
         Self::new(Severity::Warning, span, message.into())
+    }
+
+    pub(crate) fn note(span: Span, message: impl Into<String>) -> Self {
+        Self::new(Severity::Note, span, message.into())
     }
 
     pub(crate) fn is_error(&self) -> bool {
@@ -153,6 +159,7 @@ impl Diagnostics {
         let severity = match diagnostic.severity {
             Severity::Error => "error",
             Severity::Warning => "warning",
+            Severity::Note => "note",
         };
         match self.place(diagnostic) {
             Some((path, Position { line, column })) => {
@@ -166,6 +173,7 @@ impl Diagnostics {
         let level = match diagnostic.severity {
             Severity::Error => Level::ERROR,
             Severity::Warning => Level::WARNING,
+            Severity::Note => Level::NOTE,
         };
         let title = level.primary_title(shown(&diagnostic.message));
         let mut group = Group::with_title(title);

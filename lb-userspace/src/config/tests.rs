@@ -15,6 +15,7 @@ mod forward;
 mod hosts;
 mod kernel;
 mod limits;
+mod lint;
 mod logs;
 mod model;
 mod quorums;

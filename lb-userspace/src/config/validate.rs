@@ -13,6 +13,7 @@ mod failover;
 mod frontend;
 mod global;
 mod kernel;
+mod lint;
 mod log;
 mod names;
 mod pressure;
@@ -126,6 +127,7 @@ fn model(file: &File, bundle: &Bundle, wanted: &mut BTreeSet<String>, out: &mut 
     }
     wanted.extend(known.wanted.into_inner());
     quorum::quorums(&frontends, &mut model, out);
+    lint::lint(&frontends, &backends, &uses, out);
     kernel::check(file, &frontends, &backends, &names, out);
     // With other errors this would often be their consequence. Who writes an empty table means it.
     if file.frontend.value().is_none() && !out.iter().any(Diagnostic::is_error) {

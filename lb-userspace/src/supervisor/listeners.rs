@@ -41,8 +41,9 @@ impl Listeners {
         Ok(Self { open: open.collect::<Result<_, _>>()? })
     }
 
-    /// Those of another process that `model` names, with as many more as it has threads more, and what it needs beyond them; and the
-    /// addresses of those that it does not name, which are closed here.
+    /// Those of another process that `model` names, and what it needs beyond them; and the addresses of those that it does not name,
+    /// which are closed here. Where it has more threads than there are sockets, several have one together: one that is opened here
+    /// would be given connections at once, and the other process may go on.
     pub fn with(
         mut self,
         inherited: BTreeMap<SocketAddr, Vec<TcpListener>>,
@@ -54,10 +55,11 @@ impl Listeners {
                 gone.push(address);
                 continue;
             }
-            let missing = model.global.threads.saturating_sub(sockets.len());
             // None of them is closed, however few threads there are: what waits in it would be reset.
-            let opened = l7::bind(address, missing).map_err(|source| ListenError { address, source })?;
-            sockets.extend(opened);
+            let missing = model.global.threads.saturating_sub(sockets.len());
+            let shared = sockets.iter().cycle().take(missing).map(TcpListener::try_clone);
+            let shared = shared.collect::<io::Result<Vec<_>>>().map_err(|source| ListenError { address, source })?;
+            sockets.extend(shared);
             self.open.insert(address, sockets);
         }
         let opened = self.open_missing(model)?;
@@ -107,7 +109,7 @@ fn addresses(model: &Model) -> BTreeSet<SocketAddr> {
 mod tests {
     use super::*;
     use crate::{l7::tests::model, model::Ports};
-    use std::os::fd::AsRawFd;
+    use std::{fs, os::fd::AsRawFd};
 
     fn model_of(addresses: &[SocketAddr]) -> Model {
         let frontend = |address: &SocketAddr| {
@@ -154,7 +156,7 @@ mod tests {
     }
 
     #[test]
-    fn inherited_sockets_go_on_as_they_are_and_threads_that_have_none_get_one() {
+    fn inherited_sockets_go_on_as_they_are_and_threads_that_have_none_share_one() {
         let (kept, gone, new) = (free(), free(), free());
         let mut before = model_of(&[kept, gone]);
         before.global.threads = 1;
@@ -164,6 +166,8 @@ mod tests {
         assert_eq!(left, [gone]);
         let now = descriptors(&listeners, kept);
         assert_eq!((now.len(), &now[..1]), (2, &first[..]));
+        let inode = |descriptor: i32| fs::read_link(format!("/proc/self/fd/{descriptor}")).unwrap();
+        assert_eq!(inode(now[0]), inode(now[1]), "a second socket is listening");
         assert_eq!(descriptors(&listeners, new).len(), 2);
         let (listeners, _) = Listeners::default().with(listeners.open, &before).unwrap();
         assert_eq!(descriptors(&listeners, kept), now, "two for one thread");

@@ -67,7 +67,7 @@ const BACKENDS: [&str; 18] = [
 
 #[test]
 fn the_reference_configuration_loads_and_warns_only_of_its_placeholder_key() {
-    let Loaded { model, warnings } = example();
+    let Loaded { model, warnings, .. } = example();
     let short = warnings.render(Format::Short);
     assert_eq!(warnings.len(), 1, "{short}");
     assert!(short.contains("without a `hash_key` of your own"), "{short}");

@@ -1,6 +1,7 @@
 //! Rules of frontends and backends: when each is looked at, and its condition.
 
 mod action;
+mod reach;
 
 use super::names::{self, Names};
 use crate::{
@@ -21,7 +22,7 @@ use crate::{
         rule::{Action, Admission, Route},
     },
 };
-use std::collections::BTreeMap;
+use reach::Reach;
 
 /// Where rules stand.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -100,22 +101,15 @@ impl<'r, 'a> Reading<'r, 'a> {
     /// All rules.
     pub(super) fn rules(&mut self, typed: &Knob<Vec<At<Typed>>>) -> Sorted {
         let mut rules = Sorted::default();
-        // After which rule none of its kind is reached.
-        let mut ends = BTreeMap::new();
+        let mut reach = Reach::default();
         for rule in typed.value().into_iter().flatten() {
             self.when = self.moment(&rule.value.on);
             let condition = self.condition(&rule.value.r#if, &rule.value.unless);
             let does = self.does(rule);
             let (Some(condition), Some(does)) = (condition, does) else { continue };
             let kind = (self.when, matches!(does, Does::Go(_)));
-            if let Some(first) = ends.get(&kind) {
-                let warning = Diagnostic::warning(rule.span, "this rule is never reached");
-                self.out.push(warning.related(*first, "this one always decides"));
-            }
+            self.out.extend(reach.next(kind, condition.as_ref(), does.decides(), rule.span));
             let always = condition.is_none();
-            if always && does.decides() {
-                ends.entry(kind).or_insert(rule.span);
-            }
             match does {
                 Does::Admit(action) => {
                     let of = if self.when == Moment::Connection { &mut rules.connection } else { &mut rules.content };
