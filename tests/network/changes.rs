@@ -72,7 +72,7 @@ fn outlive(ways: [Way; 2]) -> Result<()> {
 
 fn outlive_one(way: Way, changes: usize) -> Result<()> {
     let more = More { backend: TRANSITION, ..More::default() };
-    let mut stage = Stage::set(Scene::of(way, &WEBS, more)?, way)?;
+    let mut stage = Stage::set(Scene::alone(way, &WEBS, more)?, way)?;
     for number in 0..changes {
         let (server, change) = stage.choose();
         let label = format!("change {number}: {change:?} of {server}");

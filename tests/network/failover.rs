@@ -1,15 +1,15 @@
 //! A server fails under ten thousand connections.
 
-use crate::scene::{Scene, WEBS};
+use crate::scene::{More, Scene, WEBS, Way};
 use anyhow::{Context, Result, ensure};
-use lb_tests::client::Flows;
+use lb_tests::{client::Flows, lab::Family};
 use tokio::time::Instant;
 
 const CONNECTIONS: usize = 10_000;
 
 #[test]
 fn ten_thousand_connections_and_none_of_a_living_server_is_disturbed() -> Result<()> {
-    let mut scene = Scene::start("nat", &WEBS, "")?;
+    let mut scene = Scene::alone(Way::within("nat", Family::V4), &WEBS, More::default())?;
     let before = scene.sluice.maps()?.shares("echo")?;
     let mut flows = Flows::open(&scene.lab.client, scene.vip, CONNECTIONS)?;
     flows.exchange("before")?;

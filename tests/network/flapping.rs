@@ -33,7 +33,7 @@ fn flap(scene: &Scene, end: &AtomicBool) -> Result<()> {
 #[test]
 fn a_server_that_flaps_has_rings_rebuilt_ten_times_a_second_at_most_and_harms_no_flow_elsewhere() -> Result<()> {
     let more = More { check: Some(CHECK), ..More::default() };
-    let scene = Scene::of(Way::within("nat", Family::V4), &WEBS, more)?;
+    let scene = Scene::alone(Way::within("nat", Family::V4), &WEBS, more)?;
     let echo = |name| Echo::start(scene.lab.machine(name)?, CHECKED, scene.lab.directory());
     let _healthy = [echo("web2")?, echo("web3")?];
     let end = AtomicBool::new(false);

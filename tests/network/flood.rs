@@ -43,7 +43,7 @@ fn ways() -> (Vec<Way>, Duration) {
 fn in_quiet_times_nothing_is_remembered_of_it() -> Result<()> {
     let (ways, time) = ways();
     let more = More { check: Some(CALM_CHECK), ..More::default() };
-    let mut scene = Scene::of(Way::within("nat", Family::V4), &WEBS, more)?;
+    let mut scene = Scene::alone(Way::within("nat", Family::V4), &WEBS, more)?;
     for way in ways {
         scene.turn(way, more)?;
         let (mut flows, talks) = open(&scene)?;
@@ -61,7 +61,7 @@ fn while_slots_change_hands_no_more_than_the_budget() -> Result<()> {
     let more = More { global: &budget, check: Some(CALM_CHECK), ..More::default() };
     let (ways, time) = ways();
     for way in ways {
-        let scene = Scene::of(way, &WEBS, more)?;
+        let scene = Scene::alone(way, &WEBS, more)?;
         let (mut flows, talks) = open(&scene)?;
         // The slots that web2 took from the others, and will take again.
         scene.sluice.command(&["server", "drain", "echo/web2"])?;
@@ -93,7 +93,7 @@ fn where_every_connection_is_tracked_those_that_are_established_stay() -> Result
     let tracked = [("fullnat", four, ""), ("fullnat", six, ""), ("nat", four, FULL), ("direct", six, FULL)];
     for (forward, family, backend) in tracked {
         let way = Way::within(forward, family);
-        let scene = Scene::of(way, &WEBS, More { check: Some(CALM_CHECK), backend, ..More::default() })?;
+        let scene = Scene::alone(way, &WEBS, More { check: Some(CALM_CHECK), backend, ..More::default() })?;
         let (mut flows, talks) = open(&scene)?;
         flows.exchange("before the flood")?;
         talks.exchange("before the flood")?;

@@ -20,7 +20,7 @@ const CHECK: &str = r#"{ type = "tcp", port = 7008, interval = "5m", timeout = "
 const PATIENCE: Duration = Duration::from_millis(150);
 
 fn scene(forward: &'static str, family: Family) -> Result<(Scene, BTreeMap<&'static str, Echo>)> {
-    let scene = Scene::of(Way::within(forward, family), &WEBS, More { check: Some(CHECK), ..More::default() })?;
+    let scene = Scene::alone(Way::within(forward, family), &WEBS, More { check: Some(CHECK), ..More::default() })?;
     let start = |name: &&'static str| {
         let echo = Echo::start(scene.lab.machine(name)?, CHECKED, scene.lab.directory())?;
         Ok::<_, anyhow::Error>((*name, echo))

@@ -1,8 +1,8 @@
 //! The daemon dies, and the traffic does not care.
 
-use crate::scene::{self, SOON, Scene, WEBS};
+use crate::scene::{self, More, SOON, Scene, WEBS, Way};
 use anyhow::{Context, Result, ensure};
-use lb_tests::{client::Flows, process};
+use lb_tests::{client::Flows, lab::Family, process};
 use std::{
     env,
     panic::resume_unwind,
@@ -26,7 +26,11 @@ fn duration() -> Result<Duration> {
 
 #[test]
 fn a_thousand_flows_survive_kill_9_of_the_daemon_and_its_restart() -> Result<()> {
-    let mut scene = Scene::start("nat", &WEBS, "on_stop = \"keep\"\n")?;
+    let mut scene = Scene::alone(
+        Way::within("nat", Family::V4),
+        &WEBS,
+        More { global: "on_stop = \"keep\"\n", ..More::default() },
+    )?;
     scene.lose("web3")?;
     let mut flows = Flows::open(&scene.lab.client, scene.vip, FLOWS)?;
     let (start, length) = (Instant::now(), duration()?);

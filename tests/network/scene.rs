@@ -115,7 +115,15 @@ impl Scene {
 
     /// Starts all of it.
     pub(crate) fn of(way: Way, servers: &[&'static str], more: More<'_>) -> Result<Self> {
-        let lab = Lab::new()?;
+        Self::within(Lab::beside_others()?, way, servers, more)
+    }
+
+    /// As [`of`](Self::of), while no other test runs: for those that measure time, or send as much as they can.
+    pub(crate) fn alone(way: Way, servers: &[&'static str], more: More<'_>) -> Result<Self> {
+        Self::within(Lab::new()?, way, servers, more)
+    }
+
+    fn within(lab: Lab, way: Way, servers: &[&'static str], more: More<'_>) -> Result<Self> {
         if way.forward == "fullnat" {
             lab.strand_servers()?;
         }

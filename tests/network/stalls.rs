@@ -1,9 +1,9 @@
 //! A daemon that gets no CPU: nobody else is blamed for that.
 
-use crate::scene::{self, Scene, WEBS};
+use crate::scene::{self, More, Scene, WEBS, Way};
 use anyhow::{Context, Result, ensure};
 use lb_tests::{
-    lab::PROXY_VIP,
+    lab::{Family, PROXY_VIP},
     origin::{Listen, Nginx},
     process::Process,
 };
@@ -15,7 +15,7 @@ const SITE: Listen = Listen { site: "web", port: 8080, keep_alive: true };
 
 /// Checks that take one failure for a verdict, also of servers that answer after some steps.
 fn scene() -> Result<(Scene, Vec<Nginx>)> {
-    let scene = Scene::start("nat", &WEBS, "")?;
+    let scene = Scene::alone(Way::within("nat", Family::V4), &WEBS, More::default())?;
     let lab = &scene.lab;
     let nginx = WEBS.iter().map(|name| Nginx::start(lab.machine(name)?, lab.directory(), &[SITE]));
     let nginx = nginx.collect::<Result<_>>()?;

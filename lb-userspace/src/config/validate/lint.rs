@@ -25,11 +25,11 @@ pub(super) fn lint(
 ) {
     let names: Vec<&str> = backends.iter().map(|(name, _)| name.value.as_str()).collect();
     let acls = frontends.iter().map(|(_, of)| &of.acl).chain(backends.iter().map(|(_, of)| &of.acl));
-    for (name, OneOrMany(expressions)) in acls.flat_map(|acls: &Acls| acls.value()).flat_map(|Named(acls)| acls) {
+    for (name, OneOrMany(expressions)) in acls.filter_map(|acls: &Acls| acls.value()).flat_map(|Named(acls)| acls) {
         let first = name.value.split(['_', '-', '.']).next().unwrap_or_default().to_ascii_lowercase();
         if DEEDS.contains(&first.as_str()) || names.contains(&name.value.as_str()) {
             let message = format!("ACL `{}` is named after what it triggers, not after what it matches", name.value);
-            let better = expressions.iter().find_map(|expression| better(expression));
+            let better = expressions.iter().find_map(better);
             let help = better.map(|better| format!("a reader wants to know what holds then: `{better}`"));
             out.push(Diagnostic::note(name.span, message).maybe_help(help));
         }

@@ -14,7 +14,10 @@ use std::collections::BTreeMap;
 
 /// What decides already, by when it is looked at and whether it routes.
 #[derive(Default)]
-pub(super) struct Reach(BTreeMap<(Moment, bool), Vec<(Option<Condition>, Span)>>);
+pub(super) struct Reach(BTreeMap<(Moment, bool), Vec<Deciding>>);
+
+/// A rule that decides; always, or under that condition.
+type Deciding = (Option<Condition>, Span);
 
 impl Reach {
     /// Takes the next rule of a kind. What keeps it from being reached, as a warning.
