@@ -3,6 +3,7 @@
 mod check;
 mod client;
 mod detach;
+mod explain;
 mod flows;
 mod manual;
 mod maps;
@@ -18,11 +19,13 @@ use crate::{
     admin::flows::Filter,
     channel::message::Part,
     config::{Diagnostics, Format, units},
+    l7::explain::Question,
     servers::{Admin, Weight},
 };
 use clap::{Args, Parser, Subcommand};
 use std::{
     io::{self, Write},
+    net::SocketAddr,
     path::PathBuf,
     process::ExitCode,
     time::Duration,
@@ -62,6 +65,40 @@ enum Verb {
         /// Say also what it asks of this machine's network, and how that falls short
         #[arg(long)]
         host: bool,
+    },
+    /// Explain what becomes of a request: every rule that it comes to, what each ACL sees, and which server it goes to
+    ///
+    /// By the configuration on disk. Servers are taken to stand as the daemon says, if one answers; otherwise all take traffic.
+    /// Nothing is sent to anybody. Exit status: 0: explained, whatever the outcome; 1: it cannot be.
+    Explain {
+        /// Path and query
+        #[arg(value_name = "PATH", default_value = "/")]
+        target: String,
+        /// The `Host` field
+        #[arg(long, value_name = "NAME")]
+        host: Option<String>,
+        /// Another field, as "Name: value"; as often as wanted
+        #[arg(long = "header", value_name = "FIELD", value_parser = explain::parse_field)]
+        fields: Vec<(String, String)>,
+        /// The method
+        #[arg(long, default_value = "GET")]
+        method: String,
+        /// The client's address, with or without port
+        #[arg(long, value_name = "ADDRESS", default_value = "192.0.2.1", value_parser = explain::parse_client)]
+        from: SocketAddr,
+        /// Where it connects to, with the port; default: where the frontend listens
+        #[arg(long, value_name = "ADDRESS")]
+        to: Option<SocketAddr>,
+        /// By TLS, and asking for this name
+        #[arg(long, value_name = "NAME")]
+        sni: Option<String>,
+        /// Which frontend. Default: the one at `--to`, or the only one of mode `http`
+        #[arg(long, value_name = "NAME")]
+        frontend: Option<String>,
+        #[command(flatten)]
+        config: Config,
+        #[command(flatten)]
+        daemon: Daemon,
     },
     /// Take up the changed configuration, whole or not at all
     Reload {
@@ -277,6 +314,11 @@ pub fn main() -> ExitCode {
         Verb::Worker { uid, gid } => run::worker(uid.zip(gid)),
         Verb::Runner { uid, gid } => run::runner(uid.zip(gid)),
         Verb::Check { config, short, host } => check::run(&config.config, short, host),
+        Verb::Explain { target, host, fields, method, from, to, sni, frontend, config, daemon } => {
+            let fields = host.map(|host| ("Host".to_owned(), host)).into_iter().chain(fields).collect();
+            let question = Question { client: from, destination: to, sni, method, target, fields };
+            explain::run(&daemon, &config.config, frontend.as_deref(), &question)
+        }
         Verb::Reload { only, confirm, daemon } => server::reload(&daemon, only, confirm),
         Verb::Confirm { daemon } => server::confirm(&daemon),
         Verb::Plan { config, exit_code, daemon, pins } => plan::run(&daemon, &config.config, &pins.pins, exit_code),

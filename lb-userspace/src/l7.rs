@@ -42,6 +42,7 @@ mod idle;
 mod own;
 mod ask;
 mod answer;
+pub mod explain;
 #[cfg(test)]
 pub(crate) mod tests;
 

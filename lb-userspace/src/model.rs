@@ -59,7 +59,7 @@ pub use tls::{
 use std::{
     collections::{BTreeMap, BTreeSet},
     iter,
-    net::SocketAddr,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
 };
 
 /// Which backend: an index into [`Model::backends`].
@@ -133,6 +133,13 @@ impl Model {
     /// The frontend of the proxy that is served at that address.
     pub fn frontend_at(&self, address: SocketAddr) -> Option<&Frontend> {
         self.frontends.iter().find(|frontend| frontend.serves(address))
+    }
+
+    /// The frontend of the proxy that gets connections to that address of this host: the one that is served there, or on all
+    /// addresses of that family.
+    pub fn frontend_for(&self, address: SocketAddr) -> Option<&Frontend> {
+        let all = if address.is_ipv4() { IpAddr::V4(Ipv4Addr::UNSPECIFIED) } else { IpAddr::V6(Ipv6Addr::UNSPECIFIED) };
+        self.frontend_at(address).or_else(|| self.frontend_at(SocketAddr::new(all, address.port())))
     }
 
     /// Whether anything here needs the kernel half.

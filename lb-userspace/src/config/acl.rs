@@ -95,5 +95,6 @@ fn parse_words(all: &[Word], text: &Text, known: &Known<'_>, out: &mut Vec<Diagn
     let (expression, suffix) = expression::parse(first, text, known)?;
     // A method says how the last value is compared, not what converters take.
     let test = patterns::parse(first, &expression, suffix, rest, text, known, out)?;
-    Ok(Acl { expression, test })
+    let text = all.iter().map(|word| word.value.as_str()).collect::<Vec<_>>().join(" ");
+    Ok(Acl { text: text.into(), expression, test })
 }

@@ -50,7 +50,7 @@ fn any(mut values: impl Iterator<Item = Option<bool>>) -> Option<bool> {
 }
 
 /// Whether any value of what an ACL looks at matches. A value that a converter cannot take ends the search, as in HAProxy.
-fn matches(acl: &Acl, facts: &Facts<'_>) -> bool {
+pub(super) fn matches(acl: &Acl, facts: &Facts<'_>) -> bool {
     let found =
         fetch::each(&acl.expression.fetch, facts, &mut |value| match converted(&acl.expression, value, facts) {
             None => Break(false),

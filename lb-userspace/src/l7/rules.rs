@@ -107,7 +107,8 @@ pub(super) fn route(frontend: &HttpFrontend, facts: &Facts<'_>) -> Option<Backen
     chosen.or(frontend.default_backend)
 }
 
-fn backend(route: &Route, facts: &Facts<'_>) -> Option<BackendIndex> {
+/// The backend that a rule names.
+pub(super) fn backend(route: &Route, facts: &Facts<'_>) -> Option<BackendIndex> {
     match route {
         Route::Backend(backend) => Some(*backend),
         Route::Named(format, names) => names.get(std::str::from_utf8(&formatted(format, facts)).ok()?).copied(),

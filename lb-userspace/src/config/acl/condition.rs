@@ -146,7 +146,11 @@ impl Reading<'_, '_, '_> {
             };
             match found.and_then(|acl| check_moment(&acl, self.when, name_span).map(|()| acl)) {
                 Ok(acl) => {
-                    any.last_mut().into_iter().for_each(|terms| terms.push(Term { negated, acl: Arc::clone(&acl) }));
+                    let anonymous = || acl.first().map_or_else(|| "{ }".into(), |acl| format!("{{ {} }}", acl.text));
+                    let name: Arc<str> = if name == "{" { anonymous().into() } else { name.into() };
+                    any.last_mut().into_iter().for_each(|terms| {
+                        terms.push(Term { negated, name: Arc::clone(&name), acl: Arc::clone(&acl) });
+                    });
                 }
                 Err(error) => self.errors.push(error),
             }

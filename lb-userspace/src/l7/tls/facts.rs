@@ -58,6 +58,13 @@ impl TlsFacts {
         self.seen.get_or_init(|| Box::new(self.to_tls()))
     }
 
+    /// Of a connection that asks for that name, of which nothing else is known.
+    pub(in crate::l7) fn asking_for(sni: &str) -> Self {
+        let sni = Some(sni.to_ascii_lowercase().into());
+        let (alpn, version, cipher, resumed, client, names_matter) = (None, "", "", false, None, false);
+        Self { sni, alpn, version, cipher, resumed, client, names_matter, seen: OnceCell::new() }
+    }
+
     /// Of which conditions see this.
     #[cfg(test)]
     pub(in crate::l7) fn seen_as(tls: Tls) -> Self {

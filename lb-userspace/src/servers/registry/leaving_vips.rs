@@ -62,7 +62,7 @@ impl Registry {
             return;
         }
         let (keys, claimed) = (vips::keys(model), returns::keys(model));
-        let is_served = |key: &Endpoint| keys.contains(key) || model.frontend_at(key.socket()).is_some();
+        let is_served = |key: &Endpoint| keys.contains(key) || model.frontend_for(key.socket()).is_some();
         self.leaving_vips.retain(|_, vip| {
             !vip.rows.keys().any(is_served) && vip.returns.is_disjoint(&claimed) && !vip.rows.is_empty()
         });
