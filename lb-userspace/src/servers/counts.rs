@@ -78,6 +78,39 @@ pub struct ServerCounts {
     pub redispatches: Counter,
     /// Answers that were invalid, cut off or late: 502 and 504.
     pub response_errors: Counter,
+    /// Its responses as they went to clients, by status.
+    pub responses: Responses,
+}
+
+/// Responses by status.
+#[derive(Debug, Default)]
+pub struct Responses {
+    /// Of 100 to 199.
+    pub of_1xx: Counter,
+    /// Of 200 to 299.
+    pub of_2xx: Counter,
+    /// Of 300 to 399.
+    pub of_3xx: Counter,
+    /// Of 400 to 499.
+    pub of_4xx: Counter,
+    /// Of 500 to 599.
+    pub of_5xx: Counter,
+    /// Of any other status.
+    pub of_others: Counter,
+}
+
+impl Responses {
+    /// The counter of responses with such a status.
+    pub fn of(&self, status: u16) -> &Counter {
+        match status / 100 {
+            1 => &self.of_1xx,
+            2 => &self.of_2xx,
+            3 => &self.of_3xx,
+            4 => &self.of_4xx,
+            5 => &self.of_5xx,
+            _ => &self.of_others,
+        }
+    }
 }
 
 /// What the serving threads count of one frontend. Lives as long as the frontend, across reloads.
@@ -128,32 +161,8 @@ pub struct FrontendCounts {
     pub bytes_in: Counter,
     /// Bytes to clients, without those of TLS itself.
     pub bytes_out: Counter,
-    /// Responses of 100 to 199.
-    pub responses_1xx: Counter,
-    /// Responses of 200 to 299.
-    pub responses_2xx: Counter,
-    /// Responses of 300 to 399.
-    pub responses_3xx: Counter,
-    /// Responses of 400 to 499.
-    pub responses_4xx: Counter,
-    /// Responses of 500 to 599.
-    pub responses_5xx: Counter,
-    /// Responses of any other status.
-    pub responses_other: Counter,
-}
-
-impl FrontendCounts {
-    /// The counter of responses with such a status.
-    pub fn responses(&self, status: u16) -> &Counter {
-        match status / 100 {
-            1 => &self.responses_1xx,
-            2 => &self.responses_2xx,
-            3 => &self.responses_3xx,
-            4 => &self.responses_4xx,
-            5 => &self.responses_5xx,
-            _ => &self.responses_other,
-        }
-    }
+    /// Responses, by status.
+    pub responses: Responses,
 }
 
 #[cfg(test)]

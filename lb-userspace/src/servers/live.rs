@@ -1,7 +1,7 @@
 //! What the serving threads read of backends and servers. Lives as long as the backend, across reloads.
 
 use super::{
-    Available, Room,
+    Available, Room, ServerTotals,
     counts::{Counter, FrontendLive, Padded, ServerCounts, Sharded},
     gate::{Gate, Load},
     observed::Observer,
@@ -47,7 +47,8 @@ impl Live {
         let backend = |backend: &Backend| {
             let old = self.backends.get(&backend.name).map(Arc::as_ref);
             let mut live = BackendLive::new(backend, old, (threads, self.tell.as_ref()));
-            live.servers.iter_mut().for_each(|server| self.give_back(server));
+            let back: Vec<_> = live.servers.iter_mut().map(|server| self.give_back(server)).collect();
+            live.gone = back.iter().fold(live.gone, ServerTotals::minus);
             (backend.name.clone(), Arc::new(live))
         };
         let frontend = |name: &String| {
@@ -115,6 +116,8 @@ pub struct BackendLive {
     pub(super) counts_load: bool,
     /// Whether anyone asks how its traffic fares.
     pub(super) observer: Option<Observer>,
+    /// What servers have counted that reloads have removed.
+    pub(super) gone: ServerTotals,
 }
 
 impl BackendLive {
@@ -147,6 +150,7 @@ impl BackendLive {
                 // It may say a limit at any time.
                 || backend.servers.iter().any(|server| server.agent().is_some()),
             observer: Observer::new(backend, tell),
+            gone: old.map(|old| old.gone(|identity| is_member(identity, &servers))).unwrap_or_default(),
             limits,
             servers,
         };
@@ -168,6 +172,10 @@ impl BackendLive {
         let index = self.servers.iter().position(|server| server.identity == identity)?;
         Some((Arc::clone(self.servers.get(index)?), self.available.load().contains(index)))
     }
+}
+
+fn is_member(identity: u64, servers: &[Arc<ServerLive>]) -> bool {
+    servers.iter().any(|server| server.identity == identity)
 }
 
 /// What servers are looked up in by that way to balance.
@@ -252,6 +260,8 @@ mod tests {
         let mut web = backend("web", ["10.0.0.1:80", "10.0.0.2:80"].map(|it| it.parse().expect("address")));
         let before = Live::default().for_model(&model(vec![], vec![web.clone()]));
         let live = before.backend("web").expect("backend");
+        live.servers[0].counts.of(1).total.add(3);
+        live.servers[0].counts.of(0).responses.of(503).increment();
         live.servers[1].counts.of(0).total.add(4);
         live.turn.0.store(7, Relaxed);
         live.no_server.0.add(2);
@@ -260,6 +270,8 @@ mod tests {
         let live = after.backend("web").expect("backend");
         assert_eq!(live.servers[0].counts.sum(|counts| &counts.total), 4);
         assert_eq!((live.turn.0.load(Relaxed), live.no_server.0.value()), (7, 2));
+        let all = ServerTotals { total: 7, responses: [0, 0, 0, 0, 1, 0], ..ServerTotals::default() };
+        assert_eq!(live.totals(), all, "what a server has counted that is gone goes on counting");
     }
 
     #[test]

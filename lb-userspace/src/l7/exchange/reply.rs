@@ -28,7 +28,7 @@ pub(in crate::l7) fn refused(
 ) -> Option<(Response, Bytes)> {
     let counts = client.counts();
     counts.request_errors.increment();
-    counts.responses(status).increment();
+    counts.responses.of(status).increment();
     tale.ended_by(cause, Phase::Request);
     tale.note(|told| told.status = Some(status));
     tale.finish(client, 0, received);
@@ -107,7 +107,7 @@ impl Replying<'_> {
         respond: R,
         timer: &mut Timer,
     ) -> Ended {
-        self.client.counts().responses(response.status).increment();
+        self.client.counts().responses.of(response.status).increment();
         self.tale.note(|told| told.response(&response));
         let frontend = self.held.frontend();
         let files = self.backend.map(|backend| &backend.errors).into_iter().chain(frontend.map(|it| &it.errors));

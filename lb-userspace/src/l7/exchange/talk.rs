@@ -144,7 +144,10 @@ impl Talk<'_> {
             let why = Why::Replaced { instead: Box::new(instead), drained: up.pump.is_done() };
             return Err(Failed { why, begun: true, body: up.pump.source, respond });
         }
-        self.client.counts().responses(response.status).increment();
+        self.client.counts().responses.of(response.status).increment();
+        if let Some(server) = self.server {
+            server.counts.of(self.client.thread.index).responses.of(response.status).increment();
+        }
         let tunnel = response.status == 101;
         let length = if tunnel { Length::UntilClose } else { length };
         let respond = respond.respond(response, length, up.pump.is_done());

@@ -116,6 +116,6 @@ async fn what_is_no_request_or_comes_late_has_them_too_or_no_answer_at_all() {
     assert_eq!(proxy.ask("").await, "", "408 without a word");
     assert_eq!(proxy.ask_path("a", "/").await, "", "503 without a word");
     let counts = &proxy.frontend_live().counts;
-    assert_eq!(counts.sum(|counts| &counts.responses_4xx), 1);
-    assert_eq!(counts.sum(|counts| &counts.responses_5xx), 1);
+    assert_eq!(counts.sum(|counts| &counts.responses.of_4xx), 1);
+    assert_eq!(counts.sum(|counts| &counts.responses.of_5xx), 1);
 }

@@ -67,8 +67,11 @@ async fn connections_to_servers_are_kept_and_a_closed_one_does_not_fail_a_reques
     let answer = read_until(&mut client, "</html>\n").await;
     assert!(answer.starts_with("HTTP/1.1 502 "), "{answer}");
     assert_eq!(origin.connections.load(SeqCst), 3);
-    let counts = proxy.frontend_live().counts.sum(|counts| &counts.responses_2xx);
-    assert_eq!((counts, proxy.frontend_live().counts.sum(|counts| &counts.responses_5xx)), (3, 1));
+    let counts = proxy.frontend_live().counts.sum(|counts| &counts.responses.of_2xx);
+    assert_eq!((counts, proxy.frontend_live().counts.sum(|counts| &counts.responses.of_5xx)), (3, 1));
+    let totals = proxy.live.backend("web").expect("backend").totals();
+    assert_eq!(totals.responses, [0, 3, 0, 0, 0, 0], "an answer of ours is not the server's");
+    assert_eq!(totals.response_errors, 1);
 }
 
 #[tokio::test]

@@ -150,7 +150,7 @@ rule = [
     assert!(moved.starts_with("HTTP/1.1 302 Found\r\n") && moved.contains("\r\nlocation: /new\r\n"), "{moved}");
     let counts = &proxy.frontend_live().counts;
     assert_eq!(counts.sum(|counts| &counts.denied_responses), 1);
-    assert_eq!((counts.sum(|counts| &counts.responses_2xx), counts.sum(|counts| &counts.responses_5xx)), (1, 1));
+    assert_eq!((counts.sum(|counts| &counts.responses.of_2xx), counts.sum(|counts| &counts.responses.of_5xx)), (1, 1));
 }
 
 /// Rules of responses that say in whose place what comes.
@@ -258,7 +258,7 @@ async fn a_tarpit_holds_a_client_and_lets_go_of_one_that_leaves() {
     assert_eq!(proxy.threads.connections(), 1);
     drop(client);
     eventually("it is let go", || proxy.threads.connections() == 0).await;
-    let ended = || proxy.frontend_live().counts.sum(|counts| &counts.responses_4xx);
+    let ended = || proxy.frontend_live().counts.sum(|counts| &counts.responses.of_4xx);
     let (before, mut sender) = (ended(), http2::client(&proxy).await);
     let request = http::Request::get("http://a/trap").body(()).expect("request");
     let asked = sender.send_request(request, true).expect("sent");

@@ -80,7 +80,7 @@ async fn a_broken_body_is_the_clients_fault() {
     assert_eq!(server.counts.sum(|counts| &counts.response_errors), 0);
     eventually("no connection to the server is kept", || server.connections() == 0).await;
     let counts = &proxy.frontend_live().counts;
-    assert_eq!((counts.sum(|counts| &counts.request_errors), counts.sum(|counts| &counts.responses_4xx)), (6, 6));
+    assert_eq!((counts.sum(|counts| &counts.request_errors), counts.sum(|counts| &counts.responses.of_4xx)), (6, 6));
 }
 
 #[tokio::test]

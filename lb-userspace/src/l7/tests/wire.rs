@@ -42,7 +42,7 @@ async fn requests_of_two_readings_never_reach_a_server() {
     let counts = &proxy.frontend_live().counts;
     let expected = cases.len() as u64;
     eventually("each is counted", || counts.sum(|counts| &counts.request_errors) == expected).await;
-    assert_eq!(counts.sum(|counts| &counts.responses_4xx), expected);
+    assert_eq!(counts.sum(|counts| &counts.responses.of_4xx), expected);
 }
 
 #[tokio::test]

@@ -1,10 +1,12 @@
 //! What a reload has removed of the proxy and may have connections still. They go on, for a while.
 
 use super::{Live, ServerLive};
-use crate::{model::Model, servers::FrontendLive};
+use crate::{
+    model::Model,
+    servers::{FrontendLive, ServerTotals},
+};
 use std::{
     collections::BTreeSet,
-    mem,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering::Relaxed},
@@ -139,12 +141,15 @@ impl Live {
         })
     }
 
-    /// Lets a server that is back be what it was.
-    pub(super) fn give_back(&self, server: &mut Arc<ServerLive>) {
+    /// Lets a server that is back be what it was. What it has counted, which is no more that of one that is gone.
+    pub(super) fn give_back(&self, server: &mut Arc<ServerLive>) -> ServerTotals {
         let known = self.removed.iter().find_map(|removed| match &removed.what {
             RemovedWhat::Server { live, .. } if live.identity == server.identity && !live.over.is_over() => Some(live),
             RemovedWhat::Server { .. } | RemovedWhat::Frontend { .. } => None,
         });
-        drop(known.map(|known| mem::replace(server, Arc::clone(known))));
+        known.map_or_else(ServerTotals::default, |known| {
+            *server = Arc::clone(known);
+            ServerTotals::from(&**server)
+        })
     }
 }
