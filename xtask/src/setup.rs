@@ -20,7 +20,7 @@ struct Tool {
     purpose: &'static str,
 }
 
-const TOOLS: [Tool; 30] = [
+const TOOLS: [Tool; 31] = [
     Tool { program: "cc", package: "gcc libc6-dev", purpose: "build" },
     Tool { program: "ip", package: "iproute2", purpose: "network tests" },
     Tool { program: "ethtool", package: "ethtool", purpose: "network tests" },
@@ -41,6 +41,7 @@ const TOOLS: [Tool; 30] = [
     Tool { program: PYMYSQL, package: "python3-pymysql", purpose: "network tests" },
     Tool { program: CRYPTOGRAPHY, package: "python3-cryptography", purpose: "network tests" },
     Tool { program: "haproxy", package: "haproxy", purpose: "comparisons" },
+    Tool { program: "promtool", package: "prometheus", purpose: "tests" },
     Tool { program: "keepalived", package: "keepalived", purpose: "network tests" },
     Tool { program: "systemd-analyze", package: "systemd", purpose: "network tests" },
     Tool { program: "dpkg-shlibdeps", package: "dpkg-dev", purpose: "network tests" },

@@ -16,12 +16,14 @@ const SOURCES: &str = "lb-userspace/package";
 const EXAMPLES: &str = "lb-userspace/examples";
 
 /// Files of [`SOURCES`] and where they go.
-const FILES: [(&str, &str); 5] = [
+const FILES: [(&str, &str); 7] = [
     ("sluice.service", "usr/lib/systemd/system/sluice.service"),
     ("sluice.sysusers", "usr/lib/sysusers.d/sluice.conf"),
     ("sluice.toml", "etc/sluice/sluice.toml"),
     ("sluice.default", "etc/default/sluice"),
     ("sluice.logrotate", "etc/logrotate.d/sluice"),
+    ("alerts.yml", "usr/share/sluice/alerts.yml"),
+    ("dashboard.json", "usr/share/sluice/dashboard.json"),
 ];
 
 /// Completions by the names that clap gives them.
