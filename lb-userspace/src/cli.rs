@@ -3,6 +3,7 @@
 mod check;
 mod client;
 mod detach;
+mod events;
 mod explain;
 mod flows;
 mod manual;
@@ -157,6 +158,20 @@ enum Verb {
     },
     /// Show how the daemon, its backends and servers stand
     Status {
+        #[command(flatten)]
+        daemon: Daemon,
+    },
+    /// Show what has changed and why: servers, reloads, upgrades, the kernel half, and what was asked for
+    Events {
+        /// At most this many, the last ones
+        #[arg(long, value_name = "N", default_value_t = 100)]
+        last: usize,
+        /// Only of this kind; may be given several times
+        #[arg(long = "kind", value_name = "KIND", value_parser = clap::builder::PossibleValuesParser::new(crate::events::KINDS))]
+        kinds: Vec<String>,
+        /// Go on with those that come
+        #[arg(long)]
+        follow: bool,
         #[command(flatten)]
         daemon: Daemon,
     },
@@ -324,6 +339,7 @@ pub fn main() -> ExitCode {
         Verb::Plan { config, exit_code, daemon, pins } => plan::run(&daemon, &config.config, &pins.pins, exit_code),
         Verb::Upgrade { binary, drop_flows, daemon } => upgrade::run(&daemon, binary, drop_flows),
         Verb::Status { daemon } => status::run(&daemon),
+        Verb::Events { last, kinds, follow, daemon } => events::run(&daemon, last, &kinds, follow),
         Verb::Ready { frontends, timeout, daemon } => Ok(ready::run(&daemon, frontends, timeout)),
         Verb::Maps { daemon, pins } => maps::run(&daemon, &pins.pins),
         Verb::Ring { backend, daemon, pins } => ring::run(&daemon, &pins.pins, backend.as_deref()),

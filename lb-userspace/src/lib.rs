@@ -11,6 +11,7 @@ pub mod plan;
 pub mod dataplane;
 pub mod preflight;
 pub mod l7;
+pub mod events;
 pub mod channel;
 pub mod supervisor;
 pub mod worker;

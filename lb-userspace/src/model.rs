@@ -41,7 +41,7 @@ pub use failover::{DownFlows, Failover, OnEmpty};
 pub use frontend::{
     Bind, DaemonDown, Fragments, Frontend, FrontendKind, HeaderCase, HttpFrontend, L4Frontend, Ping, TcpFrontend,
 };
-pub use global::{Global, OnStop};
+pub use global::{Global, MetricNames, OnStop};
 pub use host::{Family, Host, host_name};
 pub use ports::Ports;
 pub use pressure::{Limits, Pressure, Retry, RetryOn};

@@ -16,6 +16,7 @@ pub mod log_files;
 pub mod notify;
 pub mod process;
 mod pulse;
+mod relay;
 mod rights;
 mod runner;
 mod reload;
@@ -44,6 +45,7 @@ use lock::Lock;
 use notify::Notify;
 use process::{Heard, Worker};
 use pulse::Pulse;
+use relay::Relay;
 use runner::Runner;
 use signals::{Signals, Word};
 use std::{
@@ -156,6 +158,7 @@ struct Supervisor {
     watch: Watch,
     notify: Notify,
     pulse: Pulse,
+    relay: Relay,
     /// Where servers are that are known by their names: the worker's own memory, kept for the next one.
     addresses: Option<OwnedFd>,
     lock: Lock,
@@ -186,6 +189,8 @@ enum Cue {
     Interfaces,
     /// Files of certificates changed.
     Certificates,
+    /// The worker does not know all that we have noted.
+    Events,
     /// The runner of checks has ended, or another one is due.
     Runner,
     /// It is time to ask whether the worker lives.
@@ -220,6 +225,7 @@ impl Supervisor {
         let Opened { kernel, listeners, control, metrics, worker, runner, addresses, lock } = opened;
         let notify = Notify::from_environment();
         Self {
+            relay: Relay::new(options.single_process),
             options,
             started: configuration.model.global.clone(),
             configuration,
@@ -256,7 +262,8 @@ impl Supervisor {
 
     /// Serves until told to stop, or until another binary has taken over. The word to stop is heard in the midst of everything.
     async fn work(&mut self, signals: &mut Signals) -> Result<(), Unconfirmed> {
-        info!(pid = std::process::id(), worker = self.worker.pid(), "running");
+        let (pid, version) = (std::process::id(), env!("CARGO_PKG_VERSION"));
+        info!(event = "start", pid, worker = self.worker.pid(), version, generation = self.generation, "running");
         self.notify.ready(&self.summary());
         let notify = self.notify.clone();
         self.trial = self.options.confirm.map(Trial::of_start);
@@ -281,6 +288,7 @@ impl Supervisor {
                     () = interfaces_changed(&mut self.kernel) => Cue::Interfaces,
                     () = self.runner.changed() => Cue::Runner,
                     () = self.pulse.due() => Cue::Beat,
+                    () = self.relay.due() => Cue::Events,
                     () = self.watch.changed(&self.options.config, &self.configuration.bundle) => Cue::Certificates,
                 }
             };
@@ -306,6 +314,7 @@ impl Supervisor {
             },
             Cue::Runner => self.runner.renew(&self.worker).await,
             Cue::Beat => self.beat().await,
+            Cue::Events => self.relay().await,
             Cue::Interfaces => {
                 if let Err(error) = self.worker.send(&ToWorker::Interfaces(self.interfaces()), &[]).await {
                     warn!(%error, "cannot tell the worker how the interfaces are");
@@ -324,6 +333,7 @@ impl Supervisor {
     /// Gives a new worker all it needs.
     async fn begin_worker(&mut self) -> anyhow::Result<()> {
         self.open_doors().await?;
+        self.relay_all().await;
         self.equip_worker().await
     }
 
@@ -414,7 +424,7 @@ impl Supervisor {
         if self.worker.age() > RESTART_FORGIVEN {
             *pause = RESTART_PAUSE;
         }
-        error!(how, pause = ?*pause, "the worker is gone; packets go on, connections wait for the next worker");
+        error!(event = "worker", how, pause = ?*pause, "the worker is gone; packets go on, connections wait for the next worker");
         tokio::time::sleep(*pause).await;
         *pause = (*pause * 2).min(RESTART_PAUSE_MAX);
         self.reloads_asked.clear(); // Who asked has lost the connection.
@@ -429,7 +439,7 @@ impl Supervisor {
             Err(error) => Err(error),
         };
         if let Err(error) = equipped {
-            error!(error = format!("{error:#}"), "the new worker could not start");
+            error!(event = "worker", error = format!("{error:#}"), "the new worker could not start");
             self.worker.kill().await;
         }
     }

@@ -10,6 +10,7 @@ mod given;
 mod leaving;
 mod naming;
 mod heartbeat;
+mod history;
 mod running;
 pub mod halves;
 pub mod state;
@@ -28,6 +29,7 @@ use crate::{
         message::{ReloadReport, UpgradeReport},
         to_memory_file,
     },
+    events::journal,
     health::{Heard, Outcome},
     l7::{self, memory::Gauge},
     resolver::Answered,
@@ -36,6 +38,7 @@ use anyhow::Context;
 use changes::Waiting;
 use given::Given;
 use naming::Naming;
+use privileges::Sandbox;
 use running::{Running, Source};
 use scans::Counted;
 use serde::{Serialize, de::DeserializeOwned};
@@ -61,7 +64,7 @@ use tracing::debug;
 const WAITING: usize = 1_024;
 
 /// Runs a worker on the line to its supervisor, until told to stop or left alone.
-pub fn run(line: OwnedFd, gauge: Gauge) -> anyhow::Result<()> {
+pub fn run(line: OwnedFd, gauge: Gauge, sandbox: Sandbox) -> anyhow::Result<()> {
     l7::panics::log_places_only();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     tokio::task::LocalSet::new().block_on(&runtime, async {
@@ -74,7 +77,7 @@ pub fn run(line: OwnedFd, gauge: Gauge) -> anyhow::Result<()> {
             SignalKind::terminate(),
         ];
         let _unheard = unheard.into_iter().map(signal).collect::<io::Result<Vec<_>>>()?;
-        let worker = Worker { gauge: Some(gauge), ..Worker::new(Channel::new(line)?) };
+        let worker = Worker { gauge: Some(gauge), sandbox, ..Worker::new(Channel::new(line)?) };
         Box::pin(worker.serve()).await
     })
 }
@@ -96,6 +99,7 @@ struct Worker {
     runner: Option<OwnedFd>,
     /// How far the memory is used, until it is looked at.
     gauge: Option<Gauge>,
+    sandbox: Sandbox,
     /// The number of the last question for next hops.
     watched: u64,
     answers_in: mpsc::Receiver<Answered>,
@@ -139,6 +143,7 @@ impl Worker {
             naming,
             runner: None,
             gauge: None,
+            sandbox: Sandbox::default(),
             watched: 0,
             answers_in,
             outcomes,
@@ -287,6 +292,7 @@ impl Worker {
             ToWorker::Hold => self.hold().await?,
             ToWorker::Upgraded => report::<UpgradeReport>(&mut self.upgrade_waits, descriptors)?,
             ToWorker::Confirmed { was_on_trial } => self.confirmed(was_on_trial),
+            ToWorker::Event { event, again } => journal().note(event, again),
             ToWorker::Stop { .. } | ToWorker::Retire { .. } => {}
         }
         Ok(())
@@ -378,6 +384,7 @@ impl Worker {
             Request::Status => answer(waits, Answer::Ok(serde_json::to_value(running.status(&self.naming))?)),
             Request::Ready { frontends } => answer(waits, Answer::Ok(serde_json::to_value(running.ready(&frontends))?)),
             Request::Metrics => answer(waits, running.metrics(&self.naming)),
+            Request::Events { after, most } => answer(waits, reports::events(after, most)?),
             Request::Reload { only } => {
                 self.reload_waits.push_back(waits);
                 self.tell(&ToSupervisor::Reload { only }).await?;

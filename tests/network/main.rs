@@ -27,6 +27,7 @@ mod flapping;
 mod marked_down;
 mod refused;
 mod observe;
+mod told;
 mod changes;
 mod drained;
 mod agents;

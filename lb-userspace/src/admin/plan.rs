@@ -248,6 +248,7 @@ server = [{ name = "a", address = "10.0.0.1:80" }, { name = "b", address = "10.0
                 name: "web".to_owned(),
                 servers: vec![server("a"), server("b")],
                 identity: 1,
+                ..BackendStatus::default()
             }],
             ..Status::default()
         }

@@ -2,6 +2,7 @@
 
 use crate::{
     channel::message::Part,
+    events::Event,
     servers::{Admin, Weight},
 };
 use serde::{Deserialize, Serialize};
@@ -24,6 +25,13 @@ pub enum Request {
     },
     /// Everything that is counted; answered by the text that a scraper reads.
     Metrics,
+    /// The last events; answered by [`Events`].
+    Events {
+        /// Only those after that number. Of a number that there was not yet, all.
+        after: u64,
+        /// At most so many.
+        most: usize,
+    },
     /// Read the configuration again, or only a part of what it names; answered by a
     /// [`ReloadReport`](crate::channel::message::ReloadReport).
     Reload {
@@ -72,7 +80,7 @@ impl Request {
     /// Whether only the owner of the daemon may ask this: because it changes something, or tells of the configuration.
     pub fn changes_something(&self) -> bool {
         match self {
-            Self::Status | Self::Ready { .. } | Self::Metrics => false,
+            Self::Status | Self::Ready { .. } | Self::Metrics | Self::Events { .. } => false,
             Self::Outline
             | Self::Reload { .. }
             | Self::Try { .. }
@@ -82,6 +90,15 @@ impl Request {
             | Self::Weight { .. } => true,
         }
     }
+}
+
+/// The last events.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub struct Events {
+    /// Oldest first.
+    pub events: Vec<Event>,
+    /// The number of the newest that there is.
+    pub newest: u64,
 }
 
 /// How an answer to what is no request of this version begins.

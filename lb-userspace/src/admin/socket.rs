@@ -7,7 +7,7 @@ use tokio::{
     net::{UnixListener, UnixStream},
     sync::{mpsc, oneshot},
 };
-use tracing::{debug, info};
+use tracing::{debug, info, warn};
 
 /// A client that does not send its request, or take its answer, within this time is cut.
 const SILENCE: Duration = Duration::from_secs(5);
@@ -67,19 +67,23 @@ pub async fn serve(listener: StdListener, owner: u32, requests: mpsc::Sender<Ask
 }
 
 async fn converse(client: UnixStream, owner: u32, requests: &mpsc::Sender<Asked>) -> io::Result<()> {
-    let uid = client.peer_cred()?.uid();
+    let peer = client.peer_cred()?;
+    let (uid, pid) = (peer.uid(), peer.pid());
     let (reader, mut writer) = client.into_split();
     let mut line = String::new();
     let mut reader = BufReader::new(reader.take(REQUEST_LIMIT));
     tokio::time::timeout(SILENCE, reader.read_line(&mut line)).await??;
     let answer = match serde_json::from_str::<Request>(&line) {
         Err(error) => Answer::Error(format!("{NO_REQUEST}: {error}")),
-        Ok(request) if !permitted(&request, uid, owner) => Answer::Error(format!(
-            "permission denied: only root and the user who started the daemon may do that, and you are user {uid}"
-        )),
+        Ok(request) if !permitted(&request, uid, owner) => {
+            warn!(event = "asked", uid, pid, ?request, "refused over the control socket");
+            Answer::Error(format!(
+                "permission denied: only root and the user who started the daemon may do that, and you are user {uid}"
+            ))
+        }
         Ok(request) => {
             if request.changes_something() {
-                info!(uid, ?request, "asked over the control socket");
+                info!(event = "asked", uid, pid, ?request, "asked over the control socket");
             }
             ask(request, requests).await
         }

@@ -2,7 +2,8 @@
 
 use crate::{
     channel::message::Interface,
-    servers::{Admin, Health},
+    servers::{Admin, FrontendTotals, Health, ServerTotals},
+    worker::privileges::Sandbox,
 };
 use serde::{Deserialize, Serialize};
 
@@ -38,6 +39,27 @@ pub struct Status {
     /// What reloads have removed and has flows or connections still.
     #[serde(default)]
     pub leaving: Vec<LeavingStatus>,
+    /// How far the worker is held.
+    #[serde(default)]
+    pub sandbox: Sandbox,
+    /// When the worker started, in seconds of the Unix epoch.
+    #[serde(default)]
+    pub started_at: u64,
+    /// Threads of the proxy.
+    #[serde(default)]
+    pub threads: usize,
+    /// How many events there were, of each kind.
+    #[serde(default)]
+    pub events: Vec<EventStatus>,
+}
+
+/// Events of a kind.
+#[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+pub struct EventStatus {
+    /// One of [`KINDS`](crate::events::KINDS).
+    pub event: String,
+    /// How many the worker knows of.
+    pub count: u64,
 }
 
 /// A frontend, VIP or server that a reload has removed, or moved to another address, and that has flows or connections still.
@@ -110,6 +132,9 @@ pub struct FrontendStatus {
     pub has_quorum: bool,
     /// New traffic is turned away, because there are not.
     pub withdrawn: bool,
+    /// What the proxy has counted.
+    #[serde(default)]
+    pub totals: FrontendTotals,
 }
 
 /// An address of a frontend.
@@ -130,6 +155,15 @@ pub struct BackendStatus {
     pub identity: u64,
     /// In the order of the file.
     pub servers: Vec<ServerStatus>,
+    /// What the proxy has counted of all its servers, also of those that reloads have removed.
+    #[serde(default)]
+    pub totals: ServerTotals,
+    /// Requests or connections that wait for whichever server has room first.
+    #[serde(default)]
+    pub queued: u64,
+    /// Those that found no server.
+    #[serde(default)]
+    pub no_server: u64,
 }
 
 /// What a check found.
@@ -214,6 +248,18 @@ pub struct ServerStatus {
     pub total: u64,
     /// Connections of the proxy that could not be opened.
     pub connect_errors: u64,
+    /// What else the proxy has counted.
+    #[serde(default)]
+    pub totals: ServerTotals,
+    /// Requests or connections that wait for this server alone.
+    #[serde(default)]
+    pub queued: u64,
+    /// Since when it is up, or is not, in seconds before now.
+    #[serde(default)]
+    pub changed: u64,
+    /// How long it was not up since the worker started, in seconds.
+    #[serde(default)]
+    pub downtime: u64,
 }
 
 /// How a server stands with its host name.

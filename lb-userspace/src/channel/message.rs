@@ -1,5 +1,6 @@
 //! What supervisor and worker say to each other. Descriptors travel beside a message, in the order named here.
 
+use crate::events::Event;
 use lb_common::RingId;
 use serde::{Deserialize, Serialize};
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
@@ -87,6 +88,13 @@ pub enum ToWorker {
     Confirmed {
         /// Whether there was anything to confirm.
         was_on_trial: bool,
+    },
+    /// The supervisor has noted this.
+    Event {
+        /// What.
+        event: Event,
+        /// A worker before this one was told, and has written it.
+        again: bool,
     },
     /// Drain and exit.
     Stop {

@@ -38,7 +38,6 @@ fn render(status: &Status) -> String {
         pid,
         worker_pid,
         generation,
-        ring_rebuilds: _,
         interfaces,
         frontends,
         backends,
@@ -48,6 +47,7 @@ fn render(status: &Status) -> String {
         failovers,
         logs,
         leaving,
+        ..
     } = status;
     let most = if *max_connections > 0 { format!(" of {max_connections}") } else { String::new() };
     let mut text = format!(
@@ -273,7 +273,6 @@ mod tests {
             frontends: frontends(),
             backends: vec![BackendStatus {
                 name: "web".to_owned(),
-                identity: 1,
                 servers: [
                     server("web1", 12_345, false),
                     ServerStatus { state: "drain".to_owned(), drained: true, weight: 8, ..server("web2", 9, false) },
@@ -283,6 +282,7 @@ mod tests {
                 .chain(named(&server("web3", 0, false)))
                 .chain(with_agents(&server("web5", 0, false)))
                 .collect(),
+                ..BackendStatus::default()
             }],
             connections: 3,
             max_connections: 50,

@@ -7,6 +7,7 @@ mod backend;
 mod bind;
 mod check;
 mod cookie;
+mod event_log;
 mod frontend;
 mod log;
 mod resolvers;
@@ -25,8 +26,11 @@ pub(crate) use check::{
     ScriptKeys, SmtpKeys, Statuses, StepKeys, TlsKeys, UdpKeys,
 };
 pub(crate) use cookie::Cookie;
+pub(crate) use event_log::{EventLog, EventLogForm};
 pub(crate) use frontend::Frontend;
-pub(crate) use log::{Capture, CaptureForm, FramingWord, Log, LogForm, LogSkip, UniqueId, UniqueIdForm};
+pub(crate) use log::{
+    Capture, CaptureForm, Facility, FramingWord, Level, Log, LogForm, LogSkip, UniqueId, UniqueIdForm,
+};
 pub(crate) use resolvers::Resolvers;
 pub(crate) use rule::{Auth, NameValue, Redirect, Replace, ReplacePath, Return, Rule, User, Userlist};
 pub(crate) use size::Size;
@@ -38,7 +42,7 @@ use super::{
     read::{Knob, KnobDoc, Named, OneOrMany, Table, table},
     text::Text,
 };
-use crate::model::OnStop;
+use crate::model::{MetricNames, OnStop};
 use std::{net::SocketAddr, time::Duration};
 
 table! {
@@ -102,6 +106,13 @@ table! {
         hard_stop_after: Duration,
         /// Where `/metrics` is served, without TLS: an address that clients do not reach. Default: nowhere.
         metrics: SocketAddr,
+        /// By which names, one or an array: `sluice`, ours, of everything, one series a thing; `haproxy`, those of HAProxy's own
+        /// exporter (`haproxy_frontend_*`, `haproxy_backend_*`, `haproxy_server_*`, `haproxy_process_*`), of what the proxy half
+        /// has, for dashboards that are there; their states are a series each. Default: `sluice`.
+        metrics_names: OneOrMany<MetricNames>,
+        /// Where events go: changes of servers, what operators ask for, reloads, upgrades, the kernel half. One or an array; a text is the
+        /// `to` of a table. The daemon's own log has them as well. Default: nowhere.
+        event_log: OneOrMany<EventLogForm>,
         /// How long the kernel half remembers a TCP flow that is silent, 1s to 7d. It remembers flows of slots that change
         /// hands (see `transition`), and all flows of `track = "full"` and `forward = "fullnat"`. Default: 1h.
         flow_timeout_tcp: Duration,
@@ -156,6 +167,7 @@ table! {
 /// Every table with its keys, for the reference.
 pub const TABLES: &[(&str, &[KnobDoc])] = &[
     ("global", Global::KNOBS),
+    ("global.event_log", EventLog::KNOBS),
     ("defaults", Defaults::KNOBS),
     ("resolvers", Resolvers::KNOBS),
     ("frontend.NAME", Frontend::KNOBS),

@@ -5,7 +5,11 @@ use super::{Bundle, PemFile, text};
 use crate::model::Secret;
 use aws_lc_rs::digest::{SHA256, digest};
 use serde::{Deserialize, Serialize};
-use std::{collections::BTreeMap, fmt::Write as _, path::Path};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt::Write as _,
+    path::Path,
+};
 use toml::{Table, Value};
 
 /// Keys whose values are not for the eye, whatever table they are in.
@@ -43,6 +47,20 @@ pub fn outline(bundle: &Bundle, salt: &str) -> Outline {
         }
     }
     Outline { salt: salt.to_owned(), keys: found.keys.into_iter().collect(), files: files(bundle, salt) }
+}
+
+/// What differs between two configurations, for people: the names of keys and files, of which the first are said.
+pub fn changes(before: &Bundle, after: &Bundle) -> String {
+    const SAID: usize = 20;
+    let [before, after] = [before, after].map(|bundle| {
+        let Outline { keys, files, .. } = outline(bundle, "");
+        let keys = keys.into_iter().map(|(path, entry)| (path.join("."), Some(entry.print)));
+        keys.chain(files).collect::<BTreeMap<_, _>>()
+    });
+    let names: BTreeSet<_> = before.keys().chain(after.keys()).collect();
+    let all: Vec<_> = names.into_iter().filter(|name| before.get(*name) != after.get(*name)).cloned().collect();
+    let (said, more) = all.split_at(all.len().min(SAID));
+    if more.is_empty() { said.join(", ") } else { format!("{}, and {} more", said.join(", "), more.len()) }
 }
 
 struct Finding<'a> {
@@ -191,5 +209,22 @@ mod tests {
             ["userlist.u.user.a.password"]
         );
         assert_eq!(differs(&of(text, &[("WHERE", "wher3")], "2")).len(), one.keys.len(), "of another salt");
+    }
+
+    #[test]
+    fn what_differs_is_named_and_not_shown() {
+        let bundle = |text: &str| {
+            let file = ConfigFile { path: "a.toml".to_owned(), text: text.to_owned() };
+            Bundle { files: vec![file], ..Bundle::default() }
+        };
+        let before =
+            bundle("[userlist.u]\nuser = [{ name = \"a\", password = \"pass1\" }]\n[backend.b]\nbalance = \"first\"\n");
+        let after =
+            bundle("[userlist.u]\nuser = [{ name = \"a\", password = \"pass2\" }]\n[frontend.f]\nmode = \"tcp\"\n");
+        let changed = changes(&before, &after);
+        assert_eq!(changed, "backend.b.balance, frontend.f.mode, userlist.u.user.a.password");
+        assert_eq!(changes(&after, &after), "");
+        let many: Vec<_> = (0..30).map(|number| format!("[backend.b{number}]\nbalance = \"first\"\n")).collect();
+        assert!(changes(&bundle(""), &bundle(&many.concat())).ends_with(", and 10 more"));
     }
 }

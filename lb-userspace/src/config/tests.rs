@@ -21,6 +21,7 @@ mod model;
 mod quorums;
 mod rules;
 mod syntax;
+mod told;
 mod tls;
 mod traffic;
 mod values;

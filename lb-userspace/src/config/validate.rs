@@ -9,6 +9,7 @@ mod bind;
 mod check;
 mod cookie;
 mod error_file;
+mod event_log;
 mod failover;
 mod frontend;
 mod global;

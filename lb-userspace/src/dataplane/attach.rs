@@ -171,7 +171,7 @@ pub fn detach_others(pins: &Pins, interfaces: &[String]) -> Result<Vec<String>, 
         let link = PinnedLink::from_pin(pins.link(interface)).map(FdLink::from);
         let found = link.ok().as_ref().and_then(foreign);
         if let Some((id, name)) = &found {
-            tracing::warn!(link = %pins.link(interface).display(), id, name, "the link of another program is left alone");
+            tracing::warn!(event = "attach", link = %pins.link(interface).display(), id, name, "the link of another program is left alone");
         }
         found.is_some()
     };

@@ -7,6 +7,7 @@
 
 pub(crate) mod captured;
 mod clock;
+pub(crate) mod events;
 mod frame;
 pub(crate) mod id;
 mod line;
@@ -27,6 +28,9 @@ pub(crate) use sinks::{SinkReport, Sinks};
 
 use clock::Clock;
 use frame::Process;
+
+/// What ends a line that was cut.
+const CUT: &[u8] = b"...";
 
 /// What a serving thread writes lines with.
 #[derive(Debug)]

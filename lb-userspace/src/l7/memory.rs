@@ -212,10 +212,15 @@ fn watch(gauge: &Gauge, threads: &[(WeakUnboundedSender<Command>, TaskTracker)],
         let Some(press) = pressure.look(used, connections, now) else { continue };
         let used_percent = used / 10;
         if press == Press::Off {
-            tracing::info!(used_percent, connections, "there is memory again: clients are let in");
+            tracing::info!(event = "memory", used_percent, connections, "there is memory again: clients are let in");
         } else if !was_short && warned.is_none_or(|warned| now.saturating_duration_since(warned) >= QUIET) {
             warned = Some(now);
-            tracing::warn!(used_percent, connections, "memory is short: clients wait, and idle ones are sent away");
+            tracing::warn!(
+                event = "memory",
+                used_percent,
+                connections,
+                "memory is short: clients wait, and idle ones are sent away"
+            );
         }
         for thread in threads.iter().filter_map(|(thread, _)| thread.upgrade()) {
             drop(thread.send(Command::Press(press))); // A thread that has ended holds no memory.

@@ -1,5 +1,6 @@
 //! `[global]`: what concerns the process, not the traffic.
 
+use super::log::EventLog;
 use lb_common::hash::HashKey;
 use std::{fmt, net::SocketAddr, path::PathBuf, time::Duration};
 
@@ -37,6 +38,10 @@ pub struct Global {
     pub hard_stop_after: Option<Duration>,
     /// Where `/metrics` is served, without TLS. Default: nowhere.
     pub metrics: Option<SocketAddr>,
+    /// By which names; not empty. Default: our own.
+    pub metrics_names: Vec<MetricNames>,
+    /// Where events go. Default: nowhere.
+    pub event_logs: Vec<EventLog>,
     /// How long an idle TCP flow is remembered by the kernel half. Default: 1 h.
     pub flow_timeout_tcp: Duration,
     /// How long an idle UDP flow is remembered by the kernel half. Default: 3 min.
@@ -64,6 +69,8 @@ impl fmt::Debug for Global {
             stop_timeout,
             hard_stop_after,
             metrics,
+            metrics_names,
+            event_logs,
             flow_timeout_tcp,
             flow_timeout_udp,
             track_budget,
@@ -83,6 +90,8 @@ impl fmt::Debug for Global {
             .field("stop_timeout", stop_timeout)
             .field("hard_stop_after", hard_stop_after)
             .field("metrics", metrics)
+            .field("metrics_names", metrics_names)
+            .field("event_logs", event_logs)
             .field("flow_timeout_tcp", flow_timeout_tcp)
             .field("flow_timeout_udp", flow_timeout_udp)
             .field("track_budget", track_budget)
@@ -99,4 +108,13 @@ pub enum OnStop {
     Detach,
     /// The program and its maps: packets go on being forwarded as they were.
     Keep,
+}
+
+/// By which names metrics are exported.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum MetricNames {
+    /// Ours, `sluice_*`: all there is, one series a thing.
+    Sluice,
+    /// Those of HAProxy's own exporter, `haproxy_*`, with its labels: of what the proxy half has.
+    Haproxy,
 }

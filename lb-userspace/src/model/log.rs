@@ -47,6 +47,28 @@ pub struct Log {
     pub length: usize,
 }
 
+/// Where events go, and how they are written there.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct EventLog {
+    /// Where to.
+    pub target: Target,
+    /// What a line says.
+    pub format: EventFormat,
+    /// What stands around it.
+    pub framing: Framing,
+    /// Longest line in bytes, framing included.
+    pub length: usize,
+}
+
+/// How an event is written.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum EventFormat {
+    /// One JSON object.
+    Json,
+    /// Words.
+    Text,
+}
+
 /// Where lines go. The identity of a queue, its writer and its counters: these outlive reloads.
 #[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub enum Target {

@@ -104,6 +104,8 @@ pub(crate) fn model(mut backends: Vec<Backend>, frontends: Vec<(Bind, &str)>) ->
         stop_timeout: Duration::from_secs(30),
         hard_stop_after: None,
         metrics: None,
+        metrics_names: vec![crate::model::MetricNames::Sluice],
+        event_logs: Vec::new(),
         flow_timeout_tcp: Duration::from_hours(1),
         flow_timeout_udp: Duration::from_mins(3),
         track_budget: 20_000,

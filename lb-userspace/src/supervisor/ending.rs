@@ -13,7 +13,8 @@ impl Supervisor {
         let Global { stop_timeout, on_stop, .. } = self.configuration.model.global;
         let patience = stop_timeout.saturating_add(STOP_GRACE);
         self.notify.stopping(patience + STOP_GRACE);
-        info!(within = ?stop_timeout, ?on_stop, "stopping");
+        info!(event = "stop", within = ?stop_timeout, ?on_stop, "stopping");
+        self.relay().await;
         if let Err(error) = self.worker.send(&ToWorker::Stop { within: stop_timeout }, &[]).await {
             warn!(%error, "cannot tell the worker to stop");
         }

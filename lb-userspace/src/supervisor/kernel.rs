@@ -110,7 +110,7 @@ impl Kernel {
         loaded.follow_log();
         let attached = attach::attach(&mut loaded, pins, &global.interfaces)?;
         for interface in attach::detach_others(pins, &global.interfaces)? {
-            info!(interface, "detached: the configuration no longer names it");
+            info!(event = "detach", interface, "detached: the configuration no longer names it");
         }
         pins.remove(&loaded.stale)?;
         let devices: Vec<u32> = attached.iter().map(|attached| attached.ifindex).collect();
@@ -172,7 +172,7 @@ impl Kernel {
         }
         self.routing.stop().await?;
         let detached = attach::detach(&self.pins)?;
-        info!(interfaces = ?detached.interfaces, "detached");
+        info!(event = "detach", interfaces = ?detached.interfaces, "detached");
         Ok(())
     }
 }

@@ -1,4 +1,4 @@
-//! The files of access logs: opened here, because only here are the rights, and handed to the worker.
+//! The files of access logs and event logs: opened here, because only here are the rights, and handed to the worker.
 //!
 //! They are opened again for every worker, for every reload and on SIGUSR1: whoever rotates them renames the file and then
 //! sends one of the signals, and lines go on in a new file of the old name.
@@ -20,11 +20,12 @@ pub struct LogFileError {
     pub source: io::Error,
 }
 
-/// Opens every file that a frontend of `model` logs to, making those that are not there.
+/// Opens every file that requests or events of `model` are logged to, making those that are not there.
 pub fn open(model: &Model) -> Result<BTreeMap<PathBuf, OwnedFd>, LogFileError> {
     let mut files = BTreeMap::new();
-    for log in model.frontends.iter().flat_map(|frontend| &frontend.log.targets) {
-        if let Target::File(path) = &log.target
+    let requests = model.frontends.iter().flat_map(|frontend| &frontend.log.targets).map(|log| &log.target);
+    for target in requests.chain(model.global.event_logs.iter().map(|log| &log.target)) {
+        if let Target::File(path) = target
             && !files.contains_key(path)
         {
             let opened = outlet::open(path).map_err(|source| LogFileError { path: path.clone(), source })?;

@@ -4,7 +4,10 @@ use super::{listeners::in_messages, notify};
 use crate::{
     channel::{Channel, ChannelError, DESCRIPTOR_LIMIT, ToSupervisor, ToWorker},
     l7::memory::Gauge,
-    worker::{self, privileges::Identity},
+    worker::{
+        self,
+        privileges::{Identity, Sandbox},
+    },
 };
 use anyhow::Context;
 use std::{
@@ -66,7 +69,7 @@ impl Worker {
         let (alive, ended) = oneshot::channel();
         std::thread::Builder::new().name("worker".to_owned()).spawn(move || {
             let _alive = alive;
-            if let Err(error) = worker::run(theirs, Gauge::open()) {
+            if let Err(error) = worker::run(theirs, Gauge::open(), Sandbox::default()) {
                 warn!(error = format!("{error:#}"), "the worker failed");
             }
         })?;

@@ -106,7 +106,7 @@ impl Supervisor {
 
     /// Kills a worker that hears or says nothing any more. Its end is noticed, and another one takes its place.
     pub(super) async fn give_up(&mut self, why: &str) {
-        error!(worker = self.worker.pid(), why, "killing the worker: it hangs");
+        error!(event = "worker", worker = self.worker.pid(), why, "killing the worker: it hangs");
         self.notify.status("the worker hangs; another one takes its place");
         self.worker.kill().await;
     }

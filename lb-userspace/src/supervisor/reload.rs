@@ -9,6 +9,7 @@ use super::{
 };
 use crate::{
     channel::{ToWorker, message::ReloadReport, to_memory_file},
+    config::outline::changes,
     model::Global,
     preflight,
 };
@@ -40,23 +41,26 @@ impl Supervisor {
 
     /// Reads the configuration again, and takes it up, whole or not at all; `within`: for how long it is on trial.
     async fn reload_all(&mut self, within: Option<Duration>) -> ReloadReport {
-        let report = match self.try_reload(within).await {
-            Ok(warnings) => ReloadReport { done: true, report: warnings },
-            Err(error) => ReloadReport { done: false, report: format!("{error:#}") },
-        };
-        if report.done {
-            info!(generation = self.generation, warnings = report.report, "configuration reloaded");
-        } else {
-            error!(
-                generation = self.generation,
-                error = report.report,
-                "configuration refused; the one before goes on"
-            );
+        match self.try_reload(within).await {
+            Ok((warnings, changed)) => {
+                info!(event = "reload", generation = self.generation, changed, warnings, "configuration reloaded");
+                ReloadReport { done: true, report: warnings }
+            }
+            Err(error) => {
+                let error = format!("{error:#}");
+                error!(
+                    event = "reload",
+                    generation = self.generation,
+                    error,
+                    "configuration refused; the one before goes on"
+                );
+                ReloadReport { done: false, report: error }
+            }
         }
-        report
     }
 
-    async fn try_reload(&mut self, within: Option<Duration>) -> anyhow::Result<String> {
+    /// What there is to warn of, and what has changed.
+    async fn try_reload(&mut self, within: Option<Duration>) -> anyhow::Result<(String, String)> {
         let configuration = Configuration::read(&self.options)?;
         let wanted = &configuration.model.global;
         let report = configuration.warnings.clone()
@@ -65,8 +69,9 @@ impl Supervisor {
             + &preflight::read::report(&configuration.model).await;
         let had_kernel = self.kernel.is_some();
         let before = self.switch_to(configuration).await.map_err(|(_refused, why)| why)?;
+        let changed = changes(&before.bundle, &self.configuration.bundle);
         self.begin_trial(within, before, !had_kernel && self.kernel.is_some());
-        Ok(report)
+        Ok((report, changed))
     }
 
     /// Takes up that configuration, whole or not at all; the one before, or what was refused and why.

@@ -4,9 +4,9 @@
 use super::{Supervisor, certificates, configuration::Configuration};
 use crate::{
     channel::message::{Part, ReloadReport},
-    config::{self, Bundle, collect_files},
+    config::{self, Bundle, collect_files, outline::changes},
 };
-use std::{fmt::Write as _, path::Path};
+use std::{fmt::Write as _, mem, path::Path};
 use tokio::task;
 use tracing::{error, info};
 
@@ -26,7 +26,7 @@ impl Supervisor {
             Err(error) => return ReloadReport { done: false, report: error.to_string() },
         };
         for complaint in &complaints {
-            error!(complaint, ?part, "a file cannot be used; the one before goes on");
+            error!(event = "files", complaint, ?part, "a file cannot be used; the one before goes on");
         }
         let mut report = String::new();
         for complaint in &complaints {
@@ -38,18 +38,24 @@ impl Supervisor {
             }
             Ok(next) => self.try_to_switch(&next).await.map(|()| next),
             Err(error) => {
-                error!(error = format!("{error:#}"), ?part, "changed files refused");
+                error!(event = "files", error = format!("{error:#}"), ?part, "changed files refused");
                 return ReloadReport { done: false, report: report + &format!("{error:#}") };
             }
         };
         match taken {
             Ok(next) => {
-                self.configuration = next;
-                info!(generation = self.generation, ?part, "changed files taken up");
+                let before = mem::replace(&mut self.configuration, next);
+                let changed = changes(&before.bundle, &self.configuration.bundle);
+                info!(event = "files", generation = self.generation, ?part, changed, "changed files taken up");
                 ReloadReport { done: complaints.is_empty(), report }
             }
             Err(error) => {
-                error!(error = format!("{error:#}"), ?part, "changed files refused; those before go on");
+                error!(
+                    event = "files",
+                    error = format!("{error:#}"),
+                    ?part,
+                    "changed files refused; those before go on"
+                );
                 _ = writeln!(report, "error: {error:#}");
                 ReloadReport { done: false, report }
             }

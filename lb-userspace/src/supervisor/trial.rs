@@ -73,7 +73,7 @@ impl Supervisor {
             Trial { until, within, back: Some(Box::new(before)), brought_kernel: false }
         });
         let brought_kernel = trial.brought_kernel || brought_kernel;
-        info!(within = show_duration(within), "the configuration is on trial until `sluice confirm`");
+        info!(event = "trial", within = show_duration(within), "the configuration is on trial until `sluice confirm`");
         self.trial = Some(Trial { until, within, brought_kernel, ..trial });
     }
 
@@ -93,7 +93,7 @@ impl Supervisor {
         if was_on_trial {
             self.has_gone_back = false;
             forget(&self.started.control_socket);
-            info!(generation = self.generation, "the configuration is confirmed");
+            info!(event = "trial", generation = self.generation, "the configuration is confirmed");
         }
         Ok(self.worker.send(&ToWorker::Confirmed { was_on_trial }, &[]).await?)
     }
@@ -102,17 +102,22 @@ impl Supervisor {
     pub(super) async fn end_trial(&mut self) -> Result<(), Unconfirmed> {
         let Some(trial) = self.trial.take() else { return Ok(()) };
         let Some(back) = trial.back else { return Err(Unconfirmed(trial.within)) };
-        error!(within = show_duration(trial.within), "nobody has confirmed the configuration: going back");
+        error!(
+            event = "trial",
+            within = show_duration(trial.within),
+            "nobody has confirmed the configuration: going back"
+        );
         match self.go_back(*back, trial.brought_kernel).await {
             Ok(()) => {
                 self.has_gone_back = true;
                 error!(
+                    event = "trial",
                     generation = self.generation,
                     "the configuration that was confirmed last runs again; the files still have the other one"
                 );
             }
             Err((back, why)) => {
-                error!(error = format!("{why:#}"), again_in = ?AGAIN, "cannot go back");
+                error!(event = "trial", error = format!("{why:#}"), again_in = ?AGAIN, "cannot go back");
                 let (until, back) = (Instant::now() + AGAIN, Some(Box::new(back)));
                 self.trial = Some(Trial { until, back, ..trial });
             }

@@ -104,6 +104,7 @@ impl Worker {
                 if let Some(gauge) = self.gauge.take() {
                     running.threads.measure_by(gauge)?;
                 }
+                running.sandbox = self.sandbox;
                 none.insert(running)
             }
         };

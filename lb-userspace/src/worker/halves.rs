@@ -104,7 +104,7 @@ impl Halves {
         for backend in backends {
             for frontend in self.registry.count_quorums(&self.model, backend) {
                 let (name, has_quorum) = (&frontend.name, self.registry.has_quorum(&frontend.name));
-                info!(frontend = name, backend = backend.name, has_quorum, "quorum changed");
+                info!(event = "quorum", frontend = name, backend = backend.name, has_quorum, "quorum changed");
             }
             self.rising.note(backend, |identity| self.registry.standing(identity), since);
             self.publish_available(backend, now);

@@ -69,7 +69,7 @@ impl Worker {
         }
         let Some(running) = self.take_leave() else { return Ok(()) };
         let within = within.unwrap_or(running.halves.model.global.stop_timeout);
-        info!(?within, open = running.threads.connections(), why, "draining");
+        info!(event = "stop", ?within, open = running.threads.connections(), why, "draining");
         running.threads.drain(within).await;
         running.sinks.close(LAST_LINES).await;
         debug!("drained");

@@ -196,7 +196,15 @@ impl Naming {
             if was != *ip {
                 let shown = |ip: Option<IpAddr>| ip.map_or_else(|| "none".to_owned(), |ip| ip.to_string());
                 let (from, to) = (shown(was), shown(*ip));
-                info!(backend, server, name = &*question.name, from, to, "a server's address changed");
+                info!(
+                    event = "address",
+                    backend,
+                    server,
+                    name = &*question.name,
+                    from,
+                    to,
+                    "a server's address changed"
+                );
             }
             let is_said = self.chosen.get(key).is_some_and(|known| known.why == *why);
             if let Some(Why::Unfit(..) | Why::NoNextHop(_) | Why::Taken) = why.filter(|_| !is_said) {

@@ -11,6 +11,7 @@ use rustix::{
     process::{DumpableBehavior, Gid, Resource, Rlimit, Uid, set_dumpable_behavior, setrlimit},
     thread::{CapabilitySet, CapabilitySets},
 };
+use serde::{Deserialize, Serialize};
 use std::io;
 
 /// Who a process becomes.
@@ -57,15 +58,41 @@ pub fn keep_memory_private() -> io::Result<()> {
     Ok(())
 }
 
+/// How far something holds a process that has no rights.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, Ord, PartialEq, PartialOrd, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Hold {
+    /// Not at all: the kernel cannot, or it was not asked for.
+    #[default]
+    None = 0,
+    /// As far as this kernel knows it.
+    Part = 1,
+    /// Wholly.
+    Whole = 2,
+}
+
+/// How far the worker is held; the default is the worker that is a thread of its supervisor.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(default)]
+pub struct Sandbox {
+    /// By its user and its lack of capabilities.
+    pub rights: Hold,
+    /// By Landlock.
+    pub landlock: Hold,
+    /// By the list of system calls that it may make.
+    pub seccomp: Hold,
+}
+
 /// Leaves the worker what it needs: the descriptors that it has and is given, the network, and memory. What the kernel cannot
 /// do of it is said in the log, which must be there. What is read once and then known is read before, for this thread.
-pub fn confine_worker() {
+pub fn confine_worker() -> Sandbox {
     l7::log::read_zone();
     counters::read_cpus();
     // Random numbers ask once how copies of this machine are told from it; where there is no answer they do without.
     aws_lc_rs::rand::fill(&mut [0]).unwrap_or_default();
-    files::close();
-    calls::keep_to_those_of_the_worker(std::process::id());
+    let landlock = files::close();
+    let seccomp = calls::keep_to_those_of_the_worker(std::process::id());
+    Sandbox { rights: Hold::Whole, landlock, seccomp }
 }
 
 /// Leaves the runner and the programs that it starts what checks may need.

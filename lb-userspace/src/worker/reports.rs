@@ -5,14 +5,15 @@ use crate::{
     admin::{
         kernel::KernelReport,
         metrics,
-        protocol::{Answer, Request},
+        protocol::{Answer, Events, Request},
         ready::{FrontendReady, Ready},
         status::{
-            AgentStatus, BackendStatus, BindStatus, CheckStatus, FrontendStatus, HostStatus, LeavingStatus, LogStatus,
-            ServerStatus, Status, TableStatus,
+            AgentStatus, BackendStatus, BindStatus, CheckStatus, EventStatus, FrontendStatus, HostStatus,
+            LeavingStatus, LogStatus, ServerStatus, Status, TableStatus,
         },
     },
     dataplane::heartbeat::Pulse,
+    events::journal,
     health::{
         Report,
         verdicts::{AgentRecord, Record},
@@ -21,12 +22,12 @@ use crate::{
     model::{Backend, Frontend, Model, QuorumDown, Server, backend},
     plan::{Census, Connections, census::Held},
     servers::{
-        Admin, By, Leaving, Throttle,
+        Admin, By, FrontendTotals, Leaving, ServerTotals, Throttle,
         live::{Removed, RemovedWhat},
     },
 };
 use lb_common::maps::{MAX_CONNECTIONS4, MAX_CONNECTIONS6, MAX_FLOWS4, MAX_FLOWS6, MAX_HALF_OPEN};
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::atomic::Ordering::Relaxed};
 use tokio::time::Instant;
 
 impl Running {
@@ -49,6 +50,10 @@ impl Running {
             failovers: self.failovers.iter().cloned().collect(),
             logs: self.sinks.report().into_iter().map(log_status).collect(),
             leaving: self.leaving(Instant::now()),
+            sandbox: self.sandbox,
+            started_at: self.started_at,
+            threads: model.global.threads,
+            events: journal().counts().map(|(event, count)| EventStatus { event: event.to_owned(), count }).to_vec(),
         }
     }
 
@@ -134,7 +139,12 @@ impl Running {
             }
             Err(error) => return Answer::Error(format!("cannot read the kernel's counters: {error}")),
         };
-        Answer::Ok(serde_json::Value::String(metrics::text(status, kernel, &self.probe_to_map)))
+        Answer::Ok(serde_json::Value::String(metrics::text(
+            status,
+            kernel,
+            &self.probe_to_map,
+            &self.halves.model.global.metrics_names,
+        )))
     }
 
     fn frontend_status(&self, model: &Model, frontend: &Frontend) -> FrontendStatus {
@@ -154,6 +164,7 @@ impl Running {
             quorum: backend.map_or(0, |_| frontend.quorum.servers),
             has_quorum,
             withdrawn: !has_quorum && frontend.quorum.down == QuorumDown::Withdraw,
+            totals: live.map(|live| FrontendTotals::from(&**live)).unwrap_or_default(),
         }
     }
 
@@ -186,8 +197,12 @@ impl Running {
             };
             if let Some(live) = live.and_then(|live| live.servers.get(index)) {
                 status.connections = live.connections();
-                status.total = live.counts.sum(|counts| &counts.total);
-                status.connect_errors = live.counts.sum(|counts| &counts.connect_errors);
+                status.totals = ServerTotals::from(&**live);
+                (status.total, status.connect_errors) = (status.totals.total, status.totals.connect_errors);
+                status.queued = live.load.0.queued.load(Relaxed) as u64;
+            }
+            if let Some(spell) = self.history.server(identity) {
+                (status.changed, status.downtime) = (spell.age(now).into(), spell.down_seconds(now).into());
             }
             if let Some((census, _)) = self.halves.census() {
                 let held = census.held_by(status.id);
@@ -201,6 +216,9 @@ impl Running {
             name: backend.name.clone(),
             identity: backend::identity(&backend.name),
             servers: servers.collect(),
+            totals: live.map(|live| live.totals()).unwrap_or_default(),
+            queued: live.map_or(0, |live| live.gate.waiting() as u64),
+            no_server: live.map_or(0, |live| live.no_server.0.value()),
         }
     }
 }
@@ -227,12 +245,21 @@ fn agent_status(AgentRecord { last, silences, is_down }: AgentRecord<'_>, admin:
     }
 }
 
+/// The last events.
+pub(super) fn events(after: u64, most: usize) -> serde_json::Result<Answer> {
+    let newest = *journal().newest().borrow();
+    // Who knows of later ones knows another worker's.
+    let events = journal().after(if after > newest { 0 } else { after }, most);
+    Ok(Answer::Ok(serde_json::to_value(Events { events, newest })?))
+}
+
 /// What is answered before the first configuration has taken effect.
 pub(super) fn starting(request: &Request) -> serde_json::Result<Answer> {
     const WHY: &str = "the daemon is starting";
     let not_ready = || Ready { reasons: vec![WHY.to_owned()], ..Ready::default() };
     Ok(match request {
         Request::Ready { .. } => Answer::Ok(serde_json::to_value(not_ready())?),
+        Request::Events { after, most } => events(*after, *most)?,
         Request::Status
         | Request::Outline
         | Request::Metrics

@@ -1,23 +1,30 @@
 //! All that a configuration brings to life in the worker, and what changes it between configurations: verdicts, and in
 //! `wishes` the operator and agents.
 
+mod telling;
 mod wishes;
 
 use super::{
     given::{Found, bound},
     halves::Halves,
     heartbeat::Beats,
+    history::History,
+    privileges::Sandbox,
     scans::Scans,
     watch::Watch,
 };
 use crate::{
-    admin::{self, metrics, status::Failover},
+    admin::{metrics, status::Failover},
     channel::message::Interface,
     config::outline::Outline,
     dataplane::{counters::KernelCounters, memory::MemoryMaps},
+    events::journal,
     health::{Agents, Checker, Heard, Outcome, Probers, Transition, Verdicts, agents::Place},
-    l7::{self, log::Sinks},
-    model::{Backend, Model, ServerName},
+    l7::{
+        self,
+        log::{Sinks, events::EventLogger},
+    },
+    model::{Backend, Model},
     plan::Tables,
     servers::{
         Health, Live, Proven, Registry, RegistryError,
@@ -33,10 +40,10 @@ use std::{
     os::fd::OwnedFd,
     path::PathBuf,
     sync::Arc,
-    time::{Duration, UNIX_EPOCH},
+    time::UNIX_EPOCH,
 };
 use tokio::{sync::mpsc, time::Instant};
-use tracing::{info, warn};
+use tracing::warn;
 
 /// More failed probes than this no check waits for (`fall`).
 const MOST_FAILURES: u64 = 1_000;
@@ -89,6 +96,12 @@ pub(super) struct Running {
     pub(super) failovers: VecDeque<Failover>,
     /// From the end of the probe that decided until both halves had the verdict.
     pub(super) probe_to_map: Histogram,
+    /// When this process started, in seconds of the Unix epoch.
+    pub(super) started_at: u64,
+    /// How far it is held.
+    pub(super) sandbox: Sandbox,
+    /// Since when servers are up or down.
+    pub(super) history: History,
     /// Whether servers have other addresses that the maps do not have yet.
     pub(super) has_moved: bool,
     /// The generation that the supervisor waits for, until both halves have it.
@@ -126,6 +139,9 @@ impl Running {
             watch: Watch::default(),
             failovers: VecDeque::new(),
             probe_to_map: metrics::latencies(),
+            started_at: UNIX_EPOCH.elapsed().unwrap_or_default().as_secs(),
+            sandbox: Sandbox::default(),
+            history: History::default(),
             has_moved: false,
             unconfirmed: None,
             confirmed: 0,
@@ -146,7 +162,7 @@ impl Running {
         }
         let (registry, live) = self.state_for(model, known)?;
         let logging = model.frontends.iter().map(|frontend| &frontend.log);
-        let sinks = self.sinks.update(logging, log_files, model.global.threads)?;
+        let sinks = self.sinks.update(logging, &model.global.event_logs, log_files, model.global.threads)?;
         let probers = Probers::new(model, self.checker.connectors())?.for_checker(&self.checker, &live);
         let snapshot = l7::Snapshot::with_logs(Arc::clone(model), live, &sinks)?;
         Ok(Next { registry, snapshot, sinks, probers })
@@ -173,6 +189,8 @@ impl Running {
     ) {
         // First, because it publishes who may take traffic: no connection reads the new live state before that.
         self.halves.configure(Arc::clone(model), registry, Arc::clone(snapshot.live()), Instant::now());
+        self.note_standings(&model.backends, Instant::now());
+        self.history.keep(&model.identities().collect());
         self.look_who_drains();
         self.watch.configure(model, Instant::now());
         self.verdicts.update(model, |identity| self.halves.registry.standing(identity).health);
@@ -184,6 +202,7 @@ impl Running {
         self.prove(model, &model.backends);
         self.threads.apply(Arc::new(snapshot), bound(model, listeners));
         self.sinks = sinks;
+        journal().log_to(EventLogger::all(&model.global.event_logs, &self.sinks));
         self.checker.change_to(probers, outcomes);
         self.agents.change_to(model);
     }
@@ -321,10 +340,16 @@ impl Running {
             let connections = what.connections();
             match what {
                 RemovedWhat::Frontend { name, .. } => {
-                    warn!(frontend = name, connections, "the time of a removed frontend is over: cut");
+                    warn!(event = "left", frontend = name, connections, "the time of a removed frontend is over: cut");
                 }
                 RemovedWhat::Server { backend, name, .. } => {
-                    warn!(backend, server = name, connections, "the time of a removed server is over: cut");
+                    warn!(
+                        event = "left",
+                        backend,
+                        server = name,
+                        connections,
+                        "the time of a removed server is over: cut"
+                    );
                 }
             }
         }
@@ -351,6 +376,7 @@ impl Running {
     /// Servers of these backends stand otherwise now: both halves get it.
     fn standings_changed(&mut self, model: &Model, backends: &[&Backend]) {
         self.halves.standings_changed(backends, Instant::now());
+        self.note_standings(backends.iter().copied(), Instant::now());
         self.prove(model, backends.iter().copied());
     }
 
@@ -377,29 +403,23 @@ impl Running {
             let trackers = self.verdicts.trackers(transition.identity).iter();
             let trackers = trackers.map(|(identity, name)| (*identity, name.clone(), transition.to.as_tracked()));
             for (identity, name, health) in iter::once(own).chain(trackers) {
+                let (before, lasted) = (self.halves.registry.standing(identity).health, self.history.server(identity));
+                let lasted = lasted.map_or(0, |spell| spell.age(Instant::now()));
                 if self.halves.registry.set_health(identity, health) {
-                    changed.push((name, transition));
+                    changed.push((name, transition, (before, lasted)));
                 }
             }
         }
-        let names: BTreeSet<_> = changed.iter().map(|(name, _)| name.backend.as_str()).chain(touched.clone()).collect();
+        let names: BTreeSet<_> =
+            changed.iter().map(|(name, ..)| name.backend.as_str()).chain(touched.clone()).collect();
         if names.is_empty() {
             return;
         }
         let model = Arc::clone(&self.halves.model);
         let backends: Vec<_> = names.into_iter().filter_map(|name| model.backend(name)).collect();
         self.standings_changed(&model, &backends);
-        for (ServerName { backend, server }, Transition { to, reason, finished_at, .. }) in changed {
-            let took = finished_at.elapsed();
-            self.probe_to_map.observe(took.as_secs_f64());
-            info!(backend, server, ?to, reason, probe_to_map = ?took, "server changed");
-            if self.failovers.len() == admin::status::FAILOVERS {
-                self.failovers.pop_front();
-            }
-            let micros = |time: Duration| u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
-            let at_us = micros(UNIX_EPOCH.elapsed().unwrap_or_default());
-            let (to, reason, probe_to_map_us) = (*to, reason.clone(), micros(took));
-            self.failovers.push_back(Failover { backend, server, to, reason, at_us, probe_to_map_us });
+        for (name, transition, before) in changed {
+            self.tell(name, transition, before);
         }
     }
 }

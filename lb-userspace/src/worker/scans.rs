@@ -125,7 +125,7 @@ impl Scans {
             let was_drained = std::mem::replace(&mut draining.is_drained, is_unnamed && held == Held::default());
             let Draining { backend, server, is_drained, .. } = draining;
             if *is_drained && !was_drained {
-                info!(backend, server, "drained: no flow of it is left in the kernel half");
+                info!(event = "drained", backend, server, "drained: no flow of it is left in the kernel half");
             }
         }
         halves.counted(census, begun, &forgotten, Instant::now());

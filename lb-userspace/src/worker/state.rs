@@ -5,6 +5,7 @@
 use super::running::Running;
 use crate::{
     admin::status::Failover,
+    events::{Event, KEPT, journal},
     l7::tls::tickets,
     servers::{Proven, Registry, Remembered},
 };
@@ -24,6 +25,8 @@ pub struct State {
     proven: Proven,
     /// The last changes of health.
     failovers: VecDeque<Failover>,
+    /// The last events.
+    events: Vec<Event>,
     /// What clients resume by.
     tickets: Vec<tickets::Kept>,
 }
@@ -37,13 +40,17 @@ impl Running {
             probed: model.identities().filter(|identity| self.was_probed(*identity)).collect(),
             proven: self.proven.clone(),
             failovers: self.failovers.clone(),
+            events: journal().after(0, KEPT),
             tickets: tickets::kept(),
         }
     }
 
     /// Goes on with what another worker knew; to be called before the first configuration.
     pub(super) fn recall(&mut self, state: State) {
-        let State { servers, probed, proven, failovers, tickets } = state;
+        let State { servers, probed, proven, failovers, events, tickets } = state;
+        for event in events {
+            journal().note(event, true);
+        }
         self.halves.registry = Registry::remembering(servers);
         (self.probed, self.proven, self.failovers) = (probed, proven, failovers);
         tickets::recall(tickets);

@@ -1,9 +1,9 @@
 //! Metrics of the kernel half.
 
-use super::{Name, Rows, counters, gauges};
+use super::{Name, Rows, counters, gauges, parts};
 use crate::admin::{
     kernel::{CountersReport, KernelReport},
-    ring::RingReport,
+    ring::{RingReport, ShareReport},
 };
 use prometheus_client::encoding::DescriptorEncoder;
 use std::fmt;
@@ -59,7 +59,16 @@ fn encode_rings(kernel: &KernelReport, encoder: &mut DescriptorEncoder<'_>) -> f
     let name = ("ring_changing_slots", "Slots of the ring that change hands");
     gauges(encoder, name, rows(|ring| ring.changing))?;
     let name = ("ring_tracked_slots", "Slots of which the flow table may know flows");
-    gauges(encoder, name, rows(|ring| ring.tracked))
+    gauges(encoder, name, rows(|ring| ring.tracked))?;
+    let shares = kernel.rings.iter().filter_map(|ring| Some((ring.backend.clone()?, &ring.shares)));
+    let shares = shares.flat_map(|(backend, shares)| {
+        let row =
+            move |share: &ShareReport| ([("backend", backend.clone()), ("server", share.server.clone())], share.share);
+        // A server on its way out has no name any more.
+        shares.iter().filter(|share| !share.server.starts_with('#')).map(row)
+    });
+    let name = ("ring_share_ratio", "Part of the ring's slots that the server has; (none): that nobody has");
+    parts(encoder, name, shares.collect())
 }
 
 fn value(counters: CountersReport, column: usize) -> u64 {

@@ -1,18 +1,20 @@
 //! Scrape: `/metrics` as it is served.
 
+use super::plain;
 use crate::admin::{
     protocol::{Answer, Request},
     socket::Asked,
 };
 use bytes::Bytes;
-use http::{Method, Response, StatusCode, header};
+use http::{HeaderValue, Method, Response, StatusCode, header};
 use http_body_util::Full;
 use hyper::{body::Incoming, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
-use std::{convert::Infallible, io, net::TcpListener as StdListener, sync::Arc, time::Duration};
+use std::{convert::Infallible, io, net::TcpListener as StdListener, rc::Rc, sync::Arc, time::Duration};
 use tokio::{
     net::TcpListener,
-    sync::{Semaphore, mpsc, oneshot},
+    sync::{Mutex, Semaphore, mpsc, oneshot},
+    time::Instant,
 };
 use tracing::debug;
 
@@ -20,12 +22,23 @@ use tracing::debug;
 const PATIENCE: Duration = Duration::from_secs(5);
 /// Scrapers served at once; more wait in the backlog.
 const SCRAPERS: usize = 8;
+/// Longest header of a request in bytes.
+const HEADER: usize = 16 << 10;
+/// Who asks again within this time, or within [`PART`] times what it took, gets the same: who decides of servers is asked for at
+/// most a tenth of its time, however many scrape.
+const FRESH: Duration = Duration::from_millis(100);
+const PART: u32 = 9;
+
+/// What was scraped last.
+#[derive(Default)]
+struct Last(Mutex<Option<(Bytes, Instant)>>);
 
 /// Serves `GET /metrics` until the worker ends.
 pub async fn serve(listener: StdListener, requests: mpsc::Sender<Asked>) -> io::Result<()> {
     listener.set_nonblocking(true)?;
     let listener = TcpListener::from_std(listener)?;
     let slots = Arc::new(Semaphore::new(SCRAPERS));
+    let last = Rc::new(Last::default());
     loop {
         let Ok(slot) = Arc::clone(&slots).acquire_owned().await else { return Ok(()) };
         let (client, _) = match listener.accept().await {
@@ -36,11 +49,11 @@ pub async fn serve(listener: StdListener, requests: mpsc::Sender<Asked>) -> io::
                 continue;
             }
         };
-        let requests = requests.clone();
+        let (requests, last) = (requests.clone(), Rc::clone(&last));
         tokio::task::spawn_local(async move {
-            let service = service_fn(|request| respond(request, requests.clone()));
+            let service = service_fn(|request| respond(request, &requests, &last));
             let mut server = hyper::server::conn::http1::Builder::new();
-            server.timer(TokioTimer::new()).header_read_timeout(PATIENCE).keep_alive(false);
+            server.timer(TokioTimer::new()).header_read_timeout(PATIENCE).keep_alive(false).max_buf_size(HEADER);
             match tokio::time::timeout(PATIENCE, server.serve_connection(TokioIo::new(client), service)).await {
                 Ok(Ok(())) => {}
                 Ok(Err(error)) => debug!(%error, "a scraper went away"),
@@ -53,64 +66,171 @@ pub async fn serve(listener: StdListener, requests: mpsc::Sender<Asked>) -> io::
 
 async fn respond(
     request: http::Request<Incoming>,
-    requests: mpsc::Sender<Asked>,
+    requests: &mpsc::Sender<Asked>,
+    last: &Last,
 ) -> Result<Response<Full<Bytes>>, Infallible> {
-    let plain = |status: StatusCode, text: String| {
+    let answer = |status: StatusCode, text: Bytes| {
         let mut response = Response::new(Full::from(text));
         *response.status_mut() = status;
         response
     };
     if request.uri().path() != "/metrics" {
-        return Ok(plain(StatusCode::NOT_FOUND, "only /metrics is here\n".to_owned()));
+        return Ok(answer(StatusCode::NOT_FOUND, Bytes::from_static(b"only /metrics is here\n")));
     }
     if !matches!(*request.method(), Method::GET | Method::HEAD) {
-        return Ok(plain(StatusCode::METHOD_NOT_ALLOWED, String::new()));
+        let mut response = answer(StatusCode::METHOD_NOT_ALLOWED, Bytes::new());
+        response.headers_mut().insert(header::ALLOW, HeaderValue::from_static("GET, HEAD"));
+        return Ok(response);
     }
-    let (answer, answered) = oneshot::channel();
-    _ = requests.send(Asked { request: Request::Metrics, answer }).await;
-    let Ok(Answer::Ok(serde_json::Value::String(text))) = answered.await else {
-        return Ok(plain(StatusCode::SERVICE_UNAVAILABLE, "the daemon is starting or stopping\n".to_owned()));
+    let Some(text) = last.or_ask(requests).await else {
+        let why = b"the daemon is starting or stopping\n";
+        return Ok(answer(StatusCode::SERVICE_UNAVAILABLE, Bytes::from_static(why)));
     };
-    let mut response = plain(StatusCode::OK, text);
-    let kind = header::HeaderValue::from_static("application/openmetrics-text; version=1.0.0; charset=utf-8");
-    response.headers_mut().insert(header::CONTENT_TYPE, kind);
+    let (text, kind) = if takes_open_metrics(&request) {
+        (text, "application/openmetrics-text; version=1.0.0; charset=utf-8")
+    } else {
+        let older = std::str::from_utf8(&text).map(plain::from_open_metrics).unwrap_or_default();
+        (older.into(), "text/plain; version=0.0.4; charset=utf-8")
+    };
+    let mut response = answer(StatusCode::OK, text);
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
     Ok(response)
+}
+
+/// Prometheus says so; what does not is given the format that everybody reads.
+fn takes_open_metrics(request: &http::Request<Incoming>) -> bool {
+    let all = request.headers().get_all(header::ACCEPT).into_iter().filter_map(|value| value.to_str().ok());
+    all.flat_map(|value| value.split(',')).any(|kind| {
+        let mut parts = kind.split(';').map(str::trim);
+        let is_meant = parts.next().is_some_and(|name| name.eq_ignore_ascii_case("application/openmetrics-text"));
+        is_meant && !parts.any(|part| matches!(part, "q=0" | "q=0.0" | "q=0.00" | "q=0.000"))
+    })
+}
+
+impl Last {
+    /// What was scraped last, if that was just now, else what there is to scrape. One asks at a time, and those that wait for it
+    /// get what it got.
+    async fn or_ask(&self, requests: &mpsc::Sender<Asked>) -> Option<Bytes> {
+        let mut last = self.0.lock().await;
+        let begun = Instant::now();
+        if let Some((text, until)) = &*last
+            && begun < *until
+        {
+            return Some(text.clone());
+        }
+        let (answer, answered) = oneshot::channel();
+        _ = requests.send(Asked { request: Request::Metrics, answer }).await;
+        let Ok(Answer::Ok(serde_json::Value::String(text))) = answered.await else { return None };
+        let (text, now) = (Bytes::from(text), Instant::now());
+        *last = Some((text.clone(), now + FRESH.max((now - begun) * PART)));
+        Some(text)
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::{
+        io::{Read as _, Write as _},
+        net::{SocketAddr, TcpStream},
+        thread::JoinHandle,
+    };
 
-    #[test]
-    fn scrapers_that_say_nothing_do_not_keep_others_out() {
-        use std::io::{Read, Write};
+    const TEXT: &str = "# HELP a A.\n# TYPE a counter\na_total{} 1\n# EOF\n";
+
+    fn scrape(address: SocketAddr, fields: &str) -> String {
+        let mut stream = TcpStream::connect(address).unwrap();
+        stream.write_all(format!("GET /metrics HTTP/1.1\r\nHost: sluice\r\n{fields}\r\n").as_bytes()).unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        answer
+    }
+
+    /// Serves until `scraper`, which is told where, has ended. How often the daemon was asked, and what the scraper says.
+    fn with_daemon<T: Send + 'static>(
+        text: &str,
+        scraper: impl FnOnce(SocketAddr) -> T + Send + 'static,
+    ) -> (usize, T) {
         let listener = StdListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
-        let silent: Vec<_> = (0..SCRAPERS).map(|_| std::net::TcpStream::connect(address).unwrap()).collect();
-        let scraper = std::thread::spawn(move || {
-            let mut stream = std::net::TcpStream::connect(address).unwrap();
-            stream.write_all(b"GET /metrics HTTP/1.1\r\nHost: sluice\r\n\r\n").unwrap();
-            let mut answer = String::new();
-            stream.read_to_string(&mut answer).unwrap();
-            answer
-        });
+        let scraper: JoinHandle<T> = std::thread::spawn(move || scraper(address));
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        tokio::task::LocalSet::new().block_on(&runtime, async {
+        let asked = tokio::task::LocalSet::new().block_on(&runtime, async {
             let (requests, mut requests_in) = mpsc::channel::<Asked>(1);
             tokio::task::spawn_local(serve(listener, requests));
-            let asked = tokio::time::timeout(PATIENCE * 2, requests_in.recv()).await.unwrap().unwrap();
-            asked.answer.send(Answer::Ok("# EOF\n".into())).unwrap();
+            let mut count = 0;
             while !scraper.is_finished() {
-                tokio::time::sleep(Duration::from_millis(10)).await;
+                let wait = tokio::time::timeout(Duration::from_millis(10), requests_in.recv());
+                if let Ok(Some(asked)) = wait.await {
+                    count += 1;
+                    asked.answer.send(Answer::Ok(text.into())).unwrap_or_default();
+                }
             }
+            count
         });
-        let answer = scraper.join().unwrap();
+        (asked, scraper.join().unwrap())
+    }
+
+    #[test]
+    fn whoever_says_so_gets_open_metrics_and_everyone_else_the_older_format() {
+        let (_, answers) = with_daemon(TEXT, |address| {
+            let accept = "Accept: application/openmetrics-text;version=1.0.0;q=0.8,text/plain;version=0.0.4;q=0.5\r\n";
+            let never = "Accept: application/openmetrics-text;q=0, text/plain\r\n";
+            [accept, never, ""].map(|fields| scrape(address, fields))
+        });
+        let kinds =
+            ["application/openmetrics-text; version=1.0.0", "text/plain; version=0.0.4", "text/plain; version=0.0.4"];
+        for (answer, kind) in answers.iter().zip(kinds) {
+            assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "{answer}");
+            assert!(answer.contains(&format!("content-type: {kind}; charset=utf-8\r\n")), "{answer}");
+        }
+        let [open, plain, _] = answers;
+        assert!(open.ends_with("\r\n\r\n".to_owned().as_str()) || open.ends_with(TEXT), "{open}");
+        assert!(plain.ends_with("\r\n\r\n# HELP a_total A.\n# TYPE a_total counter\na_total{} 1\n"), "{plain}");
+    }
+
+    #[test]
+    fn scrapers_that_say_nothing_or_take_nothing_do_not_keep_others_out() {
+        let long = format!("# TYPE a gauge\na{{}} 1\n{}# EOF\n", "# HELP a b\n".repeat(1 << 20));
+        let (_, answer) = with_daemon(&long, |address| {
+            let silent: Vec<_> = (0..SCRAPERS / 2).map(|_| TcpStream::connect(address).unwrap()).collect();
+            let deaf = (SCRAPERS / 2..SCRAPERS).map(|_| {
+                let mut stream = TcpStream::connect(address).unwrap();
+                let accept = "GET /metrics HTTP/1.1\r\nHost: x\r\nAccept: application/openmetrics-text\r\n\r\n";
+                stream.write_all(accept.as_bytes()).unwrap();
+                stream
+            });
+            let deaf: Vec<_> = deaf.collect();
+            let answer = scrape(address, "");
+            drop((silent, deaf));
+            answer
+        });
         assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "{answer}");
-        assert!(
-            answer.contains("content-type: application/openmetrics-text; version=1.0.0; charset=utf-8\r\n"),
-            "{answer}"
-        );
-        assert!(answer.ends_with("\r\n\r\n# EOF\n"), "{answer}");
-        drop(silent);
+        assert!(answer.ends_with("\r\n\r\n# HELP a \n# TYPE a gauge\na{} 1\n"), "{answer}");
+    }
+
+    #[test]
+    fn a_storm_of_scrapers_asks_the_daemon_ten_times_a_second_at_most() {
+        let (asked, (answers, took)) = with_daemon(TEXT, |address| {
+            let begun = Instant::now();
+            let answers = (0..200).filter(|_| scrape(address, "").ends_with("a_total{} 1\n")).count();
+            (answers, begun.elapsed())
+        });
+        assert_eq!(answers, 200);
+        assert!(asked as u128 <= took.as_millis() / FRESH.as_millis() + 1, "{asked} times in {took:?}");
+    }
+
+    #[test]
+    fn a_header_without_end_is_refused() {
+        let (asked, answer) = with_daemon(TEXT, |address| {
+            let mut stream = TcpStream::connect(address).unwrap();
+            stream.write_all(b"GET /metrics HTTP/1.1\r\nX: ").unwrap();
+            let endless = std::iter::repeat_n([b'a'; 4_096], 64);
+            // It may be cut off while we write.
+            endless.into_iter().for_each(|part| stream.write_all(&part).unwrap_or_default());
+            let mut answer = String::new();
+            stream.read_to_string(&mut answer).map(|_| answer).unwrap_or_default()
+        });
+        assert!(asked == 0 && !answer.starts_with("HTTP/1.1 200"), "{answer}");
     }
 }

@@ -73,7 +73,7 @@ pub(crate) struct CaptureForm(pub(crate) Capture);
 pub(crate) struct UniqueIdForm(pub(crate) UniqueId);
 
 /// Reads a table, or the text that its most important key would have.
-fn table_or_text<T: FromToml>(
+pub(super) fn table_or_text<T: FromToml>(
     value: &Spanned<DeValue<'_>>,
     reader: &mut Reader<'_>,
     with: impl FnOnce(Knob<Text>) -> T,

@@ -3,8 +3,9 @@
 use crate::{
     config::read::Word,
     model::{
-        CIPHERS, CIPHERSUITES, CURVES, Cipher, CipherSuite, Curve, DaemonDown, Family, Fragments, HeaderCase, OnEmpty,
-        OnStop, Ping, Proto, QuorumDown, RetryOn, Reuse, SendProxy, TlsVersion, Track, acl::expression::Moment,
+        CIPHERS, CIPHERSUITES, CURVES, Cipher, CipherSuite, Curve, DaemonDown, Family, Fragments, HeaderCase,
+        MetricNames, OnEmpty, OnStop, Ping, Proto, QuorumDown, RetryOn, Reuse, SendProxy, TlsVersion, Track,
+        acl::expression::Moment,
     },
 };
 use lb_common::{Forward, Protocol};
@@ -123,6 +124,11 @@ impl Word for DaemonDown {
 impl Word for OnStop {
     const WHAT: &'static str = "a way to stop";
     const WORDS: &'static [(&'static str, Self)] = &[("detach", Self::Detach), ("keep", Self::Keep)];
+}
+
+impl Word for MetricNames {
+    const WHAT: &'static str = "whose names metrics may have";
+    const WORDS: &'static [(&'static str, Self)] = &[("sluice", Self::Sluice), ("haproxy", Self::Haproxy)];
 }
 
 /// `on` of a rule.

@@ -1,6 +1,6 @@
 //! `[global]`.
 
-use super::range;
+use super::{event_log::event_logs, range};
 use crate::{
     config::{
         error::Diagnostic,
@@ -8,7 +8,7 @@ use crate::{
         read::{Knob, OneOrMany},
         text::Text,
     },
-    model::{Global, global::CONTROL_SOCKET},
+    model::{Global, MetricNames, global::CONTROL_SOCKET},
 };
 use lb_common::hash::HashKey;
 use std::{collections::BTreeSet, ops::RangeInclusive, path::PathBuf, time::Duration};
@@ -45,6 +45,8 @@ pub(super) fn global(typed: Option<&Typed>, cpus: usize, out: &mut Vec<Diagnosti
             out,
         ),
         metrics: typed.metrics.value().copied(),
+        metrics_names: metrics_names(typed, out),
+        event_logs: event_logs(&typed.event_log, out),
         flow_timeout_tcp: flow_timeout(&typed.flow_timeout_tcp, "flow_timeout_tcp", FLOW_TIMEOUT_TCP, out),
         flow_timeout_udp: flow_timeout(&typed.flow_timeout_udp, "flow_timeout_udp", FLOW_TIMEOUT_UDP, out),
         track_budget: range::number(&typed.track_budget, "track_budget", TRACK_BUDGETS, TRACK_BUDGET, out),
@@ -74,6 +76,26 @@ fn max_memory(knob: &Knob<Size>, out: &mut Vec<Diagnostic>) -> Option<u64> {
         out.push(Diagnostic::error(typed.span, "`max_memory` must be at least 64MiB"));
     }
     Some(bytes)
+}
+
+/// By which names metrics are exported, each once.
+fn metrics_names(typed: &Typed, out: &mut Vec<Diagnostic>) -> Vec<MetricNames> {
+    let Some(given) = typed.metrics_names.given() else { return vec![MetricNames::Sluice] };
+    let OneOrMany(names) = &given.value;
+    if names.is_empty() {
+        out.push(Diagnostic::error(given.span, "`metrics_names` must name at least one: `sluice` or `haproxy`"));
+    }
+    if typed.metrics.is_absent() {
+        out.push(Diagnostic::warning(given.span, "`metrics_names` has no effect without `metrics`"));
+    }
+    let mut all: Vec<MetricNames> = Vec::new();
+    for name in names {
+        if all.contains(&name.value) {
+            out.push(Diagnostic::error(name.span, "these names are asked for twice"));
+        }
+        all.push(name.value);
+    }
+    all
 }
 
 fn flow_timeout(knob: &Knob<Duration>, key: &str, default: Duration, out: &mut Vec<Diagnostic>) -> Duration {

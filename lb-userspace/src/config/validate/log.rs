@@ -4,7 +4,10 @@ use super::range;
 use crate::{
     config::{
         error::Diagnostic,
-        file::{Capture as TypedCapture, CaptureForm, Defaults, FramingWord, Frontend, Log as Typed, LogSkip, Mode},
+        file::{
+            Capture as TypedCapture, CaptureForm, Defaults, Facility, FramingWord, Frontend, Level, Log as Typed,
+            LogSkip, Mode,
+        },
         read::{Knob, OneOrMany},
         source::{At, Span},
         suggest::{did_you_mean, listed},
@@ -67,13 +70,14 @@ fn one(typed: &Typed, span: Span, mode: Option<Mode>, inherited: bool, out: &mut
     let target = typed.to.value().and_then(|to| target(to, out));
     let (is_json, format) = format(&typed.format, mode, inherited, out);
     let target = target?;
-    let framing = framing(typed, &target, out);
+    let Typed { framing, facility, level, error_level, .. } = typed;
+    let framing = Around { framing, facility, level, error_level, levels: (INFO, None) }.framing(&target, out);
     let (lengths, default) = if is_json { (JSON_LENGTHS, JSON_LENGTH) } else { (LENGTHS, LENGTH) };
     let length = range::number(&typed.length, "length", lengths, default, out).into();
     Some(Log { target, format: format?, framing, length })
 }
 
-fn target(to: &Text, out: &mut Vec<Diagnostic>) -> Option<Target> {
+pub(super) fn target(to: &Text, out: &mut Vec<Diagnostic>) -> Option<Target> {
     let (kind, rest) = to.value.split_once(':').unwrap_or((&to.value, ""));
     let path = || Some(PathBuf::from(rest)).filter(|_| rest.starts_with('/') && !rest.contains('\0') && rest.len() > 1);
     let (target, help) = match kind {
@@ -141,23 +145,36 @@ fn fault(typed: &Text, FormatError { at, fault }: &FormatError) -> Diagnostic {
     }
 }
 
-fn framing(typed: &Typed, target: &Target, out: &mut Vec<Diagnostic>) -> Framing {
-    let default = if target.is_stream() { FramingWord::Raw } else { FramingWord::Syslog(Dialect::Local) };
-    match typed.framing.or(default) {
-        FramingWord::Syslog(dialect) => {
-            let level = typed.level.value().map_or(INFO, |level| level.0);
-            let error_level = typed.error_level.value().map_or(level, |level| level.0);
-            Framing::Syslog { dialect, facility: typed.facility.value().map_or(LOCAL0, |it| it.0), level, error_level }
-        }
-        FramingWord::Raw => {
-            let levels = [("level", &typed.level), ("error_level", &typed.error_level)];
-            let levels = levels.into_iter().filter_map(|(key, knob)| Some((key, knob.given()?.span)));
-            let facility = typed.facility.given().map(|given| ("facility", given.span));
-            for (key, span) in facility.into_iter().chain(levels) {
-                let error = Diagnostic::error(span, format!("`{key}` has no meaning in lines that are `raw`"));
-                out.push(error.help("framing = \"rfc5424\" puts lines into messages of syslog"));
+/// What stands around lines, as typed.
+pub(super) struct Around<'a> {
+    pub(super) framing: &'a Knob<FramingWord>,
+    pub(super) facility: &'a Knob<Facility>,
+    pub(super) level: &'a Knob<Level>,
+    pub(super) error_level: &'a Knob<Level>,
+    /// What the two levels are where they are not typed; `None`: the second is as the first.
+    pub(super) levels: (u8, Option<u8>),
+}
+
+impl Around<'_> {
+    pub(super) fn framing(&self, target: &Target, out: &mut Vec<Diagnostic>) -> Framing {
+        let default = if target.is_stream() { FramingWord::Raw } else { FramingWord::Syslog(Dialect::Local) };
+        match self.framing.or(default) {
+            FramingWord::Syslog(dialect) => {
+                let level = self.level.value().map_or(self.levels.0, |level| level.0);
+                let error_level = self.error_level.value().map(|level| level.0).or(self.levels.1).unwrap_or(level);
+                let facility = self.facility.value().map_or(LOCAL0, |it| it.0);
+                Framing::Syslog { dialect, facility, level, error_level }
             }
-            Framing::Raw
+            FramingWord::Raw => {
+                let levels = [("level", self.level), ("error_level", self.error_level)];
+                let levels = levels.into_iter().filter_map(|(key, knob)| Some((key, knob.given()?.span)));
+                let facility = self.facility.given().map(|given| ("facility", given.span));
+                for (key, span) in facility.into_iter().chain(levels) {
+                    let error = Diagnostic::error(span, format!("`{key}` has no meaning in lines that are `raw`"));
+                    out.push(error.help("framing = \"rfc5424\" puts lines into messages of syslog"));
+                }
+                Framing::Raw
+            }
         }
     }
 }

@@ -288,10 +288,10 @@ impl Task {
     fn complain(&mut self) {
         let unresolved = self.report.borrow().unresolved.clone();
         for server in unresolved.difference(&self.missed) {
-            tracing::warn!(%server, "no frame reaches this server: no route, a link that is down, or no answer to ARP or neighbour solicitation; its packets are dropped");
+            tracing::warn!(event = "next_hop", %server, "no frame reaches this server: no route, a link that is down, or no answer to ARP or neighbour solicitation; its packets are dropped");
         }
         for server in self.missed.difference(&unresolved) {
-            tracing::info!(%server, "frames reach this server again, or it is no longer configured");
+            tracing::info!(event = "next_hop", %server, "frames reach this server again, or it is no longer configured");
         }
         self.missed = unresolved;
     }

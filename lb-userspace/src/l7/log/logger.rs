@@ -1,7 +1,7 @@
 //! Logger: what a frontend logs, how, and where to.
 
 use super::{
-    Pen, Sinks,
+    CUT, Pen, Sinks,
     captured::Captures,
     frame::header,
     line::{Around, line},
@@ -11,9 +11,6 @@ use super::{
 };
 use crate::model::log::{Format, Log, Logging};
 use std::sync::Arc;
-
-/// What ends a line that was cut.
-const CUT: &[u8] = b"...";
 
 /// The access log of a frontend. There is none for one that logs nothing.
 #[derive(Debug)]

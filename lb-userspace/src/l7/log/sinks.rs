@@ -7,7 +7,7 @@ use super::{
     sink::{Sink, lock},
     writer,
 };
-use crate::model::log::{Format, Log, Logging, Target};
+use crate::model::log::{EventFormat, EventLog, Format, Logging, Target};
 use std::{
     collections::BTreeMap,
     io, mem,
@@ -50,16 +50,20 @@ impl Sinks {
     pub(crate) fn update<'a>(
         &self,
         frontends: impl Iterator<Item = &'a Logging>,
+        events: &'a [EventLog],
         files: BTreeMap<PathBuf, OwnedFd>,
         threads: usize,
     ) -> io::Result<Self> {
         let process = Process::this();
         let mut next: BTreeMap<Target, Arc<Handle>> = BTreeMap::new();
-        for Log { target, format, framing, .. } in frontends.flat_map(|logging| &logging.targets) {
+        let frontends = frontends.flat_map(|logging| &logging.targets);
+        let requests = frontends.map(|log| (&log.target, log.framing, log.format == Format::Json));
+        let events = events.iter().map(|log| (&log.target, log.framing, log.format == EventFormat::Json));
+        for (target, framing, json) in requests.chain(events) {
             if next.contains_key(target) {
                 continue;
             }
-            let style = Style { process: process.clone(), framing: *framing, json: *format == Format::Json };
+            let style = Style { process: process.clone(), framing, json };
             let handle = if let Some(known) = self.0.get(target) {
                 *lock(&known.sink.style) = style;
                 Arc::clone(known)

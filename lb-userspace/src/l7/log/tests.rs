@@ -66,7 +66,8 @@ fn capture(name: &str) -> Capture {
 
 /// What a frontend logs of it, as one message. Times of day are in the zone of the host.
 fn message(logging: &Logging, record: &Record<'_>) -> String {
-    let sinks = Sinks::default().update([logging].into_iter(), std::collections::BTreeMap::new(), 1).expect("sinks");
+    let sinks =
+        Sinks::default().update([logging].into_iter(), &[], std::collections::BTreeMap::new(), 1).expect("sinks");
     let logger = Logger::new(logging, &sinks).expect("a logger");
     let mut pen = Pen::new(0);
     logger.message(&logging.targets[0], &mut pen, record, !record.is_normal());

@@ -28,6 +28,8 @@ pub(crate) fn model(frontends: Vec<Frontend>, backends: Vec<Backend>) -> Model {
         stop_timeout: LONG,
         hard_stop_after: None,
         metrics: None,
+        metrics_names: vec![crate::model::MetricNames::Sluice],
+        event_logs: Vec::new(),
         flow_timeout_tcp: Duration::from_hours(1),
         flow_timeout_udp: Duration::from_mins(3),
         track_budget: 20_000,

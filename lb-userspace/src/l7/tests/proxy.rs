@@ -83,7 +83,7 @@ impl Proxy {
         };
         let listeners = sockets.into_iter().flat_map(|sockets| sockets.into_iter().enumerate().map(bound));
         let logging = model.frontends.iter().map(|frontend| &frontend.log);
-        let sinks = Sinks::default().update(logging, BTreeMap::new(), count).expect("sinks");
+        let sinks = Sinks::default().update(logging, &[], BTreeMap::new(), count).expect("sinks");
         let snapshot = Snapshot::with_logs(Arc::clone(&model), Arc::clone(&live), &sinks).expect("snapshot");
         threads.apply(Arc::new(snapshot), listeners.collect());
         Self { threads, address, live, model, _sinks: sinks }

@@ -182,7 +182,9 @@ impl Kernel {
         self.fresh.settle();
         match attach::detach_others(&self.pins, interfaces) {
             Ok(others) if others.is_empty() => {}
-            Ok(others) => info!(interfaces = ?others, "detached: the configuration no longer names them"),
+            Ok(others) => {
+                info!(event = "detach", interfaces = ?others, "detached: the configuration no longer names them");
+            }
             Err(error) => error!(error = format!("{:#}", anyhow::Error::from(error)), "cannot detach"),
         }
         if let Err(error) = self.pins.stale().and_then(|stale| self.pins.remove(&stale)) {

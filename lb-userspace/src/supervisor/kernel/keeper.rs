@@ -108,7 +108,7 @@ impl Task {
         match &now {
             _ if now == *before => {}
             Ok(attached) => announce(attached),
-            Err(error) => error!(interface = name, error, "XDP does not run any more; trying again"),
+            Err(error) => error!(event = "detach", interface = name, error, "XDP does not run any more; trying again"),
         }
         now
     }
@@ -116,9 +116,11 @@ impl Task {
 
 fn announce(Attached { interface, mode, adopted, .. }: &Attached) {
     match mode {
-        Mode::Native => info!(interface, adopted, "XDP runs in the driver"),
+        Mode::Native => info!(event = "attach", interface, mode = "native", adopted, "XDP runs in the driver"),
         Mode::Generic => warn!(
+            event = "attach",
             interface,
+            mode = "generic",
             adopted,
             "XDP RUNS IN GENERIC MODE: the driver of this interface has no native XDP, and every packet costs many times \
              more"

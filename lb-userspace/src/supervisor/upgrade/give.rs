@@ -38,9 +38,9 @@ impl Supervisor {
             }
         };
         if report.done {
-            info!(warnings = report.report, "another binary has taken over");
+            info!(event = "upgrade", warnings = report.report, "another binary has taken over");
         } else {
-            error!(error = report.report, "no upgrade; this binary goes on");
+            error!(event = "upgrade", error = report.report, "no upgrade; this binary goes on");
         }
         if wanted.is_answered {
             self.report(&ToWorker::Upgraded, &report).await;
@@ -53,7 +53,7 @@ impl Supervisor {
         binary::check(path)?;
         self.check_confirmed()?;
         let mut successor = Successor::start(path, &self.options)?;
-        info!(binary = %path.display(), pid = successor.pid, "upgrading");
+        info!(event = "upgrade", binary = %path.display(), pid = successor.pid, "upgrading");
         let handed_over = timeout(UPGRADE_TIMEOUT, self.hand_over(&mut successor, wanted.drop_flows)).await;
         let late = |_late| Err(anyhow!("the new binary was not ready within {UPGRADE_TIMEOUT:?}"));
         match handed_over.unwrap_or_else(late) {
@@ -177,6 +177,7 @@ impl Supervisor {
     pub(in crate::supervisor) async fn retire(mut self, signals: &mut Signals) {
         let within = self.configuration.model.global.hard_stop_after;
         info!(?within, "retiring");
+        self.relay().await;
         self.kernel = None;
         let gone: Vec<SocketAddr> = self.successor.take().unwrap_or_default();
         let told = async {

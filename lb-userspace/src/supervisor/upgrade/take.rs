@@ -89,7 +89,7 @@ impl Supervisor {
         if let Some(why) = reply.refused {
             bail!(why);
         }
-        info!(from = greeting.version, "taking over");
+        info!(event = "upgrade", from = greeting.version, to = env!("CARGO_PKG_VERSION"), "taking over");
         match Self::take(&line, parent, options, &greeting).await {
             Ok(supervisor) => Ok(supervisor),
             Err(error) => {

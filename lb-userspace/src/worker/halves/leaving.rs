@@ -52,7 +52,7 @@ impl Halves {
             .collect();
         for leaving in left.values() {
             let (backend, server, address) = (&leaving.backend, &leaving.server, leaving.address);
-            info!(backend, server, %address, "a removed server has left: no flow of it is left in the kernel half");
+            info!(event = "left", backend, server, %address, "a removed server has left: no flow of it is left in the kernel half");
         }
         self.have_gone(&left.into_keys().collect())
     }
@@ -67,7 +67,7 @@ impl Halves {
             let flows = self.census.as_ref().map_or_else(Held::default, |(census, _)| census.held_by(id));
             let (backend, server, address) = (&leaving.backend, &leaving.server, leaving.address);
             let (flows, within) = (u64::from(flows.flows) + u64::from(flows.connections), leaving.within);
-            warn!(backend, server, %address, flows, drain_timeout = ?within, "a removed server has left: its time is over");
+            warn!(event = "left", backend, server, %address, flows, drain_timeout = ?within, "a removed server has left: its time is over");
             over.insert(identity);
         }
         self.have_gone(&over);

@@ -4,6 +4,7 @@
 //! Programs that check servers may need anything, so theirs is a list of what is refused. What is refused fails with EPERM.
 //! A call of another architecture (32 bits) ends the process: its numbers mean something else.
 
+use super::Hold;
 use libc::c_long;
 use seccompiler::{
     BackendError, BpfProgram, SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompFilter,
@@ -19,8 +20,8 @@ type Condition = (u8, SeccompCmpOp, u64);
 type Compiled<T> = Result<T, BackendError>;
 
 /// From now on this process makes only the calls that the worker needs, which is process number `own`.
-pub(super) fn keep_to_those_of_the_worker(own: u32) {
-    apply("the worker", programs_of_the_worker(own));
+pub(super) fn keep_to_those_of_the_worker(own: u32) -> Hold {
+    apply("the worker", programs_of_the_worker(own))
 }
 
 /// From now on this process, and what it starts, may not load programs into the kernel, look into other processes, mount, or
@@ -29,13 +30,19 @@ pub(super) fn refuse_those_of_no_check() {
     apply("the runner of checks", programs_of_checks());
 }
 
-fn apply(who: &str, programs: Compiled<[BpfProgram; 2]>) {
+fn apply(who: &str, programs: Compiled<[BpfProgram; 2]>) -> Hold {
     let applied = programs
         .map_err(seccompiler::Error::from)
         .and_then(|programs| programs.iter().try_for_each(|program| apply_filter_all_threads(program)));
     match applied {
-        Ok(()) => debug!(who, "system calls are filtered"),
-        Err(error) => warn!(who, %error, "system calls are not filtered: this kernel cannot"),
+        Ok(()) => {
+            debug!(who, "system calls are filtered");
+            Hold::Whole
+        }
+        Err(error) => {
+            warn!(who, %error, "system calls are not filtered: this kernel cannot");
+            Hold::None
+        }
     }
 }
 

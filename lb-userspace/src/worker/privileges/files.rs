@@ -1,6 +1,7 @@
 //! Landlock: what a process without rights may still do to files, ports and processes of others. The worker, which is given
 //! all that it needs as descriptors, may do nothing.
 
+use super::Hold;
 use landlock::{
     ABI, Access as _, AccessFs, AccessNet, RestrictionStatus, Ruleset, RulesetAttr as _, RulesetError, RulesetStatus,
     Scope,
@@ -12,17 +13,23 @@ const KNOWN: ABI = ABI::V6;
 
 /// From now on the calling thread, and those that it starts, open no file, listen on no TCP port, and reach no abstract
 /// socket and no process from outside. Where the kernel knows less of it, that is said, and the rest holds.
-pub(super) fn close() {
+pub(super) fn close() -> Hold {
     match restrict() {
-        Ok(RestrictionStatus { ruleset: RulesetStatus::FullyEnforced, .. }) => debug!("Landlock holds the worker"),
+        Ok(RestrictionStatus { ruleset: RulesetStatus::FullyEnforced, .. }) => {
+            debug!("Landlock holds the worker");
+            Hold::Whole
+        }
         Ok(RestrictionStatus { ruleset: RulesetStatus::PartiallyEnforced, landlock, .. }) => {
             info!(?landlock, "this kernel's Landlock knows less than all: the worker is held as far as it goes");
+            Hold::Part
         }
         Ok(RestrictionStatus { ruleset: RulesetStatus::NotEnforced, landlock, .. }) => {
             warn!(?landlock, "this kernel has no Landlock: the worker is held by its user and its system calls alone");
+            Hold::None
         }
         Err(error) => {
             warn!(%error, "Landlock cannot be used: the worker is held by its user and its system calls alone");
+            Hold::None
         }
     }
 }

@@ -18,10 +18,12 @@ impl Running {
             Ok(found) => found,
             Err(error) => return error,
         };
+        let from = self.halves.registry.standing(known.identity(backend)).admin;
         if self.halves.registry.set_admin(known.identity(backend), admin, By::Operator) {
             self.look_who_drains();
             self.standings_changed(&model, &[found]);
-            info!(backend, server, ?admin, "administrative state changed");
+            let left = self.halves.registry.takers(found).count();
+            info!(event = "admin", by = "operator", backend, server, %from, to = %admin, left, "administrative state changed");
         }
         said(backend, server, &admin)
     }
@@ -36,9 +38,10 @@ impl Running {
         if !weight.may_be(known, &found.balance) {
             return Answer::Error(STATIC.to_owned());
         }
+        let from = self.halves.registry.weight(known.identity(backend), known.weight);
         if self.halves.registry.set_weight(known.identity(backend), known, weight, By::Operator) {
             self.standings_changed(&model, &[found]);
-            info!(backend, server, %weight, "weight changed");
+            info!(event = "weight", by = "operator", backend, server, from, to = %weight, "weight changed");
         }
         let now = self.halves.registry.weight(known.identity(backend), known.weight);
         said(backend, server, &format_args!("weight {now} (configured: {})", known.weight))
@@ -57,18 +60,19 @@ impl Running {
         let (identity, registry) = (heard.identity, &mut self.halves.registry);
         let (of, name) = (&backend.name, &server.name);
         let (mut has_changed, mut warning) = (false, None);
+        let from = registry.standing(identity).admin;
         if let Some(admin) = *admin
             && registry.set_admin(identity, admin, By::Agent)
         {
             has_changed = true;
-            info!(backend = of, server = name, ?admin, "administrative state changed by the agent");
+            info!(event = "admin", by = "agent", backend = of, server = name, %from, to = %admin, "administrative state changed");
         }
         if let Some(weight) = *weight {
             if !weight.may_be(server, &backend.balance) {
                 warning = Some(STATIC.to_owned());
             } else if registry.set_weight(identity, server, weight, By::Agent) {
                 has_changed = true;
-                debug!(backend = of, server = name, %weight, "weight changed by the agent");
+                debug!(event = "weight", by = "agent", backend = of, server = name, to = %weight, "weight changed by the agent");
             }
             if warning.is_none()
                 && weight.of(server.weight) == 0

@@ -33,7 +33,7 @@ struct Scene {
 impl Scene {
     fn new(target: Target) -> Self {
         let logging = logging([log(target, "%ST %U")]);
-        let sinks = Sinks::default().update([&logging].into_iter(), BTreeMap::new(), 2).expect("sinks");
+        let sinks = Sinks::default().update([&logging].into_iter(), &[], BTreeMap::new(), 2).expect("sinks");
         let logger = Logger::new(&logging, &sinks).expect("a logger");
         Self { logging, sinks, logger, pen: Pen::new(0) }
     }
@@ -188,12 +188,12 @@ fn a_reload_keeps_the_queue_and_its_counters_and_what_is_not_named_any_more_ends
     let both = logging([log(target(&kept), "a"), log(target(&gone), "b")]);
     let open = |path: &Path| (path.to_owned(), outlet::open(path).expect("a file"));
     let files = BTreeMap::from([open(&kept), open(&gone)]);
-    let sinks = Sinks::default().update([&both].into_iter(), files, 1).expect("sinks");
+    let sinks = Sinks::default().update([&both].into_iter(), &[], files, 1).expect("sinks");
     let logger = Logger::new(&both, &sinks).expect("a logger");
     let mut pen = Pen::new(0);
     logger.log(&mut pen, &record());
     let one = logging([log(target(&kept), "c")]);
-    let next = sinks.update([&one].into_iter(), BTreeMap::new(), 1).expect("sinks");
+    let next = sinks.update([&one].into_iter(), &[], BTreeMap::new(), 1).expect("sinks");
     drop(sinks);
     // A request of before the reload ends after it.
     logger.log(&mut pen, &record());
