@@ -6,6 +6,7 @@ mod detach;
 mod events;
 mod explain;
 mod flows;
+mod import;
 mod manual;
 mod maps;
 mod plan;
@@ -100,6 +101,22 @@ enum Verb {
         config: Config,
         #[command(flatten)]
         daemon: Daemon,
+    },
+    /// Make a configuration of HAProxy's one of ours
+    ///
+    /// It keeps comments and order, and says HAProxy's defaults where ours differ. What cannot be carried over, what changes, and
+    /// what is good to know is named with file and line on standard error; what is left out stands in the result as a comment.
+    /// `sluice check` takes the result, as far as the files are there that it names.
+    ///
+    /// Exit status: 0: all of it means the same; 1: there are differences, and the result is written all the same; 2: it could not
+    /// be read or written, or the command line is wrong.
+    Import {
+        /// Files of HAProxy's, in the order in which it reads them; `-` is standard input
+        #[arg(required = true, value_name = "FILE")]
+        files: Vec<PathBuf>,
+        /// Where the configuration is written, a file that is not there yet. Default: standard output
+        #[arg(long, short = 'o', value_name = "FILE")]
+        output: Option<PathBuf>,
     },
     /// Take up the changed configuration, whole or not at all
     Reload {
@@ -334,6 +351,7 @@ pub fn main() -> ExitCode {
             let question = Question { client: from, destination: to, sni, method, target, fields };
             explain::run(&daemon, &config.config, frontend.as_deref(), &question)
         }
+        Verb::Import { files, output } => Ok(import::run(&files, output.as_deref())),
         Verb::Reload { only, confirm, daemon } => server::reload(&daemon, only, confirm),
         Verb::Confirm { daemon } => server::confirm(&daemon),
         Verb::Plan { config, exit_code, daemon, pins } => plan::run(&daemon, &config.config, &pins.pins, exit_code),

@@ -17,6 +17,7 @@ pub mod units;
 
 mod disk;
 mod source;
+mod alone;
 mod suggest;
 mod text;
 mod address;
@@ -28,6 +29,7 @@ mod validate;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use alone::refusals;
 pub use bundle::{Bundle, CollectError, ConfigFile, PemFile, collect};
 pub(crate) use bundle::{certificate_paths, collect_certificates, collect_files};
 pub use error::{Diagnostic, Diagnostics, Format, Severity};
@@ -70,4 +72,10 @@ pub fn load(bundle: &Bundle) -> Result<Loaded, Diagnostics> {
 pub fn parse(text: &str) -> Result<Loaded, Diagnostics> {
     let file = ConfigFile { path: "sluice.toml".to_owned(), text: text.to_owned() };
     load(&Bundle { files: vec![file], cpus: 1, ..Bundle::default() })
+}
+
+/// The words of an ACL or a condition.
+#[cfg(test)]
+pub(crate) fn words_of(text: &str) -> Option<Vec<String>> {
+    acl::words_of(text)
 }

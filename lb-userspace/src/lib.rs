@@ -17,4 +17,5 @@ pub mod supervisor;
 pub mod worker;
 pub mod runner;
 pub mod admin;
+pub mod import;
 pub mod cli;

@@ -56,6 +56,7 @@ mod control;
 mod exec;
 mod access_log;
 mod examples;
+mod imported;
 mod keepalived;
 mod quorum;
 mod databases;

@@ -98,3 +98,10 @@ fn parse_words(all: &[Word], text: &Text, known: &Known<'_>, out: &mut Vec<Diagn
     let text = all.iter().map(|word| word.value.as_str()).collect::<Vec<_>>().join(" ");
     Ok(Acl { text: text.into(), expression, test })
 }
+
+/// The words of a text, without their places.
+#[cfg(test)]
+pub(crate) fn words_of(text: &str) -> Option<Vec<String>> {
+    let words = words(&Text::fixed(text, Span::default())).ok()?;
+    Some(words.into_iter().map(|word| word.value).collect())
+}

@@ -198,7 +198,7 @@ fn environment(files: &[ConfigFile]) -> BTreeMap<String, Secret> {
 }
 
 /// What `file` names as certificates, authorities and revocation lists.
-fn named_certificates(file: &File) -> Vec<&str> {
+pub(super) fn named_certificates(file: &File) -> Vec<&str> {
     let frontends = file.frontend.value().into_iter().flat_map(|named| &named.0);
     let binds = frontends.filter_map(|(_, frontend)| frontend.bind.value()).flat_map(|OneOrMany(binds)| binds);
     let mut many = Vec::new();
@@ -219,7 +219,7 @@ fn named_certificates(file: &File) -> Vec<&str> {
 }
 
 /// What `file` names as error files.
-fn named_error_files(file: &File) -> Vec<&str> {
+pub(super) fn named_error_files(file: &File) -> Vec<&str> {
     let frontends = file.frontend.value().into_iter().flat_map(|named| &named.0).map(|(_, it)| &it.errorfile);
     let backends = file.backend.value().into_iter().flat_map(|named| &named.0).map(|(_, it)| &it.errorfile);
     let defaults = file.defaults.value().map(|defaults| &defaults.errorfile);
