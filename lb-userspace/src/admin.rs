@@ -10,3 +10,5 @@ pub mod flows;
 pub mod kernel;
 pub mod metrics;
 pub mod plan;
+pub mod rows;
+pub mod runtime;

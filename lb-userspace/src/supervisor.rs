@@ -22,6 +22,7 @@ mod runner;
 mod reload;
 mod renewal;
 mod signals;
+mod stats_sockets;
 pub mod trial;
 pub mod upgrade;
 
@@ -32,7 +33,7 @@ use crate::{
         message::{Interface, Part},
         to_memory_file,
     },
-    model::{Global, global::CONTROL_SOCKET},
+    model::{Global, Level, global::CONTROL_SOCKET},
     plan::desired::NextHops,
     preflight,
 };
@@ -48,6 +49,7 @@ use pulse::Pulse;
 use relay::Relay;
 use runner::Runner;
 use signals::{Signals, Word};
+use stats_sockets::StatsSockets;
 use std::{
     collections::VecDeque,
     io::{self, Write},
@@ -139,6 +141,7 @@ struct Supervisor {
     listeners: Listeners,
     control: UnixListener,
     metrics: Option<TcpListener>,
+    stats: StatsSockets,
     worker: Worker,
     runner: Runner,
     /// Reloads that the worker has asked for and that are not answered yet, in the order of asking.
@@ -170,6 +173,7 @@ struct Opened {
     listeners: Listeners,
     control: UnixListener,
     metrics: Option<TcpListener>,
+    stats: StatsSockets,
     worker: Worker,
     runner: Runner,
     addresses: Option<OwnedFd>,
@@ -210,19 +214,24 @@ impl Supervisor {
         let mut runner = Runner::default();
         runner.follow(&[&configuration.model], global, None).await?;
         let kernel = kernel::start(&configuration.model).await?;
-        let (control, worker) = match open_control(global).and_then(|control| Ok((control, spawn(&options, global)?))) {
+        let open = || {
+            let control = open_control(global)?;
+            let stats = StatsSockets::open(&global.stats_sockets, Vec::new(), |_| {})?;
+            Ok((control, stats, spawn(&options, global)?))
+        };
+        let (control, stats, worker) = match open() {
             Ok(opened) => opened,
             Err(error) => {
                 undo(kernel).await;
                 return Err(error);
             }
         };
-        let opened = Opened { kernel, listeners, control, metrics, worker, runner, addresses: None, lock };
+        let opened = Opened { kernel, listeners, control, metrics, stats, worker, runner, addresses: None, lock };
         Ok(Self::new(options, configuration, 1, opened))
     }
 
     fn new(options: Options, configuration: Configuration, generation: u64, opened: Opened) -> Self {
-        let Opened { kernel, listeners, control, metrics, worker, runner, addresses, lock } = opened;
+        let Opened { kernel, listeners, control, metrics, stats, worker, runner, addresses, lock } = opened;
         let notify = Notify::from_environment();
         Self {
             relay: Relay::new(options.single_process),
@@ -234,6 +243,7 @@ impl Supervisor {
             listeners,
             control,
             metrics,
+            stats,
             worker,
             runner,
             reloads_asked: VecDeque::new(),
@@ -340,7 +350,11 @@ impl Supervisor {
     /// Lets a worker answer operators and scrapers.
     async fn open_doors(&self) -> anyhow::Result<()> {
         let owner = rustix::process::geteuid().as_raw();
-        self.worker.send(&ToWorker::ControlSocket { owner }, &[self.control.as_fd()]).await?;
+        let control = ToWorker::ControlSocket { owner, others: Level::User };
+        self.worker.send(&control, &[self.control.as_fd()]).await?;
+        for (message, socket) in self.stats.messages(owner) {
+            self.worker.send(&message, &[socket]).await?;
+        }
         if let Some(metrics) = &self.metrics {
             self.worker.send(&ToWorker::MetricsSocket, &[metrics.as_fd()]).await?;
         }
@@ -503,7 +517,8 @@ fn spawn(options: &Options, global: &Global) -> anyhow::Result<Worker> {
 
 fn open_control(global: &Global) -> anyhow::Result<UnixListener> {
     let path = &global.control_socket;
-    admin::socket::bind(path).with_context(|| format!("cannot make the control socket {}", path.display()))
+    admin::socket::bind(path, admin::socket::Rights::OWNER)
+        .with_context(|| format!("cannot make the control socket {}", path.display()))
 }
 
 fn bind_metrics(address: SocketAddr) -> anyhow::Result<TcpListener> {

@@ -17,12 +17,14 @@ pub mod state;
 mod scans;
 mod watch;
 pub mod reports;
+mod rows;
+mod runtime;
 
 use crate::{
     admin::{
         self,
         protocol::{Answer, Request},
-        socket::Asked,
+        socket::{Access, Asked},
     },
     channel::{
         Channel, ChannelError, ToSupervisor, ToWorker, from_memory_file,
@@ -256,9 +258,10 @@ impl Worker {
                 self.given.listeners.entry(address).or_default().extend(descriptors.drain(..).map(TcpListener::from));
             }
             ToWorker::LogFiles { paths, again } => self.take_log_files(paths.into_iter().zip(descriptors), again),
-            ToWorker::ControlSocket { owner } => {
+            ToWorker::ControlSocket { owner, others } => {
                 let listener = UnixListener::from(descriptors.pop().context("no control socket")?);
-                let serve = admin::socket::serve(listener, owner, self.requests.clone());
+                let access = Access { owner, others };
+                let serve = admin::socket::serve(listener, access, self.requests.clone());
                 self.doors.push(tokio::task::spawn_local(serve).abort_handle());
             }
             ToWorker::MetricsSocket => {
@@ -402,6 +405,7 @@ impl Worker {
                 self.confirm_waits.push_back(waits);
                 self.tell(&ToSupervisor::Confirm).await?;
             }
+            Request::Runtime { words } => answer(waits, self.command(&words).await?),
             Request::Server { backend, server, admin } => answer(waits, running.set_admin(&backend, &server, admin)),
             Request::Weight { backend, server, weight } => {
                 answer(waits, running.set_weight(&backend, &server, weight));

@@ -53,6 +53,7 @@ mod verbs;
 mod certificates;
 mod names;
 mod control;
+mod runtime_api;
 mod exec;
 mod access_log;
 mod examples;

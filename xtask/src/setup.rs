@@ -20,7 +20,7 @@ struct Tool {
     purpose: &'static str,
 }
 
-const TOOLS: [Tool; 31] = [
+const TOOLS: [Tool; 33] = [
     Tool { program: "cc", package: "gcc libc6-dev", purpose: "build" },
     Tool { program: "ip", package: "iproute2", purpose: "network tests" },
     Tool { program: "ethtool", package: "ethtool", purpose: "network tests" },
@@ -42,6 +42,8 @@ const TOOLS: [Tool; 31] = [
     Tool { program: CRYPTOGRAPHY, package: "python3-cryptography", purpose: "network tests" },
     Tool { program: "haproxy", package: "haproxy", purpose: "comparisons" },
     Tool { program: "promtool", package: "prometheus", purpose: "tests" },
+    Tool { program: "hatop", package: "hatop", purpose: "network tests" },
+    Tool { program: "prometheus-haproxy-exporter", package: "prometheus-haproxy-exporter", purpose: "network tests" },
     Tool { program: "keepalived", package: "keepalived", purpose: "network tests" },
     Tool { program: "systemd-analyze", package: "systemd", purpose: "network tests" },
     Tool { program: "dpkg-shlibdeps", package: "dpkg-dev", purpose: "network tests" },

@@ -1,5 +1,6 @@
 //! What the command line asks over the control socket: one line of JSON each way, one request a connection.
 
+use super::runtime::command::find;
 use crate::{
     channel::message::Part,
     events::Event,
@@ -9,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use std::{path::PathBuf, time::Duration};
 
 /// Longest request in bytes.
-pub const REQUEST_LIMIT: u64 = 64 << 10;
+pub const REQUEST_LIMIT: usize = 64 << 10;
 
 /// A verb and its arguments.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
@@ -74,6 +75,11 @@ pub enum Request {
         /// In place of the configured one.
         weight: Weight,
     },
+    /// A command of the [runtime API](super::runtime); answered by what it answers, which is JSON if one of the words is `json`.
+    Runtime {
+        /// Its words.
+        words: Vec<String>,
+    },
 }
 
 impl Request {
@@ -81,6 +87,7 @@ impl Request {
     pub fn changes_something(&self) -> bool {
         match self {
             Self::Status | Self::Ready { .. } | Self::Metrics | Self::Events { .. } => false,
+            Self::Runtime { words } => find(words).is_some_and(|(verb, _)| verb.changes_something()),
             Self::Outline
             | Self::Reload { .. }
             | Self::Try { .. }
@@ -112,4 +119,17 @@ pub enum Answer {
     Ok(serde_json::Value),
     /// Why not.
     Error(String),
+}
+
+impl Answer {
+    /// Text that is JSON as what it says.
+    #[must_use]
+    pub fn parsed(self) -> Self {
+        match self {
+            Self::Ok(serde_json::Value::String(text)) => {
+                Self::Ok(serde_json::from_str(&text).unwrap_or(serde_json::Value::String(text)))
+            }
+            other @ (Self::Ok(_) | Self::Error(_)) => other,
+        }
+    }
 }

@@ -1,18 +1,59 @@
-//! The control socket: who may ask, and one request after the other on its way to the worker's loop.
+//! The control socket, and those of `stats_socket`: who may ask, and one request after the other on its way to the worker's loop.
+//! Two dialects are spoken there: one line of JSON each way ([`protocol`](super::protocol)), which begins with `{`, and the
+//! [runtime API](super::runtime).
 
-use super::protocol::{Answer, NO_REQUEST, REQUEST_LIMIT, Request};
-use std::{io, os::unix::net::UnixListener as StdListener, path::Path, time::Duration};
+use super::{
+    protocol::{Answer, NO_REQUEST, REQUEST_LIMIT, Request},
+    runtime::{
+        Level, command,
+        session::{self, Peer},
+    },
+};
+use rustix::fs::Mode;
+use socket2::{Domain, SockAddr, Socket, Type};
+use std::{
+    cell::{Cell, RefCell},
+    collections::BTreeMap,
+    io,
+    os::unix::net::UnixListener as StdListener,
+    path::Path,
+    rc::Rc,
+    sync::Arc,
+    time::Duration,
+};
 use tokio::{
     io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
-    net::{UnixListener, UnixStream},
-    sync::{mpsc, oneshot},
+    net::{
+        UnixListener, UnixStream,
+        unix::{OwnedReadHalf, OwnedWriteHalf},
+    },
+    sync::{Notify, Semaphore, mpsc, oneshot},
+    time::timeout,
 };
 use tracing::{debug, info, warn};
 
-/// A client that does not send its request, or take its answer, within this time is cut.
+/// A client that does not send its request, or take its answer, within this time is cut. Of long answers each part has it.
 const SILENCE: Duration = Duration::from_secs(5);
-/// Clients served at once; more wait in the backlog.
-const CLIENTS: usize = 16;
+/// Clients served at once. Who comes then takes the place of the one that has been silent for longest; where all are being
+/// answered, it waits in the backlog.
+const CLIENTS: usize = 32;
+/// Bytes of an answer that a client has to take within [`SILENCE`].
+const PART: usize = 64 << 10;
+
+/// Who may do what on a socket.
+#[derive(Clone, Copy, Debug)]
+pub struct Access {
+    /// The user that started the daemon: that and root may do everything.
+    pub owner: u32,
+    /// What the others may that can connect.
+    pub others: Level,
+}
+
+impl Access {
+    fn level(self, uid: u32) -> Level {
+        if uid == 0 || uid == self.owner { Level::Admin } else { self.others }
+    }
+}
 
 /// A request on its way to the worker's loop, and the way back for its answer.
 #[derive(Debug)]
@@ -23,31 +64,68 @@ pub struct Asked {
     pub answer: oneshot::Sender<Answer>,
 }
 
-/// Makes the listening socket at `path`, in place of one that a dead daemon left there. Only its owner and root may
-/// connect, so that nobody else can keep the operator waiting; [`serve`] looks at the peer's credentials besides.
-pub fn bind(path: &Path) -> io::Result<StdListener> {
-    use std::os::unix::fs::{FileTypeExt, PermissionsExt};
+/// Who may connect to a socket, as the file system has it.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Rights {
+    /// chmod(2).
+    pub mode: u32,
+    /// Its owner; `None`: who makes it.
+    pub user: Option<u32>,
+    /// Its group; `None`: that of who makes it.
+    pub group: Option<u32>,
+}
+
+impl Rights {
+    /// Those of the control socket: nobody but its owner and root, so that nobody else can keep the operator waiting. [`serve`]
+    /// looks at the peer's credentials besides.
+    pub const OWNER: Self = Self { mode: 0o600, user: None, group: None };
+}
+
+/// Clients that wait to be accepted.
+const BACKLOG: i32 = 1_024;
+
+/// Makes the listening socket at `path`, in place of one that a dead daemon left there. It is there from the beginning as it is to
+/// be: until then it has another name.
+pub fn bind(path: &Path, rights: Rights) -> io::Result<StdListener> {
+    use std::os::unix::fs::{FileTypeExt, PermissionsExt, chown};
     if let Some(parent) = path.parent() {
         std::fs::create_dir_all(parent)?;
     }
     match std::fs::symlink_metadata(path) {
-        Ok(found) if found.file_type().is_socket() => std::fs::remove_file(path)?,
+        Ok(found) if found.file_type().is_socket() => {}
         Ok(_) => return Err(io::Error::new(io::ErrorKind::AlreadyExists, "something that is no socket is there")),
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}
         Err(error) => return Err(error),
     }
-    let listener = StdListener::bind(path)?;
-    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600))?;
-    listener.set_nonblocking(true)?;
-    Ok(listener)
+    let mut before = path.as_os_str().to_owned();
+    before.push(".new");
+    match std::fs::remove_file(&before) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        Ok(()) | Err(_) => {}
+    }
+    let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
+    // What is bound then has at most that, whatever the umask: nobody else can connect meanwhile.
+    rustix::fs::fchmod(&socket, Mode::RUSR | Mode::WUSR)?;
+    socket.bind(&SockAddr::unix(&before)?)?;
+    let named = || {
+        socket.listen(BACKLOG)?;
+        chown(&before, rights.user, rights.group)?;
+        std::fs::set_permissions(&before, std::fs::Permissions::from_mode(rights.mode))?;
+        std::fs::rename(&before, path)
+    };
+    if let Err(error) = named() {
+        std::fs::remove_file(&before)?;
+        return Err(error);
+    }
+    socket.set_nonblocking(true)?;
+    Ok(StdListener::from(socket))
 }
 
-/// Serves clients until `requests` closes. `owner` is the user that started the daemon.
-pub async fn serve(listener: StdListener, owner: u32, requests: mpsc::Sender<Asked>) -> io::Result<()> {
+/// Serves clients until `requests` closes.
+pub async fn serve(listener: StdListener, access: Access, requests: mpsc::Sender<Asked>) -> io::Result<()> {
     let listener = UnixListener::from_std(listener)?;
-    let slots = std::sync::Arc::new(tokio::sync::Semaphore::new(CLIENTS));
+    let (slots, silent) = (Arc::new(Semaphore::new(CLIENTS)), Rc::new(Silent::default()));
     loop {
-        let Ok(slot) = std::sync::Arc::clone(&slots).acquire_owned().await else { return Ok(()) };
         let (client, _) = match listener.accept().await {
             Ok(accepted) => accepted,
             Err(error) => {
@@ -56,9 +134,13 @@ pub async fn serve(listener: StdListener, owner: u32, requests: mpsc::Sender<Ask
                 continue;
             }
         };
-        let requests = requests.clone();
+        if slots.available_permits() == 0 {
+            silent.send_one_away();
+        }
+        let Ok(slot) = Arc::clone(&slots).acquire_owned().await else { return Ok(()) };
+        let (requests, silent) = (requests.clone(), Rc::clone(&silent));
         tokio::task::spawn_local(async move {
-            if let Err(error) = converse(client, owner, &requests).await {
+            if let Err(error) = converse(client, access, silent, requests).await {
                 debug!(%error, "a client of the control socket went away");
             }
             drop(slot);
@@ -66,45 +148,157 @@ pub async fn serve(listener: StdListener, owner: u32, requests: mpsc::Sender<Ask
     }
 }
 
-async fn converse(client: UnixStream, owner: u32, requests: &mpsc::Sender<Asked>) -> io::Result<()> {
+/// Clients that are waited for, by how long they have been.
+#[derive(Default)]
+struct Silent {
+    clients: RefCell<BTreeMap<u64, Rc<Notify>>>,
+    last: Cell<u64>,
+}
+
+impl Silent {
+    fn send_one_away(&self) {
+        if let Some((_, client)) = self.clients.borrow_mut().pop_first() {
+            client.notify_one();
+        }
+    }
+
+    /// What a client says, unless its place is given to another meanwhile.
+    async fn hear<T>(&self, said: impl Future<Output = io::Result<T>>) -> io::Result<T> {
+        let (number, away) = (self.last.get() + 1, Rc::new(Notify::new()));
+        self.last.set(number);
+        self.clients.borrow_mut().insert(number, Rc::clone(&away));
+        let heard = tokio::select! {
+            heard = said => heard,
+            () = away.notified() => Err(io::Error::other("others have come since it was heard last")),
+        };
+        self.clients.borrow_mut().remove(&number);
+        heard
+    }
+}
+
+/// A connection of a client.
+struct Connection {
+    reader: BufReader<OwnedReadHalf>,
+    writer: OwnedWriteHalf,
+    silent: Rc<Silent>,
+    requests: mpsc::Sender<Asked>,
+    uid: u32,
+    /// `None`: it is of another namespace of processes.
+    pid: Option<i32>,
+}
+
+/// Which dialect a client speaks is seen by its first byte.
+async fn converse(
+    client: UnixStream,
+    access: Access,
+    silent: Rc<Silent>,
+    requests: mpsc::Sender<Asked>,
+) -> io::Result<()> {
     let peer = client.peer_cred()?;
     let (uid, pid) = (peer.uid(), peer.pid());
-    let (reader, mut writer) = client.into_split();
-    let mut line = String::new();
-    let mut reader = BufReader::new(reader.take(REQUEST_LIMIT));
-    tokio::time::timeout(SILENCE, reader.read_line(&mut line)).await??;
-    let answer = match serde_json::from_str::<Request>(&line) {
-        Err(error) => Answer::Error(format!("{NO_REQUEST}: {error}")),
-        Ok(request) if !permitted(&request, uid, owner) => {
-            warn!(event = "asked", uid, pid, ?request, "refused over the control socket");
-            Answer::Error(format!(
-                "permission denied: only root and the user who started the daemon may do that, and you are user {uid}"
-            ))
-        }
-        Ok(request) => {
-            if request.changes_something() {
-                info!(event = "asked", uid, pid, ?request, "asked over the control socket");
-            }
-            ask(request, requests).await
-        }
-    };
-    let mut text = serde_json::to_vec(&answer)?;
-    text.push(b'\n');
-    tokio::time::timeout(SILENCE, writer.write_all(&text)).await?
-}
-
-/// Whether `uid` may ask that of a daemon that `owner` started.
-fn permitted(request: &Request, uid: u32, owner: u32) -> bool {
-    !request.changes_something() || uid == owner || uid == 0
-}
-
-async fn ask(request: Request, requests: &mpsc::Sender<Asked>) -> Answer {
-    let stopping = || Answer::Error("the daemon is stopping".to_owned());
-    let (answer, answered) = oneshot::channel();
-    if requests.send(Asked { request, answer }).await.is_err() {
-        return stopping();
+    let (reader, writer) = client.into_split();
+    let mut connection = Connection { reader: BufReader::new(reader), writer, silent, requests, uid, pid };
+    let first = connection.first_byte().await?;
+    if first == Some(b'{') {
+        return connection.answer_json(access.level(uid)).await;
     }
-    answered.await.unwrap_or_else(|_closed| stopping())
+    match connection.line(session::SILENCE).await? {
+        Some(line) => session::converse(&mut connection, access.level(uid), line).await,
+        None => Ok(()),
+    }
+}
+
+impl Connection {
+    async fn first_byte(&mut self) -> io::Result<Option<u8>> {
+        let filled = timeout(session::SILENCE, self.silent.hear(self.reader.fill_buf()));
+        Ok(filled.await??.first().copied())
+    }
+
+    /// A line with its end, if that has come, of at most so many bytes; shorter ones without it are the last.
+    async fn read_line(&mut self, limit: usize, within: Duration) -> io::Result<Vec<u8>> {
+        let mut line = Vec::new();
+        let mut bounded = (&mut self.reader).take(limit as u64);
+        timeout(within, self.silent.hear(bounded.read_until(b'\n', &mut line))).await??;
+        Ok(line)
+    }
+
+    async fn write(&mut self, text: &[u8]) -> io::Result<()> {
+        for part in text.chunks(PART) {
+            timeout(SILENCE, self.writer.write_all(part)).await??;
+        }
+        Ok(())
+    }
+
+    /// One line of JSON each way.
+    async fn answer_json(&mut self, level: Level) -> io::Result<()> {
+        let line = self.read_line(REQUEST_LIMIT, SILENCE).await?;
+        let uid = self.uid;
+        let answer = match serde_json::from_slice::<Request>(&line) {
+            Err(error) => Answer::Error(format!("{NO_REQUEST}: {error}")),
+            Ok(request) if !permitted(&request, level) => {
+                warn!(event = "asked", uid, pid = self.pid, ?request, "refused over the control socket");
+                Answer::Error(format!(
+                    "permission denied: only root and the user who started the daemon may do that, and you are user {uid}"
+                ))
+            }
+            Ok(request) => {
+                let is_json = matches!(&request, Request::Runtime { words } if words.iter().any(|word| word == "json"));
+                let answer = self.ask_worker(request).await;
+                if is_json { answer.parsed() } else { answer }
+            }
+        };
+        let mut text = serde_json::to_vec(&answer)?;
+        text.push(b'\n');
+        self.write(&text).await
+    }
+
+    async fn ask_worker(&self, request: Request) -> Answer {
+        if request.changes_something() {
+            info!(event = "asked", uid = self.uid, pid = self.pid, ?request, "asked over the control socket");
+        }
+        let stopping = || Answer::Error("the daemon is stopping".to_owned());
+        let (answer, answered) = oneshot::channel();
+        if self.requests.send(Asked { request, answer }).await.is_err() {
+            return stopping();
+        }
+        answered.await.unwrap_or_else(|_closed| stopping())
+    }
+}
+
+impl Peer for Connection {
+    async fn line(&mut self, within: Duration) -> io::Result<Option<Vec<u8>>> {
+        let mut line = self.read_line(session::LONGEST_LINE, within).await?;
+        // What has no end is no line: the client has gone, or it is too long.
+        if line.pop() != Some(b'\n') {
+            return Ok(None);
+        }
+        line.pop_if(|last| *last == b'\r');
+        Ok(Some(line))
+    }
+
+    fn has_more(&self) -> bool {
+        !self.reader.buffer().is_empty()
+    }
+
+    async fn answer(&mut self, text: String) -> io::Result<()> {
+        self.write(text.as_bytes()).await
+    }
+
+    async fn ask(&mut self, words: Vec<String>) -> String {
+        match self.ask_worker(Request::Runtime { words }).await {
+            Answer::Ok(serde_json::Value::String(text)) | Answer::Error(text) => text,
+            Answer::Ok(other) => other.to_string(),
+        }
+    }
+}
+
+/// Whether that may be asked at that level.
+fn permitted(request: &Request, level: Level) -> bool {
+    if let Request::Runtime { words } = request {
+        // What is not known is answered by words that say so.
+        return command::find(words).is_none_or(|(verb, rest)| verb.level(rest) <= level);
+    }
+    !request.changes_something() || level == Level::Admin
 }
 
 #[cfg(test)]
@@ -112,10 +306,7 @@ mod tests {
     use super::*;
     use crate::servers::Admin;
     use std::path::PathBuf;
-    use tokio::{
-        task::LocalSet,
-        time::{Instant, timeout},
-    };
+    use tokio::{task::LocalSet, time::Instant};
 
     /// Serves a socket for as long as `asking` runs; whatever is asked is answered with `answer`.
     fn with_daemon<F: Future<Output = ()>>(owner: u32, answer: &str, asking: impl FnOnce(PathBuf) -> F) {
@@ -125,7 +316,8 @@ mod tests {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         LocalSet::new().block_on(&runtime, async {
             let (requests, mut requests_in) = mpsc::channel::<Asked>(1);
-            tokio::task::spawn_local(serve(bind(&path).unwrap(), owner, requests));
+            let access = Access { owner, others: Level::User };
+            tokio::task::spawn_local(serve(bind(&path, Rights::OWNER).unwrap(), access, requests));
             tokio::task::spawn_local(async move {
                 while let Some(asked) = requests_in.recv().await {
                     asked.answer.send(answer.clone()).unwrap_or_default();
@@ -147,7 +339,7 @@ mod tests {
     fn a_request_is_answered_by_one_line_and_nonsense_by_an_error() {
         with_daemon(0, "well", async |path| {
             assert_eq!(ask(&path, b"{\"verb\":\"status\"}\n").await, "{\"ok\":\"well\"}\n");
-            for wrong in [&b"\n"[..], b"{}\n", b"{\"verb\":\"explode\"}\n"] {
+            for wrong in [&b"{\n"[..], b"{}\n", b"{\"verb\":\"explode\"}\n"] {
                 let answer = ask(&path, wrong).await;
                 assert!(answer.starts_with("{\"error\":\"not a request"), "{answer}");
             }
@@ -157,19 +349,56 @@ mod tests {
     #[test]
     fn a_request_without_end_is_cut_at_the_limit() {
         with_daemon(0, "well", async |path| {
-            let endless = vec![b' '; usize::try_from(REQUEST_LIMIT).unwrap()];
-            assert!(ask(&path, &endless).await.starts_with("{\"error\""));
+            assert!(ask(&path, &vec![b'{'; REQUEST_LIMIT]).await.starts_with("{\"error\""));
+            assert_eq!(ask(&path, &vec![b'x'; session::LONGEST_LINE]).await, "", "cut without a word, as HAProxy does");
         });
     }
 
     #[test]
     fn only_root_and_the_owner_change_something() {
-        let asks = |owner, uid| permitted(&Request::Reload { only: None }, uid, owner);
-        assert!(asks(7, 7) && asks(7, 0) && asks(0, 0));
-        assert!(!asks(7, 8) && !asks(0, 8));
+        let level = |owner, uid| Access { owner, others: Level::User }.level(uid);
+        assert_eq!([level(7, 7), level(7, 0), level(0, 0)], [Level::Admin; 3]);
+        assert_eq!([level(7, 8), level(0, 8)], [Level::User; 2]);
         let server = Request::Server { backend: String::new(), server: String::new(), admin: Admin::Maint };
-        assert!(!permitted(&server, 8, 7));
-        assert!(permitted(&Request::Status, 8, 7) && permitted(&Request::Metrics, 8, 7));
+        for changing in [Request::Reload { only: None }, server] {
+            assert!(permitted(&changing, Level::Admin) && !permitted(&changing, Level::Operator));
+        }
+        assert!(permitted(&Request::Status, Level::User) && permitted(&Request::Metrics, Level::User));
+        let say = |words: &str| Request::Runtime { words: words.split(' ').map(str::to_owned).collect() };
+        assert!(permitted(&say("show stat"), Level::User) && !permitted(&say("show sess"), Level::User));
+        assert!(!permitted(&say("clear counters all"), Level::Operator));
+    }
+
+    #[test]
+    fn the_first_byte_tells_the_dialect() {
+        with_daemon(0, "well\n", async |path| {
+            let mut client = UnixStream::connect(&path).await.unwrap();
+            client.write_all(b"prompt\r\nshow info; show version\r\nquit\r\n").await.unwrap();
+            let mut answer = String::new();
+            client.read_to_string(&mut answer).await.unwrap();
+            assert_eq!(answer, "\n> well\n\n> well\n\n> ");
+            let line = b"{\"verb\":\"runtime\",\"words\":[\"show\",\"version\"]}\n";
+            assert_eq!(ask(&path, line).await, "{\"ok\":\"well\\n\"}\n");
+        });
+    }
+
+    #[test]
+    fn a_thousand_silent_clients_keep_nobody_out() {
+        with_daemon(0, "well\n", async |path| {
+            let begun = Instant::now();
+            let mut silent = Vec::new();
+            for _ in 0..1_000 {
+                silent.push(UnixStream::connect(&path).await.unwrap());
+                tokio::task::yield_now().await;
+            }
+            let mut answer = String::new();
+            let mut client = UnixStream::connect(&path).await.unwrap();
+            client.write_all(b"show info\n").await.unwrap();
+            client.read_to_string(&mut answer).await.unwrap();
+            assert_eq!(answer, "well\n\n");
+            assert!(begun.elapsed() < session::SILENCE, "it waited for the others: {:?}", begun.elapsed());
+            drop(silent);
+        });
     }
 
     #[test]
@@ -192,11 +421,14 @@ mod tests {
     fn what_a_dead_daemon_left_is_replaced_and_nothing_else() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("sluice.sock");
-        drop(bind(&path).unwrap());
-        bind(&path).unwrap();
+        drop(bind(&path, Rights::OWNER).unwrap());
+        bind(&path, Rights { mode: 0o640, ..Rights::OWNER }).unwrap();
+        let mode = std::os::unix::fs::PermissionsExt::mode(&std::fs::metadata(&path).unwrap().permissions());
+        assert_eq!(mode & 0o7777, 0o640);
+        assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 1, "it has had another name");
         let file = directory.path().join("sluice.toml");
         std::fs::write(&file, "precious").unwrap();
-        assert_eq!(bind(&file).unwrap_err().kind(), io::ErrorKind::AlreadyExists);
+        assert_eq!(bind(&file, Rights::OWNER).unwrap_err().kind(), io::ErrorKind::AlreadyExists);
         assert_eq!(std::fs::read_to_string(&file).unwrap(), "precious");
     }
 }

@@ -1,6 +1,7 @@
 //! What supervisor and worker say to each other. Descriptors travel beside a message, in the order named here.
 
 use crate::events::Event;
+use crate::model::Level;
 use lb_common::RingId;
 use serde::{Deserialize, Serialize};
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
@@ -34,10 +35,12 @@ pub enum ToWorker {
         /// They were opened again: lines go on in these at once. Otherwise they are for the configuration that comes next.
         again: bool,
     },
-    /// The control socket, listening; one descriptor.
+    /// The control socket or a stats socket, listening; one descriptor.
     ControlSocket {
         /// The user that started the daemon, who may change things beside root.
         owner: u32,
+        /// What the others may who can connect.
+        others: Level,
     },
     /// The metrics socket, listening; one descriptor.
     MetricsSocket,

@@ -13,6 +13,7 @@ mod log;
 mod resolvers;
 mod rule;
 mod size;
+mod stats_socket;
 mod tls;
 mod words;
 
@@ -34,6 +35,7 @@ pub(crate) use log::{
 pub(crate) use resolvers::Resolvers;
 pub(crate) use rule::{Auth, NameValue, Redirect, Replace, ReplacePath, Return, Rule, User, Userlist};
 pub(crate) use size::Size;
+pub(crate) use stats_socket::{StatsSocket, StatsSocketForm};
 pub(crate) use tls::{ServerTls, Tls};
 pub(crate) use words::{Marked, MarkedUp, Mode, ResolveOpts, RetryWord, ServerVerify, Verify};
 
@@ -81,6 +83,9 @@ table! {
         exec_user: Text,
         /// The control socket, as HAProxy's `stats socket`. Default: "/run/sluice/sluice.sock".
         control_socket: Text,
+        /// Sockets of the runtime API beside it, for those who may not do everything: a path, a table, or some of them; HAProxy's
+        /// `stats socket`. Default: none.
+        stats_socket: OneOrMany<StatsSocketForm>,
         /// Where maps and links are pinned, a directory below a BPF file system. Default: "/sys/fs/bpf/sluice".
         pin_dir: Text,
         /// Threads that serve connections, 1 to 1024, as HAProxy's `nbthread`. Default: one a CPU.
@@ -168,6 +173,7 @@ table! {
 pub const TABLES: &[(&str, &[KnobDoc])] = &[
     ("global", Global::KNOBS),
     ("global.event_log", EventLog::KNOBS),
+    ("global.stats_socket", StatsSocket::KNOBS),
     ("defaults", Defaults::KNOBS),
     ("resolvers", Resolvers::KNOBS),
     ("frontend.NAME", Frontend::KNOBS),

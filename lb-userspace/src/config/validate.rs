@@ -21,6 +21,7 @@ mod pressure;
 mod quorum;
 mod range;
 mod resolvers;
+mod stats_socket;
 mod rule;
 mod tls;
 mod track;

@@ -229,6 +229,9 @@ impl Probers {
     }
 }
 
+/// As good as never.
+const NEVER: Duration = Duration::from_hours(24 * 365);
+
 async fn probe_forever<F: Future<Output = (Finding, Option<Wire>)>>(
     (identity, task): (u64, u64),
     (address, check): (SocketAddr, Check),
@@ -280,6 +283,7 @@ fn interval(check: &Check, pace: Pace) -> Duration {
     match pace {
         Pace::Fast => check.fast_interval,
         Pace::Steady => check.interval,
+        Pace::Never => NEVER,
         Pace::Down => check.down_interval.mul_f64(1.0 - JITTER + 2.0 * JITTER * fastrand::f64()),
     }
 }

@@ -38,6 +38,31 @@ pub enum Code {
     SocketError,
 }
 
+/// HAProxy's description of a code (`check_desc`, `agent_desc`).
+pub fn description(code: &str) -> &'static str {
+    match code {
+        "INI" => "Initializing",
+        "CHECKED" => "No status change",
+        "HANA" => "Health analyze",
+        "SOCKERR" => "Socket error",
+        "L4OK" => "Layer4 check passed",
+        "L4TOUT" => "Layer4 timeout",
+        "L4CON" => "Layer4 connection problem",
+        "L6OK" => "Layer6 check passed",
+        "L6TOUT" => "Layer6 timeout",
+        "L6RSP" => "Layer6 invalid response",
+        "L7TOUT" => "Layer7 timeout",
+        "L7RSP" => "Layer7 invalid response",
+        "L7OK" => "Layer7 check passed",
+        "L7OKC" => "Layer7 check conditionally passed",
+        "L7STS" => "Layer7 wrong status",
+        "PROCERR" => "External check error",
+        "PROCTOUT" => "External check timeout",
+        "PROCOK" => "External check passed",
+        _ => "Unknown",
+    }
+}
+
 /// What a code means for the server.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Meaning {

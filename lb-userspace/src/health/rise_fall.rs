@@ -26,6 +26,8 @@ pub enum Pace {
     Steady,
     /// It is down, and no probe says otherwise.
     Down,
+    /// Not before something else is said: HAProxy's `disable health`.
+    Never,
 }
 
 impl RiseFall {
@@ -70,6 +72,12 @@ impl RiseFall {
             }
         }
         self.verdict()
+    }
+
+    /// Goes on from where all probes would have said the same.
+    #[must_use]
+    pub fn said(self, up: bool) -> Self {
+        Self { health: if up { self.best() } else { 0 }, new: false, ..self }
     }
 
     /// Leaves that many failures to go, if there are not fewer: the last one takes the server down.

@@ -37,6 +37,8 @@ struct Judged {
     observe: Option<Observe>,
     /// The next probe is wanted early, whatever the counter says.
     hurry: bool,
+    /// No probe is wanted.
+    rests: bool,
     last: Option<Report>,
     failures: u64,
     downs: u64,
@@ -48,6 +50,8 @@ struct Said {
     is_down: bool,
     last: Option<LastWord>,
     silences: u64,
+    /// What it says does not count.
+    rests: bool,
 }
 
 /// The end of the last question to an agent.
@@ -126,7 +130,7 @@ impl Verdicts {
     /// the server cannot be blamed is remembered as the last one and counts neither way.
     pub fn record(&mut self, outcome: &Outcome) -> Option<Transition> {
         let judged = self.servers.get_mut(&outcome.identity)?;
-        let counter = judged.counter.as_mut()?;
+        let counter = judged.counter.as_mut().filter(|_| !judged.rests)?;
         judged.last = Some(outcome.report.clone());
         judged.hurry = false;
         let meaning = match outcome.report.finding.code.meaning() {
@@ -154,7 +158,7 @@ impl Verdicts {
     pub fn heard(&mut self, heard: &Heard, warning: Option<&str>) -> Option<Transition> {
         let Heard { identity, outcome, took, finished_at, .. } = heard;
         let judged = self.servers.get_mut(identity)?;
-        let agent = judged.agent.as_mut()?;
+        let agent = judged.agent.as_mut().filter(|agent| !agent.rests)?;
         let said = match outcome {
             AgentOutcome::Silent(finding) => {
                 agent.silences += 1;
@@ -219,6 +223,49 @@ impl Verdicts {
         up * 100 >= servers().count() * floor as usize
     }
 
+    /// The operator says how a server is that is checked: probes go on from there.
+    pub fn say(&mut self, identity: u64, to: Health, reason: &str, now: Instant) -> Option<Transition> {
+        let judged = self.servers.get_mut(&identity)?;
+        judged.counter = judged.counter.map(|counter| counter.said(to.serves()));
+        judged.checked = to;
+        judged.settle(identity, || reason.to_owned(), now)
+    }
+
+    /// The operator says in the place of its agent whether a server is down.
+    pub fn say_for_agent(&mut self, identity: u64, is_down: bool, reason: &str, now: Instant) -> Option<Transition> {
+        let judged = self.servers.get_mut(&identity)?;
+        judged.agent.as_mut()?.is_down = is_down;
+        if judged.counter.is_none() && !is_down {
+            judged.checked = Health::Up;
+        }
+        judged.settle(identity, || reason.to_owned(), now)
+    }
+
+    /// Has probes of a server rest, or go on.
+    pub fn rest(&mut self, identity: u64, rests: bool) {
+        if let Some(judged) = self.servers.get_mut(&identity) {
+            (judged.rests, judged.hurry) = (rests, !rests);
+        }
+    }
+
+    /// Has what the agent of a server says not count, or count again.
+    pub fn rest_agent(&mut self, identity: u64, rests: bool) {
+        if let Some(agent) = self.servers.get_mut(&identity).and_then(|judged| judged.agent.as_mut()) {
+            agent.rests = rests;
+        }
+    }
+
+    /// Whether probes of a server rest.
+    pub fn rests(&self, identity: u64) -> bool {
+        self.servers.get(&identity).is_some_and(|judged| judged.rests)
+    }
+
+    /// Whether what the agent of a server says does not count.
+    pub fn agent_rests(&self, identity: u64) -> bool {
+        let agent = self.servers.get(&identity).and_then(|judged| judged.agent.as_ref());
+        agent.is_some_and(|agent| agent.rests)
+    }
+
     /// The servers that become what that one becomes.
     pub fn trackers(&self, identity: u64) -> &[(u64, ServerName)] {
         self.trackers.get(&identity).map_or(&[], Vec::as_slice)
@@ -234,7 +281,15 @@ impl Verdicts {
     /// How soon the next probe of a server is wanted.
     pub fn pace(&self, identity: u64) -> Pace {
         let judged = self.servers.get(&identity);
-        let pace = |judged: &Judged| if judged.hurry { Some(Pace::Fast) } else { judged.counter.map(RiseFall::pace) };
+        let pace = |judged: &Judged| {
+            if judged.rests {
+                Some(Pace::Never)
+            } else if judged.hurry {
+                Some(Pace::Fast)
+            } else {
+                judged.counter.map(RiseFall::pace)
+            }
+        };
         judged.and_then(pace).unwrap_or(Pace::Steady)
     }
 
@@ -251,7 +306,7 @@ impl Verdicts {
 
     /// What is known of a server's agent.
     pub fn agent(&self, identity: u64) -> Option<AgentRecord<'_>> {
-        let Said { is_down, last, silences } = self.servers.get(&identity)?.agent.as_ref()?;
+        let Said { is_down, last, silences, .. } = self.servers.get(&identity)?.agent.as_ref()?;
         Some(AgentRecord { last: last.as_ref(), silences: *silences, is_down: *is_down })
     }
 }
@@ -268,6 +323,7 @@ impl Judged {
             agent: Some(Said { is_down, ..Said::default() }),
             observe: None,
             hurry: false,
+            rests: false,
             last: None,
             failures: 0,
             downs: 0,

@@ -3,6 +3,7 @@
 use super::{
     acl::{Connection, Payload, Scene},
     balance::Flow,
+    io,
     numbers::Counted,
     own::Own,
     snapshot::FrontendRoute,
@@ -138,6 +139,11 @@ impl Client {
     /// Whether it came by TLS.
     pub(super) const fn is_secure(&self) -> bool {
         self.tls.is_some()
+    }
+
+    /// Where its bytes are counted.
+    pub(super) fn counted(&self) -> (io::Counted, usize) {
+        (io::Counted::Frontend(Arc::clone(&self.live)), self.thread.index)
     }
 
     /// What this thread counts of its frontend.

@@ -2,7 +2,7 @@
 
 use super::{
     balance::{Flow, Tried},
-    io::Io,
+    io::{Counted, Io},
     proxy_protocol, scarce,
     snapshot::BackendRoute,
     threads::Thread,
@@ -36,6 +36,13 @@ use tokio::{
 pub(super) struct Open {
     server: Arc<ServerLive>,
     thread: usize,
+}
+
+impl Open {
+    /// Where its bytes are counted.
+    pub(super) fn counted(&self) -> (Counted, usize) {
+        (Counted::Server(Arc::clone(&self.server)), self.thread)
+    }
 }
 
 impl Drop for Open {

@@ -92,8 +92,10 @@ pub(super) async fn run<B: RequestBody, R: Respond>(
                 How::Answered => (Cause::Local, Phase::Request),
             };
             tale.ended_by(cause, phase);
+            told.count(|counts| counts.total.increment());
             if how != How::Answered {
                 client.counts().denied_requests.increment();
+                told.count(|counts| counts.denied_requests.increment());
             }
             if let How::Tarpitted(wait) = how {
                 let until = Some(after(Instant::now(), wait));
@@ -109,6 +111,7 @@ pub(super) async fn run<B: RequestBody, R: Respond>(
     let (http, backend) = (place.http, place.backend);
     tale.note(|told| told.backend(backend));
     told.backend = Some(backend);
+    told.count(|counts| counts.total.increment());
     let address = http.forwarded_for.then(|| client.flow.client.ip());
     forwarded::prepare(&mut request, address, client.is_secure(), upgrade.as_deref());
     // Only cookies have dates.
@@ -223,9 +226,8 @@ impl Exchange<'_> {
             let Some(reached) = self.reach(server, may_reuse).await else { return Err((None, (body, respond))) };
             let proven = reached.is_proven();
             self.told.tale.note(|told| told.times.connect = Some(Instant::now()));
-            if let Some(live) = self.backend.live.servers.get(server) {
-                live.counts.of(self.told.client.thread.index).total.increment();
-            }
+            let live = self.backend.live.servers.get(server);
+            let _serving = live.map(|live| live.serve(self.told.client.thread.index));
             let change = |response: &mut Response| self.change(response, server);
             let talk = self.talk(server, another, &change, timer);
             let talked = async {

@@ -8,7 +8,7 @@ pub(super) use reader::Reader;
 pub(super) use writer::Writer;
 
 use super::{connect, tls};
-use crate::servers::FrontendLive;
+use crate::servers::{FrontendLive, ServerLive, counts::Counter};
 use bytes::BytesMut;
 use std::{
     cell::{Cell, RefCell},
@@ -64,14 +64,40 @@ pub(super) struct Wire {
     received: Cell<u64>,
     /// Bytes that went, without those of TLS.
     sent: Cell<u64>,
-    /// Where a client's are counted, and the thread.
-    counts: Option<(Arc<FrontendLive>, usize)>,
+    /// Where they are counted besides, and the thread.
+    counted: (Counted, usize),
+}
+
+/// Whose bytes are counted.
+pub(super) enum Counted {
+    /// A client's.
+    Frontend(Arc<FrontendLive>),
+    /// A server's.
+    Server(Arc<ServerLive>),
+}
+
+impl Counted {
+    /// Of what comes.
+    fn received(&self, thread: usize) -> &Counter {
+        match self {
+            Self::Frontend(live) => &live.counts.of(thread).bytes_in,
+            Self::Server(live) => &live.counts.of(thread).bytes_out,
+        }
+    }
+
+    /// Of what goes.
+    fn sent(&self, thread: usize) -> &Counter {
+        match self {
+            Self::Frontend(live) => &live.counts.of(thread).bytes_out,
+            Self::Server(live) => &live.counts.of(thread).bytes_in,
+        }
+    }
 }
 
 impl Wire {
-    /// Of a connection. With `counts` bytes are also counted there.
-    pub(super) fn new(io: Io, counts: Option<(Arc<FrontendLive>, usize)>) -> Rc<Self> {
-        Rc::new(Self { io: RefCell::new(io), received: Cell::new(0), sent: Cell::new(0), counts })
+    /// Of a connection, whose bytes that thread counts there as well.
+    pub(super) fn new(io: Io, counted: (Counted, usize)) -> Rc<Self> {
+        Rc::new(Self { io: RefCell::new(io), received: Cell::new(0), sent: Cell::new(0), counted })
     }
 
     /// Bytes that came so far.
@@ -102,9 +128,8 @@ impl Wire {
 
     fn count_received(&self, count: usize) {
         self.received.set(self.received.get() + count as u64);
-        if let Some((live, thread)) = &self.counts {
-            live.counts.of(*thread).bytes_in.add(count as u64);
-        }
+        let (counted, thread) = &self.counted;
+        counted.received(*thread).add(count as u64);
     }
 
     fn poll_write(&self, cx: &mut Context<'_>, parts: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
@@ -115,9 +140,8 @@ impl Wire {
             parts => on_io!(io, stream => Pin::new(stream).poll_write_vectored(cx, parts)),
         })?;
         self.sent.set(self.sent.get() + count as u64);
-        if let Some((live, thread)) = &self.counts {
-            live.counts.of(*thread).bytes_out.add(count as u64);
-        }
+        let (counted, thread) = &self.counted;
+        counted.sent(*thread).add(count as u64);
         if count == 0 { Poll::Ready(Err(io::ErrorKind::WriteZero.into())) } else { Poll::Ready(Ok(count)) }
     }
 

@@ -23,7 +23,7 @@ mod writer;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use clock::read_zone;
+pub(crate) use clock::{date, read_zone};
 pub(crate) use sinks::{SinkReport, Sinks};
 
 use clock::Clock;

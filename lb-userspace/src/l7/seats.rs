@@ -144,8 +144,11 @@ pub(super) struct Shares {
 }
 
 impl Shares {
-    /// Seats for one connection, once there are both.
+    /// Seats for one connection, once there are both and the frontend lets anybody in.
     pub(super) async fn enter(&self) -> [Option<Seat>; 2] {
+        if let Some(share) = &self.frontend {
+            share.room.is_open().await;
+        }
         let mut seats = [None, None];
         // In this order: a seat of the process is not kept from others for a frontend that is full.
         for (seat, share) in seats.iter_mut().zip([&self.frontend, &self.process]) {

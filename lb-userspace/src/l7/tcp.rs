@@ -19,7 +19,6 @@ use std::{
     future::{Future as _, poll_fn},
     pin::pin,
     rc::Rc,
-    sync::Arc,
     task::{Context, Poll, ready},
 };
 use tokio::time::Instant;
@@ -35,15 +34,20 @@ pub(super) async fn relay(client: &Client, held: &Held, io: Io, tcp: &TcpFronten
     let Some(frontend) = held.frontend() else { return };
     let tale = Tale::begin(client, held, client.accepted, client.ready);
     tale.note(|told| told.times.request = told.times.handshake);
-    let wire = Wire::new(io, Some((Arc::clone(&client.live), client.thread.index)));
+    let wire = Wire::new(io, client.counted());
     let mut reader = Reader::new(Rc::clone(&wire));
     let mut timer = Timer::default();
     let (cause, phase) = match way(client, held, tcp, &mut reader, &mut timer).await {
         Some(Way::To(index)) => match held.snapshot.taker(index) {
             Some((index, backend)) => {
                 tale.note(|told| told.backend(backend));
+                let counts = backend.live.counts.of(client.thread.index);
+                counts.total.increment();
                 let key = key(client, held, (index, backend), &reader);
                 let ended = serve(client, (reader, key), (frontend, backend), (&tale, &mut timer)).await;
+                if ended == UNSERVED {
+                    counts.unserved.increment();
+                }
                 if ended == UNSERVED && backend.failover.on_empty == OnEmpty::Reset {
                     wire.reset_at_end();
                 }
@@ -115,12 +119,11 @@ async fn serve(
     let reached = connect::open_any(backend, (client.flow, key), &client.thread, timer, |server| {
         tale.note(|told| told.server(backend, server));
     });
-    let Some((slot, server, _open)) = reached.await else { return UNSERVED };
+    let Some((slot, server, open)) = reached.await else { return UNSERVED };
     tale.note(|told| told.times.connect = Some(Instant::now()));
-    if let Some(live) = backend.live.servers.get(slot.server) {
-        live.counts.of(client.thread.index).total.increment();
-    }
-    let server_wire = Wire::new(server, None);
+    let live = backend.live.servers.get(slot.server);
+    let _serving = live.map(|live| live.serve(client.thread.index));
+    let server_wire = Wire::new(server, open.counted());
     let mut up = Pump::new(Raw(reader), RawSink(Writer::new(Rc::clone(&server_wire))));
     let mut down = Pump::new(Raw(Reader::new(server_wire)), RawSink(Writer::new(client_wire)));
     let patience = Patience {
@@ -129,7 +132,6 @@ async fn serve(
         client_fin: frontend.timeout_client_fin,
         server_fin: backend.timeout_server_fin,
     };
-    let live = backend.live.servers.get(slot.server);
     let mut cut = pin!(OptionFuture::from(live.filter(|_| backend.failover.cuts()).map(|live| live.is_cut())));
     let mut over = pin!(OptionFuture::from(live.map(|live| client.thread.over(&live.over))));
     // It may have gone down while it was being reached.
@@ -163,6 +165,9 @@ async fn serve(
         timer.poll(cx, silence(up, down)).map(|()| late)
     })
     .await;
+    if let Some(live) = live {
+        cause.count(live.counts.of(client.thread.index));
+    }
     (cause, if cause == Cause::None { Phase::None } else { Phase::Data })
 }
 

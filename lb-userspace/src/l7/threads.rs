@@ -136,7 +136,7 @@ impl Threads {
         }
     }
 
-    /// Cuts what connections have left of removed frontends and servers whose [time is over](crate::servers::live::Over).
+    /// Cuts what connections there are of frontends and servers whose [time is over](crate::servers::live::Over).
     pub fn cut_what_is_over(&self) {
         for handle in &self.serving {
             drop(handle.commands.send(Command::Over));
@@ -266,11 +266,12 @@ pub(super) struct Thread {
 }
 
 impl Thread {
-    /// Ends once the time of a frontend or server is over that a reload has removed.
+    /// Ends once the time of a frontend or server is over that a reload has removed, or the operator cuts its connections.
     pub(super) async fn over(&self, over: &Over) {
+        let begun = over.begin();
         loop {
             let woken = self.over.notified();
-            if over.is_over() {
+            if over.is_over_since(begun) {
                 return;
             }
             woken.await;

@@ -15,7 +15,10 @@ const A_THREAD: u64 = 16;
 const A_RING: u64 = 2;
 
 /// What else: the kernel's maps, logs, control socket and metrics with those that ask there.
-const ELSE: u64 = 96;
+const ELSE: u64 = 112;
+
+/// Of a stats socket: itself and those that ask there.
+const A_STATS_SOCKET: u64 = 34;
 
 /// The last descriptors are not for connections: checks, operators and reloads have them when traffic has taken all others.
 /// So many, or an eighth where few are allowed.
@@ -36,7 +39,8 @@ impl Model {
         let checked = self.backends.iter().filter(|backend| backend.check.is_some());
         let checks = checked.map(|backend| backend.servers.len()).sum::<usize>() * A_CHECK;
         let (threads, rings) = (self.global.threads as u64, self.kernel_backends().count() as u64);
-        (listeners + checks) as u64 + threads * A_THREAD + rings * A_RING + ELSE
+        let stats = self.global.stats_sockets.len() as u64;
+        (listeners + checks) as u64 + threads * A_THREAD + rings * A_RING + ELSE + stats * A_STATS_SOCKET
     }
 
     /// Descriptors that `max_connections` needs; `None`: it is not given.

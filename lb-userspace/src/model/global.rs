@@ -1,5 +1,6 @@
 //! `[global]`: what concerns the process, not the traffic.
 
+use super::StatsSocket;
 use super::log::EventLog;
 use lb_common::hash::HashKey;
 use std::{fmt, net::SocketAddr, path::PathBuf, time::Duration};
@@ -22,6 +23,8 @@ pub struct Global {
     pub exec_user: Option<String>,
     /// The control socket. Default: [`CONTROL_SOCKET`].
     pub control_socket: PathBuf,
+    /// Sockets of the runtime API beside it. Default: none.
+    pub stats_sockets: Vec<StatsSocket>,
     /// Where maps and links are pinned, a directory below a BPF file system. Default: `/sys/fs/bpf/sluice`.
     pub pin_dir: PathBuf,
     /// Threads that serve connections. Default: one a CPU.
@@ -61,6 +64,7 @@ impl fmt::Debug for Global {
             exec_checks,
             exec_user,
             control_socket,
+            stats_sockets,
             pin_dir,
             threads,
             max_connections,
@@ -82,6 +86,7 @@ impl fmt::Debug for Global {
             .field("exec_checks", exec_checks)
             .field("exec_user", exec_user)
             .field("control_socket", control_socket)
+            .field("stats_sockets", stats_sockets)
             .field("pin_dir", pin_dir)
             .field("threads", threads)
             .field("max_connections", max_connections)

@@ -72,13 +72,38 @@ pub struct ServerCounts {
     pub closed: Counter,
     /// Connections (`tcp`) or requests (`http`) sent there.
     pub total: Counter,
+    /// Those of them that have ended.
+    pub done: Counter,
     /// Connections that could not be opened.
     pub connect_errors: Counter,
     /// Attempts that failed and were followed by another elsewhere: HAProxy's `wredis`.
     pub redispatches: Counter,
     /// Answers that were invalid, cut off or late: 502 and 504.
     pub response_errors: Counter,
+    /// Its responses that rules have refused (`deny`): HAProxy's `dresp`.
+    pub denied_responses: Counter,
     /// Its responses as they went to clients, by status.
+    pub responses: Responses,
+    /// Exchanges or connections that clients have broken off: HAProxy's `cli_abrt`.
+    pub client_aborts: Counter,
+    /// Those that it has broken off after it had begun to answer: HAProxy's `srv_abrt`.
+    pub server_aborts: Counter,
+    /// Bytes to it, without those of TLS itself.
+    pub bytes_in: Counter,
+    /// Bytes from it, without those of TLS itself.
+    pub bytes_out: Counter,
+}
+
+/// What one thread counts of one backend beside its servers.
+#[derive(Debug, Default)]
+pub struct BackendCounts {
+    /// Connections (`tcp`) or requests (`http`) that came to it.
+    pub total: Counter,
+    /// Those for which no server was there, or none in time: HAProxy's `econ`.
+    pub unserved: Counter,
+    /// Requests that its rules have refused: HAProxy's `dreq`.
+    pub denied_requests: Counter,
+    /// Responses of our own to requests that had come to it, by status.
     pub responses: Responses,
 }
 

@@ -2,7 +2,7 @@
 
 use super::{
     Available, Room, ServerTotals,
-    counts::{Counter, FrontendLive, Padded, ServerCounts, Sharded},
+    counts::{BackendCounts, Counter, FrontendLive, Padded, ServerCounts, Sharded},
     gate::{Gate, Load},
     observed::Observer,
     turns::Table,
@@ -100,6 +100,8 @@ pub struct BackendLive {
     pub available: ArcSwap<Available>,
     /// The cursor of `roundrobin`, shared by all threads: its order is a global promise.
     pub turn: Padded<AtomicUsize>,
+    /// A line for each thread. Shared with the configurations before and after.
+    pub counts: Arc<Sharded<BackendCounts>>,
     /// Requests or connections that found no server.
     pub no_server: Padded<Counter>,
     /// Places at the servers and who waits for one. Shared with the configurations before and after.
@@ -139,6 +141,7 @@ impl BackendLive {
         let live = Self {
             available: ArcSwap::from_pointee(Available::new(takes)),
             turn: Padded(AtomicUsize::new(old.map_or(0, |old| old.turn.0.load(Relaxed)))),
+            counts: old.map_or_else(|| Arc::new(Sharded::new(threads)), |old| Arc::clone(&old.counts)),
             no_server: Padded(no_server),
             gate: old.map_or_else(Arc::default, |old| Arc::clone(&old.gate)),
             identities: servers.iter().map(|server| server.identity).collect(),
@@ -224,6 +227,20 @@ impl ServerLive {
         self.counts.sum(|counts| &counts.opened).saturating_sub(closed)
     }
 
+    /// Counts a connection or request that is sent to it, for as long as what is returned lives.
+    pub fn serve(&self, thread: usize) -> Serving<'_> {
+        let counts = self.counts.of(thread);
+        counts.total.increment();
+        Serving(counts)
+    }
+
+    /// Connections or requests that it has now.
+    pub fn serving(&self) -> u64 {
+        // Those that have ended first, as above.
+        let done = self.counts.sum(|counts| &counts.done);
+        self.counts.sum(|counts| &counts.total).saturating_sub(done)
+    }
+
     /// Ends once the connections to it that there are now are to be cut.
     pub fn is_cut(&self) -> Notified<'_> {
         self.cut.notified()
@@ -232,6 +249,16 @@ impl ServerLive {
     /// Cuts the connections to it whose owners ask for that.
     pub fn cut(&self) {
         self.cut.notify_waiters();
+    }
+}
+
+/// A connection or request that a server has.
+#[derive(Debug)]
+pub struct Serving<'a>(&'a ServerCounts);
+
+impl Drop for Serving<'_> {
+    fn drop(&mut self) {
+        self.0.done.increment();
     }
 }
 

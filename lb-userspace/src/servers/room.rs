@@ -8,10 +8,10 @@
 
 use super::Padded;
 use std::sync::atomic::{
-    AtomicUsize,
+    AtomicBool, AtomicUsize,
     Ordering::{Relaxed, SeqCst},
 };
-use tokio::sync::Semaphore;
+use tokio::sync::{Notify, Semaphore};
 
 /// The limit where there is none: more than anybody takes.
 const ANY: usize = u32::MAX as usize;
@@ -26,6 +26,10 @@ pub struct Room {
     /// How many wait for a place. Read wherever one may be kept in reserve.
     waiting: Padded<AtomicUsize>,
     limit: AtomicUsize,
+    /// Nobody gets in, whatever room there is: HAProxy's `disable frontend`.
+    shut: AtomicBool,
+    /// Tells those who wait that it is not shut any more.
+    opened: Notify,
 }
 
 impl Default for Room {
@@ -35,6 +39,8 @@ impl Default for Room {
             debt: Padded::default(),
             waiting: Padded::default(),
             limit: AtomicUsize::new(ANY),
+            shut: AtomicBool::new(false),
+            opened: Notify::new(),
         }
     }
 }
@@ -54,6 +60,31 @@ impl Room {
             self.give(limit - before);
         } else {
             self.take_at_once(before - limit);
+        }
+    }
+
+    /// Lets nobody in any more, or again. Whether that changes anything; who is in stays.
+    pub fn shut(&self, shut: bool) -> bool {
+        let before = self.shut.swap(shut, SeqCst);
+        if !shut {
+            self.opened.notify_waiters();
+        }
+        before != shut
+    }
+
+    /// Whether nobody gets in.
+    pub fn is_shut(&self) -> bool {
+        self.shut.load(Relaxed)
+    }
+
+    /// Ends once it is not shut.
+    pub(crate) async fn is_open(&self) {
+        while self.is_shut() {
+            let opened = self.opened.notified();
+            // It may have been opened since.
+            if self.shut.load(SeqCst) {
+                opened.await;
+            }
         }
     }
 
@@ -139,6 +170,20 @@ mod tests {
         assert!(has_place(&room).await && !has_place(&room).await);
         room.set_limit(0);
         assert!(has_place(&room).await && has_place(&room).await);
+    }
+
+    #[tokio::test]
+    async fn nobody_gets_in_while_it_is_shut() {
+        let room = std::sync::Arc::new(Room::default());
+        assert!(room.shut(true) && !room.shut(true) && room.is_shut());
+        let waiting = tokio::spawn({
+            let room = std::sync::Arc::clone(&room);
+            async move { room.is_open().await }
+        });
+        tokio::task::yield_now().await;
+        assert!(!waiting.is_finished());
+        assert!(room.shut(false) && !room.shut(false));
+        waiting.await.unwrap();
     }
 
     #[tokio::test]

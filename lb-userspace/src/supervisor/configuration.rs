@@ -36,6 +36,7 @@ pub(super) fn needs_restart(running: &Global, wanted: &Global, kernel: bool) -> 
         ("track_budget", kernel && running.track_budget != wanted.track_budget),
         ("user", running.user != wanted.user),
         ("control_socket", running.control_socket != wanted.control_socket),
+        ("stats_socket", running.stats_sockets != wanted.stats_sockets),
         ("pin_dir", kernel && running.pin_dir != wanted.pin_dir),
         ("threads", running.threads != wanted.threads),
         ("metrics", running.metrics != wanted.metrics),

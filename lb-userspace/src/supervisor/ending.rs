@@ -54,6 +54,7 @@ impl Supervisor {
     }
 
     fn remove_control_socket(&self) {
+        self.stats.remove();
         let path = &self.started.control_socket;
         if let Err(error) = std::fs::remove_file(path) {
             warn!(%error, path = %path.display(), "cannot remove the control socket");

@@ -170,7 +170,7 @@ impl Worker {
     }
 
     /// Asks for next hops of the addresses that servers have now; the maps follow once they are there.
-    async fn follow_addresses(&mut self) -> anyhow::Result<()> {
+    pub(super) async fn follow_addresses(&mut self) -> anyhow::Result<()> {
         let Some(running) = &mut self.running else { return Ok(()) };
         let addresses = running.halves.needed_next_hops();
         if !addresses.is_empty() {

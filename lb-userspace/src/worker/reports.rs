@@ -268,6 +268,7 @@ pub(super) fn starting(request: &Request) -> serde_json::Result<Answer> {
         | Request::Confirm
         | Request::Upgrade { .. }
         | Request::Server { .. }
+        | Request::Runtime { .. }
         | Request::Weight { .. } => Answer::Error(WHY.to_owned()),
     })
 }

@@ -86,6 +86,8 @@ pub(super) struct Running {
     pub(super) checker: Checker,
     pub(super) agents: Agents,
     pub(super) verdicts: Verdicts,
+    /// How fast things come, and since when servers are as they are.
+    pub(super) history: History,
     /// Which frontends have had their quorum of servers that were checked.
     pub(super) proven: Proven,
     /// Servers that the worker of another binary has probed, from which this one has taken over.
@@ -100,8 +102,6 @@ pub(super) struct Running {
     pub(super) started_at: u64,
     /// How far it is held.
     pub(super) sandbox: Sandbox,
-    /// Since when servers are up or down.
-    pub(super) history: History,
     /// Whether servers have other addresses that the maps do not have yet.
     pub(super) has_moved: bool,
     /// The generation that the supervisor waits for, until both halves have it.
@@ -125,6 +125,7 @@ impl Running {
             configured: Arc::clone(model),
             outline: Outline::default(),
             verdicts: Verdicts::default(),
+            history: History::new(Instant::now()),
             proven: Proven::default(),
             probed: BTreeSet::new(),
             agents: Agents::new(&checker, heard),
@@ -141,7 +142,6 @@ impl Running {
             probe_to_map: metrics::latencies(),
             started_at: UNIX_EPOCH.elapsed().unwrap_or_default().as_secs(),
             sandbox: Sandbox::default(),
-            history: History::default(),
             has_moved: false,
             unconfirmed: None,
             confirmed: 0,
@@ -189,9 +189,8 @@ impl Running {
     ) {
         // First, because it publishes who may take traffic: no connection reads the new live state before that.
         self.halves.configure(Arc::clone(model), registry, Arc::clone(snapshot.live()), Instant::now());
-        self.note_standings(&model.backends, Instant::now());
-        self.history.keep(&model.identities().collect());
         self.look_who_drains();
+        self.note_all_standings(model, Instant::now());
         self.watch.configure(model, Instant::now());
         self.verdicts.update(model, |identity| self.halves.registry.standing(identity).health);
         self.proven.update(model);
@@ -282,6 +281,9 @@ impl Running {
             let Some(Place { backend, server }) = self.agents.place(heard) else { continue };
             let Some(backend) = model.backends.get(backend) else { continue };
             let Some(server) = backend.servers.get(server) else { continue };
+            if self.verdicts.agent_rests(heard.identity) {
+                continue;
+            }
             let (has_changed, warning) = self.agent_wants((backend, server), heard);
             if has_changed {
                 touched.insert(backend.name.as_str());
@@ -308,7 +310,7 @@ impl Running {
     /// When [`do_what_is_due`](Self::do_what_is_due) wants to be called next.
     pub(super) fn due(&self) -> Option<Instant> {
         let beat = self.beats.as_ref().map(Beats::due);
-        [self.halves.due(), self.halves.rises(), self.watch.due(), self.halves.live.over_at(), beat]
+        [self.halves.due(), self.halves.rises(), self.watch.due(), self.halves.live.over_at(), beat, self.history.due()]
             .into_iter()
             .flatten()
             .min()
@@ -328,6 +330,9 @@ impl Running {
         }
         if is_due(self.watch.due()) {
             self.watch(now);
+        }
+        if is_due(self.history.due()) {
+            self.look_at_counts(now);
         }
         if is_due(self.halves.live.over_at()) {
             self.cut_what_is_over(now);
@@ -374,7 +379,7 @@ impl Running {
     }
 
     /// Servers of these backends stand otherwise now: both halves get it.
-    fn standings_changed(&mut self, model: &Model, backends: &[&Backend]) {
+    pub(in crate::worker) fn standings_changed(&mut self, model: &Model, backends: &[&Backend]) {
         self.halves.standings_changed(backends, Instant::now());
         self.note_standings(backends.iter().copied(), Instant::now());
         self.prove(model, backends.iter().copied());
@@ -396,7 +401,7 @@ impl Running {
 
     /// The one step in which verdicts take effect, and what was said of servers of the backends `touched`, in this order: proxy
     /// and kernel; metrics; log.
-    fn change_health(&mut self, transitions: &[Transition], touched: &BTreeSet<&str>) {
+    pub(in crate::worker) fn change_health(&mut self, transitions: &[Transition], touched: &BTreeSet<&str>) {
         let mut changed = Vec::new();
         for transition in transitions {
             let own = (transition.identity, transition.name.clone(), transition.to);

@@ -1,6 +1,6 @@
 //! `[global]`.
 
-use super::{event_log::event_logs, range};
+use super::{event_log::event_logs, range, stats_socket::stats_sockets};
 use crate::{
     config::{
         error::Diagnostic,
@@ -16,13 +16,15 @@ use std::{collections::BTreeSet, ops::RangeInclusive, path::PathBuf, time::Durat
 pub(super) fn global(typed: Option<&Typed>, cpus: usize, out: &mut Vec<Diagnostic>) -> Global {
     let nothing = Typed::default();
     let typed = typed.unwrap_or(&nothing);
+    let control_socket = path(&typed.control_socket, "control_socket", CONTROL_SOCKET, out);
     Global {
         interfaces: interfaces(&typed.interfaces, out),
         hash_key: typed.hash_key.value().map_or([0, 0], |text| hash_key(text, out)),
         user: user(&typed.user, out),
         exec_checks: typed.exec_checks.or(false),
         exec_user: exec_user(typed, out),
-        control_socket: path(&typed.control_socket, "control_socket", CONTROL_SOCKET, out),
+        stats_sockets: stats_sockets(typed, &control_socket, out),
+        control_socket,
         pin_dir: path(&typed.pin_dir, "pin_dir", "/sys/fs/bpf/sluice", out),
         threads: range::number(&typed.threads, "threads", 1_u16..=1024, 0, out).into(),
         max_connections: typed

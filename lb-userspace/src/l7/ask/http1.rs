@@ -45,7 +45,7 @@ struct Owner {
 impl Connection {
     /// On a new socket that leads there; `is_own`: for one client alone.
     pub(in crate::l7) fn new((io, open): (Io, Open), key: Key, keeping: Keeping, is_own: bool) -> Self {
-        let wire = Wire::new(io, None);
+        let wire = Wire::new(io, open.counted());
         let owner = Owner { key, keeping, is_own, _open: open, answered: 0 };
         Self { reader: Reader::new(Rc::clone(&wire)), writer: Writer::new(wire), owner }
     }

@@ -115,7 +115,7 @@ impl Opened {
             .initial_connection_window_size(CONNECTION_WINDOW)
             .max_send_buffer_size(UNSENT)
             .enable_push(false);
-        let handshake = builder.handshake(Both::new(Wire::new(io, None), BytesMut::new()));
+        let handshake = builder.handshake(Both::new(Wire::new(io, open.counted()), BytesMut::new()));
         let (sender, driver) = time::timeout(timeout, handshake).await.ok()?.ok()?;
         thread.background.spawn_local(async move {
             let _open = open;

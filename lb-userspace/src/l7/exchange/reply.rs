@@ -13,6 +13,7 @@ use crate::l7::{
     tale::Tale,
     timer::{Timer, after},
 };
+use crate::servers::counts::BackendCounts;
 use bytes::Bytes;
 use std::{future::poll_fn, rc::Rc, task::Poll};
 use tokio::time::Instant;
@@ -95,7 +96,15 @@ impl Replying<'_> {
         if none == NoPlace::Gone {
             return Ended::Cut;
         }
+        self.count(|counts| counts.unserved.increment());
         self.reply(Answer::UNAVAILABLE, drained, respond, timer).await
+    }
+
+    /// Counts something of the backend, if there is one.
+    pub(super) fn count(self, what: impl FnOnce(&BackendCounts)) {
+        if let Some(backend) = self.backend {
+            what(backend.live.counts.of(self.client.thread.index));
+        }
     }
 
     /// Sends an answer that is whole: one of ours, or one that rules have made.
@@ -108,6 +117,7 @@ impl Replying<'_> {
         timer: &mut Timer,
     ) -> Ended {
         self.client.counts().responses.of(response.status).increment();
+        self.count(|counts| counts.responses.of(response.status).increment());
         self.tale.note(|told| told.response(&response));
         let frontend = self.held.frontend();
         let files = self.backend.map(|backend| &backend.errors).into_iter().chain(frontend.map(|it| &it.errors));

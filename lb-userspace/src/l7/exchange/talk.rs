@@ -11,7 +11,10 @@ use crate::l7::{
     tale::Tale,
     timer::{Patience, Timer, after, earlier, silence},
 };
-use crate::{model::RetryOn, servers::ServerLive};
+use crate::{
+    model::RetryOn,
+    servers::{ServerLive, counts::ServerCounts},
+};
 use futures_util::future::OptionFuture;
 use std::{
     future::{Future as _, poll_fn},
@@ -115,6 +118,7 @@ impl Talk<'_> {
         body: B,
         mut respond: R,
     ) -> Result<Ended, Failed<B, R>> {
+        let cuttable = self.server.map(|server| (server, server.over.begin()));
         let (sink, mut answer) = asking.ask(self.request, self.length);
         let mut up = Up { pump: Pump::new(body, sink), is_lost: false };
         let (mut response, length) = loop {
@@ -131,6 +135,7 @@ impl Talk<'_> {
                 }
                 Ok(head) => break head,
                 Err(why) => {
+                    self.count_abort(&why);
                     return Err(Failed { why, begun: up.pump.has_begun(), body: up.pump.source, respond });
                 }
             }
@@ -140,14 +145,13 @@ impl Talk<'_> {
         if let Some(instead) = (self.change)(&mut response) {
             if instead.denied {
                 self.client.counts().denied_responses.increment();
+                self.count(|counts| counts.denied_responses.increment());
             }
             let why = Why::Replaced { instead: Box::new(instead), drained: up.pump.is_done() };
             return Err(Failed { why, begun: true, body: up.pump.source, respond });
         }
         self.client.counts().responses.of(response.status).increment();
-        if let Some(server) = self.server {
-            server.counts.of(self.client.thread.index).responses.of(response.status).increment();
-        }
+        self.count(|counts| counts.responses.of(response.status).increment());
         let tunnel = response.status == 101;
         let length = if tunnel { Length::UntilClose } else { length };
         let respond = respond.respond(response, length, up.pump.is_done());
@@ -162,15 +166,31 @@ impl Talk<'_> {
         let (thread, server) = (Rc::clone(&self.client.thread), self.server.filter(|_| tunnel));
         // A tunnel may be silent for long; what else goes on and on looks by itself.
         let mut over = pin!(OptionFuture::from(server.map(|server| thread.over(&server.over))));
-        let is_over = |cx: &mut Context<'_>| matches!(over.as_mut().poll(cx), Poll::Ready(Some(())));
+        let is_cut = || cuttable.is_some_and(|(server, begun)| server.over.is_over_since(begun));
+        let is_over = |cx: &mut Context<'_>| matches!(over.as_mut().poll(cx), Poll::Ready(Some(()))) || is_cut();
         if let Err(cause) = self.bodies(&mut up, &mut down, tunnel, is_over).await {
             if let Some(cause) = cause {
                 self.tale.ended_by(cause, Phase::Data);
+                self.count(|counts| cause.count(counts));
             }
             return Ok(Ended::Cut);
         }
         A::keep(up.pump.sink, down.source, self.client);
         Ok(Ended::Clean)
+    }
+
+    /// Counts that the client has gone, if it has.
+    fn count_abort(&self, why: &Why) {
+        if matches!(why, Why::Abort) {
+            self.count(|counts| counts.client_aborts.increment());
+        }
+    }
+
+    /// Counts something of the server.
+    fn count(&self, what: impl FnOnce(&ServerCounts)) {
+        if let Some(server) = self.server {
+            what(server.counts.of(self.client.thread.index));
+        }
     }
 
     /// The next head of the server's, while the request's body goes there.
@@ -233,7 +253,7 @@ impl Talk<'_> {
         mut is_over: impl FnMut(&mut Context<'_>) -> bool,
     ) -> Result<(), Option<Cause>> {
         poll_fn(|cx| {
-            if is_over(cx) || self.server.is_some_and(|server| server.over.is_over()) {
+            if is_over(cx) {
                 return Poll::Ready(Err(Some(Cause::Killed)));
             }
             up.poll(cx).map_err(|why| Some(why.letters().0))?;

@@ -101,6 +101,13 @@ impl Clock {
     }
 }
 
+/// A moment as access logs have it, by the clock of the place.
+pub(crate) fn date(at: SystemTime) -> String {
+    let mut text = Vec::new();
+    Clock::default().precise(&mut text, at);
+    String::from_utf8_lossy(&text).into_owned()
+}
+
 impl Date {
     /// Of so many seconds since 1970. Howard Hinnant's `civil_from_days`, for years from 1970 on.
     fn of(second: i64) -> Self {

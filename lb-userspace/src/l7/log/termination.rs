@@ -1,6 +1,8 @@
 //! How a request or connection ended, as HAProxy writes it (manual, §8.5): who ended it, where it then was, and for
 //! `http` what became of the persistence cookie.
 
+use crate::servers::counts::ServerCounts;
+
 /// The four letters. [`Termination::DONE`] is `--` or `----`.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) struct Termination {
@@ -32,6 +34,25 @@ impl Termination {
     /// `%tsc`; its first two letters are `%ts`.
     pub(crate) const fn letters(self) -> [u8; 4] {
         [self.cause as u8, self.phase as u8, self.cookie as u8, self.set_cookie as u8]
+    }
+}
+
+impl Cause {
+    /// Counts whose fault it was that an exchange with a server was broken off.
+    pub(crate) fn count(self, counts: &ServerCounts) {
+        match self {
+            Self::Client => counts.client_aborts.increment(),
+            Self::Server => counts.server_aborts.increment(),
+            Self::None
+            | Self::Proxy
+            | Self::Local
+            | Self::Resource
+            | Self::Internal
+            | Self::Down
+            | Self::Killed
+            | Self::ClientTimeout
+            | Self::ServerTimeout => {}
+        }
     }
 }
 

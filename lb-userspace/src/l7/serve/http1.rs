@@ -28,7 +28,6 @@ use std::{
     io,
     pin::pin,
     rc::Rc,
-    sync::Arc,
     task::{Context, Poll, ready},
     time::Duration,
 };
@@ -52,7 +51,7 @@ const AHEAD: usize = 16 * 1024;
 
 /// Serves a connection until it ends.
 pub(in crate::l7) async fn serve(client: Rc<Client>, io: Io, terms: Terms) {
-    let wire = Wire::new(io, Some((Arc::clone(&client.live), client.thread.index)));
+    let wire = Wire::new(io, client.counted());
     let mut connection = Connection {
         reader: Reader::new(Rc::clone(&wire)),
         writer: Writer::new(wire),

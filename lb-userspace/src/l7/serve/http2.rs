@@ -24,7 +24,6 @@ use std::{
     future::poll_fn,
     pin::pin,
     rc::Rc,
-    sync::Arc,
     task::{Context, Poll},
     time::Duration,
 };
@@ -55,7 +54,7 @@ const LAST_WORDS: Duration = Duration::from_secs(1);
 
 /// Serves a connection until it ends. `before`: what was read of it already.
 pub(in crate::l7) async fn serve(client: Rc<Client>, io: Io, terms: Terms) {
-    let wire = Wire::new(io, Some((Arc::clone(&client.live), client.thread.index)));
+    let wire = Wire::new(io, client.counted());
     serve_wire(client, wire, BytesMut::new(), terms).await;
 }
 

@@ -9,7 +9,7 @@ use std::{
     collections::BTreeSet,
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering::Relaxed},
+        atomic::{AtomicBool, AtomicU32, Ordering::Relaxed},
     },
     time::Duration,
 };
@@ -18,20 +18,44 @@ use tokio::time::Instant;
 /// Who was chosen a moment before the reload may open a connection a moment after it.
 const LATE: Duration = Duration::from_mins(5);
 
-/// Whether the time of something is over that a reload has removed: then its connections are cut.
+/// Whether the time of something is over that a reload has removed: then its connections are cut. So are those that there are when
+/// the operator says so.
 #[derive(Debug, Default)]
-pub struct Over(AtomicBool);
+pub struct Over {
+    is_over: AtomicBool,
+    /// How often the operator has said so.
+    cuts: AtomicU32,
+}
 
 impl Over {
     /// Whether it is.
     pub fn is_over(&self) -> bool {
-        self.0.load(Relaxed)
+        self.is_over.load(Relaxed)
+    }
+
+    /// What a connection that begins now is to remember.
+    pub fn begin(&self) -> Begun {
+        Begun(self.cuts.load(Relaxed))
+    }
+
+    /// Whether a connection is to end that began then.
+    pub fn is_over_since(&self, begun: Begun) -> bool {
+        self.is_over() || self.begin() != begun
+    }
+
+    /// Has those connections end that there are now, once they look.
+    pub fn cut(&self) {
+        self.cuts.fetch_add(1, Relaxed);
     }
 
     fn set(&self, over: bool) {
-        self.0.store(over, Relaxed);
+        self.is_over.store(over, Relaxed);
     }
 }
+
+/// When a connection began, as far as [`Over`] is concerned.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Begun(u32);
 
 /// A frontend or server that a reload has removed.
 #[derive(Clone, Debug)]

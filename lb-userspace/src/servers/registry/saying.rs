@@ -2,6 +2,10 @@
 
 use super::{Admin, Backend, By, Health, Model, Registry, Said, Server, Standing, Weight};
 
+/// What was said of a server.
+#[derive(Clone, Copy, Debug)]
+pub struct SaidOf(Said);
+
 impl Registry {
     /// Notes what the operator or the agent wants. Whether that is a change, if only of who wants it; a server that is not in the
     /// model has none.
@@ -86,6 +90,20 @@ impl Registry {
             (maxconn != server.limits.maxconn).then_some((index, maxconn))
         };
         backend.servers.iter().enumerate().filter_map(other).collect()
+    }
+
+    /// What the operator and the agent have said of a server, for one that is to be what it was.
+    pub fn said_of(&self, identity: u64) -> (Admin, SaidOf) {
+        (self.standing(identity).admin, SaidOf(self.said.get(&identity).copied().unwrap_or_default()))
+    }
+
+    /// Has a server be what another one was.
+    pub fn say_again(&mut self, server: &Server, backend: &str, (admin, SaidOf(said)): (Admin, SaidOf)) {
+        let identity = server.identity(backend);
+        let weightless = said.weight(server.weight) == 0;
+        if self.change(identity, |standing| Standing { admin, weightless, ..standing }) | !said.is_nothing() {
+            self.say(identity, |known| *known = said);
+        }
     }
 
     fn say(&mut self, identity: u64, something: impl FnOnce(&mut Said)) {

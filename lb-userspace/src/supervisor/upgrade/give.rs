@@ -96,6 +96,9 @@ impl Supervisor {
         }
         let path = self.started.control_socket.clone();
         successor.send(&ToNew::ControlSocket { path }, &[self.control.as_fd(), self.lock.as_fd()]).await?;
+        for (path, socket) in self.stats.iter() {
+            successor.send(&ToNew::StatsSocket { path: path.to_owned() }, &[socket]).await?;
+        }
         if let (Some(metrics), Some(address)) = (&self.metrics, self.started.metrics) {
             successor.send(&ToNew::MetricsSocket { address }, &[metrics.as_fd()]).await?;
         }
@@ -187,8 +190,8 @@ impl Supervisor {
         if let Err(error) = told.await {
             warn!(%error, "cannot tell the worker to retire");
         }
-        let Self { mut worker, mut runner, listeners, control, metrics, .. } = self;
-        drop((listeners, control, metrics));
+        let Self { mut worker, mut runner, listeners, control, metrics, stats, .. } = self;
+        drop((listeners, control, metrics, stats));
         runner.stop().await;
         let patience = within.map_or(Duration::MAX, |within| within.saturating_add(STOP_GRACE));
         tokio::select! {

@@ -42,6 +42,8 @@ pub(super) enum ToNew {
     Listeners { address: SocketAddr },
     /// The control socket; descriptors: that, and the lock beside it.
     ControlSocket { path: PathBuf },
+    /// A stats socket; one descriptor.
+    StatsSocket { path: PathBuf },
     /// The metrics socket; one descriptor.
     MetricsSocket { address: SocketAddr },
     /// There is a kernel half; descriptor: the lock on its pin directory.

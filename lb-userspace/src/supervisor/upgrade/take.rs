@@ -13,7 +13,9 @@ use crate::{
         lock::Lock,
         open_control,
         runner::Runner,
-        spawn, trial,
+        spawn,
+        stats_sockets::StatsSockets,
+        trial,
     },
 };
 use anyhow::{Context, bail};
@@ -26,7 +28,7 @@ use std::{
         fd::{AsFd, OwnedFd},
         unix::net::UnixListener,
     },
-    path::PathBuf,
+    path::{Path, PathBuf},
     time::Duration,
 };
 use tokio::time::{sleep, timeout};
@@ -46,6 +48,7 @@ pub(in crate::supervisor) struct Inherited {
     listeners: BTreeMap<SocketAddr, Vec<TcpListener>>,
     control: Option<(PathBuf, UnixListener, Lock)>,
     metrics: Option<(SocketAddr, TcpListener)>,
+    stats: Vec<(PathBuf, UnixListener)>,
     kernel: Option<(PathBuf, Lock)>,
     addresses: Option<OwnedFd>,
 }
@@ -57,22 +60,22 @@ struct Preparation {
     new_socket: NewSocket,
 }
 
-/// A control socket at another place than that of the old one. Dropped before it is [settled](Self::settle), it goes.
+/// Sockets at other places than those of the old one. Dropped before they are [settled](Self::settle), they go.
 #[derive(Default)]
-struct NewSocket(Option<PathBuf>);
+struct NewSocket(Vec<PathBuf>);
 
 impl NewSocket {
     fn settle(mut self) {
-        self.0 = None;
+        self.0.clear();
     }
 }
 
 impl Drop for NewSocket {
     fn drop(&mut self) {
-        if let Some(path) = self.0.take()
-            && let Err(error) = fs::remove_file(&path)
-        {
-            warn!(%error, path = %path.display(), "cannot remove the control socket that was made in vain");
+        for path in self.0.drain(..) {
+            if let Err(error) = fs::remove_file(&path) {
+                warn!(%error, path = %path.display(), "cannot remove a socket that was made in vain");
+            }
         }
     }
 }
@@ -140,15 +143,17 @@ impl Supervisor {
         limits::raise_open_files(model);
         let warnings = configuration.warnings.clone() + &limits::report(model) + &preflight::read::report(model).await;
         complain(&warnings);
-        let Inherited { listeners, control, metrics, kernel, addresses } = inherited;
+        let Inherited { listeners, control, metrics, stats, kernel, addresses } = inherited;
         let (listeners, gone) = Listeners::default().with(listeners, model)?;
-        let (control, lock, new_socket) = match control {
+        let (control, lock, mut new_socket) = match control {
             Some((path, control, lock)) if path == global.control_socket => (control, lock, NewSocket::default()),
             Some(_) | None => {
                 let lock = Lock::beside(&global.control_socket)?;
-                (open_control(global)?, lock, NewSocket(Some(global.control_socket.clone())))
+                (open_control(global)?, lock, NewSocket(vec![global.control_socket.clone()]))
             }
         };
+        let made = |path: &Path| new_socket.0.push(path.to_owned());
+        let stats = StatsSockets::open(&global.stats_sockets, stats, made)?;
         let metrics = match (metrics, global.metrics) {
             (Some((before, metrics)), Some(address)) if before == address => Some(metrics),
             (_, address) => address.map(bind_metrics).transpose()?,
@@ -158,7 +163,7 @@ impl Supervisor {
         let kernel = prepare_kernel(&configuration, kernel, greeting)?;
         let worker = spawn(&options, global)?;
         // The kernel half comes once the old one has let go.
-        let opened = Opened { kernel: None, listeners, control, metrics, worker, runner, addresses, lock };
+        let opened = Opened { kernel: None, listeners, control, metrics, stats, worker, runner, addresses, lock };
         let supervisor = Self::new(options, configuration, greeting.generation + 1, opened);
         Ok((supervisor, Preparation { kernel, report: Report { warnings, gone }, new_socket }))
     }
@@ -256,6 +261,7 @@ impl Inherited {
                 ToNew::ControlSocket { path } => {
                     inherited.control = Some((path, UnixListener::from(next()?), Lock::inherited(next()?)));
                 }
+                ToNew::StatsSocket { path } => inherited.stats.push((path, UnixListener::from(next()?))),
                 ToNew::MetricsSocket { address } => inherited.metrics = Some((address, TcpListener::from(next()?))),
                 ToNew::Kernel { pin_dir } => inherited.kernel = Some((pin_dir, Lock::inherited(next()?))),
                 ToNew::Addresses => inherited.addresses = Some(next()?),
@@ -288,9 +294,9 @@ mod tests {
         let directory = tempfile::tempdir().expect("a directory");
         let path = directory.path().join("sluice.sock");
         let _listener = UnixListener::bind(&path).expect("a socket");
-        NewSocket(Some(path.clone())).settle();
+        NewSocket(vec![path.clone()]).settle();
         assert!(path.exists());
-        drop(NewSocket(Some(path.clone())));
+        drop(NewSocket(vec![path.clone()]));
         assert!(!path.exists());
     }
 

@@ -4,11 +4,10 @@ use super::Running;
 use crate::{
     admin::status::{FAILOVERS, Failover},
     health::Transition,
-    model::{Backend, ServerName},
+    model::ServerName,
     servers::Health,
 };
 use std::time::{Duration, UNIX_EPOCH};
-use tokio::time::Instant;
 use tracing::{info, warn};
 
 impl Running {
@@ -40,15 +39,5 @@ impl Running {
         let at_us = micros(UNIX_EPOCH.elapsed().unwrap_or_default());
         let (to, reason, probe_to_map_us) = (*to, reason.clone(), micros(took));
         self.failovers.push_back(Failover { backend, server, to, reason, at_us, probe_to_map_us });
-    }
-
-    /// Notes since when servers of these backends stand as they do.
-    pub(super) fn note_standings<'a>(&mut self, backends: impl IntoIterator<Item = &'a Backend>, now: Instant) {
-        for backend in backends {
-            for server in &backend.servers {
-                let identity = server.identity(&backend.name);
-                self.history.note_server(identity, self.halves.registry.standing(identity).kernel_state(), now);
-            }
-        }
     }
 }

@@ -3,6 +3,7 @@
 mod agent;
 mod agents;
 mod haproxy;
+mod runtime;
 
 use super::*;
 use crate::{

@@ -1,0 +1,183 @@
+//! Rows of all frontends, backends and servers, gathered from what the worker knows: HAProxy's columns.
+
+mod backends;
+mod frontends;
+mod servers;
+
+use super::{
+    history::{Key, Reading},
+    running::Running,
+};
+use crate::{
+    admin::rows::{Column, Row, Rows},
+    dataplane::counters::Totals,
+    model::{Backend, FrontendKind, Model, rule::Route},
+    servers::{
+        BackendLive,
+        counts::{Counter, Responses, Sharded},
+    },
+};
+use lb_common::ServerState;
+use std::{collections::BTreeSet, sync::atomic::Ordering::Relaxed};
+use tokio::time::Instant;
+
+/// HAProxy's number of the first frontend: its own runtime API has 1.
+const FIRST: u32 = 2;
+
+/// What all rows are made with.
+struct Gathering<'a> {
+    running: &'a Running,
+    model: &'a Model,
+    /// What the kernel half has counted; nothing without it.
+    kernel: Totals,
+    /// Backends of `http` frontends.
+    http: BTreeSet<usize>,
+    now: Instant,
+}
+
+impl Running {
+    /// Everything that is counted and known, as of now.
+    pub(super) fn rows(&mut self, now: Instant) -> Rows {
+        let mut rows = self.rows_ever(now);
+        rows.count_from(&self.history.cleared);
+        rows
+    }
+
+    /// The same, counted since ever.
+    pub(super) fn rows_ever(&mut self, now: Instant) -> Rows {
+        if self.history.ask(now) {
+            self.look_at_counts(now);
+        }
+        let kernel = self.counters.as_ref().and_then(|counters| counters.totals(self.halves.tables()).ok());
+        let model = &self.halves.model;
+        let gathering =
+            Gathering { running: self, model, kernel: kernel.unwrap_or_default(), http: http_backends(model), now };
+        let mut rows: Vec<_> =
+            (FIRST..).zip(&model.frontends).map(|(iid, frontend)| gathering.frontend(frontend, iid)).collect();
+        let first = FIRST + u32::try_from(model.frontends.len()).unwrap_or(0);
+        for (iid, (index, backend)) in (first..).zip(model.backends.iter().enumerate()) {
+            rows.extend(gathering.backend(index, backend, iid));
+        }
+        Rows(rows)
+    }
+
+    /// Looks at how fast things come and how many there are.
+    pub(super) fn look_at_counts(&mut self, now: Instant) {
+        let model = &self.halves.model;
+        let (mut readings, mut all) = (Vec::new(), Reading::default());
+        for frontend in &model.frontends {
+            let Some(live) = self.halves.live.frontend(&frontend.name) else { continue };
+            let reading = Reading {
+                sessions: live.counts.sum(|counts| &counts.opened),
+                requests: live.counts.sum(|counts| &counts.requests),
+                open: live.connections(),
+                queued: 0,
+            };
+            all.sessions += reading.sessions;
+            all.requests += reading.requests;
+            all.open += reading.open;
+            readings.push((Key::Frontend(frontend.name.clone()), reading));
+        }
+        readings.push((Key::Process, all));
+        for backend in &model.backends {
+            let Some(live) = self.halves.live.backend(&backend.name) else { continue };
+            let (mut open, mut queued) = (0, live.gate.waiting() as u64);
+            for server in &live.servers {
+                let sessions = server.counts.sum(|counts| &counts.total);
+                let reading = Reading {
+                    sessions,
+                    requests: sessions,
+                    open: server.serving(),
+                    queued: server.load.0.queued.load(Relaxed) as u64,
+                };
+                open += reading.open;
+                queued += reading.queued;
+                readings.push((Key::Server(server.identity), reading));
+            }
+            let sessions = live.counts.sum(|counts| &counts.total);
+            let reading = Reading { sessions, requests: sessions, open: open + queued, queued };
+            readings.push((Key::Backend(backend.name.clone()), reading));
+        }
+        self.history.look(readings, now);
+    }
+
+    /// Notes how servers of these backends stand.
+    pub(super) fn note_standings<'a>(&mut self, backends: impl IntoIterator<Item = &'a Backend>, now: Instant) {
+        for backend in backends {
+            let mut state = ServerState::Down;
+            for (server, stand) in backend.servers.iter().zip(self.halves.registry.stands(backend)) {
+                self.history.note_server(server.identity(&backend.name), stand.state, now);
+                if stand.takes {
+                    state = ServerState::Up;
+                }
+            }
+            self.history.note_backend(&backend.name, state, now);
+        }
+    }
+
+    /// Notes how all stand, and forgets those that are gone.
+    pub(super) fn note_all_standings(&mut self, model: &Model, now: Instant) {
+        self.note_standings(&model.backends, now);
+        let servers = model.identities().collect();
+        let backends = model.backends.iter().map(|backend| backend.name.clone()).collect();
+        self.history.keep(&servers, &backends);
+    }
+}
+
+/// Backends to which `http` frontends send requests.
+fn http_backends(model: &Model) -> BTreeSet<usize> {
+    let mut found = BTreeSet::new();
+    for frontend in &model.frontends {
+        let FrontendKind::Http(http) = &frontend.kind else { continue };
+        found.extend(http.default_backend);
+        for route in &http.routes {
+            match &route.action {
+                Route::Backend(index) => drop(found.insert(*index)),
+                Route::Named(_, all) => found.extend(all.values()),
+            }
+        }
+    }
+    let fallbacks: Vec<_> =
+        found.iter().flat_map(|index| model.with_fallbacks(*index).map(|(index, _)| index)).collect();
+    found.extend(fallbacks);
+    found
+}
+
+impl Gathering<'_> {
+    fn live(&self, backend: &Backend) -> Option<&BackendLive> {
+        self.running.halves.live.backend(&backend.name).map(|live| &**live)
+    }
+
+    /// Rates, peaks and the last session, from what was seen.
+    fn course(&self, row: &mut Row, key: &Key) {
+        let Some(course) = self.running.history.course(key) else { return };
+        row.set_known(Column::Rate, course.session_rate);
+        row.set(Column::RateMax, course.most.session_rate);
+        row.set(Column::Smax, course.most.open);
+        match key {
+            Key::Frontend(_) | Key::Process => {
+                row.set_known(Column::ConnRate, course.session_rate);
+                row.set(Column::ConnRateMax, course.most.session_rate);
+            }
+            Key::Backend(_) | Key::Server(_) => {
+                row.set(Column::Qmax, course.most.queued);
+                row.set_known(Column::Lastsess, course.last_session(self.now));
+            }
+        }
+    }
+}
+
+/// Six columns of responses.
+fn responses(row: &mut Row, of: impl Fn(fn(&Responses) -> &Counter) -> u64) {
+    row.set(Column::Hrsp1xx, of(|responses| &responses.of_1xx));
+    row.set(Column::Hrsp2xx, of(|responses| &responses.of_2xx));
+    row.set(Column::Hrsp3xx, of(|responses| &responses.of_3xx));
+    row.set(Column::Hrsp4xx, of(|responses| &responses.of_4xx));
+    row.set(Column::Hrsp5xx, of(|responses| &responses.of_5xx));
+    row.set(Column::HrspOther, of(|responses| &responses.of_others));
+}
+
+/// One counter over all threads of all these.
+fn sum_of<'a, T: 'a>(all: impl IntoIterator<Item = &'a Sharded<T>>, counter: impl Fn(&T) -> &Counter) -> u64 {
+    all.into_iter().map(|counts| counts.sum(&counter)).sum()
+}
