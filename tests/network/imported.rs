@@ -30,7 +30,7 @@ const VERDICT: Duration = Duration::from_secs(10);
 const CONFIG: &str = r#"# What the article has, in one file.
 global
     nbthread 4
-    maxconn 10000
+    maxconn 4000
     stats socket {directory}/haproxy.sock mode 660 level admin expose-fd listeners
 
 defaults
@@ -84,10 +84,10 @@ backend my_app_be
     server backup1 10.1.1.100:8080 check backup
 
 backend api_be
-    server api1 10.1.1.13:8080
+    server api1 10.1.1.13:8080 check
 
 backend admin_be
-    server admin1 10.1.1.100:8080
+    server admin1 10.1.1.100:8080 check
 
 backend nobody_be
     server nobody 10.1.1.13:9 check
@@ -159,11 +159,14 @@ fn ask(lab: &Lab, arguments: &[&str]) -> Result<String> {
     curl(lab.client.command("curl"), &[&common, arguments].concat())
 }
 
-/// An answer without what is of the moment: its lines in order.
+/// An answer without what is of the moment, and regardless of the order of fields: its lines, sorted.
 fn lasting(answer: &str) -> Vec<String> {
     let of_the_moment = ["date:", "last-modified:", "etag:", "keep-alive:", "connection:", "x-request"];
     let lines = answer.lines().map(|line| line.trim_end().to_owned());
-    lines.filter(|line| !of_the_moment.iter().any(|name| line.to_ascii_lowercase().starts_with(name))).collect()
+    let lasting = lines.filter(|line| !of_the_moment.iter().any(|name| line.to_ascii_lowercase().starts_with(name)));
+    let mut lasting: Vec<_> = lasting.collect();
+    lasting.sort();
+    lasting
 }
 
 /// The servers that answer for a URL, as they say who they are.

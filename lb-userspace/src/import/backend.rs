@@ -138,6 +138,9 @@ impl Import {
                 let key = format!("acl.{}", super::output::key_text(name));
                 table.row(&key, Item::of(at, Value::text(super::words::joined(expression))));
             }
+            ["errorfile", ..] if tcp && from == From::Own => {
+                self.note(table, at, "bytes are relayed: HAProxy does not look at it here either");
+            }
             ["errorfile", code, file] => {
                 if from != From::Shared && !tcp {
                     table.put(format!("errorfile.{code}"), Item::of(at, Value::text(*file)));

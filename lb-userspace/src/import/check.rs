@@ -38,6 +38,18 @@ enum Kind {
 type Refused = (String, String);
 
 impl Check {
+    /// What is said of a kind of check that is not asked for.
+    pub(super) fn is_unused(&self) -> bool {
+        match self.kind {
+            Kind::Http => !self.steps.is_empty() || self.command.is_some(),
+            Kind::Script => self.http.says_something() || self.command.is_some(),
+            Kind::Exec => self.http.says_something() || !self.steps.is_empty(),
+            Kind::Tcp | Kind::Plain(..) => {
+                self.http.says_something() || !self.steps.is_empty() || self.command.is_some()
+            }
+        }
+    }
+
     /// As a table, with what the servers say of it.
     pub(super) fn value(&self, of_servers: Vec<Pair>) -> Value {
         let mut pairs = Vec::new();

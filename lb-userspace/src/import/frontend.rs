@@ -155,6 +155,9 @@ impl Import {
             | ["option", "httplog" | "tcplog" | "dontlognull" | "dontlog-normal" | "log-separate-errors", ..] => {
                 self.front_log(front, at, from);
             }
+            ["option", "forwardfor", ..] if !http && from == From::Own => {
+                self.note(table, at, "bytes are relayed: HAProxy does not look at it here either");
+            }
             ["option", "forwardfor", options @ ..] => {
                 table.reserve("forwarded_for", at);
                 front.forwarded = (!off).then(|| (Forwarded::new(options), at.clone()));
@@ -202,6 +205,9 @@ impl Import {
         match at.words().as_slice() {
             ["maxconn", number] if from != From::Shared => self.number(table, at, "maxconn", Some(number)),
             ["timeout", "client-hs", ..] => Self::by_itself(table, at),
+            ["timeout", "http-request" | "http-keep-alive" | "tarpit", ..] if !http && from == From::Own => {
+                self.note(table, at, "bytes are relayed: HAProxy does not look at it here either");
+            }
             ["timeout", name, rest @ ..] => {
                 let of_requests = matches!(*name, "http-request" | "http-keep-alive" | "tarpit");
                 if let Some(key) = timeout(name).filter(|_| from != From::Shared && (http || !of_requests)) {

@@ -54,13 +54,24 @@ enum Half {
 
 /// What a section inherits: of the `defaults` that it names, else of the last one.
 pub(super) fn inherited<'a>(section: &Section, defaults: &[&'a Section]) -> Vec<&'a Statement> {
-    let words = section.head.words();
-    let named = words.iter().position(|word| *word == "from").and_then(|at| words.get(at + 1));
-    let source = match named {
-        Some(name) => defaults.iter().rev().find(|section| section.name() == *name),
+    let source = match named(section) {
+        Some(name) => defaults.iter().rev().find(|section| section.name() == name),
         None => defaults.last(),
     };
-    source.into_iter().flat_map(|section| &section.body).collect()
+    let (mut chain, mut next) = (Vec::new(), source.copied());
+    // One `defaults` may begin with what another says, which stands before it.
+    while let Some(section) = next.filter(|_| chain.len() <= defaults.len()) {
+        chain.push(section);
+        next = named(section).and_then(|name| defaults.iter().rev().find(|other| other.name() == name).copied());
+    }
+    chain.into_iter().rev().flat_map(|section| &section.body).collect()
+}
+
+/// The `defaults` that a section names.
+fn named(section: &Section) -> Option<&str> {
+    let words = &section.head.words;
+    let at = words.iter().position(|word| word == "from")?;
+    words.get(at + 1).map(String::as_str)
 }
 
 /// What clients meet.
@@ -159,6 +170,10 @@ impl Import {
             self.differs(Effect::Lost, &section.head, "it has no name", "");
             self.lost_section(section);
             return;
+        }
+        if section.head.words.get(2).is_some_and(|word| word != "from") {
+            let why = "only its name stands in the line of a section";
+            self.differs(Effect::Lost, &section.head, why, "`bind` below it says where it listens");
         }
         let listens = section.kind() == "listen";
         let mut front = (section.kind() != "backend").then(|| Front::new(section, &said, &self.modes));

@@ -41,6 +41,10 @@ impl Import {
                 back.table.imply(key, value, &section.head);
             }
         }
+        if back.check.is_unused() {
+            let why = "`http-check`, `tcp-check` or `external-check` without the `option` of that name: HAProxy does not look at it either";
+            self.differs(Effect::Note, &section.head, why, "");
+        }
         let checked: Vec<&Server> = servers.iter().filter(|server| server.checked && !server.tracks).collect();
         if checked.is_empty() {
             if let Some(at) = back.check.at.clone() {

@@ -60,6 +60,11 @@ impl Http {
         }
     }
 
+    /// Whether there is an `http-check`.
+    pub(super) fn says_something(&self) -> bool {
+        !self.steps.is_empty() || self.disable_on_404
+    }
+
     pub(super) fn statement(&mut self, words: &[&str]) -> Result<(), Refused> {
         match words {
             ["disable-on-404"] => self.disable_on_404 = true,
