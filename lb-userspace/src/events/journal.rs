@@ -26,15 +26,14 @@ struct State {
     newest: u64,
     counts: [u64; KINDS.len()],
     loggers: Vec<EventLogger>,
-    /// Events up to this one were written, or need not be.
-    written: u64,
-    /// It is known where events are written, or that they are not.
-    is_told: bool,
+    /// Events that wait to be written, until it is known where they are, or that they are not.
+    late: Option<VecDeque<Event>>,
 }
 
 impl Default for Journal {
     fn default() -> Self {
-        Self { state: Mutex::default(), newest: watch::Sender::new(0) }
+        let state = State { late: Some(VecDeque::new()), ..State::default() };
+        Self { state: Mutex::new(state), newest: watch::Sender::new(0) }
     }
 }
 
@@ -48,32 +47,29 @@ impl Journal {
         {
             *count += 1;
         }
-        if state.is_told || again {
-            let loggers = if again { &[][..] } else { &state.loggers };
-            for logger in loggers {
-                logger.log(&event);
+        let State { recent, loggers, late, newest, .. } = &mut *state;
+        match late {
+            _ if again => {}
+            Some(late) => push(late, event.clone()),
+            None => {
+                for logger in loggers {
+                    logger.log(&event);
+                }
             }
         }
-        if state.recent.len() == KEPT {
-            state.recent.pop_front();
-        }
-        // What comes before it is known where events go is written then, unless it was before.
-        if !state.is_told && again && state.written + 1 == event.number {
-            state.written = event.number;
-        }
-        let number = event.number;
-        state.recent.push_back(event);
+        push(recent, event);
+        let newest = *newest;
         drop(state);
-        self.newest.send_replace(number);
+        self.newest.send_replace(newest);
     }
 
     /// Events from now on go there. Those that were noted before that was said for the first time go there as well.
     pub(crate) fn log_to(&self, loggers: Vec<EventLogger>) {
         let mut state = self.lock();
-        if !state.is_told {
-            let late = state.recent.iter().filter(|event| event.number > state.written);
-            late.for_each(|event| loggers.iter().for_each(|logger| logger.log(event)));
-            state.is_told = true;
+        for event in state.late.take().unwrap_or_default() {
+            for logger in &loggers {
+                logger.log(&event);
+            }
         }
         state.loggers = loggers;
     }
@@ -101,6 +97,14 @@ impl Journal {
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// What is there for longest makes room.
+fn push(events: &mut VecDeque<Event>, event: Event) {
+    if events.len() == KEPT {
+        events.pop_front();
+    }
+    events.push_back(event);
 }
 
 #[cfg(test)]

@@ -11,6 +11,8 @@ use tracing::debug;
 
 /// Longest wait for room on the line to the worker: one that hangs must not keep us from killing it.
 const PATIENCE: Duration = Duration::from_millis(100);
+/// Events that a new worker is told of which the one before it was told: the line has room for them while it starts.
+const KNOWN: usize = 100;
 
 /// How far the worker knows our journal.
 pub(super) struct Relay {
@@ -45,12 +47,14 @@ impl Supervisor {
         }
     }
 
-    /// Gives a new worker all that is known.
+    /// Gives a new worker what the one before it was given last, and what nobody was.
     pub(super) async fn relay_all(&mut self) {
         let given = self.relay.given;
         if given < u64::MAX {
-            for event in journal().after(0, KEPT).into_iter().take_while(|event| event.number <= given) {
-                self.relay_one(event, true).await;
+            for event in journal().after(0, KNOWN).into_iter().take_while(|event| event.number <= given) {
+                if !self.relay_one(event, true).await {
+                    break;
+                }
             }
             self.relay().await;
         }

@@ -119,7 +119,7 @@ fn object(line: &mut Vec<u8>, event: &Event, at: SystemTime, clock: &mut Clock, 
             name(line, key);
             json(line, word.as_bytes(), usize::MAX);
         }
-        name(line, "pid");
+        name(line, "process_id");
         number(line, event.pid.into());
         for (key, value) in &event.fields {
             name(line, key);
@@ -193,7 +193,7 @@ mod tests {
         assert!(line.ends_with("}\n") && line.matches('\n').count() == 1 && !line.contains('\u{1b}'), "{line}");
         let object: Value = serde_json::from_str(&line).expect("JSON");
         assert_eq!(
-            (&object["event"], &object["level"], &object["pid"]),
+            (&object["event"], &object["level"], &object["process_id"]),
             (&json!("server"), &json!("warning"), &json!(7))
         );
         assert_eq!(object["reason"], json!("L7STS: \"no\"\n\u{1b}[31m é"));
@@ -233,6 +233,7 @@ mod tests {
         let journal = Journal::default();
         journal.note(named("written by the worker before"), true);
         journal.note(named("at the start"), false);
+        journal.note(named("written by the binary before"), true);
         journal.log_to(EventLogger::all(std::slice::from_ref(&log), &sinks));
         journal.note(named("later"), false);
         journal.note(named("again"), true);

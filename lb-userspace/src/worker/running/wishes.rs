@@ -72,7 +72,7 @@ impl Running {
                 warning = Some(STATIC.to_owned());
             } else if registry.set_weight(identity, server, weight, By::Agent) {
                 has_changed = true;
-                debug!(event = "weight", by = "agent", backend = of, server = name, to = %weight, "weight changed by the agent");
+                debug!(backend = of, server = name, %weight, "weight changed by the agent");
             }
             if warning.is_none()
                 && weight.of(server.weight) == 0
