@@ -121,11 +121,14 @@ fn silent(text: &str, imported: &Imported) -> Option<Vec<String>> {
     let said: String = imported.differences.iter().map(|found| found.words.clone() + "\n").collect();
     let lines = text.lines().map(|line| words::split(line).words).filter(|words| !words.is_empty());
     let mut silent = lines.filter(|words| {
-        let last = words.last().map_or("", String::as_str);
+        let last = words.last().map_or_else(String::new, |last| last.replace("0.0.0.0:", "*:"));
         // What is said by another word, or is so by itself.
         let others =
             ["dontlognull", "httplog", "tcplog", "forwardfor", "abortonclose", "redispatch", "tcp-check", "httpchk"];
-        !others.contains(&last) && !said.contains(last) && !imported.text.contains(last) && time::time(last).is_none()
+        !others.contains(&&*last)
+            && !said.contains(&last)
+            && !imported.text.contains(&last)
+            && time::time(&last).is_none()
     });
     silent.next()
 }
