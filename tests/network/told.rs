@@ -137,13 +137,13 @@ fn what_changes_is_in_the_event_log_with_what_caused_it() -> Result<()> {
     wait_for(&log, "attach", |event| event["interface"].is_string())?;
 
     scene.lose("web2")?;
-    let down = wait_for(&log, "server", |event| event["to"] == "Down")?;
+    let down = wait_for(&log, "server", |event| event["to"] == "down")?;
     ensure!(down["backend"] == "echo" && down["server"] == "web2" && down["from"] == "up", "{down}");
     ensure!(down["left"] == 2 && down["servers"] == 3 && down["level"] == "warning", "{down}");
     ensure!(down["reason"].as_str().is_some_and(|reason| reason.contains("L4CON")), "{down}");
     ensure!(down["lasted_s"].is_u64(), "{down}");
     scene.regain("web2")?;
-    wait_for(&log, "server", |event| event["to"] == "Up" && event["from"] == "down")?;
+    wait_for(&log, "server", |event| event["to"] == "up" && event["from"] == "down")?;
 
     scene.sluice.command(&["server", "drain", "echo/web1"])?;
     let asked = wait_for(&log, "asked", |event| event["request"].as_str().is_some_and(|it| it.contains("Drain")))?;

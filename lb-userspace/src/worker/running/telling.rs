@@ -22,7 +22,7 @@ impl Running {
         macro_rules! say {
             ($how:ident) => {
                 $how!(
-                    event = "server", backend, server, %from, ?to, reason, lasted_s, left, servers, probe_to_map = ?took,
+                    event = "server", backend, server, %from, %to, reason, lasted_s, left, servers, probe_to_map = ?took,
                     "server changed"
                 )
             };
