@@ -2,7 +2,7 @@
 //! kernel half.
 //!
 //! An event is a line of the daemon's own log that has a field `event`, one of [`KINDS`]: whoever says something there says it
-//! once, and a [layer](layer) of the log takes it into the [`Journal`] of the process. The journal keeps the last ones, counts all,
+//! once, and a [layer] of the log takes it into the [`Journal`] of the process. The journal keeps the last ones, counts all,
 //! and writes them to the targets of `event_log`. What the supervisor notes it hands to its worker, which has the targets, the
 //! metrics and the control socket.
 
