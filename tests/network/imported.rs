@@ -134,8 +134,8 @@ fn speaks(machine: &Machine, port: u16, greeting: Vec<u8>, answer: Vec<u8>) -> R
 
 /// A packet of MySQL.
 fn packet(number: u8, payload: &[u8]) -> Vec<u8> {
-    let length = u8::try_from(payload.len()).expect("a short one");
-    [&[length, 0, 0, number], payload].concat()
+    let [first, second, third, ..] = payload.len().to_le_bytes();
+    [&[first, second, third, number], payload].concat()
 }
 
 fn greeting(name: &str) -> Vec<u8> {
@@ -244,7 +244,7 @@ fn clients_get_the_same_of_haproxy_and_of_what_is_imported_from_it() -> Result<(
 
     let mut haproxy = lab.balancer.command("haproxy");
     let mut haproxy = Process::spawn("haproxy", haproxy.arg("-db").arg("-f").arg(&file), lab.directory())?;
-    haproxy.ready(VERDICT, || Ok(lab.client.run(|| TcpStream::connect((PROXY_VIP, 80)).is_ok())?))?;
+    haproxy.ready(VERDICT, || lab.client.run(|| TcpStream::connect((PROXY_VIP, 80)).is_ok()))?;
     let theirs = all_answers(&lab, &nodes).with_context(|| haproxy.log())?;
     haproxy.kill()?;
 

@@ -11,12 +11,12 @@ use lb_tests::{
     sluice::Sluice,
     wait,
 };
+use rustix::process::{Pid, Signal, kill_process};
 use std::{
     fs,
     io::{Read, Write},
     os::unix::{fs::PermissionsExt, net::UnixStream},
     path::Path,
-    time::Duration,
 };
 
 const SITE: Listen = Listen { site: "web", port: 8080, keep_alive: true };
@@ -71,14 +71,14 @@ fn hatop_shows_servers_and_takes_them_out() -> Result<()> {
     let mut sluice = proxy(&lab)?;
     let socket = lab.directory().join("sluice.sock");
     ensure!(Connection::open(&lab.client, (PROXY_VIP, 80).into())?.get("/")?.status == 200);
-    // The cursor begins at the frontend; the name of the backend is a line as well.
-    let shown = hatop(&lab, &socket, &["down", "down", "f10", "quit"])?;
+    // Names are lines of their own, and there is an empty one before the second.
+    let shown = hatop(&lab, &socket, &["down", "down", "down", "down", "f10", "quit"])?;
     for word in ["HATop", "Sluice", "www", "web1", "UP", "BACKEND"] {
         ensure!(shown.contains(word), "{word} is not in what hatop shows:\n{shown}");
     }
     let now = wanted(&sluice, &socket)?;
     ensure!(now.0 == "maint", "{now:?}\n{shown}");
-    let shown = hatop(&lab, &socket, &["down", "down", "f9", "f6", "quit"])?;
+    let shown = hatop(&lab, &socket, &["down", "down", "down", "down", "f9", "f6", "quit"])?;
     ensure!(shown.contains("MAINT"), "{shown}");
     let now = wanted(&sluice, &socket)?;
     ensure!(now == ("ready".to_owned(), "0 (initial 1)".to_owned()), "{now:?}\n{shown}");
@@ -123,7 +123,7 @@ fn haproxys_exporter_reads_the_socket() -> Result<()> {
 fn a_socket_has_its_mode_and_whoever_connects_its_level() -> Result<()> {
     let lab = Lab::new()?;
     let _nginx = Nginx::start(lab.machine("web1")?, lab.directory(), &[SITE])?;
-    let mut sluice = proxy(&lab)?;
+    let sluice = proxy(&lab)?;
     let (socket, control) = (lab.directory().join("stats.sock"), lab.directory().join("sluice.sock"));
     let mode = |path: &Path| Ok::<_, anyhow::Error>(fs::metadata(path)?.permissions().mode() & 0o777);
     ensure!((mode(&socket)?, mode(&control)?) == (0o660, 0o600));
@@ -147,8 +147,10 @@ fn a_socket_has_its_mode_and_whoever_connects_its_level() -> Result<()> {
     // An upgrade hands both on.
     sluice.command(&["upgrade"])?;
     ensure!(say(&socket, "show backend\n")? == "# name\nweb\n\n");
-    sluice.signal(rustix::process::Signal::TERM)?;
-    Ok(())
+    let new = Pid::from_raw(sluice.status()?.pid).context("a process")?;
+    kill_process(new, Signal::TERM)?;
+    // What it leaves is nothing, not even its sockets.
+    wait::until("the end of the new daemon", SOON, || Ok((!socket.exists() && !control.exists()).then_some(())))
 }
 
 #[test]
@@ -169,8 +171,8 @@ fn random_lines_silent_clients_and_slow_readers_harm_nothing() -> Result<()> {
         let mut reader = stream.try_clone()?;
         let reading = std::thread::spawn(move || std::io::copy(&mut reader, &mut std::io::sink()));
         for _ in 0..(lines - sent).min(50_000) {
-            let mut line: Vec<u8> = (0..fastrand::usize(0..24)).map(|_| fastrand::u8(b' '..=255)).collect();
-            line.push(b'\n');
+            let line = (0..fastrand::usize(0..24)).map(|_| fastrand::u8(b' '..=255));
+            let line: Vec<u8> = line.chain([b'\n']).collect();
             sent += 1;
             // `quit` and what announces a payload end it early.
             if stream.write_all(&line).is_err() {

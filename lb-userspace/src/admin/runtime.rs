@@ -4,8 +4,9 @@
 
 pub mod command;
 mod help;
-pub mod session;
+mod session;
 pub mod words;
 
 pub use crate::model::Level;
 pub use command::Verb;
+pub(in crate::admin) use session::{LONGEST_LINE, Peer, SILENCE, converse};

@@ -2,21 +2,19 @@
 //! Two dialects are spoken there: one line of JSON each way ([`protocol`](super::protocol)), which begins with `{`, and the
 //! [runtime API](super::runtime).
 
+mod bind;
+
+pub use bind::{Rights, bind};
+
 use super::{
     protocol::{Answer, NO_REQUEST, REQUEST_LIMIT, Request},
-    runtime::{
-        Level, command,
-        session::{self, Peer},
-    },
+    runtime::{self, Level, Peer, command},
 };
-use rustix::fs::Mode;
-use socket2::{Domain, SockAddr, Socket, Type};
 use std::{
     cell::{Cell, RefCell},
     collections::BTreeMap,
     io,
     os::unix::net::UnixListener as StdListener,
-    path::Path,
     rc::Rc,
     sync::Arc,
     time::Duration,
@@ -62,63 +60,6 @@ pub struct Asked {
     pub request: Request,
     /// Where the answer goes.
     pub answer: oneshot::Sender<Answer>,
-}
-
-/// Who may connect to a socket, as the file system has it.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Rights {
-    /// chmod(2).
-    pub mode: u32,
-    /// Its owner; `None`: who makes it.
-    pub user: Option<u32>,
-    /// Its group; `None`: that of who makes it.
-    pub group: Option<u32>,
-}
-
-impl Rights {
-    /// Those of the control socket: nobody but its owner and root, so that nobody else can keep the operator waiting. [`serve`]
-    /// looks at the peer's credentials besides.
-    pub const OWNER: Self = Self { mode: 0o600, user: None, group: None };
-}
-
-/// Clients that wait to be accepted.
-const BACKLOG: i32 = 1_024;
-
-/// Makes the listening socket at `path`, in place of one that a dead daemon left there. It is there from the beginning as it is to
-/// be: until then it has another name.
-pub fn bind(path: &Path, rights: Rights) -> io::Result<StdListener> {
-    use std::os::unix::fs::{FileTypeExt, PermissionsExt, chown};
-    if let Some(parent) = path.parent() {
-        std::fs::create_dir_all(parent)?;
-    }
-    match std::fs::symlink_metadata(path) {
-        Ok(found) if found.file_type().is_socket() => {}
-        Ok(_) => return Err(io::Error::new(io::ErrorKind::AlreadyExists, "something that is no socket is there")),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-        Err(error) => return Err(error),
-    }
-    let mut before = path.as_os_str().to_owned();
-    before.push(".new");
-    match std::fs::remove_file(&before) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        Ok(()) | Err(_) => {}
-    }
-    let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
-    // What is bound then has at most that, whatever the umask: nobody else can connect meanwhile.
-    rustix::fs::fchmod(&socket, Mode::RUSR | Mode::WUSR)?;
-    socket.bind(&SockAddr::unix(&before)?)?;
-    let named = || {
-        socket.listen(BACKLOG)?;
-        chown(&before, rights.user, rights.group)?;
-        std::fs::set_permissions(&before, std::fs::Permissions::from_mode(rights.mode))?;
-        std::fs::rename(&before, path)
-    };
-    if let Err(error) = named() {
-        std::fs::remove_file(&before)?;
-        return Err(error);
-    }
-    socket.set_nonblocking(true)?;
-    Ok(StdListener::from(socket))
 }
 
 /// Serves clients until `requests` closes.
@@ -202,15 +143,15 @@ async fn converse(
     if first == Some(b'{') {
         return connection.answer_json(access.level(uid)).await;
     }
-    match connection.line(session::SILENCE).await? {
-        Some(line) => session::converse(&mut connection, access.level(uid), line).await,
+    match connection.line(runtime::SILENCE).await? {
+        Some(line) => runtime::converse(&mut connection, access.level(uid), line).await,
         None => Ok(()),
     }
 }
 
 impl Connection {
     async fn first_byte(&mut self) -> io::Result<Option<u8>> {
-        let filled = timeout(session::SILENCE, self.silent.hear(self.reader.fill_buf()));
+        let filled = timeout(runtime::SILENCE, self.silent.hear(self.reader.fill_buf()));
         Ok(filled.await??.first().copied())
     }
 
@@ -267,7 +208,7 @@ impl Connection {
 
 impl Peer for Connection {
     async fn line(&mut self, within: Duration) -> io::Result<Option<Vec<u8>>> {
-        let mut line = self.read_line(session::LONGEST_LINE, within).await?;
+        let mut line = self.read_line(runtime::LONGEST_LINE, within).await?;
         // What has no end is no line: the client has gone, or it is too long.
         if line.pop() != Some(b'\n') {
             return Ok(None);
@@ -305,7 +246,7 @@ fn permitted(request: &Request, level: Level) -> bool {
 mod tests {
     use super::*;
     use crate::servers::Admin;
-    use std::path::PathBuf;
+    use std::path::{Path, PathBuf};
     use tokio::{task::LocalSet, time::Instant};
 
     /// Serves a socket for as long as `asking` runs; whatever is asked is answered with `answer`.
@@ -350,7 +291,7 @@ mod tests {
     fn a_request_without_end_is_cut_at_the_limit() {
         with_daemon(0, "well", async |path| {
             assert!(ask(&path, &vec![b'{'; REQUEST_LIMIT]).await.starts_with("{\"error\""));
-            assert_eq!(ask(&path, &vec![b'x'; session::LONGEST_LINE]).await, "", "cut without a word, as HAProxy does");
+            assert_eq!(ask(&path, &vec![b'x'; runtime::LONGEST_LINE]).await, "", "cut without a word, as HAProxy does");
         });
     }
 
@@ -396,7 +337,7 @@ mod tests {
             client.write_all(b"show info\n").await.unwrap();
             client.read_to_string(&mut answer).await.unwrap();
             assert_eq!(answer, "well\n\n");
-            assert!(begun.elapsed() < session::SILENCE, "it waited for the others: {:?}", begun.elapsed());
+            assert!(begun.elapsed() < runtime::SILENCE, "it waited for the others: {:?}", begun.elapsed());
             drop(silent);
         });
     }
@@ -415,20 +356,5 @@ mod tests {
             assert!(answer.expect("the others hold all places for ever").len() > long.len());
             assert!(begun.elapsed() > SILENCE / 2, "they held none: {:?}", begun.elapsed());
         });
-    }
-
-    #[test]
-    fn what_a_dead_daemon_left_is_replaced_and_nothing_else() {
-        let directory = tempfile::tempdir().unwrap();
-        let path = directory.path().join("sluice.sock");
-        drop(bind(&path, Rights::OWNER).unwrap());
-        bind(&path, Rights { mode: 0o640, ..Rights::OWNER }).unwrap();
-        let mode = std::os::unix::fs::PermissionsExt::mode(&std::fs::metadata(&path).unwrap().permissions());
-        assert_eq!(mode & 0o7777, 0o640);
-        assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 1, "it has had another name");
-        let file = directory.path().join("sluice.toml");
-        std::fs::write(&file, "precious").unwrap();
-        assert_eq!(bind(&file, Rights::OWNER).unwrap_err().kind(), io::ErrorKind::AlreadyExists);
-        assert_eq!(std::fs::read_to_string(&file).unwrap(), "precious");
     }
 }

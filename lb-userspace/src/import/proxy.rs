@@ -217,10 +217,11 @@ impl Import {
             }
             return;
         }
-        if let (None, Some((effect, why, help))) = (half, advice::proxy(&words)) {
-            match (from, effect) {
-                (From::Own, Effect::Note) => self.note(table, at, why),
-                (From::Own, Effect::Lost | Effect::Changed) => self.lost(table, at, why, help),
+        if half.is_none() {
+            let said = advice::proxy(&words).unwrap_or((Effect::Lost, "there is nothing like it here", ""));
+            match (from, said) {
+                (From::Own, (Effect::Note, why, _)) => self.note(table, at, why),
+                (From::Own, (Effect::Lost | Effect::Changed, why, help)) => self.lost(table, at, why, help),
                 // Said of `defaults`, once.
                 (From::Inherited | From::Shared, _) => {}
             }
@@ -242,25 +243,19 @@ impl Import {
             (Some(_), Some(front), _) if from == From::Own => {
                 self.note(&mut front.table, at, "this is for backends: HAProxy does not look at it here either");
             }
-            (Some(_), None, Some(back)) if from == From::Own => match words.as_slice() {
-                ["log", ..] => self.note(&mut back.table, at, "the daemon itself says how servers change"),
-                ["timeout" | "tcp-request", ..] => {
-                    self.lost(
-                        &mut back.table,
-                        at,
-                        "here only frontends have it",
-                        "say it in the frontends of this backend",
-                    );
-                }
-                _ => self.note(&mut back.table, at, "this is for frontends: HAProxy does not look at it here either"),
-            },
-            (None, front, back) if from == From::Own => {
-                let tables = [front.as_mut().map(|front| &mut front.table), back.as_mut().map(|back| &mut back.table)];
-                for table in tables.into_iter().flatten().take(1) {
-                    self.lost(table, at, "there is nothing like it here", "");
-                }
-            }
+            (Some(_), None, Some(back)) if from == From::Own => self.not_of_backends(&mut back.table, at),
             (Some(_) | None, ..) => {}
+        }
+    }
+
+    /// What a backend says that only frontends have.
+    fn not_of_backends(&mut self, table: &mut Table, at: &Statement) {
+        match at.words().as_slice() {
+            ["log", ..] => self.note(table, at, "the daemon itself says how servers change"),
+            ["timeout" | "tcp-request", ..] => {
+                self.lost(table, at, "here only frontends have it", "say it in the frontends of this backend");
+            }
+            _ => self.note(table, at, "this is for frontends: HAProxy does not look at it here either"),
         }
     }
 

@@ -15,7 +15,7 @@ const A_THREAD: u64 = 16;
 const A_RING: u64 = 2;
 
 /// What else: the kernel's maps, logs, control socket and metrics with those that ask there.
-const ELSE: u64 = 112;
+const ELSE: u64 = 96;
 
 /// Of a stats socket: itself and those that ask there.
 const A_STATS_SOCKET: u64 = 34;

@@ -10,8 +10,6 @@ pub struct StatsSocket {
     pub path: PathBuf,
     /// Who may connect, as chmod(2) has it.
     pub mode: u32,
-    /// Its owner. Default: who starts the daemon.
-    pub user: Option<String>,
     /// Its group. Default: that of who starts the daemon.
     pub group: Option<String>,
     /// What those may do that connect and are neither root nor who started the daemon.

@@ -17,9 +17,6 @@ pub enum AccountError {
     /// The key of `[global]` names nobody.
     #[error("user `{0}` does not exist; create it (`useradd --system {0}`) or name another in `[global] {1}`")]
     Unknown(String, &'static str),
-    /// The same, of who is to own a socket.
-    #[error("user `{0}` of a stats socket does not exist")]
-    Owner(String),
     /// The same of a group.
     #[error("group `{0}` of a stats socket does not exist")]
     Group(String),
@@ -47,26 +44,16 @@ pub fn of_checks(wanted: Option<&str>, worker: Identity) -> Result<Identity, Acc
     }
 }
 
-/// The number of a user who may own a socket, by name or itself.
-pub(super) fn user_id(name: &str) -> Result<u32, AccountError> {
-    number(name, &fs::read_to_string("/etc/passwd").map_err(AccountError::Database)?)
-        .ok_or_else(|| AccountError::Owner(name.to_owned()))
-}
-
 /// The number of a group, by name or itself.
 pub(super) fn group_id(name: &str) -> Result<u32, AccountError> {
-    number(name, &fs::read_to_string("/etc/group").map_err(AccountError::Database)?)
-        .ok_or_else(|| AccountError::Group(name.to_owned()))
-}
-
-/// passwd(5) and group(5) have the number at the same place.
-fn number(name: &str, database: &str) -> Option<u32> {
+    let database = fs::read_to_string("/etc/group").map_err(AccountError::Database)?;
+    // group(5): `name:password:gid:…`.
     let named = database.lines().find_map(|line| {
         let mut fields = line.split(':');
         (fields.next() == Some(name)).then_some(())?;
         fields.nth(1)?.parse().ok()
     });
-    named.or_else(|| name.parse().ok())
+    named.or_else(|| name.parse().ok()).ok_or_else(|| AccountError::Group(name.to_owned()))
 }
 
 fn look_up(wanted: Option<&str>, defaults: &[&str], key: &'static str) -> Result<(Identity, String), AccountError> {
@@ -103,10 +90,8 @@ mod tests {
     }
 
     #[test]
-    fn owners_of_sockets_are_named_or_numbered() {
-        assert_eq!((user_id("root").unwrap(), group_id("root").unwrap()), (0, 0));
-        assert_eq!((user_id("4711").unwrap(), group_id("4712").unwrap()), (4711, 4712));
-        assert!(matches!(user_id("no such user"), Err(AccountError::Owner(_))));
+    fn groups_of_sockets_are_named_or_numbered() {
+        assert_eq!((group_id("root").unwrap(), group_id("4712").unwrap()), (0, 4712));
         assert!(matches!(group_id("no such group"), Err(AccountError::Group(_))));
     }
 

@@ -1,6 +1,6 @@
 //! Sockets of the runtime API beside the control socket. A reload leaves them alone; an upgrade hands them on.
 
-use super::account::{AccountError, group_id, user_id};
+use super::account::{AccountError, group_id};
 use crate::{
     admin::socket::{Rights, bind},
     channel::ToWorker,
@@ -68,9 +68,5 @@ impl StatsSockets {
 
 /// Who may connect.
 fn rights(socket: &StatsSocket) -> Result<Rights, AccountError> {
-    Ok(Rights {
-        mode: socket.mode,
-        user: socket.user.as_deref().map(user_id).transpose()?,
-        group: socket.group.as_deref().map(group_id).transpose()?,
-    })
+    Ok(Rights { mode: socket.mode, group: socket.group.as_deref().map(group_id).transpose()? })
 }

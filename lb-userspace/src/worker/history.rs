@@ -33,7 +33,7 @@ pub(super) enum Key {
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Reading {
     /// Connections, or requests to a backend or server, so far.
-    pub(super) sessions: u64,
+    pub(super) total: u64,
     /// Requests so far.
     pub(super) requests: u64,
     /// Connections or requests now.
@@ -47,19 +47,19 @@ pub(super) struct Reading {
 pub(super) struct Course {
     last: Reading,
     /// Of the last second; `None` before the second look.
-    pub(super) session_rate: Option<u32>,
+    pub(super) rate: Option<u32>,
     /// The same.
     pub(super) request_rate: Option<u32>,
     /// The highest that were seen.
     pub(super) most: Most,
-    /// When sessions were seen to come last.
+    /// When anything was seen to come last.
     came: Option<Instant>,
 }
 
 /// The highest numbers that were seen.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Most {
-    pub(super) session_rate: u32,
+    pub(super) rate: u32,
     pub(super) request_rate: u32,
     pub(super) open: u32,
     pub(super) queued: u32,
@@ -163,7 +163,7 @@ impl History {
             let known = before.remove(&key);
             let course = match (known, since) {
                 (Some(known), Some(since)) => known.go_on(reading, since, now),
-                (Some(known), None) => Course { last: reading, session_rate: None, request_rate: None, ..known },
+                (Some(known), None) => Course { last: reading, rate: None, request_rate: None, ..known },
                 (None, _) => Course { last: reading, ..Course::default() },
             };
             (key, course.with_peaks())
@@ -215,30 +215,30 @@ impl Course {
     fn go_on(self, reading: Reading, since: Duration, now: Instant) -> Self {
         let micros = u64::try_from(since.as_micros()).unwrap_or(u64::MAX);
         // Who looks again at once knows no more than before.
-        let rate = |before: u64, after: u64, known: Option<u32>| match micros {
+        let speed = |before: u64, after: u64, known: Option<u32>| match micros {
             0..10_000 => known,
             _ => after.saturating_sub(before).saturating_mul(1_000_000).checked_div(micros).map(small),
         };
-        let session_rate = rate(self.last.sessions, reading.sessions, self.session_rate);
-        let request_rate = rate(self.last.requests, reading.requests, self.request_rate);
-        let came = if reading.sessions > self.last.sessions { Some(now) } else { self.came };
-        Self { last: reading, session_rate, request_rate, came, ..self }
+        let rate = speed(self.last.total, reading.total, self.rate);
+        let request_rate = speed(self.last.requests, reading.requests, self.request_rate);
+        let came = if reading.total > self.last.total { Some(now) } else { self.came };
+        Self { last: reading, rate, request_rate, came, ..self }
     }
 
     fn with_peaks(mut self) -> Self {
         let most = &mut self.most;
-        most.session_rate = most.session_rate.max(self.session_rate.unwrap_or(0));
+        most.rate = most.rate.max(self.rate.unwrap_or(0));
         most.request_rate = most.request_rate.max(self.request_rate.unwrap_or(0));
         most.open = most.open.max(small(self.last.open));
         most.queued = most.queued.max(small(self.last.queued));
         self
     }
 
-    /// Seconds since sessions were seen to come last, -1: there were none ever; `None`: nobody looked then.
-    pub(super) fn last_session(&self, now: Instant) -> Option<i32> {
+    /// Seconds since anything was seen to come last, -1: nothing ever did; `None`: nobody looked then.
+    pub(super) fn last_came(&self, now: Instant) -> Option<i32> {
         match self.came {
             Some(came) => Some(i32::try_from(now.saturating_duration_since(came).as_secs()).unwrap_or(i32::MAX)),
-            None => (self.last.sessions == 0).then_some(-1),
+            None => (self.last.total == 0).then_some(-1),
         }
     }
 }
@@ -256,8 +256,8 @@ fn seconds(time: Duration) -> u32 {
 mod tests {
     use super::*;
 
-    fn reading(sessions: u64, open: u64) -> (Key, Reading) {
-        (Key::Server(1), Reading { sessions, requests: sessions * 2, open, queued: 0 })
+    fn reading(total: u64, open: u64) -> (Key, Reading) {
+        (Key::Server(1), Reading { total, requests: total * 2, open, queued: 0 })
     }
 
     #[test]
@@ -267,17 +267,17 @@ mod tests {
         assert!(history.due().is_none() && history.ask(begun), "nobody looks before somebody asks");
         history.look([reading(100, 3)], begun);
         let course = |history: &History| history.course(&Key::Server(1)).unwrap().clone();
-        assert_eq!((course(&history).session_rate, course(&history).last_session(begun)), (None, None));
+        assert_eq!((course(&history).rate, course(&history).last_came(begun)), (None, None));
         assert_eq!(history.due(), Some(after(1_000)));
         history.look([reading(150, 9)], after(1_000));
         history.look([reading(160, 2)], after(3_000));
         let known = course(&history);
-        assert_eq!((known.session_rate, known.request_rate), (Some(5), Some(10)));
-        assert_eq!((known.most.session_rate, known.most.request_rate, known.most.open), (50, 100, 9));
+        assert_eq!((known.rate, known.request_rate), (Some(5), Some(10)));
+        assert_eq!((known.most.rate, known.most.request_rate, known.most.open), (50, 100, 9));
         history.look([reading(160, 2)], after(3_005));
-        assert_eq!(course(&history).session_rate, Some(5), "too short to tell");
+        assert_eq!(course(&history).rate, Some(5), "too short to tell");
         history.look([reading(160, 2)], after(8_000));
-        assert_eq!((course(&history).session_rate, course(&history).last_session(after(8_000))), (Some(0), Some(5)));
+        assert_eq!((course(&history).rate, course(&history).last_came(after(8_000))), (Some(0), Some(5)));
         history.clear_most();
         assert_eq!(course(&history).most.open, 0);
         history.look([], after(9_000));
@@ -292,8 +292,8 @@ mod tests {
         history.look([], begun + WANTED);
         assert_eq!(history.due(), None);
         assert!(history.ask(begun + WANTED * 3));
-        history.look([(Key::Process, Reading { sessions: 9, ..Reading::default() })], begun + WANTED * 3);
-        assert_eq!(history.course(&Key::Process).unwrap().session_rate, None);
+        history.look([(Key::Process, Reading { total: 9, ..Reading::default() })], begun + WANTED * 3);
+        assert_eq!(history.course(&Key::Process).unwrap().rate, None);
     }
 
     #[test]

@@ -68,12 +68,12 @@ impl Running {
         for frontend in &model.frontends {
             let Some(live) = self.halves.live.frontend(&frontend.name) else { continue };
             let reading = Reading {
-                sessions: live.counts.sum(|counts| &counts.opened),
+                total: live.counts.sum(|counts| &counts.opened),
                 requests: live.counts.sum(|counts| &counts.requests),
                 open: live.connections(),
                 queued: 0,
             };
-            all.sessions += reading.sessions;
+            all.total += reading.total;
             all.requests += reading.requests;
             all.open += reading.open;
             readings.push((Key::Frontend(frontend.name.clone()), reading));
@@ -83,10 +83,10 @@ impl Running {
             let Some(live) = self.halves.live.backend(&backend.name) else { continue };
             let (mut open, mut queued) = (0, live.gate.waiting() as u64);
             for server in &live.servers {
-                let sessions = server.counts.sum(|counts| &counts.total);
+                let total = server.counts.sum(|counts| &counts.total);
                 let reading = Reading {
-                    sessions,
-                    requests: sessions,
+                    total,
+                    requests: total,
                     open: server.serving(),
                     queued: server.load.0.queued.load(Relaxed) as u64,
                 };
@@ -94,8 +94,8 @@ impl Running {
                 queued += reading.queued;
                 readings.push((Key::Server(server.identity), reading));
             }
-            let sessions = live.counts.sum(|counts| &counts.total);
-            let reading = Reading { sessions, requests: sessions, open: open + queued, queued };
+            let total = live.counts.sum(|counts| &counts.total);
+            let reading = Reading { total, requests: total, open: open + queued, queued };
             readings.push((Key::Backend(backend.name.clone()), reading));
         }
         self.history.look(readings, now);
@@ -151,17 +151,17 @@ impl Gathering<'_> {
     /// Rates, peaks and the last session, from what was seen.
     fn course(&self, row: &mut Row, key: &Key) {
         let Some(course) = self.running.history.course(key) else { return };
-        row.set_known(Column::Rate, course.session_rate);
-        row.set(Column::RateMax, course.most.session_rate);
+        row.set_known(Column::Rate, course.rate);
+        row.set(Column::RateMax, course.most.rate);
         row.set(Column::Smax, course.most.open);
         match key {
             Key::Frontend(_) | Key::Process => {
-                row.set_known(Column::ConnRate, course.session_rate);
-                row.set(Column::ConnRateMax, course.most.session_rate);
+                row.set_known(Column::ConnRate, course.rate);
+                row.set(Column::ConnRateMax, course.most.rate);
             }
             Key::Backend(_) | Key::Server(_) => {
                 row.set(Column::Qmax, course.most.queued);
-                row.set_known(Column::Lastsess, course.last_session(self.now));
+                row.set_known(Column::Lastsess, course.last_came(self.now));
             }
         }
     }

@@ -56,7 +56,7 @@ impl Running {
             Verb::ShowErrors => self.show_errors(rest),
             Verb::ShowEnv => show::environment(rest),
             Verb::ShowTable => show::table(rest),
-            Verb::ShowSess => show::sessions(rest),
+            Verb::ShowSess => show::single(rest),
             Verb::GetWeight => self.get_weight(rest),
             Verb::SetWeight => self.weigh(rest),
             Verb::SetServer => self.set_server(rest, now),

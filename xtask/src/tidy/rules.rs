@@ -14,7 +14,8 @@ const NEVER_WRITE: [(&str, &str); 4] =
     [("upstream", "backend or server"), ("cluster", "backend"), ("session", "flow or connection"), ("real", "server")];
 
 /// Where a word of the list is the protocol's own.
-const FOREIGN: [(&str, &str); 1] = [("lb-userspace/src/l7/tls", "session")];
+const FOREIGN: [(&str, &str); 2] =
+    [("lb-userspace/src/l7/tls", "session"), ("lb-userspace/src/admin/runtime", "session")];
 
 const DATAPLANE: &[&str] = &["lb-userspace/src/dataplane"];
 const CONFIG: &[&str] = &["lb-userspace/src/config"];

@@ -17,9 +17,7 @@ table! {
         path: Text,
         /// Who may connect, three octal digits as chmod(1) has them. It has this mode from when it is there on. Default: "600".
         mode: Text,
-        /// Its owner. Default: who starts the daemon.
-        user: Text,
-        /// Its group. Default: that of who starts the daemon.
+        /// Its group; its owner is who starts the daemon. Default: that of who starts the daemon.
         group: Text,
         /// What those may that can connect: `user`, `operator` or `admin`. Root and who started the daemon may do everything.
         /// Default: `operator`, as with HAProxy.

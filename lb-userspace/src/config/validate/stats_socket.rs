@@ -44,8 +44,7 @@ fn one(typed: &TypedSocket, span: Span, out: &mut Vec<Diagnostic>) -> Option<Sta
     Some(StatsSocket {
         path: PathBuf::from(text),
         mode: typed.mode.value().map_or(MODE, |text| mode(text, out)),
-        user: account(&typed.user, "user", out),
-        group: account(&typed.group, "group", out),
+        group: group(&typed.group, out),
         level: typed.level.value().copied().unwrap_or_default(),
     })
 }
@@ -63,10 +62,10 @@ fn mode(text: &Text, out: &mut Vec<Diagnostic>) -> u32 {
     MODE
 }
 
-fn account(knob: &Knob<Text>, key: &str, out: &mut Vec<Diagnostic>) -> Option<String> {
+fn group(knob: &Knob<Text>, out: &mut Vec<Diagnostic>) -> Option<String> {
     let text = knob.value()?;
     if text.value.is_empty() || text.value.contains([':', '\0', '\n', '/']) {
-        out.push(Diagnostic::error(text.span, format!("`{text}` cannot be the name of a {key}")));
+        out.push(Diagnostic::error(text.span, format!("`{text}` cannot be the name of a group")));
     }
     Some(text.value.clone())
 }

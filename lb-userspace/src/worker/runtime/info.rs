@@ -71,7 +71,7 @@ impl Running {
         fields.push((24, "PipesUsed", "MGP", 0_u32.into()));
         fields.push((25, "PipesFree", "MGP", 0_u32.into()));
         if let Some(course) = self.history.course(&Key::Process) {
-            let (rate, most) = (course.session_rate, course.most.session_rate);
+            let (rate, most) = (course.rate, course.most.rate);
             let mut rates = |at: usize, name: [&'static str; 3], tags: &'static str| {
                 let [now, limit, highest] = name;
                 fields.extend(rate.map(|rate| (at, now, "MRP", Value::from(rate))));

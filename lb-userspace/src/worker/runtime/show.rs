@@ -105,7 +105,7 @@ pub(super) fn table(rest: &[String]) -> Said {
 }
 
 /// `show sess [<id>]`: single connections are not listed.
-pub(super) fn sessions(rest: &[String]) -> Said {
+pub(super) fn single(rest: &[String]) -> Said {
     match word(rest, 0) {
         "" | "all" => Ok(String::new()),
         _ => Err("Session not found.".to_owned()),
