@@ -187,6 +187,12 @@ impl Import {
             self.proxy_statement((&mut front, &mut back), at, *from);
         }
         let serves = back.as_ref().is_some_and(|back| !back.servers.is_empty() || !listens);
+        if !serves && back.is_some() {
+            let of_servers = |said: &&Said| said.from == From::Own && half(&said.at.words()) == Some(Half::Back);
+            for Said { at, .. } in said.iter().filter(of_servers) {
+                self.differs(Effect::Note, at, "there is no server that this would be about", "");
+            }
+        }
         if let Some(front) = front {
             self.finish_front(front, section, serves.then(|| section.name()).filter(|_| listens));
         }
