@@ -289,9 +289,7 @@ impl Worker {
             ToWorker::Addresses => self.recall_addresses(descriptors.pop().context("no addresses")?),
             ToWorker::Reloaded => report::<ReloadReport>(&mut self.reload_waits, descriptors)?,
             ToWorker::Ping { number, count } => self.pong(number, count).await?,
-            ToWorker::State => {
-                self.state = Some(from_memory_file(descriptors.pop().context("no state")?, u64::MAX)?);
-            }
+            ToWorker::State => self.state = Some(from_memory_file(descriptors.pop().context("no state")?, u64::MAX)?),
             ToWorker::Hold => self.hold().await?,
             ToWorker::Upgraded => report::<UpgradeReport>(&mut self.upgrade_waits, descriptors)?,
             ToWorker::Confirmed { was_on_trial } => self.confirmed(was_on_trial),

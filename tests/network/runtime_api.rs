@@ -132,7 +132,7 @@ fn a_socket_has_its_mode_and_whoever_connects_its_level() -> Result<()> {
         const ASK: &str = "import socket,sys\ns=socket.socket(socket.AF_UNIX)\ns.connect(sys.argv[1])\n\
                            s.sendall(sys.argv[2].encode())\nwhile d:=s.recv(9999): sys.stdout.write(d.decode())";
         let mut command = lab.balancer.command("setpriv");
-        command.args(["--reuid=nobody", "--regid=nogroup", "--clear-groups", "python3", "-c", ASK]);
+        command.args(["--reuid=nobody", "--regid=nogroup", "--clear-groups", "/usr/bin/python3", "-c", ASK]);
         process::run(command.arg(path).arg(line))
     };
     fs::set_permissions(lab.directory(), fs::Permissions::from_mode(0o755))?;

@@ -15,6 +15,7 @@ use std::{
     collections::BTreeMap,
     io,
     os::unix::net::UnixListener as StdListener,
+    pin::pin,
     rc::Rc,
     sync::Arc,
     time::Duration,
@@ -25,7 +26,7 @@ use tokio::{
         UnixListener, UnixStream,
         unix::{OwnedReadHalf, OwnedWriteHalf},
     },
-    sync::{Notify, Semaphore, mpsc, oneshot},
+    sync::{AcquireError, Notify, OwnedSemaphorePermit, Semaphore, mpsc, oneshot},
     time::timeout,
 };
 use tracing::{debug, info, warn};
@@ -75,10 +76,7 @@ pub async fn serve(listener: StdListener, access: Access, requests: mpsc::Sender
                 continue;
             }
         };
-        if slots.available_permits() == 0 {
-            silent.send_one_away();
-        }
-        let Ok(slot) = Arc::clone(&slots).acquire_owned().await else { return Ok(()) };
+        let Ok(slot) = place(&slots, &silent).await else { return Ok(()) };
         let (requests, silent) = (requests.clone(), Rc::clone(&silent));
         tokio::task::spawn_local(async move {
             if let Err(error) = converse(client, access, silent, requests).await {
@@ -89,18 +87,39 @@ pub async fn serve(listener: StdListener, access: Access, requests: mpsc::Sender
     }
 }
 
+/// A place for another client. Where all are taken one that is silent goes, once there is one.
+async fn place(slots: &Arc<Semaphore>, silent: &Silent) -> Result<OwnedSemaphorePermit, AcquireError> {
+    if let Ok(slot) = Arc::clone(slots).try_acquire_owned() {
+        return Ok(slot);
+    }
+    let mut slot = pin!(Arc::clone(slots).acquire_owned());
+    while !silent.send_one_away() {
+        tokio::select! {
+            biased;
+            slot = &mut slot => return slot,
+            () = silent.another.notified() => {}
+        }
+    }
+    slot.await
+}
+
 /// Clients that are waited for, by how long they have been.
 #[derive(Default)]
 struct Silent {
     clients: RefCell<BTreeMap<u64, Rc<Notify>>>,
     last: Cell<u64>,
+    /// Another one is waited for.
+    another: Notify,
 }
 
 impl Silent {
-    fn send_one_away(&self) {
-        if let Some((_, client)) = self.clients.borrow_mut().pop_first() {
+    /// Whether there was one.
+    fn send_one_away(&self) -> bool {
+        let first = self.clients.borrow_mut().pop_first();
+        first.is_some_and(|(_, client)| {
             client.notify_one();
-        }
+            true
+        })
     }
 
     /// What a client says, unless its place is given to another meanwhile.
@@ -108,9 +127,11 @@ impl Silent {
         let (number, away) = (self.last.get() + 1, Rc::new(Notify::new()));
         self.last.set(number);
         self.clients.borrow_mut().insert(number, Rc::clone(&away));
+        self.another.notify_one();
         let heard = tokio::select! {
-            heard = said => heard,
+            biased;
             () = away.notified() => Err(io::Error::other("others have come since it was heard last")),
+            heard = said => heard,
         };
         self.clients.borrow_mut().remove(&number);
         heard

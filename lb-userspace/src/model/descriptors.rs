@@ -75,14 +75,14 @@ mod tests {
         let mut model = parse(text).expect("a model").model;
         assert_eq!(model.needed_descriptors(), None);
         assert_eq!(model.most_connections(None), None);
-        assert_eq!(model.most_connections(Some(20_000)), Some((20_000 - 8 - 64 - 112) / 2));
+        assert_eq!(model.most_connections(Some(20_000)), Some((20_000 - 8 - 64 - 96) / 2));
         assert_eq!(model.most_connections(Some(20)), Some(1), "at least one");
         model.global.max_connections = Some(1_000);
-        assert_eq!(model.needed_descriptors(), Some(2_184));
+        assert_eq!(model.needed_descriptors(), Some(2_168));
         assert_eq!(model.most_connections(Some(20_000)), Some(1_000));
-        assert_eq!(model.most_connections(Some(1_184)), Some(500));
+        assert_eq!(model.most_connections(Some(1_168)), Some(500));
         assert_eq!(model.most_connections(None), Some(1_000));
         model.frontends[0].binds[1].ports = Ports::Range(81, 580);
-        assert_eq!(model.needed_descriptors(), Some(2_184 + 499 * 4), "one a port and thread");
+        assert_eq!(model.needed_descriptors(), Some(2_168 + 499 * 4), "one a port and thread");
     }
 }

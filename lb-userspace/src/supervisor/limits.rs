@@ -54,12 +54,12 @@ mod tests {
         let mut model = model(vec![], vec![]);
         assert_eq!(too_few(&model, Some(1_024)), None);
         model.global.max_connections = Some(1_000);
-        assert_eq!(too_few(&model, Some(2_144)), None);
+        assert_eq!(too_few(&model, Some(2_128)), None);
         assert_eq!(
             too_few(&model, Some(1_024)).as_deref(),
             Some(
-                "warning: `[global] max_connections` is 1000, which needs 2144 open files, and 1024 are allowed: \
-                 440 connections are taken; raise the hard limit (LimitNOFILE) to take more\n"
+                "warning: `[global] max_connections` is 1000, which needs 2128 open files, and 1024 are allowed: \
+                 448 connections are taken; raise the hard limit (LimitNOFILE) to take more\n"
             )
         );
     }

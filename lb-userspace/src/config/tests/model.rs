@@ -6,7 +6,7 @@ use crate::{
     model::{
         Backend, Balance, Check, CheckKind, FrontendKind, HttpFrontend, Model, OnStop, Secret,
         acl::{
-            Acl, Condition, Expression, Fetch, Kind, Term, Test,
+            Condition, Expression, Fetch, Kind, Term, Test,
             expression::{Field, Side},
             patterns::{Lookup, Method, Texts},
         },
