@@ -144,6 +144,13 @@ impl Model {
         self.frontend_at(address).or_else(|| self.frontend_at(SocketAddr::new(all, address.port())))
     }
 
+    /// Whether the proxy is served anywhere at that address of this host.
+    pub fn is_served_at(&self, address: IpAddr) -> bool {
+        let is_there = |ip: IpAddr| ip == address || (ip.is_unspecified() && ip.is_ipv4() == address.is_ipv4());
+        let proxied = self.frontends.iter().filter(|frontend| frontend.l4().is_none());
+        proxied.flat_map(|frontend| &frontend.binds).any(|bind| is_there(bind.address.ip()))
+    }
+
     /// Whether anything here needs the kernel half.
     pub fn needs_kernel(&self) -> bool {
         self.kernel_backends().next().is_some()

@@ -142,11 +142,9 @@ impl Row {
         self.values.iter().map(|(column, value)| (*column, value))
     }
 
-    /// Whether it is about the same as another one: numbers change when a configuration does, names do not.
-    fn is_of(&self, other: &Self) -> bool {
-        let name =
-            |row: &Self| (row.kind as u32, row.text(Column::Pxname).to_owned(), row.text(Column::Svname).to_owned());
-        name(self) == name(other)
+    /// What it is about: numbers change when a configuration does, names do not.
+    fn about(&self) -> (u32, String, String) {
+        (self.kind as u32, self.text(Column::Pxname).to_owned(), self.text(Column::Svname).to_owned())
     }
 
     /// Counts from `then` on.
@@ -166,8 +164,9 @@ pub struct Rows(pub Vec<Row>);
 impl Rows {
     /// Counts from `then` on, where that was known: `clear counters all`.
     pub fn count_from(&mut self, then: &Self) {
-        for row in &mut self.0 {
-            if let Some(then) = then.0.iter().find(|then| then.is_of(row)) {
+        let known: BTreeMap<_, _> = then.0.iter().map(|then| (then.about(), then)).collect();
+        for row in self.0.iter_mut().filter(|_| !known.is_empty()) {
+            if let Some(then) = known.get(&row.about()) {
                 row.count_from(then);
             }
         }

@@ -29,7 +29,7 @@ use tokio::{
     sync::{AcquireError, Notify, OwnedSemaphorePermit, Semaphore, mpsc, oneshot},
     time::timeout,
 };
-use tracing::{debug, info, warn};
+use tracing::{debug, info};
 
 /// A client that does not send its request, or take its answer, within this time is cut. Of long answers each part has it.
 const SILENCE: Duration = Duration::from_secs(5);
@@ -50,7 +50,12 @@ pub struct Access {
 
 impl Access {
     fn level(self, uid: u32) -> Level {
-        if uid == 0 || uid == self.owner { Level::Admin } else { self.others }
+        if self.is_owner(uid) { Level::Admin } else { self.others }
+    }
+
+    /// Root, or the user who started the daemon.
+    const fn is_owner(self, uid: u32) -> bool {
+        uid == 0 || uid == self.owner
     }
 }
 
@@ -127,14 +132,25 @@ impl Silent {
         let (number, away) = (self.last.get() + 1, Rc::new(Notify::new()));
         self.last.set(number);
         self.clients.borrow_mut().insert(number, Rc::clone(&away));
+        let _heard = Heard { number, of: self };
         self.another.notify_one();
-        let heard = tokio::select! {
+        tokio::select! {
             biased;
             () = away.notified() => Err(io::Error::other("others have come since it was heard last")),
             heard = said => heard,
-        };
-        self.clients.borrow_mut().remove(&number);
-        heard
+        }
+    }
+}
+
+/// Nobody waits for that client any more: it was heard, or its time is over.
+struct Heard<'a> {
+    number: u64,
+    of: &'a Silent,
+}
+
+impl Drop for Heard<'_> {
+    fn drop(&mut self) {
+        self.of.clients.borrow_mut().remove(&self.number);
     }
 }
 
@@ -162,7 +178,7 @@ async fn converse(
     let mut connection = Connection { reader: BufReader::new(reader), writer, silent, requests, uid, pid };
     let first = connection.first_byte().await?;
     if first == Some(b'{') {
-        return connection.answer_json(access.level(uid)).await;
+        return connection.answer_json(access.level(uid), access.is_owner(uid)).await;
     }
     match connection.line(runtime::SILENCE).await? {
         Some(line) => runtime::converse(&mut connection, access.level(uid), line).await,
@@ -192,13 +208,13 @@ impl Connection {
     }
 
     /// One line of JSON each way.
-    async fn answer_json(&mut self, level: Level) -> io::Result<()> {
+    async fn answer_json(&mut self, level: Level, is_owner: bool) -> io::Result<()> {
         let line = self.read_line(REQUEST_LIMIT, SILENCE).await?;
         let uid = self.uid;
         let answer = match serde_json::from_slice::<Request>(&line) {
             Err(error) => Answer::Error(format!("{NO_REQUEST}: {error}")),
-            Ok(request) if !permitted(&request, level) => {
-                warn!(event = "asked", uid, pid = self.pid, ?request, "refused over the control socket");
+            Ok(request) if !permitted(&request, level, is_owner) => {
+                debug!(uid, pid = self.pid, ?request, "refused over the control socket");
                 Answer::Error(format!(
                     "permission denied: only root and the user who started the daemon may do that, and you are user {uid}"
                 ))
@@ -254,13 +270,16 @@ impl Peer for Connection {
     }
 }
 
-/// Whether that may be asked at that level.
-fn permitted(request: &Request, level: Level) -> bool {
-    if let Request::Runtime { words } = request {
+/// Whether that may be asked at that level. What is about the daemon itself, beyond its servers, is for its owner alone.
+fn permitted(request: &Request, level: Level, is_owner: bool) -> bool {
+    match request {
         // What is not known is answered by words that say so.
-        return command::find(words).is_none_or(|(verb, rest)| verb.level(rest) <= level);
+        Request::Runtime { words } => command::find(words).is_none_or(|(verb, rest)| verb.level(rest) <= level),
+        Request::Server { .. } | Request::Weight { .. } => level == Level::Admin,
+        // They tell who has asked for what.
+        Request::Events { .. } => level >= Level::Operator,
+        other => is_owner || !other.changes_something(),
     }
-    !request.changes_something() || level == Level::Admin
 }
 
 #[cfg(test)]
@@ -322,13 +341,16 @@ mod tests {
         assert_eq!([level(7, 7), level(7, 0), level(0, 0)], [Level::Admin; 3]);
         assert_eq!([level(7, 8), level(0, 8)], [Level::User; 2]);
         let server = Request::Server { backend: String::new(), server: String::new(), admin: Admin::Maint };
-        for changing in [Request::Reload { only: None }, server] {
-            assert!(permitted(&changing, Level::Admin) && !permitted(&changing, Level::Operator));
+        let asks = |request: &Request, level| permitted(request, level, false);
+        assert!(asks(&server, Level::Admin) && !asks(&server, Level::Operator));
+        let upgrade = Request::Upgrade { binary: None, drop_flows: false };
+        for of_daemon in [Request::Reload { only: None }, upgrade, Request::Outline, Request::Confirm] {
+            assert!(permitted(&of_daemon, Level::Admin, true) && !asks(&of_daemon, Level::Admin), "{of_daemon:?}");
         }
-        assert!(permitted(&Request::Status, Level::User) && permitted(&Request::Metrics, Level::User));
+        assert!(asks(&Request::Status, Level::User) && asks(&Request::Metrics, Level::User));
         let say = |words: &str| Request::Runtime { words: words.split(' ').map(str::to_owned).collect() };
-        assert!(permitted(&say("show stat"), Level::User) && !permitted(&say("show sess"), Level::User));
-        assert!(!permitted(&say("clear counters all"), Level::Operator));
+        assert!(asks(&say("show stat"), Level::User) && !asks(&say("show sess"), Level::User));
+        assert!(!asks(&say("clear counters all"), Level::Operator));
     }
 
     #[test]
@@ -342,6 +364,23 @@ mod tests {
             let line = b"{\"verb\":\"runtime\",\"words\":[\"show\",\"version\"]}\n";
             assert_eq!(ask(&path, line).await, "{\"ok\":\"well\\n\"}\n");
         });
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_is_not_heard_in_time_leaves_no_trace_and_nobody_waits_for_it() {
+        let silent = Silent::default();
+        let never = || std::future::pending::<io::Result<()>>();
+        assert!(timeout(SILENCE, silent.hear(never())).await.is_err());
+        assert!(silent.clients.borrow().is_empty() && !silent.send_one_away());
+        let slots = Arc::new(Semaphore::new(1));
+        let taken = place(&slots, &silent).await.unwrap();
+        let client = async {
+            tokio::time::sleep(SILENCE).await; // It is answered, and silent then.
+            assert!(silent.hear(never()).await.is_err());
+            drop(taken);
+        };
+        let (another, ()) = timeout(SILENCE * 2, async { tokio::join!(place(&slots, &silent), client) }).await.unwrap();
+        assert!(another.is_ok());
     }
 
     #[test]

@@ -50,14 +50,25 @@ impl fmt::Display for Difference {
     }
 }
 
-/// The words that come before a secret, and how the secret is written.
+/// The words that come before a secret.
 const SECRET: [&str; 5] = ["auth", "password", "insecure-password", "dynamic-cookie-key", "agent-send"];
+/// Those in checks, which may log in.
+const SENT: [&str; 5] = ["send", "send-lf", "send-binary", "send-binary-lf", "body"];
+/// Parts of the names of fields that carry secrets.
+const FIELDS: [&str; 4] = ["authorization", "cookie", "token", "api-key"];
+
+/// Whether a secret may follow that word of a statement.
+fn tells(statement: &str, index: usize, word: &str) -> bool {
+    let is_field = || index > 0 && FIELDS.iter().any(|part| word.to_ascii_lowercase().contains(part));
+    SECRET.contains(&word) || (statement.ends_with("-check") && SENT.contains(&word)) || is_field()
+}
 
 /// Words as they may be shown and logged.
 pub(super) fn shown(words: &[String]) -> String {
     let mut hidden = false;
     let mut shown = Vec::new();
-    for word in words {
+    let statement = words.first().map_or("", String::as_str);
+    for (index, word) in words.iter().enumerate() {
         let word = super::words::with_variables(word);
         let plain = !word.is_empty() && !word.contains(|c: char| c.is_whitespace() || c.is_control() || c == '"');
         // `http-request auth realm …` has none.
@@ -66,7 +77,7 @@ pub(super) fn shown(words: &[String]) -> String {
             (false, true) => word.clone(),
             (false, false) => format!("\"{}\"", word.escape_debug()),
         });
-        hidden = SECRET.contains(&word.as_str());
+        hidden = tells(statement, index, &word);
     }
     shown.join(" ")
 }
@@ -81,6 +92,10 @@ mod tests {
             ("stats auth admin:geheim", "stats auth …"),
             ("user a insecure-password geheim groups g", "user a insecure-password … groups g"),
             ("http-request auth realm Staff if x", "http-request auth realm Staff if x"),
+            ("tcp-check send AUTH\\ geheim\\r\\n comment x", "tcp-check send … comment x"),
+            ("http-check send meth GET hdr Authorization geheim", "http-check send … GET hdr Authorization …"),
+            ("http-request set-header X-Api-Token geheim if x", "http-request set-header X-Api-Token … if x"),
+            ("cookie SERVERID insert", "cookie SERVERID insert"),
             ("stats realm HAProxy\\ Statistics", "stats realm \"HAProxy Statistics\""),
         ] {
             assert_eq!(shown(&super::super::words::split(line).words), said);

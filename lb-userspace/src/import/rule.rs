@@ -27,12 +27,19 @@ fn refused<T>(why: impl Into<String>, help: impl Into<String>) -> Result<T, Refu
 /// `use_backend`.
 pub(super) fn use_backend(table: &mut Table, at: &Statement, name: &str, condition: &[&str]) {
     let (_, condition) = split(condition);
-    let Some(condition) = condition else {
-        // What always holds is the default, unless something follows.
-        table.put("default_backend", Item::of(at, Value::text(name)));
-        return;
-    };
+    // What always holds decides before any default, wherever that stands.
+    if condition.is_none() && !table.has("default_backend") {
+        table.imply("default_backend", Value::text(name), at);
+    }
+    let condition = condition.unwrap_or(("if", Value::text("TRUE")));
     table.row("rule", Item::of(at, Value::Map(vec![condition, ("use", Value::text(name))])));
+}
+
+/// The statements of the rules that are there.
+fn above(table: &Table) -> impl Iterator<Item = &str> {
+    let rows =
+        table.value("rule").into_iter().flat_map(|rules| if let Value::Rows(rows) = rules { &rows[..] } else { &[] });
+    rows.map(|row| row.words.as_str())
 }
 
 impl Import {
@@ -52,6 +59,10 @@ impl Import {
             let pairs = vec![("name", Value::text(name)), ("length", Value::Int(length))];
             table.row(key, Item::of(at, Value::Map(pairs)));
             return;
+        }
+        if words.first() == Some(&"http-request") && above(table).any(|statement| statement.starts_with("redirect ")) {
+            let why = "a redirect above answers before it; HAProxy asks all http-request rules before any redirect";
+            self.differs(Effect::Changed, at, why, "put the redirect below it");
         }
         // HAProxy's status depends on whose message it is.
         let action = if kind != "http-request" && action == ["deny"] { &["deny", "status", "502"][..] } else { action };
@@ -93,6 +104,14 @@ impl Import {
             }
             [] => return self.lost(table, at, "it has no action", ""),
         };
+        let ends = |statement: &str| {
+            let mut words = statement.split(' ').skip(1);
+            words.next().is_some_and(|other| other != level) && words.next() == Some("accept")
+        };
+        if above(table).any(|statement| statement.starts_with("tcp-request ") && ends(statement)) {
+            let why = "an accept above ends these rules too; HAProxy's ends only those of its own level";
+            self.differs(Effect::Changed, at, why, "put this rule above, or its condition into the other one");
+        }
         let mut pairs = Vec::new();
         if level != "content" || http {
             pairs.push(("on", Value::text("connection")));

@@ -60,7 +60,8 @@ impl Import {
                 _ => {}
             }
         }
-        if said.iter().any(|(word, value)| *word == "verify" && value == "none") {
+        // As with HAProxy: nobody is asked for a certificate unless that is said.
+        if !said.iter().any(|(word, value)| *word == "verify" && value != "none") {
             pairs.retain(|(key, _)| !matches!(*key, "client_ca" | "crl"));
         }
         self.default_tls(item, said, &mut pairs);

@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     model::{
-        Backend, BackendIndex, Balance, Condition, Frontend, FrontendKind, HttpFrontend, Model,
+        Backend, BackendIndex, Balance, Condition, Frontend, FrontendKind, HttpFrontend, Model, Server,
         rule::{Action, Admission, Rule},
     },
     servers::{Available, BackendLive, Live, Place},
@@ -98,8 +98,8 @@ pub fn frontend<'m>(model: &'m Model, name: Option<&str>, at: Option<SocketAddr>
         let found = model.frontends.iter().find(|frontend| frontend.name == name);
         return found.ok_or_else(|| Unexplained::NoFrontend(name.to_owned()));
     }
-    if let Some(found) = at.and_then(|address| model.frontend_for(address)) {
-        return Ok(found);
+    if let Some(address) = at {
+        return model.frontend_for(address).ok_or_else(|| Unexplained::NoFrontend(address.to_string()));
     }
     let mut all = model.frontends.iter().filter(|frontend| matches!(frontend.kind, FrontendKind::Http(_)));
     match (all.next(), all.next()) {
@@ -134,7 +134,7 @@ struct Explaining<'a> {
     explained: Explanation,
 }
 
-impl Explaining<'_> {
+impl<'a> Explaining<'a> {
     fn explain(
         mut self,
         frontend: &Frontend,
@@ -174,6 +174,7 @@ impl Explaining<'_> {
         else {
             return self.ends("no rule says where it goes, and there is no default_backend: 503");
         };
+        let (index, backend, instead) = self.taker(index, backend);
         self.explained.backend = Some(backend.name.clone());
         let scene = Scene { backend: Some(index), ..*scene };
         let at = format!("backend {}", backend.name);
@@ -181,7 +182,7 @@ impl Explaining<'_> {
             return self.ends(&outcome);
         }
         let facts = Facts { scene: &scene, request: Some(&request), response: None, variables: &variables };
-        self.explained.server = self.server(index, backend, &facts);
+        self.explained.server = instead + &self.server(backend, &facts);
         self.explained.request = Some(shown(&request));
         let outcome = format!("it goes to backend {}: {}", backend.name, self.explained.server);
         self.ends(&outcome)
@@ -227,27 +228,38 @@ impl Explaining<'_> {
         holds
     }
 
+    /// The backend that takes what is meant for another one, which has no server for it; and in words why.
+    fn taker(&self, index: BackendIndex, backend: &'a Backend) -> (BackendIndex, &'a Backend, String) {
+        let (mut taker, mut why) = ((index, backend), String::new());
+        for (index, next) in self.model.with_fallbacks(index).skip(1) {
+            if self.taking(taker.1).next().is_some() {
+                break;
+            }
+            taker = (index, next);
+            why += &format!("no server takes new traffic; fallback {}: ", next.name);
+        }
+        (taker.0, taker.1, why)
+    }
+
+    /// The servers of a backend that take new traffic: backups only if no other does.
+    fn taking<'b>(&self, backend: &'b Backend) -> impl Iterator<Item = (usize, &'b Server)> + use<'b> {
+        let taking = backend.servers.iter().enumerate().filter(|(_, server)| (self.takes)(&backend.name, &server.name));
+        let taking: Vec<_> = taking.collect();
+        let any_first = taking.iter().any(|(_, server)| !server.backup);
+        taking.into_iter().filter(move |(_, server)| server.backup != any_first)
+    }
+
     /// Which server of a backend, or why none can be named.
-    fn server(&self, index: BackendIndex, backend: &Backend, facts: &Facts<'_>) -> String {
-        let takes = |name: &str| (self.takes)(&backend.name, name);
-        let taking: Vec<_> = backend.servers.iter().enumerate().filter(|(_, server)| takes(&server.name)).collect();
-        let first = taking.iter().any(|(_, server)| !server.backup);
-        let taking = || taking.iter().filter(|(_, server)| server.backup != first);
+    fn server(&self, backend: &Backend, facts: &Facts<'_>) -> String {
+        let taking = || self.taking(backend);
         if taking().next().is_none() {
-            let fallback = backend.failover.fallback.filter(|next| *next != index);
-            let next = fallback.and_then(|next| Some((next, self.model.backends.get(next)?)));
-            return next.map_or_else(
-                || "no server takes new traffic: 503".to_owned(),
-                |(next, other)| {
-                    format!("no server takes new traffic; fallback {}: {}", other.name, self.server(next, other, facts))
-                },
-            );
+            return "no server takes new traffic: 503".to_owned();
         }
         let live = Live::default().for_model(self.model);
         let (order, flow) = (Order::new(backend, self.model.global.hash_key), flow(facts));
         let key = order.key(&flow, facts.request, Some(facts));
         let bound = live.backend(&backend.name).and_then(|live| {
-            live.publish(Available::new(taking().map(|(index, server)| (*index, server.weight))));
+            live.publish(Available::new(taking().map(|(index, server)| (index, server.weight))));
             bound(live, &order, key)
         });
         let cookie = if backend.cookie.is_some() { "; a cookie of the client comes before that" } else { "" };

@@ -12,7 +12,7 @@ use std::{
         fd::{AsFd as _, BorrowedFd},
         unix::net::UnixListener,
     },
-    path::{Path, PathBuf},
+    path::Path,
 };
 use tracing::warn;
 
@@ -21,24 +21,26 @@ use tracing::warn;
 pub(super) struct StatsSockets(Vec<(StatsSocket, UnixListener)>);
 
 impl StatsSockets {
-    /// Opens those that are wanted, but for those that another binary has handed over. Those that were made here go again with
-    /// `made` if this comes to nothing.
+    /// Opens those that are wanted, but for those that another binary has handed over: these stay as they are, who may connect and
+    /// what they may do there, until the next start. Those that were made here go again with `made` if this comes to nothing.
     pub(super) fn open(
         wanted: &[StatsSocket],
-        mut inherited: Vec<(PathBuf, UnixListener)>,
+        mut inherited: Vec<(StatsSocket, UnixListener)>,
         mut made: impl FnMut(&Path),
     ) -> anyhow::Result<Self> {
         let mut all = Vec::new();
         for socket in wanted {
-            let known = inherited.iter().position(|(path, _)| *path == socket.path);
-            let listener = if let Some(place) = known {
-                inherited.swap_remove(place).1
-            } else {
-                let listener = bind(&socket.path, rights(socket)?)
-                    .with_context(|| format!("cannot make the stats socket {}", socket.path.display()))?;
-                made(&socket.path);
-                listener
-            };
+            if let Some(place) = inherited.iter().position(|(known, _)| known.path == socket.path) {
+                let known = inherited.swap_remove(place);
+                if known.0 != *socket {
+                    warn!(path = %socket.path.display(), "a stats socket has other rights at the next start only");
+                }
+                all.push(known);
+                continue;
+            }
+            let listener = bind(&socket.path, rights(socket)?)
+                .with_context(|| format!("cannot make the stats socket {}", socket.path.display()))?;
+            made(&socket.path);
             all.push((socket.clone(), listener));
         }
         Ok(Self(all))
@@ -51,9 +53,9 @@ impl StatsSockets {
             .map(move |(socket, listener)| (ToWorker::ControlSocket { owner, others: socket.level }, listener.as_fd()))
     }
 
-    /// Where they are, with themselves.
-    pub(super) fn iter(&self) -> impl Iterator<Item = (&Path, BorrowedFd<'_>)> {
-        self.0.iter().map(|(socket, listener)| (&*socket.path, listener.as_fd()))
+    /// Each as it was opened, with itself.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (&StatsSocket, BorrowedFd<'_>)> {
+        self.0.iter().map(|(socket, listener)| (socket, listener.as_fd()))
     }
 
     /// Removes them from the file system.

@@ -211,7 +211,10 @@ impl Halves {
         if self.removed.is_some_and(|removed| now < removed + SETTLES) {
             return BTreeSet::new();
         }
-        self.registry.resting().filter(|id| !self.current.servers.contains_key(id)).collect()
+        // Rings of VIPs that leave may name servers that left before.
+        let named = if self.registry.leaving_vips().next().is_some() { self.named() } else { BTreeSet::new() };
+        let is_over = |id: &ServerId| !self.current.servers.contains_key(id) && !named.contains(id);
+        self.registry.resting().filter(is_over).collect()
     }
 
     /// The flow table was counted, and what was remembered of the servers that had the rows `forgotten` is gone.

@@ -5,7 +5,7 @@ use socket2::{Domain, SockAddr, Socket, Type};
 use std::{
     ffi::OsStr,
     io,
-    os::unix::{fs::chown, net::UnixListener as StdListener},
+    os::unix::{fs::lchown, net::UnixListener as StdListener},
     path::Path,
 };
 
@@ -42,9 +42,9 @@ pub fn bind(path: &Path, rights: Rights) -> io::Result<StdListener> {
     }
     let mut before = path.as_os_str().to_owned();
     before.push(".new");
-    match std::fs::remove_file(&before) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        Ok(()) | Err(_) => {}
+    let is_left = |found: std::fs::Metadata| found.file_type().is_socket();
+    if std::fs::symlink_metadata(&before).is_ok_and(is_left) {
+        std::fs::remove_file(&before)?;
     }
     let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
     // What is bound then has at most that, whatever the umask: nobody else can connect meanwhile.
@@ -68,10 +68,10 @@ pub fn bind(path: &Path, rights: Rights) -> io::Result<StdListener> {
 fn give_to_group(path: &OsStr, group: u32) -> io::Result<()> {
     let before = rustix::process::getegid();
     if before.as_raw() == group {
-        return chown(path, None, Some(group));
+        return lchown(path, None, Some(group));
     }
     rustix::thread::set_thread_res_gid(None, Gid::from_raw(group), None)?;
-    let given = chown(path, None, Some(group));
+    let given = lchown(path, None, Some(group));
     rustix::thread::set_thread_res_gid(None, before, None)?;
     given
 }

@@ -108,5 +108,6 @@ fn a_frontend_is_found_by_name_by_address_or_as_the_only_one() {
     assert_eq!(name(None, None), Ok("www".to_owned()));
     assert_eq!(name(Some("other"), None), Ok("other".to_owned()));
     assert_eq!(name(None, Some("192.0.2.1:81")), Ok("other".to_owned()));
+    assert_eq!(name(None, Some("192.0.2.1:82")), Err(Unexplained::NoFrontend("192.0.2.1:82".to_owned())));
     assert_eq!(name(Some("none"), None), Err(Unexplained::NoFrontend("none".to_owned())));
 }

@@ -13,7 +13,7 @@ use crate::{
 use lb_common::{
     Forward, RingId, ServerEntry, ServerId, ServerState, Vip,
     maps::MAX_SERVERS,
-    vip::flags::{AFFINITY, ANY_PORT, FRAGMENTS_HASH, POOL},
+    vip::flags::{AFFINITY, ANY_PORT, FRAGMENTS_HASH, POOL, TRACK_FULL},
 };
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -45,14 +45,17 @@ pub(super) fn add_returns(
 ) {
     let leaving: BTreeSet<_> = registry.leaving().map(|(_, id, _)| id).collect();
     let of_vips: BTreeSet<_> = registry.leaving_vips().flat_map(|(_, vip)| &vip.returns).collect();
-    if leaving.is_empty() && of_vips.is_empty() {
+    // Those of VIPs whose connections are all tracked name none.
+    let is_tracked = registry.leaving_vips().flat_map(|(_, vip)| vip.rows.values()).any(|row| row.has(TRACK_FULL));
+    if leaving.is_empty() && of_vips.is_empty() && !is_tracked {
         return;
     }
     let counted: BTreeSet<_> = vips.iter().map(|(key, vip)| (vip.id, key.address)).collect();
     let is_kept = |entry: &Return| {
         leaving.contains(&entry.server) && (entry.vip == 0 || counted.contains(&(entry.vip, entry.address)))
     };
-    for (source, entry) in current.iter().filter(|(source, entry)| is_kept(entry) || of_vips.contains(source)) {
+    let is_of_vip = |source: &Endpoint, entry: &Return| of_vips.contains(source) || (is_tracked && entry.vip == 0);
+    for (source, entry) in current.iter().filter(|(source, entry)| is_kept(entry) || is_of_vip(source, entry)) {
         if returns.len() >= MAX_SERVERS as usize {
             break; // Both families together: what is configured has room in any case.
         }

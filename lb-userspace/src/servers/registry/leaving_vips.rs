@@ -62,9 +62,21 @@ impl Registry {
             return;
         }
         let (keys, claimed) = (vips::keys(model), returns::keys(model));
-        let is_served = |key: &Endpoint| keys.contains(key) || model.frontend_for(key.socket()).is_some();
+        let there = model.vips();
+        // A packet goes by the VIP of its port before that of all ports, and by either before it reaches a socket.
+        let is_served = |key: &Endpoint| {
+            let is_vip = there.contains_key(key) || there.contains_key(&Endpoint { port: 0, ..*key });
+            is_vip
+                || if key.port == 0 {
+                    model.is_served_at(key.address)
+                } else {
+                    model.frontend_for(key.socket()).is_some()
+                }
+        };
+        let is_claimed =
+            |source: &Endpoint| claimed.contains(source) || claimed.contains(&Endpoint { port: 0, ..*source });
         self.leaving_vips.retain(|_, vip| {
-            !vip.rows.keys().any(is_served) && vip.returns.is_disjoint(&claimed) && !vip.rows.is_empty()
+            !vip.rows.is_empty() && !vip.rows.keys().any(is_served) && !vip.returns.iter().any(is_claimed)
         });
         let other_rings: BTreeSet<_> =
             self.leaving_vips.values().map(|vip| vip.backend).filter(|backend| !rings.contains(backend)).collect();

@@ -96,8 +96,8 @@ impl Supervisor {
         }
         let path = self.started.control_socket.clone();
         successor.send(&ToNew::ControlSocket { path }, &[self.control.as_fd(), self.lock.as_fd()]).await?;
-        for (path, socket) in self.stats.iter() {
-            successor.send(&ToNew::StatsSocket { path: path.to_owned() }, &[socket]).await?;
+        for (socket, listener) in self.stats.iter() {
+            successor.send(&ToNew::StatsSocket(socket.clone()), &[listener]).await?;
         }
         if let (Some(metrics), Some(address)) = (&self.metrics, self.started.metrics) {
             successor.send(&ToNew::MetricsSocket { address }, &[metrics.as_fd()]).await?;

@@ -1,6 +1,7 @@
 //! What an old and a new supervisor say to each other. The greeting, both ways, is what versions have in common for ever: fields
 //! may be added to it, none may go. All after it is of one [`PROTOCOL`].
 
+use crate::model::StatsSocket;
 use lb_common::maps::{ABI_VERSION, SCHEMA};
 use serde::{Deserialize, Serialize};
 use std::{net::SocketAddr, path::PathBuf};
@@ -43,7 +44,7 @@ pub(super) enum ToNew {
     /// The control socket; descriptors: that, and the lock beside it.
     ControlSocket { path: PathBuf },
     /// A stats socket; one descriptor.
-    StatsSocket { path: PathBuf },
+    StatsSocket(StatsSocket),
     /// The metrics socket; one descriptor.
     MetricsSocket { address: SocketAddr },
     /// There is a kernel half; descriptor: the lock on its pin directory.

@@ -3,7 +3,7 @@
 use super::message::{Greeting, Report, ToNew, ToOld};
 use crate::{
     channel::{Channel, ChannelError, ToWorker, to_memory_file},
-    model::Global,
+    model::{Global, StatsSocket},
     preflight,
     supervisor::{
         Configuration, Opened, Options, Supervisor, bind_metrics, complain,
@@ -48,7 +48,7 @@ pub(in crate::supervisor) struct Inherited {
     listeners: BTreeMap<SocketAddr, Vec<TcpListener>>,
     control: Option<(PathBuf, UnixListener, Lock)>,
     metrics: Option<(SocketAddr, TcpListener)>,
-    stats: Vec<(PathBuf, UnixListener)>,
+    stats: Vec<(StatsSocket, UnixListener)>,
     kernel: Option<(PathBuf, Lock)>,
     addresses: Option<OwnedFd>,
 }
@@ -261,7 +261,7 @@ impl Inherited {
                 ToNew::ControlSocket { path } => {
                     inherited.control = Some((path, UnixListener::from(next()?), Lock::inherited(next()?)));
                 }
-                ToNew::StatsSocket { path } => inherited.stats.push((path, UnixListener::from(next()?))),
+                ToNew::StatsSocket(socket) => inherited.stats.push((socket, UnixListener::from(next()?))),
                 ToNew::MetricsSocket { address } => inherited.metrics = Some((address, TcpListener::from(next()?))),
                 ToNew::Kernel { pin_dir } => inherited.kernel = Some((pin_dir, Lock::inherited(next()?))),
                 ToNew::Addresses => inherited.addresses = Some(next()?),

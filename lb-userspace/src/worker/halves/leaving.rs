@@ -85,7 +85,7 @@ impl Halves {
     }
 
     /// Servers that slots of any ring name.
-    fn named(&self) -> BTreeSet<ServerId> {
+    pub(super) fn named(&self) -> BTreeSet<ServerId> {
         let mut named = vec![false; usize::from(ServerId::MAX) + 1];
         for slot in self.current.rings.values().flat_map(|ring| ring.slots.iter()) {
             for id in [slot.current(), slot.previous] {

@@ -212,7 +212,7 @@ fn weight(text: &str, server: &Server) -> Result<Weight, String> {
     match rest {
         "%" => match u64::try_from(value) {
             // HAProxy's limit is that of the weight that comes of it.
-            Ok(percent) if server.weight == 0 || u64::from(server.weight) * percent <= 25_600 => {
+            Ok(percent) if server.weight == 0 || u64::from(server.weight).saturating_mul(percent) <= 25_600 => {
                 Ok(Weight::percent(percent))
             }
             Ok(_) => Ok(Weight::Absolute(256)),

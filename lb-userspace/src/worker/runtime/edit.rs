@@ -2,7 +2,7 @@
 
 use super::{Said, Worker, number, server, word};
 use crate::model::{Model, Server, server::NOWHERE};
-use std::{net::IpAddr, sync::Arc};
+use std::{net::IpAddr, num::NonZeroU16, sync::Arc};
 use tokio::time::Instant;
 use tracing::info;
 
@@ -25,6 +25,10 @@ impl Worker {
         if known.host.is_some() {
             return Ok(Err("the address of this server comes from its host name.".to_owned()));
         }
+        // Whether the kernel half can reach a server there without mixing up replies, only a whole configuration says.
+        if running.configured.kernel_backends().any(|kernel| kernel.name == backend) {
+            return Ok(Err("a server of an l4 frontend gets another address by the configuration alone.".to_owned()));
+        }
         let Some(ip) = typed.parse::<IpAddr>().ok().filter(|ip| *ip != NOWHERE) else {
             return Ok(Err(format!("Invalid addr '{typed}'{BY}")));
         };
@@ -36,7 +40,7 @@ impl Worker {
             address.set_ip(ip);
         }
         if word(rest, 3) == "port" {
-            match word(rest, 4).parse::<u16>() {
+            match word(rest, 4).parse::<NonZeroU16>().map(NonZeroU16::get) {
                 Ok(port) if port == address.port() => what.push("no need to change the port".to_owned()),
                 Ok(port) => {
                     what.push(format!("port changed from '{}' to '{port}'", address.port()));
