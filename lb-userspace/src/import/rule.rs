@@ -31,7 +31,7 @@ pub(super) fn use_backend(table: &mut Table, at: &Statement, name: &str, conditi
     if condition.is_none() && !table.has("default_backend") {
         table.imply("default_backend", Value::text(name), at);
     }
-    let condition = condition.unwrap_or(("if", Value::text("TRUE")));
+    let condition = condition.unwrap_or_else(|| ("if", Value::text("TRUE")));
     table.row("rule", Item::of(at, Value::Map(vec![condition, ("use", Value::text(name))])));
 }
 

@@ -236,7 +236,7 @@ impl<'a> Explaining<'a> {
                 break;
             }
             taker = (index, next);
-            why += &format!("no server takes new traffic; fallback {}: ", next.name);
+            why.extend(["no server takes new traffic; fallback ", &next.name, ": "]);
         }
         (taker.0, taker.1, why)
     }
