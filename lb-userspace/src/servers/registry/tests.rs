@@ -1,6 +1,7 @@
 //! Ids stay, standings survive, and a full map is an error that changes nothing.
 
 mod leaving;
+mod leaving_vips;
 
 use super::*;
 use crate::{
