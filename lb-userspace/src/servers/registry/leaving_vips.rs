@@ -5,7 +5,7 @@
 
 use super::{Registry, leaving::time_left};
 use crate::{
-    model::{Endpoint, KernelVip, Model, Track, backend},
+    model::{Backend, Endpoint, KernelVip, Model, Track, backend},
     plan::{
         Tables,
         desired::{returns, vips},
@@ -28,11 +28,25 @@ impl Registry {
     pub(super) fn part_vips(&mut self, before: &Model, next: &Model) {
         let (had, stay) = (by_name(before), by_name(next));
         let is_gone = |name: &Endpoint| had.contains_key(name) && !stay.contains_key(name);
-        let gone = had.iter().filter(|(name, _)| is_gone(name) && !self.leaving_vips.contains_key(name));
+        let staying: BTreeMap<u64, &Backend> =
+            next.kernel_backends().map(|of| (backend::identity(&of.name), of)).collect();
+        // Beside VIPs that stay there is one ring for all: it must not have to tell what it was from what it is.
+        let is_same = |name: &Endpoint| {
+            let first = had.get(name).and_then(|keys| keys.values().next());
+            let Some(was) = first.and_then(|vip| before.backends.get(vip.frontend.backend)) else { return false };
+            let Some(is) = staying.get(&backend::identity(&was.name)) else { return true };
+            let servers =
+                |of: &Backend| of.servers.iter().map(|server| server.identity(&of.name)).collect::<BTreeSet<_>>();
+            is.forward == was.forward && servers(was).is_subset(&servers(is))
+        };
+        let gone =
+            had.iter().filter(|(name, _)| is_gone(name) && is_same(name) && !self.leaving_vips.contains_key(name));
         let gone: Vec<_> =
             gone.filter_map(|(name, keys)| Some((*name, self.leaving_vip(*name, keys, before)?))).collect();
         let found = std::mem::take(&mut self.found_vips);
-        let found = found.into_iter().filter(|(name, _)| !had.contains_key(name) && !stay.contains_key(name));
+        let found = found.into_iter().filter(|(name, vip)| {
+            !had.contains_key(name) && !stay.contains_key(name) && !staying.contains_key(&vip.backend)
+        });
         for (name, vip) in gone.into_iter().chain(found) {
             self.leaving_vips.entry(name).or_insert(vip);
         }
