@@ -147,7 +147,7 @@ impl Model {
     /// Whether the proxy is served anywhere at that address of this host.
     pub fn is_served_at(&self, address: IpAddr) -> bool {
         let is_there = |ip: IpAddr| ip == address || (ip.is_unspecified() && ip.is_ipv4() == address.is_ipv4());
-        let proxied = self.frontends.iter().filter(|frontend| frontend.l4().is_none());
+        let proxied = self.frontends.iter().filter(|frontend| frontend.is_proxied());
         proxied.flat_map(|frontend| &frontend.binds).any(|bind| is_there(bind.address.ip()))
     }
 

@@ -178,7 +178,7 @@ impl Snapshot {
 
     /// The same, with access logs.
     pub(crate) fn with_logs(model: Arc<Model>, live: Arc<Live>, sinks: &Sinks) -> Result<Self, SnapshotError> {
-        let served = model.frontends.iter().filter(|frontend| !matches!(frontend.kind, FrontendKind::L4(_)));
+        let served = model.frontends.iter().filter(|frontend| frontend.is_proxied());
         let frontends = served.map(|frontend| FrontendRoute::new(frontend, &live, sinks)).collect::<Result<_, _>>()?;
         let backend = |backend: &Backend| {
             let connectors = backend.servers.iter().map(|server| BackendRoute::connector(backend, server));

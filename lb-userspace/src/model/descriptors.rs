@@ -1,6 +1,6 @@
 //! Descriptors: how many connections the process may have open, by the files that it may.
 
-use super::{Bind, FrontendKind, Model};
+use super::{Bind, Model};
 
 /// A connection of a client, and the one to a server that serves it.
 const A_CONNECTION: u64 = 2;
@@ -33,7 +33,7 @@ pub fn reserved_from(allowed: u64) -> u64 {
 impl Model {
     /// Descriptors that are needed beside those of connections.
     fn own_descriptors(&self) -> u64 {
-        let proxied = self.frontends.iter().filter(|frontend| !matches!(frontend.kind, FrontendKind::L4(_)));
+        let proxied = self.frontends.iter().filter(|frontend| frontend.is_proxied());
         let ports = proxied.flat_map(|frontend| &frontend.binds).flat_map(Bind::addresses);
         let listeners = ports.count() * self.global.threads;
         let checked = self.backends.iter().filter(|backend| backend.check.is_some());

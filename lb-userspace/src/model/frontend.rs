@@ -66,13 +66,17 @@ impl Frontend {
         }
     }
 
-    /// Whether connections to `address` are for this frontend, and for the proxy.
-    pub fn serves(&self, address: SocketAddr) -> bool {
-        let proxied = match self.kind {
+    /// Whether the proxy serves it: with sockets, and not in the kernel half.
+    pub const fn is_proxied(&self) -> bool {
+        match self.kind {
             FrontendKind::L4(_) => false,
             FrontendKind::Tcp(_) | FrontendKind::Http(_) => true,
-        };
-        proxied && self.binds.iter().any(|bind| bind.is_at(address))
+        }
+    }
+
+    /// Whether connections to `address` are for this frontend, and for the proxy.
+    pub fn serves(&self, address: SocketAddr) -> bool {
+        self.is_proxied() && self.binds.iter().any(|bind| bind.is_at(address))
     }
 }
 

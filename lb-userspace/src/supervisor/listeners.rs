@@ -4,7 +4,7 @@
 use crate::{
     channel::DESCRIPTOR_LIMIT,
     l7,
-    model::{Bind, FrontendKind, Model},
+    model::{Bind, Model},
 };
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -98,17 +98,17 @@ pub(super) fn in_messages<'a>(
 }
 
 fn addresses(model: &Model) -> BTreeSet<SocketAddr> {
-    let served = model.frontends.iter().filter(|frontend| match frontend.kind {
-        FrontendKind::L4(_) => false,
-        FrontendKind::Tcp(_) | FrontendKind::Http(_) => true,
-    });
+    let served = model.frontends.iter().filter(|frontend| frontend.is_proxied());
     served.flat_map(|frontend| &frontend.binds).flat_map(Bind::addresses).collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{l7::tests::model, model::Ports};
+    use crate::{
+        l7::tests::model,
+        model::{FrontendKind, Ports},
+    };
     use std::{fs, os::fd::AsRawFd};
 
     fn model_of(addresses: &[SocketAddr]) -> Model {
