@@ -204,10 +204,10 @@ impl<'a> Explaining<'a> {
     ) -> Option<String> {
         for rule in all {
             let facts = Facts { scene, request: Some(request), response: None, variables };
-            let holds = self.step(at, words(&rule.action), rule, &facts);
-            let one = std::slice::from_ref(rule);
-            let done = if holds { rules::request(one, scene, request, variables) } else { Outcome::Continue };
-            let (how, response) = match done {
+            if !self.step(at, words(&rule.action), rule, &facts) {
+                continue;
+            }
+            let (how, response) = match rules::act(&rule.action, scene, request, variables) {
                 Outcome::Continue => continue,
                 Outcome::Answer(response, _) => ("it is answered here", response),
                 Outcome::Deny(response, _) => ("it is refused", response),
@@ -221,7 +221,7 @@ impl<'a> Explaining<'a> {
 
     /// Asks one rule; whether it applies.
     fn step<A>(&mut self, of: &str, action: String, rule: &Rule<A>, facts: &Facts<'_>) -> bool {
-        let holds = rule.condition.as_ref().is_none_or(|condition| acl::holds(condition, facts));
+        let holds = rules::applies(rule, facts);
         let acls = rule.condition.as_ref().map(|condition| seen(condition, facts)).unwrap_or_default();
         let condition = rule.condition.as_ref().map(ToString::to_string);
         self.explained.steps.push(Step { of: of.to_owned(), action, condition, holds, acls });

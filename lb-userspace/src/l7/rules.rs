@@ -30,7 +30,7 @@ pub(super) enum Outcome {
 }
 
 /// Whether a rule's condition holds, or it has none.
-fn applies<A>(rule: &Rule<A>, facts: &Facts<'_>) -> bool {
+pub(super) fn applies<A>(rule: &Rule<A>, facts: &Facts<'_>) -> bool {
     rule.condition.as_ref().is_none_or(|condition| holds(condition, facts))
 }
 
@@ -92,13 +92,21 @@ pub(super) fn request(
         if !applies(rule, &facts) {
             continue;
         }
-        let outcome = answer(&rule.action, &facts);
+        let outcome = act(&rule.action, scene, request, variables);
         if !matches!(outcome, Outcome::Continue) {
             return outcome;
         }
-        change::apply(&rule.action, scene, request, variables);
     }
     Outcome::Continue
+}
+
+/// What an action does with a request, or answers in place of what would come.
+pub(super) fn act(action: &Action, scene: &Scene<'_>, request: &mut Request, variables: &mut Variables) -> Outcome {
+    let outcome = answer(action, &Facts { scene, request: Some(request), response: None, variables });
+    if matches!(outcome, Outcome::Continue) {
+        change::apply(action, scene, request, variables);
+    }
+    outcome
 }
 
 /// The backend of the first rule that holds, else the default one.
