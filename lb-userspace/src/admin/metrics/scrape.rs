@@ -29,9 +29,16 @@ const HEADER: usize = 16 << 10;
 const FRESH: Duration = Duration::from_millis(100);
 const PART: u32 = 9;
 
-/// What was scraped last.
+/// What was scraped last, and until when it is.
 #[derive(Default)]
-struct Last(Mutex<Option<(Bytes, Instant)>>);
+struct Last(Mutex<Option<(Scraped, Instant)>>);
+
+/// One moment, in the formats that scrapers take.
+#[derive(Clone)]
+struct Scraped {
+    open_metrics: Bytes,
+    plain: Bytes,
+}
 
 /// Serves `GET /metrics` until the worker ends.
 pub async fn serve(listener: StdListener, requests: mpsc::Sender<Asked>) -> io::Result<()> {
@@ -82,15 +89,14 @@ async fn respond(
         response.headers_mut().insert(header::ALLOW, HeaderValue::from_static("GET, HEAD"));
         return Ok(response);
     }
-    let Some(text) = last.or_ask(requests).await else {
+    let Some(scraped) = last.or_ask(requests).await else {
         let why = b"the daemon is starting or stopping\n";
         return Ok(answer(StatusCode::SERVICE_UNAVAILABLE, Bytes::from_static(why)));
     };
     let (text, kind) = if takes_open_metrics(&request) {
-        (text, "application/openmetrics-text; version=1.0.0; charset=utf-8")
+        (scraped.open_metrics, "application/openmetrics-text; version=1.0.0; charset=utf-8")
     } else {
-        let older = std::str::from_utf8(&text).map(plain::from_open_metrics).unwrap_or_default();
-        (older.into(), "text/plain; version=0.0.4; charset=utf-8")
+        (scraped.plain, "text/plain; version=0.0.4; charset=utf-8")
     };
     let mut response = answer(StatusCode::OK, text);
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
@@ -110,20 +116,21 @@ fn takes_open_metrics(request: &http::Request<Incoming>) -> bool {
 impl Last {
     /// What was scraped last, if that was just now, else what there is to scrape. One asks at a time, and those that wait for it
     /// get what it got.
-    async fn or_ask(&self, requests: &mpsc::Sender<Asked>) -> Option<Bytes> {
+    async fn or_ask(&self, requests: &mpsc::Sender<Asked>) -> Option<Scraped> {
         let mut last = self.0.lock().await;
         let begun = Instant::now();
-        if let Some((text, until)) = &*last
+        if let Some((scraped, until)) = &*last
             && begun < *until
         {
-            return Some(text.clone());
+            return Some(scraped.clone());
         }
         let (answer, answered) = oneshot::channel();
         _ = requests.send(Asked { request: Request::Metrics, answer }).await;
         let Ok(Answer::Ok(serde_json::Value::String(text))) = answered.await else { return None };
-        let (text, now) = (Bytes::from(text), Instant::now());
-        *last = Some((text.clone(), now + FRESH.max((now - begun) * PART)));
-        Some(text)
+        let plain = plain::from_open_metrics(&text).into();
+        let (scraped, now) = (Scraped { open_metrics: text.into(), plain }, Instant::now());
+        *last = Some((scraped.clone(), now + FRESH.max((now - begun) * PART)));
+        Some(scraped)
     }
 }
 
