@@ -423,8 +423,12 @@ impl Running {
         let model = Arc::clone(&self.halves.model);
         let backends: Vec<_> = names.into_iter().filter_map(|name| model.backend(name)).collect();
         self.standings_changed(&model, &backends);
+        let takers = |of| self.halves.registry.takers(of).count();
+        let left: BTreeMap<_, _> =
+            backends.iter().map(|&of| (of.name.as_str(), (takers(of), of.servers.len()))).collect();
         for (name, transition, before) in changed {
-            self.tell(name, transition, before);
+            let left = left.get(name.backend.as_str()).copied().unwrap_or_default();
+            self.tell(name, transition, before, left);
         }
     }
 }

@@ -11,14 +11,18 @@ use std::time::{Duration, UNIX_EPOCH};
 use tracing::{info, warn};
 
 impl Running {
-    /// Tells of a server what it has become, from what, and for how many seconds it was that.
-    pub(super) fn tell(&mut self, name: ServerName, transition: &Transition, (from, lasted_s): (Health, u32)) {
+    /// Tells of a server what it has become, from what, and for how many seconds it was that; and of its backend how many servers
+    /// take new traffic, of how many.
+    pub(super) fn tell(
+        &mut self,
+        name: ServerName,
+        transition: &Transition,
+        (from, lasted_s): (Health, u32),
+        (left, servers): (usize, usize),
+    ) {
         let (ServerName { backend, server }, Transition { to, reason, finished_at, .. }) = (name, transition);
         let took = finished_at.elapsed();
         self.probe_to_map.observe(took.as_secs_f64());
-        let of = self.halves.model.backend(&backend);
-        let left = of.map_or(0, |of| self.halves.registry.takers(of).count());
-        let servers = of.map_or(0, |of| of.servers.len());
         macro_rules! say {
             ($how:ident) => {
                 $how!(
