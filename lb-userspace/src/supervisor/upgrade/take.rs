@@ -57,20 +57,20 @@ pub(in crate::supervisor) struct Inherited {
 struct Preparation {
     kernel: Option<Prepared>,
     report: Report,
-    new_socket: NewSocket,
+    new_sockets: NewSockets,
 }
 
 /// Sockets at other places than those of the old one. Dropped before they are [settled](Self::settle), they go.
 #[derive(Default)]
-struct NewSocket(Vec<PathBuf>);
+struct NewSockets(Vec<PathBuf>);
 
-impl NewSocket {
+impl NewSockets {
     fn settle(mut self) {
         self.0.clear();
     }
 }
 
-impl Drop for NewSocket {
+impl Drop for NewSockets {
     fn drop(&mut self) {
         for path in self.0.drain(..) {
             if let Err(error) = fs::remove_file(&path) {
@@ -106,7 +106,7 @@ impl Supervisor {
     async fn take(line: &Channel, parent: Option<Pid>, options: Options, greeting: &Greeting) -> anyhow::Result<Self> {
         let inherited = Inherited::receive(line).await?;
         let was_at = inherited.control.as_ref().map(|(path, ..)| path.clone());
-        let (mut supervisor, Preparation { kernel: prepared, report, new_socket }) =
+        let (mut supervisor, Preparation { kernel: prepared, report, new_sockets }) =
             Self::prepare(options, inherited, greeting).await?;
         line.send(&ToOld::Prepared, &[]).await?;
         let taken = async {
@@ -117,7 +117,7 @@ impl Supervisor {
             supervisor.let_go().await;
             return Err(error);
         }
-        new_socket.settle();
+        new_sockets.settle();
         if let Some(kernel) = &mut supervisor.kernel {
             kernel.clear_up(&supervisor.started.interfaces);
         }
@@ -145,14 +145,14 @@ impl Supervisor {
         complain(&warnings);
         let Inherited { listeners, control, metrics, stats, kernel, addresses } = inherited;
         let (listeners, gone) = Listeners::default().with(listeners, model)?;
-        let (control, lock, mut new_socket) = match control {
-            Some((path, control, lock)) if path == global.control_socket => (control, lock, NewSocket::default()),
+        let (control, lock, mut new_sockets) = match control {
+            Some((path, control, lock)) if path == global.control_socket => (control, lock, NewSockets::default()),
             Some(_) | None => {
                 let lock = Lock::beside(&global.control_socket)?;
-                (open_control(global)?, lock, NewSocket(vec![global.control_socket.clone()]))
+                (open_control(global)?, lock, NewSockets(vec![global.control_socket.clone()]))
             }
         };
-        let made = |path: &Path| new_socket.0.push(path.to_owned());
+        let made = |path: &Path| new_sockets.0.push(path.to_owned());
         let stats = StatsSockets::open(&global.stats_sockets, stats, made)?;
         let metrics = match (metrics, global.metrics) {
             (Some((before, metrics)), Some(address)) if before == address => Some(metrics),
@@ -165,7 +165,7 @@ impl Supervisor {
         // The kernel half comes once the old one has let go.
         let opened = Opened { kernel: None, listeners, control, metrics, stats, worker, runner, addresses, lock };
         let supervisor = Self::new(options, configuration, greeting.generation + 1, opened);
-        Ok((supervisor, Preparation { kernel, report: Report { warnings, gone }, new_socket }))
+        Ok((supervisor, Preparation { kernel, report: Report { warnings, gone }, new_sockets }))
     }
 
     /// Takes the old one's place, once it has let go.
@@ -294,9 +294,9 @@ mod tests {
         let directory = tempfile::tempdir().expect("a directory");
         let path = directory.path().join("sluice.sock");
         let _listener = UnixListener::bind(&path).expect("a socket");
-        NewSocket(vec![path.clone()]).settle();
+        NewSockets(vec![path.clone()]).settle();
         assert!(path.exists());
-        drop(NewSocket(vec![path.clone()]));
+        drop(NewSockets(vec![path.clone()]));
         assert!(!path.exists());
     }
 
