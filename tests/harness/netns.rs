@@ -54,6 +54,12 @@ impl Namespace {
         command
     }
 
+    /// The processes inside.
+    pub fn pids(&self) -> Result<Vec<i32>> {
+        let pids = process::run(Command::new("ip").args(["netns", "pids", &self.name]))?;
+        pids.lines().map(|pid| Ok(pid.parse()?)).collect()
+    }
+
     /// Runs `ip` commands inside, in one process: `namespace.ip(["link set eth0 up"])`.
     pub fn ip<Line: AsRef<str>>(&self, lines: impl IntoIterator<Item = Line>) -> Result<()> {
         let mut ip = Command::new("ip");

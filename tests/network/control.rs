@@ -17,7 +17,7 @@ use std::{fs, path::Path, time::Duration};
 const SITE: Listen = Listen { site: "web", port: 8080, keep_alive: true };
 
 /// An HTTP frontend of that name, and `more` behind it.
-fn http(lab: &Lab, frontend: &str, more: &str) -> Result<String> {
+pub(crate) fn http(lab: &Lab, frontend: &str, more: &str) -> Result<String> {
     Ok(format!(
         r#"
 [frontend.{frontend}]

@@ -292,9 +292,8 @@ fn one(
 /// After a kill in an upgrade the old daemon serves, or the new one, or nobody is left and has to be started again.
 fn go_on(scene: &mut Scene) -> Result<()> {
     let is_served = wait::until("somebody to serve, or nobody to be left", BACK, || {
-        let pids = process::run(Command::new("ip").args(["netns", "pids", scene.lab.balancer.name()]))?;
         let serves = supervisor(&scene.sluice).is_ok_and(is_running);
-        Ok((serves || pids.is_empty()).then_some(serves))
+        Ok((serves || scene.lab.balancer.pids()?.is_empty()).then_some(serves))
     })?;
     if is_served { Ok(()) } else { scene.sluice.start_again(&scene.lab) }
 }

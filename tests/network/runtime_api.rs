@@ -1,7 +1,7 @@
 //! The runtime API with the tools that people have: hatop in a terminal, HAProxy's exporter for Prometheus, and what anybody may
 //! type there.
 
-use crate::scene::{FAST_CHECK, SOON};
+use crate::{control::http, scene::SOON};
 use anyhow::{Context, Result, ensure};
 use lb_tests::{
     client::Connection,
@@ -26,20 +26,11 @@ const EXPORTER: &str = "127.0.0.1:9101";
 /// A proxy in front of one server, with a socket for everybody who is of the group of nobody.
 fn proxy(lab: &Lab) -> Result<Sluice> {
     let socket = lab.directory().join("stats.sock");
-    let config = format!(
-        r#"stats_socket = {{ path = "{}", mode = "660", group = "nogroup", level = "operator" }}
-[frontend.www]
-mode = "http"
-bind = [{{ address = "{PROXY_VIP}:80" }}]
-default_backend = "web"
-[backend.web]
-balance = "roundrobin"
-check = {FAST_CHECK}
-{}"#,
-        socket.display(),
-        lab.servers("web", &["web1"], 8080)?
+    let socket = socket.display();
+    let socket = format!(
+        "stats_socket = {{ path = \"{socket}\", mode = \"660\", group = \"nogroup\", level = \"operator\" }}\n"
     );
-    Sluice::start(lab, &config)
+    Sluice::start(lab, &(socket + &http(lab, "www", "")?))
 }
 
 /// What is answered to these lines.

@@ -84,8 +84,7 @@ impl Setting {
 
     /// The processes of all daemons in the balancer.
     fn processes(&self) -> Result<usize> {
-        let pids = process::run(std::process::Command::new("ip").args(["netns", "pids", self.lab.balancer.name()]))?;
-        Ok(pids.lines().count())
+        Ok(self.lab.balancer.pids()?.len())
     }
 
     /// Makes the maps look as if another version had made them. Where they are now.

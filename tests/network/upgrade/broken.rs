@@ -12,7 +12,7 @@ use lb_tests::{
     wait,
 };
 use rustix::process::{Pid, Signal, kill_process};
-use std::{fs, os::unix::fs::PermissionsExt, path::PathBuf, process::Command, thread, time::Duration};
+use std::{fs, os::unix::fs::PermissionsExt, path::PathBuf, thread, time::Duration};
 use tokio::time::Instant;
 
 /// A script in the place of the new binary.
@@ -89,12 +89,11 @@ fn duration(setting: &Setting) -> Result<Duration> {
 /// The new supervisor beside the `old` one, once there is one.
 fn successor(setting: &Setting, old: i32) -> Result<Pid> {
     wait::until("the new binary", SOON, || {
-        let pids = process::run(Command::new("ip").args(["netns", "pids", setting.lab.balancer.name()]))?;
-        let is_new = |pid: &&str| {
+        let is_new = |pid: &i32| {
             fs::read(format!("/proc/{pid}/cmdline"))
                 .is_ok_and(|line| line.windows(11).any(|part| part == b"--take-over"))
         };
-        let new = pids.lines().filter(is_new).find_map(|pid| pid.parse().ok().filter(|pid| *pid != old));
+        let new = setting.lab.balancer.pids()?.into_iter().find(|pid| is_new(pid) && *pid != old);
         Ok(new.and_then(Pid::from_raw))
     })
 }
