@@ -29,6 +29,7 @@ mod validate;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use acl::lists;
 pub(crate) use alone::refusals;
 pub use bundle::{Bundle, CollectError, ConfigFile, PemFile, collect};
 pub(crate) use bundle::{certificate_paths, collect_certificates, collect_files};

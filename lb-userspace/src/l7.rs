@@ -14,6 +14,7 @@ pub mod snapshot;
 pub mod threads;
 mod accept;
 mod client;
+mod roll;
 mod seats;
 mod scarce;
 pub mod memory;
@@ -47,5 +48,6 @@ pub mod explain;
 pub(crate) mod tests;
 
 pub use listener::bind;
+pub use roll::Present;
 pub use snapshot::{Snapshot, SnapshotError};
 pub use threads::{BoundListener, Threads};

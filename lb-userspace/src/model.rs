@@ -29,7 +29,7 @@ pub mod secret;
 pub mod log;
 pub mod stats_socket;
 
-pub use acl::{Acl, Condition, Term};
+pub use acl::{Acl, Condition, List, Term};
 pub use addressing::Addressing;
 pub use agent::Agent;
 pub use backend::{Affinity, Backend, Proto, SendProxy, Track};
@@ -91,6 +91,8 @@ pub struct Model {
     pub frontends: Vec<Frontend>,
     /// Where requests and packets go.
     pub backends: Vec<Backend>,
+    /// The files that ACLs and maps look things up in, by name.
+    pub lists: Vec<List>,
 }
 
 impl Model {

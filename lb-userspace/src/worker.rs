@@ -6,6 +6,7 @@
 
 pub mod privileges;
 mod changes;
+mod edits;
 mod given;
 mod leaving;
 mod naming;
@@ -390,7 +391,7 @@ impl Worker {
                 self.reload_waits.push_back(waits);
                 self.tell(&ToSupervisor::Reload { only }).await?;
             }
-            Request::Outline => answer(waits, Answer::Ok(serde_json::to_value(&running.outline)?)),
+            Request::Outline => answer(waits, Answer::Ok(serde_json::to_value(running.edits.outline())?)),
             Request::Upgrade { binary, drop_flows } => {
                 self.upgrade_waits.push_back(waits);
                 self.tell(&ToSupervisor::Upgrade { binary, drop_flows }).await?;
@@ -403,7 +404,7 @@ impl Worker {
                 self.confirm_waits.push_back(waits);
                 self.tell(&ToSupervisor::Confirm).await?;
             }
-            Request::Runtime { words } => answer(waits, self.command(&words).await?),
+            Request::Runtime { words, payload } => answer(waits, self.command(&words, payload.as_ref()).await?),
             Request::Server { backend, server, admin } => answer(waits, running.set_admin(&backend, &server, admin)),
             Request::Weight { backend, server, weight } => {
                 answer(waits, running.set_weight(&backend, &server, weight));

@@ -30,8 +30,8 @@ pub(crate) fn expired(name: &str) -> Result<(String, String)> {
     Ok((made.pem(), made.pem() + &key.serialize_pem()))
 }
 
-/// The certificate that openssl gets.
-fn served(lab: &Lab) -> Result<String> {
+/// The certificate that openssl gets, as the lines of its PEM file.
+pub(crate) fn served(lab: &Lab) -> Result<String> {
     let script = format!("openssl s_client -connect {PROXY_VIP}:443 -servername a.test </dev/null 2>&1");
     let shown = process::run(lab.client.command("sh").args(["-c", &script]))?;
     let (_, rest) = shown.split_once("-----BEGIN CERTIFICATE-----").context("no certificate")?;
@@ -39,7 +39,7 @@ fn served(lab: &Lab) -> Result<String> {
     Ok(body.split_whitespace().collect())
 }
 
-fn body(pem: &str) -> String {
+pub(crate) fn body(pem: &str) -> String {
     pem.lines().filter(|line| !line.starts_with("-----")).collect()
 }
 

@@ -30,6 +30,7 @@ mod observe;
 mod told;
 mod changes;
 mod drained;
+mod edited;
 mod agents;
 mod flood;
 mod reload;

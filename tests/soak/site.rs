@@ -153,10 +153,10 @@ use = "web"
 balance = "maglev"
 forward = "nat"
 transition = "10s"
-check = {{ type = "tcp", interval = "1s", rise = 2, fall = 2 }}
+check = {{ type = "tcp", interval = "300ms", rise = 2, fall = 2 }}
 {}
 [backend.web]
-check = {{ type = "http", path = "/health", expect = 200, interval = "1s", rise = 2, fall = 2 }}
+check = {{ type = "http", path = "/health", expect = 200, interval = "300ms", rise = 2, fall = 2 }}
 {}
 {more}"#,
         weigh(echo),

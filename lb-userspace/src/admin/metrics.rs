@@ -20,20 +20,25 @@ use super::{kernel::KernelReport, status::Status};
 use crate::{model::MetricNames, servers::totals::CLASSES};
 use prometheus_client::{
     collector::Collector,
-    encoding::{DescriptorEncoder, EncodeMetric, text},
+    encoding::{DescriptorEncoder, EncodeLabelSet, EncodeMetric, text},
     metrics::{MetricType, counter::ConstCounter, gauge::ConstGauge, histogram::Histogram},
     registry::Registry,
 };
 use std::fmt;
 
 /// All that is exported by these names, as the text format of OpenMetrics.
-pub fn text(status: Status, kernel: Option<KernelReport>, probe_to_map: &Histogram, names: &[MetricNames]) -> String {
+pub fn text(
+    (status, rows): (Status, super::rows::Rows),
+    kernel: Option<KernelReport>,
+    probe_to_map: &Histogram,
+    names: &[MetricNames],
+) -> String {
     let mut text = String::new();
     // Writing to a string cannot fail; what is missing would tell if it did.
     let mut add = |registry: &Registry| text::encode_registry(&mut text, registry).unwrap_or_default();
     if names.contains(&MetricNames::Haproxy) {
         let mut registry = Registry::with_prefix("haproxy");
-        registry.register_collector(Box::new(haproxy::Snapshot(status.clone())));
+        registry.register_collector(Box::new(haproxy::Snapshot { status: status.clone(), rows }));
         add(&registry);
     }
     if names.contains(&MetricNames::Sluice) {
@@ -70,11 +75,15 @@ impl Collector for Snapshot {
 }
 
 /// A metric's name and help text.
-type Name = (&'static str, &'static str);
+type Name<'a> = (&'a str, &'a str);
 /// Its rows: labels and value.
 type Rows<const N: usize, T = u64> = Vec<([(&'static str, String); N], T)>;
 
-fn counters<const N: usize>(encoder: &mut DescriptorEncoder<'_>, (name, help): Name, rows: Rows<N>) -> fmt::Result {
+fn counters<L: EncodeLabelSet>(
+    encoder: &mut DescriptorEncoder<'_>,
+    (name, help): Name<'_>,
+    rows: Vec<(L, u64)>,
+) -> fmt::Result {
     let mut family = encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
     for (labels, value) in rows {
         ConstCounter::new(value).encode(family.encode_family(&labels)?)?;
@@ -82,7 +91,11 @@ fn counters<const N: usize>(encoder: &mut DescriptorEncoder<'_>, (name, help): N
     Ok(())
 }
 
-fn gauges<const N: usize>(encoder: &mut DescriptorEncoder<'_>, (name, help): Name, rows: Rows<N>) -> fmt::Result {
+fn gauges<L: EncodeLabelSet>(
+    encoder: &mut DescriptorEncoder<'_>,
+    (name, help): Name<'_>,
+    rows: Vec<(L, u64)>,
+) -> fmt::Result {
     let mut family = encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;
     for (labels, value) in rows {
         ConstGauge::new(value).encode(family.encode_family(&labels)?)?;
@@ -91,7 +104,11 @@ fn gauges<const N: usize>(encoder: &mut DescriptorEncoder<'_>, (name, help): Nam
 }
 
 /// Of what is no whole number.
-fn parts<const N: usize>(encoder: &mut DescriptorEncoder<'_>, (name, help): Name, rows: Rows<N, f64>) -> fmt::Result {
+fn parts<const N: usize>(
+    encoder: &mut DescriptorEncoder<'_>,
+    (name, help): Name<'_>,
+    rows: Rows<N, f64>,
+) -> fmt::Result {
     let mut family = encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;
     for (labels, value) in rows {
         ConstGauge::new(value).encode(family.encode_family(&labels)?)?;

@@ -4,6 +4,7 @@ use super::runtime::command::find;
 use crate::{
     channel::message::Part,
     events::Event,
+    model::Secret,
     servers::{Admin, Weight},
 };
 use serde::{Deserialize, Serialize};
@@ -79,6 +80,9 @@ pub enum Request {
     Runtime {
         /// Its words.
         words: Vec<String>,
+        /// The lines that came behind them. A private key may be among them.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        payload: Option<Secret>,
     },
 }
 
@@ -87,7 +91,7 @@ impl Request {
     pub fn changes_something(&self) -> bool {
         match self {
             Self::Status | Self::Ready { .. } | Self::Metrics | Self::Events { .. } => false,
-            Self::Runtime { words } => find(words).is_some_and(|(verb, _)| verb.changes_something()),
+            Self::Runtime { words, .. } => find(words).is_some_and(|(verb, _)| verb.changes_something()),
             Self::Outline
             | Self::Reload { .. }
             | Self::Try { .. }

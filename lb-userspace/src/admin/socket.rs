@@ -10,6 +10,7 @@ use super::{
     protocol::{Answer, NO_REQUEST, REQUEST_LIMIT, Request},
     runtime::{self, Level, Peer, command},
 };
+use crate::model::Secret;
 use std::{
     cell::{Cell, RefCell},
     collections::BTreeMap,
@@ -220,7 +221,8 @@ impl Connection {
                 ))
             }
             Ok(request) => {
-                let is_json = matches!(&request, Request::Runtime { words } if words.iter().any(|word| word == "json"));
+                let is_json =
+                    matches!(&request, Request::Runtime { words, .. } if words.iter().any(|word| word == "json"));
                 let answer = self.ask_worker(request).await;
                 if is_json { answer.parsed() } else { answer }
             }
@@ -262,8 +264,8 @@ impl Peer for Connection {
         self.write(text.as_bytes()).await
     }
 
-    async fn ask(&mut self, words: Vec<String>) -> String {
-        match self.ask_worker(Request::Runtime { words }).await {
+    async fn ask(&mut self, words: Vec<String>, payload: Option<Secret>) -> String {
+        match self.ask_worker(Request::Runtime { words, payload }).await {
             Answer::Ok(serde_json::Value::String(text)) | Answer::Error(text) => text,
             Answer::Ok(other) => other.to_string(),
         }
@@ -274,7 +276,7 @@ impl Peer for Connection {
 fn permitted(request: &Request, level: Level, is_owner: bool) -> bool {
     match request {
         // What is not known is answered by words that say so.
-        Request::Runtime { words } => command::find(words).is_none_or(|(verb, rest)| verb.level(rest) <= level),
+        Request::Runtime { words, .. } => command::find(words).is_none_or(|(verb, rest)| verb.level(rest) <= level),
         Request::Server { .. } | Request::Weight { .. } => level == Level::Admin,
         // They tell who has asked for what.
         Request::Events { .. } => level >= Level::Operator,
@@ -355,7 +357,8 @@ mod tests {
             assert!(permitted(&of_daemon, Level::Admin, true) && !asks(&of_daemon, Level::Admin), "{of_daemon:?}");
         }
         assert!(asks(&Request::Status, Level::User) && asks(&Request::Metrics, Level::User));
-        let say = |words: &str| Request::Runtime { words: words.split(' ').map(str::to_owned).collect() };
+        let say =
+            |words: &str| Request::Runtime { words: words.split(' ').map(str::to_owned).collect(), payload: None };
         assert!(asks(&say("show stat"), Level::User) && !asks(&say("show sess"), Level::User));
         assert!(!asks(&say("clear counters all"), Level::Operator));
     }

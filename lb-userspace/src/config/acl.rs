@@ -7,12 +7,17 @@ pub(crate) mod condition;
 pub(crate) mod expression;
 pub(crate) mod fetches;
 pub(crate) mod format;
+pub(crate) mod lists;
 mod converters;
 pub(crate) mod patterns;
 mod words;
 
 use super::{error::Diagnostic, source::Span, suggest::did_you_mean, text::Text};
-use crate::model::{BackendIndex, Secret, acl::Acl, userlist::Userlist};
+use crate::model::{
+    BackendIndex, Secret,
+    acl::{Acl, List, list::Use},
+    userlist::Userlist,
+};
 use std::{
     cell::RefCell,
     collections::{BTreeMap, BTreeSet},
@@ -32,6 +37,8 @@ pub(crate) struct Known<'a> {
     pub(crate) wanted: RefCell<BTreeSet<String>>,
     /// The backends that were asked what they have in hand; `None`: whichever a request goes to.
     pub(crate) asked_for_load: RefCell<BTreeSet<Option<BackendIndex>>>,
+    /// The files that things are looked up in, and how.
+    pub(crate) lists: RefCell<BTreeMap<String, Vec<Use>>>,
 }
 
 impl Known<'_> {
@@ -74,10 +81,24 @@ impl Known<'_> {
         }
     }
 
-    /// The lines of a file of patterns: without those that begin with `#`, without spaces around, without empty ones.
+    /// The lines of a file of patterns.
     fn lines(&self, name: &str, span: Span) -> Result<impl Iterator<Item = &str>, Diagnostic> {
-        let lines = self.file(name, span)?.lines().filter(|line| !line.starts_with('#'));
-        Ok(lines.map(str::trim).filter(|line| !line.is_empty()))
+        Ok(lists::lines(self.file(name, span)?).map(|(_, line)| line))
+    }
+
+    /// Things are looked up in that file, in that way.
+    fn uses_list(&self, file: &str, used: Use) {
+        let mut lists = self.lists.borrow_mut();
+        let uses = lists.entry(file.to_owned()).or_default();
+        if !uses.contains(&used) {
+            uses.push(used);
+        }
+    }
+
+    /// The files that things are looked up in, by name.
+    pub(crate) fn lists(&self) -> Vec<List> {
+        let lists = self.lists.borrow();
+        lists.iter().map(|(file, uses)| List { file: file.clone(), uses: uses.clone() }).collect()
     }
 }
 

@@ -118,7 +118,9 @@ fn model(file: &File, bundle: &Bundle, wanted: &mut BTreeSet<String>, out: &mut 
                 backend::backend(entry, &uses, (&names, &known), defaults, bundle, out)
             })
             .collect(),
+        lists: Vec::new(),
     };
+    model.lists = known.lists();
     if !model.global.exec_checks {
         check::refuse_programs(backends.iter().filter_map(|(_, backend)| backend.check.value()), out);
     }
@@ -207,6 +209,7 @@ fn known<'a>(
         files: &bundle.texts,
         wanted: RefCell::default(),
         asked_for_load: RefCell::default(),
+        lists: RefCell::default(),
     }
 }
 

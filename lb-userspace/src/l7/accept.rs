@@ -158,15 +158,30 @@ impl Door {
         let Some(held) = newest.or_else(|| self.last.borrow().clone()) else { return };
         let (thread, address) = (Rc::clone(&self.thread), self.address);
         let live = held.frontend().map(|frontend| Arc::clone(&frontend.live));
+        let flow = Flow { client: peer, local: address };
+        let listed = Listed { place: thread.roll.enter(flow, Rc::clone(&self.frontend)), thread: Rc::clone(&thread) };
         let serving = async move {
-            let Some(live) = live else { return };
+            let (Some(live), place) = (live, listed.place) else { return };
             tokio::select! {
                 biased;
-                () = connection(Rc::clone(&thread), (held, seats), address, stream, peer) => {}
-                () = thread.over(&live.over) => tracing::debug!(%peer, "cut: its frontend is gone"),
+                () = connection((Rc::clone(&thread), place), (held, seats), address, stream, peer) => {}
+                () = thread.over_or_cut(&live.over, place) => tracing::debug!(%peer, "cut"),
             }
+            drop(listed);
         };
         self.thread.connections.spawn_local(panics::contain(Rc::clone(&self.frontend), serving));
+    }
+}
+
+/// Lists a connection of a client while it lives.
+struct Listed {
+    thread: Rc<Thread>,
+    place: usize,
+}
+
+impl Drop for Listed {
+    fn drop(&mut self) {
+        self.thread.roll.leave(self.place);
     }
 }
 
@@ -197,7 +212,7 @@ impl Drop for Open {
 }
 
 async fn connection(
-    thread: Rc<Thread>,
+    (thread, place): (Rc<Thread>, usize),
     (held, seats): (Held, [Option<Seat>; 2]),
     address: SocketAddr,
     mut stream: TcpStream,
@@ -233,7 +248,7 @@ async fn connection(
     }
     let client = |tls: Option<TlsFacts>| {
         let live = Arc::clone(&frontend.live);
-        Rc::new(Client::new((Rc::clone(&thread), held.clone(), live), flow, tls, accepted))
+        Rc::new(Client::new((Rc::clone(&thread), place), (held.clone(), live), flow, tls, accepted))
     };
     let Some(acceptor) = acceptor else {
         return understood(&held, client(None), Io::Tcp(stream), false).await;

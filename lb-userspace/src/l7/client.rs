@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     model::{BackendIndex, FrontendKind},
-    servers::{FrontendLive, counts::FrontendCounts},
+    servers::{FrontendLive, ServerLive, counts::FrontendCounts},
 };
 use std::{
     cell::{Cell, OnceCell, RefCell},
@@ -70,6 +70,8 @@ pub(super) struct Seen<'a> {
 /// A client's connection, as all that happens on it sees it.
 pub(super) struct Client {
     pub(super) thread: Rc<Thread>,
+    /// Where the thread lists it.
+    place: usize,
     pub(super) flow: Flow,
     /// What is known of its TLS; `None`: clear text.
     pub(super) tls: Option<TlsFacts>,
@@ -91,15 +93,17 @@ pub(super) struct Client {
 impl Client {
     /// One that was accepted then, of a frontend; whatever it had to tell of itself has been told.
     pub(super) fn new(
-        (thread, held, live): (Rc<Thread>, Held, Arc<FrontendLive>),
+        (thread, place): (Rc<Thread>, usize),
+        (held, live): (Held, Arc<FrontendLive>),
         flow: Flow,
         tls: Option<TlsFacts>,
         accepted: Instant,
     ) -> Self {
+        thread.roll.is_known(place, flow, tls.is_some());
         let ready = if tls.is_some() { Instant::now() } else { accepted };
         let (held, own) = (RefCell::new(held), OnceCell::new());
         let (orphaned, requests) = (Cell::new(false), Cell::new(0));
-        Self { thread, flow, tls, live, held, orphaned, own, requests, accepted, ready }
+        Self { thread, place, flow, tls, live, held, orphaned, own, requests, accepted, ready }
     }
 
     /// The newest snapshot that has the frontend still; the last one that had it if it is gone.
@@ -154,7 +158,13 @@ impl Client {
     /// Counts a request whose head was complete.
     pub(super) fn count_request(&self) {
         self.requests.set(self.requests.get() + 1);
+        self.thread.roll.has_sent(self.place, self.requests.get());
         self.counts().requests.increment();
+    }
+
+    /// It, or a request of it, goes to that server.
+    pub(super) fn goes_to(&self, server: &ServerLive) {
+        self.thread.roll.goes_to(self.place, server.identity);
     }
 
     /// Which of its requests it is, from 0.

@@ -25,14 +25,14 @@ use super::{
 };
 use crate::{
     model::{HttpFrontend, RetryOn},
-    servers::Seen,
+    servers::{Seen, times::Times},
 };
 use place::{Answered, How, Instead, Place, Placed, place};
 use reach::Reached;
 use reply::Replying;
 pub(super) use reply::{refused, send};
 use std::{
-    cell::RefCell,
+    cell::{Cell, RefCell},
     future::poll_fn,
     rc::Rc,
     task::Poll,
@@ -120,7 +120,8 @@ pub(super) async fn run<B: RequestBody, R: Respond>(
     let binding = backend.persistence.as_ref().map(bind);
     let upgrade = upgrade.is_some();
     let place = RefCell::new(place);
-    let exchange = Exchange { told, http, backend, request: &request, length, upgrade, binding, now, place, id };
+    let stops = Stops::begin();
+    let exchange = Exchange { told, http, backend, request: &request, length, upgrade, binding, now, place, id, stops };
     exchange.ask(body, respond, timer).await
 }
 
@@ -159,6 +160,38 @@ struct Exchange<'a> {
     place: RefCell<Place<'a>>,
     /// Its identity, if it was given one.
     id: Option<Vec<u8>>,
+    stops: Stops,
+}
+
+/// When it came where, on the way to the server that answers.
+struct Stops {
+    /// Its head was complete.
+    came: Instant,
+    /// It had a place at the server.
+    placed: Cell<Instant>,
+    /// It had a connection there.
+    connected: Cell<Instant>,
+    /// The head of the answer was there.
+    answered: Cell<Option<Instant>>,
+}
+
+impl Stops {
+    fn begin() -> Self {
+        let now = Instant::now();
+        Self { came: now, placed: Cell::new(now), connected: Cell::new(now), answered: Cell::new(None) }
+    }
+
+    /// It is over: the times of one that was answered are noted.
+    fn end(&self, of: [&Times; 2]) {
+        let Some(answered) = self.answered.get() else { return };
+        let (placed, connected, ended) = (self.placed.get(), self.connected.get(), Instant::now());
+        for times in of {
+            times.queue.note(placed - self.came);
+            times.connect.note(connected - placed);
+            times.response.note(answered - connected);
+            times.total.note(ended - self.came);
+        }
+    }
 }
 
 impl Exchange<'_> {
@@ -175,10 +208,15 @@ impl Exchange<'_> {
             };
             let Some(live) = self.backend.live.servers.get(slot.server) else { continue };
             self.told.tale.note(|told| told.server(self.backend, slot.server));
+            self.told.client.goes_to(live);
             let counts = live.counts.of(self.told.client.thread.index);
             let another = |failure| self.backend.retry.on.contains(&failure) && attempts.has_another();
+            self.stops.placed.set(Instant::now());
             let failed = match self.ask_one(slot.server, &another, (body, respond), timer).await {
-                Ok(ended) => return ended,
+                Ok(ended) => {
+                    self.stops.end([&counts.times, &self.backend.live.counts.of(self.told.client.thread.index).times]);
+                    return ended;
+                }
                 Err((failed, unused)) => {
                     (body, respond) = unused;
                     failed
@@ -225,7 +263,10 @@ impl Exchange<'_> {
         loop {
             let Some(reached) = self.reach(server, may_reuse).await else { return Err((None, (body, respond))) };
             let proven = reached.is_proven();
-            self.told.tale.note(|told| told.times.connect = Some(Instant::now()));
+            // To take one that was there takes no time.
+            self.stops.connected.set(if proven { self.stops.placed.get() } else { Instant::now() });
+            self.stops.answered.set(None);
+            self.told.tale.note(|told| told.times.connect = Some(self.stops.connected.get()));
             let live = self.backend.live.servers.get(server);
             let _serving = live.map(|live| live.serve(self.told.client.thread.index));
             let change = |response: &mut Response| self.change(response, server);
@@ -275,6 +316,7 @@ impl Exchange<'_> {
 
     /// Makes of a server's answer that of the client. `Some`: what goes to the client in its place.
     fn change(&self, response: &mut Response, server: usize) -> Option<Instead> {
+        self.stops.answered.set(Some(Instant::now()));
         self.backend.live.saw(server, Seen::Status(response.status));
         let Replying { client, held, .. } = self.told;
         let instead = self.place.borrow_mut().respond(client, held, response, self.id.as_deref());
@@ -289,7 +331,7 @@ impl Exchange<'_> {
             });
         }
         self.told.tale.note(|told| {
-            told.times.response = Some(Instant::now());
+            told.times.response = self.stops.answered.get();
             told.response(response);
         });
         None

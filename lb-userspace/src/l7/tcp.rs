@@ -13,13 +13,18 @@ use super::{
     tale::Tale,
     timer::{Patience, Timer, after, silence},
 };
-use crate::model::{BackendIndex, OnEmpty, TcpFrontend};
+use crate::{
+    model::{BackendIndex, OnEmpty, TcpFrontend},
+    servers::times::Times,
+};
 use futures_util::future::OptionFuture;
 use std::{
+    cell::Cell,
     future::{Future as _, poll_fn},
     pin::pin,
     rc::Rc,
     task::{Context, Poll, ready},
+    time::Duration,
 };
 use tokio::time::Instant;
 
@@ -116,12 +121,18 @@ async fn serve(
     (tale, timer): (&Tale, &mut Timer),
 ) -> (Cause, Phase) {
     let client_wire = Rc::clone(reader.wire());
+    let (came, placed) = (Instant::now(), Cell::new(Instant::now()));
     let reached = connect::open_any(backend, (client.flow, key), &client.thread, timer, |server| {
+        placed.set(Instant::now());
         tale.note(|told| told.server(backend, server));
     });
     let Some((slot, server, open)) = reached.await else { return UNSERVED };
-    tale.note(|told| told.times.connect = Some(Instant::now()));
+    let connected = Instant::now();
+    tale.note(|told| told.times.connect = Some(connected));
     let live = backend.live.servers.get(slot.server);
+    if let Some(live) = live {
+        client.goes_to(live);
+    }
     let _serving = live.map(|live| live.serve(client.thread.index));
     let server_wire = Wire::new(server, open.counted());
     let mut up = Pump::new(Raw(reader), RawSink(Writer::new(Rc::clone(&server_wire))));
@@ -156,19 +167,37 @@ async fn serve(
         let (timeout_client, timeout_server) = patience.now(up_is_over, down_is_over);
         // Silence is of both directions: one of them may have nothing to say for long.
         let timeout = |awaited: Awaited, client| if awaited == client { timeout_client } else { timeout_server };
-        let late = match up.waiting() {
-            Some((Awaited::Source, _)) if timeout_client <= timeout_server => Cause::ClientTimeout,
-            Some(_) | None => Cause::ServerTimeout,
-        };
+        let late = late(&up, (timeout_client, timeout_server));
         let up = up.waiting().map(|(awaited, since)| (since, timeout(awaited, Awaited::Source)));
         let down = down.waiting().map(|(awaited, since)| (since, timeout(awaited, Awaited::Sink)));
         timer.poll(cx, silence(up, down)).map(|()| late)
     })
     .await;
     if let Some(live) = live {
-        cause.count(live.counts.of(client.thread.index));
+        let server = live.counts.of(client.thread.index);
+        cause.count(server);
+        let of = [&server.times, &backend.live.counts.of(client.thread.index).times];
+        note_times(of, [came, placed.get(), connected]);
     }
     (cause, if cause == Cause::None { Phase::None } else { Phase::Data })
+}
+
+/// Notes how long a connection took that is over: it came, had a place at a server, and was connected then.
+fn note_times(of: [&Times; 2], [came, placed, connected]: [Instant; 3]) {
+    let ended = Instant::now();
+    for times in of {
+        times.queue.note(placed - came);
+        times.connect.note(connected - placed);
+        times.total.note(ended - came);
+    }
+}
+
+/// Who is late if nothing happens for as long as both may be silent.
+fn late(up: &Pump<Raw, RawSink>, (client, server): (Duration, Duration)) -> Cause {
+    match up.waiting() {
+        Some((Awaited::Source, _)) if client <= server => Cause::ClientTimeout,
+        Some(_) | None => Cause::ServerTimeout,
+    }
 }
 
 /// Moves what can be moved; whether all has come and gone.

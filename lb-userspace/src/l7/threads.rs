@@ -8,6 +8,7 @@ use super::{
     memory::{Gauge, Press, Watch},
     own::Owners,
     panics,
+    roll::{self, Present, Roll},
     scarce::{Near, Scarce},
     seats::Seats,
     snapshot::Snapshot,
@@ -17,6 +18,7 @@ use arc_swap::ArcSwapOption;
 use rustix::process::{Resource, getrlimit};
 use std::{
     cell::{Cell, RefCell},
+    cmp::Reverse,
     collections::{BTreeSet, HashSet},
     io,
     net::{SocketAddr, TcpListener},
@@ -36,6 +38,9 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 /// How often idle connections to servers are looked through for old ones.
 const SWEEP: Duration = Duration::from_secs(1);
+
+/// A thread that says nothing for so long is not waited for.
+const BUSY: Duration = Duration::from_secs(1);
 
 /// A listening socket and whose it is.
 #[derive(Debug)]
@@ -75,6 +80,10 @@ pub(super) enum Command {
     Press(Press),
     /// The time of a removed frontend or server is over.
     Over,
+    /// Tell of at most so many connections of clients.
+    Tell(usize, oneshot::Sender<Vec<Present>>),
+    /// Cut that one, and tell whether it was there.
+    Cut(u64, oneshot::Sender<bool>),
     /// End within that time and tell how many connections had to be cut. What waits in sockets is accepted first where these
     /// say so.
     Drain(Duration, Closing, oneshot::Sender<usize>),
@@ -143,6 +152,32 @@ impl Threads {
         }
     }
 
+    /// Of at most so many connections of clients on each thread, the oldest first. A thread that is too busy for long is left out.
+    pub async fn present(&self, most: usize) -> Vec<Present> {
+        let mut told = Vec::new();
+        for handle in &self.serving {
+            let (tell, wait) = oneshot::channel();
+            drop(handle.commands.send(Command::Tell(most, tell)));
+            told.push(wait);
+        }
+        let mut all = Vec::new();
+        for wait in told {
+            if let Ok(Ok(present)) = time::timeout(BUSY, wait).await {
+                all.extend(present);
+            }
+        }
+        all.sort_by_key(|present: &Present| Reverse(present.age));
+        all
+    }
+
+    /// Cuts the connection that has this id. Whether there is one.
+    pub async fn cut(&self, id: u64) -> bool {
+        let Some(handle) = self.serving.get(roll::thread_of(id)) else { return false };
+        let (tell, told) = oneshot::channel();
+        drop(handle.commands.send(Command::Cut(id, tell)));
+        matches!(time::timeout(BUSY, told).await, Ok(Ok(true)))
+    }
+
     /// What is being served.
     pub fn snapshot(&self) -> Option<Arc<Snapshot>> {
         self.snapshot.load_full()
@@ -199,6 +234,7 @@ impl Handle {
                 idle: RefCell::new(Idle::default()),
                 multiplexed: RefCell::default(),
                 owners: RefCell::default(),
+                roll: Roll::new(index),
                 pen: RefCell::new(Pen::new(index)),
                 connections: tracker,
                 background: TaskTracker::new(),
@@ -245,11 +281,13 @@ pub(super) struct Thread {
     pub(super) pen: RefCell<Pen>,
     /// Connections of clients: a drain waits for these.
     pub(super) connections: TaskTracker,
+    /// The same, for whoever asks who is there.
+    pub(super) roll: Roll,
     /// What serves them beside their own task.
     pub(super) background: TaskTracker,
     /// Cancelled once a drain begins.
     pub(super) drain: CancellationToken,
-    /// Wakes whoever may be of a removed frontend or server whose time is over.
+    /// Wakes whoever may be of a removed frontend or server whose time is over, or is to be cut.
     over: Notify,
     /// Cancelled, for the clients of now, once those that have nothing under way are sent away.
     pub(super) shed: RefCell<CancellationToken>,
@@ -268,10 +306,19 @@ pub(super) struct Thread {
 impl Thread {
     /// Ends once the time of a frontend or server is over that a reload has removed, or the operator cuts its connections.
     pub(super) async fn over(&self, over: &Over) {
+        self.over_or(over, || false).await;
+    }
+
+    /// The same of the connection of a client that has this place in the roll, which may be cut alone.
+    pub(super) async fn over_or_cut(&self, over: &Over, place: usize) {
+        self.over_or(over, || self.roll.is_cut(place)).await;
+    }
+
+    async fn over_or(&self, over: &Over, is_cut: impl Fn() -> bool) {
         let begun = over.begin();
         loop {
             let woken = self.over.notified();
-            if over.is_over_since(begun) {
+            if over.is_over_since(begun) || is_cut() {
                 return;
             }
             woken.await;
@@ -304,6 +351,12 @@ async fn run(thread: Rc<Thread>, mut commands: mpsc::UnboundedReceiver<Command>)
                 Some(Command::Apply(new)) => apply(&thread, &mut listening, new),
                 Some(Command::Press(press)) => thread.press(press),
                 Some(Command::Over) => thread.over.notify_waiters(),
+                // Whoever has asked may not wait any more.
+                Some(Command::Tell(most, tell)) => tell.send(thread.roll.present(most)).unwrap_or_default(),
+                Some(Command::Cut(id, tell)) => {
+                    tell.send(thread.roll.cut(id)).unwrap_or_default();
+                    thread.over.notify_waiters();
+                }
                 Some(Command::Drain(timeout, closing, tell)) => {
                     let closes = |listening: &Listening| match &closing {
                         Closing::All => true,

@@ -5,6 +5,7 @@ pub mod certificates;
 pub mod facts;
 pub(crate) mod hello;
 pub mod server;
+pub(crate) mod shown;
 pub mod sni;
 pub mod tickets;
 

@@ -2,10 +2,12 @@
 
 pub mod converter;
 pub mod expression;
+pub mod list;
 pub mod patterns;
 
 pub use converter::Converter;
 pub use expression::{Expression, Fetch, Kind};
+pub use list::List;
 pub use patterns::Test;
 
 use std::{fmt, sync::Arc};

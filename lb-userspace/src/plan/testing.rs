@@ -112,5 +112,5 @@ pub(crate) fn model(mut backends: Vec<Backend>, frontends: Vec<(Bind, &str)>) ->
         track_budget: 20_000,
         heartbeat_timeout: Duration::from_secs(10),
     };
-    Model { global, resolvers: Resolvers::default(), frontends, backends }
+    Model { global, resolvers: Resolvers::default(), frontends, backends, lists: Vec::new() }
 }

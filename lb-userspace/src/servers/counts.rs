@@ -1,6 +1,6 @@
 //! Counters of the serving threads. Each thread has its own cache line; reading adds them up.
 
-use super::{Room, live::Over};
+use super::{Room, live::Over, refused::LastRefused, times::Times};
 use std::sync::{
     Arc,
     atomic::{AtomicU64, Ordering::Relaxed},
@@ -35,10 +35,12 @@ impl<T> Sharded<T> {
 
     /// One counter, over all threads.
     pub fn sum(&self, counter: impl Fn(&T) -> &Counter) -> u64 {
-        std::iter::once(&self.first)
-            .chain(&self.others)
-            .map(|shard| counter(&shard.0).value())
-            .fold(0, u64::wrapping_add)
+        self.shards().map(|shard| counter(shard).value()).fold(0, u64::wrapping_add)
+    }
+
+    /// What each thread has.
+    pub(super) fn shards(&self) -> impl Iterator<Item = &T> {
+        std::iter::once(&self.first).chain(&self.others).map(|shard| &shard.0)
     }
 }
 
@@ -92,6 +94,8 @@ pub struct ServerCounts {
     pub bytes_in: Counter,
     /// Bytes from it, without those of TLS itself.
     pub bytes_out: Counter,
+    /// How long it took lately.
+    pub times: Times,
 }
 
 /// What one thread counts of one backend beside its servers.
@@ -105,6 +109,8 @@ pub struct BackendCounts {
     pub denied_requests: Counter,
     /// Responses of our own to requests that had come to it, by status.
     pub responses: Responses,
+    /// How long its servers took lately.
+    pub times: Times,
 }
 
 /// Responses by status.
@@ -147,12 +153,19 @@ pub struct FrontendLive {
     pub room: Arc<Room>,
     /// Whether a reload has removed it, and its time is over.
     pub over: Over,
+    /// What came to it last that was no request.
+    pub refused: LastRefused,
 }
 
 impl FrontendLive {
     /// For that many threads.
     pub fn new(threads: usize) -> Self {
-        Self { counts: Sharded::new(threads), room: Arc::default(), over: Over::default() }
+        Self {
+            counts: Sharded::new(threads),
+            room: Arc::default(),
+            over: Over::default(),
+            refused: LastRefused::default(),
+        }
     }
 
     /// Connections open now.

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 pub const CLASSES: [&str; 6] = ["1xx", "2xx", "3xx", "4xx", "5xx", "other"];
 
 /// Responses over all threads, in the order of [`CLASSES`].
-fn responses<T>(counts: &Sharded<T>, of: impl Fn(&T) -> &Responses) -> [u64; CLASSES.len()] {
+pub(crate) fn responses<T>(counts: &Sharded<T>, of: impl Fn(&T) -> &Responses) -> [u64; CLASSES.len()] {
     [100, 200, 300, 400, 500, 0].map(|status| counts.sum(|counts| of(counts).of(status)))
 }
 
@@ -70,6 +70,18 @@ pub struct ServerTotals {
     pub redispatches: u64,
     /// See [`ServerCounts::response_errors`].
     pub response_errors: u64,
+    /// See [`ServerCounts::opened`].
+    pub opened: u64,
+    /// See [`ServerCounts::denied_responses`].
+    pub denied_responses: u64,
+    /// See [`ServerCounts::client_aborts`].
+    pub client_aborts: u64,
+    /// See [`ServerCounts::server_aborts`].
+    pub server_aborts: u64,
+    /// See [`ServerCounts::bytes_in`].
+    pub bytes_in: u64,
+    /// See [`ServerCounts::bytes_out`].
+    pub bytes_out: u64,
     /// See [`ServerCounts::responses`], in the order of [`CLASSES`].
     pub responses: [u64; CLASSES.len()],
 }
@@ -82,6 +94,12 @@ impl From<&ServerLive> for ServerTotals {
             connect_errors: sum(|counts| &counts.connect_errors),
             redispatches: sum(|counts| &counts.redispatches),
             response_errors: sum(|counts| &counts.response_errors),
+            opened: sum(|counts| &counts.opened),
+            denied_responses: sum(|counts| &counts.denied_responses),
+            client_aborts: sum(|counts| &counts.client_aborts),
+            server_aborts: sum(|counts| &counts.server_aborts),
+            bytes_in: sum(|counts| &counts.bytes_in),
+            bytes_out: sum(|counts| &counts.bytes_out),
             responses: responses(&live.counts, |counts| &counts.responses),
         }
     }
@@ -108,6 +126,12 @@ impl ServerTotals {
             connect_errors: of(self.connect_errors, other.connect_errors),
             redispatches: of(self.redispatches, other.redispatches),
             response_errors: of(self.response_errors, other.response_errors),
+            opened: of(self.opened, other.opened),
+            denied_responses: of(self.denied_responses, other.denied_responses),
+            client_aborts: of(self.client_aborts, other.client_aborts),
+            server_aborts: of(self.server_aborts, other.server_aborts),
+            bytes_in: of(self.bytes_in, other.bytes_in),
+            bytes_out: of(self.bytes_out, other.bytes_out),
             responses,
         }
     }

@@ -2,6 +2,7 @@
 
 use super::{
     Worker, answer,
+    edits::Edits,
     given::{Found, Given},
     heartbeat::Beats,
     reports,
@@ -10,10 +11,7 @@ use super::{
 };
 use crate::{
     channel::{ToSupervisor, from_memory_file, to_memory_file},
-    config::{
-        self, Bundle, Format,
-        outline::{Outline, outline},
-    },
+    config::{self, Bundle, Format},
     dataplane::handed::WorkerMaps,
     l7::tls::tickets,
     model::Model,
@@ -35,7 +33,7 @@ use tracing::error;
 pub(super) struct Waiting {
     source: Source,
     model: Arc<Model>,
-    outline: Outline,
+    edits: Edits,
     found: Option<Found>,
     listeners: BTreeMap<SocketAddr, Vec<TcpListener>>,
     log_files: BTreeMap<PathBuf, OwnedFd>,
@@ -55,7 +53,7 @@ impl Worker {
         let loaded =
             config::load(&bundle).map_err(|diagnostics| anyhow!("{}", diagnostics.render(Format::default())))?;
         let model = Arc::new(loaded.model);
-        let outline = outline(&bundle, &format!("{:032x}", fastrand::u128(..)));
+        let edits = Edits::none(bundle);
         let mut found = if maps.is_empty() {
             None
         } else {
@@ -70,7 +68,7 @@ impl Worker {
             found.heartbeat.beat(model.global.heartbeat_timeout + PATIENCE).context("cannot write the heartbeat")?;
         }
         let until = now + model.resolvers.timeout_retry.min(PATIENCE);
-        Ok(Waiting { source, model, outline, found, listeners, log_files, until })
+        Ok(Waiting { source, model, edits, found, listeners, log_files, until })
     }
 
     /// Takes up the configuration that waits, once the addresses of its servers are known or have been waited for.
@@ -89,7 +87,7 @@ impl Worker {
 
     /// Takes up a configuration: first all that can fail, on the side; then the change, which cannot.
     async fn configure(&mut self, waiting: Waiting) -> anyhow::Result<()> {
-        let Waiting { source, model: configured, outline, found, listeners, log_files, .. } = waiting;
+        let Waiting { source, model: configured, edits, found, listeners, log_files, .. } = waiting;
         let now = Instant::now();
         let (model, chosen) = self.naming.addressed(&configured, now);
         let running = match &mut self.running {
@@ -124,7 +122,7 @@ impl Worker {
         running.source = source;
         running.change_to(&model, next, listeners, &self.outcomes);
         tickets::taken_up();
-        (running.configured, running.outline) = (configured, outline);
+        (running.configured, running.edits) = (configured, edits);
         self.naming.ask(&running.configured, None, now);
         self.naming.given(chosen, now);
         let rings = running.halves.missing_rings().collect::<Vec<_>>();

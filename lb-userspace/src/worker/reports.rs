@@ -7,6 +7,7 @@ use crate::{
         metrics,
         protocol::{Answer, Events, Request},
         ready::{FrontendReady, Ready},
+        rows::Rows,
         status::{
             AgentStatus, BackendStatus, BindStatus, CheckStatus, EventStatus, FrontendStatus, HostStatus,
             LeavingStatus, LogStatus, ServerStatus, Status, TableStatus,
@@ -19,7 +20,7 @@ use crate::{
         verdicts::{AgentRecord, Record},
     },
     l7::log::SinkReport,
-    model::{Backend, Frontend, Model, QuorumDown, Server, backend},
+    model::{Backend, Frontend, MetricNames, Model, QuorumDown, Server, backend},
     plan::{Census, Connections, census::Held},
     servers::{
         Admin, By, FrontendTotals, Leaving, ServerTotals, Throttle,
@@ -130,8 +131,11 @@ impl Running {
     }
 
     /// The text that a scraper reads.
-    pub(super) fn metrics(&self, naming: &Naming) -> Answer {
+    pub(super) fn metrics(&mut self, naming: &Naming) -> Answer {
         let status = self.status(naming);
+        // What the operator has cleared is not cleared here: counters of metrics never fall.
+        let is_wanted = self.halves.model.global.metrics_names.contains(&MetricNames::Haproxy);
+        let rows = if is_wanted { self.rows_ever(Instant::now()) } else { Rows::default() };
         let kernel = match self.counters.as_ref().map(|counters| counters.totals(self.halves.tables())).transpose() {
             // Who answers here lives.
             Ok(totals) => {
@@ -140,7 +144,7 @@ impl Running {
             Err(error) => return Answer::Error(format!("cannot read the kernel's counters: {error}")),
         };
         Answer::Ok(serde_json::Value::String(metrics::text(
-            status,
+            (status, rows),
             kernel,
             &self.probe_to_map,
             &self.halves.model.global.metrics_names,

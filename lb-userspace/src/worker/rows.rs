@@ -14,11 +14,12 @@ use crate::{
     model::{Backend, FrontendKind, Model, rule::Route},
     servers::{
         BackendLive,
-        counts::{Counter, Responses, Sharded},
+        times::{Mean, Times},
+        totals::CLASSES,
     },
 };
 use lb_common::ServerState;
-use std::{collections::BTreeSet, sync::atomic::Ordering::Relaxed};
+use std::{collections::BTreeSet, sync::atomic::Ordering::Relaxed, time::Duration};
 use tokio::time::Instant;
 
 /// HAProxy's number of the first frontend: its own runtime API has 1.
@@ -168,16 +169,15 @@ impl Gathering<'_> {
 }
 
 /// Six columns of responses.
-fn responses(row: &mut Row, of: impl Fn(fn(&Responses) -> &Counter) -> u64) {
-    row.set(Column::Hrsp1xx, of(|responses| &responses.of_1xx));
-    row.set(Column::Hrsp2xx, of(|responses| &responses.of_2xx));
-    row.set(Column::Hrsp3xx, of(|responses| &responses.of_3xx));
-    row.set(Column::Hrsp4xx, of(|responses| &responses.of_4xx));
-    row.set(Column::Hrsp5xx, of(|responses| &responses.of_5xx));
-    row.set(Column::HrspOther, of(|responses| &responses.of_others));
+fn responses(row: &mut Row, counts: [u64; CLASSES.len()]) {
+    Column::RESPONSES.into_iter().zip(counts).for_each(|(column, count)| row.set(column, count));
 }
 
-/// One counter over all threads of all these.
-fn sum_of<'a, T: 'a>(all: impl IntoIterator<Item = &'a Sharded<T>>, counter: impl Fn(&T) -> &Counter) -> u64 {
-    all.into_iter().map(|counts| counts.sum(&counter)).sum()
+/// Four columns of mean times, in milliseconds.
+fn times(row: &mut Row, of: impl Fn(fn(&Times) -> &Mean) -> Option<Duration>) {
+    let millis = |mean: Option<Duration>| mean.map(|mean| u64::try_from(mean.as_millis()).unwrap_or(u64::MAX));
+    row.set_known(Column::Qtime, millis(of(|times| &times.queue)));
+    row.set_known(Column::Ctime, millis(of(|times| &times.connect)));
+    row.set_known(Column::Rtime, millis(of(|times| &times.response)));
+    row.set_known(Column::Ttime, millis(of(|times| &times.total)));
 }

@@ -5,6 +5,7 @@ mod telling;
 mod wishes;
 
 use super::{
+    edits::Edits,
     given::{Found, bound},
     halves::Halves,
     heartbeat::Beats,
@@ -16,7 +17,6 @@ use super::{
 use crate::{
     admin::{metrics, status::Failover},
     channel::message::Interface,
-    config::outline::Outline,
     dataplane::{counters::KernelCounters, memory::MemoryMaps},
     events::journal,
     health::{Agents, Checker, Heard, Outcome, Probers, Transition, Verdicts, agents::Place},
@@ -69,8 +69,8 @@ pub(super) struct Running {
     pub(super) source: Source,
     /// As configured: of servers that are known by their names, no address is known here.
     pub(super) configured: Arc<Model>,
-    /// The same as its keys and values.
-    pub(super) outline: Outline,
+    /// What it was read from, and what the operator has changed since.
+    pub(super) edits: Edits,
     /// Both, with the addresses of all servers.
     pub(super) halves: Halves,
     /// `None` without kernel frontends.
@@ -123,7 +123,7 @@ impl Running {
         Ok(Self {
             source: Source::default(),
             configured: Arc::clone(model),
-            outline: Outline::default(),
+            edits: Edits::default(),
             verdicts: Verdicts::default(),
             history: History::new(Instant::now()),
             proven: Proven::default(),
@@ -216,9 +216,24 @@ impl Running {
     /// has changed.
     pub(super) fn readdress(&mut self, model: &Arc<Model>, outcomes: &mpsc::Sender<Outcome>) -> anyhow::Result<()> {
         let served = self.threads.snapshot().context("nothing is served")?;
+        self.change_in_place(model, |live, _| served.readdressed(Arc::clone(model), live), outcomes)
+    }
+
+    /// Rules, certificates and limits are others; what is listened to, logged and checked is not. After an error nothing has
+    /// changed.
+    pub(super) fn edit(&mut self, model: &Arc<Model>, outcomes: &mpsc::Sender<Outcome>) -> anyhow::Result<()> {
+        self.change_in_place(model, |live, sinks| l7::Snapshot::with_logs(Arc::clone(model), live, sinks), outcomes)
+    }
+
+    fn change_in_place(
+        &mut self,
+        model: &Arc<Model>,
+        snapshot: impl FnOnce(Arc<Live>, &Sinks) -> Result<l7::Snapshot, l7::SnapshotError>,
+        outcomes: &mpsc::Sender<Outcome>,
+    ) -> anyhow::Result<()> {
         let (registry, live) = self.state_for(model, self.halves.registry.clone())?;
         let probers = Probers::new(model, self.checker.connectors())?.for_checker(&self.checker, &live);
-        let snapshot = served.readdressed(Arc::clone(model), live)?;
+        let snapshot = snapshot(live, &self.sinks)?;
         self.change_to(
             model,
             Next { registry, snapshot, sinks: self.sinks.clone(), probers },

@@ -1,9 +1,12 @@
 //! Commands of the [runtime API](crate::admin::runtime) that need the worker's state: what they look at is in `show`, what they do in
-//! `act`, and in `edit` what changes the configuration itself. `Err` has HAProxy's words for what cannot be.
+//! `act`, and in `edit`, `lists` and `certificates` what changes the configuration itself. `Err` has HAProxy's words for what cannot be.
 
 mod act;
+mod certificates;
+mod connections;
 mod edit;
 mod info;
+mod lists;
 mod show;
 mod states;
 
@@ -13,7 +16,7 @@ use crate::{
         protocol::Answer,
         runtime::{Verb, command::find},
     },
-    model::{Backend, Model, Server},
+    model::{Backend, Model, Secret, Server},
 };
 use tokio::time::Instant;
 
@@ -21,19 +24,28 @@ use tokio::time::Instant;
 type Said = Result<String, String>;
 
 impl Worker {
-    /// Does what somebody who may has said.
-    pub(super) async fn command(&mut self, words: &[String]) -> anyhow::Result<Answer> {
+    /// Does what somebody who may has said, with the lines that came behind it.
+    pub(super) async fn command(&mut self, words: &[String], payload: Option<&Secret>) -> anyhow::Result<Answer> {
         let Some((verb, rest)) = find(words) else { return Ok(Answer::Error("Unknown command.".to_owned())) };
-        let said = if verb == Verb::SetMaxconnFrontend {
+        let Some(running) = &mut self.running else { return Ok(Answer::Error("the daemon is starting".to_owned())) };
+        let said = if let Some(edit) = lists::edit(verb) {
+            self.edit_list(edit, rest, payload).await?
+        } else if verb == Verb::SetMaxconnFrontend {
             self.limit_frontend(rest).await?
         } else if verb == Verb::SetMaxconnGlobal {
             self.limit_all(rest).await?
         } else if verb == Verb::SetServer && word(rest, 1) == "addr" {
             self.move_server(rest).await?
-        } else if let Some(running) = &mut self.running {
-            running.command(verb, rest, &self.naming)
+        } else if verb == Verb::CommitSslCert {
+            self.commit_certificate(rest).await?
+        } else if verb == Verb::SetSslCert {
+            running.set_certificate(rest, payload)
+        } else if verb == Verb::ShowSess {
+            running.show_connections(rest).await
+        } else if verb == Verb::ShutdownSession {
+            running.cut_connection(rest).await
         } else {
-            Err("the daemon is starting".to_owned())
+            running.command(verb, rest, &self.naming)
         };
         Ok(match said {
             Ok(text) => Answer::Ok(text.into()),
@@ -56,7 +68,12 @@ impl Running {
             Verb::ShowErrors => self.show_errors(rest),
             Verb::ShowEnv => show::environment(rest),
             Verb::ShowTable => show::table(rest),
-            Verb::ShowSess => show::single(rest),
+            Verb::ShowAcl => self.show_lists(rest, false),
+            Verb::ShowMap => self.show_lists(rest, true),
+            Verb::GetAcl => self.get_from_list(rest, false),
+            Verb::GetMap => self.get_from_list(rest, true),
+            Verb::ShowSslCert => self.show_certificates(rest),
+            Verb::AbortSslCert => self.abort_certificate(rest),
             Verb::GetWeight => self.get_weight(rest),
             Verb::SetWeight => self.weigh(rest),
             Verb::SetServer => self.set_server(rest, now),
@@ -70,9 +87,20 @@ impl Running {
                 self.clear_counters(word(rest, 0) == "all", now);
                 Ok(String::new())
             }
-            // The session itself, or what changes the configuration, has done these.
+            // The session itself, or what waits for others, has done these.
             Verb::SetMaxconnFrontend
             | Verb::SetMaxconnGlobal
+            | Verb::AddAcl
+            | Verb::AddMap
+            | Verb::DelAcl
+            | Verb::DelMap
+            | Verb::ClearAcl
+            | Verb::ClearMap
+            | Verb::SetMap
+            | Verb::SetSslCert
+            | Verb::CommitSslCert
+            | Verb::ShowSess
+            | Verb::ShutdownSession
             | Verb::Operator
             | Verb::User
             | Verb::SetTimeout

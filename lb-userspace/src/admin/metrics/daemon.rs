@@ -7,7 +7,7 @@ use std::fmt;
 
 pub(super) fn encode(status: &Status, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
     let Status { generation, ring_rebuilds, connections, max_connections, .. } = status;
-    let none = |value| vec![([], value)];
+    let none = |value| -> Rows<0> { vec![([], value)] };
     let version = vec![([("version", status.version.clone())], 1)];
     gauges(encoder, ("build_info", "1, with the version of the daemon"), version)?;
     let name = ("start_time_seconds", "When the part that serves was started, in seconds of the Unix epoch");
@@ -16,8 +16,8 @@ pub(super) fn encode(status: &Status, encoder: &mut DescriptorEncoder<'_>) -> fm
     counters(encoder, ("ring_rebuilds", "Times that rings of the kernel half were rebuilt"), none(*ring_rebuilds))?;
     gauges(encoder, ("config_generation", "Configurations taken up since the start"), none(*generation))?;
     gauges(encoder, ("connections", "Connections open now in the proxy"), none(*connections as u64))?;
-    let most = (*max_connections > 0).then_some(([], *max_connections as u64));
-    gauges(encoder, ("connections_limit", "Most that there may be"), most.into_iter().collect())?;
+    let most = if *max_connections > 0 { none(*max_connections as u64) } else { Rows::new() };
+    gauges(encoder, ("connections_limit", "Most that there may be"), most)?;
     let events = status.events.iter().map(|it| ([("event", it.event.clone())], it.count)).collect();
     counters(encoder, ("events", "Events by kind: `sluice events` shows the last ones"), events)?;
     encode_sandbox(status, encoder)?;

@@ -1,12 +1,22 @@
-//! Metrics by the names, types and labels of HAProxy's own exporter (promex, 2.6), for dashboards and alerts that are there. What
-//! the proxy half does not count is left out; so are frontends and VIPs of the kernel half, which HAProxy has none of.
+//! Metrics by the names, types and labels of HAProxy's own exporter (promex, 2.6), for dashboards and alerts that are there: the
+//! columns of `show stat`, and a little of the process. Frontends of the kernel half are left out, which HAProxy has none of.
 
-use super::{Rows, backends::sum, by_class, counters, gauges, parts, seconds};
+mod columns;
+
+use super::{counters, gauges};
 use crate::{
-    admin::status::{BackendStatus, FrontendStatus, ServerStatus, Status},
-    servers::{Admin, FrontendTotals, Health},
+    admin::{
+        rows::{Column, Kind, Row, Rows, Value},
+        status::{FrontendStatus, Status},
+    },
+    servers::{FrontendTotals, totals::CLASSES},
 };
-use prometheus_client::{collector::Collector, encoding::DescriptorEncoder};
+use columns::{As, METRICS, Metric};
+use prometheus_client::{
+    collector::Collector,
+    encoding::{DescriptorEncoder, EncodeMetric as _},
+    metrics::{MetricType, counter::ConstCounter, gauge::ConstGauge},
+};
 use std::{
     fmt,
     time::{Duration, UNIX_EPOCH},
@@ -14,18 +24,28 @@ use std::{
 
 /// One moment of the daemon.
 #[derive(Debug)]
-pub(super) struct Snapshot(pub(super) Status);
+pub(super) struct Snapshot {
+    pub(super) status: Status,
+    pub(super) rows: Rows,
+}
 
 impl Collector for Snapshot {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
-        process(&self.0, &mut encoder)?;
-        frontends(&self.0, &mut encoder)?;
-        backends(&self.0, &mut encoder)?;
-        backend_states(&self.0, &mut encoder)?;
-        servers(&self.0, &mut encoder)?;
-        server_states(&self.0, &mut encoder)?;
-        checks(&self.0, &mut encoder)
+        process(&self.status, &mut encoder)?;
+        for kind in [Kind::Frontend, Kind::Backend, Kind::Server] {
+            let rows: Vec<_> = self.rows.0.iter().filter(|row| row.kind == kind && !is_of_kernel(row)).collect();
+            for metric in METRICS.iter().filter(|metric| metric.on.contains(kind.letter())) {
+                metric.encode(kind, &rows, &mut encoder)?;
+            }
+            responses(kind, &rows, &mut encoder)?;
+            states(kind, &rows, &mut encoder)?;
+        }
+        aggregates(&self.rows, &mut encoder)
     }
+}
+
+fn is_of_kernel(row: &Row) -> bool {
+    row.kind == Kind::Frontend && row.text(Column::Mode) == "l4"
 }
 
 /// What one of several states is, in HAProxy's order.
@@ -35,8 +55,74 @@ const CHECK_STATES: [&str; 16] = [
     "L7STS", "PROCERR", "PROCTOUT", "PROCOK",
 ];
 
+type Label = (&'static str, String);
+
+/// The labels of a row: the proxy, and the server of it.
+fn labels(row: &Row) -> Vec<Label> {
+    let mut labels = vec![("proxy", row.text(Column::Pxname).to_owned())];
+    if row.kind == Kind::Server {
+        labels.push(("server", row.text(Column::Svname).to_owned()));
+    }
+    labels
+}
+
+fn and(mut labels: Vec<Label>, name: &'static str, value: &str) -> Vec<Label> {
+    labels.push((name, value.to_owned()));
+    labels
+}
+
+fn prefix(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Frontend => "frontend",
+        Kind::Backend => "backend",
+        Kind::Server => "server",
+    }
+}
+
+/// A number; words are none.
+#[expect(clippy::cast_precision_loss, reason = "a sum of bytes above 2^53 may lose some of them")]
+fn number(value: &Value) -> Option<f64> {
+    match value {
+        Value::Text(_) => None,
+        Value::U32(value) => Some((*value).into()),
+        Value::S32(value) => Some((*value).into()),
+        Value::U64(value) => Some(*value as f64),
+    }
+}
+
+impl Metric {
+    /// Its series of these rows; without any it is not there.
+    fn encode(&self, kind: Kind, rows: &[&Row], encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let known: Vec<_> = rows.iter().filter_map(|row| Some((*row, self.value(row)?))).collect();
+        if known.is_empty() {
+            return Ok(());
+        }
+        let name = format!("{}_{}", prefix(kind), self.name);
+        let is = if self.is == As::Counter { MetricType::Counter } else { MetricType::Gauge };
+        let mut family = encoder.encode_descriptor(&name, self.help, None, is)?;
+        for (row, value) in known {
+            let labels = labels(row);
+            let series = family.encode_family(&labels)?;
+            match self.is {
+                As::Counter => ConstCounter::new(value).encode(series)?,
+                As::Gauge | As::Known | As::Seconds => ConstGauge::new(value).encode(series)?,
+            }
+        }
+        Ok(())
+    }
+
+    fn value(&self, row: &Row) -> Option<f64> {
+        let known = row.get(self.column).and_then(number);
+        match self.is {
+            As::Counter | As::Gauge => known,
+            As::Known => Some(known.unwrap_or(f64::NAN)),
+            As::Seconds => known.map(|millis| millis / 1_000.0),
+        }
+    }
+}
+
 fn process(status: &Status, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
-    let none = |value: u64| vec![([], value)];
+    let none = |value: u64| -> super::Rows<0> { vec![([], value)] };
     let all = |value: fn(&FrontendTotals) -> u64| -> u64 { proxied(status).map(|it| value(&it.totals)).sum() };
     gauges(encoder, ("process_nbthread", "Number of started threads (global.nbthread)"), none(status.threads as u64))?;
     let uptime = UNIX_EPOCH.elapsed().unwrap_or_default().saturating_sub(Duration::from_secs(status.started_at));
@@ -63,215 +149,64 @@ fn proxied(status: &Status) -> impl Iterator<Item = &FrontendStatus> {
     status.frontends.iter().filter(|frontend| frontend.mode != "l4")
 }
 
-fn proxy(name: &str) -> (&'static str, String) {
-    ("proxy", name.to_owned())
-}
-
-fn frontends(status: &Status, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
-    let rows = |value: fn(&FrontendStatus) -> u64| -> Rows<1> {
-        proxied(status).map(|frontend| ([proxy(&frontend.name)], value(frontend))).collect()
-    };
-    let name = ("frontend_current_sessions", "Number of current sessions on the frontend, backend or server");
-    gauges(encoder, name, rows(|it| it.connections))?;
-    let name = ("frontend_limit_sessions", "Frontend/listener/server's maxconn, backend's fullconn");
-    gauges(encoder, name, rows(|it| it.maxconn as u64))?;
-    let total = "Total number of sessions since process started";
-    counters(encoder, ("frontend_sessions", total), rows(|it| it.totals.connections))?;
-    let name = ("frontend_bytes_in", "Total number of request bytes since process started");
-    counters(encoder, name, rows(|it| it.totals.bytes_in))?;
-    let name = ("frontend_bytes_out", "Total number of response bytes since process started");
-    counters(encoder, name, rows(|it| it.totals.bytes_out))?;
-    let name = ("frontend_requests_denied", "Total number of denied requests since process started");
-    counters(encoder, name, rows(|it| it.totals.denied_requests))?;
-    let name = ("frontend_responses_denied", "Total number of denied responses since process started");
-    counters(encoder, name, rows(|it| it.totals.denied_responses))?;
-    let name = ("frontend_request_errors", "Total number of invalid requests since process started");
-    counters(encoder, name, rows(|it| it.totals.request_errors))?;
-    let states = proxied(status).flat_map(|it| states(["DOWN", "UP"], "UP", |state| [proxy(&it.name), state]));
-    gauges(encoder, ("frontend_status", "Current status of the service, per state label value"), states.collect())?;
-    let mut responses = Rows::new();
-    for frontend in proxied(status) {
-        let labels = |code: &str| [proxy(&frontend.name), ("code", code.to_owned())];
-        by_class(frontend.totals.responses, labels, &mut responses);
-    }
-    counters(encoder, ("frontend_http_responses", "Total number of HTTP responses"), responses)?;
-    let name = ("frontend_http_requests", "Total number of HTTP requests processed by this object");
-    counters(encoder, name, rows(|it| it.totals.requests))?;
-    let name = ("frontend_connections", "Total number of new connections accepted on this frontend");
-    counters(encoder, name, rows(|it| it.totals.connections))?;
-    let name = ("frontend_denied_connections", "Total number of incoming connections blocked");
-    counters(encoder, name, rows(|it| it.totals.denied_connections))
-}
-
-fn backends(status: &Status, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
-    let rows = |value: fn(&BackendStatus) -> u64| -> Rows<1> {
-        status.backends.iter().map(|backend| ([proxy(&backend.name)], value(backend))).collect()
-    };
-    gauges(encoder, ("backend_current_queue", "Number of current queued connections"), rows(|it| it.queued))?;
-    let name = ("backend_current_sessions", "Number of current sessions on the frontend, backend or server");
-    gauges(encoder, name, rows(|it| sum(it, |server| server.connections)))?;
-    let name = ("backend_sessions", "Total number of sessions since process started");
-    counters(encoder, name, rows(|it| it.totals.total))?;
-    let name = ("backend_connection_errors", "Total number of failed connections to server since process started");
-    counters(encoder, name, rows(|it| it.totals.connect_errors))?;
-    let name = ("backend_response_errors", "Total number of invalid responses since process started");
-    counters(encoder, name, rows(|it| it.totals.response_errors))?;
-    let name = ("backend_redispatch_warnings", "Total number of server redispatches since process started");
-    counters(encoder, name, rows(|it| it.totals.redispatches))?;
-    let weight = "Server's effective weight, or sum of active servers' effective weights for a backend";
-    gauges(encoder, ("backend_weight", weight), rows(|it| available(it, |server| server.current_weight.into())))?;
-    let name = ("backend_active_servers", "Total number of active UP servers with a non-zero weight");
-    gauges(encoder, name, rows(|it| sum(it, |server| (is_usable(server) && !server.backup).into())))?;
-    let name = ("backend_backup_servers", "Total number of backup UP servers with a non-zero weight");
-    gauges(encoder, name, rows(|it| sum(it, |server| (is_usable(server) && server.backup).into())))?;
-    let name = ("backend_loadbalanced", "Total number of requests routed by load balancing since process started");
-    counters(encoder, name, rows(|it| it.totals.total))?;
-    let mut responses = Rows::new();
-    for backend in &status.backends {
-        let labels = |code: &str| [proxy(&backend.name), ("code", code.to_owned())];
-        by_class(backend.totals.responses, labels, &mut responses);
-    }
-    counters(encoder, ("backend_http_responses", "Total number of HTTP responses"), responses)?;
-    let name = ("backend_http_requests", "Total number of HTTP requests processed by this object");
-    counters(encoder, name, rows(|it| it.totals.total))?;
-    let weight = "Server's user weight, or sum of active servers' user weights for a backend";
-    gauges(encoder, ("backend_uweight", weight), rows(|it| available(it, |server| server.current_weight.into())))
-}
-
-fn available(backend: &BackendStatus, value: fn(&ServerStatus) -> u64) -> u64 {
-    backend.servers.iter().filter(|server| server.available).map(value).sum()
-}
-
-fn backend_states(status: &Status, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
-    let state = |backend: &BackendStatus| if backend.servers.iter().any(is_usable) { "UP" } else { "DOWN" };
-    let rows =
-        status.backends.iter().flat_map(|it| states(["DOWN", "UP"], state(it), |state| [proxy(&it.name), state]));
-    gauges(encoder, ("backend_status", "Current status of the service, per state label value"), rows.collect())?;
-    let count = |backend: &BackendStatus, state: &str| {
-        backend.servers.iter().filter(|server| server_state(server) == state).count() as u64
-    };
-    let rows = status.backends.iter().flat_map(|backend| {
-        SERVER_STATES.map(|state| ([proxy(&backend.name), ("state", state.to_owned())], count(backend, state)))
+fn responses(kind: Kind, rows: &[&Row], encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+    let all = rows.iter().flat_map(|row| {
+        let count = |column| match row.get(column) {
+            Some(Value::U64(count)) => Some(*count),
+            Some(Value::Text(_) | Value::U32(_) | Value::S32(_)) | None => None,
+        };
+        let each = Column::RESPONSES.into_iter().zip(CLASSES);
+        each.filter_map(move |(column, code)| Some((and(labels(row), "code", code), count(column)?)))
     });
-    gauges(encoder, ("backend_agg_server_status", "Backend's aggregated gauge of servers' status"), rows.collect())?;
-    let count = |backend: &BackendStatus, state: &str| {
-        let checks = backend.servers.iter().filter_map(|server| server.check.as_ref()?.code.as_deref());
-        checks.filter(|code| *code == state).count() as u64
-    };
-    let rows = status.backends.iter().flat_map(|backend| {
-        CHECK_STATES.map(|state| ([proxy(&backend.name), ("state", state.to_owned())], count(backend, state)))
-    });
-    let help = "Backend's aggregated gauge of servers' state check status";
-    gauges(encoder, ("backend_agg_check_status", help), rows.collect())
+    let name = format!("{}_http_responses", prefix(kind));
+    counters(encoder, (&name, "Total number of HTTP responses"), all.collect())
 }
 
-fn members(status: &Status) -> impl Iterator<Item = ([(&'static str, String); 2], &ServerStatus)> {
-    let of = |backend: &BackendStatus, server: &ServerStatus| [proxy(&backend.name), ("server", server.name.clone())];
-    status
-        .backends
-        .iter()
-        .flat_map(move |backend| backend.servers.iter().map(move |server| (of(backend, server), server)))
+/// A series for each of these states, 1 for the one that it is.
+fn states_of(all: &[&'static str], now: &str, labels: &[Label]) -> Vec<(Vec<Label>, u64)> {
+    all.iter().map(|state| (and(labels.to_vec(), "state", state), (*state == now).into())).collect()
 }
 
-fn servers(status: &Status, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
-    let rows = |value: fn(&ServerStatus) -> u64| -> Rows<2> {
-        members(status).map(|(labels, server)| (labels, value(server))).collect()
+fn states(kind: Kind, rows: &[&Row], encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+    let of = |row: &&Row| match kind {
+        // A frontend that is shut still has its sockets.
+        Kind::Frontend => states_of(&["DOWN", "UP"], "UP", &labels(row)),
+        Kind::Backend => states_of(&["DOWN", "UP"], row.text(Column::Status), &labels(row)),
+        Kind::Server => states_of(&SERVER_STATES, server_state(row), &labels(row)),
     };
-    gauges(encoder, ("server_current_queue", "Number of current queued connections"), rows(|it| it.queued))?;
-    let name = ("server_current_sessions", "Number of current sessions on the frontend, backend or server");
-    gauges(encoder, name, rows(|it| it.connections))?;
-    // Where there is no limit HAProxy has no number.
-    let limits = members(status)
-        .map(|(labels, server)| (labels, if server.maxconn == 0 { f64::NAN } else { f64::from(server.maxconn) }));
-    let name = ("server_limit_sessions", "Frontend/listener/server's maxconn, backend's fullconn");
-    parts(encoder, name, limits.collect())?;
-    let name = ("server_sessions", "Total number of sessions since process started");
-    counters(encoder, name, rows(|it| it.totals.total))?;
-    let name = ("server_connection_errors", "Total number of failed connections to server since process started");
-    counters(encoder, name, rows(|it| it.totals.connect_errors))?;
-    let name = ("server_response_errors", "Total number of invalid responses since process started");
-    counters(encoder, name, rows(|it| it.totals.response_errors))?;
-    let name = ("server_redispatch_warnings", "Total number of server redispatches since process started");
-    counters(encoder, name, rows(|it| it.totals.redispatches))?;
-    let weight = "Server's effective weight, or sum of active servers' effective weights for a backend";
-    gauges(encoder, ("server_weight", weight), rows(|it| it.current_weight.into()))?;
-    let throttled = members(status).map(|(labels, it)| (labels, it.throttle.map_or(f64::NAN, f64::from)));
-    let name =
-        ("server_current_throttle", "Throttling ratio applied to a server's maxconn and weight during the slowstart");
-    parts(encoder, name, throttled.collect())?;
-    let name = ("server_loadbalanced", "Total number of requests routed by load balancing since process started");
-    counters(encoder, name, rows(|it| it.totals.total))?;
-    let mut responses = Rows::new();
-    for (labels, server) in members(status) {
-        let [proxy, name] = labels;
-        let labels = |code: &str| [proxy.clone(), name.clone(), ("code", code.to_owned())];
-        by_class(server.totals.responses, labels, &mut responses);
+    let name = format!("{}_status", prefix(kind));
+    let help = "Current status of the service, per state label value";
+    gauges(encoder, (&name, help), rows.iter().flat_map(of).collect())?;
+    if kind != Kind::Server {
+        return Ok(());
     }
-    counters(encoder, ("server_http_responses", "Total number of HTTP responses"), responses)?;
-    let weight = "Server's user weight, or sum of active servers' user weights for a backend";
-    gauges(encoder, ("server_uweight", weight), rows(|it| it.current_weight.into()))
+    let checked = rows.iter().filter(|row| row.get(Column::CheckStatus).is_some());
+    let all = checked.flat_map(|row| states_of(&CHECK_STATES, row.text(Column::CheckStatus), &labels(row)));
+    gauges(encoder, ("server_check_status", "Status of last health check, per state label value"), all.collect())
 }
 
-fn server_states(status: &Status, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
-    let rows = members(status).flat_map(|([proxy, name], server)| {
-        states(SERVER_STATES, server_state(server), move |state| [proxy.clone(), name.clone(), state])
-    });
-    gauges(encoder, ("server_status", "Current status of the service, per state label value"), rows.collect())?;
-    let rows = |value: fn(&ServerStatus) -> u64| -> Rows<2> {
-        members(status).map(|(labels, server)| (labels, value(server))).collect()
+/// Of each backend, how many of its servers are in each state.
+fn aggregates(rows: &Rows, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+    let count = |all: &[&'static str], of: fn(&Row) -> &str| {
+        let backends = rows.0.iter().filter(|row| row.kind == Kind::Backend);
+        let each = backends.flat_map(|backend| {
+            let servers = || rows.0.iter().filter(|row| row.kind == Kind::Server && row.iid == backend.iid);
+            let number = |state: &str| servers().filter(|server| of(server) == state).count() as u64;
+            all.iter().map(|state| (and(labels(backend), "state", state), number(state))).collect::<Vec<_>>()
+        });
+        each.collect::<Vec<_>>()
     };
-    let name = ("server_check_last_change_seconds", "How long ago the last server state changed, in seconds");
-    gauges(encoder, name, rows(|it| it.changed))?;
-    let name = ("server_downtime_seconds", "Total time spent in DOWN state, for server or backend");
-    counters(encoder, name, rows(|it| it.downtime))
+    let name = ("backend_agg_server_status", "Backend's aggregated gauge of servers' status");
+    gauges(encoder, name, count(&SERVER_STATES, server_state))?;
+    let name = ("backend_agg_check_status", "Backend's aggregated gauge of servers' state check status");
+    gauges(encoder, name, count(&CHECK_STATES, |row| row.text(Column::CheckStatus)))
 }
 
-/// Of those that have one.
-fn checks(status: &Status, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
-    let checked = || members(status).filter_map(|(labels, server)| Some((labels, server.check.as_ref()?)));
-    let failures = checked().map(|(labels, check)| (labels, check.failures)).collect();
-    let help = "Total number of failed individual health checks per server/backend, since the worker process started";
-    counters(encoder, ("server_check_failures", help), failures)?;
-    let downs = checked().map(|(labels, check)| (labels, check.downs)).collect();
-    let help = "Total number of failed checks causing UP to DOWN server transitions, per server/backend, since the worker \
-                process started";
-    counters(encoder, ("server_check_up_down", help), downs)?;
-    let rows = checked().flat_map(|([proxy, name], check)| {
-        let code = check.code.as_deref().unwrap_or_default();
-        states(CHECK_STATES, code, move |state| [proxy.clone(), name.clone(), state])
-    });
-    let help = "Status of last health check, per state label value";
-    gauges(encoder, ("server_check_status", help), rows.collect())?;
-    let took = checked().filter_map(|(labels, check)| Some((labels, seconds(check.took_us?))));
-    let help = "Total duration of the latest server health check, in seconds";
-    parts(encoder, ("server_check_duration_seconds", help), took.collect())
-}
-
-/// Whether HAProxy counts it as active.
-fn is_usable(server: &ServerStatus) -> bool {
-    server.health.serves() && server.admin == Admin::Ready && server.current_weight > 0
-}
-
-/// HAProxy's word for how a server stands.
-fn server_state(server: &ServerStatus) -> &'static str {
-    if server.admin == Admin::Maint || server.health == Health::Unresolved {
-        "MAINT"
-    } else if !server.health.serves() {
-        "DOWN"
-    } else if server.admin == Admin::Drain || server.current_weight == 0 {
-        "DRAIN"
-    } else if server.health == Health::Stopping {
-        "NOLB"
-    } else {
-        "UP"
+/// HAProxy's word for how a server stands: how what `show stat` says begins.
+fn server_state(row: &Row) -> &str {
+    match row.text(Column::Status).split_whitespace().next() {
+        Some("no") => "UP",
+        Some(state) => state,
+        None => "",
     }
-}
-
-/// A row for each of these states, 1 for the one that it is.
-fn states<const N: usize, const S: usize>(
-    all: [&'static str; S],
-    now: &str,
-    labels: impl Fn((&'static str, String)) -> [(&'static str, String); N],
-) -> [([(&'static str, String); N], u64); S] {
-    all.map(|state| (labels(("state", state.to_owned())), (state == now).into()))
 }

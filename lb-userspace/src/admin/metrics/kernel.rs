@@ -10,7 +10,7 @@ use std::fmt;
 
 /// Encodes what there is to tell of the kernel half.
 pub(super) fn encode(kernel: &KernelReport, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
-    const VIP: [Name; 7] = [
+    const VIP: [Name<'_>; 7] = [
         ("vip_packets", "Packets to the VIP that were forwarded"),
         ("vip_bytes", "Bytes of those, from the Ethernet header on"),
         ("vip_connections", "TCP connections opened: packets with SYN and without ACK"),
@@ -19,7 +19,7 @@ pub(super) fn encode(kernel: &KernelReport, encoder: &mut DescriptorEncoder<'_>)
         ("vip_accepted", "SYNs that servers answered by a SYN with ACK (nat and fullnat only)"),
         ("vip_resets", "SYNs that servers answered by a reset (nat and fullnat only)"),
     ];
-    const SERVER: [Name; 7] = [
+    const SERVER: [Name<'_>; 7] = [
         ("server_packets", "Packets that the kernel half forwarded to the server"),
         ("server_bytes", "Bytes of those, from the Ethernet header on"),
         ("server_flows", "TCP connections opened through the kernel half: packets with SYN and without ACK"),

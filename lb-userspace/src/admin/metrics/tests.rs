@@ -6,9 +6,15 @@ use super::*;
 use crate::admin::{
     kernel::{CountedReport, CountersReport, ServerReport},
     ring::RingReport,
+    rows,
     status::{AgentStatus, BackendStatus, FrontendStatus, HostStatus, LogStatus, ServerStatus, TableStatus},
 };
 use std::collections::BTreeSet;
+
+/// What is exported by our names.
+fn ours(status: Status, kernel: Option<KernelReport>) -> String {
+    text((status, rows::Rows::default()), kernel, &latencies(), &[MetricNames::Sluice])
+}
 
 #[test]
 fn a_server_is_exported_by_its_names() {
@@ -22,8 +28,7 @@ fn a_server_is_exported_by_its_names() {
         ..ServerStatus::default()
     };
     let backend = BackendStatus { name: "web".to_owned(), servers: vec![server], ..BackendStatus::default() };
-    let text =
-        text(Status { backends: vec![backend], ..Status::default() }, None, &latencies(), &[MetricNames::Sluice]);
+    let text = ours(Status { backends: vec![backend], ..Status::default() }, None);
     assert!(text.contains("sluice_server_available{backend=\"web\",server=\"web1\"} 1\n"), "{text}");
     assert!(text.contains("sluice_server_requests_total{backend=\"web\",server=\"web1\"} 7\n"), "{text}");
     assert!(text.contains("sluice_server_weight_configured{backend=\"web\",server=\"web1\"} 8\n"), "{text}");
@@ -39,8 +44,7 @@ fn names_are_exported_of_servers_that_have_some() {
     let fixed = ServerStatus { name: "db2".to_owned(), ..ServerStatus::default() };
     let servers = vec![named, fixed];
     let backend = BackendStatus { name: "db".to_owned(), servers, ..BackendStatus::default() };
-    let text =
-        text(Status { backends: vec![backend], ..Status::default() }, None, &latencies(), &[MetricNames::Sluice]);
+    let text = ours(Status { backends: vec![backend], ..Status::default() }, None);
     let lines: Vec<_> = text.lines().filter(|line| line.contains("server_name") && !line.starts_with('#')).collect();
     let labels = "{backend=\"db\",server=\"db1\",name=\"db.test\"}";
     assert_eq!(
@@ -59,12 +63,7 @@ fn limits_of_connections_are_exported_where_there_are_any() {
         ..FrontendStatus::default()
     };
     let frontends = vec![frontend("api", "http", 0), frontend("dns", "l4", 0), frontend("www", "tcp", 9)];
-    let text = text(
-        Status { frontends, max_connections: 70, ..Status::default() },
-        None,
-        &latencies(),
-        &[MetricNames::Sluice],
-    );
+    let text = ours(Status { frontends, max_connections: 70, ..Status::default() }, None);
     let lines: Vec<_> =
         text.lines().filter(|line| line.contains("connections{") || line.contains("connections_limit{")).collect();
     assert_eq!(
@@ -90,7 +89,7 @@ fn quorums_are_exported_of_frontends_with_a_backend() {
         ..FrontendStatus::default()
     };
     let frontends = vec![frontend("redirects", None), frontend("shop", Some("web"))];
-    let text = text(Status { frontends, ..Status::default() }, None, &latencies(), &[MetricNames::Sluice]);
+    let text = ours(Status { frontends, ..Status::default() }, None);
     for line in [
         "sluice_frontend_servers{frontend=\"shop\"} 1",
         "sluice_frontend_quorum{frontend=\"shop\"} 2",
@@ -105,7 +104,7 @@ fn quorums_are_exported_of_frontends_with_a_backend() {
 #[test]
 fn lines_that_are_lost_are_exported() {
     let log = LogStatus { target: "unix:/dev/log".to_owned(), written: 5, lost: 3, failing: true };
-    let text = text(Status { logs: vec![log], ..Status::default() }, None, &latencies(), &[MetricNames::Sluice]);
+    let text = ours(Status { logs: vec![log], ..Status::default() }, None);
     for line in [
         "sluice_log_lines_total{target=\"unix:/dev/log\"} 5",
         "sluice_log_lines_lost_total{target=\"unix:/dev/log\"} 3",
@@ -121,8 +120,7 @@ fn what_the_kernel_half_remembers_is_exported() {
     let ring = RingReport { backend: Some("web".to_owned()), changing: 5, tracked: 9, ..RingReport::default() };
     let note = CountedReport { name: "track_budget_spent", help: "", packets: 3 };
     let kernel = KernelReport { rings: vec![ring], notes: vec![note], ..KernelReport::default() };
-    let text =
-        text(Status { tables: vec![table], ..Status::default() }, Some(kernel), &latencies(), &[MetricNames::Sluice]);
+    let text = ours(Status { tables: vec![table], ..Status::default() }, Some(kernel));
     for line in [
         "sluice_flow_table_entries{table=\"flows\",family=\"6\"} 7",
         "sluice_flow_table_capacity{table=\"flows\",family=\"6\"} 65536",
@@ -146,7 +144,7 @@ fn no_series_is_exported_twice_not_even_of_servers_that_have_no_name_any_more() 
         counters: CountersReport::default(),
     };
     let kernel = KernelReport { servers: vec![nameless(1), nameless(2)], ..KernelReport::default() };
-    let text = text(Status::default(), Some(kernel), &latencies(), &[MetricNames::Sluice]);
+    let text = ours(Status::default(), Some(kernel));
     let series: Vec<_> = text.lines().filter(|line| !line.starts_with('#')).collect();
     let names: BTreeSet<_> = series.iter().filter_map(|line| line.rsplit_once(' ')).collect();
     assert_eq!(names.len(), series.len(), "{text}");

@@ -138,6 +138,10 @@ columns! {
 }
 
 impl Column {
+    /// Those of responses, in the order of [`CLASSES`](crate::servers::totals::CLASSES).
+    pub const RESPONSES: [Self; 6] =
+        [Self::Hrsp1xx, Self::Hrsp2xx, Self::Hrsp3xx, Self::Hrsp4xx, Self::Hrsp5xx, Self::HrspOther];
+
     /// Its place, from 0.
     pub const fn position(self) -> usize {
         self as usize

@@ -6,7 +6,15 @@ use super::Level;
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[expect(missing_docs, reason = "the table says what each is")]
 pub enum Verb {
+    AbortSslCert,
+    AddAcl,
+    AddMap,
+    ClearAcl,
     ClearCounters,
+    ClearMap,
+    CommitSslCert,
+    DelAcl,
+    DelMap,
     DisableAgent,
     DisableFrontend,
     DisableHealth,
@@ -15,26 +23,34 @@ pub enum Verb {
     EnableFrontend,
     EnableHealth,
     EnableServer,
+    GetAcl,
+    GetMap,
     GetWeight,
     Operator,
+    SetMap,
     SetMaxconnFrontend,
     SetMaxconnGlobal,
     SetMaxconnServer,
     SetServer,
+    SetSslCert,
     SetTimeout,
     SetWeight,
+    ShowAcl,
     ShowActivity,
     ShowBackend,
     ShowCliLevel,
     ShowEnv,
     ShowErrors,
     ShowInfo,
+    ShowMap,
     ShowServersConn,
     ShowServersState,
     ShowSess,
+    ShowSslCert,
     ShowStat,
     ShowTable,
     ShowVersion,
+    ShutdownSession,
     ShutdownSessionsServer,
     User,
     Help,
@@ -69,12 +85,32 @@ pub(super) const TABLE: &[Entry] = {
     use Level::{Admin, Operator, User};
     &[
         entry(
+            Verb::AbortSslCert,
+            &["abort", "ssl", "cert"],
+            " <certfile>",
+            "abort a transaction for a certificate file",
+            Admin,
+        ),
+        entry(Verb::AddAcl, &["add", "acl"], " <acl> <pattern>", "add an acl entry", Admin),
+        entry(
+            Verb::AddMap,
+            &["add", "map"],
+            " <map> <key> <val>",
+            "add a map entry (payload supported instead of key/val)",
+            Admin,
+        ),
+        entry(Verb::ClearAcl, &["clear", "acl"], " <acl>", "clear the contents of this acl", Admin),
+        entry(
             Verb::ClearCounters,
             &["clear", "counters"],
             " [all]",
             "clear max statistics counters (or all counters)",
             Operator,
         ),
+        entry(Verb::ClearMap, &["clear", "map"], " <map>", "clear the contents of this map", Admin),
+        entry(Verb::CommitSslCert, &["commit", "ssl", "cert"], " <certfile>", "commit a certificate file", Admin),
+        entry(Verb::DelAcl, &["del", "acl"], " <acl> [<key>|#<ref>]", "delete acl entries matching <key>", Admin),
+        entry(Verb::DelMap, &["del", "map"], " <map> [<key>|#<ref>]", "delete map entries matching <key>", Admin),
         entry(Verb::DisableAgent, &["disable", "agent"], "", "disable agent checks", Admin),
         entry(
             Verb::DisableFrontend,
@@ -101,8 +137,23 @@ pub(super) const TABLE: &[Entry] = {
             "enable a disabled server (use 'set server' instead)",
             Admin,
         ),
+        entry(
+            Verb::GetAcl,
+            &["get", "acl"],
+            " <acl> <value>",
+            "report the patterns matching a sample for an ACL",
+            Operator,
+        ),
+        entry(
+            Verb::GetMap,
+            &["get", "map"],
+            " <acl> <value>",
+            "report the keys and values matching a sample for a map",
+            Operator,
+        ),
         entry(Verb::GetWeight, &["get", "weight"], " <bk>/<srv>", "report a server's current weight", User),
         entry(Verb::Operator, &["operator"], "", "lower the level of the current CLI session to operator", Operator),
+        entry(Verb::SetMap, &["set", "map"], " <map> [<key>|#<ref>] <value>", "modify a map entry", Admin),
         entry(
             Verb::SetMaxconnFrontend,
             &["set", "maxconn", "frontend"],
@@ -131,6 +182,7 @@ pub(super) const TABLE: &[Entry] = {
             "change a server's state, weight, address or ssl",
             Admin,
         ),
+        entry(Verb::SetSslCert, &["set", "ssl", "cert"], " <certfile> <payload>", "replace a certificate file", Admin),
         entry(Verb::SetTimeout, &["set", "timeout"], " [cli] <delay>", "change a timeout setting", User),
         entry(
             Verb::SetWeight,
@@ -139,6 +191,7 @@ pub(super) const TABLE: &[Entry] = {
             "change a server's weight (use 'set server' instead)",
             Admin,
         ),
+        entry(Verb::ShowAcl, &["show", "acl"], " [<acl>]", "report available acls or dump an acl's contents", Operator),
         entry(
             Verb::ShowActivity,
             &["show", "activity"],
@@ -163,6 +216,7 @@ pub(super) const TABLE: &[Entry] = {
             "report information about the running process",
             User,
         ),
+        entry(Verb::ShowMap, &["show", "map"], " [map]", "report available maps or dump a map's contents", Operator),
         entry(
             Verb::ShowServersConn,
             &["show", "servers", "conn"],
@@ -185,6 +239,13 @@ pub(super) const TABLE: &[Entry] = {
             Operator,
         ),
         entry(
+            Verb::ShowSslCert,
+            &["show", "ssl", "cert"],
+            " [<certfile>]",
+            "display the SSL certificates used in memory, or the details of a file",
+            Operator,
+        ),
+        entry(
             Verb::ShowStat,
             &["show", "stat"],
             " [desc|json|no-maint|typed|up]*",
@@ -199,6 +260,7 @@ pub(super) const TABLE: &[Entry] = {
             User,
         ),
         entry(Verb::ShowVersion, &["show", "version"], "", "show version of the current process", User),
+        entry(Verb::ShutdownSession, &["shutdown", "session"], " [id]", "kill a specific session", Admin),
         entry(
             Verb::ShutdownSessionsServer,
             &["shutdown", "sessions", "server"],
@@ -234,7 +296,15 @@ impl Verb {
     /// Whether it changes something beyond the session itself.
     pub fn changes_something(self) -> bool {
         match self {
-            Self::ClearCounters
+            Self::AbortSslCert
+            | Self::AddAcl
+            | Self::AddMap
+            | Self::ClearAcl
+            | Self::ClearCounters
+            | Self::ClearMap
+            | Self::CommitSslCert
+            | Self::DelAcl
+            | Self::DelMap
             | Self::DisableAgent
             | Self::DisableFrontend
             | Self::DisableHealth
@@ -243,24 +313,32 @@ impl Verb {
             | Self::EnableFrontend
             | Self::EnableHealth
             | Self::EnableServer
+            | Self::SetMap
             | Self::SetMaxconnFrontend
             | Self::SetMaxconnGlobal
             | Self::SetMaxconnServer
             | Self::SetServer
+            | Self::SetSslCert
             | Self::SetWeight
+            | Self::ShutdownSession
             | Self::ShutdownSessionsServer => true,
-            Self::GetWeight
+            Self::GetAcl
+            | Self::GetMap
+            | Self::GetWeight
             | Self::Operator
             | Self::SetTimeout
+            | Self::ShowAcl
             | Self::ShowActivity
             | Self::ShowBackend
             | Self::ShowCliLevel
             | Self::ShowEnv
             | Self::ShowErrors
             | Self::ShowInfo
+            | Self::ShowMap
             | Self::ShowServersConn
             | Self::ShowServersState
             | Self::ShowSess
+            | Self::ShowSslCert
             | Self::ShowStat
             | Self::ShowTable
             | Self::ShowVersion

@@ -6,15 +6,18 @@ use super::{
     help::{help, unknown},
     words::{Line, split},
 };
-use crate::config::units;
-use std::{io, time::Duration};
+use crate::{config::units, model::Secret};
+use std::{io, mem, time::Duration};
+use zeroize::{Zeroize as _, Zeroizing};
 
 /// Silence of a client after which it is sent away, as with HAProxy (`stats timeout`), until it says otherwise (`set timeout cli`).
 pub(in crate::admin) const SILENCE: Duration = Duration::from_secs(10);
 /// Longest silence that a client may ask for.
 const LONGEST: Duration = Duration::from_hours(24);
-/// Longest line, and longest payload, in bytes: as many as HAProxy's buffer has. Who sends more is cut.
+/// Longest line in bytes: as many as HAProxy's buffer has. Who sends more is cut.
 pub(in crate::admin) const LONGEST_LINE: usize = 16 << 10;
+/// Longest payload in bytes, of which HAProxy takes no more than of a line: a chain of certificates with its key fits in any case.
+const LONGEST_PAYLOAD: usize = 64 << 10;
 
 /// The two ends of a connection, as a session needs them.
 pub(in crate::admin) trait Peer {
@@ -24,8 +27,8 @@ pub(in crate::admin) trait Peer {
     fn has_more(&self) -> bool;
     /// Sends an answer.
     async fn answer(&mut self, text: String) -> io::Result<()>;
-    /// Has the worker do what these words say.
-    async fn ask(&mut self, words: Vec<String>) -> String;
+    /// Has the worker do what these words say, with the lines that came behind them.
+    async fn ask(&mut self, words: Vec<String>, payload: Option<Secret>) -> String;
 }
 
 /// What a client has said of itself.
@@ -47,14 +50,19 @@ pub(in crate::admin) async fn converse(peer: &mut impl Peer, level: Level, mut l
     let mut session = Session { level, interactive: false, silence: SILENCE };
     loop {
         let Line { commands, has_payload } = split(&line);
-        if has_payload && !skip_payload(peer, session.silence).await? {
-            return Ok(());
+        let mut payload = None;
+        if has_payload {
+            payload = read_payload(peer, session.silence).await?;
+            if payload.is_none() {
+                return Ok(());
+            }
         }
-        for words in commands {
+        let last = commands.len().saturating_sub(1);
+        for (place, words) in commands.into_iter().enumerate() {
             let text = match session.say(&words) {
                 Reply::Quit => return Ok(()),
                 Reply::Text(text) => text,
-                Reply::Ask => peer.ask(words).await,
+                Reply::Ask => peer.ask(words, payload.take_if(|_| place == last)).await,
             };
             peer.answer(session.framed(text)).await?;
         }
@@ -68,18 +76,23 @@ pub(in crate::admin) async fn converse(peer: &mut impl Peer, level: Level, mut l
     }
 }
 
-/// Reads what follows a line that ends with `<<`. No command takes any: whether the session goes on.
-async fn skip_payload(peer: &mut impl Peer, silence: Duration) -> io::Result<bool> {
-    let mut length = 0;
-    while let Some(line) = peer.line(silence).await? {
-        length += line.len() + 1;
-        match line.is_empty() {
-            true => return Ok(true),
-            false if length > LONGEST_LINE => return Ok(false),
-            false => {}
+/// Reads what follows a line that ends with `<<`, up to an empty line. `None`: the session is over, or it is too much.
+async fn read_payload(peer: &mut impl Peer, silence: Duration) -> io::Result<Option<Secret>> {
+    // It may have a key: nothing of it stays behind, so it never moves to a larger place.
+    let mut payload = Zeroizing::new(String::with_capacity(LONGEST_PAYLOAD));
+    while let Some(mut line) = peer.line(silence).await? {
+        if line.is_empty() {
+            return Ok(Some(Secret::new(mem::take(&mut *payload))));
         }
+        let text = Zeroizing::new(String::from_utf8_lossy(&line).into_owned());
+        line.zeroize();
+        if payload.len() + text.len() + 1 > LONGEST_PAYLOAD {
+            return Ok(None);
+        }
+        payload.push_str(&text);
+        payload.push('\n');
     }
-    Ok(false)
+    Ok(None)
 }
 
 impl Session {
@@ -99,7 +112,15 @@ impl Session {
             Verb::User => self.lower(Level::User),
             Verb::ShowCliLevel => Reply::Text(self.level.to_string()),
             Verb::SetTimeout => Reply::Text(self.set_timeout(rest)),
-            Verb::ClearCounters
+            Verb::AbortSslCert
+            | Verb::AddAcl
+            | Verb::AddMap
+            | Verb::ClearAcl
+            | Verb::ClearCounters
+            | Verb::ClearMap
+            | Verb::CommitSslCert
+            | Verb::DelAcl
+            | Verb::DelMap
             | Verb::DisableAgent
             | Verb::DisableFrontend
             | Verb::DisableHealth
@@ -108,23 +129,31 @@ impl Session {
             | Verb::EnableFrontend
             | Verb::EnableHealth
             | Verb::EnableServer
+            | Verb::GetAcl
+            | Verb::GetMap
             | Verb::GetWeight
+            | Verb::SetMap
             | Verb::SetMaxconnFrontend
             | Verb::SetMaxconnGlobal
             | Verb::SetMaxconnServer
             | Verb::SetServer
+            | Verb::SetSslCert
             | Verb::SetWeight
+            | Verb::ShowAcl
             | Verb::ShowActivity
             | Verb::ShowBackend
             | Verb::ShowEnv
             | Verb::ShowErrors
             | Verb::ShowInfo
+            | Verb::ShowMap
             | Verb::ShowServersConn
             | Verb::ShowServersState
             | Verb::ShowSess
+            | Verb::ShowSslCert
             | Verb::ShowStat
             | Verb::ShowTable
             | Verb::ShowVersion
+            | Verb::ShutdownSession
             | Verb::ShutdownSessionsServer => Reply::Ask,
         }
     }
@@ -189,8 +218,9 @@ mod tests {
             Ok(())
         }
 
-        async fn ask(&mut self, words: Vec<String>) -> String {
-            format!("<{}>", words.join(","))
+        async fn ask(&mut self, words: Vec<String>, payload: Option<Secret>) -> String {
+            let payload = payload.map(|payload| format!("|{}", payload.reveal())).unwrap_or_default();
+            format!("<{}{payload}>", words.join(","))
         }
     }
 
@@ -235,10 +265,10 @@ mod tests {
 
     #[test]
     fn a_payload_is_not_taken_for_commands() {
-        let text = answers(Level::Admin, &["show table <<", "quit", "set weight a/b 0", "", "show info"]);
-        assert_eq!(text, "<show,table>\n\n<show,info>\n\n");
-        let long = "x".repeat(LONGEST_LINE / 2);
-        assert_eq!(answers(Level::Admin, &["show table <<", &long, &long, &long, "", "show info"]), "");
+        let text = answers(Level::Admin, &["show info;add map m <<", "quit now", "set weight a/b 0", "", "show info"]);
+        assert_eq!(text, "<show,info>\n\n<add,map,m|quit now\nset weight a/b 0\n>\n\n<show,info>\n\n");
+        let long = "x".repeat(LONGEST_PAYLOAD / 3);
+        assert_eq!(answers(Level::Admin, &["add map m <<", &long, &long, &long, "", "show info"]), "");
     }
 
     #[test]

@@ -4,6 +4,7 @@ use super::{
     Known,
     expression::{Call, unknown},
     fetches::variable,
+    lists,
     patterns::{self, Pattern as Typed},
 };
 use crate::{
@@ -12,6 +13,7 @@ use crate::{
         Converter, Kind,
         converter::{Case, Coding, Cut, Hash, Map, Operand, Operation, Pattern, Unary},
         expression::Constant,
+        list::Use,
     },
 };
 use regex::bytes::RegexBuilder;
@@ -165,8 +167,8 @@ fn map(call: &Call<'_>, known: &Known<'_>) -> Result<Option<Map>, Diagnostic> {
     let lines: Vec<(Typed, &str)> = known
         .lines(name, span)?
         .map(|line| {
-            let (key, value) = line.split_once([' ', '\t']).unwrap_or((line, ""));
-            (Typed { value: key.to_owned(), ignore_case: false, span }, value.trim())
+            let (key, value) = lists::key_and_value(line);
+            (Typed { value: key.to_owned(), ignore_case: false, span }, value)
         })
         .collect();
     let constant = |typed: &str| match output {
@@ -178,6 +180,7 @@ fn map(call: &Call<'_>, known: &Known<'_>) -> Result<Option<Map>, Diagnostic> {
     let values = values.map_err(|message| Diagnostic::error(span, format!("{name}: {message}")))?;
     let default = call.optional(1).map(constant).transpose().map_err(|message| call.error_in(1, message))?;
     let keys: Vec<_> = lines.into_iter().map(|(key, _)| key).collect();
+    known.uses_list(name, Use { is_map: true, method: how.name(), ignore_case: false });
     Ok(Some(Map { keys: patterns::lookup(how, &keys)?, values, output, default }))
 }
 

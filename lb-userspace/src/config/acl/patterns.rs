@@ -5,6 +5,7 @@ use crate::{
     config::{error::Diagnostic, source::Span, suggest::listed, text::Text},
     model::acl::{
         Expression, Fetch, Kind, Test,
+        list::Use,
         patterns::{Lookup, Method, PatternError, Segments, Texts, number, v4, v6},
     },
 };
@@ -25,6 +26,10 @@ pub(super) enum How {
 impl How {
     pub(super) fn named(word: &str) -> Option<Self> {
         methods().find(|(name, _)| *name == word).map(|(_, how)| how)
+    }
+
+    pub(super) fn name(self) -> &'static str {
+        methods().find(|(_, how)| *how == self).map_or("", |(name, _)| name)
     }
 
     /// What is meant if nothing is said.
@@ -76,8 +81,8 @@ struct Rest {
     ignore_case: bool,
     maps: bool,
     patterns: Vec<Pattern>,
-    /// Whether there was a file, perhaps an empty one.
-    file: bool,
+    /// Perhaps empty ones.
+    files: Vec<String>,
 }
 
 /// What of the words after the fetch makes a value match. `suffix`: what the fetch says itself.
@@ -118,6 +123,8 @@ pub(super) fn parse(
     };
     check(first, expression, how, &rest, text)?;
     warn_of_paths(expression, how, &rest.patterns, out);
+    let used = Use { is_map: false, method: how.name(), ignore_case: rest.ignore_case };
+    rest.files.iter().for_each(|file| known.uses_list(file, used));
     let test = match how {
         How::Found => Test::Found,
         How::Bool => Test::Bool,
@@ -170,7 +177,7 @@ impl Rest {
                     let key = if self.maps { line.split([' ', '\t']).next().unwrap_or(line) } else { line };
                     self.patterns.push(Pattern { value: key.to_owned(), ignore_case: self.ignore_case, span });
                 }
-                self.file = true;
+                self.files.push(file.value.clone());
                 return Ok(after);
             }
             "-u" => {
@@ -196,7 +203,7 @@ fn check(first: &Word, expression: &Expression, how: How, rest: &Rest, text: &Te
             Err(error.help("leave out the patterns"))
         }
         (How::Found | How::Bool, ..) | (_, Some(_), _) => Ok(()),
-        (..) if rest.file => Ok(()),
+        (..) if !rest.files.is_empty() => Ok(()),
         (..) => {
             let message = "this ACL has nothing to compare with and would never match";
             let span = text.part(first.range.clone());

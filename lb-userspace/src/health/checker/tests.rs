@@ -73,7 +73,7 @@ fn model(check: Check, addresses: &[SocketAddr]) -> Model {
         track_budget: 20_000,
         heartbeat_timeout: Duration::from_secs(10),
     };
-    Model { global, resolvers: Resolvers::default(), frontends: Vec::new(), backends: vec![backend] }
+    Model { global, resolvers: Resolvers::default(), frontends: Vec::new(), backends: vec![backend], lists: Vec::new() }
 }
 
 /// A server that answers every connection with `answer` after reading something, or says nothing if it is empty.

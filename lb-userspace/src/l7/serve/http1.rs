@@ -20,7 +20,7 @@ use crate::l7::{
     tale::Tale,
     timer::{Timer, after},
 };
-use crate::model::HeaderCase;
+use crate::{model::HeaderCase, servers::Refused};
 use bytes::Buf as _;
 use std::{
     cell::Cell,
@@ -74,6 +74,8 @@ pub(in crate::l7) async fn serve(client: Rc<Client>, io: Io, terms: Terms) {
                 connection.start = Instant::now();
             }
             Next::Refused(refusal) => {
+                let input = &connection.reader.input;
+                client.live.refused.keep(|| Refused::new(client.flow.client, refusal.to_string(), input));
                 connection.refuse(&client, refusal.status(), Cause::Proxy, &terms);
                 return connection.end().await;
             }

@@ -36,7 +36,7 @@ pub(crate) fn model(frontends: Vec<Frontend>, backends: Vec<Backend>) -> Model {
         track_budget: 20_000,
         heartbeat_timeout: Duration::from_secs(10),
     };
-    Model { global, resolvers: Resolvers::default(), frontends, backends }
+    Model { global, resolvers: Resolvers::default(), frontends, backends, lists: Vec::new() }
 }
 
 pub(crate) fn backend(name: &str, addresses: impl IntoIterator<Item = SocketAddr>) -> Backend {

@@ -170,7 +170,7 @@ impl Fields {
 }
 
 /// Attributes by OpenSSL's short names, in the order of the certificate.
-fn name(name: &X509Name<'_>) -> Name {
+pub(super) fn name(name: &X509Name<'_>) -> Name {
     let attributes = name.iter_attributes().map(|attribute| {
         let kind = attribute.attr_type();
         let short = oid2abbrev(kind, oid_registry()).map_or_else(|_| kind.to_id_string(), str::to_owned);

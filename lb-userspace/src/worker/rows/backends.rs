@@ -1,9 +1,10 @@
 //! Rows of backends, and of their servers before them.
 
-use super::{Column, Gathering, Key, Row, responses, servers::queued, sum_of};
+use super::{Column, Gathering, Key, Row, responses, servers::queued, times};
 use crate::{
     admin::rows::Kind,
     model::{Backend, Balance, balance::Keyed},
+    servers::totals,
     worker::history::small,
 };
 
@@ -56,37 +57,34 @@ impl Gathering<'_> {
 
     fn counted(&self, row: &mut Row, backend: &Backend, is_http: bool) {
         let Some(live) = self.live(backend) else { return };
-        let servers = || live.servers.iter().map(|server| &server.counts);
         let queued = queued(live);
         let serving: u64 = live.servers.iter().map(|server| server.serving()).sum();
         row.set(Column::Qcur, queued);
         row.set(Column::Scur, small(serving).saturating_add(queued));
-        let kernel = self.kernel_of(backend);
+        // Those of servers that a reload has removed are among them.
+        let (sent, kernel) = (live.totals(), self.kernel_of(backend));
         let total = live.counts.sum(|counts| &counts.total);
         row.set(Column::Stot, total + kernel.connections);
-        row.set(Column::Bin, sum_of(servers(), |counts| &counts.bytes_in) + kernel.bytes);
-        row.set(Column::Bout, sum_of(servers(), |counts| &counts.bytes_out) + kernel.return_bytes);
+        row.set(Column::Bin, sent.bytes_in + kernel.bytes);
+        row.set(Column::Bout, sent.bytes_out + kernel.return_bytes);
         row.set(Column::Dreq, live.counts.sum(|counts| &counts.denied_requests));
-        row.set(Column::Dresp, sum_of(servers(), |counts| &counts.denied_responses));
+        row.set(Column::Dresp, sent.denied_responses);
         row.set(Column::Econ, live.counts.sum(|counts| &counts.unserved));
-        row.set(Column::Eresp, sum_of(servers(), |counts| &counts.response_errors));
+        row.set(Column::Eresp, sent.response_errors);
         row.set(Column::Wretr, 0_u64); // No server is tried twice in a row.
-        row.set(Column::Wredis, sum_of(servers(), |counts| &counts.redispatches));
-        let sent = sum_of(servers(), |counts| &counts.total);
-        let opened = sum_of(servers(), |counts| &counts.opened);
-        row.set(Column::Lbtot, sent + kernel.connections);
-        row.set(Column::CliAbrt, sum_of(servers(), |counts| &counts.client_aborts));
-        row.set(Column::SrvAbrt, sum_of(servers(), |counts| &counts.server_aborts));
-        row.set(Column::Connect, opened + sum_of(servers(), |counts| &counts.connect_errors));
+        row.set(Column::Wredis, sent.redispatches);
+        row.set(Column::Lbtot, sent.total + kernel.connections);
+        row.set(Column::CliAbrt, sent.client_aborts);
+        row.set(Column::SrvAbrt, sent.server_aborts);
+        times(row, |which| live.counts.mean(|counts| which(&counts.times)));
+        row.set(Column::Connect, sent.opened + sent.connect_errors);
+        row.set(Column::Reuse, if is_http { sent.total.saturating_sub(sent.opened) } else { 0 });
         if is_http {
-            row.set(Column::Reuse, sent.saturating_sub(opened));
             row.set(Column::ReqTot, total);
-            responses(row, |which| {
-                live.counts.sum(|counts| which(&counts.responses))
-                    + sum_of(servers(), |counts| which(&counts.responses))
-            });
-        } else {
-            row.set(Column::Reuse, 0_u64);
+            let own = totals::responses(&live.counts, |counts| &counts.responses);
+            let mut all = sent.responses;
+            all.iter_mut().zip(own).for_each(|(all, own)| *all += own);
+            responses(row, all);
         }
     }
 }

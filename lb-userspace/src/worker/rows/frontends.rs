@@ -4,7 +4,7 @@ use super::{Column, Gathering, Key, Row, responses};
 use crate::{
     admin::rows::Kind,
     model::{Frontend, FrontendKind, QuorumDown},
-    servers::FrontendLive,
+    servers::{FrontendLive, totals},
     worker::history::small,
 };
 use lb_common::Counters;
@@ -65,6 +65,6 @@ impl Gathering<'_> {
             row.set_known(Column::ReqRate, course.request_rate);
             row.set(Column::ReqRateMax, course.most.request_rate);
         }
-        responses(row, |which| counts.sum(|counts| which(&counts.responses)));
+        responses(row, totals::responses(counts, |counts| &counts.responses));
     }
 }

@@ -1,11 +1,11 @@
 //! Rows of servers.
 
-use super::{Column, Gathering, Key, Row, responses};
+use super::{Column, Gathering, Key, Row, responses, times};
 use crate::{
     admin::rows::Kind,
     health::finding::description,
     model::{Backend, Server},
-    servers::{Admin, BackendLive, Health, ServerLive, Standing, Throttle},
+    servers::{Admin, BackendLive, Health, ServerLive, Standing, Throttle, totals},
     worker::history::small,
 };
 use lb_common::Counters;
@@ -165,10 +165,11 @@ fn counted(row: &mut Row, live: &ServerLive, kernel: Counters, is_http: bool) {
     row.set(Column::CliAbrt, counts.sum(|counts| &counts.client_aborts));
     row.set(Column::SrvAbrt, counts.sum(|counts| &counts.server_aborts));
     row.set(Column::Connect, opened + failed);
+    times(row, |which| counts.mean(|counts| which(&counts.times)));
     row.set(Column::Reuse, if is_http { total.saturating_sub(opened) } else { 0 });
     if is_http {
         row.set(Column::ReqTot, total);
-        responses(row, |which| counts.sum(|counts| which(&counts.responses)));
+        responses(row, totals::responses(counts, |counts| &counts.responses));
     }
 }
 

@@ -1,9 +1,13 @@
 //! What changes the configuration itself, until the next reload: addresses of servers, and limits of clients.
 
-use super::{Said, Worker, number, server, word};
-use crate::model::{Model, Server, server::NOWHERE};
+use super::{Running, Said, Worker, number, server, word};
+use crate::{
+    health::Outcome,
+    model::{Model, Server, server::NOWHERE},
+    worker::edits::{Change, Edits},
+};
 use std::{net::IpAddr, num::NonZeroU16, sync::Arc};
-use tokio::time::Instant;
+use tokio::{sync::mpsc, time::Instant};
 use tracing::info;
 
 /// Most connections of clients that may be said.
@@ -53,12 +57,9 @@ impl Worker {
             }
         }
         if address != known.address {
-            let change = |model: &mut Model| {
-                let servers = model.backends.iter_mut().filter(|it| it.name == backend).flat_map(|it| &mut it.servers);
-                servers.filter(|server| server.name == known.name).for_each(|server| server.address = address);
-            };
+            let change = Change::Address { backend: backend.clone(), server: known.name.clone(), address };
             let said = running.halves.registry.said_of(known.identity(&backend));
-            if let Err(error) = self.edit(change).await? {
+            if let Err(error) = self.change(change).await? {
                 return Ok(Err(error));
             }
             let moved = Server { address, ..known.clone() };
@@ -80,19 +81,14 @@ impl Worker {
         if name.is_empty() {
             return Ok(Err("A frontend name is expected.".to_owned()));
         }
-        let is_it = |known: &str| known == name;
-        if !running.configured.frontends.iter().any(|frontend| is_it(&frontend.name)) {
+        if !running.configured.frontends.iter().any(|frontend| frontend.name == name) {
             return Ok(Err("No such frontend.".to_owned()));
         }
         let limit = match limit(word(rest, 1)) {
             Ok(limit) => limit,
             Err(error) => return Ok(Err(error)),
         };
-        let change = |model: &mut Model| {
-            let named = model.frontends.iter_mut().filter(|frontend| is_it(&frontend.name));
-            named.for_each(|frontend| frontend.maxconn = limit);
-        };
-        Ok(self.edit(change).await?.map(|()| String::new()))
+        Ok(self.change(Change::Frontend { name, limit }).await?.map(|()| String::new()))
     }
 
     /// `set maxconn global <value>`.
@@ -101,21 +97,30 @@ impl Worker {
             Ok(limit) => limit,
             Err(error) => return Ok(Err(error)),
         };
-        let change = |model: &mut Model| model.global.max_connections = Some(limit).filter(|limit| *limit > 0);
-        Ok(self.edit(change).await?.map(|()| String::new()))
+        Ok(self.change(Change::All(limit)).await?.map(|()| String::new()))
     }
 
-    /// Changes what is configured, whole or not at all.
-    async fn edit(&mut self, change: impl FnOnce(&mut Model)) -> anyhow::Result<Result<(), String>> {
-        let (Some(running), now) = (&mut self.running, Instant::now()) else { return Ok(Ok(())) };
+    /// Changes one thing of what is configured.
+    async fn change(&mut self, change: Change) -> anyhow::Result<Result<(), String>> {
+        let Some(running) = &self.running else { return Ok(Ok(())) };
         let mut configured = Model::clone(&running.configured);
-        change(&mut configured);
+        let edits = running.edits.changed(change, &mut configured);
+        self.take_up_edits((edits, configured), Running::readdress).await
+    }
+
+    /// Serves what is configured now by one of the ways to do so; whole or not at all.
+    pub(super) async fn take_up_edits(
+        &mut self,
+        (edits, configured): (Edits, Model),
+        serve: impl FnOnce(&mut Running, &Arc<Model>, &mpsc::Sender<Outcome>) -> anyhow::Result<()>,
+    ) -> anyhow::Result<Result<(), String>> {
+        let (Some(running), now) = (&mut self.running, Instant::now()) else { return Ok(Ok(())) };
         let configured = Arc::new(configured);
         let (model, chosen) = self.naming.addressed(&configured, now);
-        if let Err(error) = running.readdress(&model, &self.outcomes) {
+        if let Err(error) = serve(running, &model, &self.outcomes) {
             return Ok(Err(format!("{error:#}")));
         }
-        running.configured = configured;
+        (running.configured, running.edits) = (configured, edits);
         running.has_moved = true;
         self.naming.given(chosen, now);
         self.follow_addresses().await?;

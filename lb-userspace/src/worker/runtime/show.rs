@@ -1,6 +1,6 @@
 //! What only looks.
 
-use super::{Running, Said, number, word};
+use super::{Running, Said, number, states::FIRST, word};
 use crate::{
     admin::rows::{Filter, Form},
     l7,
@@ -51,17 +51,40 @@ impl Running {
         format!("thread_id: 1 (1..{threads})\n{}{}", line("accepted", &accepted), line("requests", &requests))
     }
 
-    /// `show errors [<proxy>]`: none is kept.
+    /// `show errors [<proxy>] [request|response]`: of each frontend the last request that was none, if it came by HTTP/1. What is
+    /// wrong with answers of servers is not kept.
     pub(super) fn show_errors(&self, rest: &[String]) -> Said {
         let model = &self.halves.model;
-        let name = word(rest, 0);
-        let is_known = matches!(name, "" | "-1" | "request" | "response")
-            || model.backend(name).is_some()
-            || model.frontends.iter().any(|frontend| frontend.name == name);
-        if !is_known {
+        let (kinds, names): (Vec<&str>, Vec<&str>) =
+            rest.iter().map(String::as_str).partition(|word| matches!(*word, "request" | "response"));
+        let named = names.first().copied().filter(|name| *name != "-1");
+        let is_wanted = |name: &str| named.is_none_or(|named| named == name);
+        if named.is_some_and(|name| {
+            model.backend(name).is_none() && model.frontends.iter().all(|frontend| frontend.name != name)
+        }) {
             return Err("No such proxy.".to_owned());
         }
-        Ok(format!("Total events captured on [{}] : 0\n", l7::log::date(SystemTime::now())))
+        let frontends = (FIRST..).zip(&model.frontends).filter(|(_, frontend)| is_wanted(&frontend.name));
+        let found: Vec<_> = frontends
+            .filter(|_| !kinds.contains(&"response"))
+            .filter_map(|(iid, frontend)| {
+                Some((iid, &frontend.name, self.halves.live.frontend(&frontend.name)?.refused.get()?))
+            })
+            .collect();
+        let mut text = format!("Total events captured on [{}] : {}\n", l7::log::date(SystemTime::now()), found.len());
+        for (iid, name, refused) in found {
+            // Writing to a string does not fail.
+            _ = write!(
+                text,
+                " \n[{}] frontend {name} (#{iid}): invalid request: {}\n  src {}, len {}\n \n{}",
+                l7::log::date(refused.at),
+                refused.why,
+                refused.client,
+                refused.length,
+                refused.dump()
+            );
+        }
+        Ok(text)
     }
 
     /// `show servers conn [<backend>]`. What is not known across threads is a `-`.
@@ -101,13 +124,5 @@ pub(super) fn table(rest: &[String]) -> Said {
     match word(rest, 0) {
         "" => Ok(String::new()),
         _ => Err("No such table".to_owned()),
-    }
-}
-
-/// `show sess [<id>]`: single connections are not listed.
-pub(super) fn single(rest: &[String]) -> Said {
-    match word(rest, 0) {
-        "" | "all" => Ok(String::new()),
-        _ => Err("Session not found.".to_owned()),
     }
 }

@@ -9,7 +9,7 @@ use std::fmt::Write as _;
 use tokio::time::Instant;
 
 /// HAProxy's number of its first frontend or backend.
-const FIRST: usize = 2;
+pub(super) const FIRST: usize = 2;
 
 const HEADER: &str = "1\n# be_id be_name srv_id srv_name srv_addr srv_op_state srv_admin_state srv_uweight srv_iweight \
                       srv_time_since_last_change srv_check_status srv_check_result srv_check_health srv_check_state \

@@ -5,6 +5,7 @@ use crate::{
     admin::{
         kernel::{CountedReport, CountersReport, ServerReport, VipReport},
         ring::{RingReport, ShareReport},
+        rows::{Column, Kind, Row, Rows},
         status::{
             AgentStatus, BackendStatus, CheckStatus, EventStatus, FrontendStatus, HostStatus, LogStatus, ServerStatus,
             TableStatus,
@@ -70,6 +71,37 @@ fn status() -> Status {
     }
 }
 
+/// The same, in HAProxy's columns: every number that there may be.
+fn rows() -> Rows {
+    let row = |kind, iid, service: &str, status: &str| {
+        let mut row = Row::new(kind, (&hostile("web"), iid), (service, 0));
+        Column::ALL
+            .iter()
+            .filter(|column| row.get(**column).is_none())
+            .copied()
+            .collect::<Vec<_>>()
+            .into_iter()
+            .for_each(|column| row.set(column, 7_u64));
+        row.set(Column::Mode, "http");
+        row.set(Column::Status, status);
+        row.set(Column::CheckStatus, "L7STS");
+        row
+    };
+    let states = [
+        ("a", "UP 1/3"),
+        ("b", "DRAIN"),
+        ("c", "MAINT (via x/y)"),
+        ("d", "DOWN 1/2"),
+        ("e", "NOLB"),
+        ("f", "no check"),
+    ];
+    let servers = states.map(|(name, status)| row(Kind::Server, 3, &hostile(name), status));
+    let mut rows = vec![row(Kind::Frontend, 2, "FRONTEND", "OPEN")];
+    rows.extend(servers);
+    rows.push(row(Kind::Backend, 3, "BACKEND", "UP"));
+    Rows(rows)
+}
+
 /// All that there may be of the kernel half.
 fn kernel() -> KernelReport {
     let share = ShareReport { server: hostile("a"), slots: 1, share: 0.25, leaving: 0 };
@@ -108,7 +140,7 @@ fn kernel() -> KernelReport {
 fn exported(names: &[MetricNames]) -> String {
     let latencies = latencies();
     latencies.observe(0.000_2);
-    plain::from_open_metrics(&text(status(), Some(kernel()), &latencies, names))
+    plain::from_open_metrics(&text((status(), rows()), Some(kernel()), &latencies, names))
 }
 
 /// Each metric that is declared, and its type.
@@ -210,8 +242,8 @@ fn haproxys_words_for_states_are_there() {
         let words = text.lines().filter(is).filter_map(|line| line.rsplit_once("state=\"")?.1.split('"').next());
         words.collect::<Vec<_>>()
     };
-    let all = ["a", "b", "c", "d", "e"].map(states);
-    assert_eq!(all, [["UP"], ["DRAIN"], ["MAINT"], ["DOWN"], ["NOLB"]]);
+    let all = ["a", "b", "c", "d", "e", "f"].map(states);
+    assert_eq!(all, [["UP"], ["DRAIN"], ["MAINT"], ["DOWN"], ["NOLB"], ["UP"]]);
 }
 
 /// What is written by hand for Prometheus and Grafana.
