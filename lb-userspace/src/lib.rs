@@ -3,6 +3,7 @@
 pub mod config;
 pub mod model;
 pub mod health;
+mod authentication;
 mod crypt;
 mod hashing;
 pub mod resolver;

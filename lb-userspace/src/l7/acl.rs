@@ -5,17 +5,28 @@
 pub(crate) mod facts;
 pub(crate) mod value;
 mod fetch;
-mod authentication;
 mod convert;
 #[cfg(test)]
 pub(super) mod tests;
 
+pub(super) use convert::expanded;
 pub(crate) use facts::{Certificate, Connection, Facts, Name, Numbers, Payload, Scene, Tls, Variables};
 pub(crate) use value::Value;
-pub(super) use {authentication::authenticated, convert::expanded};
 
-use crate::model::acl::{Acl, Condition, Expression, Term, Test};
+use super::message::Request;
+use crate::{
+    authentication,
+    model::{
+        acl::{Acl, Condition, Expression, Term, Test},
+        userlist::Userlist,
+    },
+};
 use std::ops::ControlFlow::{Break, Continue};
+
+/// Whether a request carries name and password of one of the users.
+pub(super) fn authenticated(list: &Userlist, request: &Request) -> bool {
+    request.fields.get("authorization").is_some_and(|field| authentication::user(list, field).is_some())
+}
 
 /// Whether a condition holds.
 pub(crate) fn holds(condition: &Condition, facts: &Facts<'_>) -> bool {

@@ -1,8 +1,7 @@
 //! Fetch: the values of what an expression looks at, one after the other.
 
 use super::{
-    Value,
-    authentication::authenticated,
+    Value, authenticated,
     facts::{Certificate, Facts, Payload},
 };
 use crate::{

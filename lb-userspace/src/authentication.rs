@@ -2,7 +2,6 @@
 
 use crate::{
     crypt,
-    l7::message::Request,
     model::userlist::{Password, Userlist},
 };
 use aws_lc_rs::{hmac, rand};
@@ -21,9 +20,12 @@ thread_local! {
 static KEY: LazyLock<Option<hmac::Key>> =
     LazyLock::new(|| hmac::Key::generate(hmac::HMAC_SHA256, &rand::SystemRandom::new()).ok());
 
-/// Whether the request carries name and password of one of the users.
-pub(in crate::l7) fn authenticated(list: &Userlist, request: &Request) -> bool {
-    credentials(request).is_some_and(|(name, password)| is_user(list, &name, &password, crypt::verifies))
+/// The user whose name and password the field `authorization` of a request carries; `None`: it is nobody's.
+pub(crate) fn user<'a>(list: &'a Userlist, authorization: &[u8]) -> Option<&'a str> {
+    let (name, password) = credentials(authorization)?;
+    let is_right = is_user(list, &name, &password, crypt::verifies);
+    let known = list.users.iter().find(|(known, _)| is_right && known.as_bytes() == name);
+    known.map(|(known, _)| known.as_str())
 }
 
 /// Whether one of the users has that name and password; `verifies` hashes.
@@ -46,9 +48,8 @@ fn is_user(list: &Userlist, name: &[u8], password: &[u8], verifies: impl Fn(&str
     false
 }
 
-fn credentials(request: &Request) -> Option<(Vec<u8>, Vec<u8>)> {
-    let header = request.fields.get("authorization")?;
-    let (scheme, encoded) = header.split_at_checked(6)?;
+fn credentials(authorization: &[u8]) -> Option<(Vec<u8>, Vec<u8>)> {
+    let (scheme, encoded) = authorization.split_at_checked(6)?;
     if !scheme.eq_ignore_ascii_case(b"basic ") {
         return None;
     }
