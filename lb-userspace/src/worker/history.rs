@@ -6,14 +6,16 @@
 use crate::admin::rows::Rows;
 use lb_common::ServerState;
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     time::Duration,
 };
 use tokio::time::Instant;
 
 /// Looks keep this distance.
 const DISTANCE: Duration = Duration::from_secs(1);
-/// After nobody has asked for so long nobody looks any more.
+/// Rates of so many looks are remembered.
+const TRAIL: usize = 60;
+/// After nobody has asked for so long nobody looks any more, unless they are always wanted.
 const WANTED: Duration = Duration::from_mins(10);
 
 /// What is counted of.
@@ -52,6 +54,8 @@ pub(super) struct Course {
     pub(super) request_rate: Option<u32>,
     /// The highest that were seen.
     pub(super) most: Most,
+    /// Of the last looks, the newest last: requests or connections, whichever came faster.
+    trail: VecDeque<u32>,
     /// When anything was seen to come last.
     came: Option<Instant>,
 }
@@ -116,6 +120,8 @@ pub(super) struct History {
     begun: Instant,
     looked: Option<Instant>,
     asked: Option<Instant>,
+    /// Somebody may want to see how it was before they asked.
+    pub(super) is_always_wanted: bool,
     courses: BTreeMap<Key, Course>,
     servers: BTreeMap<u64, Spell>,
     backends: BTreeMap<String, Spell>,
@@ -129,6 +135,7 @@ impl History {
             begun: now,
             looked: None,
             asked: None,
+            is_always_wanted: false,
             courses: BTreeMap::new(),
             servers: BTreeMap::new(),
             backends: BTreeMap::new(),
@@ -149,8 +156,9 @@ impl History {
 
     /// When to look again.
     pub(super) fn due(&self) -> Option<Instant> {
-        let (looked, asked) = (self.looked?, self.asked?);
-        (looked < asked + WANTED).then_some(looked + DISTANCE)
+        let Some(looked) = self.looked else { return self.is_always_wanted.then_some(self.begun) };
+        let is_wanted = self.is_always_wanted || self.asked.is_some_and(|asked| looked < asked + WANTED);
+        is_wanted.then_some(looked + DISTANCE)
     }
 
     /// All that there is was read. What is not among it is gone.
@@ -163,7 +171,9 @@ impl History {
             let known = before.remove(&key);
             let course = match (known, since) {
                 (Some(known), Some(since)) => known.go_on(reading, since, now),
-                (Some(known), None) => Course { last: reading, rate: None, request_rate: None, ..known },
+                (Some(known), None) => {
+                    Course { last: reading, rate: None, request_rate: None, trail: VecDeque::new(), ..known }
+                }
                 (None, _) => Course { last: reading, ..Course::default() },
             };
             (key, course.with_peaks())
@@ -222,7 +232,17 @@ impl Course {
         let rate = speed(self.last.total, reading.total, self.rate);
         let request_rate = speed(self.last.requests, reading.requests, self.request_rate);
         let came = if reading.total > self.last.total { Some(now) } else { self.came };
-        Self { last: reading, rate, request_rate, came, ..self }
+        let mut trail = self.trail;
+        trail.extend(rate.max(request_rate));
+        if trail.len() > TRAIL {
+            trail.pop_front();
+        }
+        Self { last: reading, rate, request_rate, came, trail, most: self.most }
+    }
+
+    /// The rates of the last looks, a second each, the newest last.
+    pub(super) fn trail(&self) -> impl Iterator<Item = u32> {
+        self.trail.iter().copied()
     }
 
     fn with_peaks(mut self) -> Self {
@@ -294,6 +314,22 @@ mod tests {
         assert!(history.ask(begun + WANTED * 3));
         history.look([(Key::Process, Reading { total: 9, ..Reading::default() })], begun + WANTED * 3);
         assert_eq!(history.course(&Key::Process).unwrap().rate, None);
+    }
+
+    #[test]
+    fn what_is_always_wanted_is_looked_at_and_a_minute_of_it_is_remembered() {
+        let (begun, mut history) = (Instant::now(), History::new(Instant::now()));
+        history.is_always_wanted = true;
+        assert!(history.due().is_some_and(|due| due >= begun), "before anybody asks");
+        for second in 0..100 {
+            let now = begun + DISTANCE * second;
+            history.look([reading(u64::from(second * second), 1)], now);
+            assert_eq!(history.due(), Some(now + DISTANCE));
+        }
+        let trail: Vec<_> = history.course(&Key::Server(1)).unwrap().trail().collect();
+        assert_eq!((trail.len(), trail.first(), trail.last()), (TRAIL, Some(&158), Some(&394)));
+        history.look([reading(0, 1)], begun + WANTED * 2);
+        assert_eq!(history.course(&Key::Server(1)).unwrap().trail().count(), 0, "of a pause nothing is known");
     }
 
     #[test]

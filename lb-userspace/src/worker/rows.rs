@@ -2,6 +2,7 @@
 
 mod backends;
 mod frontends;
+mod kernel;
 mod servers;
 
 use super::{
@@ -10,14 +11,14 @@ use super::{
 };
 use crate::{
     admin::rows::{Column, Row, Rows},
-    dataplane::counters::Totals,
-    model::{Backend, FrontendKind, Model, rule::Route},
+    model::{Backend, FrontendKind, Model, Rule, rule::Route},
     servers::{
         BackendLive,
         times::{Mean, Times},
         totals::CLASSES,
     },
 };
+use kernel::KernelCounts;
 use lb_common::ServerState;
 use std::{collections::BTreeSet, sync::atomic::Ordering::Relaxed, time::Duration};
 use tokio::time::Instant;
@@ -30,7 +31,7 @@ struct Gathering<'a> {
     running: &'a Running,
     model: &'a Model,
     /// What the kernel half has counted; nothing without it.
-    kernel: Totals,
+    kernel: KernelCounts<'a>,
     /// Backends of `http` frontends.
     http: BTreeSet<usize>,
     now: Instant,
@@ -49,10 +50,9 @@ impl Running {
         if self.history.ask(now) {
             self.look_at_counts(now);
         }
-        let kernel = self.counters.as_ref().and_then(|counters| counters.totals(self.halves.tables()).ok());
         let model = &self.halves.model;
-        let gathering =
-            Gathering { running: self, model, kernel: kernel.unwrap_or_default(), http: http_backends(model), now };
+        let kernel = KernelCounts::read(self, model);
+        let gathering = Gathering { running: self, model, kernel, http: http_backends(model), now };
         let mut rows: Vec<_> =
             (FIRST..).zip(&model.frontends).map(|(iid, frontend)| gathering.frontend(frontend, iid)).collect();
         let first = FIRST + u32::try_from(model.frontends.len()).unwrap_or(0);
@@ -65,6 +65,7 @@ impl Running {
     /// Looks at how fast things come and how many there are.
     pub(super) fn look_at_counts(&mut self, now: Instant) {
         let model = &self.halves.model;
+        let kernel = KernelCounts::read(self, model);
         let (mut readings, mut all) = (Vec::new(), Reading::default());
         for frontend in &model.frontends {
             let Some(live) = self.halves.live.frontend(&frontend.name) else { continue };
@@ -77,14 +78,15 @@ impl Running {
             all.total += reading.total;
             all.requests += reading.requests;
             all.open += reading.open;
-            readings.push((Key::Frontend(frontend.name.clone()), reading));
+            let total = reading.total + kernel.frontend(frontend).connections;
+            readings.push((Key::Frontend(frontend.name.clone()), Reading { total, ..reading }));
         }
         readings.push((Key::Process, all));
         for backend in &model.backends {
             let Some(live) = self.halves.live.backend(&backend.name) else { continue };
             let (mut open, mut queued) = (0, live.gate.waiting() as u64);
-            for server in &live.servers {
-                let total = server.counts.sum(|counts| &counts.total);
+            for (server, configured) in live.servers.iter().zip(&backend.servers) {
+                let total = server.counts.sum(|counts| &counts.total) + kernel.server(backend, configured).connections;
                 let reading = Reading {
                     total,
                     requests: total,
@@ -95,7 +97,7 @@ impl Running {
                 queued += reading.queued;
                 readings.push((Key::Server(server.identity), reading));
             }
-            let total = live.counts.sum(|counts| &counts.total);
+            let total = live.counts.sum(|counts| &counts.total) + kernel.backend(backend).connections;
             let reading = Reading { total, requests: total, open: open + queued, queued };
             readings.push((Key::Backend(backend.name.clone()), reading));
         }
@@ -127,11 +129,28 @@ impl Running {
 
 /// Backends to which `http` frontends send requests.
 fn http_backends(model: &Model) -> BTreeSet<usize> {
+    reached(model, |kind| match kind {
+        FrontendKind::Http(http) => Some((http.default_backend, &http.routes)),
+        FrontendKind::Tcp(_) | FrontendKind::L4(_) => None,
+    })
+}
+
+/// Backends to which the proxy sends anything.
+pub(super) fn proxied_backends(model: &Model) -> BTreeSet<usize> {
+    reached(model, |kind| match kind {
+        FrontendKind::Http(http) => Some((http.default_backend, &http.routes)),
+        FrontendKind::Tcp(tcp) => Some((tcp.default_backend, &tcp.routes)),
+        FrontendKind::L4(_) => None,
+    })
+}
+
+/// Backends that frontends lead to, of which `of` has the default backend and the routes.
+fn reached(model: &Model, of: impl Fn(&FrontendKind) -> Option<(Option<usize>, &Vec<Rule<Route>>)>) -> BTreeSet<usize> {
     let mut found = BTreeSet::new();
     for frontend in &model.frontends {
-        let FrontendKind::Http(http) = &frontend.kind else { continue };
-        found.extend(http.default_backend);
-        for route in &http.routes {
+        let Some((default_backend, routes)) = of(&frontend.kind) else { continue };
+        found.extend(default_backend);
+        for route in routes {
             match &route.action {
                 Route::Backend(index) => drop(found.insert(*index)),
                 Route::Named(_, all) => found.extend(all.values()),

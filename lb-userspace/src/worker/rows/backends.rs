@@ -62,7 +62,7 @@ impl Gathering<'_> {
         row.set(Column::Qcur, queued);
         row.set(Column::Scur, small(serving).saturating_add(queued));
         // Those of servers that a reload has removed are among them.
-        let (sent, kernel) = (live.totals(), self.kernel_of(backend));
+        let (sent, kernel) = (live.totals(), self.kernel.backend(backend));
         let total = live.counts.sum(|counts| &counts.total);
         row.set(Column::Stot, total + kernel.connections);
         row.set(Column::Bin, sent.bytes_in + kernel.bytes);

@@ -7,8 +7,6 @@ use crate::{
     servers::{FrontendLive, totals},
     worker::history::small,
 };
-use lb_common::Counters;
-use std::collections::BTreeSet;
 
 impl Gathering<'_> {
     pub(super) fn frontend(&self, frontend: &Frontend, iid: u32) -> Row {
@@ -26,17 +24,12 @@ impl Gathering<'_> {
         let is_shut =
             frontend.quorum.down == QuorumDown::Withdraw && !self.running.halves.registry.has_quorum(&frontend.name);
         row.set(Column::Status, if is_shut { "STOP" } else { "OPEN" });
-        let vips = self.model.vips();
-        let own =
-            vips.values().filter(|vip| self.model.frontends.get(vip.index).is_some_and(|it| it.name == frontend.name));
-        let counted: BTreeSet<_> = own.map(|vip| vip.counted_as).collect();
-        let ids = counted.into_iter().filter_map(|vip| self.running.halves.registry.vip_id(vip));
-        let mut all = Counters::default();
-        ids.filter_map(|id| self.kernel.vips.get(&id)).for_each(|counters| all += *counters);
+        let all = self.kernel.frontend(frontend);
         row.set(Column::Stot, all.connections);
         row.set(Column::ConnTot, all.connections);
         row.set(Column::Bin, all.bytes);
         row.set(Column::Bout, all.return_bytes);
+        self.course(row, &Key::Frontend(frontend.name.clone()));
     }
 
     fn of_proxy(&self, row: &mut Row, frontend: &Frontend, live: &FrontendLive, is_http: bool) {

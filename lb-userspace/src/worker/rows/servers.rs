@@ -20,7 +20,7 @@ impl Gathering<'_> {
             row.set(Column::Mode, if is_http { "http" } else { "tcp" });
             self.stands(&mut row, backend, server);
             if let Some(live) = live.and_then(|live| live.servers.get(index)) {
-                counted(&mut row, live, self.kernel_counters(backend, server), is_http);
+                counted(&mut row, live, self.kernel.server(backend, server), is_http);
             }
             self.course(&mut row, &Key::Server(server.identity(&backend.name)));
             row
@@ -125,19 +125,6 @@ impl Gathering<'_> {
             Health::Up | Health::Unknown if check.is_none() => "no check".to_owned(),
             Health::Up | Health::Unknown => going("UP"),
         }
-    }
-
-    /// What the kernel half has counted of a server.
-    fn kernel_counters(&self, backend: &Backend, server: &Server) -> Counters {
-        let id = self.running.halves.registry.server_id(server.identity(&backend.name));
-        id.and_then(|id| self.kernel.servers.get(&id)).copied().unwrap_or_default()
-    }
-
-    /// The same of all servers of a backend.
-    pub(super) fn kernel_of(&self, backend: &Backend) -> Counters {
-        let mut all = Counters::default();
-        backend.servers.iter().for_each(|server| all += self.kernel_counters(backend, server));
-        all
     }
 }
 
