@@ -1,4 +1,4 @@
-//! Operating a running daemon: the control socket, its requests, and the metrics.
+//! Operating a running daemon: the control socket, its requests, the metrics, and the statistics page.
 
 pub mod protocol;
 pub mod ready;
@@ -8,7 +8,9 @@ pub mod names;
 pub mod ring;
 pub mod flows;
 pub mod kernel;
+mod door;
 pub mod metrics;
+pub mod page;
 pub mod plan;
 pub mod rows;
 pub mod runtime;

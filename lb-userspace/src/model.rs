@@ -27,6 +27,7 @@ pub mod check;
 pub mod agent;
 pub mod secret;
 pub mod log;
+pub mod stats_page;
 pub mod stats_socket;
 
 pub use acl::{Acl, Condition, List, Term};
@@ -52,6 +53,7 @@ pub use reuse::{Keeping, Reuse};
 pub use rule::{Rule, Rules};
 pub use secret::Secret;
 pub use server::{Server, ServerName};
+pub use stats_page::StatsPage;
 pub use stats_socket::{Level, StatsSocket};
 pub use tls::{
     Algorithms, BindTls, CIPHERS, CIPHERSUITES, CURVES, Certificate, Cipher, CipherSuite, Clients, Curve, Pem,

@@ -23,6 +23,7 @@ mod runner;
 mod reload;
 mod renewal;
 mod signals;
+mod stats_pages;
 mod stats_sockets;
 pub mod trial;
 pub mod upgrade;
@@ -45,6 +46,7 @@ use pulse::Pulse;
 use relay::Relay;
 use runner::Runner;
 use signals::{Signals, Word};
+use stats_pages::StatsPages;
 use stats_sockets::StatsSockets;
 use std::{
     collections::VecDeque,
@@ -130,6 +132,7 @@ struct Supervisor {
     control: UnixListener,
     metrics: Option<TcpListener>,
     stats: StatsSockets,
+    pages: StatsPages,
     worker: Worker,
     runner: Runner,
     /// Reloads that the worker has asked for and that are not answered yet, in the order of asking.
@@ -162,6 +165,7 @@ struct Opened {
     control: UnixListener,
     metrics: Option<TcpListener>,
     stats: StatsSockets,
+    pages: StatsPages,
     worker: Worker,
     runner: Runner,
     addresses: Option<OwnedFd>,
@@ -199,6 +203,7 @@ impl Supervisor {
         complain(&preflight::read::report(&configuration.model).await);
         let listeners = Listeners::default().open_missing(&configuration.model)?;
         let metrics = global.metrics.map(bind_metrics).transpose()?;
+        let pages = StatsPages::open(global, Vec::new())?;
         let mut runner = Runner::default();
         runner.follow(&[&configuration.model], global, None).await?;
         let kernel = kernel::start(&configuration.model).await?;
@@ -214,12 +219,13 @@ impl Supervisor {
                 return Err(error);
             }
         };
-        let opened = Opened { kernel, listeners, control, metrics, stats, worker, runner, addresses: None, lock };
+        let opened =
+            Opened { kernel, listeners, control, metrics, stats, pages, worker, runner, addresses: None, lock };
         Ok(Self::new(options, configuration, 1, opened))
     }
 
     fn new(options: Options, configuration: Configuration, generation: u64, opened: Opened) -> Self {
-        let Opened { kernel, listeners, control, metrics, stats, worker, runner, addresses, lock } = opened;
+        let Opened { kernel, listeners, control, metrics, stats, pages, worker, runner, addresses, lock } = opened;
         let notify = Notify::from_environment();
         Self {
             relay: Relay::new(options.single_process),
@@ -232,6 +238,7 @@ impl Supervisor {
             control,
             metrics,
             stats,
+            pages,
             worker,
             runner,
             reloads_asked: VecDeque::new(),

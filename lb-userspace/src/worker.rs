@@ -18,12 +18,14 @@ pub mod state;
 mod scans;
 mod watch;
 pub mod reports;
+mod page;
 mod rows;
 mod runtime;
 
 use crate::{
     admin::{
         self,
+        page::{Desk, Look},
         protocol::{Answer, Request},
         socket::{Access, Asked},
     },
@@ -54,6 +56,7 @@ use std::{
         fd::{AsFd, BorrowedFd, OwnedFd},
         unix::net::UnixListener,
     },
+    rc::Rc,
 };
 use tokio::{
     signal::unix::{SignalKind, signal},
@@ -118,6 +121,9 @@ struct Worker {
     counted_in: mpsc::Receiver<Counted>,
     requests: mpsc::Sender<Asked>,
     requests_in: mpsc::Receiver<Asked>,
+    /// What statistics pages are made from.
+    desk: Rc<Desk>,
+    looks_in: mpsc::Receiver<Look>,
     /// In the order of asking.
     reload_waits: VecDeque<oneshot::Sender<Answer>>,
     /// The same.
@@ -135,6 +141,7 @@ impl Worker {
         let (observed, observed_in) = mpsc::channel(WAITING);
         let (counted, counted_in) = mpsc::channel(1);
         let (requests, requests_in) = mpsc::channel(WAITING);
+        let (looks, looks_in) = mpsc::channel(1);
         let (naming, answers_in) = Naming::new();
         Self {
             channel,
@@ -157,6 +164,8 @@ impl Worker {
             observed_in,
             counted,
             counted_in,
+            desk: Rc::new(Desk::new(looks, requests.clone())),
+            looks_in,
             requests,
             requests_in,
             reload_waits: VecDeque::new(),
@@ -216,6 +225,7 @@ impl Worker {
                     }
                 }
                 Some(asked) = self.requests_in.recv() => self.asked(asked).await?,
+                Some(look) = self.looks_in.recv() => self.look(look),
             }
             if !self.is_held {
                 self.confirm().await?;
@@ -265,10 +275,9 @@ impl Worker {
                 let serve = admin::socket::serve(listener, access, self.requests.clone());
                 self.doors.push(tokio::task::spawn_local(serve).abort_handle());
             }
-            ToWorker::MetricsSocket => {
-                let listener = TcpListener::from(descriptors.pop().context("no metrics socket")?);
-                let serve = admin::metrics::serve(listener, self.requests.clone());
-                self.doors.push(tokio::task::spawn_local(serve).abort_handle());
+            ToWorker::MetricsSocket => self.serve_metrics(descriptors.pop().context("no metrics socket")?),
+            ToWorker::PageSocket { address } => {
+                self.serve_page(address, descriptors.pop().context("no socket of a statistics page")?);
             }
             ToWorker::Runner => self.take_runner(descriptors.pop().context("no line to what runs checks")?),
             ToWorker::Configure { generation, supervisor, interfaces } => {

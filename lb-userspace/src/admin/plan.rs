@@ -82,7 +82,7 @@ fn owner(path: &[String]) -> Option<String> {
         [kind, backend, server, name, ..] if kind == "backend" && server == "server" => {
             Some(format!("server {backend}/{name}"))
         }
-        [kind, name, ..] if kind == "frontend" || kind == "backend" || kind == "userlist" => {
+        [kind, name, ..] if ["frontend", "backend", "userlist", "stats_page"].contains(&kind.as_str()) => {
             Some(format!("{kind} {name}"))
         }
         _ => None,
@@ -149,7 +149,11 @@ fn change(path: &[String], was: Option<&Entry>, is: Option<&Entry>, has_kernel: 
     let (old, new) = (was.map(|it| it.shown.clone()), is.map(|it| it.shown.clone()));
     let at_start =
         |key: &String| AT_START.0.contains(&key.as_str()) || (has_kernel && AT_START.1.contains(&key.as_str()));
-    let restart = matches!(path, [global, key, ..] if global == "global" && at_start(key));
+    let restart = match path {
+        [kind, _, key] if kind == "stats_page" => key == "bind",
+        [global, key, ..] => global == "global" && at_start(key),
+        _ => false,
+    };
     KeyChange { key: path.join("."), hidden: old == new, old, new, restart }
 }
 

@@ -44,6 +44,11 @@ pub enum ToWorker {
     },
     /// The metrics socket, listening; one descriptor.
     MetricsSocket,
+    /// The socket of a statistics page, listening; one descriptor.
+    PageSocket {
+        /// Where it listens.
+        address: SocketAddr,
+    },
     /// A line to the [runner](crate::runner), for programs that check servers; one descriptor. Another one takes the place
     /// of the one before.
     Runner,

@@ -13,6 +13,7 @@ mod log;
 mod resolvers;
 mod rule;
 mod size;
+mod stats_page;
 mod stats_socket;
 mod tls;
 mod words;
@@ -35,6 +36,7 @@ pub(crate) use log::{
 pub(crate) use resolvers::Resolvers;
 pub(crate) use rule::{Auth, NameValue, Redirect, Replace, ReplacePath, Return, Rule, User, Userlist};
 pub(crate) use size::Size;
+pub(crate) use stats_page::StatsPage;
 pub(crate) use stats_socket::{StatsSocket, StatsSocketForm};
 pub(crate) use tls::{ServerTls, Tls};
 pub(crate) use words::{Marked, MarkedUp, Mode, ResolveOpts, RetryWord, ServerVerify, Verify};
@@ -62,6 +64,8 @@ table! {
         backend: Named<Backend>,
         /// Who may authenticate, by name.
         userlist: Named<Userlist>,
+        /// How things stand, for people with a browser, by name.
+        stats_page: Named<StatsPage>,
     }
 }
 
@@ -192,6 +196,8 @@ pub const TABLES: &[(&str, &[KnobDoc])] = &[
     ("backend.NAME.rule", Rule::KNOBS),
     ("userlist.NAME", Userlist::KNOBS),
     ("userlist.NAME.user", User::KNOBS),
+    ("stats_page.NAME", StatsPage::KNOBS),
+    ("stats_page.NAME.user", User::KNOBS),
     ("backend.NAME", Backend::KNOBS),
     ("backend.NAME.tls", ServerTls::KNOBS),
     ("backend.NAME.check", CheckKeys::KNOBS),
@@ -228,6 +234,7 @@ impl File {
         absorb_named(&mut self.frontend, later.frontend);
         absorb_named(&mut self.backend, later.backend);
         absorb_named(&mut self.userlist, later.userlist);
+        absorb_named(&mut self.stats_page, later.stats_page);
     }
 }
 

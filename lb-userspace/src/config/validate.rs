@@ -21,6 +21,7 @@ mod pressure;
 mod quorum;
 mod range;
 mod resolvers;
+mod stats_page;
 mod stats_socket;
 mod rule;
 mod tls;
@@ -31,7 +32,7 @@ use super::{
     bundle::Bundle,
     error::Diagnostic,
     file::{Backend, BindForm, Defaults, File, Frontend, Mode, User},
-    read::OneOrMany,
+    read::{Knob, OneOrMany},
     source::{At, Span},
 };
 use crate::{
@@ -121,6 +122,7 @@ fn model(file: &File, bundle: &Bundle, wanted: &mut BTreeSet<String>, out: &mut 
         lists: Vec::new(),
     };
     model.lists = known.lists();
+    model.global.stats_pages = stats_page::stats_pages(file, &model.frontends, out);
     if !model.global.exec_checks {
         check::refuse_programs(backends.iter().filter_map(|(_, backend)| backend.check.value()), out);
     }
@@ -134,7 +136,8 @@ fn model(file: &File, bundle: &Bundle, wanted: &mut BTreeSet<String>, out: &mut 
     lint::lint(&frontends, &backends, &uses, out);
     kernel::check(file, &frontends, &backends, &names, out);
     // With other errors this would often be their consequence. Who writes an empty table means it.
-    if file.frontend.value().is_none() && !out.iter().any(Diagnostic::is_error) {
+    let serves = file.frontend.value().is_some() || !model.global.stats_pages.is_empty();
+    if !serves && !out.iter().any(Diagnostic::is_error) {
         let error = Diagnostic::error(Span::default(), "no frontend: nothing would be served");
         out.push(error.help("begin with `[frontend.NAME]`, `mode`, `bind` and `default_backend`; an empty `[frontend]` says that this is meant"));
     }
@@ -145,23 +148,29 @@ fn model(file: &File, bundle: &Bundle, wanted: &mut BTreeSet<String>, out: &mut 
 fn userlists<'a>(file: &'a File, out: &mut Vec<Diagnostic>) -> BTreeMap<&'a str, Arc<Userlist>> {
     let lists = names::sorted("userlist", file.userlist.value(), out).into_iter();
     let list = lists.map(|(name, typed)| {
-        let mut users: Vec<(String, Password)> = Vec::new();
-        for At { value: user, span } in typed.user.value().into_iter().flatten() {
-            let (Some(known), Some(password)) = (user.name.value(), password(user, *span, out)) else {
-                if user.name.is_absent() {
-                    out.push(Diagnostic::error(*span, "a user needs a `name`"));
-                }
-                continue;
-            };
-            if users.iter().any(|(name, _)| *name == known.value) || known.value.contains(':') {
-                let message = format!("`{known}` is given twice, or has a colon: names have none");
-                out.push(Diagnostic::error(known.span, message));
-            }
-            users.push((known.value.clone(), password));
-        }
+        let users = users(&typed.user, out);
         (name.value.as_str(), Arc::new(Userlist { name: name.value.clone(), users }))
     });
     list.collect()
+}
+
+/// Names and passwords of a list.
+fn users(typed: &Knob<Vec<At<User>>>, out: &mut Vec<Diagnostic>) -> Vec<(String, Password)> {
+    let mut users: Vec<(String, Password)> = Vec::new();
+    for At { value: user, span } in typed.value().into_iter().flatten() {
+        let (Some(known), Some(password)) = (user.name.value(), password(user, *span, out)) else {
+            if user.name.is_absent() {
+                out.push(Diagnostic::error(*span, "a user needs a `name`"));
+            }
+            continue;
+        };
+        if users.iter().any(|(name, _)| *name == known.value) || known.value.contains(':') {
+            let message = format!("`{known}` is given twice, or has a colon: names have none");
+            out.push(Diagnostic::error(known.span, message));
+        }
+        users.push((known.value.clone(), password));
+    }
+    users
 }
 
 /// `None`: there is none that could be used, which is reported.

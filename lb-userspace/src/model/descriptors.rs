@@ -20,6 +20,9 @@ const ELSE: u64 = 96;
 /// Of a stats socket: itself and those that ask there.
 const A_STATS_SOCKET: u64 = 34;
 
+/// Of an address of a statistics page: the same.
+const A_PAGE: u64 = 18;
+
 /// The last descriptors are not for connections: checks, operators and reloads have them when traffic has taken all others.
 /// So many, or an eighth where few are allowed.
 const RESERVE: u64 = 32;
@@ -40,7 +43,9 @@ impl Model {
         let checks = checked.map(|backend| backend.servers.len()).sum::<usize>() * A_CHECK;
         let (threads, rings) = (self.global.threads as u64, self.kernel_backends().count() as u64);
         let stats = self.global.stats_sockets.len() as u64;
-        (listeners + checks) as u64 + threads * A_THREAD + rings * A_RING + ELSE + stats * A_STATS_SOCKET
+        let pages = self.global.stats_pages.iter().map(|page| page.binds.len() as u64).sum::<u64>();
+        let doors = stats * A_STATS_SOCKET + pages * A_PAGE;
+        (listeners + checks) as u64 + threads * A_THREAD + rings * A_RING + ELSE + doors
     }
 
     /// Descriptors that `max_connections` needs; `None`: it is not given.

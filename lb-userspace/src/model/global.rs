@@ -1,7 +1,7 @@
 //! `[global]`: what concerns the process, not the traffic.
 
-use super::StatsSocket;
 use super::log::EventLog;
+use super::{StatsPage, StatsSocket};
 use lb_common::hash::HashKey;
 use std::{fmt, net::SocketAddr, path::PathBuf, time::Duration};
 
@@ -25,6 +25,8 @@ pub struct Global {
     pub control_socket: PathBuf,
     /// Sockets of the runtime API beside it. Default: none.
     pub stats_sockets: Vec<StatsSocket>,
+    /// Statistics pages, by name. Default: none.
+    pub stats_pages: Vec<StatsPage>,
     /// Where maps and links are pinned, a directory below a BPF file system. Default: `/sys/fs/bpf/sluice`.
     pub pin_dir: PathBuf,
     /// Threads that serve connections. Default: one a CPU.
@@ -65,6 +67,7 @@ impl fmt::Debug for Global {
             exec_user,
             control_socket,
             stats_sockets,
+            stats_pages,
             pin_dir,
             threads,
             max_connections,
@@ -87,6 +90,7 @@ impl fmt::Debug for Global {
             .field("exec_user", exec_user)
             .field("control_socket", control_socket)
             .field("stats_sockets", stats_sockets)
+            .field("stats_pages", stats_pages)
             .field("pin_dir", pin_dir)
             .field("threads", threads)
             .field("max_connections", max_connections)

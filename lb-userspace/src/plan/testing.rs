@@ -97,6 +97,7 @@ pub(crate) fn model(mut backends: Vec<Backend>, frontends: Vec<(Bind, &str)>) ->
         exec_user: None,
         control_socket: "/run/sluice/sluice.sock".into(),
         stats_sockets: Vec::new(),
+        stats_pages: Vec::new(),
         pin_dir: "/sys/fs/bpf/sluice".into(),
         threads: 1,
         max_connections: None,

@@ -1,6 +1,6 @@
 //! A configuration as the supervisor reads it, and what of it waits for the next start.
 
-use super::Options;
+use super::{Options, stats_pages::addresses};
 use crate::{
     config::{self, Bundle, Format},
     model::{Global, Model},
@@ -42,7 +42,11 @@ pub(super) fn needs_restart(running: &Global, wanted: &Global, kernel: bool) -> 
         ("metrics", running.metrics != wanted.metrics),
     ];
     let changed = fields.into_iter().filter(|(_, changed)| *changed);
-    let lines: Vec<_> =
-        changed.map(|(name, _)| format!("warning: `[global] {name}` takes effect at the next start\n")).collect();
+    let pages = addresses(running).ne(addresses(wanted)).then(|| "`bind` of a statistics page".to_owned());
+    let lines: Vec<_> = changed
+        .map(|(name, _)| format!("`[global] {name}`"))
+        .chain(pages)
+        .map(|what| format!("warning: {what} takes effect at the next start\n"))
+        .collect();
     lines.concat()
 }

@@ -47,6 +47,9 @@ impl Supervisor {
         if let Some(metrics) = &self.metrics {
             self.worker.send(&ToWorker::MetricsSocket, &[metrics.as_fd()]).await?;
         }
+        for (message, socket) in self.pages.messages() {
+            self.worker.send(&message, &[socket]).await?;
+        }
         Ok(())
     }
 

@@ -122,6 +122,7 @@ impl Worker {
         running.source = source;
         running.change_to(&model, next, listeners, &self.outcomes);
         tickets::taken_up();
+        self.desk.configure(&configured.global.stats_pages);
         (running.configured, running.edits) = (configured, edits);
         self.naming.ask(&running.configured, None, now);
         self.naming.given(chosen, now);

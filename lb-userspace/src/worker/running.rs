@@ -192,6 +192,7 @@ impl Running {
         self.look_who_drains();
         self.note_all_standings(model, Instant::now());
         self.watch.configure(model, Instant::now());
+        self.history.is_always_wanted = !model.global.stats_pages.is_empty();
         self.verdicts.update(model, |identity| self.halves.registry.standing(identity).health);
         self.proven.update(model);
         if !self.probed.is_empty() {

@@ -2,36 +2,22 @@
 
 use super::plain;
 use crate::admin::{
+    door::{Answered, Bounds, Last, answer, serve as serve_door, with},
     protocol::{Answer, Request},
     socket::Asked,
 };
 use bytes::Bytes;
-use http::{HeaderValue, Method, Response, StatusCode, header};
-use http_body_util::Full;
-use hyper::{body::Incoming, service::service_fn};
-use hyper_util::rt::{TokioIo, TokioTimer};
-use std::{convert::Infallible, io, net::TcpListener as StdListener, rc::Rc, sync::Arc, time::Duration};
-use tokio::{
-    net::TcpListener,
-    sync::{Mutex, Semaphore, mpsc, oneshot},
-    time::Instant,
-};
-use tracing::debug;
+use http::{HeaderValue, Method, StatusCode, header};
+use hyper::body::Incoming;
+use std::{io, net::TcpListener as StdListener, time::Duration};
+use tokio::sync::{mpsc, oneshot};
 
 /// A scraper must send its request and take the answer within this time.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// Scrapers served at once; more wait in the backlog.
 const SCRAPERS: usize = 8;
-/// Longest header of a request in bytes.
-const HEADER: usize = 16 << 10;
-/// Who asks again within this time, or within [`PART`] times what it took, gets the same: who decides of servers is asked for at
-/// most a tenth of its time, however many scrape.
+/// Who asks again within this time gets the same.
 const FRESH: Duration = Duration::from_millis(100);
-const PART: u32 = 9;
-
-/// What was scraped last, and until when it is.
-#[derive(Default)]
-struct Last(Mutex<Option<(Scraped, Instant)>>);
 
 /// One moment, in the formats that scrapers take.
 #[derive(Clone)]
@@ -42,65 +28,37 @@ struct Scraped {
 
 /// Serves `GET /metrics` until the worker ends.
 pub async fn serve(listener: StdListener, requests: mpsc::Sender<Asked>) -> io::Result<()> {
-    listener.set_nonblocking(true)?;
-    let listener = TcpListener::from_std(listener)?;
-    let slots = Arc::new(Semaphore::new(SCRAPERS));
-    let last = Rc::new(Last::default());
-    loop {
-        let Ok(slot) = Arc::clone(&slots).acquire_owned().await else { return Ok(()) };
-        let (client, _) = match listener.accept().await {
-            Ok(accepted) => accepted,
-            Err(error) => {
-                debug!(%error, "cannot accept on the metrics socket");
-                tokio::time::sleep(Duration::from_millis(100)).await;
-                continue;
-            }
-        };
-        let (requests, last) = (requests.clone(), Rc::clone(&last));
-        tokio::task::spawn_local(async move {
-            let service = service_fn(|request| respond(request, &requests, &last));
-            let mut server = hyper::server::conn::http1::Builder::new();
-            server.timer(TokioTimer::new()).header_read_timeout(PATIENCE).keep_alive(false).max_buf_size(HEADER);
-            match tokio::time::timeout(PATIENCE, server.serve_connection(TokioIo::new(client), service)).await {
-                Ok(Ok(())) => {}
-                Ok(Err(error)) => debug!(%error, "a scraper went away"),
-                Err(_elapsed) => debug!("a scraper was too slow"),
-            }
-            drop(slot);
-        });
-    }
+    let last = Last::new(FRESH);
+    let bounds = Bounds { clients: SCRAPERS, header_within: PATIENCE, within: PATIENCE };
+    serve_door(listener, bounds, async move |request, _| respond(&request, &requests, &last).await).await
 }
 
-async fn respond(
-    request: http::Request<Incoming>,
-    requests: &mpsc::Sender<Asked>,
-    last: &Last,
-) -> Result<Response<Full<Bytes>>, Infallible> {
-    let answer = |status: StatusCode, text: Bytes| {
-        let mut response = Response::new(Full::from(text));
-        *response.status_mut() = status;
-        response
-    };
+async fn respond(request: &http::Request<Incoming>, requests: &mpsc::Sender<Asked>, last: &Last<Scraped>) -> Answered {
     if request.uri().path() != "/metrics" {
-        return Ok(answer(StatusCode::NOT_FOUND, Bytes::from_static(b"only /metrics is here\n")));
+        return answer(StatusCode::NOT_FOUND, "only /metrics is here\n");
     }
     if !matches!(*request.method(), Method::GET | Method::HEAD) {
-        let mut response = answer(StatusCode::METHOD_NOT_ALLOWED, Bytes::new());
-        response.headers_mut().insert(header::ALLOW, HeaderValue::from_static("GET, HEAD"));
-        return Ok(response);
+        let response = answer(StatusCode::METHOD_NOT_ALLOWED, "");
+        return with(response, header::ALLOW, HeaderValue::from_static("GET, HEAD"));
     }
-    let Some(scraped) = last.or_ask(requests).await else {
-        let why = b"the daemon is starting or stopping\n";
-        return Ok(answer(StatusCode::SERVICE_UNAVAILABLE, Bytes::from_static(why)));
+    let Some(scraped) = last.or_find(scrape(requests)).await else {
+        return answer(StatusCode::SERVICE_UNAVAILABLE, "the daemon is starting or stopping\n");
     };
-    let (text, kind) = if takes_open_metrics(&request) {
+    let (text, kind) = if takes_open_metrics(request) {
         (scraped.open_metrics, "application/openmetrics-text; version=1.0.0; charset=utf-8")
     } else {
         (scraped.plain, "text/plain; version=0.0.4; charset=utf-8")
     };
-    let mut response = answer(StatusCode::OK, text);
-    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
-    Ok(response)
+    with(answer(StatusCode::OK, text), header::CONTENT_TYPE, HeaderValue::from_static(kind))
+}
+
+/// Everything that is counted; `None`: nobody answers.
+async fn scrape(requests: &mpsc::Sender<Asked>) -> Option<Scraped> {
+    let (answer, answered) = oneshot::channel();
+    requests.send(Asked { request: Request::Metrics, answer }).await.ok()?;
+    let Ok(Answer::Ok(serde_json::Value::String(text))) = answered.await else { return None };
+    let plain = plain::from_open_metrics(&text).into();
+    Some(Scraped { open_metrics: text.into(), plain })
 }
 
 /// Prometheus says so; what does not is given the format that everybody reads.
@@ -113,27 +71,6 @@ fn takes_open_metrics(request: &http::Request<Incoming>) -> bool {
     })
 }
 
-impl Last {
-    /// What was scraped last, if that was just now, else what there is to scrape. One asks at a time, and those that wait for it
-    /// get what it got.
-    async fn or_ask(&self, requests: &mpsc::Sender<Asked>) -> Option<Scraped> {
-        let mut last = self.0.lock().await;
-        let begun = Instant::now();
-        if let Some((scraped, until)) = &*last
-            && begun < *until
-        {
-            return Some(scraped.clone());
-        }
-        let (answer, answered) = oneshot::channel();
-        _ = requests.send(Asked { request: Request::Metrics, answer }).await;
-        let Ok(Answer::Ok(serde_json::Value::String(text))) = answered.await else { return None };
-        let plain = plain::from_open_metrics(&text).into();
-        let (scraped, now) = (Scraped { open_metrics: text.into(), plain }, Instant::now());
-        *last = Some((scraped.clone(), now + FRESH.max((now - begun) * PART)));
-        Some(scraped)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -142,6 +79,7 @@ mod tests {
         net::{SocketAddr, TcpStream},
         thread::JoinHandle,
     };
+    use tokio::time::Instant;
 
     const TEXT: &str = "# HELP a A.\n# TYPE a counter\na_total{} 1\n# EOF\n";
 

@@ -24,6 +24,7 @@ pub(super) fn global(typed: Option<&Typed>, cpus: usize, out: &mut Vec<Diagnosti
         exec_checks: typed.exec_checks.or(false),
         exec_user: exec_user(typed, out),
         stats_sockets: stats_sockets(typed, &control_socket, out),
+        stats_pages: Vec::new(), // They are tables of their own.
         control_socket,
         pin_dir: path(&typed.pin_dir, "pin_dir", "/sys/fs/bpf/sluice", out),
         threads: range::number(&typed.threads, "threads", 1_u16..=1024, 0, out).into(),

@@ -58,6 +58,7 @@ fn model(check: Check, addresses: &[SocketAddr]) -> Model {
         exec_user: None,
         control_socket: "unused".into(),
         stats_sockets: Vec::new(),
+        stats_pages: Vec::new(),
         pin_dir: "unused".into(),
         max_connections: None,
         max_memory: None,

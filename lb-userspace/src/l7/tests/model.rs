@@ -21,6 +21,7 @@ pub(crate) fn model(frontends: Vec<Frontend>, backends: Vec<Backend>) -> Model {
         exec_user: None,
         control_socket: "/nowhere".into(),
         stats_sockets: Vec::new(),
+        stats_pages: Vec::new(),
         pin_dir: "/nowhere".into(),
         threads: 2,
         max_connections: None,

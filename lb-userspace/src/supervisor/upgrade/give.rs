@@ -102,6 +102,9 @@ impl Supervisor {
         if let (Some(metrics), Some(address)) = (&self.metrics, self.started.metrics) {
             successor.send(&ToNew::MetricsSocket { address }, &[metrics.as_fd()]).await?;
         }
+        for (address, listener) in self.pages.iter() {
+            successor.send(&ToNew::PageSocket { address }, &[listener]).await?;
+        }
         if let Some(kernel) = &self.kernel {
             let pin_dir = self.started.pin_dir.clone();
             successor.send(&ToNew::Kernel { pin_dir }, &[kernel.lock().as_fd()]).await?;
@@ -190,8 +193,8 @@ impl Supervisor {
         if let Err(error) = told.await {
             warn!(%error, "cannot tell the worker to retire");
         }
-        let Self { mut worker, mut runner, listeners, control, metrics, stats, .. } = self;
-        drop((listeners, control, metrics, stats));
+        let Self { mut worker, mut runner, listeners, control, metrics, stats, pages, .. } = self;
+        drop((listeners, control, metrics, stats, pages));
         runner.stop().await;
         let patience = within.map_or(Duration::MAX, |within| within.saturating_add(STOP_GRACE));
         tokio::select! {

@@ -47,6 +47,8 @@ pub(super) enum ToNew {
     StatsSocket(StatsSocket),
     /// The metrics socket; one descriptor.
     MetricsSocket { address: SocketAddr },
+    /// The socket of a statistics page; one descriptor.
+    PageSocket { address: SocketAddr },
     /// There is a kernel half; descriptor: the lock on its pin directory.
     Kernel { pin_dir: PathBuf },
     /// Where servers are that are known by their names; descriptor: the worker's memory file.

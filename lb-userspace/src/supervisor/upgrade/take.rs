@@ -14,6 +14,7 @@ use crate::{
         open_control,
         runner::Runner,
         spawn,
+        stats_pages::StatsPages,
         stats_sockets::StatsSockets,
         trial,
     },
@@ -49,6 +50,7 @@ pub(in crate::supervisor) struct Inherited {
     control: Option<(PathBuf, UnixListener, Lock)>,
     metrics: Option<(SocketAddr, TcpListener)>,
     stats: Vec<(StatsSocket, UnixListener)>,
+    pages: Vec<(SocketAddr, TcpListener)>,
     kernel: Option<(PathBuf, Lock)>,
     addresses: Option<OwnedFd>,
 }
@@ -143,7 +145,7 @@ impl Supervisor {
         limits::raise_open_files(model);
         let warnings = configuration.warnings.clone() + &limits::report(model) + &preflight::read::report(model).await;
         complain(&warnings);
-        let Inherited { listeners, control, metrics, stats, kernel, addresses } = inherited;
+        let Inherited { listeners, control, metrics, stats, pages, kernel, addresses } = inherited;
         let (listeners, gone) = Listeners::default().with(listeners, model)?;
         let (control, lock, mut new_sockets) = match control {
             Some((path, control, lock)) if path == global.control_socket => (control, lock, NewSockets::default()),
@@ -158,12 +160,14 @@ impl Supervisor {
             (Some((before, metrics)), Some(address)) if before == address => Some(metrics),
             (_, address) => address.map(bind_metrics).transpose()?,
         };
+        let pages = StatsPages::open(global, pages)?;
         let mut runner = Runner::default();
         runner.follow(&[model], global, None).await?;
         let kernel = prepare_kernel(&configuration, kernel, greeting)?;
         let worker = spawn(&options, global)?;
         // The kernel half comes once the old one has let go.
-        let opened = Opened { kernel: None, listeners, control, metrics, stats, worker, runner, addresses, lock };
+        let opened =
+            Opened { kernel: None, listeners, control, metrics, stats, pages, worker, runner, addresses, lock };
         let supervisor = Self::new(options, configuration, greeting.generation + 1, opened);
         Ok((supervisor, Preparation { kernel, report: Report { warnings, gone }, new_sockets }))
     }
@@ -262,6 +266,7 @@ impl Inherited {
                     inherited.control = Some((path, UnixListener::from(next()?), Lock::inherited(next()?)));
                 }
                 ToNew::StatsSocket(socket) => inherited.stats.push((socket, UnixListener::from(next()?))),
+                ToNew::PageSocket { address } => inherited.pages.push((address, TcpListener::from(next()?))),
                 ToNew::MetricsSocket { address } => inherited.metrics = Some((address, TcpListener::from(next()?))),
                 ToNew::Kernel { pin_dir } => inherited.kernel = Some((pin_dir, Lock::inherited(next()?))),
                 ToNew::Addresses => inherited.addresses = Some(next()?),
