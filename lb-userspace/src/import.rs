@@ -26,6 +26,7 @@ mod rule;
 mod server;
 mod servers;
 mod statement;
+mod stats_page;
 mod time;
 mod tls;
 mod trial;
@@ -40,9 +41,6 @@ use difference::Place;
 use output::{Item, Table, Value};
 use statement::{Section, Statement};
 use std::collections::BTreeMap;
-
-/// What there is in place of the statistics page.
-const STATISTICS: &str = "`sluice status` shows the same; metrics = \"127.0.0.1:8404\" in `[global]` is for Prometheus";
 
 /// A file to import.
 #[derive(Clone, Debug, Eq, PartialEq)]

@@ -9,18 +9,18 @@ use super::{
 use std::net::Ipv6Addr;
 
 /// An address of a bind as we write it, and whether it is that of all of IPv6.
-struct Address {
-    typed: String,
+pub(super) struct Address {
+    pub(super) typed: String,
     port: String,
     any_v6: bool,
 }
 
 /// What is wrong with an address.
-type Refused = (&'static str, &'static str);
+pub(super) type Refused = (&'static str, &'static str);
 
 const FORMS: &str = "such as *:80, 192.0.2.10:443 or [::]:8000-8100";
 
-fn address(typed: &str) -> Result<Address, Refused> {
+pub(super) fn address(typed: &str) -> Result<Address, Refused> {
     let plain = typed.strip_prefix("ipv4@").or_else(|| typed.strip_prefix("ipv6@")).unwrap_or(typed);
     if plain.contains('@') || plain.starts_with('/') {
         return Err(("clients come by TCP: not by unix sockets, descriptors or QUIC", FORMS));

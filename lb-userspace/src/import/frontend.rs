@@ -26,7 +26,6 @@ pub(super) struct Front {
     pub(super) handshake: Option<String>,
     /// Addresses of all its binds.
     pub(super) addresses: Vec<String>,
-    statistics: bool,
     /// What the defaults before it have said, for whoever needs a time of them.
     shared_times: Vec<&'static str>,
 }
@@ -127,7 +126,6 @@ impl Front {
             logs: Logs::default(),
             handshake: handshake.as_deref().and_then(super::time::time),
             addresses: Vec::new(),
-            statistics: said.iter().any(|said| said.at.words.first().is_some_and(|word| word == "stats")),
             shared_times: shared_times.collect(),
         }
     }
@@ -267,11 +265,6 @@ impl Import {
             let why =
                 "without `timeout client` HAProxy waits for ever, and warns of it; here clients may be silent for 60s";
             self.differs(Effect::Note, head, why, "timeout_client = \"…\"");
-        }
-        if front.statistics && !front.table.has("default_backend") && !front.table.has("rule") {
-            front.table.refused = true;
-            let why = "all that it serves is HAProxy's statistics page, which there is not";
-            self.differs(Effect::Lost, head, why, super::STATISTICS);
         }
         self.tables.push(front.table);
     }

@@ -6,6 +6,7 @@ use super::{
     frontend::Front,
     output::{Item, Table, Value},
     statement::{Section, Statement},
+    stats_page::is_page,
 };
 use std::collections::BTreeMap;
 
@@ -174,6 +175,9 @@ impl Import {
         if section.head.words.get(2).is_some_and(|word| word != "from") {
             let why = "only its name stands in the line of a section";
             self.differs(Effect::Lost, &section.head, why, "`bind` below it says where it listens");
+        }
+        if is_page(section, &said) {
+            return self.stats_page(section, &said);
         }
         let listens = section.kind() == "listen";
         let mut front = (section.kind() != "backend").then(|| Front::new(section, &said, &self.modes));

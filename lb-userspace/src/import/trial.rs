@@ -38,7 +38,8 @@ impl Import {
 
     /// Without one nothing would be served; an empty one says that it is meant.
     fn have_frontend(&mut self) {
-        if self.tables.iter().any(|table| table.name == "frontend" || table.is("frontend.") && !table.refused) {
+        let serves = |table: &Table| (table.is("frontend.") || table.is("stats_page.")) && !table.refused;
+        if self.tables.iter().any(|table| table.name == "frontend" || serves(table)) {
             return;
         }
         let head = Item { before: vec![String::new(), "# There is no frontend yet.".to_owned()], ..Item::default() };

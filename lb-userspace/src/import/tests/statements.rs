@@ -259,3 +259,36 @@ fn conditions_of_files_are_not_guessed() {
     let found = differing(".if defined(X)\nlisten a\n bind :1\n.endif\nlisten b\n bind :2\n server s 10.0.0.1:1\n");
     assert_eq!(found, [1, 2, 3, 4].map(|line| (line, Effect::Lost)));
 }
+
+#[test]
+fn what_only_shows_statistics_is_a_page_and_what_serves_clients_is_not() {
+    let text = whole(
+        "# For operators.\nlisten admin\n bind 10.0.0.1:1936,127.0.0.1:1936\n mode http\n timeout client 5s\n stats enable # on\n \
+         stats realm Our\\ LB\n stats refresh 5\n stats hide-version\n stats show-node lb1\n stats admin if TRUE\n \
+         stats auth a:b:c\n stats auth d:e\n",
+    );
+    let expected = "# For operators.\n[stats_page.admin]\nbind = [\n  \"10.0.0.1:1936\",\n  \"127.0.0.1:1936\",\n]\n";
+    assert!(text.starts_with(expected), "{text}");
+    has(
+        &text,
+        &[
+            "# on\n",
+            "realm = \"Our LB\"\n",
+            "refresh = \"5s\"\n",
+            "hide_version = true\n",
+            "node = \"lb1\"\n",
+            "admin = true\n",
+            "{ name = \"a\", insecure_password = \"b:c\" },\n  { name = \"d\", insecure_password = \"e\" },",
+            "uri = \"/haproxy?stats\"\n",
+        ],
+    );
+    let lost = |lines: &[usize]| lines.iter().map(|line| (*line, Effect::Lost)).collect::<Vec<_>>();
+    let page = "frontend s\n bind :1\n mode http\n stats enable\n";
+    let rules =
+        " http-request use-service prometheus-exporter if { path /metrics }\n stats scope x\n bind :2 ssl crt /a\n";
+    assert_eq!(differing(&format!("{page}{rules}")), lost(&[5, 6, 7]));
+    assert_eq!(differing(&format!("{page} stats admin if LOCALHOST\n")), [(5, Effect::Changed)]);
+    let serves = format!("{page} default_backend b\nbackend b\n mode http\n server s 10.0.0.1:1\n");
+    assert_eq!(differing(&serves), lost(&[4]));
+    assert!(imported(&serves).text.contains("[frontend.s]"));
+}
