@@ -2,6 +2,7 @@
 
 mod check;
 mod client;
+mod colour;
 mod detach;
 mod events;
 mod explain;
@@ -13,6 +14,7 @@ mod plan;
 mod ready;
 mod ring;
 mod run;
+mod schema;
 mod server;
 mod status;
 mod upgrade;
@@ -21,10 +23,14 @@ use crate::{
     admin::flows::Filter,
     channel::message::Part,
     config::{Diagnostics, Format, units},
+    exit,
     l7::explain::Question,
     servers::{Admin, Weight},
 };
-use clap::{Args, Parser, Subcommand};
+use check::Manner;
+use clap::{Args, Command, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
+#[cfg(test)]
+pub(crate) use manual::visible;
 use std::{
     io::{self, Write},
     net::SocketAddr,
@@ -62,8 +68,11 @@ enum Verb {
         #[command(flatten)]
         config: Config,
         /// One line an error, for editors: file:line:column: message
-        #[arg(long)]
+        #[arg(long, conflicts_with = "json")]
         short: bool,
+        /// Print JSON: what was found, with its places
+        #[arg(long)]
+        json: bool,
         /// Say also what it asks of this machine's network, and how that falls short
         #[arg(long)]
         host: bool,
@@ -71,7 +80,7 @@ enum Verb {
     /// Explain what becomes of a request: every rule that it comes to, what each ACL sees, and which server it goes to
     ///
     /// By the configuration on disk. Servers are taken to stand as the daemon says, if one answers; otherwise all take traffic.
-    /// Nothing is sent to anybody. Exit status: 0: explained, whatever the outcome; 1: it cannot be.
+    /// Nothing is sent to anybody.
     Explain {
         /// Path and query
         #[arg(value_name = "PATH", default_value = "/")]
@@ -107,9 +116,6 @@ enum Verb {
     /// It keeps comments and order, and says HAProxy's defaults where ours differ. What cannot be carried over, what changes, and
     /// what is good to know is named with file and line on standard error; what is left out stands in the result as a comment.
     /// `sluice check` takes the result, as far as the files are there that it names.
-    ///
-    /// Exit status: 0: all of it means the same; 1: there are differences, and the result is written all the same; 2: it could not
-    /// be read or written, or the command line is wrong.
     Import {
         /// Files of HAProxy's, in the order in which it reads them; `-` is standard input
         #[arg(required = true, value_name = "FILE")]
@@ -117,6 +123,9 @@ enum Verb {
         /// Where the configuration is written, a file that is not there yet. Default: standard output
         #[arg(long, short = 'o', value_name = "FILE")]
         output: Option<PathBuf>,
+        /// Print JSON: the differences, and without --output the configuration
+        #[arg(long)]
+        json: bool,
     },
     /// Take up the changed configuration, whole or not at all
     Reload {
@@ -142,9 +151,6 @@ enum Verb {
     ///
     /// It starts with the configuration as it is on disk. If it does not get ready, the running one goes on as before. Connections
     /// that are open stay with the old process, until they end, or for `hard_stop_after`. SIGUSR2 does the same.
-    ///
-    /// Exit status: 0: it has taken over; 1: the running one goes on, and the reason is printed; 4: likewise, and it will never hand
-    /// over to this one, because it is of a version that knows no upgrade, or hands over otherwise: only a restart is left.
     Upgrade {
         /// The new binary: an absolute path. Default: what is now where the running one was started from
         #[arg(long, value_name = "PATH")]
@@ -159,9 +165,6 @@ enum Verb {
     ///
     /// Compares a configuration with the one that runs: keys, files, addresses that are listened on, and what the kernel holds.
     /// What is removed is shown with the flows and connections that it has, and how long it may drain.
-    ///
-    /// Exit status: 0: it could be reloaded; 1: it could not, or the daemon cannot be asked. With --exit-code 2: it could, and
-    /// something would change.
     Plan {
         #[command(flatten)]
         config: Config,
@@ -196,9 +199,6 @@ enum Verb {
     ///
     /// It is, once it has confirmed a configuration, its program runs on its interfaces (for `l4` frontends), and each frontend
     /// has the quorum of its default backend, whose servers have been checked.
-    ///
-    /// Exit status: 0: it is; 1: it is not, and one line says why; 2: the daemon is not there, is stopping or does not answer in
-    /// time, there is no such frontend, or the command line is wrong.
     Ready {
         /// Only this frontend; may be given several times. Default: all
         #[arg(long = "frontend", value_name = "NAME")]
@@ -261,6 +261,10 @@ enum Verb {
         #[command(flatten)]
         pins: Pins,
     },
+    /// Print the JSON schema of the configuration, by which editors complete and check it
+    ///
+    /// Even Better TOML and taplo take it by a line at the top of a file: `#:schema /usr/share/sluice/sluice.schema.json`.
+    Schema,
     /// Write man pages and completions of shells below a directory, for a package
     #[command(hide = true)]
     Manual {
@@ -336,22 +340,33 @@ fn parse_duration(text: &str) -> Result<Duration, String> {
     if duration.is_zero() { Err("longer than nothing".to_owned()) } else { Ok(duration) }
 }
 
+/// What can be typed. The help of each verb ends with its exit statuses.
+fn command() -> Command {
+    let described = |verb: Command| {
+        let statuses = exit::help(verb.get_name());
+        verb.after_help(statuses)
+    };
+    Arguments::command().mut_subcommands(described)
+}
+
 /// Runs what the command line asks for.
 pub fn main() -> ExitCode {
-    let done = match Arguments::parse().verb {
+    let arguments = Arguments::from_arg_matches(&command().get_matches()).unwrap_or_else(|error| error.exit());
+    let done = match arguments.verb {
         Verb::Run { config: Config { config }, single_process, take_over, confirm } => {
             run::run(config, single_process, take_over, confirm)
         }
         Verb::Manual { directory, date } => manual::run(&directory, &date),
         Verb::Worker { uid, gid } => run::worker(uid.zip(gid)),
         Verb::Runner { uid, gid } => run::runner(uid.zip(gid)),
-        Verb::Check { config, short, host } => check::run(&config.config, short, host),
+        Verb::Check { config, short, json, host } => check::run(&config.config, Manner { short, json, host }),
+        Verb::Schema => schema::run(),
         Verb::Explain { target, host, fields, method, from, to, sni, frontend, config, daemon } => {
             let fields = host.map(|host| ("Host".to_owned(), host)).into_iter().chain(fields).collect();
             let question = Question { client: from, destination: to, sni, method, target, fields };
             explain::run(&daemon, &config.config, frontend.as_deref(), &question)
         }
-        Verb::Import { files, output } => Ok(import::run(&files, output.as_deref())),
+        Verb::Import { files, output, json } => Ok(import::run(&files, output.as_deref(), json)),
         Verb::Reload { only, confirm, daemon } => server::reload(&daemon, only, confirm),
         Verb::Confirm { daemon } => server::confirm(&daemon),
         Verb::Plan { config, exit_code, daemon, pins } => plan::run(&daemon, &config.config, &pins.pins, exit_code),
@@ -388,9 +403,8 @@ fn print(text: &str) -> anyhow::Result<()> {
     }
 }
 
-/// Colours only where somebody looks at them.
 fn format_for_people() -> Format {
-    if io::IsTerminal::is_terminal(&io::stderr()) { Format::Colour } else { Format::Full }
+    if colour::is_wanted() { Format::Colour } else { Format::Full }
 }
 
 /// Prints for the operator. Standard error that is closed is no reason to fail.

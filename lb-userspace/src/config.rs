@@ -13,6 +13,8 @@ pub mod error;
 pub mod bundle;
 pub mod file;
 pub mod outline;
+pub mod schema;
+pub mod shape;
 pub mod units;
 
 mod disk;
@@ -23,6 +25,7 @@ mod text;
 mod address;
 mod balance;
 mod read;
+mod knob;
 mod document;
 mod acl;
 mod validate;

@@ -19,4 +19,7 @@ pub mod worker;
 pub mod runner;
 pub mod admin;
 pub mod import;
+pub mod exit;
 pub mod cli;
+#[cfg(test)]
+mod reference;

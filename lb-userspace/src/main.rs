@@ -1,6 +1,6 @@
 //! `sluice`: one binary, daemon and command line.
 //!
-//! Exit codes: 0 done; 1 failed, and standard error says why; 2 the command line was wrong.
+//! How it ends, [`exit`](lb_userspace::exit) says.
 
 use mimalloc::MiMalloc;
 use std::process::ExitCode;

@@ -31,6 +31,7 @@ pub mod upgrade;
 use crate::{
     admin,
     channel::{ToWorker, message::Part},
+    exit::Exit,
     model::{Global, global::CONTROL_SOCKET},
     preflight,
 };
@@ -58,7 +59,7 @@ use std::{
     time::Duration,
 };
 use tracing::{error, info, warn};
-use trial::{Trial, UNCONFIRMED, Unconfirmed};
+use trial::{Trial, Unconfirmed};
 use upgrade::Wanted;
 
 /// How the daemon was asked to run.
@@ -110,7 +111,7 @@ pub fn run(options: Options) -> anyhow::Result<ExitCode> {
         if goes_on && let Err(unconfirmed) = supervisor.work(&mut signals).await {
             complain(&format!("error: {unconfirmed}: everything is undone\n"));
             supervisor.withdraw(&mut signals).await;
-            return Ok(ExitCode::from(UNCONFIRMED));
+            return Ok(Exit::Unconfirmed.into());
         }
         if supervisor.has_successor() {
             supervisor.retire(&mut signals).await;

@@ -9,6 +9,7 @@ mod setup;
 mod ebpf;
 mod check;
 mod tidy;
+mod reference;
 mod kernels;
 mod test;
 mod demo;
@@ -29,6 +30,7 @@ Usage: cargo xtask COMMAND
   build-ebpf   build the kernel object and say with what
   check        formatting, lints, tidy, documentation; as the CI does
   tidy         the rules of this repository that no other tool knows
+  reference    write the reference and the schema in lb-userspace/docs anew; a unit test says when that is due
   test         all tests; --host, --kernel, --network for some of them; the rest goes to the test programs;
                never unasked: --kernels: the kernel tests in Debian's 6.1 and 6.12, emulated;
                --differential: ten million generated packets through host and kernel
@@ -65,6 +67,7 @@ fn dispatch() -> Result<ExitCode> {
         "build-ebpf" => ebpf::build(&places)?,
         "check" => check::check(&places)?,
         "tidy" => tidy::tidy(&places)?,
+        "reference" => reference::write()?,
         "boot" => return kernels::boot(&places, &rest),
         "test" => return test::test(&places, &rest),
         "demo" | "soak" => demo::show(&places, &command, &rest)?,

@@ -20,7 +20,7 @@ struct Tool {
     purpose: &'static str,
 }
 
-const TOOLS: [Tool; 33] = [
+const TOOLS: [Tool; 35] = [
     Tool { program: "cc", package: "gcc libc6-dev", purpose: "build" },
     Tool { program: "ip", package: "iproute2", purpose: "network tests" },
     Tool { program: "ethtool", package: "ethtool", purpose: "network tests" },
@@ -40,6 +40,8 @@ const TOOLS: [Tool; 33] = [
     Tool { program: GRPC, package: "python3-grpcio", purpose: "network tests" },
     Tool { program: PYMYSQL, package: "python3-pymysql", purpose: "network tests" },
     Tool { program: CRYPTOGRAPHY, package: "python3-cryptography", purpose: "network tests" },
+    Tool { program: JSONSCHEMA, package: "python3-jsonschema", purpose: "tests" },
+    Tool { program: "socat", package: "socat", purpose: "network tests" },
     Tool { program: "haproxy", package: "haproxy", purpose: "comparisons" },
     Tool { program: "promtool", package: "prometheus", purpose: "tests" },
     Tool { program: "hatop", package: "hatop", purpose: "network tests" },
@@ -80,6 +82,7 @@ const COMPILER_PACKAGES: [&str; 3] = ["rustc-web", "cargo-web", "rust-web-src"];
 /// Libraries where Debian has them.
 const GRPC: &str = "/usr/lib/python3/dist-packages/grpc/__init__.py";
 const PYMYSQL: &str = "/usr/lib/python3/dist-packages/pymysql/__init__.py";
+const JSONSCHEMA: &str = "/usr/lib/python3/dist-packages/jsonschema/__init__.py";
 const CRYPTOGRAPHY: &str = "/usr/lib/python3/dist-packages/cryptography/__init__.py";
 
 /// What is not here yet.

@@ -15,6 +15,8 @@ mod servers;
 mod tests;
 
 pub use scrape::serve;
+#[cfg(test)]
+pub(crate) use tests::exported;
 
 use super::{kernel::KernelReport, status::Status};
 use crate::{model::MetricNames, servers::totals::CLASSES};

@@ -9,4 +9,6 @@ pub mod words;
 
 pub use crate::model::Level;
 pub use command::Verb;
+#[cfg(test)]
+pub(crate) use help::commands;
 pub(in crate::admin) use session::{LONGEST_LINE, Peer, SILENCE, converse};

@@ -1,8 +1,12 @@
 //! `sluice import`: a configuration of ours from one of HAProxy's.
 
 use super::{complain, print};
-use crate::import::{self, Effect, Source};
+use crate::{
+    exit::Exit,
+    import::{self, Effect, Source},
+};
 use anyhow::Context as _;
+use serde_json::json;
 use std::{
     fs,
     io::{self, Read as _},
@@ -14,24 +18,34 @@ use std::{
 /// More than any configuration has: what is larger is something else.
 const MOST: u64 = 64 << 20;
 
-/// 0: all of it was carried over; 1: there are differences; 2: it could not be read or written.
-pub(super) fn run(files: &[PathBuf], output: Option<&Path>) -> ExitCode {
-    match convert(files, output) {
-        Ok(whole) => ExitCode::from(u8::from(!whole)),
+pub(super) fn run(files: &[PathBuf], output: Option<&Path>, json: bool) -> ExitCode {
+    let exit = match convert(files, output, json) {
+        Ok(true) => Exit::Whole,
+        Ok(false) => Exit::Differs,
         Err(error) => {
             complain(&format!("error: {error:#}"));
-            ExitCode::from(2)
+            Exit::Unwritten
         }
-    }
+    };
+    exit.into()
 }
 
 /// Whether all of it was carried over.
-fn convert(files: &[PathBuf], output: Option<&Path>) -> anyhow::Result<bool> {
+fn convert(files: &[PathBuf], output: Option<&Path>, json: bool) -> anyhow::Result<bool> {
     let sources = files.iter().map(|path| read(path)).collect::<anyhow::Result<Vec<_>>>()?;
     let imported = import::import(&sources);
-    match output {
-        Some(path) => write(path, &imported.text).with_context(|| format!("cannot write {}", path.display()))?,
-        None => print(&imported.text)?,
+    if let Some(path) = output {
+        write(path, &imported.text).with_context(|| format!("cannot write {}", path.display()))?;
+    }
+    if json {
+        let text = output.is_none().then_some(&imported.text);
+        let report =
+            json!({ "whole": imported.is_whole(), "differences": imported.differences, "configuration": text });
+        print(&serde_json::to_string_pretty(&report)?)?;
+        return Ok(imported.is_whole());
+    }
+    if output.is_none() {
+        print(&imported.text)?;
     }
     for difference in &imported.differences {
         complain(&difference.to_string());

@@ -4,10 +4,12 @@
 mod reference;
 
 use super::Arguments;
+use crate::exit;
 use anyhow::Context as _;
 use clap::{Command, CommandFactory as _};
 use clap_complete::Shell;
 use clap_mangen::Man;
+use reference::escape;
 use std::{fs, path::Path, process::ExitCode};
 
 /// The reference configuration, of which sluice.toml(5) is made.
@@ -43,8 +45,6 @@ The control socket.
 .TP
 .I /sys/fs/bpf/sluice
 Maps and links of the half in the kernel.
-.SH EXIT STATUS
-0: done; 1: failed, and standard error says why; 2: the command line was wrong.
 ";
 
 /// Writes `man/` and `completions/` below a directory. `date` is that of the pages.
@@ -64,7 +64,7 @@ pub(super) fn run(directory: &Path, date: &str) -> anyhow::Result<ExitCode> {
 }
 
 /// The command line without the verbs that are not for people.
-fn visible() -> Command {
+pub(crate) fn visible() -> Command {
     let all = Arguments::command();
     let verbs: Vec<_> = all.get_subcommands().filter(|verb| !verb.is_hide_set()).cloned().collect();
     let command = Command::new("sluice").version(env!("CARGO_PKG_VERSION")).disable_help_subcommand(true);
@@ -75,11 +75,13 @@ fn all_pages(date: &str) -> anyhow::Result<Vec<(String, String)>> {
     let mut command = visible();
     command.build();
     let names: Vec<_> = command.get_subcommands().map(|verb| format!("sluice-{}", verb.get_name())).collect();
-    let mut pages = vec![("sluice.8".to_owned(), page(command.clone(), date, &format!("{MORE}{}", see(&names)))?)];
+    let mut pages =
+        vec![("sluice.8".to_owned(), page(command.clone(), date, &format!("{MORE}{}{}", statuses(""), see(&names)))?)];
     for verb in command.get_subcommands() {
         let name = format!("sluice-{}", verb.get_name());
         let verb = verb.clone().version(env!("CARGO_PKG_VERSION")).display_name(&name);
-        pages.push((format!("{name}.8"), page(verb, date, &see(&["sluice".to_owned()]))?));
+        let more = statuses(verb.get_name()) + &see(&["sluice".to_owned()]);
+        pages.push((format!("{name}.8"), page(verb, date, &more)?));
     }
     pages.push(("sluice.toml.5".to_owned(), reference::page(REFERENCE, date)));
     Ok(pages)
@@ -106,6 +108,13 @@ fn source() -> String {
     format!("sluice {}", env!("CARGO_PKG_VERSION"))
 }
 
+/// The exit statuses of a verb; of none: of all that say nothing else.
+fn statuses(verb: &str) -> String {
+    let lines: Vec<_> =
+        exit::of(verb).map(|(code, meaning)| format!(".TP\n.B {code}\n{}\n", escape(&meaning))).collect();
+    format!(".SH EXIT STATUS\n{}", lines.concat())
+}
+
 fn see(verbs: &[String]) -> String {
     let pages: Vec<_> = verbs.iter().map(|name| format!(".BR {name} (8),\n")).collect();
     format!(".SH SEE ALSO\n{}.BR sluice.toml (5)\n", pages.concat())
@@ -123,6 +132,7 @@ mod tests {
             let name = format!("sluice-{}.8", verb.get_name());
             let page = pages.iter().find(|(page, _)| *page == name);
             assert_eq!(page.is_some(), !verb.is_hide_set(), "{name}");
+            assert!(page.is_none_or(|(_, page)| page.contains(".SH EXIT STATUS\n.TP\n.B 0\n")), "{name}");
             let options = verb.get_arguments().filter(|argument| page.is_some() && !argument.is_hide_set());
             for option in options.filter_map(clap::Arg::get_long) {
                 assert!(page.unwrap().1.contains(&option.replace('-', "\\-")), "{name} does not say --{option}");

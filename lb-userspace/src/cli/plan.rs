@@ -12,6 +12,7 @@ use crate::{
         outline::{Outline, outline},
     },
     dataplane::{maps::KernelMaps, writer::MapWriter},
+    exit::Exit,
     model::{Model, Server},
     plan::preview::{Preview, RingChange, preview},
     servers::Registry,
@@ -34,7 +35,7 @@ pub(super) fn run(daemon: &Daemon, config: &Path, pins: &Path, exit_code: bool) 
     complain(unread.as_deref().unwrap_or_default());
     let plan = plan((&old, &status), (&outline(&bundle, &old.salt), &model), kernel);
     print(&if daemon.json { serde_json::to_string_pretty(&plan)? } else { render(&plan) })?;
-    Ok(if exit_code && plan.changes { ExitCode::from(2) } else { ExitCode::SUCCESS })
+    Ok(if exit_code && plan.changes { Exit::WouldChange } else { Exit::Possible }.into())
 }
 
 /// Servers that are known by their names are where the daemon has found them.

@@ -1,5 +1,6 @@
 //! `sluice run`, and the worker and the runner that it starts.
 
+use super::colour;
 use crate::{
     events,
     l7::memory::Gauge,
@@ -63,7 +64,7 @@ fn without_rights(identity: Option<(u32, u32)>, process: &'static str) -> io::Re
 /// `process`: who we are.
 fn start_log(process: &'static str) {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_unset| EnvFilter::new("info"));
-    let colour = io::IsTerminal::is_terminal(&io::stderr());
+    let colour = colour::is_wanted();
     let log = tracing_subscriber::fmt::layer().with_writer(io::stderr).with_ansi(colour).with_target(false);
     tracing_subscriber::registry()
         .with(log.with_filter(filter))

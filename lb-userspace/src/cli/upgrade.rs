@@ -4,11 +4,9 @@ use super::{Daemon, client::ask, complain, print};
 use crate::{
     admin::protocol::{NO_REQUEST, Request},
     channel::message::UpgradeReport,
+    exit::Exit,
 };
 use std::{path::PathBuf, process::ExitCode};
-
-/// Exit status where only a restart is left.
-const NEVER: u8 = 4;
 
 pub(super) fn run(daemon: &Daemon, binary: Option<PathBuf>, drop_flows: bool) -> anyhow::Result<ExitCode> {
     let report = match ask(&daemon.socket, &Request::Upgrade { binary, drop_flows }) {
@@ -25,7 +23,7 @@ pub(super) fn run(daemon: &Daemon, binary: Option<PathBuf>, drop_flows: bool) ->
         complain(&report.report);
         print(if report.done { "upgraded" } else { "not upgraded: the running daemon goes on" })?;
     }
-    Ok(exit_code(&report))
+    Ok(exit(&report).into())
 }
 
 /// Whether that is what a daemon of an older version says to the request.
@@ -33,11 +31,11 @@ fn knows_no_upgrade(error: &anyhow::Error) -> bool {
     error.to_string().starts_with(NO_REQUEST)
 }
 
-fn exit_code(report: &UpgradeReport) -> ExitCode {
+fn exit(report: &UpgradeReport) -> Exit {
     match report {
-        UpgradeReport { done: true, .. } => ExitCode::SUCCESS,
-        UpgradeReport { never: true, .. } => ExitCode::from(NEVER),
-        UpgradeReport { .. } => ExitCode::FAILURE,
+        UpgradeReport { done: true, .. } => Exit::HandedOver,
+        UpgradeReport { never: true, .. } => Exit::Never,
+        UpgradeReport { .. } => Exit::GoesOn,
     }
 }
 
@@ -50,9 +48,9 @@ mod tests {
     fn only_a_version_that_cannot_hand_over_has_a_status_of_its_own() {
         assert!(knows_no_upgrade(&anyhow!("{NO_REQUEST}: unknown variant `upgrade`")));
         assert!(!knows_no_upgrade(&anyhow!("no daemon is running")));
-        let code = |text: &str| exit_code(&serde_json::from_str(text).expect("a report"));
-        assert_eq!(code(r#"{"done": true, "report": ""}"#), ExitCode::SUCCESS);
-        assert_eq!(code(r#"{"done": false, "report": ""}"#), ExitCode::FAILURE);
-        assert_eq!(code(r#"{"done": false, "report": "", "never": true}"#), ExitCode::from(NEVER));
+        let code = |text: &str| exit(&serde_json::from_str(text).expect("a report"));
+        assert_eq!(code(r#"{"done": true, "report": ""}"#), Exit::HandedOver);
+        assert_eq!(code(r#"{"done": false, "report": ""}"#), Exit::GoesOn);
+        assert_eq!(code(r#"{"done": false, "report": "", "never": true}"#), Exit::Never);
     }
 }

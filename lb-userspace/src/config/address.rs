@@ -3,6 +3,7 @@
 use super::{
     error::Diagnostic,
     read::{FromToml, Reader},
+    shape::Shape,
     text::Text,
 };
 use crate::model::{Ports, host_name};
@@ -22,6 +23,10 @@ pub(crate) struct BindAddress {
 }
 
 impl FromToml for BindAddress {
+    fn shape() -> Shape {
+        Shape::text("address:port", ".+:([0-9]+(-[0-9]+)?|[*])")
+    }
+
     fn from_toml(value: &Spanned<DeValue<'_>>, reader: &mut Reader<'_>) -> Option<Self> {
         read(value, reader, BIND_FORMS, |text, ip, port| {
             let typed = port.ok_or_else(|| without_port(text, BIND_FORMS))?;
@@ -43,6 +48,10 @@ impl fmt::Display for BindAddress {
 
 /// One address and one port.
 impl FromToml for SocketAddr {
+    fn shape() -> Shape {
+        Shape::text("address:port", ".+:[0-9]+")
+    }
+
     fn from_toml(value: &Spanned<DeValue<'_>>, reader: &mut Reader<'_>) -> Option<Self> {
         read(value, reader, SOCKET_FORMS, |text, ip, port| {
             let typed = port.ok_or_else(|| without_port(text, SOCKET_FORMS))?;
@@ -53,6 +62,10 @@ impl FromToml for SocketAddr {
 
 /// The address of one machine, without a port.
 impl FromToml for IpAddr {
+    fn shape() -> Shape {
+        Shape::text("an IP address", "[0-9A-Fa-f:.]+|\\[[0-9A-Fa-f:.]+\\]")
+    }
+
     fn from_toml(value: &Spanned<DeValue<'_>>, reader: &mut Reader<'_>) -> Option<Self> {
         read(value, reader, IP_FORMS, |text, ip, port| {
             if port.is_some() {
@@ -98,6 +111,10 @@ impl ServerAddress {
 }
 
 impl FromToml for ServerAddress {
+    fn shape() -> Shape {
+        Shape::text("address or host name, with or without :port", ".+")
+    }
+
     fn from_toml(value: &Spanned<DeValue<'_>>, reader: &mut Reader<'_>) -> Option<Self> {
         let text = Text::from_toml(value, reader)?;
         server(&text).map_err(|error| reader.error(error)).ok()

@@ -3,6 +3,7 @@
 use super::{
     error::Diagnostic,
     read::{FromToml, Reader},
+    shape::Shape,
     suggest::{did_you_mean, listed},
     text::Text,
 };
@@ -102,6 +103,10 @@ impl<'a> Line<'a> {
 }
 
 impl FromToml for Balancing {
+    fn shape() -> Shape {
+        Shape::text("a way to balance", &format!("({})([( ].*)?", WAYS.join("|")))
+    }
+
     fn from_toml(value: &Spanned<DeValue<'_>>, reader: &mut Reader<'_>) -> Option<Self> {
         let text = Text::from_toml(value, reader)?;
         parse(&mut Line::new(&text)).map_err(|error| reader.error(error)).ok()
@@ -215,6 +220,11 @@ fn uri(line: &mut Line<'_>) -> Result<Uri, Diagnostic> {
 }
 
 impl FromToml for HashType {
+    fn shape() -> Shape {
+        let functions = FUNCTIONS.map(|(name, _)| name).join("|");
+        Shape::text("a hash type", &format!("(map-based|consistent)( +({functions})( +avalanche)?)?"))
+    }
+
     fn from_toml(value: &Spanned<DeValue<'_>>, reader: &mut Reader<'_>) -> Option<Self> {
         let text = Text::from_toml(value, reader)?;
         hash_type(&mut Line::new(&text)).map_err(|error| reader.error(error)).ok()

@@ -56,6 +56,17 @@ pub enum Format {
     Short,
 }
 
+impl Severity {
+    /// In a word.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Error => "error",
+            Self::Warning => "warning",
+            Self::Note => "note",
+        }
+    }
+}
+
 impl Diagnostic {
     pub(crate) fn error(span: Span, message: impl Into<String>) -> Self {
         Self::new(Severity::Error, span, message.into())
@@ -156,11 +167,7 @@ impl Diagnostics {
 
     fn line(&self, diagnostic: &Diagnostic) -> String {
         let message = shown(&diagnostic.message);
-        let severity = match diagnostic.severity {
-            Severity::Error => "error",
-            Severity::Warning => "warning",
-            Severity::Note => "note",
-        };
+        let severity = diagnostic.severity.word();
         match self.place(diagnostic) {
             Some((path, Position { line, column })) => {
                 format!("{path}:{line}:{column}: {severity}: {message}")

@@ -30,11 +30,9 @@ pub(crate) use check::{
 pub(crate) use cookie::Cookie;
 pub(crate) use event_log::{EventLog, EventLogForm};
 pub(crate) use frontend::Frontend;
-pub(crate) use log::{
-    Capture, CaptureForm, Facility, FramingWord, Level, Log, LogForm, LogSkip, UniqueId, UniqueIdForm,
-};
+pub(crate) use log::{Capture, CaptureForm, Facility, FramingWord, Level, Log, LogForm, LogSkip, UniqueIdForm};
 pub(crate) use resolvers::Resolvers;
-pub(crate) use rule::{Auth, NameValue, Redirect, Replace, ReplacePath, Return, Rule, User, Userlist};
+pub(crate) use rule::{Auth, NameValue, Redirect, Replace, Return, Rule, User, Userlist};
 pub(crate) use size::Size;
 pub(crate) use stats_page::StatsPage;
 pub(crate) use stats_socket::{StatsSocket, StatsSocketForm};
@@ -43,7 +41,8 @@ pub(crate) use words::{Marked, MarkedUp, Mode, ResolveOpts, RetryWord, ServerVer
 
 use super::{
     error::Diagnostic,
-    read::{Knob, KnobDoc, Named, OneOrMany, Table, table},
+    read::{Knob, Named, OneOrMany, Table, table},
+    shape::TableShape,
     text::Text,
 };
 use crate::model::{MetricNames, OnStop};
@@ -173,56 +172,10 @@ table! {
     }
 }
 
-/// Every table with its keys, for the reference.
-pub const TABLES: &[(&str, &[KnobDoc])] = &[
-    ("global", Global::KNOBS),
-    ("global.event_log", EventLog::KNOBS),
-    ("global.stats_socket", StatsSocket::KNOBS),
-    ("defaults", Defaults::KNOBS),
-    ("resolvers", Resolvers::KNOBS),
-    ("frontend.NAME", Frontend::KNOBS),
-    ("frontend.NAME.bind", Bind::KNOBS),
-    ("frontend.NAME.bind.tls", Tls::KNOBS),
-    ("frontend.NAME.rule", Rule::KNOBS),
-    ("frontend.NAME.log", Log::KNOBS),
-    ("frontend.NAME.capture_request", Capture::KNOBS),
-    ("frontend.NAME.unique_id", UniqueId::KNOBS),
-    ("frontend.NAME.rule.return", Return::KNOBS),
-    ("frontend.NAME.rule.redirect", Redirect::KNOBS),
-    ("frontend.NAME.rule.set_header", NameValue::KNOBS),
-    ("frontend.NAME.rule.replace_header", Replace::KNOBS),
-    ("frontend.NAME.rule.replace_path", ReplacePath::KNOBS),
-    ("frontend.NAME.rule.auth", Auth::KNOBS),
-    ("backend.NAME.rule", Rule::KNOBS),
-    ("userlist.NAME", Userlist::KNOBS),
-    ("userlist.NAME.user", User::KNOBS),
-    ("stats_page.NAME", StatsPage::KNOBS),
-    ("stats_page.NAME.user", User::KNOBS),
-    ("backend.NAME", Backend::KNOBS),
-    ("backend.NAME.tls", ServerTls::KNOBS),
-    ("backend.NAME.check", CheckKeys::KNOBS),
-    ("backend.NAME.check, http", HttpKeys::KNOBS),
-    ("backend.NAME.check.steps, http", HttpStepKeys::KNOBS),
-    ("backend.NAME.check.expect, http", ExpectKeys::KNOBS),
-    ("backend.NAME.check.expect.hdr, http", ExpectHeader::KNOBS),
-    ("backend.NAME.check, grpc", GrpcKeys::KNOBS),
-    ("backend.NAME.check, redis", RedisKeys::KNOBS),
-    ("backend.NAME.check, mysql", MysqlKeys::KNOBS),
-    ("backend.NAME.check, pgsql", PgsqlKeys::KNOBS),
-    ("backend.NAME.check, script", ScriptKeys::KNOBS),
-    ("backend.NAME.check.steps", StepKeys::KNOBS),
-    ("backend.NAME.check.steps.connect", ConnectKeys::KNOBS),
-    ("backend.NAME.check, tls", TlsKeys::KNOBS),
-    ("backend.NAME.check, smtp", SmtpKeys::KNOBS),
-    ("backend.NAME.check, ftp", FtpKeys::KNOBS),
-    ("backend.NAME.check, ldap", LdapKeys::KNOBS),
-    ("backend.NAME.check, udp", UdpKeys::KNOBS),
-    ("backend.NAME.check, dns", DnsKeys::KNOBS),
-    ("backend.NAME.check, exec", ExecKeys::KNOBS),
-    ("backend.NAME.cookie", Cookie::KNOBS),
-    ("backend.NAME.server", Server::KNOBS),
-    ("backend.NAME.server.tls", ServerTls::KNOBS),
-];
+/// What a file may have, as a whole: for editors and for the reference.
+pub fn layout() -> TableShape {
+    File::layout()
+}
 
 impl File {
     /// Takes what another file says. `[global]`, `[defaults]` and `[resolvers]` may be spread over files key by key; two

@@ -6,6 +6,7 @@
 
 use super::{
     error::Diagnostic,
+    shape::{Shape, TableShape},
     source::{At, Span},
     suggest::{did_you_mean, listed},
     text::Text,
@@ -71,6 +72,9 @@ impl<T> Knob<T> {
 
 /// What can be read from a TOML value. `None`: it could not, and that has been reported.
 pub(crate) trait FromToml: Sized {
+    /// What it is read from.
+    fn shape() -> Shape;
+
     fn from_toml(value: &Spanned<DeValue<'_>>, reader: &mut Reader<'_>) -> Option<Self>;
 }
 
@@ -183,6 +187,9 @@ pub(crate) trait Table: Sized {
     /// All its keys.
     const KNOBS: &'static [KnobDoc];
 
+    /// The same with what each may hold.
+    fn layout() -> TableShape;
+
     /// Takes its keys out of a table, whatever else is there.
     fn read(table: &DeTable<'_>, reader: &mut Reader<'_>) -> Self;
 
@@ -193,8 +200,8 @@ pub(crate) trait Table: Sized {
 /// Declares a table of the configuration. Every key is optional to read, because a missing one is a question for
 /// `validate`, which knows whether it matters.
 macro_rules! table {
-    ($(#[$meta:meta])* struct $name:ident, $what:literal { $($(#[doc = $doc:literal])+ $field:ident: $type:ty,)* }) => {
-        $(#[$meta])*
+    ($(#[doc = $about:literal])* struct $name:ident, $what:literal { $($(#[doc = $doc:literal])+ $field:ident: $type:ty,)* }) => {
+        $(#[doc = $about])*
         #[derive(Clone, Debug, Default)]
         pub(crate) struct $name {
             $($(#[doc = $doc])+ pub(crate) $field: $crate::config::read::Knob<$type>,)*
@@ -208,6 +215,12 @@ macro_rules! table {
                 },)*
             ];
 
+            fn layout() -> $crate::config::shape::TableShape {
+                let shapes: &[fn() -> $crate::config::shape::Shape] =
+                    &[$(<$type as $crate::config::read::FromToml>::shape),*];
+                $crate::config::shape::TableShape::new(stringify!($name), concat!($($about, "\n"),*), Self::KNOBS, shapes)
+            }
+
             fn read(table: &toml::de::DeTable<'_>, reader: &mut $crate::config::read::Reader<'_>) -> Self {
                 Self { $($field: reader.knob(table, $crate::config::read::plain(stringify!($field))),)* }
             }
@@ -218,6 +231,10 @@ macro_rules! table {
         }
 
         impl $crate::config::read::FromToml for $name {
+            fn shape() -> $crate::config::shape::Shape {
+                $crate::config::shape::Shape::Table(<Self as $crate::config::read::Table>::layout())
+            }
+
             fn from_toml(
                 value: &toml::Spanned<toml::de::DeValue<'_>>,
                 reader: &mut $crate::config::read::Reader<'_>,
@@ -250,6 +267,10 @@ pub(crate) trait Word: Copy + 'static {
 }
 
 impl<W: Word> FromToml for W {
+    fn shape() -> Shape {
+        Shape::Words(W::WORDS.iter().map(|(word, _)| *word).collect())
+    }
+
     fn from_toml(value: &Spanned<DeValue<'_>>, reader: &mut Reader<'_>) -> Option<Self> {
         let text = Text::from_toml(value, reader)?;
         let found = Self::WORDS.iter().find(|(name, _)| *name == text.value);
@@ -269,6 +290,10 @@ impl<W: Word> FromToml for W {
 }
 
 impl FromToml for bool {
+    fn shape() -> Shape {
+        Shape::Bool
+    }
+
     fn from_toml(value: &Spanned<DeValue<'_>>, reader: &mut Reader<'_>) -> Option<Self> {
         let found = value.get_ref().as_bool();
         if found.is_none() {
@@ -280,6 +305,10 @@ impl FromToml for bool {
 
 /// A whole number. Its range is a question for `validate`.
 impl FromToml for i64 {
+    fn shape() -> Shape {
+        Shape::Integer
+    }
+
     fn from_toml(value: &Spanned<DeValue<'_>>, reader: &mut Reader<'_>) -> Option<Self> {
         let Some(integer) = value.get_ref().as_integer() else {
             reader.expected("an integer", value);
@@ -291,6 +320,10 @@ impl FromToml for i64 {
 }
 
 impl FromToml for Duration {
+    fn shape() -> Shape {
+        Shape::text("a duration", "[0-9]+(us|ms|s|m|h|d)")
+    }
+
     fn from_toml(value: &Spanned<DeValue<'_>>, reader: &mut Reader<'_>) -> Option<Self> {
         let span = reader.span(value);
         if let Some(number) = value.get_ref().as_integer() {
@@ -316,6 +349,10 @@ impl FromToml for Duration {
 pub(crate) struct OneOrMany<T>(pub(crate) Vec<At<T>>);
 
 impl<T: FromToml> FromToml for OneOrMany<T> {
+    fn shape() -> Shape {
+        Shape::OneOrMany(Box::new(T::shape()))
+    }
+
     fn from_toml(value: &Spanned<DeValue<'_>>, reader: &mut Reader<'_>) -> Option<Self> {
         let one = std::slice::from_ref(value);
         let all = value.get_ref().as_array().map_or(one, |array| array);
@@ -327,6 +364,10 @@ impl<T: FromToml> FromToml for OneOrMany<T> {
 
 /// An array of tables.
 impl<T: FromToml> FromToml for Vec<At<T>> {
+    fn shape() -> Shape {
+        Shape::Many(Box::new(T::shape()))
+    }
+
     fn from_toml(value: &Spanned<DeValue<'_>>, reader: &mut Reader<'_>) -> Option<Self> {
         let Some(array) = value.get_ref().as_array() else {
             reader.expected("an array of tables, each under its own `[[…]]`", value);
@@ -352,6 +393,10 @@ impl<T> Default for Named<T> {
 }
 
 impl<T: FromToml> FromToml for Named<T> {
+    fn shape() -> Shape {
+        Shape::Named(Box::new(T::shape()))
+    }
+
     fn from_toml(value: &Spanned<DeValue<'_>>, reader: &mut Reader<'_>) -> Option<Self> {
         let table = reader.table("a table", value)?;
         let read = table.iter().filter_map(|(key, value)| {

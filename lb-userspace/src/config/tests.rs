@@ -20,6 +20,7 @@ mod logs;
 mod model;
 mod quorums;
 mod rules;
+mod schema;
 mod stats_pages;
 mod stats_sockets;
 mod syntax;

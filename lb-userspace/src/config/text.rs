@@ -3,6 +3,7 @@
 use super::{
     error::Diagnostic,
     read::{FromToml, Reader},
+    shape::Shape,
     source::Span,
 };
 use crate::model::Secret;
@@ -41,6 +42,10 @@ impl fmt::Display for Text {
 }
 
 impl FromToml for Text {
+    fn shape() -> Shape {
+        Shape::Text { what: "text", form: None }
+    }
+
     fn from_toml(value: &Spanned<DeValue<'_>>, reader: &mut Reader<'_>) -> Option<Self> {
         let typed = reader.string("a string", value)?;
         let span = reader.span(value);

@@ -1,5 +1,6 @@
 //! What an imported configuration does otherwise than the one that it is made of.
 
+use serde::Serialize;
 use std::fmt;
 
 /// Where a statement stands: the number of its file, and of its line, from 1.
@@ -10,7 +11,8 @@ pub(super) struct Place {
 }
 
 /// What became of a statement.
-#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd, Serialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Effect {
     /// It is not carried over; it stands in the result as a comment.
     Lost,
@@ -21,7 +23,7 @@ pub enum Effect {
 }
 
 /// One difference.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Eq, PartialEq, Serialize)]
 pub struct Difference {
     /// The file, as it was named.
     pub file: String,

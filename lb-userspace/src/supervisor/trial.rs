@@ -22,8 +22,6 @@ use std::{
 use tokio::time::{Instant, sleep_until};
 use tracing::{error, info, warn};
 
-/// Exit status of a daemon whose start was not confirmed: it must not be started again by itself.
-pub const UNCONFIRMED: u8 = 3;
 /// From one attempt to go back to the next, if one fails.
 const AGAIN: Duration = Duration::from_secs(5);
 

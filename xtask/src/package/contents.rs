@@ -14,6 +14,7 @@ use crate::run::run_aside;
 /// Where what is written by hand lies.
 const SOURCES: &str = "lb-userspace/package";
 const EXAMPLES: &str = "lb-userspace/examples";
+const DOCS: &str = "lb-userspace/docs";
 
 /// Files of [`SOURCES`] and where they go.
 const FILES: [(&str, &str); 7] = [
@@ -115,6 +116,9 @@ impl Tree {
         self.copy(Path::new("CHANGELOG.md"), &format!("{doc}/NEWS.md"))?;
         gzip(&self.path(&format!("{doc}/NEWS.md"))?)?;
         self.copy(Path::new("README.md"), &format!("{doc}/README.md"))?;
+        self.copy(&Path::new(DOCS).join("sluice.schema.json"), "usr/share/sluice/sluice.schema.json")?;
+        copy_below(Path::new(DOCS), &self.root.join(doc).join("docs"))?;
+        fs::remove_file(self.root.join(doc).join("docs/sluice.schema.json"))?;
         copy_below(Path::new(EXAMPLES), &self.root.join(doc).join("examples"))
     }
 

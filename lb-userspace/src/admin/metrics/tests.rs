@@ -2,6 +2,8 @@
 
 mod whole;
 
+pub(crate) use whole::exported;
+
 use super::*;
 use crate::admin::{
     kernel::{CountedReport, CountersReport, ServerReport},

@@ -52,6 +52,17 @@ fn lines(title: &str, some: Option<Vec<&Entry>>) -> String {
     text
 }
 
+/// Each command: its usage, what it does, and who may say it.
+#[cfg(test)]
+pub(crate) fn commands() -> Vec<(String, String, super::Level)> {
+    let row = |entry: &Entry| {
+        let line = entry.line();
+        let (usage, about) = line.split_once(": ").unwrap();
+        (usage.trim().to_owned(), about.trim().to_owned(), entry.verb.level(&[]))
+    };
+    TABLE.iter().map(row).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -159,7 +159,7 @@ fn after_heading(text: &str) -> bool {
 }
 
 /// As roff wants text: no line is a request, and quotes, hyphens and backslashes are what they look like.
-fn escape(text: &str) -> String {
+pub(super) fn escape(text: &str) -> String {
     let text = text.replace('\\', "\\e").replace('-', "\\-").replace('"', "\\(dq");
     if text.starts_with(['.', '\'']) { format!("\\&{text}") } else { text }
 }

@@ -3,6 +3,7 @@
 use crate::config::{
     error::Diagnostic,
     read::{FromToml, Reader},
+    shape::Shape,
     text::Text,
 };
 use toml::{Spanned, de::DeValue};
@@ -27,6 +28,10 @@ impl Amount {
 }
 
 impl FromToml for Amount {
+    fn shape() -> Shape {
+        Shape::Either(vec![Shape::Integer, Shape::text("a percentage", "(100|[0-9]{1,2})%")])
+    }
+
     fn from_toml(value: &Spanned<DeValue<'_>>, reader: &mut Reader<'_>) -> Option<Self> {
         if value.get_ref().as_str().is_none() {
             if value.get_ref().as_integer().is_some() {

@@ -5,6 +5,7 @@ use crate::config::{
     address::BindAddress,
     error::Diagnostic,
     read::{FromToml, Knob, OneOrMany, Reader, table},
+    shape::Shape,
     source::At,
     text::Text,
 };
@@ -37,6 +38,10 @@ table! {
 pub(crate) struct BindForm(pub(crate) Bind);
 
 impl FromToml for BindForm {
+    fn shape() -> Shape {
+        Shape::Either(vec![BindAddress::shape(), Bind::shape()])
+    }
+
     fn from_toml(value: &Spanned<DeValue<'_>>, reader: &mut Reader<'_>) -> Option<Self> {
         if value.get_ref().is_table() {
             return Bind::from_toml(value, reader).map(Self);
@@ -51,6 +56,10 @@ impl FromToml for BindForm {
 pub(crate) struct Network(pub(crate) IpNet);
 
 impl FromToml for Network {
+    fn shape() -> Shape {
+        Shape::text("an address or a network", "[0-9A-Fa-f:.]+(/[0-9]+)?")
+    }
+
     fn from_toml(value: &Spanned<DeValue<'_>>, reader: &mut Reader<'_>) -> Option<Self> {
         let text = Text::from_toml(value, reader)?;
         let address = text.value.parse::<IpAddr>().ok().map(IpNet::from);

@@ -31,6 +31,7 @@ use crate::{
     config::{
         error::Diagnostic,
         read::{FromToml, Knob, KnobDoc, OneOrMany, Reader, Table, Word, table},
+        shape::{Key, Shape, TableShape},
         suggest::listed,
     },
     model::{
@@ -211,23 +212,31 @@ impl CheckType {
         Self::WORDS.iter().find(|(_, known)| *known == self).map_or("", |(word, _)| word)
     }
 
-    fn knobs(self) -> &'static [KnobDoc] {
-        match self {
-            Self::Tcp | Self::Ssh => &[],
-            Self::Http => HttpKeys::KNOBS,
-            Self::Grpc => GrpcKeys::KNOBS,
-            Self::Redis => RedisKeys::KNOBS,
-            Self::Script => ScriptKeys::KNOBS,
-            Self::Tls => TlsKeys::KNOBS,
-            Self::Smtp => SmtpKeys::KNOBS,
-            Self::Ftp => FtpKeys::KNOBS,
-            Self::Ldap => LdapKeys::KNOBS,
-            Self::Udp => UdpKeys::KNOBS,
-            Self::Dns => DnsKeys::KNOBS,
-            Self::Mysql => MysqlKeys::KNOBS,
-            Self::Pgsql => PgsqlKeys::KNOBS,
-            Self::Exec => ExecKeys::KNOBS,
+    /// Its own keys, and what each may hold.
+    fn own(self) -> (&'static [KnobDoc], fn() -> Vec<Key>) {
+        fn of<T: Table>() -> (&'static [KnobDoc], fn() -> Vec<Key>) {
+            (T::KNOBS, || T::layout().keys)
         }
+        match self {
+            Self::Tcp | Self::Ssh => (&[], Vec::new),
+            Self::Http => of::<HttpKeys>(),
+            Self::Grpc => of::<GrpcKeys>(),
+            Self::Redis => of::<RedisKeys>(),
+            Self::Script => of::<ScriptKeys>(),
+            Self::Tls => of::<TlsKeys>(),
+            Self::Smtp => of::<SmtpKeys>(),
+            Self::Ftp => of::<FtpKeys>(),
+            Self::Ldap => of::<LdapKeys>(),
+            Self::Udp => of::<UdpKeys>(),
+            Self::Dns => of::<DnsKeys>(),
+            Self::Mysql => of::<MysqlKeys>(),
+            Self::Pgsql => of::<PgsqlKeys>(),
+            Self::Exec => of::<ExecKeys>(),
+        }
+    }
+
+    fn knobs(self) -> &'static [KnobDoc] {
+        self.own().0
     }
 }
 
@@ -246,6 +255,11 @@ fn refuse_unknown(table: &DeTable<'_>, r#type: CheckType, reader: &mut Reader<'_
 }
 
 impl FromToml for Check {
+    fn shape() -> Shape {
+        let kinds = CheckType::WORDS.iter().map(|(word, r#type)| (*word, (r#type.own().1)())).collect();
+        Shape::Table(TableShape { name: "Check", kinds, ..CheckKeys::layout() })
+    }
+
     fn from_toml(value: &Spanned<DeValue<'_>>, reader: &mut Reader<'_>) -> Option<Self> {
         let table = reader.table("a table (a check)", value)?;
         let keys = CheckKeys::read(table, reader);

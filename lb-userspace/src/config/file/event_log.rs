@@ -4,6 +4,7 @@ use super::log::{Facility, FramingWord, Level, table_or_text};
 use crate::{
     config::{
         read::{FromToml, Reader, Word, table},
+        shape::Shape,
         text::Text,
     },
     model::log::EventFormat,
@@ -37,6 +38,10 @@ table! {
 pub(crate) struct EventLogForm(pub(crate) EventLog);
 
 impl FromToml for EventLogForm {
+    fn shape() -> Shape {
+        Shape::Either(vec![Text::shape(), EventLog::shape()])
+    }
+
     fn from_toml(value: &Spanned<DeValue<'_>>, reader: &mut Reader<'_>) -> Option<Self> {
         table_or_text(value, reader, |to| EventLog { to, ..EventLog::default() }).map(Self)
     }

@@ -58,7 +58,7 @@ table! {
         capture_request: OneOrMany<CaptureForm>,
         /// The same of responses (%hs, %hsl). HAProxy's `capture response header`. `http` only. Default: none.
         capture_response: OneOrMany<CaptureForm>,
-        /// Gives each request an id: the header field that carries it, or a table of [`super::UniqueId`]. Lines show it (%ID,
+        /// Gives each request an id: the header field that carries it, or a table of [`super::log::UniqueId`]. Lines show it (%ID,
         /// `json`). `http` only. Default: none.
         unique_id: UniqueIdForm,
         /// Most connections open at once (`tcp`, `http`), 0 to 10000000; at the limit nothing is accepted, and clients wait in

@@ -3,6 +3,7 @@
 use crate::{
     config::{
         read::{FromToml, Knob, Reader, Word, table},
+        shape::Shape,
         source::At,
         text::Text,
     },
@@ -87,18 +88,30 @@ pub(super) fn table_or_text<T: FromToml>(
 }
 
 impl FromToml for LogForm {
+    fn shape() -> Shape {
+        Shape::Either(vec![Text::shape(), Log::shape()])
+    }
+
     fn from_toml(value: &Spanned<DeValue<'_>>, reader: &mut Reader<'_>) -> Option<Self> {
         table_or_text(value, reader, |to| Log { to, ..Log::default() }).map(Self)
     }
 }
 
 impl FromToml for CaptureForm {
+    fn shape() -> Shape {
+        Shape::Either(vec![Text::shape(), Capture::shape()])
+    }
+
     fn from_toml(value: &Spanned<DeValue<'_>>, reader: &mut Reader<'_>) -> Option<Self> {
         table_or_text(value, reader, |name| Capture { name, ..Capture::default() }).map(Self)
     }
 }
 
 impl FromToml for UniqueIdForm {
+    fn shape() -> Shape {
+        Shape::Either(vec![Text::shape(), UniqueId::shape()])
+    }
+
     fn from_toml(value: &Spanned<DeValue<'_>>, reader: &mut Reader<'_>) -> Option<Self> {
         table_or_text(value, reader, |header| UniqueId { header, ..UniqueId::default() }).map(Self)
     }

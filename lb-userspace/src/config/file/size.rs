@@ -3,6 +3,7 @@
 use crate::config::{
     error::Diagnostic,
     read::{FromToml, Reader},
+    shape::Shape,
     text::Text,
     units::{self, UnitError},
 };
@@ -13,6 +14,10 @@ use toml::{Spanned, de::DeValue};
 pub(crate) struct Size(pub(crate) u64);
 
 impl FromToml for Size {
+    fn shape() -> Shape {
+        Shape::text("a size with its unit", "[0-9]+(B|k|KiB|kB|M|MiB|MB|G|GiB|GB)")
+    }
+
     fn from_toml(value: &Spanned<DeValue<'_>>, reader: &mut Reader<'_>) -> Option<Self> {
         if let Some(number) = value.get_ref().as_integer() {
             let error = Diagnostic::error(reader.span(value), "a size needs a unit");

@@ -3,6 +3,7 @@
 use crate::{
     config::{
         read::{FromToml, Knob, Reader, Word, table},
+        shape::Shape,
         source::At,
         text::Text,
     },
@@ -30,6 +31,10 @@ table! {
 pub(crate) struct StatsSocketForm(pub(crate) StatsSocket);
 
 impl FromToml for StatsSocketForm {
+    fn shape() -> Shape {
+        Shape::Either(vec![Text::shape(), StatsSocket::shape()])
+    }
+
     fn from_toml(value: &Spanned<DeValue<'_>>, reader: &mut Reader<'_>) -> Option<Self> {
         if value.get_ref().is_table() {
             return StatsSocket::from_toml(value, reader).map(Self);

@@ -2,7 +2,7 @@
 
 use super::{Format, certified, model, parse};
 use crate::{
-    config::{Loaded, file},
+    config::{Loaded, file, shape::Key},
     model::{
         Backend, Balance, Check, CheckKind, FrontendKind, HttpFrontend, Model, OnStop, Secret,
         acl::{
@@ -116,8 +116,8 @@ fn the_reference_configuration_loads_and_warns_only_of_its_placeholder_key() {
 
 #[test]
 fn the_reference_configuration_shows_every_knob() {
-    for (table, knobs) in file::TABLES {
-        for knob in *knobs {
+    for place in file::layout().all() {
+        for Key { knob, .. } in place.keys {
             let shown = EXAMPLE.lines().map(|line| line.trim_start_matches(['#', ' '])).any(|line| {
                 let header = line.starts_with(&format!("[{}", knob.key));
                 let path = line.starts_with('[') && line.contains(&format!(".{}]", knob.key));
@@ -125,7 +125,7 @@ fn the_reference_configuration_shows_every_knob() {
                 let key = line.starts_with(&format!("{} = ", knob.key)) || line.contains(&format!(" {} = ", knob.key));
                 header || path || dotted || key
             });
-            assert!(shown, "[{table}] {} is not in examples/sluice.toml", knob.key);
+            assert!(shown, "[{}] {} is not in examples/sluice.toml", place.path, knob.key);
             assert!(!knob.doc.trim().is_empty());
         }
     }

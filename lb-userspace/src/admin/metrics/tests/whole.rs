@@ -137,7 +137,7 @@ fn kernel() -> KernelReport {
 }
 
 /// All of it, by these names, in the older format.
-fn exported(names: &[MetricNames]) -> String {
+pub(crate) fn exported(names: &[MetricNames]) -> String {
     let latencies = latencies();
     latencies.observe(0.000_2);
     plain::from_open_metrics(&text((status(), rows()), Some(kernel()), &latencies, names))

@@ -4,6 +4,7 @@ use crate::{
     config::{
         error::Diagnostic,
         read::{FromToml, Named, OneOrMany, Reader, Word, table},
+        shape::Shape,
         source::At,
         text::Text,
     },
@@ -13,9 +14,9 @@ use toml::{Spanned, de::DeValue};
 
 /// The keys of a request, which stand in the check itself and in each of its steps.
 macro_rules! tables {
-    ({ $($request:tt)* } $(#[$of_check:meta])* $check:ident { $($check_keys:tt)* } $(#[$of_step:meta])* $step:ident { $($step_keys:tt)* }) => {
-        table! { $(#[$of_check])* struct $check, "a check of type `http`" { $($request)* $($check_keys)* } }
-        table! { $(#[$of_step])* struct $step, "a step of a check" { $($request)* $($step_keys)* } }
+    ({ $($request:tt)* } $(#[doc = $of_check:literal])* $check:ident { $($check_keys:tt)* } $(#[doc = $of_step:literal])* $step:ident { $($step_keys:tt)* }) => {
+        table! { $(#[doc = $of_check])* struct $check, "a check of type `http`" { $($request)* $($check_keys)* } }
+        table! { $(#[doc = $of_step])* struct $step, "a step of a check" { $($request)* $($step_keys)* } }
     };
 }
 
@@ -120,6 +121,10 @@ pub(crate) enum Expectation {
 }
 
 impl FromToml for Expectation {
+    fn shape() -> Shape {
+        Shape::Either(vec![Statuses::shape(), ExpectKeys::shape()])
+    }
+
     fn from_toml(value: &Spanned<DeValue<'_>>, reader: &mut Reader<'_>) -> Option<Self> {
         if value.get_ref().as_table().is_some() {
             return ExpectKeys::from_toml(value, reader).map(|keys| Self::Keys(Box::new(keys)));
@@ -136,6 +141,11 @@ pub(crate) struct Statuses {
 }
 
 impl FromToml for Statuses {
+    fn shape() -> Shape {
+        let range = Shape::text("a range of statuses", "[1-5][0-9][0-9](-[1-5][0-9][0-9])?");
+        Shape::Either(vec![Shape::Integer, range])
+    }
+
     fn from_toml(value: &Spanned<DeValue<'_>>, reader: &mut Reader<'_>) -> Option<Self> {
         let span = reader.span(value);
         let typed = match value.get_ref().as_integer() {
