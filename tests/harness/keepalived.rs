@@ -5,7 +5,7 @@ use anyhow::{Context, Result};
 use std::{fs, os::unix::fs::PermissionsExt, time::Duration};
 
 /// Where the examples have the command line.
-const INSTALLED: &str = "/usr/bin/sluice";
+const INSTALLED: &str = "/usr/sbin/sluice";
 
 /// keepalived on a balancer.
 #[derive(Debug)]

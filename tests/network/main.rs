@@ -58,6 +58,7 @@ mod runtime_api;
 mod exec;
 mod access_log;
 mod examples;
+mod guides;
 mod imported;
 mod keepalived;
 mod quorum;
