@@ -124,7 +124,7 @@ impl Desk {
     pub(super) async fn say(&self, words: Vec<String>) -> Result<(), String> {
         let stopping = || "the daemon is stopping".to_owned();
         let (answer, answered) = oneshot::channel();
-        let request = Request::Runtime { words };
+        let request = Request::Runtime { words, payload: None };
         self.requests.send(Asked { request, answer }).await.map_err(|_closed| stopping())?;
         let answer = answered.await.map_err(|_closed| stopping())?;
         self.last.forget().await;

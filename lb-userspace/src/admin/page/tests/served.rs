@@ -45,7 +45,7 @@ fn with_page<T: Send + 'static>(
                 }
                 Some(asked) = requests_in.recv() => {
                     let crate::admin::socket::Asked { request, answer } = asked;
-                    let Request::Runtime { words } = request else { panic!("{request:?}") };
+                    let Request::Runtime { words, .. } = request else { panic!("{request:?}") };
                     let known = words.iter().any(|word| word == "web/web1");
                     said.push(words.join(" "));
                     let is = if known { Answer::Ok("".into()) } else { Answer::Error("No such server.".to_owned()) };
