@@ -13,7 +13,7 @@ mod runtime;
 mod source;
 
 use crate::config::schema::schema;
-use std::{env, fs, path::Path};
+use std::{env, fmt::Write as _, fs, path::Path};
 
 /// Set by `cargo xtask reference`: write, do not complain.
 const WRITE: &str = "SLUICE_REFERENCE";
@@ -40,7 +40,7 @@ fn files() -> Vec<(String, String)> {
         "# Reference\n\nMade by `cargo xtask reference` of what the code says; changes here are lost.\n\n".to_owned();
     let mut files = Vec::new();
     for (name, about, text) in pages() {
-        index += &format!("- [{name}]({name}): {about}\n");
+        _ = writeln!(index, "- [{name}]({name}): {about}");
         files.push((format!("reference/{name}"), text));
     }
     index += "\n[sluice.schema.json](../sluice.schema.json) has the options for editors; `sluice schema` prints it as well.\n";

@@ -152,7 +152,9 @@ fn is_like(line: &str, wanted: &str) -> bool {
 fn are_like(lines: &[String], wanted: &[String]) -> bool {
     match (wanted, lines) {
         ([], lines) => lines.is_empty(),
-        ([first, rest @ ..], _) if first == "…" => (0..=lines.len()).any(|skip| are_like(&lines[skip..], rest)),
+        ([first, rest @ ..], _) if first == "…" => {
+            (0..=lines.len()).any(|skip| lines.get(skip..).is_some_and(|lines| are_like(lines, rest)))
+        }
         ([first, wanted @ ..], [line, lines @ ..]) => is_like(line, first) && are_like(lines, wanted),
         ([_, ..], []) => false,
     }
@@ -178,6 +180,7 @@ fn follow(name: &str) -> Result<()> {
     writeln!(script, "echo; echo '{MARK} end'")?;
     let (path, output) = (directory.path().join(".script"), directory.path().join(".output"));
     fs::write(&path, script)?;
+    let written = fs::File::create(&output)?;
     let began = Instant::now();
     let status = Command::new("timeout")
         .args([
@@ -197,8 +200,8 @@ fn follow(name: &str) -> Result<()> {
         .env("BENCH", built("bench")?)
         .env("SOAK", built("soak")?)
         .stdin(Stdio::null())
-        .stdout(fs::File::create(&output)?)
-        .stderr(fs::File::options().append(true).open(&output)?)
+        .stdout(written.try_clone()?)
+        .stderr(written)
         .status()?;
     let output = String::from_utf8_lossy(&fs::read(&output)?).into_owned();
     ensure!(status.success() && printed(&output, 0).is_none(), "{name}: {status}\n{output}");
@@ -247,7 +250,8 @@ fn benches_have_the_options_that_the_guide_names() -> Result<()> {
 fn every_guide_is_followed() -> Result<()> {
     let names = fs::read_dir(docs())?.map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned()));
     let names = names.collect::<Result<BTreeSet<_>>>()?;
-    let guides: Vec<_> = names.iter().filter(|name| name.ends_with(".md")).collect();
+    let guides: Vec<_> =
+        names.iter().filter(|name| Path::new(name).extension().is_some_and(|ending| ending == "md")).collect();
     ensure!(guides.iter().copied().eq(GUIDES.iter()), "{guides:?}");
     Ok(())
 }

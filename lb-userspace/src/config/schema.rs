@@ -39,7 +39,7 @@ fn of(shape: &Shape, definitions: &mut Map<String, Value>) -> Value {
         Shape::Either(shapes) => any_of(shapes.iter().map(|shape| of(shape, definitions)).collect()),
         Shape::OneOrMany(shape) => {
             let one = of(shape, definitions);
-            let many = json!({ "type": "array", "items": one.clone() });
+            let many = json!({ "type": "array", "items": one });
             any_of(vec![one, many])
         }
         Shape::Many(shape) => json!({ "type": "array", "items": of(shape, definitions) }),

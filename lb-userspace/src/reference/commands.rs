@@ -3,6 +3,7 @@
 use super::markdown::{code, codes, table};
 use crate::{cli, exit};
 use clap::{Arg, ArgAction, Command};
+use std::fmt::Write as _;
 
 const HEAD: &str = "\
 # Commands
@@ -22,7 +23,7 @@ pub(super) fn page() -> String {
     let mut text = HEAD.to_owned() + &statuses("");
     for verb in command.get_subcommands() {
         let name = verb.get_name();
-        text += &format!("## {}\n\n{}\n\n", code(&usage(verb)), about(verb));
+        _ = write!(text, "## {}\n\n{}\n\n", code(&usage(verb)), about(verb));
         let arguments = verb.get_arguments().filter(|argument| !argument.is_hide_set() && argument.get_id() != "help");
         let rows: Vec<_> = arguments.map(row).collect();
         if !rows.is_empty() {
@@ -45,7 +46,7 @@ fn about(verb: &Command) -> String {
 
 fn row(argument: &Arg) -> [String; 3] {
     let takes = matches!(argument.get_action(), ArgAction::Set | ArgAction::Append);
-    let values = argument.get_value_names().unwrap_or_default().iter().map(|name| name.to_string()).collect::<Vec<_>>();
+    let values = argument.get_value_names().unwrap_or_default().iter().map(ToString::to_string).collect::<Vec<_>>();
     let value = if takes { values.join(" ") } else { String::new() };
     let long = argument.get_long().map(|long| format!("--{long}"));
     let short = argument.get_short().map(|short| format!("-{short}"));

@@ -4,7 +4,7 @@ use super::{
     markdown::table,
     source::{Source, arguments, files, literal},
 };
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, fmt::Write as _};
 
 const HEAD: &str = "\
 # Errors of the configuration
@@ -34,7 +34,7 @@ pub(super) fn page() -> String {
         if !found.is_empty() {
             let heading =
                 source.text.lines().next().unwrap_or_default().trim_start_matches("//! ").trim_end_matches('.');
-            text += &format!("## {heading}\n\n{}", table(["Kind", "Message"], found));
+            _ = write!(text, "## {heading}\n\n{}", table(["Kind", "Message"], found));
         }
     }
     text.trim_end().to_owned() + "\n"

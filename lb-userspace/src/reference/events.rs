@@ -5,7 +5,7 @@ use super::{
     source::{Source, arguments, files, literal},
 };
 use crate::events::KINDS;
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, fmt::Write as _};
 
 const HEAD: &str = "\
 # Events
@@ -27,14 +27,16 @@ struct Said {
 /// The page.
 pub(super) fn page() -> String {
     let mut said = BTreeMap::<String, Vec<Said>>::new();
-    files("").iter().for_each(|source| collect(source, &mut said));
+    for source in files("") {
+        collect(&source, &mut said);
+    }
     let mut text = HEAD.to_owned();
     for kind in KINDS {
         let rows = said.get(kind).into_iter().flatten();
         let rows = rows.map(|Said { level, message, fields }| {
             [(*level).to_owned(), message.clone(), codes(fields.iter().map(String::as_str))]
         });
-        text += &format!("## {}\n\n{}", code(kind), table(["Level", "Message", "Fields"], rows));
+        _ = write!(text, "## {}\n\n{}", code(kind), table(["Level", "Message", "Fields"], rows));
     }
     text.trim_end().to_owned() + "\n"
 }

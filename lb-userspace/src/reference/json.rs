@@ -4,7 +4,7 @@ use super::{
     markdown::{code, table},
     source::{Source, files},
 };
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, fmt::Write as _};
 
 const HEAD: &str = "\
 # JSON
@@ -15,8 +15,11 @@ not know. Where *or null* follows a type, it is not always known. Errors go to s
 
 ";
 
+/// The file and the name of structs.
+type Roots = &'static [(&'static str, &'static str)];
+
 /// A command, what it prints, and the structs that this begins with.
-const PRINTED: [(&str, &str, &[(&str, &str)]); 14] = [
+const PRINTED: [(&str, &str, Roots); 14] = [
     ("sluice check", "One object, also where there are errors.", &[("cli/check.rs", "Report")]),
     ("sluice status", "One object.", &[("admin/status.rs", "Status")]),
     ("sluice maps", "One object.", &[("admin/kernel.rs", "KernelReport")]),
@@ -53,7 +56,7 @@ pub(super) fn page() -> String {
     let shapes: Vec<_> = files("").iter().flat_map(shapes).collect();
     let mut text = HEAD.to_owned();
     for (command, about, roots) in PRINTED {
-        text += &format!("## {}\n\n{about}\n\n", code(command));
+        _ = write!(text, "## {}\n\n{about}\n\n", code(command));
         let (mut shown, mut left) = (BTreeSet::new(), Vec::new());
         for (path, name) in roots {
             left.push(shapes.iter().find(|shape| shape.name == *name && shape.path == *path).unwrap());
@@ -63,11 +66,10 @@ pub(super) fn page() -> String {
                 continue;
             }
             if shown.len() > 1 {
-                text += &format!("{}: {}\n\n", code(&shape.name), shape.about);
+                _ = write!(text, "{}: {}\n\n", code(&shape.name), shape.about);
             }
             let heads = if shape.is_enum { ["Word", "", "Meaning"] } else { ["Field", "Type", "Meaning"] };
-            let typed =
-                shape.fields.iter().map(|[name, kind, doc]| [code(name), json_type(kind, &shapes), doc.clone()]);
+            let typed = shape.fields.iter().map(|[name, kind, doc]| [code(name), json_type(kind), doc.clone()]);
             text += &table(heads, typed);
             let inner = shape.fields.iter().rev().filter_map(|[_, kind, _]| found(kind, &shape.path, &shapes));
             left.extend(inner);
@@ -92,22 +94,22 @@ fn found<'a>(kind: &str, path: &str, shapes: &'a [Shape]) -> Option<&'a Shape> {
         .copied()
 }
 
-fn json_type(kind: &str, shapes: &[Shape]) -> String {
+fn json_type(kind: &str) -> String {
     let within = |of: &str| kind.strip_prefix(of).and_then(|rest| rest.strip_suffix('>'));
     if let Some(inner) = within("Option<") {
-        return format!("{} or null", json_type(inner, shapes));
+        return format!("{} or null", json_type(inner));
     }
     if let Some(inner) = within("Vec<") {
-        return format!("array of {}", json_type(inner, shapes));
+        return format!("array of {}", json_type(inner));
     }
     if let Some(inner) = within("Box<").or_else(|| within("Arc<")) {
-        return json_type(inner, shapes);
+        return json_type(inner);
     }
     if kind.starts_with("BTreeMap<") {
         return "object".to_owned();
     }
     if let Some(inner) = kind.strip_prefix('(').and_then(|rest| rest.strip_suffix(')')) {
-        let parts: Vec<_> = inner.split(", ").map(|part| json_type(part, shapes)).collect();
+        let parts: Vec<_> = inner.split(", ").map(json_type).collect();
         return format!("array: {}", parts.join(", "));
     }
     match kind {

@@ -5,6 +5,7 @@ use crate::config::{
     file,
     shape::{Key, Shape},
 };
+use std::fmt::Write as _;
 
 const HEAD: &str = "\
 # Options
@@ -24,14 +25,14 @@ pub(super) fn page() -> String {
     let whole = file::layout();
     let mut text = HEAD.to_owned();
     for place in whole.all() {
-        text += &format!("## `{}`", place.path);
+        _ = write!(text, "## `{}`", place.path);
         text += &place.kind.map_or_else(String::new, |kind| format!(" of type `{kind}`"));
-        text += &format!("\n\n{}\n\n", place.about.split_whitespace().collect::<Vec<_>>().join(" "));
+        _ = write!(text, "\n\n{}\n\n", place.about.split_whitespace().collect::<Vec<_>>().join(" "));
         text += &table(["Key", "Type", "Default", "Bounds", "Meaning"], place.keys.iter().map(row));
         for key in place.keys {
             let (_, more) = key.knob.summary();
             if !more.is_empty() {
-                text += &format!("- `{}`: {more}\n", key.knob.key);
+                _ = writeln!(text, "- `{}`: {more}", key.knob.key);
             }
         }
         text.push('\n');

@@ -19,7 +19,9 @@ pub(super) fn files(below: &str) -> Vec<Source> {
             let name = path.strip_prefix(root).unwrap().to_str().unwrap().to_owned();
             if path.is_dir() {
                 left.push(path);
-            } else if name.ends_with(".rs") && !["/tests", "reference"].iter().any(|part| name.contains(part)) {
+            } else if path.extension().is_some_and(|ending| ending == "rs")
+                && !["/tests", "reference"].iter().any(|part| name.contains(part))
+            {
                 let text = fs::read_to_string(&path).unwrap();
                 let text = text.split("\n#[cfg(test)]\nmod ").next().unwrap().to_owned();
                 found.push(Source { path: name, text });
@@ -102,7 +104,7 @@ pub(super) fn arguments(text: &str, from: usize) -> Vec<String> {
             '\'' => text.get(at + 1..).and_then(character).map(|length| at + length),
             _ => None,
         };
-        at = quoted.unwrap_or(at + letter.len_utf8());
+        at = quoted.unwrap_or_else(|| at + letter.len_utf8());
     }
     parts.retain(|part| !part.is_empty());
     parts

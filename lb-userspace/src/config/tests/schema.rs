@@ -120,8 +120,9 @@ fn within<'k>(
     each: &mut impl FnMut(&'k Key, std::ops::Range<usize>),
 ) {
     match (shape, value.get_ref()) {
-        (Shape::Integer, DeValue::Integer(_)) => each(key, value.span()),
-        (Shape::Text { what: "a duration", .. }, DeValue::String(_)) => each(key, value.span()),
+        (Shape::Integer, DeValue::Integer(_)) | (Shape::Text { what: "a duration", .. }, DeValue::String(_)) => {
+            each(key, value.span());
+        }
         (Shape::Either(shapes), _) => shapes.iter().for_each(|shape| within(value, key, shape, each)),
         (Shape::OneOrMany(shape) | Shape::Many(shape), DeValue::Array(values)) => {
             values.iter().for_each(|value| within(value, key, shape, each));
