@@ -55,6 +55,7 @@ mod certificates;
 mod names;
 mod control;
 mod runtime_api;
+mod stats_page;
 mod exec;
 mod access_log;
 mod examples;

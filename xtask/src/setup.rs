@@ -20,7 +20,7 @@ struct Tool {
     purpose: &'static str,
 }
 
-const TOOLS: [Tool; 35] = [
+const TOOLS: [Tool; 36] = [
     Tool { program: "cc", package: "gcc libc6-dev", purpose: "build" },
     Tool { program: "ip", package: "iproute2", purpose: "network tests" },
     Tool { program: "ethtool", package: "ethtool", purpose: "network tests" },
@@ -46,6 +46,7 @@ const TOOLS: [Tool; 35] = [
     Tool { program: "promtool", package: "prometheus", purpose: "tests" },
     Tool { program: "hatop", package: "hatop", purpose: "network tests" },
     Tool { program: "prometheus-haproxy-exporter", package: "prometheus-haproxy-exporter", purpose: "network tests" },
+    Tool { program: "chromium-headless-shell", package: "chromium-headless-shell", purpose: "network tests" },
     Tool { program: "keepalived", package: "keepalived", purpose: "network tests" },
     Tool { program: "systemd-analyze", package: "systemd", purpose: "network tests" },
     Tool { program: "dpkg-shlibdeps", package: "dpkg-dev", purpose: "network tests" },
