@@ -260,7 +260,7 @@ fn every_guide_is_followed() -> Result<()> {
 fn links_of_guides_lead_somewhere() -> Result<()> {
     let anchors = |text: &str| -> BTreeSet<String> {
         let headings =
-            text.lines().filter_map(|line| line.starts_with('#').then(|| line.trim_start_matches('#').trim()));
+            text.lines().filter(|line| line.starts_with('#')).map(|line| line.trim_start_matches('#').trim());
         let is_kept = |letter: &char| letter.is_alphanumeric() || " -_".contains(*letter);
         headings
             .map(|heading| heading.to_lowercase().chars().filter(is_kept).collect::<String>().replace(' ', "-"))
