@@ -9,6 +9,7 @@ pub mod ring;
 pub mod flows;
 pub mod kernel;
 mod door;
+pub mod explain;
 pub mod metrics;
 pub mod page;
 pub mod plan;

@@ -10,6 +10,7 @@ mod flows;
 mod import;
 mod manual;
 mod maps;
+mod packet;
 mod plan;
 mod ready;
 mod ring;
@@ -20,7 +21,7 @@ mod status;
 mod upgrade;
 
 use crate::{
-    admin::flows::Filter,
+    admin::{explain::frame::Flags, flows::Filter},
     channel::message::Part,
     config::{Diagnostics, Format, units},
     exit,
@@ -77,9 +78,16 @@ enum Verb {
         #[arg(long)]
         host: bool,
     },
-    /// Explain what becomes of a request: every rule that it comes to, what each ACL sees, and which server it goes to
+    /// Explain what becomes of a request, or of a packet
     ///
-    /// By the configuration on disk. Servers are taken to stand as the daemon says, if one answers; otherwise all take traffic.
+    /// Of a request: every rule that it comes to, what each ACL sees, and which server it goes to, by the configuration on disk.
+    /// Servers are taken to stand as the daemon says, if one answers; otherwise all take traffic.
+    ///
+    /// Of a packet (--packet, --pcap, --hex): VIP, slot, flow, server, next hop, verdict, the reason if it stops, and what changes
+    /// in it. It is run, by BPF_PROG_TEST_RUN, through a copy of the program that the daemon has attached: with the maps as they
+    /// are, and none of them is changed. That takes root, and a daemon that runs. Packets of a capture meet what those before
+    /// them left, as if they came one after the other now.
+    ///
     /// Nothing is sent to anybody.
     Explain {
         /// Path and query
@@ -106,6 +114,8 @@ enum Verb {
         /// Which frontend. Default: the one at `--to`, or the only one of mode `http`
         #[arg(long, value_name = "NAME")]
         frontend: Option<String>,
+        #[command(flatten)]
+        packets: Packets,
         #[command(flatten)]
         config: Config,
         #[command(flatten)]
@@ -316,6 +326,41 @@ struct Pins {
     pins: PathBuf,
 }
 
+/// What is asked about in place of a request.
+#[derive(Debug, Args)]
+struct Packets {
+    /// Explain a packet: its protocol (tcp, udp or ping), who sends it, and to whom; addresses with ports, but for ping
+    #[arg(
+        long,
+        num_args = 3,
+        value_names = ["PROTOCOL", "FROM", "TO"],
+        conflicts_with_all = ["pcap", "hex", "target", "host", "fields", "method", "from", "to", "sni", "frontend"]
+    )]
+    packet: Option<Vec<String>>,
+    /// Explain the packets of a capture (pcap or pcapng; `-`: standard input), or the one of that number
+    #[arg(
+        long,
+        value_name = "FILE[:N]",
+        conflicts_with_all = ["hex", "target", "host", "fields", "method", "from", "to", "sni", "frontend"]
+    )]
+    pcap: Option<String>,
+    /// Explain the frame whose bytes stand in a file in hexadecimal (`-`: standard input)
+    #[arg(
+        long,
+        value_name = "FILE",
+        conflicts_with_all = ["target", "host", "fields", "method", "from", "to", "sni", "frontend"]
+    )]
+    hex: Option<PathBuf>,
+    /// Of a packet of TCP: its flags, such as syn, ack, fin+ack, rst
+    #[arg(long, value_name = "FLAGS", default_value = "syn", requires = "packet")]
+    flags: Flags,
+    /// Where packets come in. Default: the only interface that the program is attached to
+    #[arg(long, value_name = "NAME")]
+    interface: Option<String>,
+    #[command(flatten)]
+    pins: Pins,
+}
+
 /// What is wanted of a server.
 #[derive(Clone, Copy, Debug)]
 enum Wish {
@@ -361,7 +406,8 @@ pub fn main() -> ExitCode {
         Verb::Runner { uid, gid } => run::runner(uid.zip(gid)),
         Verb::Check { config, short, json, host } => check::run(&config.config, Manner { short, json, host }),
         Verb::Schema => schema::run(),
-        Verb::Explain { target, host, fields, method, from, to, sni, frontend, config, daemon } => {
+        Verb::Explain { packets, daemon, .. } if packets.is_some() => packet::run(&daemon, &packets),
+        Verb::Explain { target, host, fields, method, from, to, sni, frontend, packets: _, config, daemon } => {
             let fields = host.map(|host| ("Host".to_owned(), host)).into_iter().chain(fields).collect();
             let question = Question { client: from, destination: to, sni, method, target, fields };
             explain::run(&daemon, &config.config, frontend.as_deref(), &question)

@@ -19,6 +19,7 @@ pub mod maps;
 pub mod counters;
 pub mod flows;
 pub mod carry;
+pub mod replica;
 pub mod heartbeat;
 pub mod routing;
 mod batch;

@@ -10,3 +10,4 @@ mod unprivileged;
 mod host;
 mod following;
 mod links;
+mod explaining;

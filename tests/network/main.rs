@@ -16,6 +16,7 @@ mod two_vips;
 mod fragments;
 mod path_mtu;
 mod ping;
+mod explained;
 mod ftp;
 mod vlan;
 mod neighbour;

@@ -12,7 +12,8 @@ use std::{fs, process::Command};
 
 #[test]
 fn without_a_daemon_every_verb_fails_and_names_the_socket() -> Result<()> {
-    for verb in [&["status"][..], &["reload"], &["server", "drain", "echo/web1"]] {
+    let explain = &["explain", "--packet", "udp", "192.0.2.1:1", "192.0.2.2:2"];
+    for verb in [&["status"][..], &["reload"], &["server", "drain", "echo/web1"], explain] {
         let output = Command::new(binary()?).args(verb).args(["--socket", "/run/no-such-sluice.sock"]).output()?;
         ensure!(output.status.code() == Some(1), "{verb:?}: {}", complaint(&output));
         ensure!(complaint(&output).contains("/run/no-such-sluice.sock"), "{verb:?}: {}", complaint(&output));
@@ -22,7 +23,8 @@ fn without_a_daemon_every_verb_fails_and_names_the_socket() -> Result<()> {
 
 #[test]
 fn a_wrong_command_line_is_a_usage_error() -> Result<()> {
-    for wrong in [&["no-such-verb"][..], &["server", "explode", "echo/web1"], &[]] {
+    let mixed = &["explain", "/", "--packet", "udp", "192.0.2.1:1", "192.0.2.2:2"];
+    for wrong in [&["no-such-verb"][..], &["server", "explode", "echo/web1"], mixed, &[]] {
         let output = Command::new(binary()?).args(wrong).output()?;
         ensure!(output.status.code() == Some(2), "{wrong:?}: {}", complaint(&output));
     }

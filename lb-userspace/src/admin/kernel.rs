@@ -174,7 +174,7 @@ impl KernelReport {
 }
 
 /// Each VIP once, in the order of their addresses: address with ports, protocol, row. The ports of a range are one VIP.
-fn vips(tables: &Tables) -> Vec<(String, String, Vip)> {
+pub(super) fn vips(tables: &Tables) -> Vec<(String, String, Vip)> {
     let mut last = tables.counted_vips();
     let firsts = last.clone();
     let ports = tables.vips.iter().filter(|(key, vip)| !key.is_address_entry() && !vip.has(FRAGMENTS_ONLY));
@@ -191,7 +191,7 @@ fn vips(tables: &Tables) -> Vec<(String, String, Vip)> {
     firsts.iter().filter_map(vip).collect::<BTreeMap<_, _>>().into_values().collect()
 }
 
-fn state_name(state: ServerState) -> &'static str {
+pub(super) fn state_name(state: ServerState) -> &'static str {
     match state {
         ServerState::Free => "free",
         ServerState::Up => "up",

@@ -165,6 +165,12 @@ pub fn numbers(interfaces: &[String]) -> Result<Vec<u32>, AttachError> {
     interfaces.iter().map(|interface| Ok(look_at(interface)?.ifindex)).collect()
 }
 
+/// The number of an interface, and the kernel's id of the program that it runs, if it runs one.
+pub(super) fn program_of(interface: &str) -> Result<(u32, Option<u32>), AttachError> {
+    let Interface { ifindex, program, mode: _ } = look_at(interface)?;
+    Ok((ifindex, program))
+}
+
 /// Detaches from every interface that is not among `interfaces`: those that the configuration no longer names.
 pub fn detach_others(pins: &Pins, interfaces: &[String]) -> Result<Vec<String>, PinsError> {
     let is_foreign = |interface: &String| {

@@ -67,6 +67,29 @@ pub(super) fn each<K: Pod, V: Pod>(map: BorrowedFd<'_>, mut see: impl FnMut(K, V
     }
 }
 
+/// The first element of an array whose values have that many bytes, as the kernel describes it.
+pub(super) fn first(map: BorrowedFd<'_>, bytes: usize) -> io::Result<Vec<u8>> {
+    let (mut key, mut value, mut next) = (0_u32, vec![0_u8; bytes], 0_u32);
+    let mut attributes = Attributes {
+        out_batch: &raw mut next as u64,
+        keys: &raw mut key as u64,
+        values: value.as_mut_ptr() as u64,
+        count: 1,
+        map: number(map)?,
+        ..Attributes::zeroed()
+    };
+    // SAFETY: there is room for one key of an array and for one value of the size that the caller was told by the kernel, and
+    // all of it lives until the call is over.
+    let done = unsafe { call(LOOKUP, &mut attributes) };
+    // It was the last one as well.
+    if let Err(error) = done
+        && error.raw_os_error() != Some(libc::ENOENT)
+    {
+        return Err(error);
+    }
+    if attributes.count == 1 { Ok(value) } else { Err(io::Error::other("the array is empty")) }
+}
+
 /// Inserts entries, in place of those that are there under the same keys. A hash map that is full takes no more, which is an error.
 pub(super) fn insert<K: Pod, V: Pod>(map: BorrowedFd<'_>, entries: &[(K, V)]) -> io::Result<()> {
     if entries.is_empty() {

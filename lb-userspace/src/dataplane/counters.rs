@@ -83,6 +83,40 @@ pub struct Totals {
     pub notes: [u64; Note::ALL.len()],
 }
 
+impl Totals {
+    /// What was counted since `before`, without what was not.
+    #[must_use]
+    pub fn since(&self, before: &Self) -> Self {
+        Self {
+            vips: rows_since(&self.vips, &before.vips),
+            servers: rows_since(&self.servers, &before.servers),
+            stops: std::array::from_fn(|row| difference(&self.stops, &before.stops, row)),
+            notes: std::array::from_fn(|row| difference(&self.notes, &before.notes, row)),
+        }
+    }
+}
+
+fn difference(now: &[u64], before: &[u64], row: usize) -> u64 {
+    now.get(row).copied().unwrap_or_default().wrapping_sub(before.get(row).copied().unwrap_or_default())
+}
+
+fn rows_since(now: &BTreeMap<u16, Counters>, before: &BTreeMap<u16, Counters>) -> BTreeMap<u16, Counters> {
+    let since = |(id, now): (&u16, &Counters)| (*id, counters_since(*now, before.get(id).copied().unwrap_or_default()));
+    now.iter().map(since).filter(|(_, counters)| *counters != Counters::default()).collect()
+}
+
+fn counters_since(now: Counters, before: Counters) -> Counters {
+    Counters {
+        packets: now.packets.wrapping_sub(before.packets),
+        bytes: now.bytes.wrapping_sub(before.bytes),
+        connections: now.connections.wrapping_sub(before.connections),
+        return_packets: now.return_packets.wrapping_sub(before.return_packets),
+        return_bytes: now.return_bytes.wrapping_sub(before.return_bytes),
+        accepted: now.accepted.wrapping_sub(before.accepted),
+        resets: now.resets.wrapping_sub(before.resets),
+    }
+}
+
 impl KernelCounters {
     /// All that was counted for the VIPs and servers in `tables`.
     pub fn totals(&self, tables: &Tables) -> Result<Totals, MapUnusable> {

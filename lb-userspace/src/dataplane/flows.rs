@@ -258,6 +258,11 @@ macro_rules! ends {
 ends!(V4);
 ends!(V6);
 
+/// How long ago that was, as [`Flow::last`] has it.
+pub(super) fn idle(last: u32) -> Duration {
+    Entry { protocol: 0, server: 0, last, marks: 0 }.idle(now())
+}
+
 /// Now, as [`Flow::last`] has it.
 fn now() -> u32 {
     let now = clock_gettime(ClockId::Monotonic);

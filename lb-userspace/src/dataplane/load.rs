@@ -22,8 +22,8 @@ use std::{error::Error, io, path::PathBuf, thread, time::Duration};
 /// The name of the XDP program in the object.
 pub(super) const PROGRAM: &str = "sluice";
 /// The names of [`Frozen`] among the object's read-only data.
-const HASH_KEY: &str = "HASH_KEY";
-const TRACK_BUDGET: &str = "TRACK_BUDGET";
+pub(super) const HASH_KEY: &str = "HASH_KEY";
+pub(super) const TRACK_BUDGET: &str = "TRACK_BUDGET";
 /// Lines of the verifier's log that an error shows: the last ones say what was wrong.
 const LOG_LINES: usize = 20;
 /// How often the kernel is asked to verify the program; libbpf asks as often.
