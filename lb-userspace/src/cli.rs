@@ -18,6 +18,7 @@ mod run;
 mod schema;
 mod server;
 mod status;
+mod top;
 mod upgrade;
 
 use crate::{
@@ -190,6 +191,25 @@ enum Verb {
     Status {
         #[command(flatten)]
         daemon: Daemon,
+    },
+    /// Watch rates and states in a terminal, and drain servers or take them out by a key
+    ///
+    /// It shows a row for each frontend, backend and server: state, weight, check, what came in a second of both halves, and the
+    /// shares of rings. `?` says what keys do. Servers are changed as by `sluice server`, after a question. What the kernel half
+    /// counts is read from the pins, which takes root.
+    ///
+    /// Exit status: 0: ended by `q`; 1: there is no daemon, or no terminal; 128 and its number: ended by a signal.
+    Top {
+        /// Time between two looks
+        #[arg(long, value_name = "DURATION", default_value = "2s", value_parser = parse_duration)]
+        interval: Duration,
+        /// Print rates of one interval, and end; with --json always so
+        #[arg(long)]
+        once: bool,
+        #[command(flatten)]
+        daemon: Daemon,
+        #[command(flatten)]
+        pins: Pins,
     },
     /// Show what has changed and why: servers, reloads, upgrades, the kernel half, and what was asked for
     Events {
@@ -418,6 +438,7 @@ pub fn main() -> ExitCode {
         Verb::Plan { config, exit_code, daemon, pins } => plan::run(&daemon, &config.config, &pins.pins, exit_code),
         Verb::Upgrade { binary, drop_flows, daemon } => upgrade::run(&daemon, binary, drop_flows),
         Verb::Status { daemon } => status::run(&daemon),
+        Verb::Top { interval, once, daemon, pins } => top::run(&daemon, &pins.pins, interval, once),
         Verb::Events { last, kinds, follow, daemon } => events::run(&daemon, last, &kinds, follow),
         Verb::Ready { frontends, timeout, daemon } => Ok(ready::run(&daemon, frontends, timeout)),
         Verb::Maps { daemon, pins } => maps::run(&daemon, &pins.pins),

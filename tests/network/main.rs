@@ -6,6 +6,7 @@
 #![expect(clippy::print_stdout, reason = "measured times are part of the result")]
 
 mod scene;
+mod terminal;
 
 mod lab;
 mod wires;
@@ -57,6 +58,7 @@ mod names;
 mod control;
 mod runtime_api;
 mod stats_page;
+mod top;
 mod exec;
 mod access_log;
 mod examples;

@@ -1,7 +1,7 @@
 //! The runtime API with the tools that people have: hatop in a terminal, HAProxy's exporter for Prometheus, and what anybody may
 //! type there.
 
-use crate::{control::http, scene::SOON};
+use crate::{control::http, scene::SOON, terminal};
 use anyhow::{Context, Result, ensure};
 use lb_tests::{
     client::Connection,
@@ -20,7 +20,6 @@ use std::{
 };
 
 const SITE: Listen = Listen { site: "web", port: 8080, keep_alive: true };
-const HATOP: &str = include_str!("runtime_api/hatop.py");
 const EXPORTER: &str = "127.0.0.1:9101";
 
 /// A proxy in front of one server, with a socket for everybody who is of the group of nobody.
@@ -44,8 +43,7 @@ fn say(socket: &Path, lines: &str) -> Result<String> {
 }
 
 fn hatop(lab: &Lab, socket: &Path, keys: &[&str]) -> Result<String> {
-    let mut command = lab.balancer.command("python3");
-    process::run(command.args(["-c", HATOP]).arg(socket).args(keys))
+    terminal::show(lab, keys, lab.balancer.command("hatop").arg("-s").arg(socket))
 }
 
 /// What is wanted of the server, and its weight.
