@@ -12,6 +12,7 @@ mod manual;
 mod maps;
 mod packet;
 mod plan;
+mod preflight;
 mod ready;
 mod ring;
 mod run;
@@ -78,6 +79,19 @@ enum Verb {
         /// Say also what it asks of this machine's network, and how that falls short
         #[arg(long)]
         host: bool,
+    },
+    /// Say what a configuration asks of this machine, and how that falls short: one line each, with the command that mends it
+    ///
+    /// Interfaces, addresses, routes and MTU; what cards do by themselves (LRO, GRO, VLAN tags), their queues; rp_filter, forwarding
+    /// and the compiler of BPF programs. To be asked on the machine, in the network namespace, that the daemon will run in.
+    ///
+    /// Exit status: 0: nothing, or only notes; 1: at least one warning, or it cannot be found out; 2: the command line is wrong.
+    Preflight {
+        #[command(flatten)]
+        config: Config,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
     },
     /// Explain what becomes of a request, or of a packet
     ///
@@ -426,6 +440,7 @@ pub fn main() -> ExitCode {
         Verb::Runner { uid, gid } => run::runner(uid.zip(gid)),
         Verb::Check { config, short, json, host } => check::run(&config.config, Manner { short, json, host }),
         Verb::Schema => schema::run(),
+        Verb::Preflight { config, json } => preflight::run(&config.config, json),
         Verb::Explain { packets, daemon, .. } if packets.is_some() => packet::run(&daemon, &packets),
         Verb::Explain { target, host, fields, method, from, to, sni, frontend, packets: _, config, daemon } => {
             let fields = host.map(|host| ("Host".to_owned(), host)).into_iter().chain(fields).collect();

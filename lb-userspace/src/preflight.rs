@@ -1,9 +1,12 @@
-//! Preflight: what a configuration asks of this machine and its network that the text alone does not tell. Told as warnings
-//! at start and reload and by `sluice check --host`; none of it is an error, for all of it may change while the daemon runs.
+//! Preflight: what a configuration asks of this machine and its network that the text alone does not tell. What it asks of the
+//! network is told as warnings at start and reload, and all of it by `sluice preflight` and `sluice check --host`; none of it is
+//! an error, for all of it may change while the daemon runs.
 //!
-//! Pure, but for [`read`], which asks the kernel what [`host`] then says of the machine.
+//! Pure, but for [`read`] and [`device`], which ask the kernel what [`host`] then says of the machine.
 
+pub mod device;
 pub mod host;
+mod machine;
 pub mod read;
 #[cfg(test)]
 mod tests;
@@ -11,6 +14,7 @@ mod tests;
 use crate::model::{Backend, BackendIndex, Model};
 use host::{Host, Way};
 use lb_common::Forward;
+use serde::Serialize;
 use std::{
     collections::{BTreeMap, BTreeSet},
     fmt,
@@ -18,18 +22,21 @@ use std::{
 };
 
 /// Something that the configuration needs and this machine lacks, or seems to.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Eq, PartialEq, Serialize)]
 pub struct Finding {
     /// How bad it is.
     pub severity: Severity,
     /// What, and why it matters; one line.
     pub text: String,
+    /// The command that mends it; `None`: the text says what does.
+    pub mend: Option<String>,
 }
 
 /// How bad a [`Finding`] is.
-#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd, Serialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Severity {
-    /// As things are, packets are lost.
+    /// As things are, packets are lost, or take many times as long.
     Warning,
     /// It may well be meant.
     Note,
@@ -41,11 +48,21 @@ impl fmt::Display for Finding {
             Severity::Warning => "warning",
             Severity::Note => "note",
         };
-        write!(f, "{severity}: {}", self.text)
+        write!(f, "{severity}: {}", self.text)?;
+        self.mend.as_ref().map_or(Ok(()), |mend| write!(f, "; mend it: {mend}"))
     }
 }
 
-/// What `model` asks of `host`. Nothing without `l4` frontends.
+/// What `model` asks of `host`, of its network and of the machine itself. Nothing without `l4` frontends.
+pub fn all(model: &Model, host: &Host) -> Vec<Finding> {
+    let mut found = findings(model, host);
+    if model.needs_kernel() {
+        machine::findings(model, host, &mut found);
+    }
+    found
+}
+
+/// What `model` asks of the network of `host`. Nothing without `l4` frontends.
 pub fn findings(model: &Model, host: &Host) -> Vec<Finding> {
     let mut found = Vec::new();
     let mut vips: BTreeMap<BackendIndex, BTreeSet<IpAddr>> = BTreeMap::new();
@@ -57,7 +74,7 @@ pub fn findings(model: &Model, host: &Host) -> Vec<Finding> {
         for vip in vips.values().flatten().copied().collect::<BTreeSet<IpAddr>>() {
             if !host.has(vip) {
                 let text = format!("this machine does not have the VIP {vip}; packets for it must be routed here");
-                found.push(Finding { severity: Severity::Note, text });
+                found.push(Finding { severity: Severity::Note, text, mend: None });
             }
         }
     }
@@ -71,12 +88,12 @@ pub fn findings(model: &Model, host: &Host) -> Vec<Finding> {
 
 fn interfaces(model: &Model, host: &Host, found: &mut Vec<Finding>) {
     for name in &model.global.interfaces {
-        let text = match host.link(name) {
-            None => format!("this machine has no interface `{name}`"),
-            Some(link) if !link.up => format!("interface `{name}` is down"),
+        let (text, mend) = match host.link(name) {
+            None => (format!("this machine has no interface `{name}`"), None),
+            Some(link) if !link.up => (format!("interface `{name}` is down"), Some(format!("ip link set {name} up"))),
             Some(_) => continue,
         };
-        found.push(Finding { severity: Severity::Warning, text });
+        found.push(Finding { severity: Severity::Warning, text, mend });
     }
 }
 
@@ -100,11 +117,11 @@ impl Servers<'_> {
         let name = &self.backend.name;
         let absent = self.backend.sources.iter().filter(|source| !self.host.has(**source)).map(|source| {
             let text = format!("this machine does not have the source {source} of backend `{name}`: what servers answer to it does not arrive, unless it is routed here");
-            Finding { severity: Severity::Warning, text }
+            Finding { severity: Severity::Warning, text, mend: None }
         });
         let of_servers = found.into_iter().map(|((severity, text), servers)| {
             let servers = some(&servers);
-            Finding { severity, text: format!("backend `{name}`, {servers}: {text}") }
+            Finding { severity, text: format!("backend `{name}`, {servers}: {text}"), mend: None }
         });
         absent.chain(of_servers).collect()
     }

@@ -18,6 +18,7 @@ mod fragments;
 mod path_mtu;
 mod ping;
 mod explained;
+mod preflight;
 mod ftp;
 mod vlan;
 mod neighbour;

@@ -1,11 +1,10 @@
 //! `sluice check`: a configuration and all its errors, without running it.
 
-use super::{complain, format_for_people, print};
+use super::{complain, format_for_people, preflight, print};
 use crate::{
     config::{self, Diagnostics, Format},
     exit::Exit,
     model::Model,
-    preflight,
     servers::Registry,
 };
 use serde::Serialize;
@@ -71,23 +70,18 @@ pub(super) fn run(path: &Path, manner: Manner) -> anyhow::Result<ExitCode> {
         }
     };
     Registry::default().update(&loaded.model)?;
-    let lacks = if manner.host {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        runtime.block_on(preflight::read::report(&loaded.model))
-    } else {
-        String::new()
-    };
+    let host = if manner.host { preflight::found(&loaded.model)? } else { Vec::new() };
+    let host: Vec<_> = host.iter().map(ToString::to_string).collect();
     let Model { frontends, backends, .. } = &loaded.model;
     let (frontends, servers) = (frontends.len(), backends.iter().map(|backend| backend.servers.len()).sum());
     let backends = backends.len();
     if manner.json {
         let found = [&loaded.warnings, &loaded.notes].into_iter().flat_map(found).collect();
-        let host = lacks.lines().map(str::to_owned).collect();
         print_json(&Report { valid: true, frontends, backends, servers, found, host })?;
     } else {
         complain(&loaded.warnings.render(format));
         complain(&loaded.notes.render(format));
-        complain(&lacks);
+        complain(&host.iter().map(|finding| format!("{finding}\n")).collect::<String>());
         print(&format!("{}: {frontends} frontends, {backends} backends, {servers} servers", path.display()))?;
     }
     Ok(Exit::Fine.into())

@@ -1,7 +1,11 @@
 //! What of this machine matters to a configuration: interfaces, addresses, and where packets go.
 
+use super::device::Device;
 use ipnet::IpNet;
-use std::net::IpAddr;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::IpAddr,
+};
 
 /// This machine.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
@@ -10,6 +14,23 @@ pub struct Host {
     pub links: Vec<Link>,
     /// Its routes, the best for each prefix.
     pub routes: Vec<Route>,
+    /// Its interfaces as their drivers have them, as far as they were asked.
+    pub devices: BTreeMap<String, Device>,
+    /// Settings of its kernel.
+    pub kernel: Kernel,
+}
+
+/// Settings of the kernel. `None`: it does not say.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Kernel {
+    /// Whether BPF programs are compiled.
+    pub jit: Option<bool>,
+    /// Whether it forwards packets of IPv4, and of IPv6.
+    pub forwards: [Option<bool>; 2],
+    /// Interfaces that take only packets whose answers would leave by them (`rp_filter` 1).
+    pub strict: BTreeSet<String>,
+    /// CPUs that this process may use.
+    pub cpus: u32,
 }
 
 /// An interface.

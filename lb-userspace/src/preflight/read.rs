@@ -1,8 +1,10 @@
 //! Reads from the kernel what there is to know of this machine.
 
 use super::{
-    Finding, findings,
-    host::{Host, Link, Route, Way},
+    Finding, all,
+    device::Device,
+    findings,
+    host::{Host, Kernel, Link, Route, Way},
 };
 use crate::{
     dataplane::routing::{self, Reread, RoutingError, event::Address, network::Network},
@@ -10,7 +12,7 @@ use crate::{
 };
 use ipnet::IpNet;
 use rustix::net::{AddressFamily, SocketType, netdevice::index_to_name, socket};
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, fs, num::NonZero, thread};
 
 /// What `model` asks of this machine, one line each, ending with a newline. If the kernel does not say how things are, that
 /// alone is said. Needs a tokio runtime, but no privilege.
@@ -21,6 +23,37 @@ pub async fn report(model: &Model) -> String {
     match host().await {
         Ok(host) => findings(model, &host).iter().map(line).collect::<Vec<_>>().concat(),
         Err(error) => format!("warning: the host's network is not checked: {:#}\n", anyhow::Error::from(error)),
+    }
+}
+
+/// The same of the machine itself as well: cards, and settings of the kernel.
+pub async fn whole(model: &Model) -> Result<Vec<Finding>, RoutingError> {
+    if !model.needs_kernel() {
+        return Ok(Vec::new());
+    }
+    let mut host = host().await?;
+    let named = model.global.interfaces.iter();
+    host.devices = named.filter_map(|name| Some((name.clone(), Device::read(name).ok()?))).collect();
+    host.kernel = kernel(&model.global.interfaces);
+    Ok(all(model, &host))
+}
+
+/// /proc/sys/net shows the network namespace of who reads it.
+fn kernel(interfaces: &[String]) -> Kernel {
+    let number = |setting: &str| -> Option<u32> {
+        fs::read_to_string(format!("/proc/sys/net/{setting}")).ok()?.trim().parse().ok()
+    };
+    let is_on = |setting: &str| number(setting).map(|value| value != 0);
+    // The larger of both counts (ip-sysctl).
+    let strict = |name: &&String| {
+        number("ipv4/conf/all/rp_filter").max(number(&format!("ipv4/conf/{name}/rp_filter"))) == Some(1)
+    };
+    let cpus = thread::available_parallelism().map_or(0, NonZero::get);
+    Kernel {
+        jit: is_on("core/bpf_jit_enable"),
+        forwards: [is_on("ipv4/ip_forward"), is_on("ipv6/conf/all/forwarding")],
+        strict: interfaces.iter().filter(strict).cloned().collect(),
+        cpus: u32::try_from(cpus).unwrap_or(u32::MAX),
     }
 }
 
@@ -59,7 +92,7 @@ fn described(reread: Reread, names: &BTreeMap<u32, String>) -> Host {
         let way = way.and_then(|way| Some(Way { link: name(way.ifindex)?, gateway: way.gateway, mtu: way.mtu }));
         Route { prefix, way }
     });
-    Host { links: described, routes: routes.collect() }
+    Host { links: described, routes: routes.collect(), ..Host::default() }
 }
 
 #[cfg(test)]

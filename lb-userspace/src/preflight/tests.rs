@@ -1,8 +1,10 @@
 //! What is found on machines made up for the purpose.
 
 use super::{
-    Finding, findings,
-    host::{Host, Link, Route, Way},
+    Finding, all,
+    device::Device,
+    findings,
+    host::{Host, Kernel, Link, Route, Way},
 };
 use crate::config::parse;
 
@@ -31,6 +33,7 @@ fn host() -> Host {
             route("10.1.1.0/24", "eth1", None),
             route("10.2.0.0/16", "eth1", Some("10.1.1.254")),
         ],
+        ..Host::default()
     }
 }
 
@@ -80,7 +83,7 @@ fn interfaces_and_addresses_that_are_not_there_are_named() {
     host.links[1].up = false;
     let backend = format!("forward = \"direct\"\n{}", servers(&["192.0.2.21"]));
     let expected = [
-        "warning: interface `eth0` is down",
+        "warning: interface `eth0` is down; mend it: ip link set eth0 up",
         "warning: this machine has no interface `eth7`",
         "note: this machine does not have the VIP 192.0.2.11; packets for it must be routed here",
     ];
@@ -194,4 +197,51 @@ fn a_tunnel_wants_room() {
     assert_eq!(tunnel("gue", four, 9_000, "2001:db8:1::1"), [said(48, 1_352, 1_400, &less(1_312), 1_548)]);
     assert_eq!(tunnel("ipip", six, 1_299, "10.1.1.11"), [said(20, 1_279, 1_299, "IPv6 needs 1280: ", 1_520)]);
     assert!(tunnel("ipip", four, 1_520, "10.1.1.11").is_empty());
+}
+
+/// What is said of the machine itself, with `nat` on both interfaces.
+fn of_machine(host: &Host) -> Vec<String> {
+    let text = "[global]\ninterfaces = [\"eth0\", \"eth1\"]\n[frontend.f]\nmode = \"l4\"\nbind = \"192.0.2.10:80\"\ndefault_backend = \"b\"\n[backend.b]\nforward = \"nat\"\n";
+    let model = parse(&(text.to_owned() + &servers(&["10.1.1.11"]))).unwrap_or_else(|errors| panic!("{errors}")).model;
+    let network = findings(&model, host).len();
+    all(&model, host).iter().skip(network).map(Finding::to_string).collect()
+}
+
+fn device(driver: &str, queues: u32, features: &[&str]) -> Device {
+    let features = features.iter().map(ToString::to_string).collect();
+    Device { driver: driver.to_owned(), queues, features }
+}
+
+#[test]
+fn of_a_machine_that_fits_there_is_nothing_to_say() {
+    let mut host = host();
+    assert!(of_machine(&host).is_empty(), "it does not say anything of itself");
+    let card = device("mlx5_core", 8, &["rx-gro", "tx-checksum-ipv4"]);
+    host.devices = [("eth0".to_owned(), card.clone()), ("eth1".to_owned(), card)].into();
+    host.kernel = Kernel { jit: Some(true), forwards: [Some(true); 2], cpus: 8, ..Kernel::default() };
+    assert!(of_machine(&host).is_empty(), "{:?}", of_machine(&host));
+}
+
+#[test]
+fn cards_and_kernels_that_are_in_the_way_are_told_with_the_command_that_mends_it() {
+    let mut host = host();
+    let eth0 = device("ixgbe", 2, &["rx-lro", "rx-gro-hw", "rx-vlan-hw-parse"]);
+    host.devices = [("eth0".to_owned(), eth0), ("eth1".to_owned(), device("veth", 1, &[]))].into();
+    host.kernel = Kernel { jit: Some(false), forwards: [Some(false); 2], strict: ["eth1".to_owned()].into(), cpus: 8 };
+    let mends = |host: &Host| -> Vec<String> {
+        of_machine(host).iter().map(|line| line.split_once("; mend it: ").unwrap().1.to_owned()).collect()
+    };
+    let expected = [
+        "sysctl -w net.core.bpf_jit_enable=1",
+        "ethtool -K eth0 lro off",
+        "ethtool -K eth0 rx-gro-hw off",
+        "ethtool -L eth0 combined 8, as far as the card has so many",
+        "at the other end: ethtool -K PEER gro on tx off",
+        "sysctl -w net.ipv4.ip_forward=1",
+        "sysctl -w net.ipv4.conf.eth1.rp_filter=2",
+    ];
+    assert_eq!(mends(&host), expected);
+    // Tags matter once there are VLANs.
+    host.links.push(Link { name: "eth0.7".to_owned(), lower: Some("eth0".to_owned()), ..host.links[1].clone() });
+    assert_eq!(mends(&host)[3], "ethtool -K eth0 rxvlan off");
 }
