@@ -130,7 +130,7 @@ enum Verb {
         #[arg(long, value_name = "NAME")]
         frontend: Option<String>,
         #[command(flatten)]
-        packets: Packets,
+        packets: Box<Packets>,
         #[command(flatten)]
         config: Config,
         #[command(flatten)]

@@ -351,7 +351,7 @@ fn outcome(explained: &Explained, reason: Option<Stop>, is_reply: bool) -> Strin
             End::Drop => "it is dropped",
             End::Answer => "it is answered here",
         };
-        let help = stop.help().split_once(": ").map_or(stop.help(), |(_, why)| why);
+        let help = stop.help().split_once(": ").map_or_else(|| stop.help(), |(_, why)| why);
         return format!("{end}: {help}");
     }
     let by = explained.next_hop.as_ref().map(|hop| format!(" by {}", hop.interface)).unwrap_or_default();

@@ -81,7 +81,7 @@ pub(super) fn run(path: &Path, manner: Manner) -> anyhow::Result<ExitCode> {
     } else {
         complain(&loaded.warnings.render(format));
         complain(&loaded.notes.render(format));
-        complain(&host.iter().map(|finding| format!("{finding}\n")).collect::<String>());
+        complain(&host.iter().flat_map(|finding| [finding, "\n"]).collect::<String>());
         print(&format!("{}: {frontends} frontends, {backends} backends, {servers} servers", path.display()))?;
     }
     Ok(Exit::Fine.into())

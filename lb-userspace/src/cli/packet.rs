@@ -34,6 +34,9 @@ impl Packets {
     }
 }
 
+/// A frame, with its number if it is of a capture.
+type Numbered = (Option<usize>, Vec<u8>);
+
 /// A packet of a capture that cannot be run.
 #[derive(Debug, Serialize)]
 struct Failed {
@@ -67,15 +70,15 @@ pub(super) fn run(daemon: &Daemon, packets: &Packets) -> anyhow::Result<ExitCode
         (false, _) => all.iter().map(render).collect::<Vec<_>>().join("\n"),
     })?;
     if !daemon.json {
-        failed.iter().for_each(|Failed { number, error }| {
+        for Failed { number, error } in &failed {
             complain(&format!("error: packet {}: {error}", number.unwrap_or_default()));
-        });
+        }
     }
     Ok(if failed.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 /// The frames that are asked about, those of a capture with their numbers; and whether there may be several.
-fn frames(packets: &Packets) -> anyhow::Result<(Vec<(Option<usize>, Vec<u8>)>, bool)> {
+fn frames(packets: &Packets) -> anyhow::Result<(Vec<Numbered>, bool)> {
     if let Some(words) = &packets.packet {
         return Ok((vec![(None, asked(words, packets)?.frame()?)], false));
     }
@@ -199,7 +202,7 @@ fn slot(slot: &SlotFound) -> String {
 fn hop(hop: &HopFound) -> String {
     let HopFound { row: _, interface, ethernet, vlans, mtu } = hop;
     let Some(ethernet) = ethernet else { return "not known: nobody has said its Ethernet address yet".to_owned() };
-    let vlans: String = vlans.iter().map(|vlan| format!(", VLAN {vlan}")).collect();
+    let vlans = vlans.iter().map(|vlan| format!(", VLAN {vlan}")).collect::<Vec<_>>().concat();
     let mtu = if *mtu > 0 { format!(", mtu {mtu}") } else { String::new() };
     format!("{ethernet} by {interface}{vlans}{mtu}")
 }

@@ -16,13 +16,17 @@ pub(super) fn run(path: &Path, json: bool) -> anyhow::Result<ExitCode> {
     print(&if json {
         serde_json::to_string_pretty(&found)?
     } else {
-        let lines = found.iter().map(|finding| format!("{finding}\n")).collect::<String>();
-        lines + &format!("{warnings} warnings, {} notes", found.len() - warnings)
+        lines(&found) + &format!("{warnings} warnings, {} notes", found.len() - warnings)
     })?;
     if !loaded.model.needs_kernel() {
         complain("no `l4` frontend: the kernel half has no part in this configuration, and asks for nothing");
     }
     Ok(if warnings == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// A line each.
+pub(super) fn lines(found: &[Finding]) -> String {
+    found.iter().map(|finding| finding.to_string() + "\n").collect::<Vec<_>>().concat()
 }
 
 /// What is found, the worst first.

@@ -249,11 +249,10 @@ impl Replica {
             ctx_in: Some(&context),
             ..TestRunOptions::default()
         };
-        let result = self.program()?.test_run(options).map_err(|error| match run_error(error) {
-            ReplicaError::Run(error) if frame.len() > PAGE && error.kind() == io::ErrorKind::InvalidInput => {
-                ReplicaError::Length(frame.len())
-            }
-            other => other,
+        let result = self.program()?.test_run(options).map_err(|error| {
+            let error = run_error(error);
+            let refused = matches!(&error, ReplicaError::Run(error) if error.kind() == io::ErrorKind::InvalidInput);
+            if refused && frame.len() > PAGE { ReplicaError::Length(frame.len()) } else { error }
         })?;
         output.truncate(result.data_size_out as usize);
         Ok(Ran {
@@ -436,8 +435,8 @@ fn context(ifindex: u32, length: usize) -> Vec<u8> {
 }
 
 fn run_error(error: ProgramError) -> ReplicaError {
-    ReplicaError::Run(match error {
-        ProgramError::SyscallError(error) => error.io_error,
-        other => io::Error::other(other),
-    })
+    if let ProgramError::SyscallError(error) = error {
+        return ReplicaError::Run(error.io_error);
+    }
+    ReplicaError::Run(io::Error::other(error))
 }

@@ -57,35 +57,29 @@ impl FromStr for Kind {
     }
 }
 
-/// Flags of TCP.
+/// Flags of TCP, as bits of the header (RFC 9293 §3.1).
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub struct Flags {
-    syn: bool,
-    ack: bool,
-    fin: bool,
-    rst: bool,
-}
+pub struct Flags(u8);
 
 impl Flags {
     /// What opens a connection.
-    pub const SYN: Self = Self { syn: true, ack: false, fin: false, rst: false };
+    pub const SYN: Self = Self(1 << 1);
+    const KNOWN: [(&str, Self); 4] =
+        [("fin", Self(1)), ("syn", Self::SYN), ("rst", Self(1 << 2)), ("ack", Self(1 << 4))];
+
+    /// Whether the flag of that name is set.
+    fn has(self, name: &str) -> bool {
+        Self::KNOWN.iter().any(|(known, flag)| *known == name && self.0 & flag.0 != 0)
+    }
 }
 
 impl FromStr for Flags {
     type Err = &'static str;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let mut flags = Self { syn: false, ack: false, fin: false, rst: false };
-        for word in text.split([',', '+']) {
-            match word {
-                "syn" => flags.syn = true,
-                "ack" => flags.ack = true,
-                "fin" => flags.fin = true,
-                "rst" => flags.rst = true,
-                _ => return Err("flags of TCP, such as syn, ack, syn+ack, fin+ack, rst"),
-            }
-        }
-        Ok(flags)
+        let flag = |word: &str| Self::KNOWN.iter().find(|(known, _)| *known == word).map(|(_, flag)| flag.0);
+        let flags = text.split([',', '+']).try_fold(0, |flags, word| Some(flags | flag(word)?));
+        flags.map(Self).ok_or("flags of TCP, such as syn, ack, syn+ack, fin+ack, rst")
     }
 }
 
@@ -110,18 +104,17 @@ impl Asked {
             Kind::Ping if self.source.is_ipv4() => ip.icmpv4_echo_request(1, 1).write(&mut frame, &[]),
             Kind::Ping => ip.icmpv6_echo_request(1, 1).write(&mut frame, &[]),
             Kind::Tcp => {
-                let Flags { syn, ack, fin, rst } = self.flags;
                 let mut tcp = ip.tcp(from, to, 1, WINDOW);
-                if syn {
+                if self.flags.has("syn") {
                     tcp = tcp.syn();
                 }
-                if ack {
+                if self.flags.has("ack") {
                     tcp = tcp.ack(1);
                 }
-                if fin {
+                if self.flags.has("fin") {
                     tcp = tcp.fin();
                 }
-                if rst {
+                if self.flags.has("rst") {
                     tcp = tcp.rst();
                 }
                 tcp.write(&mut frame, &[])

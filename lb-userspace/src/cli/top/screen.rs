@@ -169,11 +169,10 @@ fn share(share: f64) -> String {
 fn style(row: &Row) -> Style {
     let word = row.state.split(' ').next().unwrap_or_default();
     match (row.id.kind, word) {
-        (Kind::Frontend, "withdrawn" | "no") => Style::new().fg(Color::Red),
+        (Kind::Frontend, "withdrawn" | "no") | (Kind::Server, "down") => Style::new().fg(Color::Red),
         (Kind::Frontend, _) => Style::new().fg(Color::Cyan),
         (Kind::Backend, _) if !row.takes => Style::new().fg(Color::Red).add_modifier(Modifier::BOLD),
         (Kind::Backend, _) => Style::new().add_modifier(Modifier::BOLD),
-        (Kind::Server, "down") => Style::new().fg(Color::Red),
         (Kind::Server, "drain" | "drained") => Style::new().fg(Color::Yellow),
         (Kind::Server, "maint") => Style::new().fg(Color::Magenta),
         (Kind::Server, _) if row.takes => Style::new().fg(Color::Green),
