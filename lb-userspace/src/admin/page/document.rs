@@ -278,6 +278,7 @@ fn kernel_half(seen: &Seen) -> Markup {
                             td { (count(table.entries as u64)) small { " of " (count(table.capacity as u64)) } }
                         }
                     }
+                    @if !stops.is_empty() { tr { th scope="rowgroup" colspan="3" { small { "Packets that it has not forwarded" } } } }
                     @for stop in stops.iter().take(LISTED) {
                         tr {
                             th scope="row" colspan="2" title=(stop.help) { (stop.name.replace('_', " ")) }

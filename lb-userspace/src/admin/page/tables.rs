@@ -73,11 +73,10 @@ impl<'a> Line<'a> {
                 return html! { td.graph.zero[is_flat] data-l=(field.label) { (graph::trail(self.trail)) } };
             }
             What::Share => {
+                let Some(share) = self.share else { return html! { td.empty {} } };
                 return html! {
                     td.graph.share data-l=(field.label) {
-                        @if let Some(share) = self.share {
-                            (graph::bar(share, "part of the ring")) " " span { (percent(share)) }
-                        }
+                        (graph::bar(share, "part of the ring")) " " span { (percent(share)) }
                     }
                 };
             }
@@ -217,6 +216,7 @@ pub(super) fn backend(seen: &Seen, kernel: &Kernel<'_>, rows: &[&Row], acts: Opt
                 span.tag { @if seen.kernel_only.contains(name) { "l4" } @else { (own.text(Column::Mode)) } }
                 @if let Some(ring) = ring {
                     span.rings {
+                        small { "Ring" }
                         (graph::shares(ring.shares.iter().map(|share| (share.server.as_str(), share.share))))
                         @if ring.changing > 0 { small { (count(ring.changing as u64)) " slots change hands" } }
                     }
