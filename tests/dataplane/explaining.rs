@@ -153,17 +153,18 @@ fn writes() -> Result<Vec<Write>> {
 
 /// A frame of any sort: of TCP and UDP, whole and in fragments, pings, to all VIPs and elsewhere, and any bytes.
 fn frame() -> Result<Vec<u8>> {
-    let kind = [Kind::Tcp, Kind::Udp, Kind::Ping][fastrand::usize(..3)];
+    let kind = fastrand::choice([Kind::Tcp, Kind::Udp, Kind::Ping]).context("one")?;
     let source = SocketAddr::new(format!("198.51.100.{}", fastrand::u8(1..20)).parse()?, fastrand::u16(1_024..1_100));
-    let destination = SocketAddr::new(vip(fastrand::u8(9..16))?, [80, 80, 80, 81][fastrand::usize(..4)]);
-    let flags: Flags = ["syn", "ack", "fin+ack", "rst"][fastrand::usize(..4)].parse().map_err(anyhow::Error::msg)?;
+    let destination = SocketAddr::new(vip(fastrand::u8(9..16))?, if fastrand::u8(..4) == 0 { 81 } else { 80 });
+    let flags = fastrand::choice(["syn", "ack", "fin+ack", "rst"]).context("one")?;
+    let flags: Flags = flags.parse().map_err(anyhow::Error::msg)?;
     let reply = fastrand::u8(..8) == 0;
     let server: SocketAddr = "10.0.0.1:8080".parse()?;
     let (source, destination) = if reply { (server, source) } else { (source, destination) };
     let mut frame = Asked { kind, source, destination, flags }.frame()?;
     if fastrand::u8(..4) == 0 {
         let at = fastrand::usize(12..frame.len());
-        frame[at] = fastrand::u8(..);
+        frame.iter_mut().skip(at).take(1).for_each(|byte| *byte = fastrand::u8(..));
     }
     Ok(frame)
 }
@@ -277,7 +278,7 @@ fn what_the_tables_know_a_packet_meets_however_full_they_are() -> Result<()> {
     let mut flows: HashMap<MapData, Raw<FlowKey4>, Raw<Flow>> = typed(&site.world, FLOWS4)?;
     flows.insert(Raw(key(1_024)), Raw(flow(2)), 0)?;
     // Its slot must be asked for.
-    let tracked = std::sync::Arc::new([lb_common::Slot::new(1, 1, true); lb_common::SLOTS]);
+    let tracked = std::sync::Arc::new(std::array::from_fn(|_| lb_common::Slot::new(1, 1, true)));
     writer(&handed_over(&site.world)?)?.apply(&[Write::PutRingHalf(RING, tracked), Write::FlipRing(RING, 77)])?;
     fill(&site, lb_common::maps::CONNECTIONS4, MAX_CONNECTIONS4)?;
     let (tables, replica) = (site.tables()?, site.replica()?);

@@ -3,7 +3,7 @@
 
 use crate::scene::{More, PORT, SOON, Scene, WEBS, Way};
 use anyhow::{Context, Result, ensure};
-use etherparse::PacketBuilder;
+use etherparse::{IpFragOffset, Ipv4Header, PacketBuilder};
 use lb_tests::{
     binary,
     client::{Flows, seen::Seen, udp},
@@ -46,7 +46,8 @@ fn explain_all(scene: &Scene, frames: &[Vec<u8>]) -> Result<Vec<Value>> {
     let path = scene.lab.directory().join("asked.pcap");
     fs::write(&path, file)?;
     let mut answer = explain(scene, &["--pcap", path.to_str().context("a path")?])?;
-    let Value::Array(packets) = answer["packets"].take() else { anyhow::bail!("{answer}") };
+    let packets = answer.get_mut("packets").map(Value::take);
+    let Some(Value::Array(packets)) = packets else { anyhow::bail!("{answer}") };
     ensure!(packets.len() == frames.len(), "{answer}");
     Ok(packets)
 }
@@ -58,6 +59,15 @@ fn frame(kind: Kind, source: SocketAddr, destination: SocketAddr, flags: &str) -
 
 fn server(explained: &Value) -> &str {
     explained.pointer("/server/name").and_then(Value::as_str).unwrap_or_default()
+}
+
+fn verdict(explained: &Value) -> &str {
+    explained.get("verdict").and_then(Value::as_str).unwrap_or_default()
+}
+
+/// What changes in the packet, as text.
+fn changes(explained: &Value) -> String {
+    explained.get("changes").map(Value::to_string).unwrap_or_default()
 }
 
 fn reason(explained: &Value) -> &str {
@@ -114,10 +124,10 @@ fn agrees(scene: &Scene, way: Way) -> Result<()> {
         let seen = scene.lab.client.run(|| udp::ask_from(*own, scene.vip, "new"))??;
         ensure!(server(udp) == named(&seen), "{own} by UDP, at {}: {udp:#}", seen.server);
         for explained in [tcp, udp] {
-            ensure!(explained["verdict"] == "XDP_TX", "{explained:#}");
+            ensure!(verdict(explained) == "XDP_TX", "{explained:#}");
             ensure!(explained.pointer("/vip/forward") == Some(&way.forward.into()), "{explained:#}");
             ensure!(explained.pointer("/next_hop/interface") == Some(&lb_tests::lab::DEVICE.into()), "{explained:#}");
-            let added = explained["changes"].to_string().contains("outer ");
+            let added = changes(explained).contains("outer ");
             ensure!(added == way.tunnel().is_some(), "{explained:#}");
         }
     }
@@ -128,7 +138,7 @@ fn agrees(scene: &Scene, way: Way) -> Result<()> {
         flows.seen().map(|seen| frame(Kind::Tcp, seen.own, scene.vip, "ack")).collect::<Result<_>>()?;
     for (seen, explained) in flows.seen().zip(explain_all(scene, &frames)?) {
         ensure!(server(&explained) == named(seen), "{seen:?}: {explained:#}");
-        let known = explained["known"].as_array().is_some_and(|known| !known.is_empty());
+        let known = explained.get("known").and_then(Value::as_array).is_some_and(|known| !known.is_empty());
         ensure!(known == (way.forward == "fullnat"), "{explained:#}");
     }
     replies(scene, way, &flows)?;
@@ -144,9 +154,8 @@ fn replies(scene: &Scene, way: Way, flows: &Flows) -> Result<()> {
         |seen: &Seen| Ok::<_, anyhow::Error>(SocketAddr::new(scene.lab.machine(&seen.server)?.own(way.servers), PORT));
     let frames = flows.seen().map(|seen| frame(Kind::Tcp, own(seen)?, seen.there, "ack"));
     for (seen, explained) in flows.seen().zip(explain_all(scene, &frames.collect::<Result<Vec<_>>>()?)?) {
-        ensure!(server(&explained) == named(seen) && explained["verdict"] == "XDP_TX", "{seen:?}: {explained:#}");
-        let changes = explained["changes"].to_string();
-        ensure!(changes.contains(&scene.vip.ip().to_string()), "the source is not the VIP: {explained:#}");
+        ensure!(server(&explained) == named(seen) && verdict(&explained) == "XDP_TX", "{seen:?}: {explained:#}");
+        ensure!(changes(&explained).contains(&scene.vip.ip().to_string()), "the source is not the VIP: {explained:#}");
     }
     Ok(())
 }
@@ -158,7 +167,7 @@ fn fragments_errors_and_what_is_not_balanced() -> Result<()> {
     let own = SocketAddr::new(client, FRESH);
     // Fragments: what follows the first one knows no port.
     let whole = frame(Kind::Udp, own, scene.vip, "syn")?;
-    let [first, later] = [(0x20, 0), (0x20, 1)].map(|(flags, offset)| fragment(&whole, flags, offset));
+    let (first, later) = (fragment(&whole, 0)?, fragment(&whole, 1)?);
     let explained = explain_all(&scene, &[later.clone(), first, later])?;
     ensure!(reason(&explained[0]) == "fragment_unknown", "{:#}", explained[0]);
     let seen = scene.lab.client.run(|| udp::ask_from(own, scene.vip, &"x".repeat(3_000)))??;
@@ -172,7 +181,7 @@ fn fragments_errors_and_what_is_not_balanced() -> Result<()> {
         .map(|seen| error_about(&frame(Kind::Tcp, scene.vip, seen.own, "ack")?, seen.own.ip(), scene.vip.ip()));
     for (seen, explained) in flows.seen().zip(explain_all(&scene, &errors.collect::<Result<Vec<_>>>()?)?) {
         ensure!(server(&explained) == named(seen), "{seen:?}: {explained:#}");
-        ensure!(explained["changes"].to_string().contains("quoted "), "{explained:#}");
+        ensure!(changes(&explained).contains("quoted "), "{explained:#}");
     }
     // Nobody's, a port that no frontend has, and a ping.
     let stranger: SocketAddr = "203.0.113.9:80".parse()?;
@@ -183,13 +192,12 @@ fn fragments_errors_and_what_is_not_balanced() -> Result<()> {
         frame(Kind::Ping, own, ports[1], "syn")?,
     ];
     let explained = explain_all(&scene, &others)?;
-    let found: Vec<_> =
-        explained.iter().map(|one| (reason(one), one["verdict"].as_str().unwrap_or_default())).collect();
+    let found: Vec<_> = explained.iter().map(|one| (reason(one), verdict(one))).collect();
     ensure!(found == [("not_ours", "XDP_PASS"), ("to_host", "XDP_PASS"), ("answered", "XDP_TX")], "{explained:#?}");
     // In words, and by the other ways of asking.
     let words = explain(&scene, &["--packet", "udp", &own.to_string(), &scene.vip.to_string()])?;
     ensure!(server(&words) == named(&seen), "{words:#}");
-    let hex: String = whole.iter().map(|byte| format!("{byte:02x}")).collect();
+    let hex = whole.iter().map(|byte| format!("{byte:02x}")).collect::<Vec<_>>().concat();
     let path = scene.lab.directory().join("asked.hex");
     fs::write(&path, hex)?;
     let bytes = explain(&scene, &["--hex", path.to_str().context("a path")?])?;
@@ -218,18 +226,14 @@ fn a_server_in_drain_keeps_what_it_has() -> Result<()> {
     scene.over()
 }
 
-/// The frame as a fragment: these flags, and that many times 8 bytes into the packet.
-fn fragment(frame: &[u8], flags: u8, offset: u8) -> Vec<u8> {
-    let mut frame = frame.to_vec();
-    frame[LINK + 4..LINK + 8].copy_from_slice(&[0x12, 0x34, flags, offset]);
-    // The header's checksum as it is now (RFC 1071).
-    frame[LINK + 10..LINK + 12].fill(0);
-    let words = frame[LINK..LINK + 20].chunks_exact(2).map(|two| u32::from(u16::from_be_bytes([two[0], two[1]])));
-    let sum: u32 = words.sum();
-    let folded = (sum & 0xffff) + (sum >> 16);
-    let sum = !u16::try_from((folded & 0xffff) + (folded >> 16)).unwrap_or_default();
-    frame[LINK + 10..LINK + 12].copy_from_slice(&sum.to_be_bytes());
-    frame
+/// The frame as a fragment, and not the last one, that begins that many times 8 bytes into the packet.
+fn fragment(frame: &[u8], offset: u16) -> Result<Vec<u8>> {
+    let (link, packet) = frame.split_at_checked(LINK).context("a frame")?;
+    let (mut header, rest) = Ipv4Header::from_slice(packet)?;
+    (header.identification, header.more_fragments, header.dont_fragment) = (0x1234, true, false);
+    header.fragment_offset = IpFragOffset::try_new(offset)?;
+    header.header_checksum = header.calc_header_checksum();
+    Ok([link, &header.to_bytes(), rest].concat())
 }
 
 /// A destination that cannot be reached, because the packet in that frame is too big.

@@ -9,14 +9,19 @@ use lb_tests::{
 };
 use std::fs;
 
-/// The exit status, and each finding: its severity, and the command that mends it.
-fn found(lab: &Lab, forward: &'static str) -> Result<(Option<i32>, Vec<(String, String)>)> {
+/// Of a finding: its severity, and the command that mends it.
+type Told = (String, String);
+
+/// The exit status, and all findings.
+fn found(lab: &Lab, forward: &'static str) -> Result<(Option<i32>, Vec<Told>)> {
     let config = scene::config_of(lab, Way::within(forward, Family::V4), &WEBS, More::default())?;
     let path = lab.directory().join("sluice.toml");
     fs::write(&path, complete(lab, &config))?;
     let output = lab.balancer.command(binary()?).args(["preflight", "--json", "--config"]).arg(&path).output()?;
     let found: serde_json::Value = serde_json::from_slice(&output.stdout).with_context(|| complaint(&output))?;
-    let text = |finding: &serde_json::Value, key: &str| finding[key].as_str().unwrap_or_default().to_owned();
+    let text = |finding: &serde_json::Value, key: &str| {
+        finding.get(key).and_then(serde_json::Value::as_str).unwrap_or_default().to_owned()
+    };
     let found = found.as_array().context("a list")?.iter().map(|one| (text(one, "severity"), text(one, "mend")));
     Ok((output.status.code(), found.collect()))
 }

@@ -53,13 +53,18 @@ fn without_a_terminal_it_says_so_and_programs_get_rows() -> Result<()> {
         let rates = scope.spawn(|| top(&scene, &["--json", "--interval", "2s"])?.output().map_err(anyhow::Error::from));
         std::thread::sleep(std::time::Duration::from_millis(800));
         let flows = Flows::open(&scene.lab.client, scene.vip, 100);
-        flows.and(rates.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+        flows.and_then(|_open| rates.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
     })?;
     let rows: serde_json::Value = serde_json::from_slice(&rates.stdout).with_context(|| complaint(&rates))?;
     let rate = |row: &serde_json::Value, name: &str| {
         row.pointer(&format!("/rates/{name}")).and_then(serde_json::Value::as_f64)
     };
-    let backend = rows.as_array().into_iter().flatten().find(|row| row["kind"] == "backend").context("a backend")?;
+    let backend = rows
+        .as_array()
+        .into_iter()
+        .flatten()
+        .find(|row| row.get("kind").is_some_and(|kind| kind == "backend"))
+        .context("a backend")?;
     ensure!(rate(backend, "connections").is_some_and(|rate| (20.0..60.0).contains(&rate)), "{rows:#}");
     ensure!(rate(backend, "packets").is_some_and(|rate| rate > 100.0), "{rows:#}");
     scene.over()
