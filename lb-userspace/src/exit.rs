@@ -49,7 +49,15 @@ exits! {
     Fine = 0, "check", "the configuration can be used; there may be warnings and notes";
     Faulty = 1, "check", "it has errors, or cannot be read";
     Explained = 0, "explain", "explained, whatever the outcome";
-    Unexplained = 1, "explain", "it cannot be: the configuration has errors, or nothing listens there";
+    Unexplained = 1, "explain", "it cannot be: the configuration has errors, nothing listens there, or no program is attached";
+    Suited = 0, "preflight", "nothing is wrong with this machine, but for notes";
+    Unsuited = 1, "preflight", "there are warnings, or it cannot be looked at";
+    Left = 0, "top", "left by `q`";
+    Unwatched = 1, "top", "there is no terminal, or the daemon cannot be asked";
+    HungUp = 129, "top", "ended by SIGHUP; the terminal is as it was, as it is after the other signals";
+    Interrupted = 130, "top", "ended by SIGINT";
+    Quit = 131, "top", "ended by SIGQUIT";
+    Terminated = 143, "top", "ended by SIGTERM";
     Whole = 0, "import", "all of it means the same";
     Differs = 1, "import", "there are differences, and the result is written all the same";
     Unwritten = 2, "import", "it could not be read or written, or the command line is wrong";

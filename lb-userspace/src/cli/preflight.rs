@@ -3,6 +3,7 @@
 use super::{complain, print};
 use crate::{
     config,
+    exit::Exit,
     model::Model,
     preflight::{Finding, Severity, read::whole},
 };
@@ -21,7 +22,7 @@ pub(super) fn run(path: &Path, json: bool) -> anyhow::Result<ExitCode> {
     if !loaded.model.needs_kernel() {
         complain("no `l4` frontend: the kernel half has no part in this configuration, and asks for nothing");
     }
-    Ok(if warnings == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(if warnings == 0 { Exit::Suited } else { Exit::Unsuited }.into())
 }
 
 /// A line each.

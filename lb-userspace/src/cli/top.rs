@@ -21,6 +21,7 @@ use crate::{
         maps::KernelMaps,
         writer::MapWriter,
     },
+    exit::Exit,
 };
 use anyhow::bail;
 use ratatui::{
@@ -154,7 +155,7 @@ async fn watch(source: Source, mut top: Top) -> anyhow::Result<ExitCode> {
                 Some(Typed::Other) => Wanted::Nothing,
                 None => Wanted::End,
             },
-            number = signals.next() => return Ok(ExitCode::from(128 + number)),
+            exit = signals.next() => return Ok(exit.into()),
             Some(sample) = looked.recv() => {
                 looking = false;
                 next = Instant::now() + top.interval;
@@ -236,21 +237,21 @@ fn key(event: &Event) -> Option<Key> {
 }
 
 /// What would end this process and leave the terminal as it is.
-struct Signals([(u8, Signal); 4]);
+struct Signals([(Exit, Signal); 4]);
 
 impl Signals {
     fn new() -> io::Result<Self> {
-        let of = |number: u8, kind| Ok::<_, io::Error>((number, signal(kind)?));
+        let of = |exit: Exit, kind| Ok::<_, io::Error>((exit, signal(kind)?));
         Ok(Self([
-            of(1, SignalKind::hangup())?,
-            of(2, SignalKind::interrupt())?,
-            of(3, SignalKind::quit())?,
-            of(15, SignalKind::terminate())?,
+            of(Exit::HungUp, SignalKind::hangup())?,
+            of(Exit::Interrupted, SignalKind::interrupt())?,
+            of(Exit::Quit, SignalKind::quit())?,
+            of(Exit::Terminated, SignalKind::terminate())?,
         ]))
     }
 
-    /// The number of the next one.
-    async fn next(&mut self) -> u8 {
+    /// How the next one ends this.
+    async fn next(&mut self) -> Exit {
         let [hangup, interrupt, quit, terminate] = &mut self.0;
         tokio::select! {
             _ = hangup.1.recv() => hangup.0,
