@@ -80,6 +80,11 @@ const ERRORS: [Field; 4] = [
     field("Warnings", "Redis", "Redispatches", What::Sum(Column::Wretr, Column::Wredis)),
 ];
 
+const TIMES: [Field; 2] = [
+    field("Mean ms", "Resp", "Mean response, ms", What::Count(Column::Rtime)),
+    field("Mean ms", "Total", "Mean total, ms", What::Count(Column::Ttime)),
+];
+
 const CHECKS: [Field; 3] = [
     field("Checks", "Failed", "Failed checks", What::Count(Column::Chkfail)),
     field("Checks", "Down", "Times down", What::Count(Column::Chkdown)),
@@ -114,7 +119,7 @@ pub(super) fn of_servers(has_proxy: bool, has_kernel: bool, is_http: bool) -> Ve
     fields.extend(QUEUE.into_iter().filter(|_| has_proxy));
     fields.extend(RATE.into_iter().chain([MINUTE]));
     fields.extend(OPEN.into_iter().chain(BYTES).chain(ERRORS).filter(|_| has_proxy));
-    fields.extend(FAILED.into_iter().filter(|_| is_http));
+    fields.extend(FAILED.into_iter().chain(TIMES).filter(|_| is_http));
     fields.extend(CHECKS);
     fields.extend([SHARE].into_iter().chain(KERNEL).filter(|_| has_kernel));
     fields
