@@ -22,7 +22,7 @@ pub struct Times {
     pub total: Mean,
 }
 
-/// Times in microseconds: the sum of the last ones, about. Once there are [`SAMPLES`], each takes the place of the mean of them.
+/// Times in microseconds: the sum of the last ones, about. Once there are 512, each takes the place of the mean of them.
 #[derive(Debug, Default)]
 pub struct Mean {
     sum: AtomicU64,
