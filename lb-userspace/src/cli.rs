@@ -100,7 +100,8 @@ enum Verb {
     ///
     /// Of a packet (--packet, --pcap, --hex): VIP, slot, flow, server, next hop, verdict, the reason if it stops, and what changes
     /// in it. It is run, by BPF_PROG_TEST_RUN, through a copy of the program that the daemon has attached: with the maps as they
-    /// are, and none of them is changed. That takes root, and a daemon that runs. Packets of a capture meet what those before
+    /// are, and none of them is changed; what a CPU may still do (budgets) is what the one may that this runs on. That takes root,
+    /// and a daemon that runs. Packets of a capture meet what those before
     /// them left, as if they came one after the other now.
     ///
     /// Nothing is sent to anybody.

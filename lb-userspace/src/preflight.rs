@@ -90,7 +90,9 @@ fn interfaces(model: &Model, host: &Host, found: &mut Vec<Finding>) {
     for name in &model.global.interfaces {
         let (text, mend) = match host.link(name) {
             None => (format!("this machine has no interface `{name}`"), None),
-            Some(link) if !link.up => (format!("interface `{name}` is down"), Some(format!("ip link set {name} up"))),
+            Some(link) if !link.up => {
+                (format!("interface `{name}` is down, or has no carrier"), Some(format!("ip link set {name} up")))
+            }
             Some(_) => continue,
         };
         found.push(Finding { severity: Severity::Warning, text, mend });

@@ -344,6 +344,9 @@ impl Replica {
         let (from, to) = (pins.open(name)?, self.map(name)?);
         let mut entries = Vec::new();
         batch::each(from.fd().as_fd(), |key: K, value: V| entries.push((key, value))).map_err(failed)?;
+        // A table that changes under the reading may be read in more entries than it has.
+        let room = to.info().map_or(u32::MAX, |info| info.max_entries());
+        entries.truncate(usize::try_from(room).unwrap_or(usize::MAX));
         entries.chunks(AT_ONCE).try_for_each(|some| batch::insert(to.fd().as_fd(), some)).map_err(failed)
     }
 }

@@ -4,7 +4,9 @@ use super::{
     balance::Flow,
     client::{Client, Held, Seen},
     io::Io,
-    panics, proxy_protocol, rules, scarce,
+    panics, proxy_protocol,
+    roll::Listing,
+    rules, scarce,
     seats::{Seat, Shares},
     serve, tcp,
     threads::{BoundListener, Loaded, Thread},
@@ -159,13 +161,13 @@ impl Door {
         let (thread, address) = (Rc::clone(&self.thread), self.address);
         let live = held.frontend().map(|frontend| Arc::clone(&frontend.live));
         let flow = Flow { client: peer, local: address };
-        let listed = Listed { place: thread.roll.enter(flow, Rc::clone(&self.frontend)), thread: Rc::clone(&thread) };
+        let listed = Listed { at: thread.roll.enter(flow, Rc::clone(&self.frontend)), thread: Rc::clone(&thread) };
         let serving = async move {
-            let (Some(live), place) = (live, listed.place) else { return };
+            let (Some(live), listing) = (live, listed.at) else { return };
             tokio::select! {
                 biased;
-                () = connection((Rc::clone(&thread), place), (held, seats), address, stream, peer) => {}
-                () = thread.over_or_cut(&live.over, place) => tracing::debug!(%peer, "cut"),
+                () = connection((Rc::clone(&thread), listing), (held, seats), address, stream, peer) => {}
+                () = thread.over_or_cut(&live.over, listing) => tracing::debug!(%peer, "cut"),
             }
             drop(listed);
         };
@@ -176,12 +178,12 @@ impl Door {
 /// Lists a connection of a client while it lives.
 struct Listed {
     thread: Rc<Thread>,
-    place: usize,
+    at: Listing,
 }
 
 impl Drop for Listed {
     fn drop(&mut self) {
-        self.thread.roll.leave(self.place);
+        self.thread.roll.leave(self.at);
     }
 }
 
@@ -212,7 +214,7 @@ impl Drop for Open {
 }
 
 async fn connection(
-    (thread, place): (Rc<Thread>, usize),
+    (thread, listing): (Rc<Thread>, Listing),
     (held, seats): (Held, [Option<Seat>; 2]),
     address: SocketAddr,
     mut stream: TcpStream,
@@ -248,7 +250,7 @@ async fn connection(
     }
     let client = |tls: Option<TlsFacts>| {
         let live = Arc::clone(&frontend.live);
-        Rc::new(Client::new((Rc::clone(&thread), place), (held.clone(), live), flow, tls, accepted))
+        Rc::new(Client::new((Rc::clone(&thread), listing), (held.clone(), live), flow, tls, accepted))
     };
     let Some(acceptor) = acceptor else {
         return understood(&held, client(None), Io::Tcp(stream), false).await;

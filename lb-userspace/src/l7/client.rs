@@ -6,6 +6,7 @@ use super::{
     io,
     numbers::Counted,
     own::Own,
+    roll::Listing,
     snapshot::FrontendRoute,
     threads::{Loaded, Thread},
     tls::TlsFacts,
@@ -71,7 +72,7 @@ pub(super) struct Seen<'a> {
 pub(super) struct Client {
     pub(super) thread: Rc<Thread>,
     /// Where the thread lists it.
-    place: usize,
+    listing: Listing,
     pub(super) flow: Flow,
     /// What is known of its TLS; `None`: clear text.
     pub(super) tls: Option<TlsFacts>,
@@ -93,17 +94,17 @@ pub(super) struct Client {
 impl Client {
     /// One that was accepted then, of a frontend; whatever it had to tell of itself has been told.
     pub(super) fn new(
-        (thread, place): (Rc<Thread>, usize),
+        (thread, listing): (Rc<Thread>, Listing),
         (held, live): (Held, Arc<FrontendLive>),
         flow: Flow,
         tls: Option<TlsFacts>,
         accepted: Instant,
     ) -> Self {
-        thread.roll.is_known(place, flow, tls.is_some());
+        thread.roll.is_known(listing, flow, tls.is_some());
         let ready = if tls.is_some() { Instant::now() } else { accepted };
         let (held, own) = (RefCell::new(held), OnceCell::new());
         let (orphaned, requests) = (Cell::new(false), Cell::new(0));
-        Self { thread, place, flow, tls, live, held, orphaned, own, requests, accepted, ready }
+        Self { thread, listing, flow, tls, live, held, orphaned, own, requests, accepted, ready }
     }
 
     /// The newest snapshot that has the frontend still; the last one that had it if it is gone.
@@ -158,13 +159,13 @@ impl Client {
     /// Counts a request whose head was complete.
     pub(super) fn count_request(&self) {
         self.requests.set(self.requests.get() + 1);
-        self.thread.roll.has_sent(self.place, self.requests.get());
+        self.thread.roll.has_sent(self.listing, self.requests.get());
         self.counts().requests.increment();
     }
 
     /// It, or a request of it, goes to that server.
     pub(super) fn goes_to(&self, server: &ServerLive) {
-        self.thread.roll.goes_to(self.place, server.identity);
+        self.thread.roll.goes_to(self.listing, server.identity);
     }
 
     /// Which of its requests it is, from 0.

@@ -40,6 +40,13 @@ pub(super) fn thread_of(id: u64) -> usize {
     usize::try_from(id & ((1 << THREAD) - 1)).unwrap_or(usize::MAX)
 }
 
+/// Where a connection is listed. Another one may have the same place later, but not the same id.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) struct Listing {
+    place: usize,
+    id: u64,
+}
+
 /// The connections of one thread.
 pub(super) struct Roll {
     entries: RefCell<Slab<Entry>>,
@@ -64,43 +71,44 @@ impl Roll {
     }
 
     /// Somebody has come.
-    pub(super) fn enter(&self, flow: Flow, frontend: Rc<str>) -> usize {
+    pub(super) fn enter(&self, flow: Flow, frontend: Rc<str>) -> Listing {
         let id = self.next.get();
         self.next.set(id.wrapping_add(1 << THREAD));
         let since = Instant::now();
         let entry = Entry { id, flow, frontend, since, requests: 0, server: None, is_secure: false, is_cut: false };
-        self.entries.borrow_mut().insert(entry)
+        Listing { place: self.entries.borrow_mut().insert(entry), id }
     }
 
     /// And has gone.
-    pub(super) fn leave(&self, place: usize) {
-        drop(self.entries.borrow_mut().try_remove(place));
+    pub(super) fn leave(&self, listing: Listing) {
+        drop(self.entries.borrow_mut().try_remove(listing.place));
     }
 
     /// It has told who it is, in TLS or not.
-    pub(super) fn is_known(&self, place: usize, flow: Flow, is_secure: bool) {
-        self.note(place, |entry| (entry.flow, entry.is_secure) = (flow, is_secure));
+    pub(super) fn is_known(&self, listing: Listing, flow: Flow, is_secure: bool) {
+        self.note(listing, |entry| (entry.flow, entry.is_secure) = (flow, is_secure));
     }
 
     /// It has sent so many requests.
-    pub(super) fn has_sent(&self, place: usize, requests: u64) {
-        self.note(place, |entry| entry.requests = requests);
+    pub(super) fn has_sent(&self, listing: Listing, requests: u64) {
+        self.note(listing, |entry| entry.requests = requests);
     }
 
     /// It goes to that server.
-    pub(super) fn goes_to(&self, place: usize, server: u64) {
-        self.note(place, |entry| entry.server = Some(server));
+    pub(super) fn goes_to(&self, listing: Listing, server: u64) {
+        self.note(listing, |entry| entry.server = Some(server));
     }
 
-    fn note(&self, place: usize, note: impl FnOnce(&mut Entry)) {
-        if let Some(entry) = self.entries.borrow_mut().get_mut(place) {
+    /// Streams of HTTP/2 may outlive their connection.
+    fn note(&self, listing: Listing, note: impl FnOnce(&mut Entry)) {
+        if let Some(entry) = self.entries.borrow_mut().get_mut(listing.place).filter(|entry| entry.id == listing.id) {
             note(entry);
         }
     }
 
     /// Whether somebody wants it cut.
-    pub(super) fn is_cut(&self, place: usize) -> bool {
-        self.entries.borrow().get(place).is_some_and(|entry| entry.is_cut)
+    pub(super) fn is_cut(&self, listing: Listing) -> bool {
+        self.entries.borrow().get(listing.place).is_some_and(|entry| entry.is_cut)
     }
 
     /// Wants one cut. Whether it is there.
@@ -110,8 +118,8 @@ impl Roll {
         found.map(|(_, entry)| entry.is_cut = true).is_some()
     }
 
-    /// At most so many of those that are there.
-    pub(super) fn present(&self, most: usize) -> Vec<Present> {
+    /// At most so many of those that are there, or the one that has this id.
+    pub(super) fn present(&self, most: usize, id: Option<u64>) -> Vec<Present> {
         let present = |entry: &Entry| Present {
             id: entry.id,
             client: entry.flow.client,
@@ -122,7 +130,9 @@ impl Roll {
             server: entry.server,
             is_secure: entry.is_secure,
         };
-        self.entries.borrow().iter().take(most).map(|(_, entry)| present(entry)).collect()
+        let entries = self.entries.borrow();
+        let wanted = entries.iter().map(|(_, entry)| entry).filter(|entry| id.is_none_or(|id| entry.id == id));
+        wanted.take(most).map(present).collect()
     }
 }
 
@@ -142,15 +152,20 @@ mod tests {
         roll.has_sent(second, 5);
         roll.goes_to(second, 7);
         roll.is_known(second, flow(9), true);
-        let ids: Vec<_> = roll.present(9).iter().map(|present| present.id).collect();
+        let ids: Vec<_> = roll.present(9, None).iter().map(|present| present.id).collect();
         assert!(ids[0] != ids[1] && ids.iter().all(|id| thread_of(*id) == 3), "{ids:?}");
-        let told = &roll.present(9)[1];
+        let told = &roll.present(9, None)[1];
         assert_eq!((told.requests, told.server, told.client.port(), told.is_secure), (5, Some(7), 9, true));
-        assert_eq!(roll.present(1).len(), 1);
+        assert_eq!(
+            (roll.present(1, None).len(), roll.present(9, Some(ids[1])).len(), roll.present(9, Some(0)).len()),
+            (1, 1, 0)
+        );
         assert!(roll.cut(ids[0]) && roll.is_cut(first) && !roll.is_cut(second) && !roll.cut(99));
         roll.leave(first);
         let third = roll.enter(flow(3), "www".into());
-        assert!(!roll.is_cut(third), "whoever takes its place is not meant");
-        assert!(roll.present(9).iter().all(|present| present.id != ids[0]));
+        assert!(first.place == third.place && !roll.is_cut(third), "whoever takes its place is not meant");
+        roll.has_sent(first, 99);
+        assert!(roll.present(9, None).iter().all(|present| present.requests != 99), "nor by what is late");
+        assert!(roll.present(9, None).iter().all(|present| present.id != ids[0]));
     }
 }

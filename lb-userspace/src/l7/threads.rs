@@ -8,7 +8,7 @@ use super::{
     memory::{Gauge, Press, Watch},
     own::Owners,
     panics,
-    roll::{self, Present, Roll},
+    roll::{self, Listing, Present, Roll},
     scarce::{Near, Scarce},
     seats::Seats,
     snapshot::Snapshot,
@@ -80,8 +80,8 @@ pub(super) enum Command {
     Press(Press),
     /// The time of a removed frontend or server is over.
     Over,
-    /// Tell of at most so many connections of clients.
-    Tell(usize, oneshot::Sender<Vec<Present>>),
+    /// Tell of at most so many connections of clients, or of the one that has this id.
+    Tell(usize, Option<u64>, oneshot::Sender<Vec<Present>>),
     /// Cut that one, and tell whether it was there.
     Cut(u64, oneshot::Sender<bool>),
     /// End within that time and tell how many connections had to be cut. What waits in sockets is accepted first where these
@@ -152,17 +152,19 @@ impl Threads {
         }
     }
 
-    /// Of at most so many connections of clients on each thread, the oldest first. A thread that is too busy for long is left out.
-    pub async fn present(&self, most: usize) -> Vec<Present> {
+    /// Of at most so many connections of clients on each thread, or the one that has this id; the oldest first. Threads that are too
+    /// busy for long are left out.
+    pub async fn present(&self, most: usize, id: Option<u64>) -> Vec<Present> {
         let mut told = Vec::new();
-        for handle in &self.serving {
+        let is_asked = |index| id.is_none_or(|id| roll::thread_of(id) == index);
+        for (_, handle) in self.serving.iter().enumerate().filter(|(index, _)| is_asked(*index)) {
             let (tell, wait) = oneshot::channel();
-            drop(handle.commands.send(Command::Tell(most, tell)));
+            drop(handle.commands.send(Command::Tell(most, id, tell)));
             told.push(wait);
         }
-        let mut all = Vec::new();
+        let (mut all, until) = (Vec::new(), time::Instant::now() + BUSY);
         for wait in told {
-            if let Ok(Ok(present)) = time::timeout(BUSY, wait).await {
+            if let Ok(Ok(present)) = time::timeout_at(until, wait).await {
                 all.extend(present);
             }
         }
@@ -309,9 +311,9 @@ impl Thread {
         self.over_or(over, || false).await;
     }
 
-    /// The same of the connection of a client that has this place in the roll, which may be cut alone.
-    pub(super) async fn over_or_cut(&self, over: &Over, place: usize) {
-        self.over_or(over, || self.roll.is_cut(place)).await;
+    /// The same of the connection of a client that is listed so, which may be cut alone.
+    pub(super) async fn over_or_cut(&self, over: &Over, listing: Listing) {
+        self.over_or(over, || self.roll.is_cut(listing)).await;
     }
 
     async fn over_or(&self, over: &Over, is_cut: impl Fn() -> bool) {
@@ -352,7 +354,9 @@ async fn run(thread: Rc<Thread>, mut commands: mpsc::UnboundedReceiver<Command>)
                 Some(Command::Press(press)) => thread.press(press),
                 Some(Command::Over) => thread.over.notify_waiters(),
                 // Whoever has asked may not wait any more.
-                Some(Command::Tell(most, tell)) => tell.send(thread.roll.present(most)).unwrap_or_default(),
+                Some(Command::Tell(most, id, tell)) => {
+                    tell.send(thread.roll.present(most, id)).unwrap_or_default();
+                }
                 Some(Command::Cut(id, tell)) => {
                     tell.send(thread.roll.cut(id)).unwrap_or_default();
                     thread.over.notify_waiters();

@@ -37,7 +37,7 @@ pub(super) fn findings(model: &Model, host: &Host, found: &mut Vec<Finding>) {
             let text = format!(
                 "`{name}` takes only packets whose answers would leave by it (rp_filter is 1): what clients or servers send to this machine itself by another way is lost without a word"
             );
-            say(Severity::Note, text, format!("sysctl -w net.ipv4.conf.{name}.rp_filter=2"));
+            say(Severity::Note, text, format!("sysctl -w net/ipv4/conf/{name}/rp_filter=2"));
         }
     }
 }

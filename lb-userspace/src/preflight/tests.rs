@@ -83,7 +83,7 @@ fn interfaces_and_addresses_that_are_not_there_are_named() {
     host.links[1].up = false;
     let backend = format!("forward = \"direct\"\n{}", servers(&["192.0.2.21"]));
     let expected = [
-        "warning: interface `eth0` is down; mend it: ip link set eth0 up",
+        "warning: interface `eth0` is down, or has no carrier; mend it: ip link set eth0 up",
         "warning: this machine has no interface `eth7`",
         "note: this machine does not have the VIP 192.0.2.11; packets for it must be routed here",
     ];
@@ -238,7 +238,7 @@ fn cards_and_kernels_that_are_in_the_way_are_told_with_the_command_that_mends_it
         "ethtool -L eth0 combined 8, as far as the card has so many",
         "at the other end: ethtool -K PEER gro on tx off",
         "sysctl -w net.ipv4.ip_forward=1",
-        "sysctl -w net.ipv4.conf.eth1.rp_filter=2",
+        "sysctl -w net/ipv4/conf/eth1/rp_filter=2",
     ];
     assert_eq!(mends(&host), expected);
     // Tags matter once there are VLANs.

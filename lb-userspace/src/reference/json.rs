@@ -19,7 +19,7 @@ not know. Where *or null* follows a type, it is not always known. Errors go to s
 type Roots = &'static [(&'static str, &'static str)];
 
 /// A command, what it prints, and the structs that this begins with.
-const PRINTED: [(&str, &str, Roots); 14] = [
+const PRINTED: [(&str, &str, Roots); 17] = [
     ("sluice check", "One object, also where there are errors.", &[("cli/check.rs", "Report")]),
     ("sluice status", "One object.", &[("admin/status.rs", "Status")]),
     ("sluice maps", "One object.", &[("admin/kernel.rs", "KernelReport")]),
@@ -27,6 +27,14 @@ const PRINTED: [(&str, &str, Roots); 14] = [
     ("sluice flows", "One object.", &[("admin/flows.rs", "FlowsReport")]),
     ("sluice plan", "One object.", &[("admin/plan.rs", "Plan")]),
     ("sluice explain", "One object.", &[("l7/explain.rs", "Explanation")]),
+    (
+        "sluice explain --packet, --pcap, --hex",
+        "Of one packet one object; of a capture an object of `packets`, an array of these, and `failed`, an array of those that cannot \
+        be run: `number` and `error`.",
+        &[("admin/explain.rs", "Explained")],
+    ),
+    ("sluice preflight", "An array of these.", &[("preflight.rs", "Finding")]),
+    ("sluice top --once", "An array of these.", &[("cli/top/rows.rs", "Row")]),
     ("sluice events", "One object a line.", &[("events/event.rs", "Event")]),
     ("sluice ready", "One object.", &[("admin/ready.rs", "Ready")]),
     ("sluice reload", "One object.", &[("channel/message.rs", "ReloadReport")]),
@@ -158,8 +166,8 @@ fn fields(body: &[&str], is_enum: bool, words_small: bool) -> Vec<[String; 3]> {
         if let Some(doc) = line.strip_prefix("/// ") {
             docs.push(doc);
         } else if !line.starts_with('#') && !line.is_empty() {
-            let field =
-                line.trim_end_matches(',').split_once("pub ").map_or(line, |(_, rest)| rest).trim_end_matches(',');
+            let field = ["pub ", "pub(crate) "].iter().find_map(|public| line.strip_prefix(public)).unwrap_or(line);
+            let field = field.trim_end_matches(',');
             let doc = plain(&docs.join(" "));
             match field.split_once(": ") {
                 Some((name, kind)) if !is_enum => found.push([name.to_owned(), kind.to_owned(), doc]),

@@ -23,7 +23,7 @@ pub(super) fn files(below: &str) -> Vec<Source> {
                 && !["/tests", "reference"].iter().any(|part| name.contains(part))
             {
                 let text = fs::read_to_string(&path).unwrap();
-                let text = text.split("\n#[cfg(test)]\nmod ").next().unwrap().to_owned();
+                let text = text.split("\n#[cfg(test)]\nmod tests {").next().unwrap().to_owned();
                 found.push(Source { path: name, text });
             }
         }

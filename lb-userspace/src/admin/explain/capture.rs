@@ -1,10 +1,15 @@
 //! Captured packets: files of tcpdump and the like (pcap, pcapng), and hexadecimal text.
 
 use pcap_parser::{Block, Linktype, PcapBlockOwned, PcapError, traits::PcapNGPacketBlock as _};
-use std::io::{self, Read};
+use std::{
+    borrow::Cow,
+    io::{self, Read},
+};
 
 /// Bytes that are read at once; no block may be longer.
 const BUFFER: usize = 1 << 20;
+/// No packet is longer (65,535 bytes of IP, and its frame).
+const LONGEST: usize = 65_535 + 64;
 /// Ethernet addresses that say nothing, for what was captured without.
 const NO_ADDRESSES: [u8; 12] = [0; 12];
 
@@ -30,34 +35,48 @@ pub fn read(file: impl Read + Send + 'static) -> Result<Vec<Vec<u8>>, CaptureErr
     let wrong = |error: &dyn std::fmt::Debug| CaptureError::Format(format!("{error:?}"));
     let mut reader = pcap_parser::create_reader(BUFFER, file).map_err(|error| wrong(&error))?;
     let (mut frames, mut links) = (Vec::new(), Vec::new());
-    let mut refilled = false;
     loop {
         match reader.next() {
             Ok((offset, block)) => {
-                refilled = false;
                 match block {
                     PcapBlockOwned::LegacyHeader(header) => links = vec![header.network],
-                    PcapBlockOwned::Legacy(packet) => frames.push(ethernet(links.first(), packet.data)?),
+                    PcapBlockOwned::Legacy(packet) => {
+                        frames.push(ethernet(links.first(), &whole(packet.data, packet.origlen))?);
+                    }
                     PcapBlockOwned::NG(Block::SectionHeader(_)) => links.clear(),
                     PcapBlockOwned::NG(Block::InterfaceDescription(interface)) => links.push(interface.linktype),
                     PcapBlockOwned::NG(Block::EnhancedPacket(packet)) => {
-                        frames.push(ethernet(links.get(packet.if_id as usize), packet.packet_data())?);
+                        let data = whole(packet.packet_data(), packet.origlen);
+                        frames.push(ethernet(links.get(packet.if_id as usize), &data)?);
                     }
                     PcapBlockOwned::NG(Block::SimplePacket(packet)) => {
-                        frames.push(ethernet(links.first(), packet.packet_data())?);
+                        let data = whole(packet.packet_data(), packet.origlen);
+                        frames.push(ethernet(links.first(), &data)?);
                     }
                     PcapBlockOwned::NG(_) => {}
                 }
                 reader.consume(offset);
             }
             Err(PcapError::Eof) => return Ok(frames),
-            Err(PcapError::Incomplete(_)) if !refilled => {
-                refilled = true;
+            // A pipe gives what it has. At its end there is another error.
+            Err(PcapError::Incomplete(_)) => {
                 reader.refill().map_err(|error| wrong(&error))?;
             }
             Err(error) => return Err(wrong(&error)),
         }
     }
+}
+
+/// A packet in its length: what a capture has left out (`tcpdump -s`) is zeros, which nothing depends on but sums, and those are
+/// changed by what differs.
+fn whole(captured: &[u8], length: u32) -> Cow<'_, [u8]> {
+    let length = usize::try_from(length).unwrap_or(0).min(LONGEST);
+    if captured.len() >= length {
+        return captured.into();
+    }
+    let mut packet = captured.to_vec();
+    packet.resize(length, 0);
+    packet.into()
 }
 
 /// A packet as a frame of Ethernet.
@@ -83,14 +102,22 @@ fn ethernet(link: Option<&Linktype>, packet: &[u8]) -> Result<Vec<u8>, CaptureEr
     }
 }
 
-/// The bytes of a text: `ffff ffff ffff`, `ff:ff:ff`, also with the offsets and the letters of `xxd` or `tcpdump -xx` beside them.
+/// The bytes of a text: `ffff ffff ffff`, `ff:ff:ff`, also with the offsets and the letters of `xxd`, `tcpdump -xx` or `hexdump -C`
+/// beside them.
 pub fn hex(text: &str) -> Result<Vec<u8>, CaptureError> {
     let mut bytes = Vec::new();
+    let is_of_hexdump = text.lines().any(|line| line.contains("  |"));
     for line in text.lines() {
-        // An offset ends with a colon and a blank; two blanks end the bytes.
         let line = line.trim();
-        let line = line.split_once(": ").map_or(line, |(_, rest)| rest.trim_start());
-        let line = line.split_once("  ").map_or(line, |(bytes, _)| bytes);
+        let line = if is_of_hexdump {
+            // An offset without a colon, bytes in two halves, letters between bars; the last offset stands alone.
+            let (line, _) = line.split_once('|').unwrap_or((line, ""));
+            line.split_once(' ').map_or("", |(_, bytes)| bytes)
+        } else {
+            // An offset ends with a colon and a blank; two blanks end the bytes.
+            let line = line.split_once(": ").map_or(line, |(_, rest)| rest.trim_start());
+            line.split_once("  ").map_or(line, |(bytes, _)| bytes)
+        };
         let digits: Vec<u8> = line.bytes().filter(|byte| !matches!(byte, b' ' | b':' | b'\t')).collect();
         for two in digits.chunks(2) {
             let [high, low] = *two else { return Err(CaptureError::Hex) };
@@ -146,6 +173,30 @@ mod tests {
     }
 
     #[test]
+    fn what_a_capture_has_left_out_is_there_all_the_same() {
+        let mut file = pcap(1, &[&[1; 60]], false);
+        file[24 + 12..24 + 16].copy_from_slice(&90_u32.to_le_bytes());
+        let frames = read(Cursor::new(file)).unwrap();
+        assert_eq!(frames, [[[1; 60].as_slice(), &[0; 30]].concat()]);
+    }
+
+    /// Gives a byte at a time.
+    struct Trickle(Cursor<Vec<u8>>);
+
+    impl Read for Trickle {
+        fn read(&mut self, to: &mut [u8]) -> io::Result<usize> {
+            let most = to.len().min(1);
+            self.0.read(&mut to[..most])
+        }
+    }
+
+    #[test]
+    fn a_pipe_may_be_slow() {
+        let frames = read(Trickle(Cursor::new(pcap(1, &[&[1; 60], &[2; 70]], false)))).unwrap();
+        assert_eq!(frames.len(), 2);
+    }
+
+    #[test]
     fn what_is_no_capture_says_so() {
         assert!(matches!(read(Cursor::new(b"GET / HTTP/1.1\r\n\r\n".repeat(9))), Err(CaptureError::Format(_))));
         assert!(matches!(read(Cursor::new(pcap(105, &[&[1; 60]], false))), Err(CaptureError::Link(105))));
@@ -162,6 +213,7 @@ mod tests {
             "DE AD\nBE EF",
             "\t0x0000:  dead beef  ....\n",
             "00000000: dead beef                                ....",
+            "00000000  de ad  be ef                                      |....|\n00000004\n",
         ] {
             assert_eq!(hex(text).unwrap(), expected, "{text}");
         }

@@ -22,7 +22,7 @@ use std::{
     time::Duration,
 };
 use tokio::{
-    sync::{Mutex, mpsc, oneshot},
+    sync::{Mutex, OwnedSemaphorePermit, Semaphore, mpsc, oneshot},
     task::spawn_blocking,
     time::Instant,
 };
@@ -31,6 +31,8 @@ use tokio::{
 const FRESH: Duration = Duration::from_secs(1);
 /// Pages of one moment that are kept: by what is asked for, and who asks.
 const DRAWN: usize = 16;
+/// Passwords that are tried at once.
+const TURNS: usize = 4;
 /// Somebody with a wrong password is named in the log so often at most.
 const NAMED: Duration = Duration::from_secs(1);
 
@@ -71,23 +73,48 @@ pub struct Desk {
     /// With the moment that it is of.
     drawn: Mutex<(Arc<Seen>, Drawn)>,
     named: Cell<Option<Instant>>,
+    turns: Arc<Semaphore>,
+    /// Each address, and the page that it was first for: what is listened to does not change with a reload.
+    bound: RefCell<BTreeMap<SocketAddr, String>>,
 }
 
 impl Desk {
     /// Without a page yet. `looks` and `requests` lead to the worker's loop.
     pub fn new(looks: mpsc::Sender<Look>, requests: mpsc::Sender<Asked>) -> Self {
-        let drawn = Mutex::default();
-        Self { pages: RefCell::default(), looks, requests, last: Last::new(FRESH), drawn, named: Cell::default() }
+        Self {
+            pages: RefCell::default(),
+            looks,
+            requests,
+            last: Last::new(FRESH),
+            drawn: Mutex::default(),
+            named: Cell::default(),
+            turns: Arc::new(Semaphore::new(TURNS)),
+            bound: RefCell::default(),
+        }
     }
 
     /// These are the pages from now on.
     pub fn configure(&self, pages: &[StatsPage]) {
+        let mut bound = self.bound.borrow_mut();
+        for page in pages {
+            for bind in &page.binds {
+                bound.entry(*bind).or_insert_with(|| page.name.clone());
+            }
+        }
         *self.pages.borrow_mut() = pages.iter().cloned().map(Rc::new).collect();
     }
 
-    /// The page that is served there; `None`: not yet, or no more.
+    /// The page that is served there: one whose address that is, or was before a reload. `None`: not yet, or no more.
     pub(super) fn page_at(&self, address: SocketAddr) -> Option<Rc<StatsPage>> {
-        self.pages.borrow().iter().find(|page| page.binds.contains(&address)).map(Rc::clone)
+        let (pages, bound) = (self.pages.borrow(), self.bound.borrow());
+        let now = pages.iter().find(|page| page.binds.contains(&address));
+        let before = || pages.iter().find(|page| bound.get(&address) == Some(&page.name));
+        now.or_else(before).map(Rc::clone)
+    }
+
+    /// A turn to try a password; `None`: there will be none.
+    pub(super) async fn turn(&self) -> Option<OwnedSemaphorePermit> {
+        Arc::clone(&self.turns).acquire_owned().await.ok()
     }
 
     /// What there is to see; `None`: the daemon is starting or stopping.

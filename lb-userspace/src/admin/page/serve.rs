@@ -25,7 +25,7 @@ use std::{
     time::Duration,
 };
 use tokio::{
-    task::spawn_blocking,
+    task::{spawn_blocking, spawn_local},
     time::{sleep, timeout},
 };
 use tracing::{info, warn};
@@ -34,7 +34,8 @@ use tracing::{info, warn};
 const BOUNDS: Bounds = Bounds { clients: 16, header_within: Duration::from_secs(5), within: Duration::from_secs(30) };
 /// A form must be here within this time.
 const FORM_WITHIN: Duration = Duration::from_secs(5);
-/// What a wrong password costs who has typed it: all clients together try it sixteen times in this time at most.
+/// What a wrong password costs who has typed it: all clients together try it so often as there are [turns](Desk::turn) in this
+/// time at most.
 const WRONG: Duration = Duration::from_millis(300);
 
 /// HAProxy's words.
@@ -73,17 +74,9 @@ pub async fn serve(listener: TcpListener, address: SocketAddr, desk: Rc<Desk>) -
     serve_door(listener, BOUNDS, respond).await
 }
 
-async fn respond(request: Request<Incoming>, peer: SocketAddr, (address, desk): (SocketAddr, &Desk)) -> Answered {
+async fn respond(request: Request<Incoming>, peer: SocketAddr, (address, desk): (SocketAddr, &Rc<Desk>)) -> Answered {
     let Some(page) = desk.page_at(address) else { return unavailable() };
-    let user = match admitted(&page, request.headers()).await {
-        Ok(user) => user,
-        Err(is_wrong) => {
-            if is_wrong && desk.may_name() {
-                warn!(page = page.name, %peer, "a wrong password for a statistics page");
-            }
-            return unauthorized(&page);
-        }
-    };
+    let Some(user) = admitted(&page, request.headers(), (peer, desk)).await else { return unauthorized(&page) };
     let target = request.uri().path_and_query().map_or("/", |target| target.as_str());
     let Some(view) = View::of(&page.uri, target) else {
         return answer(StatusCode::NOT_FOUND, "the statistics page is elsewhere\n");
@@ -102,20 +95,29 @@ fn unavailable() -> Answered {
     answer(StatusCode::SERVICE_UNAVAILABLE, "the daemon is starting or stopping, or this page is no more\n")
 }
 
-/// Who asks; nobody in particular, where everybody may. `Err`: that may not be seen; whether it was a wrong password.
-async fn admitted(page: &StatsPage, headers: &HeaderMap) -> Result<String, bool> {
+/// Who asks; nobody in particular, where everybody may. `None`: that may not be seen.
+async fn admitted(page: &Rc<StatsPage>, headers: &HeaderMap, (peer, desk): (SocketAddr, &Rc<Desk>)) -> Option<String> {
     if page.users.users.is_empty() {
-        return Ok(String::new());
+        return Some(String::new());
     }
-    let field = headers.get(header::AUTHORIZATION).ok_or(false)?.as_bytes().to_vec();
-    let users = page.users.clone();
-    // A hash takes its time, which is not the loop's.
-    let user = spawn_blocking(move || authentication::user(&users, &field).map(str::to_owned)).await;
-    if let Ok(Some(user)) = user {
-        return Ok(user);
-    }
-    sleep(WRONG).await;
-    Err(true)
+    let field = headers.get(header::AUTHORIZATION)?.as_bytes().to_vec();
+    let turn = desk.turn().await?;
+    let (page, desk) = (Rc::clone(page), Rc::clone(desk));
+    // In a task of its own: who hangs up hears no sooner whether a password is right, and leaves the next one no room before.
+    let judged = spawn_local(async move {
+        let _turn = turn;
+        let users = page.users.clone();
+        // A hash takes its time, which is not the loop's.
+        let user = spawn_blocking(move || authentication::user(&users, &field).map(str::to_owned)).await.ok().flatten();
+        if user.is_none() {
+            if desk.may_name() {
+                warn!(page = page.name, %peer, "a wrong password for a statistics page");
+            }
+            sleep(WRONG).await;
+        }
+        user
+    });
+    judged.await.ok().flatten()
 }
 
 fn unauthorized(page: &StatsPage) -> Answered {
@@ -159,7 +161,7 @@ async fn show(page: &Rc<StatsPage>, desk: &Desk, view: View, user: String) -> An
 async fn act(
     request: Request<Incoming>,
     peer: SocketAddr,
-    (page, desk): (&StatsPage, &Desk),
+    (page, desk): (&Rc<StatsPage>, &Rc<Desk>),
     (view, user): (&View, &str),
 ) -> Answered {
     let forbidden = |why| answer(StatusCode::FORBIDDEN, why);
@@ -186,15 +188,23 @@ async fn act(
         Ok(commands) => commands,
         Err(outcome) => return done(page, view, outcome),
     };
-    let (mut taken, all) = (0, commands.len());
-    for words in commands {
-        info!(event = "asked", page = page.name, user, %peer, request = ?words, "asked over a statistics page");
-        match desk.say(words).await {
-            Ok(()) => taken += 1,
-            Err(why) => info!(page = page.name, user, why, "what was asked over a statistics page cannot be"),
+    let (acting, desk, user) = (Rc::clone(page), Rc::clone(desk), user.to_owned());
+    // In a task of its own: what was begun is done, also if the browser goes away.
+    let acted = spawn_local(async move {
+        let (mut taken, all) = (0, commands.len());
+        for words in commands {
+            info!(event = "asked", page = acting.name, user, %peer, request = ?words, "asked over a statistics page");
+            match desk.say(words).await {
+                Ok(()) => taken += 1,
+                Err(why) => info!(page = acting.name, user, why, "what was asked over a statistics page cannot be"),
+            }
         }
+        outcome(taken, all)
+    });
+    match acted.await {
+        Ok(outcome) => done(page, view, outcome),
+        Err(_ended) => unavailable(),
     }
-    done(page, view, outcome(taken, all))
 }
 
 /// Back to the page, so that loading it again does not act again.

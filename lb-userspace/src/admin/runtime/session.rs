@@ -78,7 +78,7 @@ pub(in crate::admin) async fn converse(peer: &mut impl Peer, level: Level, mut l
 
 /// Reads what follows a line that ends with `<<`, up to an empty line. `None`: the session is over, or it is too much.
 async fn read_payload(peer: &mut impl Peer, silence: Duration) -> io::Result<Option<Secret>> {
-    // It may have a key: nothing of it stays behind, so it never moves to a larger place.
+    // It may have a key: as little of it as can be stays behind, so it never moves to a larger place.
     let mut payload = Zeroizing::new(String::with_capacity(LONGEST_PAYLOAD));
     while let Some(mut line) = peer.line(silence).await? {
         if line.is_empty() {

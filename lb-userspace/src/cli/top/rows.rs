@@ -45,7 +45,7 @@ pub(crate) struct Id {
 /// A frontend, backend or server.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub(crate) struct Row {
-    /// Which.
+    /// Which: its fields stand in the place of this one.
     #[serde(flatten)]
     pub(crate) id: Id,
     /// How it stands, in a word or two.
@@ -127,6 +127,8 @@ const fn float(number: u64) -> f64 {
 impl Sample {
     /// All rows, in the order of the configuration: frontends, then each backend with its servers.
     pub(crate) fn rows(&self, before: Option<&Self>) -> Vec<Row> {
+        // With what the kernel half has counted and without it are two things.
+        let before = before.filter(|before| before.kernel.is_some() == self.kernel.is_some());
         let seconds = before.map_or(0.0, |before| self.at.saturating_sub(before.at).as_secs_f64());
         let frontends = self.status.frontends.iter().map(|frontend| {
             let old = before.and_then(|before| Some(before.of_frontend(before.frontend(&frontend.name)?)));

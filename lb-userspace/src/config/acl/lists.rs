@@ -77,6 +77,8 @@ pub(crate) fn changed(text: &str, is_map: bool, which: Which<'_>, value: Option<
             *line = new;
         }
     }
+    // What has gone from the end leaves nothing.
+    while lines.pop_if(|line| line.is_empty()).is_some() {}
     found.then(|| added("", &lines))
 }
 

@@ -48,7 +48,7 @@ table! {
         /// UDP port that the servers take tunnelled packets on (`gue`), 1 to 65535. Default: 6080 (IANA).
         gue_port: i64,
         /// Addresses of this machine's that servers answer to (`fullnat`), one or an array, of each family that the VIPs
-        /// have; each gives room for some 64,000 connections to a server and port. Backends may share them; VIPs, servers
+        /// have; each gives room for some 31,000 connections to a server and port. Backends may share them; VIPs, servers
         /// and this machine's own packets have others. As HAProxy's `source`. Required by `fullnat`.
         source: OneOrMany<IpAddr>,
         /// Which flows the kernel half remembers: `auto`: those of slots that change hands; `full`: all, in a table that

@@ -7,6 +7,7 @@ use crate::{
     model::{Backend, Server},
 };
 use std::{
+    collections::HashMap,
     fmt::Write as _,
     net::SocketAddr,
     time::{Duration, SystemTime},
@@ -21,13 +22,13 @@ impl Running {
     pub(super) async fn show_connections(&self, rest: &[String]) -> Said {
         let named = word(rest, 0);
         let wanted = id(named);
-        let present = self.threads.present(if wanted.is_some() { usize::MAX } else { MOST }).await;
-        let mut text = String::new();
-        match (named, wanted) {
-            ("", _) => present.iter().for_each(|one| self.line(one, &mut text)),
-            ("all", _) => present.iter().for_each(|one| self.details(one, &mut text)),
-            (_, Some(id)) => present.iter().filter(|one| one.id == id).for_each(|one| self.details(one, &mut text)),
-            (_, None) => {}
+        let present = match (named, wanted) {
+            ("" | "all", _) | (_, Some(_)) => self.threads.present(MOST, wanted).await,
+            (_, None) => Vec::new(),
+        };
+        let (names, mut text) = (self.names(), String::new());
+        for one in present {
+            if named.is_empty() { line(&one, &names, &mut text) } else { details(&one, &names, &mut text) }
         }
         if text.is_empty() && !matches!(named, "" | "all") { Err("Session not found.".to_owned()) } else { Ok(text) }
     }
@@ -49,40 +50,45 @@ impl Running {
         Ok(String::new())
     }
 
-    fn line(&self, Present { id, client, frontend, age, requests, server, .. }: &Present, text: &mut String) {
-        let (backend, server) = self.place(*server);
-        // Writing to a string does not fail.
-        _ = writeln!(
-            text,
-            "{id:#x}: proto={} src={client} fe={frontend} be={backend} srv={server} ts=00 epoch=0 age={} calls={requests}",
-            protocol(*client),
-            shown(*age)
-        );
-    }
-
-    fn details(&self, present: &Present, text: &mut String) {
-        let Present { id, client, local, frontend, age, requests, server, is_secure } = present;
-        let (backend, server) = self.place(*server);
-        let now = SystemTime::now();
-        let since = l7::log::date(now.checked_sub(*age).unwrap_or(now));
-        let (proto, transport) = (protocol(*client), if *is_secure { "SSL" } else { "RAW" });
-        _ = writeln!(
-            text,
-            "{id:#x}: [{since}] id={id} proto={proto} source={client}\n  frontend={frontend}, addr={local}, xprt={transport}\n  \
-             backend={backend}\n  server={server}\n  requests={requests}, age={}",
-            shown(*age)
-        );
-    }
-
-    /// The backend and the server, in HAProxy's words for none.
-    fn place(&self, identity: Option<u64>) -> (&str, &str) {
-        let is_it = |backend: &Backend, server: &Server| Some(server.identity(&backend.name)) == identity;
+    /// Backends and servers by the servers' identities.
+    fn names(&self) -> Names<'_> {
+        let of = |backend: &'_ Backend, server: &'_ Server| server.identity(&backend.name);
         let backends = self.halves.model.backends.iter();
-        let found =
-            backends.filter_map(|backend| Some((backend, backend.servers.iter().find(|it| is_it(backend, it))?)));
-        let mut names = found.map(|(backend, server)| (&*backend.name, &*server.name));
-        names.next().filter(|_| identity.is_some()).unwrap_or(("<NONE>", "<none>"))
+        let all = backends.flat_map(|backend| backend.servers.iter().map(move |server| (backend, server)));
+        all.map(|(backend, server)| (of(backend, server), (&*backend.name, &*server.name))).collect()
     }
+}
+
+type Names<'a> = HashMap<u64, (&'a str, &'a str)>;
+
+/// The backend and the server, in HAProxy's words for none.
+fn place<'a>(names: &Names<'a>, server: Option<u64>) -> (&'a str, &'a str) {
+    server.and_then(|server| names.get(&server)).copied().unwrap_or(("<NONE>", "<none>"))
+}
+
+fn line(Present { id, client, frontend, age, requests, server, .. }: &Present, names: &Names<'_>, text: &mut String) {
+    let (backend, server) = place(names, *server);
+    // Writing to a string does not fail.
+    _ = writeln!(
+        text,
+        "{id:#x}: proto={} src={client} fe={frontend} be={backend} srv={server} ts=00 epoch=0 age={} calls={requests}",
+        protocol(*client),
+        shown(*age)
+    );
+}
+
+fn details(present: &Present, names: &Names<'_>, text: &mut String) {
+    let Present { id, client, local, frontend, age, requests, server, is_secure } = present;
+    let (backend, server) = place(names, *server);
+    let now = SystemTime::now();
+    let since = l7::log::date(now.checked_sub(*age).unwrap_or(now));
+    let (proto, transport) = (protocol(*client), if *is_secure { "SSL" } else { "RAW" });
+    _ = writeln!(
+        text,
+        "{id:#x}: [{since}] id={id} proto={proto} source={client}\n  frontend={frontend}, addr={local}, xprt={transport}\n  \
+         backend={backend}\n  server={server}\n  requests={requests}, age={}",
+        shown(*age)
+    );
 }
 
 fn id(text: &str) -> Option<u64> {
