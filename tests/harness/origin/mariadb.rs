@@ -41,6 +41,8 @@ impl MariaDb {
         let mut install = unprivileged::command(machine, "mariadb-install-db");
         install.args(["--no-defaults", &data, LOG_SIZE, "--auth-root-authentication-method=normal"]);
         install.args(["--skip-test-db", "--skip-name-resolve", "--force"]);
+        // One that starts removes what others have in a directory for all.
+        install.env("TMPDIR", &directory);
         unprivileged::run(install)?;
         let (user, password, database) = (sql::USER, sql::PASSWORD, sql::DATABASE);
         // It reads a statement a line.
@@ -56,6 +58,7 @@ impl MariaDb {
         fs::write(&hosts, format!("{SERVER_GATEWAY} balancer\n{} {}\n", machine.address, machine.name))?;
         let mut serve = unprivileged::command_with(machine, &hosts, "/etc/hosts", "mariadbd");
         serve.args(["--no-defaults", &data, LOG_SIZE, "--innodb-buffer-pool-size=32M"]).args(options);
+        serve.env("TMPDIR", &directory);
         serve.arg(format!("--bind-address={}", machine.address));
         serve.arg(format!("--proxy-protocol-networks={SERVER_GATEWAY}"));
         serve.arg(format!("--socket={}", socket.display()));
