@@ -120,6 +120,13 @@ pub struct CountersReport {
     pub resets: u64,
 }
 
+impl From<CountersReport> for Counters {
+    fn from(report: CountersReport) -> Self {
+        let CountersReport { packets, bytes, connections, return_packets, return_bytes, accepted, resets } = report;
+        Self { packets, bytes, connections, return_packets, return_bytes, accepted, resets }
+    }
+}
+
 impl From<Counters> for CountersReport {
     fn from(counters: Counters) -> Self {
         let Counters { packets, bytes, connections, return_packets, return_bytes, accepted, resets } = counters;

@@ -38,6 +38,11 @@ pub struct ShareReport {
 }
 
 impl RingReport {
+    /// Which part of it a server has: 0 to 1.
+    pub fn share_of(&self, server: &str) -> f64 {
+        self.shares.iter().find(|share| share.server == server).map_or(0.0, |share| share.share)
+    }
+
     /// The ring of that row, if it is used.
     pub fn new(tables: &Tables, id: RingId, names: &Names) -> Option<Self> {
         let ring = tables.rings.get(&id)?;

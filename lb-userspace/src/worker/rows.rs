@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     admin::rows::{Column, Row, Rows},
-    model::{Backend, FrontendKind, Model, Rule, rule::Route},
+    model::{Backend, Frontend, FrontendKind, Model, Rule, rule::Route},
     servers::{
         BackendLive,
         times::{Mean, Times},
@@ -25,6 +25,17 @@ use tokio::time::Instant;
 
 /// HAProxy's number of the first frontend: its own runtime API has 1.
 const FIRST: u32 = 2;
+
+/// Frontends with HAProxy's numbers.
+pub(super) fn numbered_frontends(model: &Model) -> impl Iterator<Item = (u32, &Frontend)> {
+    (FIRST..).zip(&model.frontends)
+}
+
+/// Backends with theirs, which follow those of frontends.
+pub(super) fn numbered_backends(model: &Model) -> impl Iterator<Item = (u32, &Backend)> {
+    let first = FIRST + u32::try_from(model.frontends.len()).unwrap_or(0);
+    (first..).zip(&model.backends)
+}
 
 /// What all rows are made with.
 struct Gathering<'a> {
@@ -54,9 +65,8 @@ impl Running {
         let kernel = KernelCounts::read(self, model);
         let gathering = Gathering { running: self, model, kernel, http: http_backends(model), now };
         let mut rows: Vec<_> =
-            (FIRST..).zip(&model.frontends).map(|(iid, frontend)| gathering.frontend(frontend, iid)).collect();
-        let first = FIRST + u32::try_from(model.frontends.len()).unwrap_or(0);
-        for (iid, (index, backend)) in (first..).zip(model.backends.iter().enumerate()) {
+            numbered_frontends(model).map(|(iid, frontend)| gathering.frontend(frontend, iid)).collect();
+        for (index, (iid, backend)) in numbered_backends(model).enumerate() {
             rows.extend(gathering.backend(index, backend, iid));
         }
         Rows(rows)

@@ -1,6 +1,7 @@
 //! Fields: which columns a table has: HAProxy's, and beside them those of the kernel half.
 
-use crate::admin::{kernel::CountersReport, rows::Column};
+use crate::admin::rows::Column;
+use lb_common::Counters;
 
 /// A column of a table.
 #[derive(Clone, Copy)]
@@ -25,8 +26,8 @@ pub(super) enum What {
     Trail,
     /// Of the ring.
     Share,
-    Kernel(fn(&CountersReport) -> u64),
-    KernelBytes(fn(&CountersReport) -> u64),
+    Kernel(fn(&Counters) -> u64),
+    KernelBytes(fn(&Counters) -> u64),
 }
 
 const fn field(group: &'static str, head: &'static str, label: &'static str, what: What) -> Field {

@@ -1,14 +1,15 @@
 //! Sides: what the kernel half has of each frontend, backend and server, found by their names.
 
 use super::Seen;
-use crate::admin::{kernel::CountersReport, ring::RingReport};
+use crate::admin::ring::RingReport;
+use lb_common::Counters;
 use std::collections::BTreeMap;
 
 /// The kernel half of one moment; empty without one.
 #[derive(Debug, Default)]
 pub(super) struct Kernel<'a> {
-    frontends: BTreeMap<&'a str, CountersReport>,
-    servers: BTreeMap<(&'a str, &'a str), CountersReport>,
+    frontends: BTreeMap<&'a str, Counters>,
+    servers: BTreeMap<(&'a str, &'a str), Counters>,
     rings: BTreeMap<&'a str, &'a RingReport>,
 }
 
@@ -18,32 +19,32 @@ impl<'a> Kernel<'a> {
         let Some(report) = &seen.kernel else { return found };
         for vip in &report.vips {
             if let Some(frontend) = &vip.frontend {
-                add(found.frontends.entry(frontend).or_default(), &vip.counters);
+                *found.frontends.entry(frontend).or_default() += vip.counters.into();
             }
         }
         for server in &report.servers {
             if let (Some(backend), Some(name)) = (&server.backend, &server.name) {
-                add(found.servers.entry((backend.as_str(), name.as_str())).or_default(), &server.counters);
+                *found.servers.entry((backend.as_str(), name.as_str())).or_default() += server.counters.into();
             }
         }
         found.rings.extend(report.rings.iter().filter_map(|ring| Some((ring.backend.as_deref()?, ring))));
         found
     }
 
-    pub(super) fn frontend(&self, name: &str) -> Option<CountersReport> {
+    pub(super) fn frontend(&self, name: &str) -> Option<Counters> {
         self.frontends.get(name).copied()
     }
 
-    pub(super) fn server(&self, backend: &str, name: &str) -> Option<CountersReport> {
+    pub(super) fn server(&self, backend: &str, name: &str) -> Option<Counters> {
         self.servers.get(&(backend, name)).copied()
     }
 
     /// Of all servers of a backend that has a ring.
-    pub(super) fn backend(&self, name: &str) -> Option<CountersReport> {
+    pub(super) fn backend(&self, name: &str) -> Option<Counters> {
         self.ring(name)?;
-        let mut all = CountersReport::default();
+        let mut all = Counters::default();
         for (_, counters) in self.servers.iter().filter(|((backend, _), _)| *backend == name) {
-            add(&mut all, counters);
+            all += *counters;
         }
         Some(all)
     }
@@ -54,18 +55,6 @@ impl<'a> Kernel<'a> {
 
     /// Which part of its backend's ring a server has, 0 to 1.
     pub(super) fn share(&self, backend: &str, name: &str) -> Option<f64> {
-        let shares = &self.ring(backend)?.shares;
-        Some(shares.iter().find(|share| share.server == name).map_or(0.0, |share| share.share))
+        Some(self.ring(backend)?.share_of(name))
     }
-}
-
-fn add(all: &mut CountersReport, more: &CountersReport) {
-    let CountersReport { packets, bytes, connections, return_packets, return_bytes, accepted, resets } = *more;
-    all.packets += packets;
-    all.bytes += bytes;
-    all.connections += connections;
-    all.return_packets += return_packets;
-    all.return_bytes += return_bytes;
-    all.accepted += accepted;
-    all.resets += resets;
 }

@@ -7,10 +7,8 @@ use super::{
     numbers::{bytes, count, grouped, percent, span},
     sides::Kernel,
 };
-use crate::admin::{
-    kernel::CountersReport,
-    rows::{Column, Kind, Row, Value},
-};
+use crate::admin::rows::{Column, Kind, Row, Value};
+use lb_common::Counters;
 use maud::{Markup, html};
 
 /// A number in a column; `None`: it does not apply.
@@ -39,7 +37,7 @@ pub(super) fn tone(status: &str) -> &'static str {
 /// A row of a table with what belongs to it.
 struct Line<'a> {
     row: &'a Row,
-    kernel: Option<CountersReport>,
+    kernel: Option<Counters>,
     share: Option<f64>,
     trail: &'a [u32],
 }

@@ -196,10 +196,7 @@ impl Sample {
     fn server(&self, backend: &BackendStatus, server: &ServerStatus, rates: Rates) -> Row {
         let mut rings = self.kernel.iter().flat_map(|kernel| &kernel.rings);
         let ring = rings.find(|ring| ring.backend.as_ref() == Some(&backend.name));
-        let share = ring.map(|ring| {
-            let own = ring.shares.iter().find(|share| share.server == server.name);
-            own.map_or(0.0, |share| share.share)
-        });
+        let share = ring.map(|ring| ring.share_of(&server.name));
         let backup = if server.backup { " (backup)" } else { "" };
         Row {
             id: Id { kind: Kind::Server, backend: Some(backend.name.clone()), name: server.name.clone() },

@@ -141,7 +141,7 @@ fn leading_int(text: &[u8]) -> i64 {
 }
 
 /// Two digits for each byte, in upper case.
-pub(super) fn hexadecimal(bytes: &[u8]) -> Vec<u8> {
+pub(crate) fn hexadecimal(bytes: &[u8]) -> Vec<u8> {
     let digit = |half: u8| if half < 10 { b'0' + half } else { b'A' + half - 10 };
     bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect()
 }

@@ -169,14 +169,18 @@ impl Fields {
     }
 }
 
+/// A text of a certificate. Control characters would forge lines of a log, or header fields.
+pub(super) fn printable(text: &str) -> String {
+    text.chars().map(|char| if char.is_control() { '?' } else { char }).collect()
+}
+
 /// Attributes by OpenSSL's short names, in the order of the certificate.
 pub(super) fn name(name: &X509Name<'_>) -> Name {
     let attributes = name.iter_attributes().map(|attribute| {
         let kind = attribute.attr_type();
         let short = oid2abbrev(kind, oid_registry()).map_or_else(|_| kind.to_id_string(), str::to_owned);
-        // Control characters would forge lines of a log, or header fields.
         let value: String = match attribute.as_str() {
-            Ok(text) => text.chars().map(|char| if char.is_control() { '?' } else { char }).collect(),
+            Ok(text) => printable(text),
             Err(_) => attribute.as_slice().iter().fold(String::new(), |mut hex, byte| {
                 let _infallible = write!(hex, "\\x{byte:02X}");
                 hex

@@ -1,9 +1,10 @@
 //! What may be shown of a certificate: everything but its key.
 
-use super::facts::name;
+use super::facts::{name, printable};
+use crate::l7::acl::value::hexadecimal;
 use aws_lc_rs::digest::{SHA1_FOR_LEGACY_USE_ONLY, digest};
 use rustls_pki_types::{CertificateDer, pem::PemObject as _};
-use std::{fmt::Write as _, net::IpAddr};
+use std::net::IpAddr;
 use x509_parser::{
     extensions::GeneralName,
     prelude::{ASN1Time, X509Certificate},
@@ -41,12 +42,12 @@ impl Shown {
         let (first, others) = chain.split_first()?;
         let certificate = parsed(first)?;
         Some(Self {
-            serial: hexadecimal(certificate.raw_serial()),
+            serial: digits(certificate.raw_serial()),
             not_before: date(certificate.validity().not_before),
             not_after: date(certificate.validity().not_after),
             alternative_names: alternative_names(&certificate),
             algorithm: algorithm(&certificate),
-            fingerprint: hexadecimal(digest(&SHA1_FOR_LEGACY_USE_ONLY, first).as_ref()),
+            fingerprint: digits(digest(&SHA1_FOR_LEGACY_USE_ONLY, first).as_ref()),
             subject: line(certificate.subject()),
             issuer: line(certificate.issuer()),
             chain: others.iter().filter_map(|other| Some(line(parsed(other)?.subject()))).collect(),
@@ -58,11 +59,8 @@ fn parsed<'a>(certificate: &'a CertificateDer<'_>) -> Option<X509Certificate<'a>
     Some(x509_parser::parse_x509_certificate(certificate).ok()?.1)
 }
 
-fn hexadecimal(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::new(), |mut digits, byte| {
-        let _infallible = write!(digits, "{byte:02X}");
-        digits
-    })
+fn digits(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(&hexadecimal(bytes)).into_owned()
 }
 
 fn line(of: &X509Name<'_>) -> String {
@@ -104,11 +102,6 @@ fn alternative_names(certificate: &X509Certificate<'_>) -> String {
         | GeneralName::Invalid(..) => None,
     });
     shown.collect::<Vec<_>>().join(", ")
-}
-
-/// Control characters would forge lines.
-fn printable(text: &str) -> String {
-    text.chars().map(|char| if char.is_control() { '?' } else { char }).collect()
 }
 
 #[cfg(test)]

@@ -1,9 +1,10 @@
 //! What only looks.
 
-use super::{Running, Said, number, states::FIRST, word};
+use super::{Running, Said, number, word};
 use crate::{
     admin::rows::{Filter, Form},
     l7,
+    worker::rows::numbered_frontends,
 };
 use std::{fmt::Write as _, sync::atomic::Ordering::Relaxed, time::SystemTime};
 use tokio::time::Instant;
@@ -64,7 +65,7 @@ impl Running {
         }) {
             return Err("No such proxy.".to_owned());
         }
-        let frontends = (FIRST..).zip(&model.frontends).filter(|(_, frontend)| is_wanted(&frontend.name));
+        let frontends = numbered_frontends(model).filter(|(_, frontend)| is_wanted(&frontend.name));
         let found: Vec<_> = frontends
             .filter(|_| !kinds.contains(&"response"))
             .filter_map(|(iid, frontend)| {

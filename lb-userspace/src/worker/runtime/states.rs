@@ -4,12 +4,10 @@ use super::{Running, Said, word};
 use crate::{
     model::{Backend, Server},
     servers::{Admin, Health, Standing},
+    worker::rows::numbered_backends,
 };
 use std::fmt::Write as _;
 use tokio::time::Instant;
-
-/// HAProxy's number of its first frontend or backend.
-pub(super) const FIRST: usize = 2;
 
 const HEADER: &str = "1\n# be_id be_name srv_id srv_name srv_addr srv_op_state srv_admin_state srv_uweight srv_iweight \
                       srv_time_since_last_change srv_check_status srv_check_result srv_check_health srv_check_state \
@@ -18,10 +16,10 @@ const HEADER: &str = "1\n# be_id be_name srv_id srv_name srv_addr srv_op_state s
 
 impl Running {
     /// The backend of that name, or all, with HAProxy's numbers.
-    pub(super) fn numbered(&self, rest: &[String]) -> Result<Vec<(usize, &Backend)>, String> {
+    pub(super) fn numbered(&self, rest: &[String]) -> Result<Vec<(u32, &Backend)>, String> {
         let (model, name) = (&self.halves.model, word(rest, 0));
-        let numbered = (FIRST + model.frontends.len()..).zip(&model.backends);
-        let found: Vec<_> = numbered.filter(|(_, backend)| name.is_empty() || backend.name == name).collect();
+        let found: Vec<_> =
+            numbered_backends(model).filter(|(_, backend)| name.is_empty() || backend.name == name).collect();
         if found.is_empty() && !name.is_empty() { Err("Can't find backend.".to_owned()) } else { Ok(found) }
     }
 
